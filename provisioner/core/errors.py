@@ -1,0 +1,121 @@
+"""The errors of the provisioner. The base class tells the caller what to do.
+
+An error carries fields, so that a message, a log line, a timeline entry and a problem+json
+body are all made from the same facts.
+"""
+
+from __future__ import annotations
+
+
+class ProvisionerError(Exception):
+    """Anything this program raises on purpose.
+
+    tried:    what was attempted ("set power on")
+    device:   on what ("BMC 10.78.0.101 of node n1"); empty when no device is involved
+    answer:   what came back ("RMCP+ status 0x0d", "no answer in 10 s")
+    advice:   what the operator should do next; empty when nothing helps but waiting
+    code:     stable machine-readable name, used as the problem type
+    """
+
+    code = "error"
+
+    def __init__(self, tried: str, *, device: str = "", answer: str = "", advice: str = "") -> None:
+        self.tried = tried
+        self.device = device
+        self.answer = answer
+        self.advice = advice
+        super().__init__(self.message)
+
+    @property
+    def message(self) -> str:
+        """One sentence: tried, device, answer, advice; the parts that are known."""
+        text = self.tried
+        if self.device:
+            text += f" on {self.device}"
+        if self.answer:
+            text += f": {self.answer}"
+        if self.advice:
+            text += f". {self.advice}"
+        return text
+
+
+class TransientError(ProvisionerError):
+    """May pass by itself: retry, within a bound."""
+
+    code = "transient"
+
+
+class PermanentError(ProvisionerError):
+    """Retrying changes nothing: fail with this cause."""
+
+    code = "permanent"
+
+
+class StateError(ProvisionerError):
+    """Our view is stale: drop the work, touch nothing more, read again."""
+
+    code = "stale"
+
+
+class LeaseLost(StateError):
+    """Another host owns, or may soon own, the node. Whoever catches this must not act on hardware."""
+
+    code = "lease-lost"
+
+
+class NotFound(PermanentError):
+    """The thing named doesn't exist."""
+
+    code = "not-found"
+
+
+class Conflict(PermanentError):
+    """The thing is in a state that doesn't allow this; the message says which."""
+
+    code = "conflict"
+
+
+class InvalidInput(PermanentError):
+    """What the user gave can't be used; `field` is the path of the offending value."""
+
+    code = "invalid-input"
+
+    def __init__(self, tried: str, *, field: str = "", answer: str = "", advice: str = "") -> None:
+        self.field = field
+        super().__init__(tried, answer=answer, advice=advice)
+
+
+class DeviceUnreachable(TransientError):
+    """No answer from a BMC, PDU or agent within its time."""
+
+    code = "device-unreachable"
+
+
+class DeviceBusy(TransientError):
+    """The device answered that it can't do this now (IPMI 0xC0 and its kin)."""
+
+    code = "device-busy"
+
+
+class DeviceRefused(PermanentError):
+    """The device understood and said no."""
+
+    code = "device-refused"
+
+
+class WrongCredentials(PermanentError):
+    """The device answered, and didn't accept the user or the password."""
+
+    code = "wrong-credentials"
+
+
+class ImageInvalid(PermanentError):
+    """The image's bytes are not what was promised, or can't be deployed."""
+
+    code = "image-invalid"
+
+
+class StorageFull(TransientError):
+    """The controller's own disk is full."""
+
+    code = "storage-full"

@@ -1,0 +1,266 @@
+"""What the provisioner keeps: one frozen record per kind. The store's tables are made from these.
+
+Conventions: ids are UUID strings; times are aware UTC datetimes from the store's clock; `…_mib`
+are 2**20 bytes; a field ending in `_sealed` is encrypted (see `provisioner.services.secret_box`) and is
+never shown. Fields holding mappings or tuples are stored as JSON.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+from typing import Any
+
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Work:
+    """What is being done to a node: a plan, and how far it has come. Lives in the node's row, so
+    that one conditional update moves both."""
+
+    id: str
+    plan: str
+    step: str
+    entered_at: datetime  # when `step` was first entered (deadlines count from here)
+    retries: int = 0
+    facts: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failure:
+    """Why something ended badly, as an operator reads it."""
+
+    code: str
+    message: str
+    step: str = ""
+    last_proven: str = ""
+    likely_cause: str = ""
+
+
+class PublicationKind(StrEnum):
+    """What a netbooting node is given: nothing (an address only), the deploy ramdisk with the agent,
+    its instance's kernel and ramdisk, or the order to boot its own disk."""
+
+    NOTHING = "nothing"
+    AGENT = "agent"
+    INSTANCE = "instance"
+    LOCAL_DISK = "local_disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Publication:
+    """What is published for a node now. Kept in its row, so that whoever owns it can publish it anew."""
+
+    kind: PublicationKind = PublicationKind.NOTHING
+    token_sealed: str = ""  # path token of its files; for AGENT also the agent's bearer token
+    kernel: str = ""  # sha256 of the blob
+    ramdisk: str = ""
+    command_line: str = ""  # without the token, which is added when published
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Node:
+    """A machine to be provisioned."""
+
+    id: str
+    name: str  # unique
+    arch: str  # x86_64, …
+    firmware: str  # bios | uefi
+    cpus: int
+    memory_mib: int
+    disk_mib: int
+    boot_driver: str  # ipxe, …
+    deploy_driver: str  # iscsi, …
+    power_driver: str  # ipmi, fake, …
+    power_address: Mapping[str, Any]  # what the driver needs to reach the device, without secrets
+    power_secret_sealed: str = ""  # JSON object of the secrets, encrypted
+    root_device_hint: Mapping[str, Any] = field(default_factory=dict)  # {"serial": …} and the like
+    state: ProvisionState = ProvisionState.ENROLLING
+    power_state: PowerState = PowerState.UNKNOWN
+    maintenance: bool = False
+    maintenance_reason: str = ""
+    owner: str | None = None  # compute host
+    fence: int = 0  # grows with every change of owner
+    instance_id: str | None = None
+    work: Work | None = None
+    publication: Publication = field(default_factory=Publication)
+    agent_fence: int = 0
+    failure: Failure | None = None
+    inventory: Mapping[str, Any] | None = None  # as its agent reported it
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Port:
+    """A NIC of a node. `address` is its static reservation on the provisioning network."""
+
+    id: str  # the MAC address, lower case with colons
+    node_id: str
+    address: str  # IPv4, unique
+    boot: bool = True  # netboots from this one
+
+
+class ImageKind(StrEnum):
+    ROOT = "root"  # a file system, deployed with a kernel and a ramdisk (AMI)
+    KERNEL = "kernel"  # AKI
+    RAMDISK = "ramdisk"  # ARI
+    DISK = "disk"  # a whole disk with its own boot loader
+
+
+class ImageState(StrEnum):
+    QUEUED = "queued"  # known, its bytes are not here yet
+    SAVING = "saving"
+    ACTIVE = "active"
+    ERROR = "error"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Image:
+    id: str
+    name: str  # unique
+    kind: ImageKind
+    format: str  # raw | qcow2
+    arch: str
+    state: ImageState = ImageState.QUEUED
+    sha256: str = ""  # of the bytes as registered; names the blob
+    size_bytes: int = 0  # of the blob
+    virtual_size_bytes: int = 0  # as a disk
+    tree_sha256: str = ""  # TreeDigest of the raw content (provisioner.core.image_digest)
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    command_line: str = ""  # appended to the instance kernel's
+    proof_of_life: tuple[str, ...] = ()  # phone_home, ssh_banner, console:<regex>; () = configured default
+    source_url: str = ""
+    failure: Failure | None = None
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Flavor:
+    id: str
+    name: str  # unique
+    cpus: int
+    memory_mib: int
+    disk_mib: int
+    swap_mib: int = 0
+    extra_specs: Mapping[str, str] = field(default_factory=dict)  # cpu_arch: x86_64, …
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KeyPair:
+    id: str
+    name: str  # unique
+    public_key: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Instance:
+    """A request for a machine, and later the machine."""
+
+    id: str
+    name: str  # also its hostname
+    flavor: Flavor  # as it was when asked for
+    image_id: str
+    kernel_id: str | None
+    ramdisk_id: str | None
+    public_key: str = ""
+    user_data: str = ""
+    node_name: str | None = None  # asked for by name; None = the scheduler chooses
+    proof_of_life: tuple[str, ...] = ()
+    wipe: str = "quick"  # what its deletion does to the disks: quick | full
+    state: InstanceState = InstanceState.REQUESTED
+    delete_requested: bool = False
+    node_id: str | None = None
+    address: str = ""
+    failure: Failure | None = None
+    waiting_for: str = ""  # why the scheduler has not placed it yet, by name
+    phone_home_sha256: str = ""  # of the token its proof of life must carry
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Host:
+    """A compute host and its lease, by the store's clock."""
+
+    id: str  # its name
+    epoch: int  # grows with every start
+    expires_at: datetime
+    renewed_at: datetime
+
+
+class RequestState(StrEnum):
+    PENDING = "pending"
+    DONE = "done"
+    FAILED = "failed"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class NodeRequest:
+    """Something an operator wants a node's owner to do at once (power on, …)."""
+
+    id: str
+    node_id: str
+    verb: str  # power:on | power:off | power:cycle | power:soft | power:refresh
+    state: RequestState = RequestState.PENDING
+    answer: str = ""
+    created_at: datetime
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class TimelineEvent:
+    """One thing that happened to a node: journal and timeline are the same append-only list.
+
+    source: controller | dhcp | tftp | http | agent | power | console
+    name:   "step.started", "step.done", "step.retry", "step.failed", "dhcp.discover", "http.sent", …
+    """
+
+    id: int = 0  # given by the store, ascending
+    node_id: str
+    instance_id: str | None
+    at: datetime
+    source: str
+    name: str
+    step: str = ""
+    text: str = ""
+    fence: int = 0
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ApiToken:
+    id: str  # sha256 of the token
+    name: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class IdempotencyRecord:
+    """The answer once given to an idempotency key."""
+
+    id: str  # token id + method + path + key, hashed
+    request_sha256: str
+    status: int
+    body: str
+    created_at: datetime
+
+
+Record = (
+    Node
+    | Port
+    | Image
+    | Flavor
+    | KeyPair
+    | Instance
+    | Host
+    | NodeRequest
+    | TimelineEvent
+    | ApiToken
+    | IdempotencyRecord
+)

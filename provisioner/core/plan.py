@@ -1,0 +1,91 @@
+"""Plans: what is done to a node, in which order. A path is a different list, not a different engine.
+
+Every step is idempotent: it observes, compares and acts, so entering it twice does no harm.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class StepSpec:
+    """One step of a plan.
+
+    name:       also its name in the journal and in scenarios
+    resume_at:  where a new process enters when it finds this step begun and not ended; None = here
+    """
+
+    name: str
+    resume_at: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """An ordered list of steps; `max_retries` bounds the retries of one work, all steps together."""
+
+    name: str
+    steps: tuple[StepSpec, ...]
+    max_retries: int
+
+    def index(self, step: str) -> int:
+        """Position of the step called `step`; LookupError when the plan has none (a broken invariant)."""
+        for position, spec in enumerate(self.steps):
+            if spec.name == step:
+                return position
+        raise LookupError(f"plan {self.name} has no step {step}")
+
+    def after(self, step: str) -> str | None:
+        """The step that follows, or None at the end."""
+        position = self.index(step) + 1
+        return self.steps[position].name if position < len(self.steps) else None
+
+    def resume_at(self, step: str) -> str:
+        """Where a process that finds `step` begun and not ended enters."""
+        return self.steps[self.index(step)].resume_at or step
+
+
+def _plan(name: str, *steps: StepSpec | str, max_retries: int) -> Plan:
+    specs = tuple(step if isinstance(step, StepSpec) else StepSpec(step) for step in steps)
+    return Plan(name, specs, max_retries)
+
+
+PLANS = {
+    plan.name: plan
+    for plan in (
+        _plan("enrol", "verify_power", max_retries=2),
+        _plan(
+            "deploy-iscsi",
+            "publish_boot",
+            "set_boot_device",
+            "power_on",
+            "agent_ready",
+            "export_disk",
+            # The target and its secret live in memory only and are new for each attempt:
+            # a process that didn't make them starts from the export.
+            StepSpec("write_image", resume_at="export_disk"),
+            "verify_image",
+            "partition_disk",
+            "grow_root",
+            "make_swap",
+            "write_config_drive",
+            "publish_instance_boot",
+            "reboot",
+            "instance_running",
+            max_retries=8,
+        ),
+        _plan(
+            "clean",
+            "withdraw_instance",
+            "power_off",
+            "publish_boot",
+            "set_boot_device",
+            "power_on",
+            "agent_ready",
+            "wipe",
+            "power_off_clean",
+            "withdraw_boot",
+            max_retries=6,
+        ),
+    )
+}

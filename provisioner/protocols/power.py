@@ -1,0 +1,76 @@
+from __future__ import annotations
+
+from enum import StrEnum
+from typing import Protocol
+
+from provisioner.core.states import PowerState
+
+
+class PowerVerb(StrEnum):
+    ON = "on"
+    OFF = "off"
+    CYCLE = "cycle"
+    RESET = "reset"
+    SOFT = "soft"
+
+
+class BootDevice(StrEnum):
+    NETWORK = "network"
+    DISK = "disk"
+
+
+class PowerControl(Protocol):
+    """Power of one node. One dialect, one attempt: no retry, no confirmation, no policy.
+
+    All raise DeviceUnreachable (no answer in time), DeviceBusy, DeviceRefused, WrongCredentials;
+    the error names the device. A call never lasts longer than `longest_command_s`, even when the
+    device is dead, and when it is cancelled nothing of it goes on.
+    """
+
+    longest_command_s: float
+
+    async def power_state(self) -> PowerState:
+        """What the device says now. UNKNOWN when it answers something else than on or off."""
+        ...
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        """Sends one command; returns when the device acknowledged it, which proves nothing yet.
+        Idempotent for ON and OFF."""
+        ...
+
+
+class BootDeviceControl(Protocol):
+    """The firmware's next boot, where the power device can choose it (IPMI can, a PDU can't)."""
+
+    async def set_boot_device(self, device: BootDevice, *, persistent: bool, uefi: bool) -> None:
+        """Idempotent. Same errors and time bound as PowerControl."""
+        ...
+
+    async def boot_device(self) -> BootDevice | None:
+        """What is set now, None when nothing (or nothing we name) overrides the firmware's order."""
+        ...
+
+
+class Console(Protocol):
+    """The serial console of one node, read-only."""
+
+    async def capture(self, sink: ConsoleSink) -> None:
+        """Feeds `sink` with what the console prints, until cancelled. Connects anew when the device
+        drops the session. Raises PermanentError when the device offers no console."""
+        ...
+
+
+class ConsoleSink(Protocol):
+    def __call__(self, data: bytes) -> None: ...
+
+
+class DeviceFactory(Protocol):
+    """Makes the controls of a node from its power driver's name, address and secrets.
+
+    The returned object implements PowerControl, and BootDeviceControl and Console where it can.
+    Raises InvalidInput (with the field) when address or secrets are unusable.
+    """
+
+    def __call__(
+        self, node_name: str, address: dict[str, object], secret: dict[str, str]
+    ) -> PowerControl: ...
