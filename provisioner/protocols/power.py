@@ -39,6 +39,7 @@ class PowerControl(Protocol):
         ...
 
 
+@runtime_checkable
 class BootDeviceControl(Protocol):
     """The firmware's next boot, where the power device can choose it (IPMI can, a PDU can't)."""
 
@@ -51,6 +52,7 @@ class BootDeviceControl(Protocol):
         ...
 
 
+@runtime_checkable
 class Console(Protocol):
     """The serial console of one node, read-only."""
 

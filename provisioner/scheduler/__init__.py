@@ -1,0 +1,1 @@
+"""Gives requested instances to nodes."""

@@ -1,0 +1,70 @@
+"""Commands to the agent of one boot of the ramdisk, and the news that it is gone."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from provisioner.compute.context import StepContext
+from provisioner.core.errors import StateError, TransientError
+from provisioner.protocols.agent import AgentClient
+
+
+class AgentLost(TransientError):
+    """The ramdisk's agent is gone, or another boot of it answers: boot the ramdisk again."""
+
+    code = "agent-lost"
+
+
+async def run_command(
+    ctx: StepContext,
+    name: str,
+    params: Mapping[str, Any],
+    *,
+    timeout_s: float,
+    progress: Callable[[float], None] | None = None,
+) -> Mapping[str, Any]:
+    """One command, repeated while the agent of this boot is only hard to reach.
+
+    Raises AgentLost, or as AgentClient.run.
+    """
+    agent = client(ctx)
+    while True:
+        try:
+            return await agent.run(name, params, timeout_s=timeout_s, progress=progress)
+        except StateError:
+            raise
+        except TransientError as error:
+            await wait_for_same_boot(ctx, error)
+
+
+def client(ctx: StepContext) -> AgentClient:
+    """The agent of this node, by the address and token it was booted with."""
+    token = ctx.edges.unseal(ctx.node.publication.token_sealed)
+    return ctx.edges.agent(ctx.node, ctx.boot_port.address, token)
+
+
+async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:
+    """Returns when the agent of this boot answers again. Raises AgentLost when another boot of it
+    answers, or none for `agent_patience_s`."""
+    clock, policy = ctx.edges.clock, ctx.edges.policy
+    end_s = clock.monotonic_s() + policy.agent_patience_s
+    while True:
+        try:
+            status = await client(ctx).status()
+        except StateError:
+            raise
+        except TransientError:
+            if clock.monotonic_s() >= end_s:
+                raise AgentLost(
+                    cause.tried,
+                    device=f"agent of node {ctx.node.name}",
+                    answer=f"no answer for {policy.agent_patience_s:.0f} s; before that: {cause.message}",
+                ) from cause
+        else:
+            if status.boot_id == ctx.facts.get("agent_boot_id"):
+                return
+            raise AgentLost(
+                cause.tried, device=f"agent of node {ctx.node.name}", answer="the node has restarted"
+            ) from cause
+        await clock.sleep(1.0)

@@ -1,0 +1,125 @@
+"""Policy above the power drivers: one budget per device, retries, and change → wait → query → confirm."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, nullcontext
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.core.errors import DeviceUnreachable, TransientError
+from provisioner.core.states import PowerState
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.power import BootDevice, BootDeviceControl, PowerControl, PowerVerb
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class PowerPolicy:
+    """How patient we are with a power device.
+
+    patience_s:  how long a device may be silent or busy before that is an error (a BMC that restarts in
+                 mid-deploy is away for a minute or two)
+    confirm_s:   how long a change of power may take until the device reports it
+    resend_s:    an acknowledged command that had no effect is sent again after this (swallowed in transition)
+    poll_s:      pause between two queries
+    """
+
+    patience_s: float = 180.0
+    confirm_s: float = 60.0
+    resend_s: float = 10.0
+    poll_s: float = 0.5
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A node's power device: its control, and the lock that keeps commands to it one at a time."""
+
+    name: str
+    control: PowerControl
+    turn: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+
+
+class PowerSequencer:
+    """Brings a node's power to where it should be, and says so only when the device confirmed it."""
+
+    def __init__(self, lease: LeaseKeeper, clock: Clock, policy: PowerPolicy) -> None:
+        self._lease = lease
+        self._clock = clock
+        self._policy = policy
+
+    async def state(self, device: Device, *, patience_s: float | None = None) -> PowerState:
+        """What the device says, asked until it answers. Raises as PowerControl, after `patience_s`."""
+        return await self._patiently(device, device.control.power_state, patience_s)
+
+    async def ensure(self, device: Device, wanted: PowerState) -> bool:
+        """Returns when the device confirms `wanted`; True when a command was needed.
+
+        Raises DeviceUnreachable/DeviceBusy (no answer for patience_s), TransientError (acknowledged and not
+        done within confirm_s), and the permanent errors of PowerControl at once.
+        """
+        verb = PowerVerb.ON if wanted is PowerState.ON else PowerVerb.OFF
+        if await self.state(device) is wanted:
+            return False
+        end_s = self._clock.monotonic_s() + self._policy.confirm_s
+        while True:
+            await self._patiently(device, lambda: device.control.set_power(verb), None)
+            resend_at_s = self._clock.monotonic_s() + self._policy.resend_s
+            while self._clock.monotonic_s() < min(resend_at_s, end_s):
+                if await self.state(device) is wanted:
+                    return True
+                await self._clock.sleep(self._policy.poll_s)
+            if self._clock.monotonic_s() >= end_s:
+                raise TransientError(
+                    f"switch power {wanted}",
+                    device=device.name,
+                    answer=f"acknowledged, but not {wanted} after {self._policy.confirm_s:.0f} s",
+                    advice="Look at the machine: its power feed, its BMC's event log",
+                )
+
+    async def send(self, device: Device, verb: PowerVerb) -> None:
+        """One command, patiently; nothing is confirmed."""
+        await self._patiently(device, lambda: device.control.set_power(verb), None)
+
+    async def ensure_boot_device(self, device: Device, wanted: BootDevice, *, uefi: bool) -> str:
+        """Sets the persistent boot device and reads it back. Returns what was proven, for the timeline.
+
+        Raises as PowerControl; TransientError when the device acknowledged and forgot it.
+        """
+        control = device.control
+        if not isinstance(control, BootDeviceControl):
+            return "its firmware's own boot order is used: the power device can't choose"
+        if await self._patiently(device, control.boot_device, None) is wanted:
+            return f"boot device was {wanted} already"
+        await self._patiently(
+            device, lambda: control.set_boot_device(wanted, persistent=True, uefi=uefi), None
+        )
+        found = await self._patiently(device, control.boot_device, None)
+        if found is not wanted:
+            raise TransientError(
+                f"set boot device {wanted}",
+                device=device.name,
+                answer=f"acknowledged, but reads back {found}",
+            )
+        return f"boot device {wanted} read back"
+
+    async def _patiently(
+        self, device: Device, attempt: Callable[[], Awaitable[T]], patience_s: float | None
+    ) -> T:
+        patience_s = self._policy.patience_s if patience_s is None else patience_s
+        end_s = self._clock.monotonic_s() + patience_s
+        delay_s = self._policy.poll_s
+        while True:
+            try:
+                async with device.turn:
+                    self._lease.cover(device.control.longest_command_s)
+                    return await attempt()
+            except TransientError as error:
+                if self._clock.monotonic_s() + delay_s >= end_s:
+                    if isinstance(error, DeviceUnreachable) and patience_s > 0:
+                        error.add_note(f"tried for {patience_s:.0f} s")
+                    raise
+            await self._clock.sleep(delay_s)
+            delay_s = min(delay_s * 2, 5.0)

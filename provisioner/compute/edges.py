@@ -1,0 +1,83 @@
+"""What a compute host needs of the world, injected by `app`, and how patient it is."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from provisioner.compute.devices import Device, PowerSequencer
+from provisioner.compute.evidence import Evidence
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.progress import ProgressBoard
+from provisioner.core.model import Node
+from provisioner.protocols.agent import AgentClient
+from provisioner.protocols.boot import BootPublisher
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.console import ConsoleBook
+from provisioner.protocols.ids import Ids
+from provisioner.protocols.image import ImageWriter
+from provisioner.protocols.probe import SshProbe
+from provisioner.protocols.store import Store
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployPolicy:
+    """Deadlines and bounds of deploys. Every wait has one."""
+
+    boot_deadline_s: float = 600.0  # power on → the agent reports
+    boot_attempts: int = 2
+    running_deadline_s: float = 900.0  # reboot → proof of life
+    write_deadline_s: float = 3600.0
+    command_deadline_s: float = 300.0  # partition, grow, …
+    wipe_deadline_s: float = 4 * 3600.0
+    agent_patience_s: float = 15.0  # silence of a running agent that is taken for its death
+    agent_poll_s: float = 5.0  # the agent is asked this often in case its announcement was lost
+    proof_of_life: tuple[str, ...] = ("phone_home", "ssh_banner")
+    max_concurrent_writes: int = 4  # of images, by this host: bounds its disk and network
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeployRamdisk:
+    """Kernel and ramdisk with the agent, for one architecture."""
+
+    kernel: Path
+    ramdisk: Path
+    digest: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Edges:
+    """The injected world.
+
+    device:    the power device of a node; one `turn` per physical device
+    agent:     client for (node, address, bearer token)
+    blob:      file of an image's sha256
+    ramdisk:   deploy ramdisk of an architecture; PermanentError when none was built
+    seal/unseal: encrypt and decrypt short secrets for the node's row
+    node_url:  base URL of the node-facing HTTP server
+    initiator_address: ours, as the nodes' iSCSI targets see it
+    """
+
+    store: Store
+    clock: Clock
+    ids: Ids
+    lease: LeaseKeeper
+    evidence: Evidence
+    power: PowerSequencer
+    device: Callable[[Node], Device]
+    publisher: BootPublisher
+    writer: ImageWriter
+    agent: Callable[[Node, str, str], AgentClient]
+    blob: Callable[[str], Path]
+    ramdisk: Callable[[str], DeployRamdisk]
+    seal: Callable[[str], str]
+    unseal: Callable[[str], str]
+    consoles: ConsoleBook
+    probe: SshProbe
+    progress: ProgressBoard
+    policy: DeployPolicy
+    node_url: str
+    initiator_address: str
+    write_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))

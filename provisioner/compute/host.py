@@ -1,0 +1,161 @@
+"""A compute host: takes its lease, adopts nodes, publishes what they boot, and runs their work."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import suppress
+
+import structlog
+
+from provisioner.compute.assembly import load_context
+from provisioner.compute.edges import Edges
+from provisioner.compute.operator_requests import OperatorRequests
+from provisioner.compute.ownership import adopt_at_start, adopt_unowned
+from provisioner.compute.publishing import boot_entry
+from provisioner.compute.release import release_for_deletion
+from provisioner.compute.worker import Worker
+from provisioner.core.errors import LeaseLost, PermanentError, StateError, TransientError
+from provisioner.core.model import Instance, Node, Port
+from provisioner.core.states import ACTING, InstanceState
+from provisioner.protocols.store import Tx
+
+log = structlog.get_logger(__name__)
+
+POLL_S = 2.0
+"""How often the store is looked at when no wake-up comes."""
+
+
+class ComputeHost:
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges
+        self._workers: dict[str, asyncio.Task[None]] = {}
+        self._published: set[str] = set()
+        self._requests = OperatorRequests(edges)
+        self.ready = asyncio.Event()
+
+    async def run(self) -> None:
+        """Serves until cancelled; then stops its workers and gives the lease back. Raises LeaseLost when
+        the lease is lost: nothing more may be done, the process has to start anew."""
+        edges = self._edges
+        await edges.lease.acquire()
+        try:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(edges.lease.keep())
+                group.create_task(edges.evidence.record())
+                group.create_task(self._serve(group))
+        finally:
+            await self._stop_workers()
+            if edges.lease.alive:
+                async with asyncio.timeout(5):
+                    await edges.lease.release()
+
+    async def _serve(self, group: asyncio.TaskGroup) -> None:
+        edges = self._edges
+        host = edges.lease.host
+        watch = edges.store.watch("nodes", "instances", "requests")
+        try:
+            adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
+            log.info("host.adopted", host=host, nodes=len(adopted))
+            while True:
+                await self._look_after_nodes(group)
+                self.ready.set()
+                await watch.wait(POLL_S)
+        finally:
+            watch.close()
+
+    async def _look_after_nodes(self, group: asyncio.TaskGroup) -> None:
+        edges, host = self._edges, self._edges.lease.host
+
+        def look(tx: Tx) -> tuple[list[str], list[Node], list[Instance]]:
+            adopt_unowned(tx, host)
+            mine = [node.id for node in tx.find(Node, where={"owner": host})]
+            acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
+            unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
+            return mine, acting, unwanted
+
+        mine, acting, unwanted = await edges.store.transact(look)
+        await self._follow_inventory(mine)
+        for instance in unwanted:
+            if instance.node_id in self._published:
+                await self._release(instance)
+        for node in acting:
+            self._start_worker(group, node.id)
+        if unwanted:
+            for node in await edges.store.transact(
+                lambda tx: tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
+            ):
+                self._start_worker(group, node.id)
+        await self._requests.serve(group, busy=frozenset(self._workers))
+
+    async def _follow_inventory(self, mine: list[str]) -> None:
+        """Newly owned nodes get their address and what their row publishes; removed ones get nothing."""
+        edges = self._edges
+        for node_id in set(mine) - self._published:
+            node, ports = await edges.store.transact(
+                lambda tx, id=node_id: (tx.get(Node, id), tx.find(Port, where={"node_id": id}))  # type: ignore[misc]
+            )
+            if node is None:
+                continue
+            edges.evidence.know(node, ports)
+            try:
+                await edges.publisher.publish(boot_entry(edges, node, tuple(ports)))
+            except PermanentError as error:
+                # The node's own work, if it has any, meets the same error and fails with it.
+                log.error("node.not_published", node=node.name, cause=error.message)
+            self._published.add(node_id)
+        for node_id in self._published - set(mine):
+            await edges.publisher.withdraw(node_id)
+            edges.evidence.forget(node_id)
+            self._published.discard(node_id)
+
+    async def _release(self, instance: Instance) -> None:
+        """An instance that is to be deleted: its deploy ends, its node is cleaned."""
+        node_id = instance.node_id
+        assert node_id is not None
+        worker = self._workers.get(node_id)
+        if worker is not None:
+            node = await self._edges.store.transact(lambda tx: tx.get(Node, node_id))
+            if node is None or node.work is None or not node.work.plan.startswith("deploy"):
+                return
+            await _cancel(worker)
+            self._workers.pop(node_id, None)
+        work_id = self._edges.ids.uuid()
+        await self._edges.store.transact(lambda tx: release_for_deletion(tx, instance.id, work_id))
+
+    def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
+        if node_id not in self._workers:
+            self._workers[node_id] = group.create_task(self._work(node_id), name=f"work:{node_id}")
+
+    async def _work(self, node_id: str) -> None:
+        edges = self._edges
+        try:
+            ctx = await load_context(edges, node_id)
+            if ctx is None:
+                return
+            edges.evidence.on_instance(node_id, ctx.node.instance_id)
+            async with edges.consoles.recording(node_id):
+                await Worker(ctx).run()
+        except StateError as error:
+            # Someone else's node now, or a view that is out of date: the next look finds the truth.
+            log.warning("work.dropped", node=node_id, cause=error.message)
+            if isinstance(error, LeaseLost) and not edges.lease.alive:
+                raise
+        except TransientError as error:
+            # The store, not the node: the work stands in its row, and is taken up again.
+            log.warning("work.interrupted", node=node_id, cause=error.message)
+        finally:
+            edges.progress.clear(node_id)
+            self._workers.pop(node_id, None)
+
+    async def _stop_workers(self) -> None:
+        for worker in list(self._workers.values()):
+            await _cancel(worker)
+
+
+_DELETABLE_INSTANCES = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await asyncio.wait((task,))

@@ -1,0 +1,97 @@
+"""What operators ask of nodes directly: power commands, done by the node's owner and answered."""
+
+from __future__ import annotations
+
+import asyncio
+
+from provisioner.compute.edges import Edges
+from provisioner.core.errors import Conflict, InvalidInput, ProvisionerError
+from provisioner.core.model import Node, NodeRequest, RequestState, TimelineEvent
+from provisioner.core.states import PowerState
+from provisioner.protocols.power import PowerVerb
+from provisioner.protocols.store import Tx
+
+
+class OperatorRequests:
+    def __init__(self, edges: Edges) -> None:
+        self._edges = edges
+        self._running: set[str] = set()
+
+    async def serve(self, group: asyncio.TaskGroup, *, busy: frozenset[str]) -> None:
+        """Starts the pending requests of our nodes; a node in `busy` has work of its own."""
+        host = self._edges.lease.host
+
+        def pending(tx: Tx) -> list[tuple[NodeRequest, Node]]:
+            found = []
+            for request in tx.find(NodeRequest, where={"state": RequestState.PENDING}):
+                node = tx.get(Node, request.node_id)
+                if node is not None and node.owner == host:
+                    found.append((request, node))
+            return found
+
+        for request, node in await self._edges.store.transact(pending):
+            if request.id not in self._running:
+                self._running.add(request.id)
+                group.create_task(self._do(request, node, node.id in busy))
+
+    async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
+        try:
+            power = await self._carry_out(request, node, busy)
+            await self._answer(request, RequestState.DONE, f"power is {power}", power)
+        except ProvisionerError as error:
+            await self._answer(request, RequestState.FAILED, error.message, None)
+        finally:
+            self._running.discard(request.id)
+
+    async def _carry_out(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
+        sequencer, device = self._edges.power, self._edges.device(node)
+        verb = request.verb.removeprefix("power:")
+        if verb == "refresh":
+            return await sequencer.state(device, patience_s=10.0)
+        if busy:
+            raise Conflict(
+                f"switch power {verb}",
+                device=f"node {node.name}",
+                answer=f"it is {node.state}",
+                advice="Wait until its work has ended, or delete the instance",
+            )
+        match verb:
+            case "on" | "off":
+                wanted = PowerState(verb)
+                await sequencer.ensure(device, wanted)
+                return wanted
+            case "cycle" | "reset":
+                await sequencer.send(device, PowerVerb(verb))
+                await sequencer.ensure(device, PowerState.ON)
+                return PowerState.ON
+            case "soft":
+                await sequencer.send(device, PowerVerb.SOFT)
+                return await sequencer.state(device)
+        raise InvalidInput(f"carry out {request.verb}", field="verb", answer="there is no such verb")
+
+    async def _answer(
+        self, request: NodeRequest, state: RequestState, answer: str, power: PowerState | None
+    ) -> None:
+        def write(tx: Tx) -> None:
+            changes = {"state": state, "answer": answer}
+            if tx.update(NodeRequest, request.id, changes, expect={"state": RequestState.PENDING}):
+                node = tx.get(Node, request.node_id)
+                if node is not None:
+                    if power is not None:
+                        tx.update(Node, node.id, {"power_state": power}, expect={"fence": node.fence})
+                    tx.insert(_event(node, request, answer, tx))
+            tx.notify("requests", f"node:{request.node_id}")
+
+        await self._edges.store.transact(write)
+
+
+def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEvent:
+    return TimelineEvent(
+        node_id=node.id,
+        instance_id=node.instance_id,
+        at=tx.now(),
+        source="power",
+        name=f"operator.{request.verb}",
+        text=answer,
+        fence=node.fence,
+    )

@@ -1,0 +1,47 @@
+"""From a node's row to what its boots are given. Done anew by whoever comes to own the node."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from provisioner.compute.edges import Edges
+from provisioner.core.model import Node, Port, PublicationKind
+from provisioner.protocols.boot import BootEntry
+
+
+def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
+    """The complete entry of `node`, as its row's publication says.
+
+    Errors: PermanentError when the deploy ramdisk it needs isn't there any more.
+    """
+    published = node.publication
+    token = edges.unseal(published.token_sealed) if published.token_sealed else ""
+    files: dict[str, Path] = {}
+    command_line = published.command_line
+    booting = tuple(port for port in ports if port.boot)
+    if published.kind is PublicationKind.AGENT:
+        ramdisk = edges.ramdisk(node.arch)
+        files = {"kernel": ramdisk.kernel, "ramdisk": ramdisk.ramdisk}
+        # The token is added here, so that it stands sealed in the row.
+        command_line = " ".join(
+            (
+                command_line,
+                f"provisioner.node={node.id}",
+                f"provisioner.token={token}",
+                f"provisioner.announce={edges.node_url}/agent/v1/hello",
+            )
+        ).strip()
+    elif published.kind is PublicationKind.INSTANCE:
+        files = {"kernel": edges.blob(published.kernel), "ramdisk": edges.blob(published.ramdisk)}
+    return BootEntry(
+        node_id=node.id,
+        node_name=node.name,
+        arch=node.arch,
+        firmware=node.firmware,
+        macs=tuple(port.id for port in booting),
+        addresses=tuple(port.address for port in booting),
+        kind=published.kind,
+        token=token,
+        files=files,
+        command_line=command_line,
+    )

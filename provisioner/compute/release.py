@@ -1,0 +1,33 @@
+"""From "delete this instance" to a node that is being cleaned."""
+
+from __future__ import annotations
+
+from provisioner.core.model import Instance, Node, Work
+from provisioner.core.states import TRANSITIONS, Event, InstanceState, ProvisionState, next_state
+from provisioner.protocols.store import Tx
+
+
+def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
+    """Starts the cleaning of the instance's node, if it hasn't begun. Says whether it did.
+
+    A node whose cleaning failed waits for its operator; one that no longer carries the instance needs
+    nothing, and the instance is deleted.
+    """
+    instance = tx.get(Instance, instance_id)
+    if instance is None or instance.state is InstanceState.DELETED or instance.node_id is None:
+        return False
+    node = tx.get(Node, instance.node_id)
+    if node is None or node.instance_id != instance.id:
+        tx.update(Instance, instance.id, {"state": InstanceState.DELETED})
+        return False
+    cleaning = node.work is not None and node.work.plan == "clean"
+    waits_for_operator = node.state is ProvisionState.CLEAN_FAILED
+    if cleaning or waits_for_operator or Event.RELEASE not in TRANSITIONS[node.state]:
+        return False
+    work = Work(id=work_id, plan="clean", step="withdraw_instance", entered_at=tx.now())
+    changes = {"state": next_state(node.state, Event.RELEASE), "work": work, "failure": None}
+    if not tx.update(Node, node.id, changes, expect={"fence": node.fence, "state": node.state}):
+        return False
+    tx.update(Instance, instance.id, {"state": InstanceState.DELETING})
+    tx.notify("nodes", f"node:{node.id}")
+    return True

@@ -1,0 +1,132 @@
+"""Booting the deploy ramdisk and hearing from its agent. Shared by deploys and cleanings."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.compute.agent_session import client, run_command
+from provisioner.compute.context import StepContext
+from provisioner.compute.publishing import boot_entry
+from provisioner.core.diagnosis import RAMDISK_LADDER, diagnose
+from provisioner.core.errors import DeviceUnreachable, StateError, TransientError
+from provisioner.core.model import Publication, PublicationKind, TimelineEvent
+from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
+from provisioner.core.states import PowerState
+from provisioner.protocols.agent import AgentStatus
+from provisioner.protocols.power import BootDevice
+
+CONSOLES = {
+    "x86_64": "console=tty0 console=ttyS0,115200n8",
+    "arm64": "console=ttyAMA0,115200n8",
+    "armhf": "console=ttyAMA0,115200n8",
+}
+
+
+async def publish_boot(ctx: StepContext) -> Outcome:
+    """The node finds the deploy ramdisk, with a token of its own. The row first: what is published
+    must be known to whoever takes over."""
+    node = ctx.node
+    if node.publication.kind is not PublicationKind.AGENT:
+        mac = ctx.boot_port.id.replace(":", "-")
+        publication = Publication(
+            kind=PublicationKind.AGENT,
+            token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
+            command_line=f"{CONSOLES[node.arch]} BOOTIF=01-{mac}",
+        )
+        await ctx.ledger.write({"publication": publication})
+    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
+    return Next(f"the deploy ramdisk is published for {ctx.boot_port.id} at {ctx.boot_port.address}")
+
+
+async def set_boot_device(ctx: StepContext) -> Outcome:
+    """The firmware boots from the network next. Persistent, since an IPMI once-flag runs out after
+    60 s (IPMI 2.0 §28.12), and a node that loses power must come back to the ramdisk."""
+    uefi = ctx.node.firmware == "uefi"
+    proof = await ctx.edges.power.ensure_boot_device(ctx.device, BootDevice.NETWORK, uefi=uefi)
+    return Next(proof)
+
+
+async def power_on(ctx: StepContext) -> Outcome:
+    """Off, confirmed, then on, confirmed: whatever ran before is gone, and what is heard from now
+    on is of this boot."""
+    await switch_off(ctx)
+    ctx.mailbox.forget()
+    await switch_on(ctx)
+    boots = int(ctx.facts.get("boots", 0)) + 1
+    return Next(f"{ctx.device.name} confirmed that the power is on", {"boots": boots})
+
+
+async def switch_off(ctx: StepContext) -> None:
+    """Off, confirmed and noted. Raises as PowerSequencer.ensure."""
+    await ctx.edges.power.ensure(ctx.device, PowerState.OFF)
+    await ctx.ledger.write({"power_state": PowerState.OFF}, ctx.ledger.event("power.off", source="power"))
+
+
+async def switch_on(ctx: StepContext) -> None:
+    """On, confirmed and noted. Raises as PowerSequencer.ensure."""
+    await ctx.edges.power.ensure(ctx.device, PowerState.ON)
+    await ctx.ledger.write({"power_state": PowerState.ON}, ctx.ledger.event("power.on", source="power"))
+
+
+async def agent_ready(ctx: StepContext) -> Outcome:
+    """The agent of the booted ramdisk answers with our token; its inventory is kept."""
+    status = await _answering_agent(ctx)
+    if status is None:
+        return Wait(
+            "the agent in the deploy ramdisk",
+            deadline_s=ctx.edges.policy.boot_deadline_s,
+            otherwise=_no_agent(ctx),
+            poll_s=ctx.edges.policy.agent_poll_s,
+        )
+    facts = {"agent_boot_id": status.boot_id}
+    await ctx.ledger.remember(facts)
+    inventory = await run_command(ctx, "inventory", {}, timeout_s=ctx.edges.policy.command_deadline_s)
+    await ctx.ledger.write({"inventory": inventory})
+    return Next(f"the agent reported: {_summary(inventory)}", facts)
+
+
+async def _answering_agent(ctx: StepContext) -> AgentStatus | None:
+    try:
+        return await client(ctx).status()
+    except StateError:
+        raise
+    except TransientError:
+        return None
+
+
+def _no_agent(ctx: StepContext) -> Retry | Fail:
+    """What happens when the deadline passes, decided by what was heard since the power was switched."""
+    found = diagnose(RAMDISK_LADDER, boot_events(ctx))
+    boots = int(ctx.facts.get("boots", 1))
+    error = DeviceUnreachable(
+        "boot the deploy ramdisk",
+        device=f"node {ctx.node.name}",
+        answer=f"the agent did not report within {ctx.edges.policy.boot_deadline_s:.0f} s "
+        f"(boot {boots} of {ctx.edges.policy.boot_attempts}); last proven: {found.last_proven}",
+        advice=found.likely_cause,
+    )
+    error.code = "agent-never-reported"
+    if boots < ctx.edges.policy.boot_attempts:
+        return Retry(error, from_step="set_boot_device")
+    return Fail(error)
+
+
+def boot_events(ctx: StepContext) -> list[TimelineEvent]:
+    """What was heard since the power was switched, as the diagnosis wants it."""
+    heard = [
+        ctx.ledger.event(event.name, event.text, source=event.source, detail=event.detail)
+        for event in ctx.mailbox.heard
+    ]
+    if ctx.node.power_state is PowerState.ON:
+        heard.insert(0, ctx.ledger.event("power.on", source="power"))
+    return heard
+
+
+def _summary(inventory: Mapping[str, Any]) -> str:
+    disks = ", ".join(f"{disk['path']} {disk['size_bytes'] // 2**20} MiB" for disk in inventory["disks"])
+    nics = len(inventory["nics"])
+    return (
+        f"{inventory['cpus']} CPUs, {inventory['memory_mib']} MiB of memory, "
+        f"{disks or 'no disk'}, {nics} NIC{'s' if nics != 1 else ''}"
+    )

@@ -1,0 +1,73 @@
+"""Taking a machine back: nothing of the instance runs, its disks are wiped, nothing is published."""
+
+from __future__ import annotations
+
+from provisioner.compute.agent_session import run_command
+from provisioner.compute.context import StepContext
+from provisioner.compute.publishing import boot_entry
+from provisioner.compute.steps.boot import switch_off
+from provisioner.core.model import Instance, Publication, PublicationKind
+from provisioner.core.outcome import Next, Outcome
+from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+
+
+async def withdraw_instance(ctx: StepContext) -> Outcome:
+    """The node can't netboot its instance again. A ramdisk that an earlier attempt at this cleaning
+    published is left for the steps that follow."""
+    if ctx.node.publication.kind in (PublicationKind.INSTANCE, PublicationKind.LOCAL_DISK):
+        await _publish_nothing(ctx)
+    # Kept as a fact: once the instance is deleted, nobody else knows what it asked for.
+    return Next("nothing of the instance is published", {"mode": _wipe_mode(ctx)})
+
+
+async def power_off(ctx: StepContext) -> Outcome:
+    """Off, confirmed. From here on the instance is deleted: nothing of it runs or can start again."""
+    await switch_off(ctx)
+    released = ctx.instance
+    if released is not None:
+
+        def delete(tx: Tx) -> None:
+            tx.update(Instance, released.id, {"state": InstanceState.DELETED, "failure": None, "address": ""})
+            tx.notify("instances")
+
+        event = ctx.ledger.event("instance.deleted", f"instance {released.name} is gone", instance=released)
+        await ctx.ledger.write({"instance_id": None}, event, also=delete)
+        ctx.edges.evidence.on_instance(ctx.node.id, None)
+    return Next(f"{ctx.device.name} confirmed that the power is off")
+
+
+def _wipe_mode(ctx: StepContext) -> str:
+    return str(ctx.facts.get("mode") or (ctx.instance.wipe if ctx.instance is not None else "quick"))
+
+
+async def wipe(ctx: StepContext) -> Outcome:
+    """All disks, as the instance's owner asked: quick (partition tables and signatures at both ends)
+    or full. The agent reads back what it wiped."""
+    mode = _wipe_mode(ctx)
+    result = await run_command(
+        ctx,
+        "wipe",
+        {"devices": "all", "mode": mode},
+        timeout_s=ctx.edges.policy.wipe_deadline_s,
+        progress=ctx.progress,
+    )
+    wiped = result["devices"]
+    return Next(f"{mode} wipe of {len(wiped)} disk{'s' if len(wiped) != 1 else ''}, read back")
+
+
+async def power_off_clean(ctx: StepContext) -> Outcome:
+    """Off, confirmed: a clean node waits without power."""
+    await switch_off(ctx)
+    return Next(f"{ctx.device.name} confirmed that the power is off")
+
+
+async def withdraw_boot(ctx: StepContext) -> Outcome:
+    """The node has its address reservation and nothing to boot."""
+    await _publish_nothing(ctx)
+    return Next("nothing is published for the node")
+
+
+async def _publish_nothing(ctx: StepContext) -> None:
+    await ctx.ledger.write({"publication": Publication(kind=PublicationKind.NOTHING)})
+    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))

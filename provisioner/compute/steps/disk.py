@@ -1,0 +1,88 @@
+"""Around the image: partitions, the root file system's size, swap, the config drive."""
+
+from __future__ import annotations
+
+import base64
+import hashlib
+
+from provisioner.compute.agent_session import run_command
+from provisioner.compute.config_drive import files
+from provisioner.compute.context import StepContext
+from provisioner.compute.steps.image import ROOT_OFFSET_BYTES
+from provisioner.core.model import ImageKind, Instance
+from provisioner.core.outcome import Next, Outcome
+from provisioner.core.placement import CONFIG_DRIVE_MIB
+from provisioner.protocols.store import Tx
+
+
+async def partition_disk(ctx: StepContext) -> Outcome:
+    """The partition table around the image. After the image was verified: a half-written disk never
+    looks bootable."""
+    instance, image = ctx.deploy()
+    whole = image.kind is ImageKind.DISK
+    result = await run_command(
+        ctx,
+        "partition_disk",
+        {
+            "device": ctx.facts["device"],
+            "layout": "whole_disk" if whole else "root_filesystem",
+            "root_offset_bytes": ROOT_OFFSET_BYTES,
+            "root_size_bytes": image.virtual_size_bytes,
+            "swap_mib": instance.flavor.swap_mib,
+            "config_drive_mib": CONFIG_DRIVE_MIB,
+        },
+        timeout_s=ctx.edges.policy.command_deadline_s,
+    )
+    layout = {
+        key: result[key]
+        for key in ("root_device", "root_uuid", "root_fstype", "swap_device", "config_device")
+    }
+    return Next(f"root {layout['root_device']} ({layout['root_fstype']}, {layout['root_uuid']})", layout)
+
+
+async def grow_root(ctx: StepContext) -> Outcome:
+    """The root file system fills its partition."""
+    device = ctx.facts["root_device"]
+    result = await run_command(
+        ctx, "grow_root", {"device": device}, timeout_s=ctx.edges.policy.command_deadline_s
+    )
+    return Next(f"{device}: {result.get('note', 'grown to its partition')}")
+
+
+async def make_swap(ctx: StepContext) -> Outcome:
+    """A swap area, if the flavor asks for one."""
+    device = ctx.facts["swap_device"]
+    if not device:
+        return Next("the flavor asks for no swap")
+    await run_command(ctx, "make_swap", {"device": device}, timeout_s=ctx.edges.policy.command_deadline_s)
+    return Next(f"swap on {device}")
+
+
+async def write_config_drive(ctx: StepContext) -> Outcome:
+    """Hostname, keys and user data, and where the instance phones home; then every buffer is flushed:
+    from here on the power may be cut."""
+    instance, _ = ctx.deploy()
+    token = ctx.edges.ids.secret()
+    await _expect_call(ctx, instance, hashlib.sha256(token.encode()).hexdigest())
+    drive = files(instance, phone_home_url=f"{ctx.edges.node_url}/phone-home/{token}")
+    device = ctx.facts["config_device"]
+    policy = ctx.edges.policy
+    await run_command(
+        ctx,
+        "write_config_drive",
+        {
+            "device": device,
+            "files": {name: base64.b64encode(text.encode()).decode() for name, text in drive.items()},
+        },
+        timeout_s=policy.command_deadline_s,
+    )
+    await run_command(ctx, "flush", {}, timeout_s=policy.command_deadline_s)
+    return Next(f"{', '.join(sorted(drive))} on {device}; all disks flushed")
+
+
+async def _expect_call(ctx: StepContext, instance: Instance, token_sha256: str) -> None:
+    def note(tx: Tx) -> None:
+        tx.update(Instance, instance.id, {"phone_home_sha256": token_sha256})
+
+    await ctx.ledger.write({}, also=note)
+    await ctx.reload_instance()

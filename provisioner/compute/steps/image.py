@@ -1,0 +1,146 @@
+"""The image's way to the disk: exported with a new secret, written, read back."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import NoReturn
+
+from provisioner.compute.agent_session import run_command, wait_for_same_boot
+from provisioner.compute.context import StepContext
+from provisioner.core.errors import TransientError
+from provisioner.core.model import Image, ImageKind
+from provisioner.core.outcome import Next, Outcome, Retry
+from provisioner.core.placement import ALIGNMENT_MIB, CONFIG_DRIVE_MIB
+from provisioner.core.root_disk import choose_root_disk
+from provisioner.protocols.image import DiskTarget
+
+ROOT_OFFSET_BYTES = 2**20
+"""Where a root file system goes: partitions begin at 1 MiB, as every partitioner of today does it."""
+
+CHUNK_BYTES = 4 * 2**20
+
+
+def offset_bytes(image: Image) -> int:
+    return ROOT_OFFSET_BYTES if image.kind is ImageKind.ROOT else 0
+
+
+async def export_disk(ctx: StepContext) -> Outcome:
+    """The root disk is an iSCSI target with a name and a CHAP secret of this attempt alone; the agent
+    withdraws every older one, so that a stale writer is shut out by the disk itself."""
+    instance, image = ctx.deploy()
+    inventory = ctx.node.inventory or {"disks": []}
+    needed_bytes = image.virtual_size_bytes
+    needed_bytes += (instance.flavor.swap_mib + CONFIG_DRIVE_MIB + ALIGNMENT_MIB) * 2**20
+    disk = choose_root_disk(inventory["disks"], ctx.node.root_device_hint, needed_bytes)
+    attempt = int(ctx.facts.get("attempt", 0)) + 1
+    facts = {"device": disk["path"], "attempt": attempt}
+    await ctx.ledger.remember(facts)
+    ids = ctx.edges.ids
+    iqn = f"iqn.2026-11.provisioner:{ctx.node.id}.{ctx.node.fence}.{attempt}"
+    user, password = "provisioner", ids.secret()
+    result = await run_command(
+        ctx,
+        "export_disk",
+        {
+            "device": disk["path"],
+            "iqn": iqn,
+            "chap_user": user,
+            "chap_password": password,
+            "initiator_address": ctx.edges.initiator_address,
+            "portal_port": 3260,
+        },
+        timeout_s=ctx.edges.policy.command_deadline_s,
+    )
+    ctx.target = DiskTarget(
+        address=ctx.boot_port.address,
+        port=int(result["portal_port"]),
+        iqn=str(result["iqn"]),
+        lun=int(result["lun"]),
+        chap_user=user,
+        chap_password=password,
+    )
+    return Next(f"{disk['path']} is exported for attempt {attempt}", facts)
+
+
+async def write_image(ctx: StepContext) -> Outcome:
+    """The image's content goes straight from the store to the disk. Ends early when the agent is gone:
+    an iSCSI initiator would try to reconnect for ever."""
+    _, image = ctx.deploy()
+    if ctx.target is None:
+        return Retry(
+            TransientError("write the image", answer="the export isn't ours"), from_step="export_disk"
+        )
+    try:
+        await _write_while_watched(ctx, image, ctx.target)
+    finally:
+        ctx.target = None
+    return Next(f"{image.virtual_size_bytes // 2**20} MiB of image {image.name} written")
+
+
+async def _write_while_watched(ctx: StepContext, image: Image, target: DiskTarget) -> None:
+    deadline_s = ctx.edges.policy.write_deadline_s
+    async with ctx.edges.write_turns:
+        writing = asyncio.ensure_future(
+            ctx.edges.writer.write(
+                ctx.edges.blob(image.sha256),
+                format=image.format,
+                target=target,
+                offset_bytes=offset_bytes(image),
+                size_bytes=image.virtual_size_bytes,
+                progress=ctx.progress,
+            )
+        )
+        watching = asyncio.ensure_future(_watch_agent(ctx))
+        try:
+            done, _ = await asyncio.wait(
+                (writing, watching), timeout=deadline_s, return_when=asyncio.FIRST_COMPLETED
+            )
+            for task in done:
+                task.result()
+        finally:
+            writing.cancel()
+            watching.cancel()
+            await asyncio.gather(writing, watching, return_exceptions=True)
+    if not done:
+        raise TransientError(
+            "write the image",
+            device=f"disk of node {ctx.node.name}",
+            answer=f"not done after {deadline_s:.0f} s",
+        )
+
+
+async def _watch_agent(ctx: StepContext) -> NoReturn:
+    gone = TransientError("write the image", answer="the agent stopped answering")
+    while True:
+        await ctx.edges.clock.sleep(ctx.edges.policy.agent_poll_s)
+        await wait_for_same_boot(ctx, gone)
+
+
+async def verify_image(ctx: StepContext) -> Outcome:
+    """What lies on the disk is the image, as read back from the medium."""
+    _, image = ctx.deploy()
+    policy = ctx.edges.policy
+    device = ctx.facts["device"]
+    await run_command(ctx, "withdraw_disk", {}, timeout_s=policy.command_deadline_s)
+    result = await run_command(
+        ctx,
+        "checksum_disk",
+        {
+            "device": device,
+            "offset_bytes": offset_bytes(image),
+            "size_bytes": image.virtual_size_bytes,
+            "chunk_bytes": CHUNK_BYTES,
+        },
+        timeout_s=policy.write_deadline_s,
+        progress=ctx.progress,
+    )
+    if result["tree_sha256"] != image.tree_sha256:
+        error = TransientError(
+            "read the image back",
+            device=f"{device} of node {ctx.node.name}",
+            answer=f"its digest is {result['tree_sha256'][:16]}…, the image's is {image.tree_sha256[:16]}…",
+            advice="If this comes again, the disk or its cable is bad",
+        )
+        error.code = "image-differs-on-disk"
+        return Retry(error, from_step="export_disk")
+    return Next(f"digest {image.tree_sha256[:16]}… read back from {device}")

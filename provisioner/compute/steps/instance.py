@@ -1,0 +1,114 @@
+"""From a written disk to an instance that was seen running."""
+
+from __future__ import annotations
+
+import re
+
+from provisioner.compute.context import StepContext
+from provisioner.compute.publishing import boot_entry
+from provisioner.compute.steps.boot import CONSOLES, boot_events, switch_off, switch_on
+from provisioner.core.diagnosis import DISK_INSTANCE_LADDER, NETBOOT_INSTANCE_LADDER, diagnose
+from provisioner.core.errors import DeviceUnreachable, PermanentError
+from provisioner.core.model import ImageKind, Publication, PublicationKind
+from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
+from provisioner.protocols.power import BootDevice
+
+
+async def publish_instance_boot(ctx: StepContext) -> Outcome:
+    """The node finds its instance's kernel and ramdisk, or the order to boot its own disk, in the place
+    of the deploy ramdisk."""
+    _, image = ctx.deploy()
+    if image.kind is ImageKind.DISK:
+        publication = Publication(
+            kind=PublicationKind.LOCAL_DISK, token_sealed=ctx.edges.seal(ctx.edges.ids.secret())
+        )
+        proof = "the node is told to boot its own disk"
+    else:
+        publication = _own_kernel(ctx)
+        proof = f"the instance's kernel is published, {publication.command_line.split()[0]}"
+    await ctx.ledger.write({"publication": publication})
+    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
+    return Next(proof)
+
+
+def _own_kernel(ctx: StepContext) -> Publication:
+    _, image = ctx.deploy()
+    if ctx.kernel is None or ctx.ramdisk is None:
+        raise PermanentError("publish the instance's boot", answer="its kernel or ramdisk image is gone")
+    uuid = ctx.facts["root_uuid"]
+    return Publication(
+        kind=PublicationKind.INSTANCE,
+        token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
+        kernel=ctx.kernel.sha256,
+        ramdisk=ctx.ramdisk.sha256,
+        command_line=" ".join(
+            (f"root=UUID={uuid}", "ro", CONSOLES[ctx.node.arch], image.command_line)
+        ).strip(),
+    )
+
+
+async def reboot(ctx: StepContext) -> Outcome:
+    """Power off and on. Nothing is lost: the agent flushed all disks before."""
+    netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
+    wanted = BootDevice.NETWORK if netboots else BootDevice.DISK
+    await switch_off(ctx)
+    proof = await ctx.edges.power.ensure_boot_device(ctx.device, wanted, uefi=ctx.node.firmware == "uefi")
+    ctx.mailbox.forget()
+    mark = ctx.edges.consoles.position(ctx.node.id)
+    await switch_on(ctx)
+    return Next(
+        f"{proof}; power is on", {"console_mark": mark, "starts": int(ctx.facts.get("starts", 0)) + 1}
+    )
+
+
+async def instance_running(ctx: StepContext) -> Outcome:
+    """The instance was seen: it phoned home with its token, its SSH server showed its banner, or its
+    console printed what was awaited."""
+    instance, image = ctx.deploy()
+    wanted = instance.proof_of_life or image.proof_of_life or ctx.edges.policy.proof_of_life
+    for proof in wanted:
+        seen = await _seen(ctx, proof)
+        if seen:
+            return Next(seen)
+    return Wait(
+        "proof of life: " + " or ".join(wanted),
+        deadline_s=ctx.edges.policy.running_deadline_s,
+        otherwise=_not_seen(ctx, wanted),
+        poll_s=1.0,
+    )
+
+
+async def _seen(ctx: StepContext, proof: str) -> str:
+    instance, _ = ctx.deploy()
+    kind, _, pattern = proof.partition(":")
+    if kind == "phone_home":
+        calls = (event for event in ctx.mailbox.heard if event.name == "instance.phone_home")
+        if any(call.detail.get("token_sha256") == instance.phone_home_sha256 for call in calls):
+            return "the instance phoned home with its token"
+    elif kind == "ssh_banner":
+        banner = await ctx.edges.probe.banner(ctx.boot_port.address)
+        if banner:
+            return f"SSH at {ctx.boot_port.address} answered {banner}"
+    elif kind == "console":
+        text = ctx.edges.consoles.text(ctx.node.id, since=int(ctx.facts.get("console_mark", 0)))
+        match = re.search(pattern, text, re.MULTILINE)
+        if match:
+            return f"the console printed {match.group(0)!r}"
+    return ""
+
+
+def _not_seen(ctx: StepContext, wanted: tuple[str, ...]) -> Retry | Fail:
+    netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
+    found = diagnose(NETBOOT_INSTANCE_LADDER if netboots else DISK_INSTANCE_LADDER, boot_events(ctx))
+    starts = int(ctx.facts.get("starts", 1))
+    error = DeviceUnreachable(
+        "see the instance running",
+        device=f"node {ctx.node.name}",
+        answer=f"none of {', '.join(wanted)} within {ctx.edges.policy.running_deadline_s:.0f} s "
+        f"(start {starts} of {ctx.edges.policy.boot_attempts}); last proven: {found.last_proven}",
+        advice=found.likely_cause,
+    )
+    error.code = "instance-never-seen"
+    if starts < ctx.edges.policy.boot_attempts:
+        return Retry(error, from_step="reboot")
+    return Fail(error)

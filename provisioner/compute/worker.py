@@ -1,0 +1,160 @@
+"""The engine: one loop that runs a node's plan and persists what its steps return."""
+
+from __future__ import annotations
+
+import traceback
+from dataclasses import replace
+
+import structlog
+
+from provisioner.compute.agent_session import AgentLost
+from provisioner.compute.context import StepContext
+from provisioner.compute.endings import ENDINGS, Ending
+from provisioner.compute.steps import STEPS
+from provisioner.core.errors import PermanentError, ProvisionerError, StateError, TransientError
+from provisioner.core.model import Failure
+from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
+from provisioner.core.plan import PLANS, Plan
+from provisioner.core.states import WAIT_STATES, Event, ProvisionState, next_state
+
+log = structlog.get_logger(__name__)
+
+REBOOT_FROM = "set_boot_device"
+"""Where a plan goes on when the agent of its ramdisk is gone."""
+
+MAX_RETRY_DELAY_S = 30.0
+
+
+class Worker:
+    """Runs the work of one node to its end. Stop it by cancelling `run`: every step may be entered again."""
+
+    def __init__(self, ctx: StepContext) -> None:
+        self._ctx = ctx
+        self._plan: Plan = PLANS[ctx.work.plan]
+        self._ending: Ending = ENDINGS[ctx.work.plan]
+        self._waiting_since_s: float | None = None
+        self._last_proven = "nothing was proven since this process took the work up"
+
+    async def run(self) -> None:
+        """Returns when the work has ended, well or badly. Raises LeaseLost when the node isn't ours."""
+        await self._enter()
+        while True:
+            outcome = await self._attempt()
+            if await self._settle(outcome):
+                return
+
+    async def _enter(self) -> None:
+        """Notes where the work is taken up: at its beginning, or where another process left it."""
+        ctx, work = self._ctx, self._ctx.work
+        entry = self._plan.resume_at(work.step)
+        fresh = work.step == self._plan.steps[0].name and not work.facts
+        text = "" if fresh else f"taken up again by this process at {entry}; it had come to {work.step}"
+        await ctx.ledger.write(
+            {"work": replace(work, step=entry), "state": self._acting_state()},
+            ctx.ledger.event("step.started" if fresh else "step.resumed", text, step=entry),
+        )
+
+    def _acting_state(self) -> ProvisionState:
+        state = self._ctx.node.state
+        return next_state(state, Event.NODE_ANSWERED) if state in WAIT_STATES else state
+
+    async def _attempt(self) -> Outcome:
+        step = self._ctx.work.step
+        try:
+            return await STEPS[step](self._ctx)
+        except StateError:
+            raise
+        except AgentLost as error:
+            return Retry(error, from_step=REBOOT_FROM)
+        except TransientError as error:
+            return Retry(error)
+        except ProvisionerError as error:
+            return Fail(error)
+        except Exception as error:  # noqa: BLE001 - a defect must end one deploy, never the host
+            log.error("step.defect", node=self._ctx.node.name, step=step, trace=traceback.format_exc())
+            cause = PermanentError(
+                f"run step {step}",
+                device=f"node {self._ctx.node.name}",
+                answer=f"{type(error).__name__}: {error}",
+                advice="This is a defect of the provisioner: please report it, with the log",
+            )
+            cause.code = "defect"
+            return Fail(cause)
+
+    async def _settle(self, outcome: Outcome) -> bool:
+        """Persists an outcome; True when the work has ended."""
+        match outcome:
+            case Next():
+                return await self._go_on(outcome)
+            case Wait():
+                return await self._wait(outcome)
+            case Retry():
+                return await self._retry(outcome)
+            case Fail():
+                await self._fail(outcome.cause)
+                return True
+
+    async def _go_on(self, outcome: Next) -> bool:
+        ctx, work = self._ctx, self._ctx.work
+        self._left_step()
+        if outcome.proof:
+            self._last_proven = f"{work.step}: {outcome.proof}"
+        done = ctx.ledger.event("step.done", outcome.proof, step=work.step)
+        following = self._plan.after(work.step)
+        if following is None:
+            await self._ending.well(ctx, done)
+            return True
+        facts = {**work.facts, **outcome.facts}
+        await ctx.ledger.write(
+            {"work": replace(work, step=following, facts=facts), "state": self._acting_state()},
+            done,
+            ctx.ledger.event("step.started", step=following),
+        )
+        return False
+
+    async def _wait(self, outcome: Wait) -> bool:
+        ctx, clock = self._ctx, self._ctx.edges.clock
+        if self._waiting_since_s is None:
+            self._waiting_since_s = clock.monotonic_s()
+            if ctx.node.state not in WAIT_STATES:
+                waiting = next_state(ctx.node.state, Event.AWAIT_NODE)
+                event = ctx.ledger.event("step.waiting", outcome.for_what, step=ctx.work.step)
+                await ctx.ledger.write({"state": waiting}, event)
+        remaining_s = self._waiting_since_s + outcome.deadline_s - clock.monotonic_s()
+        if remaining_s <= 0:
+            return await self._settle(outcome.otherwise)
+        await ctx.mailbox.news(min(outcome.poll_s, remaining_s))
+        return False
+
+    async def _retry(self, outcome: Retry) -> bool:
+        ctx, work = self._ctx, self._ctx.work
+        if work.retries >= self._plan.max_retries:
+            await self._fail(outcome.cause)
+            return True
+        self._left_step()
+        target = outcome.from_step or work.step
+        await ctx.ledger.write(
+            {"work": replace(work, step=target, retries=work.retries + 1), "state": self._acting_state()},
+            ctx.ledger.event("step.retry", outcome.cause.message, step=work.step, detail={"from": target}),
+            ctx.ledger.event("step.started", step=target),
+        )
+        log.warning("step.retry", node=ctx.node.name, step=work.step, cause=outcome.cause.message)
+        await ctx.edges.clock.sleep(min(outcome.delay_s * 2**work.retries, MAX_RETRY_DELAY_S))
+        return False
+
+    async def _fail(self, cause: ProvisionerError) -> None:
+        ctx = self._ctx
+        self._left_step()
+        failure = Failure(
+            code=cause.code,
+            message=cause.message,
+            step=ctx.work.step,
+            last_proven=self._last_proven,
+            likely_cause=cause.advice,
+        )
+        log.error("work.failed", node=ctx.node.name, step=failure.step, cause=failure.message)
+        await self._ending.badly(ctx, failure)
+
+    def _left_step(self) -> None:
+        self._waiting_since_s = None
+        self._ctx.edges.progress.clear(self._ctx.node.id)

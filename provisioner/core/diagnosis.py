@@ -1,0 +1,127 @@
+"""From what was seen on the wire to the last step that was proven, and the likely cause of the rest.
+
+A netbooting node climbs a ladder. The highest rung with evidence is the last thing proven; the first
+rung without is what didn't happen, and each has its usual reasons.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from provisioner.core.model import TimelineEvent
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One thing that a healthy boot shows.
+
+    event:   name of the timeline event that proves it; `file` narrows http.sent and tftp.sent
+    proven:  how a person says that it happened
+    missing: the likely cause when everything below it happened and this didn't
+    optional: some firmware skips it
+    """
+
+    event: str
+    proven: str
+    missing: str
+    file: str = ""
+    optional: bool = False
+
+
+RAMDISK_LADDER = (
+    Rung(
+        "power.on",
+        "the power device confirmed that the node is on",
+        "the power device never confirmed that the node came on: look at its power feed and its BMC",
+    ),
+    Rung(
+        "dhcp.discover",
+        "the node sent a DHCP request",
+        "no DHCP request was seen: its NIC or cable is dead, its switch port blocks, it boots from another "
+        "device, or the enrolled MAC address is not the one it boots from",
+    ),
+    Rung(
+        "dhcp.ack",
+        "the node took its address by DHCP",
+        "DHCP was offered and never taken: a second DHCP server answers, or offers get lost on the way",
+    ),
+    Rung(
+        "tftp.sent",
+        "the boot loader was fetched by TFTP",
+        "DHCP was answered, the boot loader was never fetched: TFTP is blocked, or the loader is for "
+        "another architecture",
+        optional=True,
+    ),
+    Rung(
+        "http.sent",
+        "the boot script was fetched",
+        "DHCP was answered, the boot script was never fetched: HTTP is blocked between node and compute "
+        "host, or the firmware ignores the boot file it was given",
+        file="boot.ipxe",
+    ),
+    Rung(
+        "http.sent",
+        "the kernel was fetched",
+        "the boot script was fetched, the kernel never was: the loader stopped, or the transfer was cut",
+        file="kernel",
+    ),
+    Rung(
+        "http.sent",
+        "the ramdisk was fetched",
+        "the kernel was fetched, the ramdisk never was: the transfer was cut, or memory is too small",
+        file="ramdisk",
+    ),
+    Rung(
+        "agent.hello",
+        "the agent in the ramdisk reported",
+        "kernel and ramdisk were fetched, the agent never reported: the kernel panicked, has no driver for "
+        "the NIC, or can't reach the compute host; see the console",
+    ),
+)
+
+NETBOOT_INSTANCE_LADDER = (
+    *RAMDISK_LADDER[:-1],
+    Rung(
+        "instance.phone_home",
+        "the instance phoned home",
+        "the instance's kernel and ramdisk were fetched, nothing was heard of the instance after that: the "
+        "kernel panicked, didn't find its root file system, or the image has no SSH server and doesn't phone "
+        "home; see the console",
+    ),
+)
+
+DISK_INSTANCE_LADDER = (
+    RAMDISK_LADDER[0],
+    Rung(
+        "instance.phone_home",
+        "the instance phoned home",
+        "the node was started from its disk, nothing was heard of the instance after that: the disk isn't "
+        "bootable with this firmware, or the image has no SSH server and doesn't phone home; see the console",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Diagnosis:
+    last_proven: str
+    likely_cause: str
+
+
+def diagnose(ladder: tuple[Rung, ...], events: Iterable[TimelineEvent]) -> Diagnosis:
+    """The highest proven rung and the likely cause, from the events since the power was switched."""
+    seen = {(event.name, str(event.detail.get("file", ""))) for event in events}
+    names = {name for name, _ in seen}
+
+    def proven(rung: Rung) -> bool:
+        return (rung.event, rung.file) in seen if rung.file else rung.event in names
+
+    highest = -1
+    for position, rung in enumerate(ladder):
+        if proven(rung):
+            highest = position
+    last = ladder[highest].proven if highest >= 0 else "nothing was seen of the node"
+    for rung in ladder[highest + 1 :]:
+        if not rung.optional:
+            return Diagnosis(last, rung.missing)
+    return Diagnosis(last, "everything that the wire can show was seen; the console tells more")

@@ -1,0 +1,122 @@
+"""Which node an instance gets: filters in an explicit list, then the best fit."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from provisioner.core.model import Flavor, Image, Instance, Node
+from provisioner.core.states import ProvisionState
+
+CONFIG_DRIVE_MIB = 8
+ALIGNMENT_MIB = 2  # partition tables at both ends of the disk
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one node can't carry the instance."""
+
+    node: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The chosen node, or None and why each node was refused."""
+
+    node: Node | None
+    refusals: tuple[Refusal, ...]
+
+    def explain(self) -> str:
+        """One line for the requester; the commonest reasons, not a list of a thousand nodes."""
+        if not self.refusals:
+            return "no nodes are enrolled"
+        counts: dict[str, int] = {}
+        for refusal in self.refusals:
+            counts[refusal.why] = counts.get(refusal.why, 0) + 1
+        if len(self.refusals) == 1:
+            return f"node {self.refusals[0].node}: {self.refusals[0].why}"
+        ranked = sorted(counts.items(), key=lambda item: (-item[1], item[0]))[:3]
+        return "no node fits: " + "; ".join(f"{count} × {why}" for why, count in ranked)
+
+
+def disk_needed_mib(flavor: Flavor, image: Image) -> int:
+    """What root, swap, config drive and partition tables take on the node's disk, at least."""
+    image_mib = -(-image.virtual_size_bytes // 2**20)
+    return max(image_mib, flavor.disk_mib) + flavor.swap_mib + CONFIG_DRIVE_MIB + ALIGNMENT_MIB
+
+
+Filter = Callable[[Instance, Image, Node], str | None]
+
+
+def _is_the_named_one(instance: Instance, image: Image, node: Node) -> str | None:
+    if instance.node_name is not None and node.name != instance.node_name:
+        return f"the request names node {instance.node_name}"
+    return None
+
+
+def _is_free(instance: Instance, image: Image, node: Node) -> str | None:
+    if node.state is not ProvisionState.AVAILABLE or node.instance_id is not None:
+        return f"it is {node.state}" + (f" with instance {node.instance_id}" if node.instance_id else "")
+    return None
+
+
+def _is_not_in_maintenance(instance: Instance, image: Image, node: Node) -> str | None:
+    return "it is in maintenance" if node.maintenance else None
+
+
+def _is_owned(instance: Instance, image: Image, node: Node) -> str | None:
+    return "no compute host owns it" if node.owner is None else None
+
+
+def _has_the_architecture(instance: Instance, image: Image, node: Node) -> str | None:
+    wanted = instance.flavor.extra_specs.get("cpu_arch", image.arch)
+    if node.arch != wanted:
+        return f"its architecture is {node.arch}, not {wanted}"
+    return f"image {image.name} is for {image.arch}" if image.arch != node.arch else None
+
+
+def _is_large_enough(instance: Instance, image: Image, node: Node) -> str | None:
+    flavor = instance.flavor
+    needs = (
+        ("CPUs", flavor.cpus, node.cpus),
+        ("MiB of memory", flavor.memory_mib, node.memory_mib),
+        ("MiB of disk", disk_needed_mib(flavor, image), node.disk_mib),
+    )
+    for what, needed, there in needs:
+        if there < needed:
+            return f"it has {there} {what}, {needed} are needed"
+    return None
+
+
+FILTERS: tuple[Filter, ...] = (
+    _is_the_named_one,
+    _is_free,
+    _is_not_in_maintenance,
+    _is_owned,
+    _has_the_architecture,
+    _is_large_enough,
+)
+
+
+def refusal(instance: Instance, image: Image, node: Node) -> str | None:
+    """The first reason why `node` can't carry the instance, or None."""
+    for check in FILTERS:
+        why = check(instance, image, node)
+        if why is not None:
+            return why
+    return None
+
+
+def place(instance: Instance, image: Image, nodes: Iterable[Node]) -> Placement:
+    """The smallest node that fits (memory, then CPUs, then disk; name as tie-break)."""
+    fitting: list[Node] = []
+    refusals: list[Refusal] = []
+    for node in nodes:
+        why = refusal(instance, image, node)
+        if why is None:
+            fitting.append(node)
+        else:
+            refusals.append(Refusal(node.name, why))
+    best = min(fitting, key=lambda node: (node.memory_mib, node.cpus, node.disk_mib, node.name), default=None)
+    return Placement(best, tuple(refusals))

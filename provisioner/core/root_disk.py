@@ -1,0 +1,40 @@
+"""Which of a node's disks gets the image."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from provisioner.core.errors import PermanentError
+
+
+def choose_root_disk(
+    disks: Sequence[Mapping[str, Any]], hint: Mapping[str, Any], needed_bytes: int
+) -> Mapping[str, Any]:
+    """The disk that matches every value of `hint`, else the smallest one that is large enough.
+
+    disks: as the agent's inventory gives them (path, size_bytes, serial, wwn, model, …).
+    Errors: PermanentError naming the disks that are there when none can be used.
+    """
+    there = ", ".join(f"{disk['path']} ({disk['size_bytes'] // 2**20} MiB)" for disk in disks) or "none"
+    matching = [
+        disk for disk in disks if all(str(disk.get(key)) == str(value) for key, value in hint.items())
+    ]
+    if not matching:
+        raise PermanentError(
+            f"choose a root disk by the hint {dict(hint)}" if hint else "choose a root disk",
+            answer=f"no disk matches; the agent reported: {there}",
+            advice="Correct the node's root_device hint"
+            if hint
+            else "Is the disk controller's driver missing?",
+        )
+    large = [disk for disk in matching if int(disk["size_bytes"]) >= needed_bytes]
+    if not large:
+        error = PermanentError(
+            "choose a root disk",
+            answer=f"{needed_bytes // 2**20} MiB are needed; the agent reported: {there}",
+            advice="Use a smaller image or flavor, or a node with a larger disk",
+        )
+        error.code = "disk-too-small"
+        raise error
+    return min(large, key=lambda disk: (int(disk["size_bytes"]), str(disk["path"])))

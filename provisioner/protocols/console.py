@@ -1,0 +1,20 @@
+from __future__ import annotations
+
+from contextlib import AbstractAsyncContextManager
+from typing import Protocol
+
+
+class ConsoleBook(Protocol):
+    """The recorded serial consoles of a host's nodes."""
+
+    def recording(self, node_id: str) -> AbstractAsyncContextManager[None]:
+        """Records this node's console while entered; several may hold it at once."""
+        ...
+
+    def position(self, node_id: str) -> int:
+        """Bytes recorded so far."""
+        ...
+
+    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
+        """What was recorded after `since`, at most the last `tail_bytes`."""
+        ...

@@ -1,0 +1,10 @@
+from __future__ import annotations
+
+from typing import Protocol
+
+
+class SshProbe(Protocol):
+    async def banner(self, address: str) -> str | None:
+        """The identification line of an SSH server at `address` (RFC 4253 §4.2), or None when none
+        answers within a few seconds. Sends nothing but its own identification line."""
+        ...
