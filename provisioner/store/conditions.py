@@ -1,0 +1,64 @@
+"""What `where` and `expect` mean: each field equals its value, or one of its values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from provisioner.store.schema import Shape
+
+MAX_ALTERNATIVES = 16_384  # databases bound the parameters of a statement; SQLite to 32,766
+
+
+class Term(NamedTuple):
+    """The shape of a condition on one field, without its values: what a statement is compiled from.
+
+    alternatives: how many values it may equal
+    or_null:      whether it may be NULL as well
+    """
+
+    field: str
+    alternatives: int
+    or_null: bool
+
+
+class Conditions(NamedTuple):
+    """All must hold. `values` are the stored forms, in the order of the terms."""
+
+    terms: tuple[Term, ...]
+    values: list[Any]
+
+
+def conditions(shape: Shape[Any], where: Mapping[str, Any] | None) -> Conditions | None:
+    """The conditions of `where`; None when nothing can meet them (one of no values).
+
+    TypeError when a field doesn't exist, isn't scalar, or can't have such a value.
+    """
+    terms: list[Term] = []
+    values: list[Any] = []
+    for field, wanted in (where or {}).items():
+        column = shape.column(field)
+        if not column.scalar:
+            raise TypeError(f"{field} of a {shape.label} is not scalar, so it can't be compared")
+        if isinstance(wanted, tuple | list | frozenset):
+            stored = [column.checked(value) for value in wanted if value is not None]
+            or_null = len(stored) < len(wanted)
+            if not stored and not or_null:
+                return None
+            stored = _padded(stored)
+        else:
+            or_null = wanted is None
+            stored = [] if or_null else [column.checked(wanted)]
+        terms.append(Term(field, len(stored), or_null))
+        values += stored
+    return Conditions(tuple(terms), values)
+
+
+def _padded(values: list[Any]) -> list[Any]:
+    """Repeats the last value up to a power of two, so that few statements serve lists of all lengths."""
+    if len(values) > MAX_ALTERNATIVES:
+        raise ValueError(f"one of {len(values)} values: more than {MAX_ALTERNATIVES} in one condition")
+    if not values:
+        return values
+    length = 1 << (len(values) - 1).bit_length()
+    return values + values[-1:] * (length - len(values))

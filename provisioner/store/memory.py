@@ -1,0 +1,233 @@
+"""The store in memory: the same meaning, no threads, no files. For models in virtual time and for tests."""
+
+from __future__ import annotations
+
+import asyncio
+from bisect import bisect_left, bisect_right, insort
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import replace
+from datetime import datetime
+from typing import Any, TypeVar
+
+from provisioner.core.errors import Conflict, TransientError
+from provisioner.core.model import Record
+from provisioner.protocols.store import Tx
+from provisioner.store.conditions import conditions
+from provisioner.store.schema import SHAPES, Shape, shape_of
+from provisioner.store.topics import Topics, TopicWatch
+
+R = TypeVar("R", bound=Record)
+T = TypeVar("T")
+
+
+class MemoryStore:
+    """Implements `provisioner.protocols.store.Store`. `wall_clock` may be a virtual one."""
+
+    def __init__(self, wall_clock: Callable[[], datetime]) -> None:
+        self._wall_clock = wall_clock
+        self._tables = {kind: _Table(shape) for kind, shape in SHAPES.items()}
+        self._topics = Topics()
+        self._closed = False
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        if self._closed:
+            raise TransientError("use the database", answer="the store is closed", advice="It is ending")
+        await asyncio.sleep(0)  # others run before and after, as they do with a real database
+        tx = _MemoryTx(self._tables, self._wall_clock())
+        try:
+            result = work(tx)
+            if tx.failed is not None:
+                raise tx.failed
+        except BaseException:
+            tx.undo()
+            raise
+        self._topics.notify(tx.topics)
+        await asyncio.sleep(0)
+        return result
+
+    def watch(self, *topics: str) -> TopicWatch:
+        return self._topics.watch(*topics)
+
+    async def close(self) -> None:
+        self._closed = True
+
+
+class _Table:
+    """The records of one kind, by id, with sorted ids per value of every indexed field."""
+
+    def __init__(self, shape: Shape[Any]) -> None:
+        self.shape = shape
+        self.records: dict[Any, Any] = {}
+        self.ids: list[Any] = []
+        self.last_number = 0
+        self._by_value: dict[str, dict[Any, list[Any]]] = {
+            field: {} for field in (*shape.unique, *(names[0] for names in shape.indexes))
+        }
+
+    def put(self, id: Any, record: Any | None) -> None:
+        """Makes `record` (None: nothing) what is kept under `id`."""
+        old = self.records.pop(id, None)
+        if record is not None:
+            self.records[id] = record
+        _move(self.ids if old is not None else None, self.ids if record is not None else None, id)
+        for field, by_value in self._by_value.items():
+            before = None if old is None else by_value[getattr(old, field)]
+            after = None if record is None else by_value.setdefault(getattr(record, field), [])
+            _move(before, after, id)
+            if before is not None and not before:
+                del by_value[getattr(old, field)]
+
+    def taken(self, record: Any) -> str | None:
+        """The unique field, with its value, that another record has already."""
+        for field in self.shape.unique:
+            value = getattr(record, field)
+            if any(id != record.id for id in self._by_value[field].get(value, ())):
+                return f"{field} {value!r}"
+        return None
+
+    def candidates(self, where: Mapping[str, tuple[Any, ...]]) -> list[Any]:
+        """Sorted ids of all records that can meet `where`, by the narrowest index there is."""
+        if "id" in where:
+            return sorted(id for id in set(where["id"]) if id in self.records)
+        choices = [
+            [ids for value in set(where[field]) if (ids := by_value.get(value))]
+            for field, by_value in self._by_value.items()
+            if field in where
+        ]
+        if not choices:
+            return self.ids
+        lists = min(choices, key=lambda choice: sum(map(len, choice)))
+        return lists[0] if len(lists) == 1 else sorted(id for ids in lists for id in ids)
+
+    def stored(self, record: Any) -> Any:
+        """The record as it comes back from a database: JSON decoded anew, nothing shared with the caller."""
+        return self.shape.record(self.shape.row(record))
+
+
+def _move(before: list[Any] | None, after: list[Any] | None, id: Any) -> None:
+    if before is after:
+        return
+    if before is not None:
+        del before[bisect_left(before, id)]
+    if after is not None:
+        insort(after, id)
+
+
+class _MemoryTx:
+    """Implements `provisioner.protocols.store.Tx`."""
+
+    def __init__(self, tables: Mapping[type, _Table], now: datetime) -> None:
+        self.topics: list[str] = []
+        self.failed: Conflict | None = None
+        self._tables = tables
+        self._now = now
+        self._undo: list[tuple[_Table, Any, Any | None]] = []
+
+    def undo(self) -> None:
+        for table, id, record in reversed(self._undo):
+            table.put(id, record)
+
+    def now(self) -> datetime:
+        return self._now
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        found = self.find(kind, where={"id": id})
+        return found[0] if found else None
+
+    def find(
+        self,
+        kind: type[R],
+        *,
+        where: Mapping[str, Any] | None = None,
+        after: Any = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[R]:
+        found: list[R] = []
+        shape = shape_of(kind)
+        begin = None if after is None else shape.column("id").checked(after)
+        for record in self._met(shape, where, begin, newest_first):
+            if limit is not None and len(found) >= limit:
+                break
+            found.append(record)
+        return found
+
+    def count(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> int:
+        return sum(1 for _ in self._met(shape_of(kind), where, None, False))
+
+    def insert(self, *records: Record) -> None:
+        for record in records:
+            if self.failed is not None:
+                raise self.failed
+            table = self._tables[shape_of(type(record)).kind]
+            stored = table.stored(record)
+            if table.shape.numbered:
+                stored = replace(stored, id=stored.id or table.last_number + 1)
+            taken = f"id {stored.id!r}" if stored.id in table.records else table.taken(stored)
+            if taken:
+                self._fail(f"add {table.shape.label}", taken)
+            if table.shape.numbered:
+                table.last_number = max(table.last_number, stored.id)
+            self._put(table, stored.id, stored)
+
+    def update(
+        self,
+        kind: type[R],
+        id: str,
+        changes: Mapping[str, Any],
+        *,
+        expect: Mapping[str, Any] | None = None,
+    ) -> bool:
+        shape = shape_of(kind)
+        values = {name: shape.column(name).as_stored(value) for name, value in changes.items()}
+        old = self._one(kind, id, expect)
+        if old is None or not changes:
+            return old is not None
+        if shape.touched:
+            values["updated_at"] = self._now
+        table, new = self._tables[kind], replace(old, **values)
+        taken = table.taken(new)
+        if taken:
+            self._fail(f"change {shape.label}", taken)
+        self._put(table, id, new)
+        return True
+
+    def delete(self, kind: type[R], id: str, *, expect: Mapping[str, Any] | None = None) -> bool:
+        met = self._one(kind, id, expect) is not None
+        if met:
+            self._put(self._tables[kind], id, None)
+        return met
+
+    def notify(self, *topics: str) -> None:
+        self.topics += topics
+
+    def _one(self, kind: type[R], id: str, expect: Mapping[str, Any] | None) -> R | None:
+        return next(self._met(shape_of(kind), {"id": id, **(expect or {})}, None, False), None)
+
+    def _met(
+        self, shape: Shape[R], where: Mapping[str, Any] | None, after: Any, newest_first: bool
+    ) -> Iterator[R]:
+        if self.failed is not None:
+            raise self.failed
+        conditions(shape, where)  # the same complaints as a database's
+        wanted = {
+            field: tuple(value) if isinstance(value, tuple | list | frozenset) else (value,)
+            for field, value in (where or {}).items()
+        }
+        table = self._tables[shape.kind]
+        ids = table.candidates(wanted)
+        if after is not None:
+            ids = ids[: bisect_left(ids, after)] if newest_first else ids[bisect_right(ids, after) :]
+        for id in reversed(ids) if newest_first else ids:
+            record = table.records[id]
+            if all(getattr(record, field) in values for field, values in wanted.items()):
+                yield record
+
+    def _put(self, table: _Table, id: Any, record: Any | None) -> None:
+        self._undo.append((table, id, table.records.get(id)))
+        table.put(id, record)
+
+    def _fail(self, tried: str, taken: str) -> None:
+        """The transaction is lost, even when the caller's function swallows the error."""
+        self.failed = Conflict(tried, answer=f"{taken} is taken")
+        raise self.failed

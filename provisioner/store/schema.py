@@ -1,0 +1,115 @@
+"""The tables, made from the records of `provisioner.core.model`, with what is unique and what is indexed.
+
+Records name one another by id without foreign keys: a timeline outlives its node and an instance its image.
+What must not dangle is kept whole by the transaction that removes it.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from operator import attrgetter
+from typing import Any, Generic, TypeVar
+
+import sqlalchemy as sa
+
+from provisioner.core import model
+from provisioner.core.model import Record
+from provisioner.store.columns import Column, columns_of
+
+R = TypeVar("R", bound=Record)
+
+METADATA = sa.MetaData(
+    naming_convention={
+        "pk": "pk_%(table_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    }
+)
+
+
+class Shape(Generic[R]):
+    """One kind of record: its columns, its table, and the way there and back."""
+
+    def __init__(
+        self,
+        kind: type[R],
+        *,
+        unique: tuple[str, ...] = (),
+        indexes: tuple[tuple[str, ...], ...] = (),
+        numbered: bool = False,
+    ) -> None:
+        """`unique`: fields besides the id that no two records share. `numbered`: the store gives
+        ascending ids to records that come with 0."""
+        self.kind = kind
+        self.label = re.sub(r"(?<!^)(?=[A-Z])", " ", kind.__name__).lower()
+        self.columns: Mapping[str, Column] = {column.name: column for column in columns_of(kind)}
+        self.unique = unique
+        self.indexes = indexes
+        self.numbered = numbered
+        self.table = self._table()
+        self.touched = "updated_at" in self.columns
+        self._values = attrgetter(*self.columns)
+        self._encoded = [(i, c.encode) for i, c in enumerate(self.columns.values()) if c.encode]
+        self._decoded = [(i, c.decode) for i, c in enumerate(self.columns.values()) if c.decode]
+
+    def _table(self) -> sa.Table:
+        columns = [
+            sa.Column(c.name, c.sql_type, primary_key=c.name == "id", nullable=c.nullable)
+            for c in self.columns.values()
+        ]
+        uniques = [sa.UniqueConstraint(name) for name in self.unique]
+        indexes = [sa.Index(None, *names) for names in self.indexes]
+        name = self.label.replace(" ", "_")
+        # Without AUTOINCREMENT SQLite gives the number of a deleted last row again, and who reads
+        # on "after" that number would miss the new one.
+        return sa.Table(name, METADATA, *columns, *uniques, *indexes, sqlite_autoincrement=self.numbered)
+
+    def column(self, name: str) -> Column:
+        """The column called `name`; TypeError when records of this kind have none."""
+        try:
+            return self.columns[name]
+        except KeyError:
+            raise TypeError(f"a {self.label} has no field {name}") from None
+
+    def row(self, record: R) -> list[Any]:
+        """The record as the values of a row, in the order of the columns."""
+        row = list(self._values(record))
+        for i, encode in self._encoded:
+            if row[i] is not None:
+                row[i] = encode(row[i])
+        return row
+
+    def record(self, row: Any) -> R:
+        """The record of a row."""
+        values = list(row)
+        for i, decode in self._decoded:
+            if values[i] is not None:
+                values[i] = decode(values[i])
+        return self.kind(**dict(zip(self.columns, values, strict=True)))
+
+
+_SHAPES: tuple[Shape[Any], ...] = (
+    Shape(model.Node, unique=("name",), indexes=(("owner",), ("state",))),
+    Shape(model.Port, unique=("address",), indexes=(("node_id",),)),
+    Shape(model.Image, unique=("name",), indexes=(("state",), ("sha256",))),
+    Shape(model.Flavor, unique=("name",)),
+    Shape(model.KeyPair, unique=("name",)),
+    # An instance's name is free again once it is deleted, so the API decides, not a constraint.
+    Shape(model.Instance, indexes=(("name",), ("state",), ("node_id",))),
+    Shape(model.Host),
+    Shape(model.NodeRequest, indexes=(("state",), ("node_id",))),
+    Shape(model.TimelineEvent, indexes=(("node_id", "id"), ("instance_id", "id")), numbered=True),
+    Shape(model.ApiToken, unique=("name",)),
+    Shape(model.IdempotencyRecord),
+)
+
+SHAPES: Mapping[type, Shape[Any]] = {shape.kind: shape for shape in _SHAPES}
+
+
+def shape_of(kind: type[R]) -> Shape[R]:
+    """The shape of a kind of record; TypeError when it is not one that is stored."""
+    try:
+        return SHAPES[kind]
+    except KeyError:
+        raise TypeError(f"{kind.__name__} is not a kind of record that is stored") from None

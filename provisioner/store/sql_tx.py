@@ -1,0 +1,178 @@
+"""One transaction on a SQL database, seen from inside."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from itertools import groupby
+from typing import Any, TypeVar
+
+import sqlalchemy as sa
+from sqlalchemy.exc import DBAPIError, IntegrityError
+
+from provisioner.core.errors import Conflict
+from provisioner.core.model import Record
+from provisioner.store.conditions import Conditions, conditions
+from provisioner.store.dialect import Database
+from provisioner.store.schema import Shape, shape_of
+from provisioner.store.statements import Statement, Statements
+
+R = TypeVar("R", bound=Record)
+
+
+class SqlTx:
+    """Implements `provisioner.protocols.store.Tx`.
+
+    wrote:  whether the database may hold something of it
+    failed: the error that dooms it, even when the caller's function swallows it
+    topics: whom to wake when it is stored
+    """
+
+    def __init__(self, connection: sa.Connection, database: Database, statements: Statements) -> None:
+        self.wrote = False
+        self.failed: Exception | None = None
+        self.topics: list[str] = []
+        self._connection = connection
+        self._database = database
+        self._statements = statements
+        self._now: datetime | None = None
+
+    def now(self) -> datetime:
+        if self._now is None:
+            self._now = self._database.now(self._connection)
+        return self._now
+
+    def get(self, kind: type[R], id: str) -> R | None:
+        found = self.find(kind, where={"id": id})
+        return found[0] if found else None
+
+    def find(
+        self,
+        kind: type[R],
+        *,
+        where: Mapping[str, Any] | None = None,
+        after: Any = None,
+        limit: int | None = None,
+        newest_first: bool = False,
+    ) -> list[R]:
+        shape = shape_of(kind)
+        wanted = conditions(shape, where)
+        if wanted is None:
+            return []
+        parameters = wanted.values
+        if after is not None:
+            parameters.append(shape.column("id").checked(after))
+        if limit is not None:
+            parameters.append(limit)
+        statement = self._statements.select(
+            shape,
+            wanted.terms,
+            after=after is not None,
+            limit=limit is not None,
+            newest_first=newest_first,
+        )
+        rows = self._run(f"read {shape.label}", statement, parameters).fetchall()
+        return [shape.record(row) for row in rows]
+
+    def count(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> int:
+        shape = shape_of(kind)
+        wanted = conditions(shape, where)
+        if wanted is None:
+            return 0
+        statement = self._statements.count(shape, wanted.terms)
+        return int(self._run(f"count {shape.label}", statement, wanted.values).scalar_one())
+
+    def insert(self, *records: Record) -> None:
+        for kind, group in groupby(records, type):
+            self._insert(shape_of(kind), list(group))
+
+    def _insert(self, shape: Shape[Any], records: list[Any]) -> None:
+        if not shape.numbered:
+            statement = self._statements.insert(shape, numbered=False)
+            for record in records:  # one by one: a conflict then tells whose it is
+                self.wrote = True
+                self._run(f"add {shape.label}", statement, shape.row(record), record)
+            return
+        for numbered, group in groupby(records, lambda record: record.id == 0):
+            statement = self._statements.insert(shape, numbered=numbered)
+            rows = [tuple(shape.row(record)[numbered:]) for record in group]  # the id comes first
+            self.wrote = True
+            self._execute(f"add {shape.label}", statement.text, rows)
+
+    def update(
+        self,
+        kind: type[R],
+        id: str,
+        changes: Mapping[str, Any],
+        *,
+        expect: Mapping[str, Any] | None = None,
+    ) -> bool:
+        shape = shape_of(kind)
+        wanted = _of_one(shape, id, expect)
+        if wanted is None:
+            return False
+        if not changes:
+            return self.count(kind, where={**(expect or {}), "id": id}) > 0
+        values = {name: shape.column(name).checked(value) for name, value in changes.items()}
+        if shape.touched:
+            values["updated_at"] = shape.columns["updated_at"].checked(self.now())
+        statement = self._statements.update(shape, tuple(values), wanted.terms)
+        return self._write(f"change {shape.label}", statement, [*values.values(), *wanted.values], changes)
+
+    def delete(self, kind: type[R], id: str, *, expect: Mapping[str, Any] | None = None) -> bool:
+        shape = shape_of(kind)
+        wanted = _of_one(shape, id, expect)
+        if wanted is None:
+            return False
+        statement = self._statements.delete(shape, wanted.terms)
+        return self._write(f"delete {shape.label}", statement, wanted.values)
+
+    def notify(self, *topics: str) -> None:
+        self.topics += topics
+
+    def _write(self, tried: str, statement: Statement, parameters: list[Any], changes: object = None) -> bool:
+        before, self.wrote = self.wrote, True  # until it is known that no row was met
+        met = self._run(tried, statement, parameters, changes).rowcount > 0
+        self.wrote = before or met
+        return met
+
+    def _run(
+        self, tried: str, statement: Statement, parameters: list[Any], values: object = None
+    ) -> sa.CursorResult[Any]:
+        return self._execute(tried, statement.text, (*parameters, *statement.tail), values)
+
+    def _execute(
+        self,
+        tried: str,
+        text: str,
+        parameters: tuple[Any, ...] | list[tuple[Any, ...]],
+        values: object = None,
+    ) -> sa.CursorResult[Any]:
+        """Turns the driver's errors into ours. After one the transaction is lost: it answers the same to
+        whatever is tried next. `values`: the record or the changes that `tried` is about."""
+        if self.failed is not None:
+            raise self.failed
+        try:
+            return self._connection.exec_driver_sql(text, parameters)
+        except IntegrityError as error:
+            field = self._database.conflict(error)
+            if field is None:
+                self.failed = error
+                raise
+            self.failed = Conflict(tried, answer=f"{_named(values, field)} is taken")
+            raise self.failed from error
+        except DBAPIError as error:
+            self.failed = self._database.failure(error)
+            if self.failed is None:
+                self.failed = error
+                raise
+            raise self.failed from error
+
+
+def _of_one(shape: Shape[Any], id: str, expect: Mapping[str, Any] | None) -> Conditions | None:
+    return conditions(shape, {"id": id} if expect is None else {"id": id, **expect})
+
+
+def _named(values: object, field: str) -> str:
+    value = values.get(field) if isinstance(values, Mapping) else getattr(values, field, None)
+    return field if value is None else f"{field} {value!r}"

@@ -1,0 +1,104 @@
+"""SQLite: one file, embedded. The default of `provisioner serve`."""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+import sqlalchemy as sa
+from sqlalchemy.engine.interfaces import DBAPIConnection
+from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.pool import ConnectionPoolEntry
+
+from provisioner.core.errors import PermanentError, ProvisionerError, StorageFull, TransientError
+
+BUSY_TIMEOUT_MS = 5_000  # how long another process may hold the file before we say so
+
+_PRAGMAS = (
+    f"busy_timeout = {BUSY_TIMEOUT_MS}",  # first: the next one may have to wait
+    "journal_mode = WAL",  # readers (an operator's sqlite3) and the writer don't block each other
+    "synchronous = FULL",  # a commit is on the disk when it returns; in WAL mode NORMAL is not enough
+    "wal_autocheckpoint = 4000",  # pages of 4 KiB: a checkpoint costs fsyncs, so not one per few commits
+)
+
+
+class Sqlite:
+    """Implements `provisioner.store.dialect.Database`."""
+
+    def __init__(self, path: Path, wall_clock: Callable[[], datetime]) -> None:
+        """Errors: PermanentError when the file can't be made or opened, or is something else."""
+        self._path = path
+        self._wall_clock = wall_clock
+        self._create_private()
+        # hide_parameters: an error's text must not carry sealed secrets or user data.
+        # isolation_level None: sqlite3 would begin transactions by itself, and later than we want.
+        self.engine = sa.create_engine(
+            f"sqlite:///{path}", connect_args={"isolation_level": None}, hide_parameters=True
+        )
+        sa.event.listen(self.engine, "connect", _configure)
+        sa.event.listen(self.engine, "begin", _begin)
+
+    def _create_private(self) -> None:
+        # Readable by its owner only; SQLite gives the files beside it the same mode.
+        try:
+            os.close(os.open(self._path, os.O_CREAT | os.O_RDWR | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise PermanentError(
+                "open the database",
+                device=f"file {self._path}",
+                answer=error.strerror or str(error),
+                advice="Its folder must exist and be writable by the provisioner",
+            ) from error
+
+    def now(self, connection: sa.Connection) -> datetime:
+        # An embedded database runs on this machine's clock.
+        return self._wall_clock()
+
+    def conflict(self, error: IntegrityError) -> str | None:
+        cause = error.orig
+        if not isinstance(cause, sqlite3.IntegrityError) or cause.sqlite_errorcode not in (
+            sqlite3.SQLITE_CONSTRAINT_UNIQUE,
+            sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
+        ):
+            return None
+        # "UNIQUE constraint failed: node.name"
+        return str(cause).rsplit(".", 1)[-1]
+
+    def failure(self, error: DBAPIError) -> ProvisionerError | None:
+        cause = error.orig
+        if not isinstance(cause, sqlite3.Error) or not hasattr(cause, "sqlite_errorcode"):
+            return None
+        device, answer = f"file {self._path}", f"{cause} ({cause.sqlite_errorname})"
+        match cause.sqlite_errorcode & 0xFF:  # the primary code; the rest says where it happened
+            case sqlite3.SQLITE_FULL:
+                advice = f"Free space on the file system of {self._path.parent}; nothing of it was stored"
+                return StorageFull("write to the database", device=device, answer=answer, advice=advice)
+            case sqlite3.SQLITE_BUSY | sqlite3.SQLITE_LOCKED:
+                advice = f"Another process holds it (fuser {self._path} shows which): stop it, or try again"
+                return TransientError("use the database", device=device, answer=answer, advice=advice)
+            case sqlite3.SQLITE_IOERR | sqlite3.SQLITE_CANTOPEN:
+                advice = "Look at the disk that holds it (dmesg, df)"
+                return TransientError("use the database", device=device, answer=answer, advice=advice)
+            case sqlite3.SQLITE_READONLY | sqlite3.SQLITE_PERM:
+                advice = "The file, its folder and the -wal and -shm files beside it must be writable"
+                return PermanentError("write to the database", device=device, answer=answer, advice=advice)
+            case sqlite3.SQLITE_CORRUPT | sqlite3.SQLITE_NOTADB:
+                advice = "Restore it from a backup, or name another file"
+                return PermanentError("read the database", device=device, answer=answer, advice=advice)
+        return None
+
+
+def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
+    cursor = connection.cursor()
+    for pragma in _PRAGMAS:
+        cursor.execute(f"PRAGMA {pragma}")
+    cursor.close()
+
+
+def _begin(connection: sa.Connection) -> None:
+    # IMMEDIATE takes the write lock now, where waiting is possible; a lock that is only wanted after
+    # reading fails at once when somebody else wrote in between.
+    connection.exec_driver_sql("BEGIN IMMEDIATE")
