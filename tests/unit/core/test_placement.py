@@ -1,0 +1,72 @@
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from provisioner.core.placement import FILTERS, disk_needed_mib, place, refusal
+from provisioner.core.states import ProvisionState
+from tests.unit.records import FLAVOR, image, instance, node
+
+
+def test_the_smallest_node_that_fits_is_chosen() -> None:
+    big, small = node(name="big", memory_mib=4096), node(name="small", memory_mib=1024)
+    assert place(instance(), image(), [big, small]).node is small
+
+
+def test_equal_nodes_are_chosen_by_name_so_that_a_dry_run_tells_the_truth() -> None:
+    nodes = [node(name=name) for name in ("n2", "n1", "n3")]
+    chosen = place(instance(), image(), nodes).node
+    assert chosen is not None
+    assert chosen.name == "n1"
+
+
+@pytest.mark.parametrize(
+    ("wrong", "why"),
+    [
+        ({"state": ProvisionState.ACTIVE, "instance_id": "other"}, "active with instance other"),
+        ({"state": ProvisionState.CLEAN_FAILED}, "clean_failed"),
+        ({"maintenance": True}, "maintenance"),
+        ({"owner": None}, "no compute host"),
+        ({"arch": "arm64"}, "architecture is arm64, not x86_64"),
+        ({"cpus": 0}, "0 CPUs, 1 are needed"),
+        ({"memory_mib": 256}, "256 MiB of memory, 512 are needed"),
+        ({"disk_mib": 1024}, "1024 MiB of disk, 1034 are needed"),
+    ],
+)
+def test_a_node_that_does_not_fit_is_refused_by_name(wrong: dict[str, object], why: str) -> None:
+    found = refusal(instance(), image(), node(**wrong))
+    assert found is not None
+    assert why in found
+    placement = place(instance(), image(), [node(**wrong)])
+    assert placement.node is None
+    assert why in placement.explain()
+
+
+def test_every_filter_is_reached_by_a_refusal() -> None:
+    assert len(FILTERS) == 6
+    asked = instance(node_name="other")
+    assert refusal(asked, image(), node()) == "the request names node other"
+
+
+def test_the_flavors_architecture_must_be_the_images() -> None:
+    flavor = replace(FLAVOR, extra_specs={"cpu_arch": "arm64"})
+    found = refusal(instance(flavor=flavor), image(arch="x86_64"), node(arch="arm64"))
+    assert found == "image tiny is for x86_64"
+
+
+def test_an_image_larger_than_the_flavors_disk_counts_with_its_own_size() -> None:
+    needed = disk_needed_mib(replace(FLAVOR, swap_mib=100), image(virtual_size_bytes=2000 * 2**20 + 1))
+    assert needed == 2001 + 100 + 8 + 2
+
+
+def test_a_thousand_refusals_are_told_in_one_line() -> None:
+    nodes = [node(name=f"n{number}", maintenance=number % 2 == 0, memory_mib=1) for number in range(1000)]
+    text = place(instance(), image(), nodes).explain()
+    assert "500 × it is in maintenance" in text
+    assert "500 × it has 1 MiB of memory" in text
+    assert len(text) < 200
+
+
+def test_no_nodes_at_all_is_said_as_such() -> None:
+    assert place(instance(), image(), []).explain() == "no nodes are enrolled"
