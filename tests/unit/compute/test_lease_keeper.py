@@ -1,0 +1,124 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.core.errors import Conflict, LeaseLost, TransientError
+from provisioner.core.model import Host
+from provisioner.protocols.store import Store, Tx
+from provisioner.store.memory import MemoryStore
+from tests.unit.fakes import JumpingClock
+
+T = TypeVar("T")
+TTL_S = 9.0
+
+
+class MovableStore(MemoryStore):
+    """A store that can be away."""
+
+    away = False
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        if self.away:
+            raise TransientError("use the database", answer="it is away")
+        return await super().transact(work)
+
+
+def play(story: Callable[[JumpingClock, MovableStore], Awaitable[T]]) -> T:
+    async def run() -> T:
+        clock = JumpingClock()
+        return await story(clock, MovableStore(clock.wall))
+
+    return asyncio.run(run())
+
+
+def keeper(store: Store, clock: JumpingClock, *, sole_owner: bool = False) -> LeaseKeeper:
+    return LeaseKeeper(store, clock, "ch1", TTL_S, sole_owner=sole_owner)
+
+
+def test_a_second_host_of_one_name_is_refused_while_the_first_lives() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        await keeper(store, clock).acquire()
+        with pytest.raises(Conflict, match="another process holds a live lease"):
+            await keeper(store, clock).acquire()
+        clock.now_s += TTL_S + 0.1
+        assert (await keeper(store, clock).acquire()).epoch == 2
+
+    play(story)
+
+
+def test_a_process_that_is_proven_to_be_alone_does_not_wait_for_its_dead_forerunner() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> int:
+        await keeper(store, clock).acquire()
+        return (await keeper(store, clock, sole_owner=True).acquire()).epoch
+
+    assert play(story) == 2
+
+
+def test_a_command_that_may_outlast_the_lease_is_not_started() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        with pytest.raises(LeaseLost):
+            lease.cover(1)
+        await lease.acquire()
+        lease.cover(8.9)
+        with pytest.raises(LeaseLost, match="the lease ends sooner"):
+            lease.cover(9.0)
+
+    play(story)
+
+
+def test_a_kept_lease_is_renewed_every_third_of_its_life() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        keeping = asyncio.create_task(lease.keep())
+        while clock.now_s < 100:
+            await asyncio.sleep(0)
+            assert lease.alive
+        keeping.cancel()
+        row = await store.transact(lambda tx: tx.get(Host, "ch1"))
+        assert row is not None
+        assert row.epoch == 1
+        assert row.expires_at > clock.wall()
+
+    play(story)
+
+
+def test_a_host_whose_name_was_taken_stops() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        await keeper(store, clock, sole_owner=True).acquire()
+        with pytest.raises(LeaseLost, match="it was taken"):
+            await lease.keep()
+        assert not lease.alive
+
+    play(story)
+
+
+def test_a_host_that_cannot_reach_the_store_stops_when_its_lease_runs_out() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        store.away = True
+        with pytest.raises(LeaseLost, match="the lease has run out"):
+            await lease.keep()
+        assert clock.now_s == pytest.approx(TTL_S)
+
+    play(story)
+
+
+def test_a_released_lease_can_be_taken_at_once() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> int:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        await lease.release()
+        clock.now_s += 0.001
+        return (await keeper(store, clock).acquire()).epoch
+
+    assert play(story) == 2

@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from provisioner.compute.devices import Device, PowerPolicy, PowerSequencer
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.core.errors import (
+    DeviceBusy,
+    DeviceUnreachable,
+    LeaseLost,
+    TransientError,
+    WrongCredentials,
+)
+from provisioner.core.states import PowerState
+from provisioner.protocols.power import BootDevice
+from provisioner.store.memory import MemoryStore
+from tests.unit.fakes import JumpingClock, PowerDevice
+
+T = TypeVar("T")
+BUSY = DeviceBusy("set power", answer="0xC0 node busy")
+SILENT = DeviceUnreachable("set power", answer="no answer in 4 s")
+
+
+def play(
+    bmc: PowerDevice, story: Callable[[PowerSequencer, Device], Awaitable[T]], *, ttl_s: float = 1e9
+) -> T:
+    async def run() -> T:
+        clock = JumpingClock()
+        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", ttl_s, sole_owner=False)
+        await lease.acquire()
+        return await story(PowerSequencer(lease, clock, PowerPolicy()), Device("BMC of n1", bmc))
+
+    return asyncio.run(run())
+
+
+def test_a_node_that_is_on_already_gets_no_command() -> None:
+    bmc = PowerDevice(PowerState.ON)
+    assert play(bmc, lambda power, device: power.ensure(device, PowerState.ON)) is False
+    assert bmc.commands == []
+
+
+def test_an_unknown_power_state_is_never_taken_for_off() -> None:
+    bmc = PowerDevice(PowerState.UNKNOWN)
+    assert play(bmc, lambda power, device: power.ensure(device, PowerState.OFF)) is True
+    assert bmc.commands == ["off"]
+
+
+def test_a_command_that_was_swallowed_is_sent_again() -> None:
+    bmc = PowerDevice()
+    bmc.swallow = 2
+    assert play(bmc, lambda power, device: power.ensure(device, PowerState.ON)) is True
+    assert bmc.commands == ["on", "on", "on"]
+
+
+def test_acknowledged_and_never_done_is_an_error_that_says_so() -> None:
+    bmc = PowerDevice()
+    bmc.swallow = 1000
+    with pytest.raises(TransientError, match="acknowledged, but not on after 60 s"):
+        play(bmc, lambda power, device: power.ensure(device, PowerState.ON))
+
+
+def test_a_busy_device_is_asked_again() -> None:
+    bmc = PowerDevice()
+    bmc.errors = [BUSY, SILENT, BUSY]
+    assert play(bmc, lambda power, device: power.ensure(device, PowerState.ON)) is True
+
+
+def test_a_device_that_stays_silent_ends_in_its_own_error() -> None:
+    bmc = PowerDevice()
+    bmc.errors = [SILENT] * 1000
+    with pytest.raises(DeviceUnreachable, match="no answer in 4 s"):
+        play(bmc, lambda power, device: power.state(device, patience_s=30))
+    assert len(bmc.errors) > 980, "it was asked far too often"
+
+
+def test_wrong_credentials_are_not_tried_twice() -> None:
+    bmc = PowerDevice()
+    bmc.errors = [WrongCredentials("log in"), WrongCredentials("log in")]
+    with pytest.raises(WrongCredentials):
+        play(bmc, lambda power, device: power.state(device))
+    assert len(bmc.errors) == 1
+
+
+def test_a_boot_device_is_set_and_read_back() -> None:
+    bmc = PowerDevice()
+    proof = play(bmc, lambda power, device: power.ensure_boot_device(device, BootDevice.NETWORK, uefi=True))
+    assert proof == "boot device network read back"
+    assert bmc.commands == ["boot network persistent uefi"]
+
+
+def test_a_boot_device_that_was_acknowledged_and_forgotten_is_noticed() -> None:
+    bmc = PowerDevice()
+    bmc.forgets = 1
+    with pytest.raises(TransientError, match="acknowledged, but reads back None"):
+        play(bmc, lambda power, device: power.ensure_boot_device(device, BootDevice.DISK, uefi=False))
+
+
+def test_nothing_is_sent_when_the_lease_is_shorter_than_the_command() -> None:
+    bmc = PowerDevice()
+    with pytest.raises(LeaseLost):
+        play(bmc, lambda power, device: power.ensure(device, PowerState.ON), ttl_s=0.9)
+    assert bmc.commands == []
