@@ -1,0 +1,289 @@
+"""A rack and a provisioner for one test: everything through the commands that a person types."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+
+T = TypeVar("T")
+BIN = Path(sys.executable).parent
+
+DEADLINES_S = {"ready": 60.0, "enrol": 60.0, "active": 420.0, "error": 420.0, "deleted": 300.0, "step": 240.0}
+"""How long a condition may take on two cores without KVM, other racks beside us."""
+
+
+class CommandFailed(AssertionError):
+    """A command ended otherwise than expected. Carries what it printed."""
+
+    def __init__(self, argv: Sequence[str], code: int, output: str) -> None:
+        self.code = code
+        self.output = output
+        super().__init__(f"{' '.join(argv)} → {code}\n{output}")
+
+
+def run(argv: Sequence[str | Path], *, timeout_s: float = 120, expect: int = 0, **options: Any) -> str:
+    """Runs a command to its end and returns its standard output."""
+    words = [str(word) for word in argv]
+    done = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False, **options)
+    if done.returncode != expect:
+        raise CommandFailed(words, done.returncode, done.stdout + done.stderr)
+    return done.stdout
+
+
+def eventually(what: str, look: Callable[[], T | None], deadline_s: float, pause_s: float = 0.25) -> T:
+    """Polls until `look` gives something true; fails naming `what` after `deadline_s`."""
+    end = time.monotonic() + deadline_s
+    while True:
+        found = look()
+        if found:
+            return found
+        if time.monotonic() > end:
+            raise AssertionError(f"not within {deadline_s:.0f} s: {what}")
+        time.sleep(pause_s)
+
+
+@dataclass
+class Lab:
+    """A rack that is up, and what runs in it. Names are short: racks of parallel tests don't see each other."""
+
+    folder: Path
+    name: str
+    spec: Mapping[str, Any]
+    settings: dict[str, Any]
+    host: str = "ch1"
+    serve: subprocess.Popen[bytes] | None = None
+    serves: int = 0
+    _open: list[Any] = field(default_factory=list)
+
+    # --- the rack -------------------------------------------------------------------------------
+
+    @property
+    def state(self) -> Path:
+        return self.folder / "rack"
+
+    def bmsim(self, *words: str, **options: Any) -> str:
+        return run([BIN / "bmsim", *words], env=self._env(), **options)
+
+    def rack(self, verb: str, *words: str, **options: Any) -> str:
+        return self.bmsim("rack", verb, "--rack", self.name, *words, **options)
+
+    def execute(self, *words: str, **options: Any) -> str:
+        """Runs a command on the compute host."""
+        return self.rack("exec", self.host, "--", *words, **options)
+
+    def _env(self) -> dict[str, str]:
+        return {**os.environ, "BMSIM_STATE": str(self.folder / "racks"), "NO_COLOR": "1", "COLUMNS": "200"}
+
+    def audit(self) -> list[dict[str, Any]]:
+        """What the BMCs received, in order."""
+        return [json.loads(line) for line in self.rack("log", "--json").splitlines() if line.strip()]
+
+    # --- the provisioner ------------------------------------------------------------------------
+
+    @property
+    def config(self) -> Path:
+        return self.folder / "provisioner.yaml"
+
+    def start(self) -> None:
+        """Starts `provisioner serve` on the compute host and waits until it is ready."""
+        self.config.write_text(yaml.safe_dump(self.settings))
+        self.serves += 1
+        log = (self.folder / f"serve-{self.serves}.log").open("wb")
+        self._open.append(log)
+        self.serve = subprocess.Popen(
+            [BIN / "bmsim", "rack", "exec", "--rack", self.name, self.host, "--"]
+            + [str(BIN / "provisioner"), "serve", "--config", str(self.config)],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=self._env(),
+        )
+        eventually("the provisioner is ready", self._ready, DEADLINES_S["ready"])
+
+    def _ready(self) -> bool:
+        assert self.serve is not None
+        if self.serve.poll() is not None:
+            raise AssertionError(f"serve ended with {self.serve.returncode}:\n{self.log()[-4000:]}")
+        socket = Path(self.settings["api"]["socket"])
+        if not socket.exists():
+            return False
+        try:
+            self.cli("host", "list")
+        except CommandFailed:
+            return False
+        return True
+
+    def log(self) -> str:
+        """All that every start of the provisioner has logged."""
+        return "".join(
+            (self.folder / f"serve-{number}.log").read_text(errors="replace")
+            for number in range(1, self.serves + 1)
+        )
+
+    def kill(self) -> None:
+        """kill -9 of the provisioner's own process."""
+        pid = (Path(self.settings["state_dir"]) / "lock").read_text().strip()
+        self.execute("kill", "-9", pid)
+        assert self.serve is not None
+        self.serve.wait(timeout=30)
+
+    def stop(self) -> None:
+        if self.serve is not None and self.serve.poll() is None:
+            self.serve.terminate()
+            self.serve.wait(timeout=60)
+
+    def cli(self, *words: str, expect: int = 0, timeout_s: float = 60) -> Any:
+        """`provisioner … --json`, parsed."""
+        argv = [BIN / "provisioner", *words, "--json"]
+        text = run(argv, expect=expect, timeout_s=timeout_s, env=self._cli_env())
+        return json.loads(text) if text.strip() else None
+
+    def refused(self, *words: str, expect: int = 1) -> str:
+        """The message of a command that must fail with exit code `expect`."""
+        argv = [BIN / "provisioner", *words]
+        done = subprocess.run(
+            [str(word) for word in argv],
+            capture_output=True,
+            text=True,
+            timeout=90,
+            env=self._cli_env(),
+            check=False,
+        )
+        if done.returncode != expect:
+            raise CommandFailed([str(word) for word in argv], done.returncode, done.stdout + done.stderr)
+        return " ".join((done.stdout + done.stderr).split())
+
+    def _cli_env(self) -> dict[str, str]:
+        return {
+            **self._env(),
+            "PROVISIONER_URL": f"unix:{self.settings['api']['socket']}",
+            "PROVISIONER_TOKEN_FILE": str(Path(self.settings["state_dir"]) / "admin.token"),
+        }
+
+    # --- stories --------------------------------------------------------------------------------
+
+    def enrol(self, change: Callable[[dict[str, Any]], None] | None = None) -> None:
+        """Enrols the rack's nodes as `bmsim rack inventory` prints them, and waits for the verdict."""
+        inventory = yaml.safe_load(self.rack("inventory"))
+        if change is not None:
+            change(inventory)
+        path = self.folder / "nodes.yaml"
+        path.write_text(yaml.safe_dump(inventory))
+        self.cli("node", "enroll", "-f", str(path))
+
+    def node(self, name: str = "n1") -> dict[str, Any]:
+        found: dict[str, Any] = self.cli("node", "show", name)
+        return found
+
+    def node_becomes(self, state: str, name: str = "n1", deadline: str = "enrol") -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            node = self.node(name)
+            return node if node["state"] == state else None
+
+        return eventually(f"node {name} becomes {state}", look, DEADLINES_S[deadline])
+
+    def instance(self, name: str) -> dict[str, Any]:
+        found: dict[str, Any] = self.cli("instance", "show", name)
+        return found
+
+    def instance_becomes(self, state: str, name: str, deadline: str | None = None) -> dict[str, Any]:
+        def look() -> dict[str, Any] | None:
+            self.still_serving()
+            instance = self.instance(name)
+            if instance["state"] == "error" and state != "error":
+                raise AssertionError(f"{name} ended in error: {instance['failure']}\n{self.timeline(name)}")
+            return instance if instance["state"] == state else None
+
+        try:
+            return eventually(f"instance {name} becomes {state}", look, DEADLINES_S[deadline or state], 0.5)
+        except AssertionError as error:
+            raise AssertionError(f"{error}\n{self.timeline(name)}\n{self.consoles()}") from None
+
+    def still_serving(self) -> None:
+        if self.serve is not None and self.serve.poll() is not None:
+            raise AssertionError(f"serve ended with {self.serve.returncode}:\n{self.log()[-4000:]}")
+
+    def events(self, node: str = "n1") -> list[dict[str, Any]]:
+        found: list[dict[str, Any]] = self.cli("node", "events", node)
+        return found
+
+    def timeline(self, instance: str) -> str:
+        try:
+            return run([BIN / "provisioner", "instance", "show", instance], env=self._cli_env())
+        except (CommandFailed, subprocess.TimeoutExpired) as error:
+            return str(error)
+
+    def consoles(self) -> str:
+        texts = []
+        for path in sorted((self.folder / "racks").glob("*/nodes/*/console.log")):
+            texts.append(f"--- console of {path.parent.name}\n{path.read_text(errors='replace')[-1500:]}")
+        return "\n".join(texts)
+
+    def step_begins(self, step: str, node: str = "n1") -> None:
+        """Returns when the node's work has come to `step`."""
+
+        def look() -> bool:
+            return any(
+                event["name"] in ("step.started", "step.resumed") and event["step"] == step
+                for event in self.events(node)
+            )
+
+        eventually(f"step {step} begins", look, DEADLINES_S["step"], 0.1)
+
+    def ssh(self, address: str, key: Path, *words: str, user: str = "root") -> str:
+        """A command on the instance, by SSH from the compute host."""
+        return self.execute(
+            *("ssh", "-i", str(key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"),
+            *("-o", f"UserKnownHostsFile={self.folder}/known_hosts", "-o", "ConnectTimeout=10"),
+            *(f"{user}@{address}", *words),
+        )
+
+    def close(self) -> None:
+        try:
+            self.stop()
+        finally:
+            self.bmsim("rack", "down", self.name, timeout_s=60)
+            for file in self._open:
+                file.close()
+
+
+@contextmanager
+def lab(folder: Path, name: str, spec: Mapping[str, Any], **settings: Any) -> Iterator[Lab]:
+    """Brings a rack up with a provisioner on its first compute host, and takes both down."""
+    rack_file = folder / "rack.yaml"
+    rack_file.write_text(yaml.safe_dump({**spec, "name": name}))
+    host = spec["compute_hosts"][0]
+    built = Lab(
+        folder=folder,
+        name=name,
+        spec=spec,
+        host=host["name"],
+        settings={
+            "state_dir": str(folder / "provisioner"),
+            "host": {"name": host["name"]},
+            "api": {"socket": str(folder / "api.sock")},
+            "network": {
+                "interface": "prov0",
+                "address": host["provisioning_address"],
+                "subnet": spec["networks"]["provisioning"]["subnet"],
+                "pool": "10.77.0.100-10.77.0.199",
+            },
+            **settings,
+        },
+    )
+    built.bmsim("rack", "up", str(rack_file), timeout_s=180)
+    try:
+        built.start()
+        yield built
+    finally:
+        built.close()
