@@ -54,7 +54,7 @@ def eventually(what: str, look: Callable[[], T | None], deadline_s: float, pause
 
 @dataclass
 class Lab:
-    """A rack that is up, and what runs in it. Names are short: racks of parallel tests don't see each other."""
+    """A rack that is up, and what runs in it. Racks of parallel tests don't see each other."""
 
     folder: Path
     name: str
@@ -101,8 +101,10 @@ class Lab:
         log = (self.folder / f"serve-{self.serves}.log").open("wb")
         self._open.append(log)
         self.serve = subprocess.Popen(
-            [BIN / "bmsim", "rack", "exec", "--rack", self.name, self.host, "--"]
-            + [str(BIN / "provisioner"), "serve", "--config", str(self.config)],
+            [
+                *(BIN / "bmsim", "rack", "exec", "--rack", self.name, self.host, "--"),
+                *(BIN / "provisioner", "serve", "--config", self.config),
+            ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=subprocess.STDOUT,
