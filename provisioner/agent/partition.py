@@ -1,0 +1,148 @@
+"""partition_disk: the partition table around, or inside, what was written to the disk."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import uuid
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from provisioner.agent import block
+from provisioner.agent.board import Run
+from provisioner.agent.errors import CommandError
+from provisioner.agent.file_systems import probe
+from provisioner.agent.job import Job
+from provisioner.agent.params import Params
+from provisioner.agent.partition_table import Layout, Table, around_root_filesystem, inside_whole_disk, parse
+
+BOOT_CODE_BYTES = 440  # of the first sector: a boot loader's, before the MBR's disk id
+ROOT_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs")
+# Discoverable partitions specification: the root partition's type, by architecture
+ROOT_TYPES = {
+    "x86_64": "4F68BCE3-E8CD-4DB1-96E7-FBCAF984B709",
+    "aarch64": "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
+    "armv7l": "69DAD710-2CE4-4E3C-B16C-21A1D49ABED3",
+}
+NODE_POLL_S = 0.05
+
+
+def partition_command(node: str) -> Callable[[Params], Run]:
+    """node: part of the seed of the partitions' UUIDs, so that a repetition gives the same ones."""
+
+    def parse_params(params: Params) -> Run:
+        device = params.device("device")
+        layout = params.text("layout", "root_filesystem|whole_disk")
+        offset = params.integer("root_offset_bytes", 2**20, 2**40, default=2**20)
+        root_bytes = params.integer("root_size_bytes", 0, 2**62, default=0)
+        swap_mib = params.integer("swap_mib", 0, 2**24, default=0)
+        config_mib = params.integer("config_drive_mib", 0, 2**16, default=8)
+        seed = uuid.uuid5(uuid.NAMESPACE_URL, f"provisioner:{node}:{device}")
+
+        def run(job: Job) -> dict[str, Any]:
+            sector = block.sector_bytes(device)
+            with block.opened(device, os.O_RDONLY) as fd:
+                sectors = block.size_bytes(fd) // sector
+            if layout == "root_filesystem":
+                wanted = around_root_filesystem(
+                    seed=seed,
+                    sector=sector,
+                    disk_sectors=sectors,
+                    offset_bytes=offset,
+                    root_bytes=root_bytes,
+                    swap_mib=swap_mib,
+                    config_mib=config_mib,
+                )
+            else:
+                found = _read_table(device, sectors, job)
+                root = _find_root(device, found, job)
+                wanted = inside_whole_disk(
+                    found, seed=seed, root=root, swap_mib=swap_mib, config_mib=config_mib
+                )
+            _write_table(device, wanted.table, job)
+            return _result(device, wanted, job)
+
+        return run
+
+    return parse_params
+
+
+def _read_table(device: str, sectors: int, job: Job) -> Table:
+    _, text = job.run(["sfdisk", "--json", device], code="no-partition-table")
+    found = parse(json.loads(text), sectors)
+    if found.label not in ("gpt", "dos"):
+        raise CommandError(
+            "no-partition-table", f"{device} has a {found.label} table; the image must have GPT or MBR"
+        )
+    return found
+
+
+def _find_root(device: str, table: Table, job: Job) -> int | None:
+    """By its type, else the largest partition with a Linux file system; None when it can't be told."""
+    by_type = [part for part in table.partitions if part.type.upper() == ROOT_TYPES.get(platform.machine())]
+    if by_type:
+        return by_type[0].number
+    block.reread_partitions(device)
+    nodes = _nodes(device, [part.number for part in table.partitions], job)
+    linux = [
+        part for part in table.partitions if probe(nodes[part.number], job).get("TYPE") in ROOT_FILE_SYSTEMS
+    ]
+    return max(linux, key=lambda part: part.size).number if linux else None
+
+
+def _write_table(device: str, table: Table, job: Job) -> None:
+    """Doesn't write what is there already. The boot loader's code in the first sector is kept."""
+    status, text = job.run(["sfdisk", "--json", device], ok=(0, 1))
+    if status == 0 and parse(json.loads(text), table.disk_sectors) == table and _backup_in_place(text, table):
+        return
+    with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
+        boot_code = os.pread(fd, BOOT_CODE_BYTES, 0)
+    argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel"]
+    argv += ["--wipe", "never", "--wipe-partitions", "never", device]
+    job.run(argv, stdin=table.script().encode(), code="partitioning-failed")
+    with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
+        if os.pread(fd, BOOT_CODE_BYTES, 0) != boot_code:
+            os.pwrite(fd, boot_code, 0)
+    block.flush(device)
+    block.reread_partitions(device)
+
+
+def _backup_in_place(dump: bytes, table: Table) -> bool:
+    """A GPT that came with a smaller image has its second copy in the middle of the disk."""
+    if table.label != "gpt":
+        return True
+    last_lba = int(json.loads(dump)["partitiontable"]["lastlba"])
+    return last_lba >= table.end - 1
+
+
+def _result(device: str, layout: Layout, job: Job) -> dict[str, Any]:
+    nodes = _nodes(device, [part.number for part in layout.table.partitions], job)
+
+    def node(number: int | None) -> str | None:
+        return nodes[number] if number is not None else None
+
+    root = node(layout.root)
+    root_tags = probe(root, job) if root else {}
+    return {
+        "root_device": root,
+        "root_fstype": root_tags.get("TYPE"),
+        "root_uuid": root_tags.get("UUID"),
+        "root_partuuid": root_tags.get("PART_ENTRY_UUID"),
+        "swap_device": node(layout.swap),
+        "config_device": node(layout.config),
+    }
+
+
+def _nodes(device: str, numbers: list[int], job: Job) -> dict[int, str]:
+    """The partitions' device nodes; the kernel makes them a moment after it read the table."""
+    for _ in range(int(block.PARTITION_NODE_WAIT_S / NODE_POLL_S)):
+        found = block.partitions(device)
+        if all(number in found and Path(found[number]).exists() for number in numbers):
+            return found
+        job.wait(NODE_POLL_S)
+    raise CommandError(
+        "partitioning-failed",
+        f"the kernel doesn't show partitions {numbers} of {device}, only {sorted(found)}",
+    )

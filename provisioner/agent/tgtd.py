@@ -1,0 +1,139 @@
+"""The iSCSI target daemon (package tgt), spoken to over its management socket.
+
+tgtadm would take the CHAP secret in argv; the socket doesn't. The request's layout was read off what
+tgtadm 1.0.85 sends (fixtures/SOURCES.md); both ends are of one package, built into one ramdisk.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import struct
+import subprocess
+import tempfile
+from pathlib import Path
+
+from provisioner.agent.errors import CommandError
+from provisioner.agent.job import Job, spawn
+
+START_TIMEOUT_S = 10.0
+ANSWER_TIMEOUT_S = 10.0
+POLL_S = 0.02
+STDERR_SHOWN_CHARS = 500
+
+MODE_TARGET, MODE_UNIT, MODE_ACCOUNT = 1, 2, 7
+OP_NEW, OP_BIND, OP_UPDATE = 0, 3, 5
+NO_ID = 0xFFFFFFFF
+NO_UNIT = 0xFFFFFFFFFFFFFFFF
+REQUEST = struct.Struct("=II64sIIQQIIIIII")
+"""mode, op, driver, length, target, session, unit, connection, host, device type, account direction,
+pack, force; then the parameters as text that ends with a zero byte."""
+ANSWER = struct.Struct("=II")  # error, length
+
+ERRORS = {
+    1: "unknown error",
+    2: "out of memory",
+    3: "no such driver",
+    4: "no such target",
+    5: "no such logical unit",
+    9: "the target exists",
+    10: "the logical unit exists",
+    16: "invalid request",
+}
+
+
+class Tgtd:
+    """One daemon for one export: to kill it is to cut every session at once, whatever it was doing."""
+
+    def __init__(self, job: Job, portal_port: int, iothreads: int = 8) -> None:
+        """Returns when the daemon takes orders. Raises CommandError `export-failed`."""
+        self._folder = Path(tempfile.mkdtemp(prefix="tgtd-"))
+        self._log = (self._folder / "log").open("w+b")
+        self._socket = str(self._folder / "socket")
+        argv = ["tgtd", "-f", "-t", str(iothreads), "--iscsi", f"portal=:{portal_port}"]
+        env = {**os.environ, "TGT_IPC_SOCKET": self._socket}
+        self._child = spawn(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=env)
+        try:
+            self._wait_until_ready(job, portal_port)
+        except CommandError:
+            self.kill()
+            raise
+
+    def kill(self) -> None:
+        """Nothing is written through this daemon any more when this returns."""
+        self._child.kill()
+        self._child.wait()
+        self._log.close()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @property
+    def alive(self) -> bool:
+        return self._child.poll() is None
+
+    def new_target(self, iqn: str) -> None:
+        self._order(MODE_TARGET, OP_NEW, f"targetname={iqn}", target=1)
+
+    def set_parameter(self, name: str, value: int) -> None:
+        self._order(MODE_TARGET, OP_UPDATE, f"{name}={value}", target=1)
+
+    def new_unit(self, device: str, lun: int, *, thin: bool) -> None:
+        """thin: UNMAP and WRITE SAME are carried out by the disk, so that zeros need not be sent."""
+        self._order(MODE_UNIT, OP_NEW, f"path={device},bstype=rdwr", target=1, unit=lun)
+        if thin:
+            self._order(MODE_UNIT, OP_UPDATE, "targetOps thin_provisioning=1,", target=1, unit=lun)
+
+    def require_chap(self, user: str, password: str) -> None:
+        self._order(MODE_ACCOUNT, OP_NEW, f"user={user},password={password}")
+        self._order(MODE_ACCOUNT, OP_BIND, f"user={user}", target=1)
+
+    def admit(self, initiator_address: str) -> None:
+        self._order(MODE_TARGET, OP_BIND, f"initiator-address={initiator_address}", target=1)
+
+    def _order(self, mode: int, op: int, text: str, *, target: int = NO_ID, unit: int = NO_UNIT) -> None:
+        params = text.encode() + b"\0"
+        length = REQUEST.size + len(params)
+        request = REQUEST.pack(mode, op, b"iscsi", length, target, 0, unit, 0, 0, 0, 0, 0, 0) + params
+        try:
+            with self._connect() as connection:
+                connection.sendall(request)
+                answer = connection.recv(ANSWER.size, socket.MSG_WAITALL)
+        except OSError as error:
+            raise self._failure(f"no answer over its management socket ({error})") from error
+        if len(answer) != ANSWER.size:
+            raise self._failure("it hung up over its management socket")
+        status = ANSWER.unpack(answer)[0]
+        if status:
+            what = ERRORS.get(status, f"error {status}")
+            raise self._failure(f"it refused operation {op} of mode {mode}: {what}")
+
+    def _connect(self) -> socket.socket:
+        connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        connection.settimeout(ANSWER_TIMEOUT_S)
+        try:
+            connection.connect(self._socket + ".0")  # .0 is its control port
+        except OSError:
+            connection.close()
+            raise
+        return connection
+
+    def _wait_until_ready(self, job: Job, portal_port: int) -> None:
+        """It listens for orders before it listens for initiators: both must answer."""
+        polls = int(START_TIMEOUT_S / POLL_S)
+        for _ in range(polls):
+            if not self.alive:
+                raise self._failure(
+                    f"it ended with status {self._child.returncode}; is port {portal_port} taken?"
+                )
+            with contextlib.suppress(OSError):
+                self._connect().close()
+                socket.create_connection(("127.0.0.1", portal_port), ANSWER_TIMEOUT_S).close()
+                return
+            job.wait(POLL_S)
+        raise self._failure(f"it was not ready within {START_TIMEOUT_S:.0f} s")
+
+    def _failure(self, what: str) -> CommandError:
+        self._log.seek(0)
+        words = self._log.read().decode(errors="replace").strip()[-STDERR_SHOWN_CHARS:]
+        return CommandError("export-failed", f"tgtd: {what}" + (f"; its log: {words}" if words else ""))

@@ -1,0 +1,81 @@
+"""The digest of a disk image's raw content: sha256 over the concatenated sha256 digests of its chunks.
+
+A tree of one level, so that the agent can read a disk back with all its CPUs at once; the same code
+runs in the ramdisk (Python 3.9 or newer, standard library alone) and when an image is registered.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+CHUNK_BYTES = 4 * 2**20
+
+if TYPE_CHECKING:
+    Buffer = bytes | bytearray | memoryview
+
+
+class ChunkHasher:
+    """Digests of single chunks. Safe to use from several threads."""
+
+    def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self.chunk_bytes = chunk_bytes
+        self._zeros = bytearray(chunk_bytes)
+        self._zeros_digest = hashlib.sha256(self._zeros).digest()
+
+    def digest(self, chunk: Buffer) -> bytes:
+        """The sha256 of one chunk; of an all-zero one (the most of a sparse image) without hashing it.
+
+        bytearray compares with any buffer by memcmp, without a copy, and stops at the first
+        difference.
+        """
+        if self._zeros == chunk:
+            return self._zeros_digest
+        return hashlib.sha256(chunk).digest()
+
+
+def tree_sha256(chunk_digests: Iterable[bytes]) -> str:
+    """The image's digest, in hex, from those of its chunks in order."""
+    tree = hashlib.sha256()
+    for digest in chunk_digests:
+        tree.update(digest)
+    return tree.hexdigest()
+
+
+class TreeDigest:
+    """The same for content that comes as a stream, in pieces of any size."""
+
+    def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
+        self._hasher = ChunkHasher(chunk_bytes)
+        self._digests: list[bytes] = []
+        self._rest = bytearray()
+
+    def update(self, data: Buffer) -> None:
+        view = memoryview(data).cast("B")
+        size = self._hasher.chunk_bytes
+        if self._rest:
+            missing = size - len(self._rest)
+            self._rest += view[:missing]
+            view = view[missing:]
+            if len(self._rest) < size:
+                return
+            self._digests.append(self._hasher.digest(self._rest))
+            self._rest = bytearray()
+        whole = len(view) - len(view) % size
+        for start in range(0, whole, size):
+            self._digests.append(self._hasher.digest(view[start : start + size]))
+        self._rest += view[whole:]
+
+    def hexdigest(self) -> str:
+        """The digest of what came so far."""
+        last = [self._hasher.digest(self._rest)] if self._rest else []
+        return tree_sha256([*self._digests, *last])
+
+
+def zeros_tree_sha256(size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> str:
+    """The digest of that many zero bytes."""
+    whole, rest = divmod(size_bytes, chunk_bytes)
+    zeros = bytes(chunk_bytes)
+    digests = [hashlib.sha256(zeros).digest()] * whole
+    return tree_sha256([*digests, hashlib.sha256(zeros[:rest]).digest()] if rest else digests)
