@@ -15,6 +15,9 @@ from typing import Any, TypeVar
 
 import yaml
 
+from fixtures.images.cache import default_directory
+from fixtures.images.images import IMAGES
+
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 
@@ -83,6 +86,10 @@ class Lab:
 
     def _env(self) -> dict[str, str]:
         return {**os.environ, "BMSIM_STATE": str(self.folder / "racks"), "NO_COLOR": "1", "COLUMNS": "200"}
+
+    def disk(self, node: str, number: int = 0) -> Path:
+        """The file behind a machine's disk (raw)."""
+        return next((self.folder / "racks").glob(f"*/nodes/{node}/disk{number}.*"))
 
     def audit(self) -> list[dict[str, Any]]:
         """What the BMCs received, in order."""
@@ -242,10 +249,36 @@ class Lab:
 
         eventually(f"step {step} begins", look, DEADLINES_S["step"], 0.1)
 
-    def ssh(self, address: str, key: Path, *words: str, user: str = "root") -> str:
+    def register(self, *names: str) -> None:
+        """Registers images of fixtures/images, each with its kernel and ramdisk, and the test's key."""
+        for name in names:
+            image = IMAGES[name](default_directory())
+            words = ["--kind", "disk"]
+            if image.kernel is not None and image.ramdisk is not None:
+                for kind, path in (("kernel", image.kernel), ("ramdisk", image.ramdisk)):
+                    self.cli("image", "register", f"{name}-{kind}", "--kind", kind, "--file", path)
+                words = ["--kind", "root", "--kernel", f"{name}-kernel", "--ramdisk", f"{name}-ramdisk"]
+            self.cli(
+                *("image", "register", name, *words, "--format", image.image_format),
+                *("--file", image.image),
+                timeout_s=300,
+            )
+        self.cli("flavor", "create", "small", "--cpus", "1", "--memory-mib", "512", "--disk-mib", "1024")
+        run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self.key)])
+        self.cli("key", "add", "me", "--file", f"{self.key}.pub")
+
+    @property
+    def key(self) -> Path:
+        return self.folder / "id_ed25519"
+
+    def deploy(self, name: str, image: str, *words: str, flavor: str = "small") -> None:
+        """Asks for an instance; returns at once."""
+        self.cli("instance", "create", name, "--flavor", flavor, "--image", image, "--key", "me", *words)
+
+    def ssh(self, address: str, *words: str, user: str = "debian") -> str:
         """A command on the instance, by SSH from the compute host."""
         return self.execute(
-            *("ssh", "-i", str(key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"),
+            *("ssh", "-i", str(self.key), "-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no"),
             *("-o", f"UserKnownHostsFile={self.folder}/known_hosts", "-o", "ConnectTimeout=10"),
             *(f"{user}@{address}", *words),
         )

@@ -1,0 +1,24 @@
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.machine.lab import Lab, lab
+from tests.machine.racks import rack
+
+
+@pytest.fixture
+def new_lab(tmp_path: Path) -> Iterator[Callable[..., Lab]]:
+    """Makes a lab: `new_lab(node(firmware="uefi"), deploy={...})`. Taken down at the end of the test."""
+    with ExitStack() as stack:
+
+        def make(*nodes: dict[str, Any], **settings: Any) -> Lab:
+            worker = os.environ.get("PYTEST_XDIST_WORKER", "main")
+            return stack.enter_context(lab(tmp_path, f"test-{worker}", rack(*nodes), **settings))
+
+        yield make

@@ -1,0 +1,29 @@
+"""Rack files of the machine tests, as data."""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def node(number: int = 1, **changes: Any) -> dict[str, Any]:
+    """A small machine; two virtual CPUs would only wait for each other without KVM."""
+    return {
+        "name": f"n{number}",
+        "arch": "x86_64",
+        "firmware": "bios",
+        "vcpus": 1,
+        "memory_mib": 1024,
+        "disks": [{"size_mib": 2048}],
+        "nics": [{"mac": f"52:54:00:77:00:{number:02x}", "network": "provisioning"}],
+        "bmc": {"address": f"10.78.0.{100 + number}", "user": "admin", "password": f"correct-horse-{number}"},
+    } | changes
+
+
+def rack(*nodes: dict[str, Any]) -> dict[str, Any]:
+    return {
+        "networks": {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}},
+        "compute_hosts": [
+            {"name": "ch1", "provisioning_address": "10.77.0.10", "management_address": "10.78.0.10"}
+        ],
+        "nodes": list(nodes) or [node()],
+    }

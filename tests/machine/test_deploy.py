@@ -1,0 +1,65 @@
+"""A request becomes a running machine, and a machine becomes available again."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import pytest
+
+from tests.machine.lab import Lab
+from tests.machine.racks import node
+
+pytestmark = pytest.mark.machine
+
+PATHS = [("bios", "tiny"), ("uefi", "tiny"), ("bios", "tiny-disk"), ("uefi", "tiny-disk")]
+
+
+@pytest.mark.parametrize(("firmware", "image"), PATHS, ids=lambda word: word)
+def test_a_request_becomes_a_machine_that_answers_by_ssh_and_is_clean_after_its_deletion(
+    new_lab: Callable[..., Lab], firmware: str, image: str
+) -> None:
+    lab = new_lab(node(firmware=firmware))
+    lab.register(image)
+    lab.enrol()
+    lab.node_becomes("available")
+    lab.deploy("web", image)
+    instance = lab.instance_becomes("active", "web")
+    assert lab.ssh(instance["address"], "hostname").strip() == "web"
+    disk_mib = int(lab.ssh(instance["address"], "df -m / | tail -n 1 | awk '{print $2}'"))
+    assert disk_mib > 1500, "the root file system fills the disk"
+    steps = [event["step"] for event in lab.events() if event["name"] == "step.done"]
+    assert steps[:3] == ["verify_power", "publish_boot", "set_boot_device"]
+    assert steps[-1] == "instance_running"
+    commands = [entry["command"] for entry in lab.audit()]
+    assert "chassis.power.on" in commands
+
+    lab.cli("instance", "delete", "web")
+    lab.node_becomes("available", deadline="deleted")
+    assert lab.cli("node", "show", "n1")["power_state"] == "off"
+    head = lab.disk("n1").read_bytes()[: 2**20]
+    assert not any(head), "its partition table is gone"
+    assert "correct-horse" not in lab.log()
+
+
+def test_a_deploy_is_seen_step_by_step_with_what_proved_each(new_lab: Callable[..., Lab]) -> None:
+    lab = new_lab(node())
+    lab.register("tiny")
+    lab.enrol()
+    lab.node_becomes("available")
+    lab.deploy("web", "tiny")
+    lab.instance_becomes("active", "web")
+    names = {event["name"] for event in lab.events()}
+    assert {
+        "dhcp.discover",
+        "dhcp.ack",
+        "http.sent",
+        "agent.hello",
+        "power.on",
+        "instance.phone_home",
+    } <= names
+    told = lab.timeline("web")
+    for word in ("write_image", "digest", "instance_running"):
+        assert word in told
+    console = lab.cli("instance", "console", "web")["text"]
+    assert "Linux version" in console
+    assert "web is up" in console

@@ -1,0 +1,165 @@
+"""Bad input and faults: a clear error, nothing lost."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.machine.lab import DEADLINES_S, Lab, eventually
+from tests.machine.racks import node
+
+pytestmark = pytest.mark.machine
+
+NewLab = Callable[..., Lab]
+
+
+def ready(lab: Lab, image: str = "tiny") -> Lab:
+    lab.register(image)
+    lab.enrol()
+    lab.node_becomes("available")
+    return lab
+
+
+def test_a_wrong_bmc_password_is_said_at_enrolment_and_can_be_mended(new_lab: NewLab) -> None:
+    def spoil(inventory: dict[str, Any]) -> None:
+        inventory["nodes"][0]["power"]["password"] = "not-the-password"
+
+    lab = new_lab(node())
+    lab.enrol(spoil)
+    failed = lab.node_becomes("enrol_failed")
+    assert failed["failure"]["code"] == "wrong-credentials"
+    assert "n1" in failed["failure"]["message"]
+    assert "not-the-password" not in lab.log() + json.dumps(failed)
+    lab.cli("node", "delete", "n1")
+    lab.enrol()
+    lab.node_becomes("available")
+
+
+def test_a_bmc_that_never_answers_fails_the_enrolment_by_name(new_lab: NewLab) -> None:
+    lab = new_lab(node())
+    lab.rack("fault", "n1", "bmc.silent")
+    lab.enrol()
+    failed = lab.node_becomes("enrol_failed")
+    assert failed["failure"]["code"] == "device-unreachable"
+    assert "10.78.0.101" in failed["failure"]["message"]
+    lab.rack("heal", "n1")
+    lab.cli("node", "verify", "n1")
+    lab.node_becomes("available")
+
+
+def test_a_node_whose_nic_is_dead_fails_naming_the_last_thing_seen(new_lab: NewLab) -> None:
+    lab = ready(new_lab(node(), deploy={"boot_deadline_s": 20, "boot_attempts": 2}))
+    lab.rack("fault", "n1", "node.dead_nic")
+    lab.deploy("web", "tiny")
+    failure = lab.instance_becomes("error", "web")["failure"]
+    assert failure["step"] == "agent_ready"
+    assert "no DHCP request was seen" in failure["message"]
+    lab.node_becomes("deploy_failed")
+
+
+def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_the_same(
+    new_lab: NewLab,
+) -> None:
+    lab = ready(new_lab(node()))
+    lab.deploy("web", "tiny")
+    lab.step_begins("write_image")
+    lab.rack("fault", "n1", "node.power_loss")
+    instance = lab.instance_becomes("active", "web")
+    assert lab.ssh(instance["address"], "hostname").strip() == "web"
+    assert any(event["name"] == "step.retry" for event in lab.events())
+
+
+def test_a_bmc_that_restarts_in_mid_deploy_delays_it_and_no_more(new_lab: NewLab) -> None:
+    lab = ready(new_lab(node()))
+    lab.deploy("web", "tiny")
+    lab.step_begins("agent_ready")
+    lab.execute(
+        *("ipmitool", "-I", "lanplus", "-H", "10.78.0.101", "-U", "admin", "-P", "correct-horse-1"),
+        *("mc", "reset", "cold"),
+    )
+    lab.instance_becomes("active", "web")
+
+
+def test_the_second_request_for_a_node_waits_and_is_told_for_what(new_lab: NewLab) -> None:
+    lab = ready(new_lab(node()))
+    lab.deploy("first", "tiny", "--node", "n1")
+    lab.deploy("second", "tiny", "--node", "n1")
+    lab.instance_becomes("active", "first")
+    waiting = lab.instance("second")
+    assert waiting["state"] == "requested"
+    assert "n1" in waiting["waiting_for"]
+    lab.cli("instance", "delete", "first")
+    lab.instance_becomes("active", "second")
+
+
+def test_an_image_larger_than_the_disk_is_refused_when_the_request_is_made_or_placed(new_lab: NewLab) -> None:
+    lab = ready(new_lab(node(disks=[{"size_mib": 32}])))
+    lab.deploy("web", "tiny", flavor="small")
+    waiting = eventually(
+        "the request is told why it waits", lambda: lab.instance("web")["waiting_for"], DEADLINES_S["step"]
+    )
+    assert "MiB of disk" in waiting
+
+
+def test_a_disk_smaller_than_enrolled_ends_the_deploy_with_both_sizes(new_lab: NewLab) -> None:
+    def lie(inventory: dict[str, Any]) -> None:
+        inventory["nodes"][0]["disk_mib"] = 4096
+
+    lab = new_lab(node(disks=[{"size_mib": 32}]))
+    lab.register("tiny")
+    lab.enrol(lie)
+    lab.node_becomes("available")
+    lab.deploy("web", "tiny")
+    failure = lab.instance_becomes("error", "web")["failure"]
+    assert failure["code"] == "disk-too-small"
+    assert "(32 MiB)" in failure["message"]
+
+
+def test_an_image_with_a_wrong_checksum_is_never_deployed(new_lab: NewLab) -> None:
+    lab = new_lab(node())
+    bad = lab.folder / "bad.raw"
+    bad.write_bytes(b"not what was promised" * 1000)
+    message = lab.refused(
+        "image", "register", "bad", "--kind", "disk", "--file", str(bad), "--sha256", "ab" * 32
+    )
+    assert "checksum" in message
+    assert lab.cli("image", "show", "bad")["state"] == "error"
+    lab.register("tiny")
+    lab.refused("instance", "create", "web", "--flavor", "small", "--image", "bad", expect=4)
+
+
+def test_a_full_disk_of_the_controller_is_said_and_nothing_is_left_behind(new_lab: NewLab) -> None:
+    lab = new_lab(node())
+    blobs = Path(lab.settings["state_dir"]) / "images"
+    lab.execute("mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(blobs))
+    large = lab.folder / "large.raw"
+    large.write_bytes(b"x" * 4 * 2**20)
+    message = lab.refused("image", "register", "large", "--kind", "disk", "--file", str(large))
+    assert "disk" in message
+    assert "full" in message or "free" in message
+    lab.execute("umount", str(blobs))
+    lab.cli("image", "delete", "large")
+    lab.cli("image", "register", "large", "--kind", "disk", "--file", str(large))
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("nodes: [", "line"),
+        ("nodes: [{name: n1}]", "arch"),
+        ("nodes: [{name: n1, arch: x86_64, colour: red}]", "colour"),
+    ],
+)
+def test_a_malformed_node_file_is_refused_with_its_line_and_field(
+    new_lab: NewLab, text: str, told: str
+) -> None:
+    lab = new_lab(node())
+    path = lab.folder / "nodes.yaml"
+    path.write_text(text)
+    message = lab.refused("node", "enroll", "-f", str(path), expect=2)
+    assert "nodes.yaml" in message
+    assert told in message
