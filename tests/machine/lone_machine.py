@@ -1,4 +1,4 @@
-"""One emulated machine without a rack: disks, a port on loopback that leads to its SSH, its console in a file."""
+"""One emulated machine without a rack: its disks, a port that leads to its SSH, its console in a file."""
 
 import contextlib
 import ctypes
@@ -12,7 +12,7 @@ from pathlib import Path
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
 PHONE_HOME_HOST = "10.0.2.2"
-"""Where the machine finds the loopback of this system: QEMU's user-mode network, no interface on this system."""
+"""Where the machine finds the loopback of this system: the network is QEMU's own."""
 
 _PR_SET_PDEATHSIG = 1
 _libc = ctypes.CDLL(None, use_errno=True)

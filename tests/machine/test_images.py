@@ -20,7 +20,7 @@ from tests.machine.lone_machine import PHONE_HOME_HOST, LoneMachine, direct_kern
 pytestmark = pytest.mark.machine
 
 # From power-on to the call home, without hardware virtualization and with another test beside it.
-BOOT_TIMEOUT_S = {"tiny": 90.0, "debian": 300.0}
+BOOT_TIMEOUT_S = {"tiny": 60.0, "debian": 300.0}
 HOSTNAME = "proof-of-life"
 INSTANCE_ID = "11111111-2222-3333-4444-555555555555"
 
@@ -89,7 +89,8 @@ def _config_drive(folder: Path, public_key: str, port: int) -> Path:
             {"instance-id": INSTANCE_ID, "local-hostname": HOSTNAME, "public-keys": [public_key.strip()]}
         ),
         "user-data": "#cloud-config\n{}\n",
-        "vendor-data": f"#cloud-config\nphone_home:\n  url: {url}\n  post: [instance_id, hostname]\n  tries: 10\n",
+        "vendor-data": "#cloud-config\n"
+        + json.dumps({"phone_home": {"url": url, "post": ["instance_id", "hostname"], "tries": 10}}),
     }
     drive = folder / "config.img"
     with drive.open("wb") as file:
