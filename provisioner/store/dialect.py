@@ -14,10 +14,14 @@ from provisioner.core.errors import ProvisionerError
 class Database(Protocol):
     """One database: how to reach it, what time it is there, and what its errors mean."""
 
-    engine: sa.Engine  # begins transactions that are serializable; parameters go by position
+    engine: sa.Engine  # begins serializable transactions, at once or not; parameters go by position
 
     def now(self, connection: sa.Connection) -> datetime:
         """The database's wall clock, aware, UTC."""
+        ...
+
+    def busy(self, error: DBAPIError) -> bool:
+        """Whether a transaction couldn't begin because somebody else is in one: try again soon."""
         ...
 
     def conflict(self, error: IntegrityError) -> str | None:

@@ -179,7 +179,7 @@ class _MemoryTx:
         expect: Mapping[str, Any] | None = None,
     ) -> bool:
         shape = shape_of(kind)
-        values = {name: shape.column(name).as_stored(value) for name, value in changes.items()}
+        values = {name: shape.changeable(name).as_stored(value) for name, value in changes.items()}
         old = self._one(kind, id, expect)
         if old is None or not changes:
             return old is not None

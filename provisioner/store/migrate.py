@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import sqlalchemy as sa
@@ -12,6 +13,9 @@ from provisioner.store.dialect import Database
 
 REVISIONS = ("0001",)  # oldest first; kept here so that opening a current database needs no Alembic
 
+BUSY_WAIT_S = 5.0  # how long another process may hold the database before we say so
+BUSY_POLL_S = 0.05
+
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 
@@ -21,23 +25,31 @@ def migrate(database: Database) -> None:
     Errors: PermanentError when the schema is newer than this program or the database holds something
     else; whatever the database's failures mean.
     """
-    try:
-        # Its transaction excludes other writers: of two processes that open a new file, one makes it.
-        with database.engine.begin() as connection:
-            found = _revision(connection)
-            if found is None:
-                _refuse_foreign(connection)
-            elif found not in REVISIONS:
-                raise PermanentError(
-                    "open the database",
-                    device=str(database.engine.url),
-                    answer=f"its schema ({found}) is newer than this program ({REVISIONS[-1]})",
-                    advice="Upgrade the provisioner, or restore the database's backup from before its upgrade",
-                )
-            if found != REVISIONS[-1]:
-                _upgrade(connection)
-    except DBAPIError as error:
-        raise database.failure(error) or error from error
+    until = time.monotonic() + BUSY_WAIT_S
+    while True:
+        try:
+            # It excludes other writers: of two processes that open a new file, one makes it.
+            with database.engine.begin() as connection:
+                return _migrate(connection)
+        except DBAPIError as error:
+            if not database.busy(error) or time.monotonic() > until:
+                raise database.failure(error) or error from error
+            time.sleep(BUSY_POLL_S)
+
+
+def _migrate(connection: sa.Connection) -> None:
+    found = _revision(connection)
+    if found is None:
+        _refuse_foreign(connection)
+    elif found not in REVISIONS:
+        raise PermanentError(
+            "open the database",
+            device=str(connection.engine.url),
+            answer=f"its schema ({found}) is newer than this program ({REVISIONS[-1]})",
+            advice="Upgrade the provisioner, or restore the backup made before its upgrade",
+        )
+    if found != REVISIONS[-1]:
+        _upgrade(connection)
 
 
 def _revision(connection: sa.Connection) -> str | None:

@@ -72,6 +72,12 @@ class Shape(Generic[R]):
         except KeyError:
             raise TypeError(f"a {self.label} has no field {name}") from None
 
+    def changeable(self, name: str) -> Column:
+        """Like `column`, but TypeError for the id too: it is what others know a record by."""
+        if name == "id":
+            raise TypeError(f"the id of a {self.label} never changes")
+        return self.column(name)
+
     def row(self, record: R) -> list[Any]:
         """The record as the values of a row, in the order of the columns."""
         row = list(self._values(record))

@@ -113,7 +113,7 @@ class SqlTx:
             return False
         if not changes:
             return self.count(kind, where={**(expect or {}), "id": id}) > 0
-        values = {name: shape.column(name).checked(value) for name, value in changes.items()}
+        values = {name: shape.changeable(name).checked(value) for name, value in changes.items()}
         if shape.touched:
             values["updated_at"] = shape.columns["updated_at"].checked(self.now())
         statement = self._statements.update(shape, tuple(values), wanted.terms)

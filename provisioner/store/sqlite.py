@@ -15,13 +15,12 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from provisioner.core.errors import PermanentError, ProvisionerError, StorageFull, TransientError
 
-BUSY_TIMEOUT_MS = 5_000  # how long another process may hold the file before we say so
-
 _PRAGMAS = (
-    f"busy_timeout = {BUSY_TIMEOUT_MS}",  # first: the next one may have to wait
+    "busy_timeout = 5000",  # ms; the next one may have to wait for another process
     "journal_mode = WAL",  # readers (an operator's sqlite3) and the writer don't block each other
     "synchronous = FULL",  # a commit is on the disk when it returns; in WAL mode NORMAL is not enough
     "wal_autocheckpoint = 4000",  # pages of 4 KiB: a checkpoint costs fsyncs, so not one per few commits
+    "busy_timeout = 0",  # from here on whoever begins a transaction waits, without blocking its thread
 )
 
 
@@ -56,6 +55,9 @@ class Sqlite:
     def now(self, connection: sa.Connection) -> datetime:
         # An embedded database runs on this machine's clock.
         return self._wall_clock()
+
+    def busy(self, error: DBAPIError) -> bool:
+        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
 
     def conflict(self, error: IntegrityError) -> str | None:
         cause = error.orig

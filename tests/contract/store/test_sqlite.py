@@ -1,0 +1,217 @@
+"""What SQLite has to keep besides the contract: durability, and failures that tell what to do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from provisioner.core.errors import InvalidInput, PermanentError, StorageFull, TransientError
+from provisioner.core.model import Flavor, TimelineEvent
+from provisioner.protocols.store import Store
+from provisioner.store import open_store, sql
+from provisioner.store.sql import SqlStore
+from tests.contract.store.records import event, flavor
+
+T = TypeVar("T")
+ROOT = Path(__file__).parents[3]
+
+WRITES_UNTIL_KILLED = """
+import asyncio, sys
+from provisioner.store import open_store
+from tests.contract.store.records import event
+
+async def main():
+    store = open_store(sys.argv[1])
+    async def write(caller):
+        number = 0
+        while True:
+            text = f"{caller}-{number}"
+            await store.transact(lambda tx: tx.insert(event(text=text), event(text=text)))
+            print(text, flush=True)
+            number += 1
+    await asyncio.gather(*(write(caller) for caller in range(20)))
+
+asyncio.run(main())
+"""
+
+
+def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    child = subprocess.Popen(
+        [sys.executable, "-c", WRITES_UNTIL_KILLED, url], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    )
+    assert child.stdout is not None
+    try:
+        acknowledged = [child.stdout.readline().strip() for _ in range(2_000)]
+    finally:
+        child.send_signal(signal.SIGKILL)
+        acknowledged += child.stdout.read().split("\n")[:-1]  # the last line may be cut
+        child.wait()
+        child.stdout.close()
+
+    async def story(store: Store) -> list[str]:
+        return [found.text for found in await store.transact(lambda tx: tx.find(TimelineEvent))]
+
+    kept = play(url, story)
+    assert len(acknowledged) >= 2_000
+    assert set(acknowledged) <= set(kept)
+    assert all(kept.count(text) == 2 for text in kept[-100:]), "a transaction was stored in part"
+
+
+def test_a_full_disk_is_reported_and_the_store_works_again_when_there_is_room(tmp_path: Path) -> None:
+    async def story(store: Store) -> None:
+        assert isinstance(store, SqlStore)
+        await store.transact(lambda tx: tx.insert(flavor("kept")))
+        limit_pages(store, 60)
+        with pytest.raises(StorageFull, match="Free space") as raised:
+            for _ in range(1_000):
+                await store.transact(lambda tx: tx.insert(event(text="x" * 1_000)))
+        assert str(tmp_path) in raised.value.device
+        outcomes = await asyncio.gather(
+            store.transact(lambda tx: tx.count(Flavor)),
+            store.transact(lambda tx: tx.insert(event(text="x" * 100_000))),
+            store.transact(lambda tx: tx.count(Flavor)),
+            return_exceptions=True,
+        )
+        assert isinstance(outcomes.pop(1), StorageFull)
+        assert outcomes == [1, 1], "reading works on a full disk"
+        limit_pages(store, 100_000)
+        await store.transact(lambda tx: tx.insert(event(text="x" * 100_000)))
+
+    play(f"sqlite:///{tmp_path}/store.db", story)
+
+
+def limit_pages(store: SqlStore, pages: int) -> None:
+    """SQLite's own limit fails as a full disk does (SQLITE_FULL), without one."""
+    with store._database.engine.connect() as connection:
+        connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+def test_a_database_held_by_another_process_is_waited_for(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+
+    async def story(store: Store) -> None:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        waiting = asyncio.create_task(store.transact(lambda tx: tx.insert(flavor("a"))))
+        done, _ = await asyncio.wait([waiting], timeout=0.2)
+        assert not done
+        other.execute("ROLLBACK")
+        other.close()
+        await waiting
+
+    play(f"sqlite:///{path}", story)
+
+
+def test_a_database_held_for_too_long_is_reported_with_advice(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sql, "BUSY_WAIT_S", 0.1)
+    path = tmp_path / "store.db"
+
+    async def story(store: Store) -> None:
+        other = sqlite3.connect(path, isolation_level=None)
+        other.execute("BEGIN IMMEDIATE")
+        with pytest.raises(TransientError, match=f"database is locked.*fuser {path}"):
+            await store.transact(lambda tx: tx.insert(flavor("a")))
+        other.close()
+        await store.transact(lambda tx: tx.insert(flavor("a")))
+
+    play(f"sqlite:///{path}", story)
+
+
+def test_a_loop_that_is_never_idle_does_not_starve_the_store(tmp_path: Path) -> None:
+    async def spin() -> None:
+        while True:
+            until = time.perf_counter() + 0.001
+            while time.perf_counter() < until:
+                pass
+            await asyncio.sleep(0)
+
+    async def story(store: Store) -> float:
+        spinner = asyncio.create_task(spin())
+        begin = time.perf_counter()
+        for number in range(50):
+            await store.transact(lambda tx, n=number: tx.insert(flavor(f"f{n}")))
+        spinner.cancel()
+        return time.perf_counter() - begin
+
+    assert play(f"sqlite:///{tmp_path}/store.db", story) < 5
+
+
+OPENS = "import sys; from provisioner.store import open_store; open_store(sys.argv[1])"
+
+
+def test_processes_that_open_a_new_file_at_once_make_it_once(tmp_path: Path) -> None:
+    command = [sys.executable, "-c", OPENS, f"sqlite:///{tmp_path}/store.db"]
+    children = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]
+    assert [child.wait() for child in children] == [0] * 3
+
+
+def test_a_new_file_opens_within_a_second_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+    old = os.umask(0)
+    try:
+        begin = time.perf_counter()
+        play(f"sqlite:///{tmp_path}/store.db", lambda store: store.transact(lambda tx: tx.insert(event())))
+        assert time.perf_counter() - begin < 1
+    finally:
+        os.umask(old)
+    assert (tmp_path / "store.db").stat().st_mode & 0o777 == 0o600
+
+
+def test_a_newer_schema_is_refused_and_left_alone(tmp_path: Path) -> None:
+    path = tmp_path / "store.db"
+    play(f"sqlite:///{path}", lambda store: store.transact(lambda tx: tx.insert(flavor("a"))))
+    with sqlite3.connect(path) as other:
+        other.execute("UPDATE alembic_version SET version_num = '9999'")
+    other.close()
+    with pytest.raises(PermanentError, match=r"9999.*newer than this program.*Upgrade the provisioner"):
+        open_store(f"sqlite:///{path}")
+
+
+def test_a_database_of_something_else_is_refused(tmp_path: Path) -> None:
+    with sqlite3.connect(tmp_path / "other.db") as other:
+        other.execute("CREATE TABLE songs (title TEXT)")
+    other.close()
+    with pytest.raises(PermanentError, match="songs"):
+        open_store(f"sqlite:///{tmp_path}/other.db")
+
+
+def test_a_file_that_is_no_database_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("milk, bread\n" * 1_000)
+    with pytest.raises(PermanentError, match=r"not a database.*name another file"):
+        open_store(f"sqlite:///{tmp_path}/notes.txt")
+
+
+def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
+    with pytest.raises(PermanentError, match=r"nowhere/store.db: No such file or directory.*folder"):
+        open_store(f"sqlite:///{tmp_path}/nowhere/store.db")
+
+
+@pytest.mark.parametrize("url", ["", "sqlite://store.db", "sqlite:///store.db", "mysql://root:secret@db/x"])
+def test_an_unknown_url_is_refused_without_repeating_it(url: str) -> None:
+    with pytest.raises(InvalidInput, match="sqlite:////absolute/path") as raised:
+        open_store(url)
+    assert "secret" not in raised.value.message
+
+
+def play(url: str, story: Callable[[Store], Awaitable[T]]) -> T:
+    async def main() -> T:
+        store = open_store(url)
+        try:
+            async with asyncio.timeout(60):
+                return await story(store)
+        finally:
+            await store.close()
+
+    return asyncio.run(main())
