@@ -19,6 +19,7 @@ from provisioner.agent.http_server import AgentServer
 from provisioner.agent.kernel_command_line import BadCommandLine, BootOrders, parse
 
 PORT = 9999
+ENDING_SIGNALS = (signal.SIGTERM, signal.SIGINT)
 RUN_FOLDER = Path("/run/provisioner-agent")
 
 
@@ -36,6 +37,7 @@ def main() -> int:
             "correct that, then power-cycle the node"
         )
         return 2
+    signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)  # for sigwait; the threads inherit it
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     RUN_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
     os.environ["TMPDIR"] = str(RUN_FOLDER)
@@ -56,7 +58,7 @@ def main() -> int:
     serving.start()
     announcer.start()
     say(f"version {VERSION} of node {orders.node} listens on port {PORT}")
-    signal.sigwait({signal.SIGTERM, signal.SIGINT})
+    signal.sigwait(ENDING_SIGNALS)
     say("ends: what is exported is withdrawn")
     announcer.stop()
     server.shutdown()
@@ -94,5 +96,4 @@ def _description(orders: BootOrders, boot_id: str) -> Any:
 
 
 if __name__ == "__main__":
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})  # for sigwait, in every thread
     sys.exit(main())

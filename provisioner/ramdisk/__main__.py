@@ -1,0 +1,30 @@
+"""python -m provisioner.ramdisk --arch amd64 [--cache FOLDER]"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+
+from provisioner.ramdisk import RamdiskError, build, default_cache
+from provisioner.ramdisk.recipe import ARCHITECTURES
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(prog="python -m provisioner.ramdisk", description=__doc__)
+    parser.add_argument("--arch", choices=sorted(ARCHITECTURES), default="amd64")
+    parser.add_argument("--cache", type=Path, default=default_cache())
+    options = parser.parse_args()
+    try:
+        ramdisk = build(options.arch, options.cache, lambda text: print(text, file=sys.stderr))
+    except RamdiskError as error:
+        print(error, file=sys.stderr)
+        return 1
+    for path in (ramdisk.kernel, ramdisk.initrd):
+        print(f"{path}  {path.stat().st_size / 2**20:.1f} MiB")
+    print(f"digest {ramdisk.digest}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

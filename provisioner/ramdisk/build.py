@@ -1,0 +1,139 @@
+"""Builds the deploy ramdisk, once for each content: recipe, agent and package versions."""
+
+from __future__ import annotations
+
+import fcntl
+import hashlib
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import provisioner
+from provisioner.ramdisk import kernel
+from provisioner.ramdisk.errors import RamdiskError
+from provisioner.ramdisk.packages import Apt, Package
+from provisioner.ramdisk.programs import run
+from provisioner.ramdisk.recipe import ARCHITECTURES, FIRMWARE_PACKAGES, PACKAGES, Architecture
+from provisioner.ramdisk.root_file_system import assemble
+
+VERSIONS_VALID_S = 24 * 3600.0
+"""For so long the archive is not asked for newer packages."""
+
+KEPT_BUILDS = 3
+ZSTD_LEVEL = 19
+SOURCES = ("agent", "core/image_digest.py", "ramdisk")
+
+
+@dataclass(frozen=True, slots=True)
+class Ramdisk:
+    kernel: Path
+    initrd: Path
+    digest: str  # of what it was built from
+
+
+def default_cache() -> Path:
+    base = os.environ.get("XDG_CACHE_HOME") or str(Path.home() / ".cache")
+    return Path(base) / "provisioner" / "ramdisk"
+
+
+def build(arch: str, cache: Path, say: Callable[[str], None] = lambda text: None) -> Ramdisk:
+    """The ramdisk of a Debian architecture; from the cache if nothing it is made of has changed.
+
+    Raises RamdiskError.
+    """
+    if arch not in ARCHITECTURES:
+        raise RamdiskError(f"no ramdisk is known for {arch!r}; there are: {', '.join(ARCHITECTURES)}")
+    folder = cache / arch
+    folder.mkdir(parents=True, exist_ok=True)
+    with _locked(folder / "lock"):
+        return _build(ARCHITECTURES[arch], folder, say)
+
+
+def _build(arch: Architecture, folder: Path, say: Callable[[str], None]) -> Ramdisk:
+    apt = Apt(folder / "apt", arch.name)
+    names, packages = _versions(apt, arch, folder / "packages.json", say)
+    digest = _digest(arch, packages)
+    target = folder / digest[:32]
+    if not target.exists():
+        with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as work:
+            _make(Path(work), apt, names, packages, say)
+            (Path(work) / "done").rename(target)
+    target.touch()
+    _prune(folder, keep=target)
+    return Ramdisk(target / "vmlinuz", target / "initrd", digest)
+
+
+def _make(
+    work: Path, apt: Apt, names: list[str], packages: list[Package], say: Callable[[str], None]
+) -> None:
+    say(f"fetching {len(packages)} packages")
+    files = apt.download(names, packages)
+    say("unpacking them")
+    tree, modules, done = work / "tree", work / "modules", work / "done"
+    for path in (tree, modules, done):
+        path.mkdir()
+    for file in files:
+        run(["dpkg-deb", "--extract", str(file), str(tree)])
+    say("choosing drivers, programs and Python modules")
+    kernel.select_modules(tree, modules)
+    archive = assemble(tree, modules)
+    say("compressing")
+    shutil.copyfile(kernel.image(tree), done / "vmlinuz")
+    compressed = run(["zstd", f"-{ZSTD_LEVEL}", "-T2", "--quiet", "--stdout"], stdin=archive.content())
+    (done / "initrd").write_bytes(compressed)
+
+
+def _versions(
+    apt: Apt, arch: Architecture, record: Path, say: Callable[[str], None]
+) -> tuple[list[str], list[Package]]:
+    """What to install, and the exact package files that it comes to; remembered for a day."""
+    wanted = [*PACKAGES, arch.kernel_package]
+    if record.exists() and time.time() - record.stat().st_mtime < VERSIONS_VALID_S:
+        known = json.loads(record.read_text())
+        if known["wanted"] == wanted:
+            return known["names"], [Package(*entry) for entry in known["packages"]]
+    say("asking the package archive for current versions")
+    apt.update()
+    names = [*wanted, *apt.known(FIRMWARE_PACKAGES)]
+    packages = apt.resolve(names)
+    entries = [(package.file, package.checksum) for package in packages]
+    partial = record.with_suffix(".new")
+    partial.write_text(json.dumps({"wanted": wanted, "names": names, "packages": entries}))
+    partial.replace(record)
+    return names, packages
+
+
+def _digest(arch: Architecture, packages: list[Package]) -> str:
+    digest = hashlib.sha256(f"{arch}".encode())
+    for package in packages:
+        digest.update(f"{package.file} {package.checksum}\n".encode())
+    root = Path(provisioner.__file__).parent
+    for source in SOURCES:
+        found = sorted((root / source).rglob("*")) if (root / source).is_dir() else [root / source]
+        for path in found:
+            if path.suffix in (".py", ".sh"):
+                content = hashlib.sha256(path.read_bytes()).hexdigest()
+                digest.update(f"{path.relative_to(root)} {content}\n".encode())
+    return digest.hexdigest()
+
+
+def _prune(folder: Path, keep: Path) -> None:
+    builds = [path for path in folder.iterdir() if (path / "initrd").exists()]
+    builds.sort(key=lambda path: path.stat().st_mtime, reverse=True)
+    for path in builds[KEPT_BUILDS:]:
+        if path != keep:
+            shutil.rmtree(path)
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """One build at a time; a second one waits and then finds the first one's work."""
+    with path.open("w") as file:
+        fcntl.flock(file, fcntl.LOCK_EX)
+        yield

@@ -1,0 +1,62 @@
+"""The kernel and the modules that a rack needs of it."""
+
+from __future__ import annotations
+
+import shutil
+from fnmatch import fnmatch
+from pathlib import Path
+
+from provisioner.ramdisk.errors import RamdiskError
+from provisioner.ramdisk.programs import run
+from provisioner.ramdisk.recipe import KERNEL_MODULES, UNUSED_KERNEL_MODULES
+
+INDEXES = (
+    "modules.alias.bin",
+    "modules.builtin.bin",
+    "modules.dep.bin",
+    "modules.softdep",
+    "modules.symbols.bin",
+)
+
+
+def version(tree: Path) -> str:
+    found = sorted(path.name for path in (tree / "lib/modules").iterdir())
+    if len(found) != 1:
+        raise RamdiskError(f"one kernel was expected in the packages, {len(found)} are there: {found}")
+    return found[0]
+
+
+def image(tree: Path) -> Path:
+    return tree / "boot" / f"vmlinuz-{version(tree)}"
+
+
+def select_modules(tree: Path, target: Path) -> None:
+    """Copies the modules of the recipe, with what they depend on, and their index, to `target`, which
+    stands for the ramdisk's root."""
+    release = version(tree)
+    source = tree / "lib/modules" / release
+    run(["depmod", "-b", str(tree), release])
+    depends = _dependencies(source / "modules.dep")
+    wanted = {name for name in depends if _chosen(name.removeprefix("kernel/"))}
+    wanted |= {needed for name in wanted for needed in depends[name]}
+    folder = target / "lib/modules" / release
+    for name in sorted(wanted):
+        (folder / name).parent.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(source / name, folder / name)
+    for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
+        shutil.copyfile(source / name, folder / name)
+    run(["depmod", "-b", str(target), release])
+    for path in folder.glob("modules.*"):
+        if path.name not in INDEXES:
+            path.unlink()
+
+
+def _dependencies(index: Path) -> dict[str, list[str]]:
+    lines = (line.partition(":") for line in index.read_text().splitlines())
+    return {name: rest.split() for name, _, rest in lines}
+
+
+def _chosen(name: str) -> bool:
+    if any(fnmatch(name, pattern) for pattern in UNUSED_KERNEL_MODULES):
+        return False
+    return any(fnmatch(name, pattern) for pattern in KERNEL_MODULES)

@@ -1,0 +1,135 @@
+"""What goes into the deploy ramdisk. Data alone; bump REVISION when the code that assembles it changes."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+REVISION = 1
+
+
+@dataclass(frozen=True, slots=True)
+class Architecture:
+    name: str  # Debian's
+    kernel_package: str
+    machine: str  # what uname -m prints on it
+
+
+ARCHITECTURES = {
+    arch.name: arch
+    for arch in (
+        Architecture("amd64", "linux-image-amd64", "x86_64"),
+        Architecture("arm64", "linux-image-arm64", "aarch64"),
+        Architecture("armhf", "linux-image-armmp", "armv7l"),
+    )
+}
+
+PACKAGES = (
+    "busybox-static",
+    "dosfstools",
+    "e2fsprogs",
+    "fdisk",
+    "kmod",
+    "libpython3-stdlib",
+    "mtools",
+    "python3-minimal",
+    "tgt",
+    "util-linux",
+)
+
+FIRMWARE_PACKAGES = ("firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree", "firmware-qlogic")
+"""Network cards of Broadcom and QLogic want them. In Debian's non-free-firmware: taken if the system's
+sources have it, left out if not."""
+
+PROGRAMS = (
+    "bin/kmod",
+    "sbin/blkid",
+    "sbin/e2fsck",
+    "sbin/mkfs.fat",
+    "sbin/mkswap",
+    "sbin/resize2fs",
+    "sbin/sfdisk",
+    "sbin/wipefs",
+    "usr/bin/mtools",
+    "usr/bin/setpriv",
+    "usr/sbin/tgtd",
+)
+
+NAMES = {
+    "kmod": ("depmod", "insmod", "lsmod", "modprobe"),
+    "mkfs.fat": ("mkfs.vfat",),
+    "mtools": ("mcopy", "mtype"),
+    "busybox": (
+        "cat", "find", "grep", "halt", "ip", "ls", "mkdir", "mount", "poweroff", "ps", "readlink", "reboot",
+        "route", "sed", "sh", "sleep", "sort", "tr", "udhcpc", "umount", "uname", "uniq", "xargs",
+    ),
+}  # fmt: skip
+"""Programs that are several in one, by the name they are called by."""
+
+UNUSED_PYTHON_MODULES = (
+    "_pydecimal", "asyncio", "bz2", "decimal", "doctest", "lzma", "multiprocessing", "pdb", "pydoc",
+    "ssl", "statistics", "tarfile", "tkinter", "unittest", "webbrowser", "zipfile",
+)  # fmt: skip
+"""Imported by modules that the agent uses, in functions that it doesn't."""
+
+ENCODINGS = ("encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.utf_8", "stringprep")
+"""Looked up by name at run time (host names are encoded by idna), so that no import shows them."""
+
+KERNEL_MODULES = (
+    "drivers/net/ethernet/*",
+    "drivers/net/hyperv/*",
+    "drivers/net/phy/*",
+    "drivers/net/mdio/*",
+    "drivers/net/virtio_net.ko",
+    "drivers/net/vmxnet3/*",
+    "drivers/net/xen-netfront.ko",
+    "drivers/net/usb/*",
+    "drivers/ata/*",
+    "drivers/block/virtio_blk.ko",
+    "drivers/block/xen-blkfront.ko",
+    "drivers/block/mtip32xx/*",
+    "drivers/hv/hv_vmbus.ko",
+    "drivers/scsi/hv_storvsc.ko",
+    "drivers/message/fusion/*",
+    "drivers/mmc/core/*",
+    "drivers/mmc/host/*",
+    "drivers/nvme/host/*",
+    "drivers/pci/controller/*",
+    "drivers/scsi/3w-*",
+    "drivers/scsi/aacraid/*",
+    "drivers/scsi/arcmsr/*",
+    "drivers/scsi/esas2r/*",
+    "drivers/scsi/hpsa.ko",
+    "drivers/scsi/hptiop.ko",
+    "drivers/scsi/ipr.ko",
+    "drivers/scsi/isci/*",
+    "drivers/scsi/megaraid/*",
+    "drivers/scsi/mpi3mr/*",
+    "drivers/scsi/mpt3sas/*",
+    "drivers/scsi/mvsas/*",
+    "drivers/scsi/mvumi.ko",
+    "drivers/scsi/pm8001/*",
+    "drivers/scsi/sd_mod.ko",
+    "drivers/scsi/smartpqi/*",
+    "drivers/scsi/stex.ko",
+    "drivers/scsi/virtio_scsi.ko",
+    "drivers/scsi/vmw_pvscsi.ko",
+    "drivers/usb/host/*",
+    "drivers/virtio/virtio_mmio.ko",
+    "drivers/virtio/virtio_pci.ko",
+    "net/packet/af_packet.ko",
+)
+"""Ports and disk controllers of servers and of their emulation; what they depend on comes along."""
+
+UNUSED_KERNEL_MODULES = (
+    "drivers/ata/pata_*",
+    "drivers/net/ethernet/cavium/*",
+    "drivers/net/ethernet/dec/*",
+    "drivers/net/ethernet/mellanox/mlxsw/*",
+    "drivers/net/ethernet/neterion/*",
+    "drivers/net/ethernet/netronome/*",
+    "drivers/net/ethernet/sun/*",
+    "drivers/net/ethernet/3com/*",
+    "drivers/net/ethernet/8390/*",
+    "drivers/usb/host/*-hcd-*cs*",
+)
+"""Pieces of the above that no rack of today has."""
