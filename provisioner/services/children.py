@@ -1,0 +1,152 @@
+"""The one way this program starts another one: nothing that it starts outlives it."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import shutil
+import signal
+from collections.abc import AsyncIterator, Callable, Sequence
+from contextlib import ExitStack, asynccontextmanager
+from subprocess import DEVNULL
+
+from provisioner.core.errors import PermanentError
+from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut, SecretFile
+
+MAX_OUTPUT_BYTES = 256 * 1024
+"""Kept of each of a child's outputs; what comes after is read and dropped, so that it never blocks."""
+
+REAP_TIMEOUT_S = 5.0
+"""For a killed child to be gone; longer only when it hangs in the kernel (dead NFS, dead disk)."""
+
+PIPE_BYTES = 4096
+"""What the smallest pipe holds (PIPE_BUF): a secret must fit, since nobody reads it before the child."""
+
+# setpriv asks the kernel to kill the child when the thread that started it is gone (prctl(2),
+# PR_SET_PDEATHSIG; the event loop's thread lives as long as the process). A parent that died before
+# that leaves an orphan that nobody signals: the shell sees another parent then, and doesn't start it.
+# Two small programs rather than a preexec_fn: no Python runs between fork and exec of a process with threads.
+_GUARD = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+
+_KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR")
+
+
+class SystemChild:
+    """`protocols.children.Child` of a process of this machine."""
+
+    def __init__(self, process: asyncio.subprocess.Process) -> None:
+        assert process.stdout is not None and process.stderr is not None
+        self._process = process
+        self.pid = process.pid
+        self.stdout = process.stdout
+        self.stderr = process.stderr
+
+    def signal(self, number: int) -> None:
+        with contextlib.suppress(ProcessLookupError):
+            self._process.send_signal(number)
+
+    async def wait(self) -> int:
+        return await self._process.wait()
+
+    async def kill(self) -> None:
+        """Ends the child and whatever it started; bounded."""
+        if self._process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(self.pid, signal.SIGKILL)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REAP_TIMEOUT_S):
+                await self._process.wait()
+
+
+class SystemChildren:
+    """`protocols.children.Children` by fork and exec. Use from the main thread's event loop."""
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        timeout_s: float,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> ChildResult:
+        stdout, stderr = bytearray(), bytearray()
+        keep = on_stdout or (lambda data: _keep(stdout, data))
+        async with self.started(argv) as child:
+            try:
+                async with asyncio.timeout(timeout_s):
+                    _, _, code = await asyncio.gather(
+                        _drain(child.stdout, keep),
+                        _drain(child.stderr, lambda data: _keep(stderr, data)),
+                        child.wait(),
+                    )
+            except TimeoutError:
+                raise ChildTimedOut(stderr.decode("utf-8", "replace")) from None
+        return ChildResult(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
+
+    @asynccontextmanager
+    async def started(self, argv: Sequence[Argument], *, stdin: int = DEVNULL) -> AsyncIterator[SystemChild]:
+        _check_installed(argv[0])
+        with ExitStack() as secrets:
+            words, fds = _with_secret_files(argv, secrets)
+            process = await asyncio.create_subprocess_exec(
+                *_GUARD,
+                str(os.getpid()),
+                *words,
+                stdin=stdin,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.PIPE,
+                pass_fds=fds,
+                start_new_session=True,
+                # Answers are parsed, so they must come in one language.
+                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+                | {"LC_ALL": "C"},
+            )
+        child = SystemChild(process)
+        try:
+            yield child
+        finally:
+            # A second cancellation must not leave the child behind.
+            await asyncio.shield(asyncio.ensure_future(child.kill()))
+
+
+def _check_installed(program: Argument) -> None:
+    if not isinstance(program, str) or shutil.which(program) is None:
+        raise PermanentError(
+            f"start {program}", answer="it is not installed", advice="Install the package that brings it"
+        )
+
+
+def _with_secret_files(argv: Sequence[Argument], stack: ExitStack) -> tuple[list[str], tuple[int, ...]]:
+    """argv with each secret replaced by the path of a pipe that holds it, and those pipes."""
+    words: list[str] = []
+    fds: list[int] = []
+    for argument in argv:
+        if isinstance(argument, str):
+            words.append(argument)
+            continue
+        fd = _pipe_holding(argument, stack)
+        fds.append(fd)
+        words.append(f"{argument.prefix}/dev/fd/{fd}")
+    return words, tuple(fds)
+
+
+def _pipe_holding(secret: SecretFile, stack: ExitStack) -> int:
+    content = secret.content.encode()
+    if len(content) > PIPE_BYTES:
+        raise PermanentError("hand a secret to a child", answer=f"it is longer than {PIPE_BYTES} bytes")
+    reading, writing = os.pipe2(os.O_CLOEXEC)
+    stack.callback(os.close, reading)
+    try:
+        os.write(writing, content)
+    finally:
+        os.close(writing)
+    return reading
+
+
+async def _drain(stream: asyncio.StreamReader, on_data: Callable[[bytes], None]) -> None:
+    while data := await stream.read(65536):
+        on_data(data)
+
+
+def _keep(kept: bytearray, data: bytes) -> None:
+    kept += data[: max(0, MAX_OUTPUT_BYTES - len(kept))]
