@@ -1,0 +1,120 @@
+"""A file that is being written, and is gone unless it is kept."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import hashlib
+import os
+import secrets
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from errno import EDQUOT, ENOSPC
+from pathlib import Path
+from types import TracebackType
+from typing import TypeVar
+
+from provisioner.core.errors import StorageFull
+from provisioner.core.image_digest import TreeDigest
+
+T = TypeVar("T")
+
+
+class Draft:
+    """Exists while entered; hashes what is appended. Its lock tells other processes that its writer lives;
+    the kernel drops it with the process."""
+
+    def __init__(self, folder: Path) -> None:
+        self.path = folder / secrets.token_hex(16)
+        self.size_bytes = 0
+        self._sha256 = hashlib.sha256()
+        self._tree = TreeDigest()
+        self._descriptor = -1
+
+    @property
+    def sha256(self) -> str:
+        return self._sha256.hexdigest()
+
+    @property
+    def tree_sha256(self) -> str:
+        return self._tree.hexdigest()
+
+    def __enter__(self) -> Draft:
+        flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        while True:
+            with storage_full_told(self.path):
+                self._descriptor = os.open(self.path, flags, 0o600)
+            fcntl.flock(self._descriptor, fcntl.LOCK_EX)
+            if os.fstat(self._descriptor).st_nlink:
+                return self
+            os.close(self._descriptor)  # a process that started just now took it for abandoned
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        os.close(self._descriptor)
+        self.path.unlink(missing_ok=True)
+
+    def append(self, data: bytearray) -> None:
+        """Raises StorageFull."""
+        self._sha256.update(data)
+        self._tree.update(data)
+        left = memoryview(data)
+        with storage_full_told(self.path):
+            while left:
+                left = left[os.write(self._descriptor, left) :]
+        self.size_bytes += len(data)
+
+    def resize(self, size_bytes: int) -> None:
+        """Makes it a hole of this size."""
+        with storage_full_told(self.path):
+            os.truncate(self._descriptor, size_bytes)
+
+    def head(self, size_bytes: int) -> bytes:
+        return os.pread(self._descriptor, size_bytes, 0)
+
+    def keep_as(self, path: Path) -> None:
+        """Puts it there, on the disk when this returns. What lies there already has the same content."""
+        with storage_full_told(path):
+            os.fsync(self._descriptor)
+            self.path.replace(path)
+            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+            try:
+                os.fsync(folder)
+            finally:
+                os.close(folder)
+
+
+def remove_abandoned(folder: Path) -> None:
+    """Removes the drafts whose writers are dead."""
+    for path in folder.iterdir():
+        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            path.unlink()
+
+
+@contextmanager
+def storage_full_told(path: Path) -> Iterator[None]:
+    """Turns the kernel's "no space left" into StorageFull."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (ENOSPC, EDQUOT):
+            raise
+        disk = os.statvfs(path.parent)
+        raise StorageFull(
+            "save the image",
+            device=f"folder {path.parent}",
+            answer=f"{error.strerror}, {disk.f_bavail * disk.f_frsize} bytes are free",
+            advice="Delete images, or make room on its file system",
+        ) from error
+
+
+async def in_thread(work: Callable[[], T]) -> T:
+    """Runs it on a thread. A cancelled caller waits until the thread has let go of the draft."""
+    running = asyncio.ensure_future(asyncio.to_thread(work))
+    try:
+        return await asyncio.shield(running)
+    except asyncio.CancelledError:
+        await asyncio.wait([running])
+        raise

@@ -1,0 +1,130 @@
+"""The bytes of an image, from where a URL says."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncGenerator, AsyncIterator
+from contextlib import aclosing, asynccontextmanager
+from dataclasses import dataclass
+from errno import ENOENT
+from pathlib import Path
+from urllib.parse import unquote
+
+import httpx
+
+from provisioner.core.errors import InvalidInput, PermanentError, ProvisionerError, TransientError
+
+CONNECT_TIMEOUT_S = 10.0
+STALL_TIMEOUT_S = 60.0  # without a byte
+PIECE_BYTES = 2**20
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """size_bytes: as announced; None when it wasn't."""
+
+    chunks: AsyncIterator[bytes]
+    size_bytes: int | None
+
+
+@asynccontextmanager
+async def open_source(url: str) -> AsyncGenerator[Source, None]:
+    """The bytes behind an http, https or file URL, while entered.
+
+    Raises InvalidInput (another kind of URL), PermanentError (it isn't there), TransientError (the
+    server doesn't answer, or stopped in the middle; raised from `chunks`, too).
+    """
+    try:
+        parsed = httpx.URL(url)
+    except httpx.InvalidURL as error:
+        raise InvalidInput("fetch the image", field="url", answer=str(error)) from error
+    if parsed.scheme == "file":
+        path = Path(unquote(parsed.path))
+        size = _size_of_file(path)
+        async with aclosing(_file_chunks(path)) as chunks:
+            yield Source(chunks, size)
+    elif parsed.scheme in ("http", "https") and parsed.host:
+        async with _response(parsed) as source:
+            yield source
+    else:
+        raise InvalidInput(
+            "fetch the image",
+            field="url",
+            answer=f"scheme {parsed.scheme!r}, host {parsed.host!r}",
+            advice="Use http://host/…, https://host/… or file:///…",
+        )
+
+
+def _size_of_file(path: Path) -> int:
+    try:
+        if not path.is_file():  # a pipe or a device has no end
+            raise FileNotFoundError(ENOENT, "No such file")
+        return path.stat().st_size
+    except OSError as error:
+        raise PermanentError(
+            f"read the image {path}",
+            answer=error.strerror or str(error),
+            advice="The path is looked up on the provisioner's machine",
+        ) from error
+
+
+async def _file_chunks(path: Path) -> AsyncGenerator[bytes, None]:
+    try:
+        with path.open("rb", buffering=0) as file:
+            while piece := await asyncio.to_thread(file.read, PIECE_BYTES):
+                yield piece
+    except OSError as error:
+        raise PermanentError(f"read the image {path}", answer=error.strerror or str(error)) from error
+
+
+@asynccontextmanager
+async def _response(url: httpx.URL) -> AsyncGenerator[Source, None]:
+    timeout = httpx.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
+    try:
+        async with (
+            httpx.AsyncClient(timeout=timeout, follow_redirects=True, max_redirects=5) as client,
+            # The bytes that the checksum is of, not a packed form of them.
+            client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
+        ):
+            if response.status_code != 200:
+                raise _refusal(url, response.status_code)
+            length = response.headers.get("Content-Length", "")
+            async with aclosing(_body(url, response)) as chunks:
+                yield Source(chunks, int(length) if length.isdecimal() else None)
+    except httpx.HTTPError as error:
+        raise _trouble(url, error) from error
+
+
+async def _body(url: httpx.URL, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+    try:
+        async for piece in response.aiter_raw(PIECE_BYTES):
+            yield piece
+    except httpx.HTTPError as error:
+        raise _trouble(url, error, response) from error
+
+
+def _shown(url: httpx.URL) -> str:
+    """Without what may be secret: user, password and query (signed URLs)."""
+    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
+
+
+def _refusal(url: httpx.URL, status: int) -> ProvisionerError:
+    kind = TransientError if status >= 500 or status in (408, 429) else PermanentError
+    advice = "" if kind is TransientError else "Look at the URL, and whether it needs a login"
+    return kind(f"fetch the image {_shown(url)}", answer=f"HTTP status {status}", advice=advice)
+
+
+def _trouble(
+    url: httpx.URL, error: httpx.HTTPError, response: httpx.Response | None = None
+) -> TransientError:
+    answer = str(error) or type(error).__name__
+    if isinstance(error, httpx.ConnectTimeout):
+        answer = f"no connection within {CONNECT_TIMEOUT_S:.0f} s"
+    elif isinstance(error, httpx.TimeoutException):
+        answer = f"nothing came for {STALL_TIMEOUT_S:.0f} s"
+    if response is not None:
+        announced = response.headers.get("Content-Length", "an unknown number of")
+        answer = f"cut off after {response.num_bytes_downloaded} of {announced} bytes ({answer})"
+    return TransientError(
+        f"fetch the image {_shown(url)}", answer=answer, advice="Is the server reachable from here?"
+    )

@@ -1,0 +1,216 @@
+"""Where images' bytes lie: one file per content, named by its sha256."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+from provisioner.core.errors import ImageInvalid, InvalidInput, NotFound, StorageFull, TransientError
+from provisioner.core.model import ImageKind
+from provisioner.protocols.image import StoredImage
+from provisioner.services import qcow2
+from provisioner.services.draft import Draft, in_thread, remove_abandoned
+from provisioner.services.image_source import open_source
+from provisioner.services.qemu_img import QemuImg
+from provisioner.services.sparse_digest import SparseDigest
+
+PIECE_BYTES = 4 * 2**20  # what is gathered before it is hashed and written
+RESERVE_BYTES = 64 * 2**20  # left free for the database, which shares the disk as a rule
+FETCH_TIMEOUT_S = 4 * 3600.0
+CONVERT_TIMEOUT_S = 3600.0
+MAX_VIRTUAL_BYTES = 8 * 2**40
+
+_SHA256 = re.compile(r"[0-9a-f]{64}")
+_PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
+_SECTOR_BYTES = 512
+
+
+class ImageStore:
+    """Files below `root`: `blobs/<sha256>`, and drafts, which are nobody's until they are whole."""
+
+    def __init__(self, root: Path, qemu_img: str = "qemu-img", *, reserve_bytes: int = RESERVE_BYTES) -> None:
+        """Makes the folders, and removes the drafts of processes that died."""
+        self._blobs = root / "blobs"
+        self._drafts = root / "drafts"
+        self._qemu_img = QemuImg(qemu_img)
+        self._reserve_bytes = reserve_bytes
+        for folder in (self._blobs, self._drafts):
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        remove_abandoned(self._drafts)
+
+    def path(self, sha256: str) -> Path:
+        """The file with these bytes. Raises InvalidInput (not a sha256), NotFound."""
+        path = self._blobs / _checked_sha256(sha256)
+        if not path.exists():
+            raise NotFound(
+                f"read the image's bytes {sha256}",
+                answer="they are not in the image store",
+                advice="Register the image again",
+            )
+        return path
+
+    async def delete(self, sha256: str) -> None:
+        """Idempotent. Whoever is reading it reads on."""
+        path = self._blobs / _checked_sha256(sha256)
+        await in_thread(lambda: path.unlink(missing_ok=True))
+
+    async def fetch(
+        self, url: str, *, format: str, kind: ImageKind, expected_sha256: str | None, max_bytes: int
+    ) -> StoredImage:
+        """Like `save`, from an http, https or file URL. Raises what `open_source` does, too."""
+        try:
+            async with asyncio.timeout(FETCH_TIMEOUT_S), open_source(url) as source:
+                return await self.save(
+                    source.chunks,
+                    format=format,
+                    kind=kind,
+                    expected_sha256=expected_sha256,
+                    max_bytes=max_bytes,
+                    size_bytes=source.size_bytes,
+                )
+        except TimeoutError as error:
+            raise TransientError(
+                "fetch the image", answer=f"it was not here after {FETCH_TIMEOUT_S / 3600:.0f} hours"
+            ) from error
+
+    async def save(
+        self,
+        chunks: AsyncIterator[bytes],
+        *,
+        format: str,
+        kind: ImageKind,
+        expected_sha256: str | None,
+        max_bytes: int,
+        size_bytes: int | None = None,
+    ) -> StoredImage:
+        """Stores what comes, once it is whole and proven; returns when it is on the disk.
+
+        `format`: raw or qcow2; means nothing for kernels and ramdisks, which are kept as they are.
+        `size_bytes`: how much will come, when that is known.
+        Raises ImageInvalid (wrong checksum, cut off, not what it is said to be, not deployable),
+        StorageFull, InvalidInput; whatever `chunks` raises. Nothing is left behind then.
+        """
+        expected = None if expected_sha256 is None else _checked_sha256(expected_sha256.lower())
+        if size_bytes is not None:
+            _check_size(size_bytes, max_bytes)
+            self._check_room(size_bytes)
+        with Draft(self._drafts) as draft:
+            await self._receive(chunks, draft, max_bytes)
+            if size_bytes is not None and draft.size_bytes != size_bytes:
+                raise ImageInvalid(
+                    "save the image", answer=f"cut off after {draft.size_bytes} of {size_bytes} bytes"
+                )
+            if expected is not None and draft.sha256 != expected:
+                raise ImageInvalid(
+                    "save the image",
+                    answer=f"its sha256 is {draft.sha256}, and {expected} was promised",
+                    advice="The bytes are damaged or another version: compare with the publisher's checksum",
+                )
+            stored = await self._examine(draft, format, kind)
+            await in_thread(lambda: draft.keep_as(self._blobs / draft.sha256))
+        return stored
+
+    async def _receive(self, chunks: AsyncIterator[bytes], draft: Draft, max_bytes: int) -> None:
+        piece = bytearray()
+        async for chunk in chunks:
+            piece += chunk
+            _check_size(draft.size_bytes + len(piece), max_bytes)
+            if len(piece) >= PIECE_BYTES:
+                await self._append(draft, piece)
+                piece = bytearray()
+        await self._append(draft, piece)
+
+    async def _append(self, draft: Draft, piece: bytearray) -> None:
+        self._check_room(len(piece))
+        await in_thread(lambda: draft.append(piece))
+
+    def _check_room(self, needed_bytes: int) -> None:
+        disk = os.statvfs(self._drafts)
+        free = max(0, disk.f_bavail * disk.f_frsize - self._reserve_bytes)
+        if needed_bytes > free:
+            raise StorageFull(
+                "save the image",
+                device=f"folder {self._drafts.parent}",
+                answer=f"{needed_bytes} bytes more are needed, {free} are free",
+                advice=f"Delete images, or make room there ({self._reserve_bytes} bytes stay free)",
+            )
+
+    async def _examine(self, draft: Draft, format: str, kind: ImageKind) -> StoredImage:
+        """What is known of the bytes once they are found to be deployable."""
+        if not draft.size_bytes:
+            raise ImageInvalid("save the image", answer="it is empty")
+        virtual_size, tree = draft.size_bytes, draft.tree_sha256
+        if kind in (ImageKind.ROOT, ImageKind.DISK):
+            head = draft.head(qcow2.HEAD_BYTES)
+            if format == "qcow2":
+                virtual_size, tree = await self._examine_qcow2(draft, head)
+            elif format == "raw":
+                _check_raw(head, draft.size_bytes)
+            else:
+                raise InvalidInput("save the image", field="format", answer=f"{format!r} is not raw or qcow2")
+        return StoredImage(
+            sha256=draft.sha256,
+            size_bytes=draft.size_bytes,
+            virtual_size_bytes=virtual_size,
+            tree_sha256=tree,
+        )
+
+    async def _examine_qcow2(self, draft: Draft, head: bytes) -> tuple[int, str]:
+        """Its virtual size and the digest of its raw content. Before the header is found harmless,
+        nothing else reads the file."""
+        found = qcow2.read(head)
+        fault = _packing(head) or found.fault
+        if not fault and found.virtual_size_bytes > MAX_VIRTUAL_BYTES:
+            fault = f"its disk of {found.virtual_size_bytes} bytes is larger than {MAX_VIRTUAL_BYTES}"
+        if fault:
+            raise ImageInvalid("read the image as qcow2", answer=fault)
+        virtual_size = await self._qemu_img.virtual_size_bytes(draft.path, "qcow2")
+        end = await self._qemu_img.end_bytes(draft.path)
+        # The last cluster may be short, when it is compressed.
+        if draft.size_bytes <= end - found.cluster_bytes:
+            raise ImageInvalid(
+                "read the image as qcow2", answer=f"cut off after {draft.size_bytes} of about {end} bytes"
+            )
+        self._check_room(await self._qemu_img.data_bytes(draft.path, "qcow2"))
+        with Draft(self._drafts) as raw:
+            raw.resize(virtual_size)
+            await self._qemu_img.to_raw(draft.path, "qcow2", raw.path, CONVERT_TIMEOUT_S)
+            digest = SparseDigest(raw.path, virtual_size)
+            while await in_thread(digest.advance):
+                pass  # in turns, so that cancelling doesn't wait for the whole disk
+            return virtual_size, digest.hexdigest()
+
+
+def _check_raw(head: bytes, size_bytes: int) -> None:
+    fault = "it is qcow2" if head[:4] == qcow2.MAGIC else _packing(head)
+    if not fault and size_bytes % _SECTOR_BYTES:
+        fault = f"its {size_bytes} bytes are not whole sectors of {_SECTOR_BYTES}, so it was cut off"
+    if fault:
+        raise ImageInvalid("read the image as raw", answer=fault)
+
+
+def _packing(head: bytes) -> str:
+    for magic, name in _PACKED.items():
+        if head.startswith(magic):
+            return f"it is compressed with {name}: unpack it first"
+    return ""
+
+
+def _check_size(size_bytes: int, max_bytes: int) -> None:
+    if size_bytes > max_bytes:
+        raise ImageInvalid(
+            "save the image",
+            answer=f"it is larger than {max_bytes} bytes",
+            advice="Raise the limit in the configuration if images may be that large",
+        )
+
+
+def _checked_sha256(text: str) -> str:
+    if not _SHA256.fullmatch(text):
+        raise InvalidInput(
+            "name an image's bytes", field="sha256", answer=f"{text[:80]!r} is not 64 lower-case hex digits"
+        )
+    return text

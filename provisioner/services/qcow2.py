@@ -1,0 +1,74 @@
+"""The head of a qcow2 file, read without trusting it.
+
+qemu-img opens whatever file a qcow2 names as its backing or data file, so what names one must not reach
+it (CVE-2024-32498). Layout: https://www.qemu.org/docs/master/interop/qcow2.html
+"""
+
+from __future__ import annotations
+
+import struct
+from dataclasses import dataclass
+
+MAGIC = b"QFI\xfb"
+HEAD_BYTES = 64 * 1024  # what `read` wants to see: the header and its extensions lie in the first cluster
+
+_VERSION_2 = struct.Struct(">4sIQIIQIIQQIIQ")
+_INCOMPATIBLE = struct.Struct(">Q")  # features, at byte 72; version 3 only
+_HEADER_LENGTH = struct.Struct(">I")  # at byte 100; version 3 only
+_EXTENSION = struct.Struct(">II")
+_DATA_FILE_EXTENSION = 0x44415441
+
+_CORRUPT = 1 << 1
+_DATA_FILE = 1 << 2
+
+
+@dataclass(frozen=True, slots=True)
+class Qcow2Head:
+    """virtual_size_bytes: as a disk. fault: why it can't be deployed; empty when it can."""
+
+    virtual_size_bytes: int
+    cluster_bytes: int
+    fault: str
+
+
+def read(head: bytes) -> Qcow2Head:
+    """Reads the first `HEAD_BYTES` (or all, if fewer) of a qcow2 file."""
+    if len(head) < _VERSION_2.size or head[:4] != MAGIC:
+        return Qcow2Head(0, 0, "it has no qcow2 header")
+    _, version, backing_offset, _, cluster_bits, size, encryption, *_ = _VERSION_2.unpack_from(head)
+    if not 9 <= cluster_bits <= 21:
+        return Qcow2Head(0, 0, f"its clusters of 2**{cluster_bits} bytes can't be")
+    return Qcow2Head(size, 1 << cluster_bits, _fault(head, version, backing_offset, encryption))
+
+
+def _fault(head: bytes, version: int, backing_offset: int, encryption: int) -> str:
+    if version not in (2, 3):
+        return f"it is qcow version {version}, and only 2 and 3 are known"
+    if backing_offset:
+        return "it has a backing file, so it holds a part of an image only"
+    if encryption:
+        return "it is encrypted"
+    header_bytes = _VERSION_2.size
+    if version == 3:
+        if len(head) < 104:
+            return "its header is cut off"
+        (features,) = _INCOMPATIBLE.unpack_from(head, 72)
+        if features & _DATA_FILE:
+            return "its data is in another file"
+        if features & _CORRUPT:
+            return "it is marked as corrupt"
+        (header_bytes,) = _HEADER_LENGTH.unpack_from(head, 100)
+    if _DATA_FILE_EXTENSION in _extensions(head, header_bytes):
+        return "it names another file for its data"
+    return ""
+
+
+def _extensions(head: bytes, offset: int) -> list[int]:
+    kinds = []
+    while offset + _EXTENSION.size <= len(head):
+        kind, length = _EXTENSION.unpack_from(head, offset)
+        if kind == 0:
+            break
+        kinds.append(kind)
+        offset += _EXTENSION.size + (length + 7) // 8 * 8
+    return kinds
