@@ -1,0 +1,1 @@
+"""What stands behind a machine: libvirt's QEMU guests."""

@@ -1,0 +1,78 @@
+"""KVM or TCG, decided by booting a Linux kernel.
+
+/dev/kvm can be there, accept a virtual machine, run its firmware, and hang the kernel. So a kernel is
+booted under a deadline, once per boot of this system.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+PROBE_DEADLINE_S = 20.0
+
+REACHED = b"Unable to mount root fs"
+"""What a kernel that has nothing to boot says when all of it has come up."""
+
+
+@dataclass(frozen=True, slots=True)
+class Accelerator:
+    kvm: bool
+    reason: str
+
+    def __str__(self) -> str:
+        return f"{'KVM' if self.kvm else 'TCG (emulated processors)'}: {self.reason}"
+
+
+def accelerator(cache: Path) -> Accelerator:
+    """Probed once per boot of this system; the answer lies in the file `cache`."""
+    if not Path("/dev/kvm").exists():
+        return Accelerator(False, "there is no /dev/kvm")
+    boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
+    try:
+        known = json.loads(cache.read_text())
+        if known["boot_id"] == boot_id:
+            return Accelerator(known["kvm"], known["reason"])
+    except (OSError, ValueError, KeyError):
+        pass
+    kernel = next(_kernels(), None)
+    if kernel is None:
+        return Accelerator(False, "there is no readable kernel in /boot to try KVM with")
+    found = _probe(kernel)
+    cache.parent.mkdir(parents=True, exist_ok=True)
+    cache.write_text(json.dumps({"boot_id": boot_id, "kvm": found.kvm, "reason": found.reason}))
+    return found
+
+
+def _kernels() -> Iterator[Path]:
+    """Kernels of this system first, then those that images and ramdisks were built with."""
+    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provisioner"
+    for folder, pattern in ((Path("/boot"), "vmlinuz*"), (caches, "*/*/vmlinuz*"), (caches, "*/*/kernel")):
+        for path in sorted(folder.glob(pattern)) if folder.is_dir() else ():
+            # Hidden folders are builds that go on.
+            if path.is_file() and os.access(path, os.R_OK) and not path.parent.name.startswith("."):
+                yield path
+
+
+def _probe(kernel: Path) -> Accelerator:
+    with tempfile.TemporaryDirectory(prefix="bmsim-kvm-") as folder:
+        said = Path(folder) / "serial.log"
+        command = [
+            *("qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "256", "-display", "none"),
+            *("-nodefaults", "-no-user-config", "-no-reboot", "-serial", f"file:{said}"),
+            *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
+        ]
+        try:
+            subprocess.run(command, capture_output=True, timeout=PROBE_DEADLINE_S, check=False)
+        except subprocess.TimeoutExpired:
+            return Accelerator(False, f"a kernel under KVM did not come up within {PROBE_DEADLINE_S:.0f} s")
+        except OSError as error:
+            return Accelerator(False, f"QEMU did not start: {error.strerror}")
+        if said.exists() and REACHED in said.read_bytes():
+            return Accelerator(True, "a kernel came up under KVM")
+        return Accelerator(False, "a kernel under KVM ended before it had come up")

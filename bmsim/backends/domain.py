@@ -1,0 +1,87 @@
+"""A node of the rack file as a libvirt domain."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as xml
+
+from bmsim.rack.spec import Node
+
+OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
+OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+BRIDGES = {"provisioning": "prov", "management": "mgmt"}
+
+RETRY_BOOT_MS = 3000
+"""SeaBIOS tries its boot order again after this, as real machines do, instead of stopping for ever."""
+
+
+def domain_xml(node: Node, folder: Path, *, kvm: bool) -> str:
+    """libvirt's XML of the machine; its files lie in `folder`.
+
+    Source: https://libvirt.org/formatdomain.html
+    """
+    domain = xml.Element("domain", type="kvm" if kvm else "qemu")
+    _text(domain, "name", node.name)
+    _text(domain, "memory", str(node.memory_mib), unit="MiB")
+    _text(domain, "vcpu", str(node.vcpus))
+    _firmware(domain, node, folder)
+    features = xml.SubElement(domain, "features")
+    xml.SubElement(features, "acpi")
+    xml.SubElement(features, "apic")
+    # Without KVM "max" is all that QEMU can emulate; with it, the host's own.
+    xml.SubElement(domain, "cpu", mode="host-passthrough" if kvm else "maximum")
+    xml.SubElement(domain, "clock", offset="utc")
+    for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "restart")):
+        _text(domain, event, action)
+    devices = xml.SubElement(domain, "devices")
+    for number in range(len(node.disks)):
+        _disk(devices, node, folder, number)
+    for nic in node.nics:
+        interface = xml.SubElement(devices, "interface", type="bridge")
+        xml.SubElement(interface, "mac", address=nic.mac)
+        xml.SubElement(interface, "source", bridge=BRIDGES[nic.network])
+        xml.SubElement(interface, "model", type="virtio")
+    _serial(devices, folder)
+    rng = xml.SubElement(devices, "rng", model="virtio")
+    _text(rng, "backend", "/dev/urandom", model="random")
+    xml.SubElement(devices, "memballoon", model="none")
+    return xml.tostring(domain, encoding="unicode")
+
+
+def disk_file(folder: Path, number: int) -> Path:
+    return folder / f"disk{number}.raw"
+
+
+def _firmware(domain: xml.Element, node: Node, folder: Path) -> None:
+    os = xml.SubElement(domain, "os")
+    _text(os, "type", "hvm", arch=node.arch, machine="q35" if node.firmware == "uefi" else "pc")
+    if node.firmware == "uefi":
+        _text(os, "loader", str(OVMF_CODE), readonly="yes", type="pflash")
+        _text(os, "nvram", str(folder / "nvram.fd"), template=str(OVMF_VARS))
+    else:
+        xml.SubElement(os, "bios", useserial="yes", rebootTimeout=str(RETRY_BOOT_MS))
+    xml.SubElement(os, "boot", dev="hd")
+
+
+def _disk(devices: xml.Element, node: Node, folder: Path, number: int) -> None:
+    disk = xml.SubElement(devices, "disk", type="file", device="disk")
+    # unsafe: a guest's flush needn't reach the host's medium. The file outlives the guest in any case:
+    # what is emulated is a machine that dies, not a host.
+    xml.SubElement(
+        disk, "driver", name="qemu", type="raw", cache="unsafe", discard="unmap", detect_zeroes="unmap"
+    )
+    xml.SubElement(disk, "source", file=str(disk_file(folder, number)))
+    xml.SubElement(disk, "target", dev=f"vd{chr(ord('a') + number)}", bus="virtio")
+    _text(disk, "serial", f"{node.name}-disk{number}")
+
+
+def _serial(devices: xml.Element, folder: Path) -> None:
+    serial = xml.SubElement(devices, "serial", type="unix")
+    xml.SubElement(serial, "source", mode="bind", path=str(folder / "console.sock"))
+    xml.SubElement(serial, "log", file=str(folder / "console.log"), append="on")
+    xml.SubElement(serial, "target", port="0")
+
+
+def _text(parent: xml.Element, tag: str, text: str, **attributes: str) -> None:
+    xml.SubElement(parent, tag, attributes).text = text

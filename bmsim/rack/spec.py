@@ -1,0 +1,118 @@
+"""The rack file."""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from collections.abc import Iterable, Iterator
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _mac(text: str) -> str:
+    if not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", text):
+        raise ValueError("a MAC address looks like 52:54:00:77:00:01 (quote it: YAML may read a number)")
+    if int(text[:2], 16) & 1:
+        raise ValueError("the lowest bit of the first byte is set: a multicast address can't be a NIC's")
+    return text.lower()
+
+
+Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
+Mac = Annotated[str, AfterValidator(_mac)]
+
+
+class Network(_Part):
+    subnet: IPv4Network
+
+
+class Networks(_Part):
+    provisioning: Network
+    management: Network
+
+
+class ComputeHost(_Part):
+    name: Name
+    provisioning_address: IPv4Address
+    management_address: IPv4Address
+
+
+class Disk(_Part):
+    size_mib: Annotated[int, Field(ge=1, le=2**24)]
+
+
+class Nic(_Part):
+    mac: Mac
+    network: Literal["provisioning"] = "provisioning"
+
+
+class Bmc(_Part):
+    address: IPv4Address
+    user: Annotated[str, Field(min_length=1, max_length=16)]  # IPMI 2.0 §22.28
+    password: Annotated[SecretStr, Field(min_length=1, max_length=20)]  # IPMI 2.0 §22.30
+
+
+class Node(_Part):
+    name: Name
+    arch: Literal["x86_64"] = "x86_64"
+    firmware: Literal["bios", "uefi"] = "bios"
+    vcpus: Annotated[int, Field(ge=1, le=64)] = 1
+    memory_mib: Annotated[int, Field(ge=256)] = 1024
+    disks: Annotated[tuple[Disk, ...], Field(min_length=1, max_length=20)]
+    nics: Annotated[tuple[Nic, ...], Field(min_length=1, max_length=8)]
+    bmc: Bmc
+
+
+class Rack(_Part):
+    name: Name
+    networks: Networks
+    compute_hosts: Annotated[tuple[ComputeHost, ...], Field(min_length=1)]
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Rack:
+        provisioning, management = self.networks.provisioning.subnet, self.networks.management.subnet
+        if provisioning.overlaps(management):
+            raise ValueError(f"the networks overlap: {provisioning} and {management}")
+        for host in self.compute_hosts:
+            _inside(f"compute host {host.name}", host.provisioning_address, provisioning)
+            _inside(f"compute host {host.name}", host.management_address, management)
+        for node in self.nodes:
+            _inside(f"the BMC of node {node.name}", node.bmc.address, management)
+        _once("compute host", (host.name for host in self.compute_hosts))
+        _once("node", (node.name for node in self.nodes))
+        _once("MAC address", (nic.mac for node in self.nodes for nic in node.nics))
+        _once("address", map(str, self._addresses()))
+        return self
+
+    def _addresses(self) -> Iterator[IPv4Address]:
+        for host in self.compute_hosts:
+            yield from (host.provisioning_address, host.management_address)
+        yield from (node.bmc.address for node in self.nodes)
+
+    def node(self, name: str) -> Node | None:
+        return next((node for node in self.nodes if node.name == name), None)
+
+
+def _inside(what: str, address: IPv4Address, subnet: IPv4Network) -> None:
+    if address not in subnet or address in (subnet.network_address, subnet.broadcast_address):
+        raise ValueError(f"{what} has {address}, which is no host address of {subnet}")
+
+
+def _once(what: str, values: Iterable[str]) -> None:
+    seen: set[str] = set()
+    for value in values:
+        if value in seen:
+            raise ValueError(f"{what} {value} is given twice")
+        seen.add(value)
+
+
+def ipv6_prefix(subnet: IPv4Network) -> ipaddress.IPv6Network:
+    """A unique local prefix (RFC 4193) of the rack's own, made from its IPv4 subnet: nodes that ask for a
+    router get an answer, without which iPXE waits 13 s at each boot."""
+    return ipaddress.IPv6Network((0xFD << 120 | int(subnet.network_address) << 64, 64))

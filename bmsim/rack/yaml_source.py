@@ -1,0 +1,65 @@
+"""YAML with line numbers: whatever a model finds wrong is told with the line that it stands in."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any, TypeVar
+
+import yaml
+from pydantic import BaseModel, ValidationError
+
+from bmsim.rack.errors import RackError
+
+M = TypeVar("M", bound=BaseModel)
+
+
+def load(path: Path, model: type[M]) -> M:
+    """The file's content as `model`. Raises RackError naming file, line and field."""
+    try:
+        text = path.read_text()
+    except OSError as error:
+        raise RackError(f"{path}: {error.strerror}", code=2) from error
+    return parse(text, model, str(path))
+
+
+def parse(text: str, model: type[M], name: str) -> M:
+    try:
+        tree = yaml.compose(text, Loader=yaml.SafeLoader)
+        data = yaml.safe_load(text)
+    except yaml.MarkedYAMLError as error:
+        line = error.problem_mark.line + 1 if error.problem_mark else 1
+        raise RackError(f"{name}:{line}: not YAML: {error.problem}", code=2) from error
+    try:
+        return model.model_validate({} if data is None else data)
+    except ValidationError as error:
+        lines = [
+            f"{name}:{_line(tree, problem['loc'])}: {_field(problem['loc'])}: {problem['msg']}"
+            for problem in error.errors()
+        ]
+        raise RackError("\n".join(lines), code=2) from error
+
+
+def _field(location: tuple[int | str, ...]) -> str:
+    text = ""
+    for part in location:
+        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
+    return text or "the file"
+
+
+def _line(tree: Any, location: tuple[int | str, ...]) -> int:
+    """The line of the innermost part of `location` that is there; a missing field has its parent's."""
+    node = tree
+    line = 1 if node is None else node.start_mark.line + 1
+    for part in location:
+        following = None
+        if isinstance(node, yaml.MappingNode):
+            for key, value in node.value:
+                if key.value == str(part):
+                    line, following = key.start_mark.line + 1, value
+        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+            following = node.value[part]
+            line = following.start_mark.line + 1
+        if following is None:
+            break
+        node = following
+    return line

@@ -1,0 +1,1 @@
+"""A rack's private world: namespaces, wires, libvirt, and the first process that holds them together."""

@@ -1,0 +1,127 @@
+"""Bringing a rack up and taking it down, from outside."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from bmsim.backends.accelerator import Accelerator
+from bmsim.rack.errors import RackError
+from bmsim.rack.spec import Rack
+from bmsim.rack.state import RackState, racks_folder
+from bmsim.sandbox.control import order
+
+UP_DEADLINE_S = 60.0
+DOWN_DEADLINE_S = 20.0
+
+NEEDED = {
+    "unshare": "util-linux",
+    "ip": "iproute2",
+    "libvirtd": "libvirt-daemon-system",
+    "qemu-system-x86_64": "qemu-system-x86",
+}
+
+
+def up(rack: Rack, accelerator: Accelerator) -> RackState:
+    """Returns when machines are defined and all BMCs answer. Raises RackError, leaving nothing behind."""
+    _check_system()
+    state = RackState(racks_folder() / rack.name)
+    if state.folder.exists():
+        if state.supervisor() is not None:
+            raise RackError(
+                f"rack {rack.name} is up already; take it down by: bmsim rack down {rack.name}", code=4
+            )
+        state.remove()
+    state.create(rack)
+    try:
+        state.note_supervisor(_launch(state, accelerator))
+    except BaseException:
+        state.remove()
+        raise
+    return state
+
+
+def down(state: RackState) -> None:
+    """The rack's processes are gone, its state folder too. Idempotent; works on a dead rack."""
+    pid = state.supervisor()
+    if pid is not None:
+        try:
+            order(state, "stop")
+        except RackError:
+            os.kill(pid, signal.SIGKILL)
+        end = time.monotonic() + DOWN_DEADLINE_S
+        while state.supervisor() is not None:
+            if time.monotonic() > end:
+                os.kill(pid, signal.SIGKILL)
+            time.sleep(0.02)
+    state.remove()
+
+
+def _check_system() -> None:
+    if os.geteuid() != 0:
+        raise RackError(
+            "a rack needs namespaces and bridges, which only root may make: run it with sudo", code=2
+        )
+    missing = {package for program, package in NEEDED.items() if shutil.which(program) is None}
+    if missing:
+        raise RackError(
+            f"packages are missing: {' '.join(sorted(missing))}; script/setup installs them", code=2
+        )
+
+
+def _launch(state: RackState, accelerator: Accelerator) -> int:
+    ours, theirs = os.pipe()
+    with state.log_file.open("ab") as log:
+        unshare = subprocess.Popen(
+            [
+                *("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
+                *("--propagation", "private", "--"),
+                *(sys.executable, "-m", "bmsim.sandbox.init", str(state.folder)),
+                *("kvm" if accelerator.kvm else "tcg", str(theirs)),
+            ],
+            stdin=subprocess.DEVNULL,
+            stdout=log,
+            stderr=log,
+            pass_fds=(theirs,),
+            start_new_session=True,
+            cwd="/",
+            env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},
+        )
+    os.close(theirs)
+    try:
+        with os.fdopen(ours, "rb") as ready:
+            os.set_blocking(ours, False)
+            _await_ready(ready, unshare, state)
+        return _only_child(unshare.pid)
+    except BaseException:
+        unshare.kill()
+        unshare.wait()
+        raise
+
+
+def _await_ready(ready: object, unshare: subprocess.Popen[bytes], state: RackState) -> None:
+    end = time.monotonic() + UP_DEADLINE_S
+    while True:
+        said = ready.read()  # type: ignore[attr-defined]
+        if said == b"ready\n":
+            return
+        if said == b"" or unshare.poll() is not None:
+            unshare.wait()
+            told = state.log_file.read_text(errors="replace").strip()
+            raise RackError(f"rack {state.name} did not come up: {told[-2000:] or 'it said nothing'}")
+        if time.monotonic() > end:
+            raise RackError(
+                f"rack {state.name} did not come up within {UP_DEADLINE_S:.0f} s; {state.log_file} tells why"
+            )
+        time.sleep(0.02)
+
+
+def _only_child(pid: int) -> int:
+    """The rack's process 1, by its id here."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    return int(children[0])

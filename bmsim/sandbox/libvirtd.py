@@ -1,0 +1,101 @@
+"""libvirt inside the rack: its daemon, and the machines that it is told of."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from pathlib import Path
+from xml.etree import ElementTree as xml
+
+import libvirt
+
+from bmsim.backends.domain import disk_file, domain_xml
+from bmsim.rack.spec import Rack
+from bmsim.rack.state import RackState
+
+URI = "qemu:///system"
+
+COVERED = ("/run", "/var/lib/libvirt", "/var/log", "/etc/libvirt", "/var/cache/libvirt")
+"""Where libvirt keeps its state on this system; a rack covers them with its own."""
+
+# No user to drop to, no security driver, no cgroups: the rack's namespaces are the fence, and its PID
+# namespace ends everything. stdio_handler: without it libvirt wants virtlogd.
+QEMU_CONF = """\
+user = "root"
+group = "root"
+dynamic_ownership = 0
+remember_owner = 0
+security_driver = "none"
+namespaces = []
+cgroup_controllers = []
+stdio_handler = "file"
+"""
+
+
+def cover_folders() -> None:
+    """Called once, inside the rack's own mount namespace."""
+    for folder in COVERED:
+        subprocess.run(
+            ["mount", "-t", "tmpfs", "-o", "mode=755", "rack", folder], check=True, capture_output=True
+        )
+    Path("/var/log/libvirt/qemu").mkdir(parents=True)
+    Path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
+
+
+def start_libvirtd() -> None:
+    """Returns when libvirtd answers; it detaches itself and becomes a child of the rack's first process."""
+    # Not to a pipe of ours: the daemon would keep it open, and we would wait for its end.
+    subprocess.run(["libvirtd", "--daemon", "--pid-file", "/run/libvirtd.pid"], check=True, stdout=sys.stderr)
+    libvirt.registerErrorHandler(lambda *_: None, None)
+    libvirt.open(URI).close()
+
+
+def define_machines(rack: Rack, state: RackState, *, kvm: bool) -> None:
+    """Every node is a defined, switched-off domain with empty disks."""
+    connection = libvirt.open(URI)
+    try:
+        for node in rack.nodes:
+            folder = state.node_folder(node.name)
+            for number, disk in enumerate(node.disks):
+                with disk_file(folder, number).open("wb") as file:
+                    file.truncate(disk.size_mib * 2**20)
+            connection.defineXML(domain_xml(node, folder, kvm=kvm))
+    finally:
+        connection.close()
+
+
+def set_link(node: str, *, up: bool) -> None:
+    """Plugs or unplugs the cables of all NICs of a machine, now and for its next starts."""
+    connection = libvirt.open(URI)
+    try:
+        domain = connection.lookupByName(node)
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        if domain.isActive():
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+        tree = xml.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE))
+        for interface in tree.iterfind("devices/interface"):
+            for link in interface.findall("link"):
+                interface.remove(link)
+            xml.SubElement(interface, "link", state="up" if up else "down")
+            domain.updateDeviceFlags(xml.tostring(interface, encoding="unicode"), flags)
+    finally:
+        connection.close()
+
+
+def cut_power(node: str) -> None:
+    """The machine is off at once, as if its mains were cut. Idempotent."""
+    connection = libvirt.open(URI)
+    try:
+        domain = connection.lookupByName(node)
+        if domain.isActive():
+            domain.destroy()
+    finally:
+        connection.close()
+
+
+def is_running(node: str) -> bool:
+    connection = libvirt.open(URI)
+    try:
+        return bool(connection.lookupByName(node).isActive())
+    finally:
+        connection.close()

@@ -1,0 +1,98 @@
+"""Sets a rack up, keeps its BMCs running, takes orders. Child of the rack's process 1 (`init`)."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import signal
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import libvirt
+
+from bmsim.rack.state import RackState
+from bmsim.sandbox import libvirtd
+from bmsim.sandbox.bmc_processes import BmcDidNotStart, BmcProcesses
+from bmsim.sandbox.network import lay_wires
+
+
+class Supervisor:
+    def __init__(self, state: RackState, *, kvm: bool) -> None:
+        self._state = state
+        self._rack = state.rack()
+        self._kvm = kvm
+        self._stop = asyncio.Event()
+
+    def set_up(self) -> None:
+        """Everything that stands still: folders, wires, machines."""
+        libvirtd.cover_folders()
+        lay_wires(self._rack)
+        libvirtd.start_libvirtd()
+        libvirtd.define_machines(self._rack, self._state, kvm=self._kvm)
+
+    async def serve(self, ready: int) -> None:
+        """BMCs and orders, until told to stop."""
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, self._stop.set)
+        async with asyncio.TaskGroup() as group:
+            bmcs = group.create_task(self._run_bmcs(ready))
+            await self._stop.wait()
+            bmcs.cancel()
+
+    async def _run_bmcs(self, ready: int) -> None:
+        async with asyncio.TaskGroup() as group:
+            await BmcProcesses(self._rack, self._state, say).start_all(group)
+            server = await asyncio.start_unix_server(self._answer, self._state.control_socket)
+            os.write(ready, b"ready\n")
+            os.close(ready)
+            async with server:
+                await server.serve_forever()
+
+    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        try:
+            order = json.loads(await reader.readline())
+            # libvirt's calls block; the BMCs have to be looked after meanwhile.
+            answer = await asyncio.to_thread(self._obey, order)
+        except (libvirt.libvirtError, ValueError, KeyError) as error:
+            answer = {"error": str(error)}
+        writer.write(json.dumps(answer).encode() + b"\n")
+        await writer.drain()
+        writer.close()
+        if answer.get("stopping"):
+            self._stop.set()
+
+    def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        match order:
+            case {"do": "stop"}:
+                return {"stopping": True}
+            case {"do": "status"}:
+                return {"running": {node.name: libvirtd.is_running(node.name) for node in self._rack.nodes}}
+            case {"do": "link", "node": str(node), "up": bool(up)}:
+                libvirtd.set_link(node, up=up)
+                return {}
+            case {"do": "cut_power", "node": str(node)}:
+                libvirtd.cut_power(node)
+                return {}
+        return {"error": f"there is no such order: {order}", "code": 2}
+
+
+def say(text: str) -> None:
+    print(text, file=sys.stderr, flush=True)
+
+
+def main() -> None:
+    """argv: state folder, "kvm" or "tcg", number of the descriptor to say "ready" on."""
+    folder, accelerator, ready = sys.argv[1:]
+    supervisor = Supervisor(RackState(Path(folder)), kvm=accelerator == "kvm")
+    try:
+        supervisor.set_up()
+        asyncio.run(supervisor.serve(int(ready)))
+    except* (subprocess.CalledProcessError, OSError, BmcDidNotStart, libvirt.libvirtError) as failed:
+        for error in failed.exceptions:
+            said = getattr(error, "stderr", None) or ""
+            say(f"{error} {said if isinstance(said, str) else said.decode(errors='replace')}".strip())
+        sys.exit(1)
