@@ -6,7 +6,6 @@ from datetime import datetime
 from typing import Protocol
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
 
 from provisioner.core.errors import ProvisionerError
 
@@ -20,14 +19,16 @@ class Database(Protocol):
         """The database's wall clock, aware, UTC."""
         ...
 
-    def busy(self, error: DBAPIError) -> bool:
+    # Errors come as the driver raises them, or wrapped by SQLAlchemy.
+
+    def busy(self, error: Exception) -> bool:
         """Whether a transaction couldn't begin because somebody else is in one: try again soon."""
         ...
 
-    def conflict(self, error: IntegrityError) -> str | None:
-        """The field whose value is taken; None when the error is another breach, so a fault of ours."""
+    def conflict(self, error: Exception) -> str | None:
+        """The field whose value is taken; None when the error is another one."""
         ...
 
-    def failure(self, error: DBAPIError) -> ProvisionerError | None:
-        """What a failure of the database means for who called it; None for a fault of ours."""
+    def failure(self, error: Exception) -> ProvisionerError | None:
+        """What a failure of the database means for who called it; None when it is a fault of ours."""
         ...

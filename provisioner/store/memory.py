@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 from bisect import bisect_left, bisect_right, insort
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any, TypeVar
 
@@ -100,8 +99,11 @@ class _Table:
         return lists[0] if len(lists) == 1 else sorted(id for ids in lists for id in ids)
 
     def stored(self, record: Any) -> Any:
-        """The record as it comes back from a database: JSON decoded anew, nothing shared with the caller."""
-        return self.shape.record(self.shape.row(record))
+        """The record as it comes back from a database: numbered, and sharing nothing with the caller's."""
+        row = self.shape.row(record)
+        if self.shape.numbered:
+            row[0] = record.id or self.last_number + 1  # the id comes first
+        return self.shape.record(row)
 
 
 def _move(before: list[Any] | None, after: list[Any] | None, id: Any) -> None:
@@ -161,8 +163,6 @@ class _MemoryTx:
                 raise self.failed
             table = self._tables[shape_of(type(record)).kind]
             stored = table.stored(record)
-            if table.shape.numbered:
-                stored = replace(stored, id=stored.id or table.last_number + 1)
             taken = f"id {stored.id!r}" if stored.id in table.records else table.taken(stored)
             if taken:
                 self._fail(f"add {table.shape.label}", taken)
@@ -185,7 +185,7 @@ class _MemoryTx:
             return old is not None
         if shape.touched:
             values["updated_at"] = self._now
-        table, new = self._tables[kind], replace(old, **values)
+        table, new = self._tables[kind], shape.changed(old, values)
         taken = table.taken(new)
         if taken:
             self._fail(f"change {shape.label}", taken)

@@ -94,6 +94,10 @@ class Shape(Generic[R]):
                 values[i] = decode(values[i])
         return self.kind(**dict(zip(self.columns, values, strict=True)))
 
+    def changed(self, record: R, values: Mapping[str, Any]) -> R:
+        """The record with these fields changed; `dataclasses.replace` takes twice as long."""
+        return self.kind(**{**dict(zip(self.columns, self._values(record), strict=True)), **values})
+
 
 _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.Node, unique=("name",), indexes=(("owner",), ("state",))),

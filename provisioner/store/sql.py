@@ -142,7 +142,7 @@ class SqlStore:
             if begun and len(group) > 1:  # alone, those that only read still succeed on a full disk
                 return [[job] for job in group]
             for job in group:
-                job.fail(self._meaning(error))
+                job.fail(self._database.failure(error) or error)
         return []
 
     async def _begin(self, connection: sa.Connection) -> None:
@@ -189,6 +189,3 @@ class SqlStore:
             job.fail(error)
         if tx.failed is not None and job.error is None:
             job.fail(tx.failed)
-
-    def _meaning(self, error: Exception) -> Exception:
-        return (self._database.failure(error) if isinstance(error, DBAPIError) else None) or error

@@ -8,7 +8,7 @@ from itertools import groupby
 from typing import Any, TypeVar
 
 import sqlalchemy as sa
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.engine.interfaces import DBAPICursor
 
 from provisioner.core.errors import Conflict
 from provisioner.core.model import Record
@@ -80,7 +80,8 @@ class SqlTx:
         if wanted is None:
             return 0
         statement = self._statements.count(shape, wanted.terms)
-        return int(self._run(f"count {shape.label}", statement, wanted.values).scalar_one())
+        ((count,),) = self._run(f"count {shape.label}", statement, wanted.values).fetchall()
+        return int(count)
 
     def insert(self, *records: Record) -> None:
         for kind, group in groupby(records, type):
@@ -97,7 +98,7 @@ class SqlTx:
             statement = self._statements.insert(shape, numbered=numbered)
             rows = [tuple(shape.row(record)[numbered:]) for record in group]  # the id comes first
             self.wrote = True
-            self._execute(f"add {shape.label}", statement.text, rows)
+            self._execute(f"add {shape.label}", statement.text, rows, many=True)
 
     def update(
         self,
@@ -138,35 +139,36 @@ class SqlTx:
 
     def _run(
         self, tried: str, statement: Statement, parameters: list[Any], values: object = None
-    ) -> sa.CursorResult[Any]:
+    ) -> DBAPICursor:
         return self._execute(tried, statement.text, (*parameters, *statement.tail), values)
 
     def _execute(
-        self,
-        tried: str,
-        text: str,
-        parameters: tuple[Any, ...] | list[tuple[Any, ...]],
-        values: object = None,
-    ) -> sa.CursorResult[Any]:
-        """Turns the driver's errors into ours. After one the transaction is lost: it answers the same to
-        whatever is tried next. `values`: the record or the changes that `tried` is about."""
+        self, tried: str, text: str, parameters: Any, values: object = None, *, many: bool = False
+    ) -> DBAPICursor:
+        """Runs one statement. After an error the transaction is lost, and answers the same to whatever is
+        tried next. `values`: the record or the changes that it is about."""
         if self.failed is not None:
             raise self.failed
+        # The driver's own cursor: SQLAlchemy's results cost more than the statements.
+        cursor = self._connection.connection.cursor()
         try:
-            return self._connection.exec_driver_sql(text, parameters)
-        except IntegrityError as error:
-            field = self._database.conflict(error)
-            if field is None:
-                self.failed = error
+            if many:
+                cursor.executemany(text, parameters)
+            else:
+                cursor.execute(text, parameters)
+        except Exception as error:
+            meaning = self._meaning(tried, error, values)
+            self.failed = meaning or error
+            if meaning is None:
                 raise
-            self.failed = Conflict(tried, answer=f"{_named(values, field)} is taken")
-            raise self.failed from error
-        except DBAPIError as error:
-            self.failed = self._database.failure(error)
-            if self.failed is None:
-                self.failed = error
-                raise
-            raise self.failed from error
+            raise meaning from error
+        return cursor
+
+    def _meaning(self, tried: str, error: Exception, values: object) -> Exception | None:
+        field = self._database.conflict(error)
+        if field is not None:
+            return Conflict(tried, answer=f"{_named(values, field)} is taken")
+        return self._database.failure(error)
 
 
 def _of_one(shape: Shape[Any], id: str, expect: Mapping[str, Any] | None) -> Conditions | None:

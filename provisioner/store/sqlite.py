@@ -10,7 +10,7 @@ from pathlib import Path
 
 import sqlalchemy as sa
 from sqlalchemy.engine.interfaces import DBAPIConnection
-from sqlalchemy.exc import DBAPIError, IntegrityError
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from provisioner.core.errors import PermanentError, ProvisionerError, StorageFull, TransientError
@@ -56,25 +56,18 @@ class Sqlite:
         # An embedded database runs on this machine's clock.
         return self._wall_clock()
 
-    def busy(self, error: DBAPIError) -> bool:
-        return getattr(error.orig, "sqlite_errorcode", 0) & 0xFF == sqlite3.SQLITE_BUSY
+    def busy(self, error: Exception) -> bool:
+        return _code(error) & 0xFF == sqlite3.SQLITE_BUSY
 
-    def conflict(self, error: IntegrityError) -> str | None:
-        cause = error.orig
-        if not isinstance(cause, sqlite3.IntegrityError) or cause.sqlite_errorcode not in (
-            sqlite3.SQLITE_CONSTRAINT_UNIQUE,
-            sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY,
-        ):
+    def conflict(self, error: Exception) -> str | None:
+        if _code(error) not in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
             return None
         # "UNIQUE constraint failed: node.name"
-        return str(cause).rsplit(".", 1)[-1]
+        return str(_cause(error)).rsplit(".", 1)[-1]
 
-    def failure(self, error: DBAPIError) -> ProvisionerError | None:
-        cause = error.orig
-        if not isinstance(cause, sqlite3.Error) or not hasattr(cause, "sqlite_errorcode"):
-            return None
-        device, answer = f"file {self._path}", f"{cause} ({cause.sqlite_errorname})"
-        match cause.sqlite_errorcode & 0xFF:  # the primary code; the rest says where it happened
+    def failure(self, error: Exception) -> ProvisionerError | None:
+        device, answer = f"file {self._path}", str(_cause(error))
+        match _code(error) & 0xFF:  # the primary code; the rest says where it happened
             case sqlite3.SQLITE_FULL:
                 advice = f"Free space on the file system of {self._path.parent}; nothing of it was stored"
                 return StorageFull("write to the database", device=device, answer=answer, advice=advice)
@@ -91,6 +84,15 @@ class Sqlite:
                 advice = "Restore it from a backup, or name another file"
                 return PermanentError("read the database", device=device, answer=answer, advice=advice)
         return None
+
+
+def _cause(error: Exception) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _code(error: Exception) -> int:
+    """SQLite's extended result code; SQLITE_OK for what isn't an error of SQLite."""
+    return getattr(_cause(error), "sqlite_errorcode", sqlite3.SQLITE_OK)
 
 
 def _configure(connection: DBAPIConnection, _entry: ConnectionPoolEntry) -> None:
