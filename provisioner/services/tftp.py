@@ -1,0 +1,235 @@
+"""TFTP for firmware that can load its boot loader no other way. tftpy's protocol states on our event loop.
+
+Why not tftpy's own server: its one select() loop ends at the first packet that it can't parse, answers
+from any of the machine's addresses, and needs up to five seconds to stop.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import struct
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from pathlib import Path
+from types import TracebackType
+from typing import BinaryIO
+
+from tftpy.TftpContexts import TftpContextServer
+from tftpy.TftpShared import TftpException, TftpTimeout
+
+from provisioner.core.errors import PermanentError
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.events import EventSink, WireEvent
+from provisioner.protocols.netboot import Offer
+from provisioner.services.quota import Quota
+
+READ_REQUEST = b"\0\x01"
+ACCESS_VIOLATION = b"\0\x05\0\x02Access violation\0"  # RFC 1350 appendix: error 2
+
+RESEND_S = 1.0
+MAX_RESENDS = 8
+MAX_TRANSFERS = 256
+MAX_REQUEST_BYTES = 512  # RFC 2347: a request with its options
+REFUSED_EVERY_S = 5.0
+
+# tftpy looks below a root before it asks for a file. There is nothing below this one.
+NO_ROOT = "/nonexistent"
+
+BROKEN = (
+    TftpException,
+    OSError,
+    struct.error,
+    ValueError,
+    AssertionError,
+    LookupError,
+    TypeError,
+    AttributeError,
+)
+"""What tftpy raises on packets that no client should send."""
+
+# tftpy logs each packet; what matters becomes an event.
+logging.getLogger("tftpy").setLevel(logging.CRITICAL)
+
+
+class TftpService:
+    """`protocols.netboot.NetbootService` by TFTP: a node's own files, to its own addresses."""
+
+    def __init__(self, address: str, sink: EventSink, clock: Clock, *, port: int = 69) -> None:
+        self._address = address
+        self._port = port
+        self._sink = sink
+        self._clock = clock
+        self._files: dict[str, Mapping[str, Path]] = {}  # by the node's address
+        self._addresses: dict[str, tuple[str, ...]] = {}  # by node
+        self._transfers: dict[tuple[str, int], _Transfer] = {}
+        self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
+        self._listener: asyncio.DatagramTransport | None = None
+
+    @property
+    def port(self) -> int:
+        """The port that it listens on."""
+        assert self._listener is not None
+        return int(self._listener.get_extra_info("sockname")[1])
+
+    async def offer(self, offer: Offer) -> None:
+        await self.withdraw(offer.node_id)
+        self._addresses[offer.node_id] = offer.addresses
+        for address in offer.addresses:
+            self._files[address] = offer.tftp_files
+
+    async def withdraw(self, node_id: str) -> None:
+        for address in self._addresses.pop(node_id, ()):
+            self._files.pop(address, None)
+
+    async def __aenter__(self) -> TftpService:
+        loop = asyncio.get_running_loop()
+        try:
+            self._listener, _ = await loop.create_datagram_endpoint(
+                lambda: _Listener(self._requested), local_addr=(self._address, self._port)
+            )
+        except OSError as error:
+            raise PermanentError(
+                f"listen for TFTP at {self._address}:{self._port}",
+                answer=error.strerror or str(error),
+                advice="Is another TFTP server running here, and is the address in the configuration ours?",
+            ) from error
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        if self._listener is not None:
+            self._listener.close()
+        for transfer in list(self._transfers.values()):
+            transfer.end()
+
+    def _requested(self, request: bytes, peer: tuple[str, int]) -> None:
+        if peer in self._transfers or len(request) > MAX_REQUEST_BYTES:
+            return  # a request sent again while its answer is on the way; or no request
+        name = request[2:].split(b"\0", 1)[0].decode("ascii", "replace").lstrip("/")
+        path = self._files.get(peer[0], {}).get(name) if request[:2] == READ_REQUEST else None
+        if path is None or len(self._transfers) >= MAX_TRANSFERS:
+            self._refuse(name, peer)
+            return
+        try:
+            transfer = _Transfer(self._address, peer, path, self._clock, self._ended)
+        except OSError:  # out of file descriptors
+            self._refuse(name, peer)
+            return
+        self._transfers[peer] = transfer
+        transfer.begin(request)
+
+    def _refuse(self, name: str, peer: tuple[str, int]) -> None:
+        if self._listener is not None:
+            self._listener.sendto(ACCESS_VIOLATION, peer)
+        if self._refusals.admits(peer[0]):
+            text = f"asked by TFTP for {name[:80]!r}, which isn't offered to {peer[0]}"
+            self._emit("tftp.refused", peer[0], text, {"file": name[:80]})
+
+    def _ended(self, transfer: _Transfer) -> None:
+        del self._transfers[transfer.peer]
+        if not transfer.complete:
+            return
+        name, size, seconds = transfer.path.name, transfer.sent_bytes, transfer.seconds
+        detail = {"file": name, "bytes": size, "seconds": round(seconds, 3)}
+        self._emit(
+            "tftp.sent", transfer.peer[0], f"{name} sent by TFTP, {size} bytes in {seconds:.1f} s", detail
+        )
+
+    def _emit(self, name: str, address: str, text: str, detail: Mapping[str, object]) -> None:
+        self._sink(WireEvent(source="tftp", name=name, address=address, text=text, detail=detail))
+
+
+class _Listener(asyncio.DatagramProtocol):
+    def __init__(self, requested: Callable[[bytes, tuple[str, int]], None]) -> None:
+        self._requested = requested
+
+    def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
+        self._requested(data, addr)
+
+
+class _Transfer:
+    """One file to one client, on a socket of its own (RFC 1350 §4)."""
+
+    def __init__(
+        self,
+        address: str,
+        peer: tuple[str, int],
+        path: Path,
+        clock: Clock,
+        ended: Callable[[_Transfer], None],
+    ) -> None:
+        self.peer = peer
+        self.path = path
+        self.complete = False
+        self._clock = clock
+        self._began_s = clock.monotonic_s()
+        self._ended = ended
+        self._loop = asyncio.get_running_loop()
+        self._timer: asyncio.TimerHandle | None = None
+        self._resends = 0
+        self._context = TftpContextServer(*peer, RESEND_S, NO_ROOT, self._open, _no_uploads, flock=False)
+        self._context.sock.close()
+        self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        self._context.sock = self._socket
+        self._socket.setblocking(False)
+        self._socket.bind((address, 0))
+        self._socket.connect(peer)  # the kernel drops what anybody else sends
+
+    @property
+    def sent_bytes(self) -> int:
+        return int(self._context.metrics.bytes)
+
+    @property
+    def seconds(self) -> float:
+        return self._clock.monotonic_s() - self._began_s
+
+    def begin(self, request: bytes) -> None:
+        self._loop.add_reader(self._socket, self._go_on)
+        self._step(lambda: self._context.start(request))
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        self._loop.remove_reader(self._socket)
+        self._context.end()
+        self._ended(self)
+
+    def _open(self, name: str, **peer: object) -> BinaryIO:
+        return self.path.open("rb")
+
+    def _go_on(self) -> None:
+        self._resends = 0
+        self._step(self._context.cycle)
+
+    def _resend(self) -> None:
+        self._resends += 1
+        if self._resends > MAX_RESENDS:
+            self.end()
+        else:
+            self._step(lambda: self._context.state.resendLast())
+
+    def _step(self, step: Callable[[], None]) -> None:
+        """One move of tftpy's. Whatever it makes of a malformed packet ends this transfer alone."""
+        try:
+            with suppress(BlockingIOError):  # the peer's packet was broken, and the kernel dropped it
+                step()
+        except TftpTimeout:  # the peer asks again and again for what we sent
+            self._resend()
+            return
+        except BROKEN:
+            self.end()
+            return
+        if self._context.state is None:
+            self.complete = True
+            self.end()
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+        self._timer = self._loop.call_later(RESEND_S, self._resend)
+
+
+def _no_uploads(path: str, context: object) -> None:
+    return None
