@@ -1,0 +1,76 @@
+# shellcheck shell=bash
+# What script/setup has to know of the system below: which one it is, what it lacks, how to add it.
+
+here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
+packages_file=$here/packages.txt
+policy=/usr/sbin/policy-rc.d
+policy_aside=$policy.before-setup
+
+is_known_system() {
+    [[ $(uname -m) == x86_64 && -r /etc/os-release ]] || return 1
+    (
+        # shellcheck source=/dev/null
+        . /etc/os-release
+        [[ $ID == debian && $VERSION_ID == 12 ]]
+    )
+}
+
+packages() { # one "package<TAB>proof<TAB>reason" a line
+    sed -nE 's/^([a-z0-9.+-]+) +(\/[^ ]+) +# (.*)$/\1\t\2\t\3/p' "$packages_file"
+}
+
+missing() { # the lines of those whose file isn't there
+    local name proof reason
+    while IFS=$'\t' read -r name proof reason; do
+        [[ -e $proof ]] || printf '%s\t%s\t%s\n' "$name" "$proof" "$reason"
+    done < <(packages)
+}
+
+as_root() {
+    if ((EUID == 0)); then
+        "$@"
+    else
+        sudo "$@"
+    fi
+}
+
+enabled_units() {
+    find /etc/systemd/system /etc/systemd/user -type l -path '*.wants/*' 2> /dev/null | sort
+}
+
+# Packages start their services when they are installed, and libvirt's brings up a bridge and rewrites
+# the firewall. Until this ends, whatever asks for a start is told no (invoke-rc.d(8)), and what
+# installation enabled for the next boot is disabled. docs/adr/0007-policy-rc-d.md tells why this way.
+install_without_services() { # PACKAGE...
+    local before unit
+    restore_policy
+    [[ -e $policy ]] && mv "$policy" "$policy_aside"
+    printf '#!/bin/sh\n# Placed by script/setup while it installs packages.\nexit 101\n' > "$policy"
+    chmod 755 "$policy"
+    trap restore_policy EXIT
+
+    before=$(enabled_units)
+    export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
+    install_packages "$@"
+    comm -13 <(printf '%s\n' "$before") <(enabled_units) | while read -r link; do
+        unit=${link##*/}
+        echo "setup: leaves $unit disabled"
+        deb-systemd-helper disable "$unit" > /dev/null
+    done
+    restore_policy
+    trap - EXIT
+}
+
+install_packages() { # PACKAGE...
+    local options=(--yes --quiet --no-install-recommends)
+    # Package lists may be missing, or name versions that the archive no longer has.
+    apt-get "${options[@]}" install "$@" || { apt-get --quiet update && apt-get "${options[@]}" install "$@"; }
+}
+
+restore_policy() {
+    if [[ -e $policy ]] && grep -q 'Placed by script/setup' "$policy"; then
+        rm "$policy"
+        [[ -e $policy_aside ]] && mv "$policy_aside" "$policy"
+    fi
+    return 0
+}
