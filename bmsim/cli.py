@@ -13,6 +13,7 @@ import yaml
 from rich.console import Console
 from rich.table import Table
 
+from bmsim import audit
 from bmsim.backends.accelerator import accelerator
 from bmsim.rack import faults
 from bmsim.rack.console import attach, follow
@@ -197,8 +198,6 @@ def log(
     as_json: AsJson = False,
 ) -> None:
     """Show every command that the rack's BMCs received."""
-    from bmsim import audit
-
     path = find_rack(rack).audit_file
     for entry in audit.follow(path) if watch else audit.read(path):
         if as_json:

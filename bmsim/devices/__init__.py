@@ -1,0 +1,1 @@
+"""Models of devices, free of I/O: time and inputs come as arguments, outputs are returned."""

@@ -1,0 +1,1 @@
+"""Wire dialects over the devices: what a provisioner talks to."""

@@ -1,0 +1,1 @@
+"""The faults that a rack can be given, as data."""
