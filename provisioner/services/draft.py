@@ -19,6 +19,9 @@ from provisioner.core.image_digest import TreeDigest
 
 T = TypeVar("T")
 
+BLOCK_BYTES = 64 * 1024  # the grain of holes
+_ZEROS = bytes(BLOCK_BYTES)
+
 
 class Draft:
     """Exists while entered; hashes what is appended. Its lock tells other processes that its writer lives;
@@ -56,14 +59,21 @@ class Draft:
         self.path.unlink(missing_ok=True)
 
     def append(self, data: bytearray) -> None:
-        """Raises StorageFull."""
+        """Zeros become holes. Raises StorageFull."""
         self._sha256.update(data)
         self._tree.update(data)
-        left = memoryview(data)
-        with storage_full_told(self.path):
-            while left:
-                left = left[os.write(self._descriptor, left) :]
-        self.size_bytes += len(data)
+        with storage_full_told(self.path), memoryview(data) as view:
+            for start, end in _data_runs(view):
+                offset = self.size_bytes + start
+                with view[start:end] as left:
+                    self._write(left, offset)
+            self.size_bytes += len(data)
+            os.truncate(self._descriptor, self.size_bytes)
+
+    def _write(self, data: memoryview, offset: int) -> None:
+        written = 0
+        while written < len(data):
+            written += os.pwrite(self._descriptor, data[written:], offset + written)
 
     def resize(self, size_bytes: int) -> None:
         """Makes it a hole of this size."""
@@ -83,6 +93,20 @@ class Draft:
                 os.fsync(folder)
             finally:
                 os.close(folder)
+
+
+def _data_runs(view: memoryview) -> Iterator[tuple[int, int]]:
+    """Where anything but whole blocks of zeros lies, as (start, end)."""
+    begun: int | None = None
+    for start in range(0, len(view), BLOCK_BYTES):
+        if _ZEROS.startswith(view[start : start + BLOCK_BYTES]):
+            if begun is not None:
+                yield begun, start
+            begun = None
+        elif begun is None:
+            begun = start
+    if begun is not None:
+        yield begun, len(view)
 
 
 def remove_abandoned(folder: Path) -> None:

@@ -16,7 +16,7 @@ from provisioner.core.errors import InvalidInput, PermanentError, ProvisionerErr
 
 CONNECT_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 60.0  # without a byte
-PIECE_BYTES = 2**20
+PIECE_BYTES = 4 * 2**20
 
 
 @dataclass(frozen=True, slots=True)

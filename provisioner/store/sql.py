@@ -12,6 +12,7 @@ wait for the interpreter's lock after each of the driver's calls, up to 5 ms whe
 from __future__ import annotations
 
 import asyncio
+import contextvars
 import time
 from collections import deque
 from collections.abc import Callable
@@ -46,6 +47,7 @@ class _Job:
     """A function to run, and what came of it."""
 
     work: Callable[[Tx], Any]
+    context: contextvars.Context  # the caller's, so that what the function logs is marked as the caller's
     done: asyncio.Future[None]
     result: Any = None
     error: BaseException | None = None
@@ -74,7 +76,7 @@ class SqlStore:
         if self._closed:
             self._room.release()
             raise TransientError("use the database", answer="the store is closed", advice="It is ending")
-        job = _Job(work, asyncio.get_running_loop().create_future())
+        job = _Job(work, contextvars.copy_context(), asyncio.get_running_loop().create_future())
         self._accepted.append(job)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="store-writer")
@@ -184,7 +186,7 @@ class SqlStore:
 
     def _run(self, job: _Job, tx: SqlTx) -> None:
         try:
-            job.result, job.error, job.topics = job.work(tx), None, tx.topics
+            job.result, job.error, job.topics = job.context.run(job.work, tx), None, tx.topics
         except BaseException as error:  # noqa: BLE001 - it is the caller's, unchanged
             job.fail(error)
         if tx.failed is not None and job.error is None:

@@ -68,6 +68,16 @@ def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     assert all(kept.count(text) == 2 for text in kept[-100:]), "a transaction was stored in part"
 
 
+def test_a_commit_waits_for_the_disk(tmp_path: Path) -> None:
+    async def story(store: Store) -> None:
+        assert isinstance(store, SqlStore)
+        with store._database.engine.connect() as connection:
+            assert connection.exec_driver_sql("PRAGMA synchronous").scalar() == 2  # FULL
+            assert connection.exec_driver_sql("PRAGMA journal_mode").scalar() == "wal"
+
+    play(f"sqlite:///{tmp_path}/store.db", story)
+
+
 def test_a_full_disk_is_reported_and_the_store_works_again_when_there_is_room(tmp_path: Path) -> None:
     async def story(store: Store) -> None:
         assert isinstance(store, SqlStore)
@@ -95,6 +105,45 @@ def limit_pages(store: SqlStore, pages: int) -> None:
     """SQLite's own limit fails as a full disk does (SQLITE_FULL), without one."""
     with store._database.engine.connect() as connection:
         connection.exec_driver_sql(f"PRAGMA max_page_count = {pages}")
+
+
+FILLS_ITS_DISK = """
+import asyncio, sys
+from pathlib import Path
+from provisioner.core.errors import StorageFull
+from provisioner.core.model import Flavor
+from provisioner.store import open_store
+from tests.contract.store.records import event, flavor
+
+folder = Path(sys.argv[1])
+
+async def main():
+    store = open_store(f"sqlite:///{folder}/store.db")
+    await store.transact(lambda tx: tx.insert(flavor("kept")))
+    (folder / "filler").write_bytes(bytes(2**20))
+    try:
+        while True:
+            await store.transact(lambda tx: tx.insert(event(text="x" * 10_000)))
+    except StorageFull as error:
+        print(error.message)
+    assert await store.transact(lambda tx: tx.count(Flavor)) == 1
+    (folder / "filler").unlink()
+    await store.transact(lambda tx: tx.insert(event(text="x" * 10_000)))
+    await store.close()
+
+asyncio.run(main())
+"""
+
+
+@pytest.mark.wire
+def test_a_disk_that_is_really_full_is_told_alike(tmp_path: Path) -> None:
+    # A tmpfs in a mount namespace that ends with the child.
+    script = 'mount -t tmpfs -o size=4m none "$1" && exec "$2" -c "$3" "$1"'
+    command = ["unshare", "--mount", "sh", "-c", script, "sh", tmp_path, sys.executable, FILLS_ITS_DISK]
+    answer = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=60, check=False)
+    assert answer.returncode == 0, answer.stderr
+    assert "SQLITE_FULL" in answer.stdout or "disk is full" in answer.stdout
+    assert f"Free space on the file system of {tmp_path}" in answer.stdout
 
 
 def test_a_database_held_by_another_process_is_waited_for(tmp_path: Path) -> None:

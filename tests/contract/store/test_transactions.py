@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from contextvars import ContextVar
 
 import pytest
 
@@ -20,6 +21,19 @@ def test_a_transaction_returns_what_its_function_returns(stores: Stores) -> None
         return await store.transact(lambda tx: "answer")
 
     assert stores.play(story) == "answer"
+
+
+def test_a_function_sees_the_context_of_its_caller(stores: Stores) -> None:
+    who = ContextVar("who", default="nobody")
+
+    async def caller(store: Store, name: str) -> str:
+        who.set(name)
+        return await store.transact(lambda tx: who.get())
+
+    async def story(store: Store) -> list[str]:
+        return list(await asyncio.gather(*(caller(store, name) for name in "abc")))
+
+    assert stores.play(story) == ["a", "b", "c"]
 
 
 def test_an_exception_undoes_its_transaction_and_comes_out_unchanged(stores: Stores) -> None:

@@ -89,6 +89,14 @@ def test_raw_bytes_are_stored_under_their_sha256(store: ImageStore) -> None:
     assert store.path(sha256).read_bytes() == raw
 
 
+def test_zeros_take_no_room_on_the_disk(store: ImageStore) -> None:
+    raw = disk(64)
+    stored = asyncio.run(save(store, raw))
+    path = store.path(stored.sha256)
+    assert path.read_bytes() == raw
+    assert path.stat().st_blocks * 512 < 2 * MIB
+
+
 @pytest.mark.parametrize("options", [(), ("-c",), ("-o", "compat=0.10"), ("-o", "cluster_size=2M")], ids=str)
 def test_qcow2_is_stored_as_it_is_and_known_by_its_raw_content(
     store: ImageStore, root: Path, tmp_path: Path, options: tuple[str, ...]
@@ -293,17 +301,17 @@ def test_a_full_disk_tells_what_is_needed_and_free_and_nothing_is_left(reserve_b
     with small_disk(16) as folder:
         store = ImageStore(folder / "images", reserve_bytes=reserve_bytes)
         with pytest.raises(StorageFull, match=r"\d+ bytes more are needed, \d+ are free.*[Dd]elete images"):
-            asyncio.run(save(store, disk(24)))
+            asyncio.run(save(store, b"\xaa" * (24 * MIB)))
         assert files(folder) == []
         asyncio.run(save(store, disk(8)))
 
 
 @pytest.mark.wire
-def test_a_disk_that_fills_up_in_mid_write_is_told_too(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_that_fills_up_in_mid_write_is_told_too() -> None:
     with small_disk(16) as folder:
         store = ImageStore(folder / "images", reserve_bytes=-(2**40))  # so that only the kernel objects
         with pytest.raises(StorageFull, match="No space left on device, 0 bytes are free"):
-            asyncio.run(save(store, disk(24)))
+            asyncio.run(save(store, b"\xaa" * (24 * MIB)))
         assert files(folder) == []
 
 
@@ -319,9 +327,7 @@ def test_a_qcow2_whose_content_does_not_fit_for_its_examination_is_told(tmp_path
             assert files(folder) == []
 
 
-def test_a_conversion_does_not_outlive_its_caller(
-    root: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_conversion_does_not_outlive_its_caller(root: Path, tmp_path: Path) -> None:
     # qemu-img that tells its process id and then takes for ever.
     program = tmp_path / "slow-qemu-img"
     program.write_text(f"#!/bin/sh\necho $$ > {tmp_path}/pid\nexec sleep infinity\n")
