@@ -1,0 +1,1 @@
+"""What people write for us: the configuration and node files."""

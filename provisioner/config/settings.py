@@ -1,0 +1,157 @@
+"""The configuration file. `docs/configuration.md` is generated from here."""
+
+from __future__ import annotations
+
+import re
+import socket
+from ipaddress import IPv4Address, IPv4Network
+from pathlib import Path
+from typing import Annotated, Literal
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+
+
+class _Section(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{path} is not an absolute path")
+    return path
+
+
+def _is_proof(word: str) -> str:
+    kind, _, pattern = word.partition(":")
+    if word in ("phone_home", "ssh_banner"):
+        return word
+    if kind == "console" and pattern:
+        try:
+            re.compile(pattern)
+        except re.error as error:
+            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
+        return word
+    raise ValueError(f"{word!r} is not phone_home, ssh_banner or console:<regular expression>")
+
+
+AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
+ProofOfLife = Annotated[str, AfterValidator(_is_proof)]
+Seconds = Annotated[float, Field(gt=0)]
+
+
+class Host(_Section):
+    name: Annotated[
+        str,
+        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Name of this compute host; unique."),
+    ] = Field(default_factory=socket.gethostname)
+    lease_ttl_s: Annotated[
+        float, Field(ge=5, le=600, description="How long this host may act without reaching the database.")
+    ] = 15.0
+
+
+class Api(_Section):
+    listen: Annotated[
+        str,
+        Field(pattern=r"^[^:]+:\d{1,5}$", description="Address and port of the REST API; port 0 picks one."),
+    ] = "127.0.0.1:8776"
+    socket: Annotated[
+        AbsolutePath | None, Field(description="A UNIX socket on which the API listens as well.")
+    ] = None
+
+
+class Network(_Section):
+    interface: Annotated[str, Field(description="The interface on the provisioning network.")]
+    address: Annotated[IPv4Address, Field(description="Our address on it.")]
+    subnet: Annotated[IPv4Network, Field(description="The provisioning network.")]
+    pool: Annotated[str, Field(description="FIRST-LAST: addresses that nodes are given.")]
+    gateway: Annotated[IPv4Address | None, Field(description="The nodes' default route.")] = None
+    dns: Annotated[tuple[IPv4Address, ...], Field(description="The nodes' name servers.")] = ()
+    http_port: Annotated[int, Field(ge=0, le=65535, description="Where nodes fetch their files.")] = 8080
+    serve_dhcp: Annotated[
+        bool, Field(description="Whether to serve DHCP, TFTP and router advertisements.")
+    ] = True
+
+    @property
+    def pool_range(self) -> tuple[IPv4Address, IPv4Address]:
+        first, _, last = self.pool.partition("-")
+        return IPv4Address(first.strip()), IPv4Address(last.strip())
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Network:
+        first, last = self.pool_range
+        if first not in self.subnet or last not in self.subnet or last < first:
+            raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
+        if first <= self.address <= last:
+            raise ValueError(f"our own address {self.address} lies in the pool {self.pool}")
+        return self
+
+
+class Ramdisk(_Section):
+    kernel: Annotated[AbsolutePath, Field(description="Kernel of the deploy ramdisk.")]
+    ramdisk: Annotated[AbsolutePath, Field(description="The deploy ramdisk.")]
+
+
+class Deploy(_Section):
+    boot_deadline_s: Annotated[
+        Seconds, Field(description="From power-on until the ramdisk's agent reports.")
+    ] = 600
+    boot_attempts: Annotated[int, Field(ge=1, le=10, description="Boots before a deploy fails.")] = 2
+    write_deadline_s: Annotated[Seconds, Field(description="For writing, or reading back, an image.")] = 3600
+    running_deadline_s: Annotated[
+        Seconds, Field(description="From the reboot until the instance is seen.")
+    ] = 900
+    wipe_deadline_s: Annotated[Seconds, Field(description="For wiping a node's disks.")] = 14400
+    power_confirm_s: Annotated[Seconds, Field(description="Until a change of power is confirmed.")] = 60
+    power_patience_s: Annotated[Seconds, Field(description="How long a BMC may be silent or busy.")] = 180
+    max_writes: Annotated[int, Field(ge=1, description="Images that this host writes at once.")] = 4
+    proof_of_life: Annotated[
+        tuple[ProofOfLife, ...],
+        Field(min_length=1, description="Any of these proves that an instance runs."),
+    ] = ("phone_home", "ssh_banner")
+
+
+class Console(_Section):
+    capture: Annotated[bool, Field(description="Record the consoles of nodes that are worked on.")] = True
+
+
+class Log(_Section):
+    format: Annotated[
+        Literal["auto", "console", "json"], Field(description="auto: json unless on a terminal.")
+    ] = "auto"
+    level: Literal["debug", "info", "warning", "error"] = "info"
+
+
+class Settings(_Section):
+    """Everything has a default but the network."""
+
+    state_dir: Annotated[AbsolutePath, Field(description="Database, images, keys, consoles.")] = Path(
+        "/var/lib/provisioner"
+    )
+    database: Annotated[
+        str | None, Field(description="sqlite:////path; by default provisioner.db in state_dir.")
+    ] = None
+    secret_key_file: Annotated[
+        AbsolutePath | None, Field(description="Encrypts stored secrets; by default secret.key in state_dir.")
+    ] = None
+    host: Host = Field(default_factory=Host)
+    api: Api = Field(default_factory=Api)
+    network: Network
+    ramdisks: Annotated[
+        dict[Literal["x86_64"], Ramdisk],
+        Field(description="Per architecture; by default what `provisioner ramdisk build` built last."),
+    ] = Field(default_factory=dict)
+    deploy: Deploy = Field(default_factory=Deploy)
+    console: Console = Field(default_factory=Console)
+    log: Log = Field(default_factory=Log)
+
+    @property
+    def database_url(self) -> str:
+        return self.database or f"sqlite:///{self.state_dir / 'provisioner.db'}"
+
+    @property
+    def secret_key(self) -> Path:
+        return self.secret_key_file or self.state_dir / "secret.key"
+
+    @property
+    def token_file(self) -> Path:
+        return self.state_dir / "admin.token"
