@@ -65,6 +65,8 @@ def static_part(network: DhcpNetwork, folder: Path, user: str) -> str:
         f"dhcp-option=option:router{f',{network.gateway}' if network.gateway else ''}",
         f"dhcp-option=option:dns-server{f',{dns}' if dns else ''}",
         "dhcp-userclass=set:ipxe,iPXE",
+        # iPXE waits 3 s more for a proxy DHCP server unless it is told (its option 175.176) that none comes.
+        "dhcp-option-force=tag:ipxe,encap:175,176,1b",
         "dhcp-match=set:bios,option:client-arch,0",  # RFC 4578 §2.1 and IANA's list
         "dhcp-match=set:uefi,option:client-arch,7",
         "dhcp-match=set:uefi,option:client-arch,9",
