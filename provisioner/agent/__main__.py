@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import signal
 import sys
 import threading
@@ -40,8 +39,7 @@ def main() -> int:
     signal.pthread_sigmask(signal.SIG_BLOCK, ENDING_SIGNALS)  # for sigwait; the threads inherit it
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     RUN_FOLDER.mkdir(mode=0o700, parents=True, exist_ok=True)
-    os.environ["TMPDIR"] = str(RUN_FOLDER)
-    exports = Exports()
+    exports = Exports(RUN_FOLDER)
     board = CommandBoard(
         commands(node=orders.node, boot_mac=orders.boot_mac, exports=exports),
         fence_file=RUN_FOLDER / "fence",

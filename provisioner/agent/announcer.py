@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import http.client
 import json
 import threading
@@ -13,6 +14,7 @@ FIRST_RETRY_S = 0.2
 LAST_RETRY_S = 5.0
 HEARTBEAT_S = 30.0
 ANSWER_TIMEOUT_S = 5.0
+NO_NETWORK = "this node has no address yet"  # nobody was asked, so there is nothing to back off from
 
 Describe = Callable[[str], "dict[str, Any]"]
 """The announcement's body, given the address that the compute host sees us by."""
@@ -60,7 +62,8 @@ class Announcer:
                 continue
             self._urls.append(self._urls.pop(0))
             pause_s = retry_s
-            retry_s = min(2 * retry_s, LAST_RETRY_S)
+            if problem != NO_NETWORK:
+                retry_s = min(2 * retry_s, LAST_RETRY_S)
 
     def _announce(self, url: str) -> str:
         """Empty, or what went wrong."""
@@ -72,7 +75,9 @@ class Announcer:
             headers = {"Authorization": f"Bearer {self._token}", "Content-Type": "application/json"}
             connection.request("POST", parts.path or "/", body, headers)
             response = connection.getresponse()
-        except (OSError, http.client.HTTPException) as error:
+        except OSError as error:
+            return NO_NETWORK if error.errno == errno.ENETUNREACH else str(error) or type(error).__name__
+        except http.client.HTTPException as error:
             return str(error) or type(error).__name__
         finally:
             connection.close()

@@ -12,10 +12,8 @@ import json
 import sys
 import threading
 import time
-import traceback
 from collections import OrderedDict, deque
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -31,17 +29,19 @@ Command = Callable[[Params], Run]
 KEPT_COMMANDS = 64
 
 
-@dataclass
 class Record:
-    id: str
-    name: str
-    fence: int
-    digest: str
-    run: Run
-    job: Job = field(default_factory=Job)
-    state: str = "running"
-    result: Result | None = None
-    error: dict[str, str] | None = None
+    """One command: what was asked, how far it is, what came of it."""
+
+    def __init__(self, command_id: str, name: str, fence: int, digest: str, run: Run) -> None:
+        self.id = command_id
+        self.name = name
+        self.fence = fence
+        self.digest = digest
+        self.run = run
+        self.job = Job()
+        self.state = "running"
+        self.result: Result | None = None
+        self.error: dict[str, str] | None = None
 
     def view(self) -> dict[str, Any]:
         return {
@@ -221,5 +221,5 @@ class CommandBoard:
         except CommandError as error:
             return None, {"code": error.code, "message": error.message}
         except Exception as error:  # noqa: BLE001 - a command's bug must not take the agent down
-            traceback.print_exc(file=sys.stderr)
+            sys.excepthook(type(error), error, error.__traceback__)
             return None, {"code": "internal-error", "message": f"{type(error).__name__}: {error}"}

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from pathlib import Path
 from typing import Any
 
 from provisioner.agent import block
@@ -31,7 +32,8 @@ WIRE_PARAMETERS = {
 class Exports:
     """The one export there may be. Used from the command thread alone."""
 
-    def __init__(self) -> None:
+    def __init__(self, run_folder: Path) -> None:
+        self._run_folder = run_folder
         self._daemon: Tgtd | None = None
         self._device = ""
 
@@ -50,7 +52,7 @@ class Exports:
             if zero_size:
                 block.zero(device, zero_offset, zero_size, job, total=zero_size)
             thin = _zeroes_by_itself(device)
-            daemon = Tgtd(job, port)
+            daemon = Tgtd(job, self._run_folder, port)
             self._daemon, self._device = daemon, device
             try:
                 daemon.new_target(iqn)

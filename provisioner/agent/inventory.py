@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import platform
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -30,7 +29,7 @@ def _inventory(job: Job, boot_mac: str, disks_wait_s: int) -> dict[str, Any]:
     disks = _settled_disks(job, disks_wait_s)
     return {
         "cpus": os.cpu_count() or 1,
-        "arch": platform.machine(),
+        "arch": os.uname().machine,
         "memory_mib": _memory_mib(),
         "firmware": "uefi" if (SYS / "firmware/efi").exists() else "bios",
         "disks": [describe(disk) for disk in disks],

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass, field
+from typing import NamedTuple
 
 NODE = re.compile(r"[A-Za-z0-9._-]{1,64}")
 TOKEN = re.compile(r"[A-Za-z0-9_-]{16,128}")
@@ -14,12 +14,14 @@ class BadCommandLine(Exception):
     """The kernel was booted without what the agent needs; the message says what."""
 
 
-@dataclass(frozen=True)
-class BootOrders:
+class BootOrders(NamedTuple):
     node: str
-    token: str = field(repr=False)
+    token: str
     announce_urls: tuple[str, ...]
     boot_mac: str  # "" when the boot loader didn't say which port it booted from
+
+    def __repr__(self) -> str:
+        return f"BootOrders(node={self.node!r})"  # without the token
 
 
 def parse(command_line: str) -> BootOrders:

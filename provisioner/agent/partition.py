@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import platform
 import uuid
 from collections.abc import Callable
 from pathlib import Path
@@ -81,7 +80,7 @@ def _read_table(device: str, sectors: int, job: Job) -> Table:
 
 def _find_root(device: str, table: Table, job: Job) -> int | None:
     """By its type, else the largest partition with a Linux file system; None when it can't be told."""
-    by_type = [part for part in table.partitions if part.type.upper() == ROOT_TYPES.get(platform.machine())]
+    by_type = [part for part in table.partitions if part.type.upper() == ROOT_TYPES.get(os.uname().machine)]
     if by_type:
         return by_type[0].number
     block.reread_partitions(device)

@@ -7,8 +7,7 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, NamedTuple
 
 from provisioner.agent.errors import CommandError
 
@@ -24,8 +23,7 @@ GPT_FIRST_SECTOR = {512: 34, 4096: 6}  # behind MBR, header and 128 entries
 GPT_TAIL_SECTORS = 33  # the table's backup at the disk's end: 32 of entries (512-byte sectors), 1 of header
 
 
-@dataclass(frozen=True)
-class Partition:
+class Partition(NamedTuple):
     number: int
     start: int
     size: int
@@ -48,8 +46,7 @@ class Partition:
         return f"{self.number}: " + ", ".join(fields)
 
 
-@dataclass(frozen=True)
-class Table:
+class Table(NamedTuple):
     label: str  # gpt or dos
     label_id: str
     sector_bytes: int
@@ -78,8 +75,7 @@ class Table:
         return MIB // self.sector_bytes
 
 
-@dataclass(frozen=True)
-class Layout:
+class Layout(NamedTuple):
     """A table with what is where: partition numbers, None where there is none."""
 
     table: Table
@@ -126,7 +122,7 @@ def around_root_filesystem(
     root = Partition(1, start, swap_start - start, GPT_LINUX, _id(seed, "root"), "root")
     swap, config = _extras(table, seed, 2, swap_start, config_start, swap_mib, config_mib)
     parts = tuple(part for part in (root, swap, config) if part is not None)
-    return Layout(replace(table, partitions=parts), 1, _number(swap), _number(config))
+    return Layout(table._replace(partitions=parts), 1, _number(swap), _number(config))
 
 
 def inside_whole_disk(
@@ -144,17 +140,17 @@ def inside_whole_disk(
     numbers = _free_numbers(found.label, theirs, needed)
     grown = [_grown(part, theirs, swap_start) if part.number == root else part for part in theirs]
     if swap is not None:
-        swap = replace(swap, number=numbers.pop(0))
+        swap = swap._replace(number=numbers.pop(0))
     if config is not None:
-        config = replace(config, number=numbers.pop(0))
+        config = config._replace(number=numbers.pop(0))
     parts = (*grown, *(part for part in (swap, config) if part is not None))
-    return Layout(replace(found, partitions=parts), root, _number(swap), _number(config))
+    return Layout(found._replace(partitions=parts), root, _number(swap), _number(config))
 
 
 def _grown(root: Partition, theirs: list[Partition], end: int) -> Partition:
     behind = [part for part in theirs if part.start >= root.end]
     inside_extended = any(part.type in MBR_EXTENDED and part.start < root.start < part.end for part in theirs)
-    return root if behind or inside_extended else replace(root, size=end - root.start)
+    return root if behind or inside_extended else root._replace(size=end - root.start)
 
 
 def _extras(
@@ -170,11 +166,11 @@ def _extras(
     swap = config = None
     if swap_mib:
         swap = Partition(number, swap_start, swap_mib * table.mib, GPT_SWAP if gpt else MBR_SWAP)
-        swap = replace(swap, uuid=_id(seed, "swap"), name="swap") if gpt else swap
+        swap = swap._replace(uuid=_id(seed, "swap"), name="swap") if gpt else swap
     if config_mib:
         number += bool(swap_mib)
         config = Partition(number, config_start, config_mib * table.mib, GPT_DATA if gpt else MBR_FAT32)
-        config = replace(config, uuid=_id(seed, "config"), name="config") if gpt else config
+        config = config._replace(uuid=_id(seed, "config"), name="config") if gpt else config
     return swap, config
 
 

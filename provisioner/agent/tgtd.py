@@ -12,7 +12,6 @@ import shutil
 import socket
 import struct
 import subprocess
-import tempfile
 from pathlib import Path
 
 from provisioner.agent.errors import CommandError
@@ -47,9 +46,10 @@ ERRORS = {
 class Tgtd:
     """One daemon for one export: to kill it is to cut every session at once, whatever it was doing."""
 
-    def __init__(self, job: Job, portal_port: int, iothreads: int = 8) -> None:
+    def __init__(self, job: Job, run_folder: Path, portal_port: int, iothreads: int = 8) -> None:
         """Returns when the daemon takes orders. Raises CommandError `export-failed`."""
-        self._folder = Path(tempfile.mkdtemp(prefix="tgtd-"))
+        self._folder = run_folder / f"tgtd-{os.urandom(4).hex()}"
+        self._folder.mkdir(mode=0o700)
         self._log = (self._folder / "log").open("w+b")
         self._socket = str(self._folder / "socket")
         argv = ["tgtd", "-f", "-t", str(iothreads), "--iscsi", f"portal=:{portal_port}"]

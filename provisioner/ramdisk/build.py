@@ -20,13 +20,16 @@ from provisioner.ramdisk.errors import RamdiskError
 from provisioner.ramdisk.packages import Apt, Package
 from provisioner.ramdisk.programs import run
 from provisioner.ramdisk.recipe import ARCHITECTURES, FIRMWARE_PACKAGES, PACKAGES, Architecture
-from provisioner.ramdisk.root_file_system import assemble
+from provisioner.ramdisk.root_file_system import assemble_usr, early_archive
 
 VERSIONS_VALID_S = 24 * 3600.0
 """For so long the archive is not asked for newer packages."""
 
 KEPT_BUILDS = 3
-ZSTD_LEVEL = 19
+SQUASHFS = (
+    *("-comp", "lz4", "-Xhc", "-b", "128K", "-all-root", "-noappend", "-no-xattrs"),
+    *("-no-progress", "-quiet", "-all-time", "0", "-mkfs-time", "0"),
+)
 SOURCES = ("agent", "core/image_digest.py", "ramdisk")
 
 
@@ -75,18 +78,18 @@ def _make(
     say(f"fetching {len(packages)} packages")
     files = apt.download(names, packages)
     say("unpacking them")
-    tree, modules, done = work / "tree", work / "modules", work / "done"
-    for path in (tree, modules, done):
+    tree, usr, done = work / "tree", work / "usr", work / "done"
+    for path in (tree, usr, done):
         path.mkdir()
     for file in files:
         run(["dpkg-deb", "--extract", str(file), str(tree)])
     say("choosing drivers, programs and Python modules")
-    kernel.select_modules(tree, modules)
-    archive = assemble(tree, modules)
+    assemble_usr(tree, usr)
     say("compressing")
+    image = work / "usr.squashfs"
+    run(["mksquashfs", str(usr), str(image), *SQUASHFS], env={})
+    (done / "initrd").write_bytes(early_archive(tree, image.read_bytes()).content())
     shutil.copyfile(kernel.image(tree), done / "vmlinuz")
-    compressed = run(["zstd", f"-{ZSTD_LEVEL}", "-T2", "--quiet", "--stdout"], stdin=archive.content())
-    (done / "initrd").write_bytes(compressed)
 
 
 def _versions(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from collections.abc import Sequence
 from fnmatch import fnmatch
 from pathlib import Path
 
@@ -31,12 +32,10 @@ def image(tree: Path) -> Path:
 
 
 def select_modules(tree: Path, target: Path) -> None:
-    """Copies the modules of the recipe, with what they depend on, and their index, to `target`, which
-    stands for the ramdisk's root."""
+    """Copies the modules of the recipe, with what they depend on, and their index, to `target`."""
     release = version(tree)
     source = tree / "lib/modules" / release
-    run(["depmod", "-b", str(tree), release])
-    depends = _dependencies(source / "modules.dep")
+    depends = _dependencies(tree)
     wanted = {name for name in depends if _chosen(name.removeprefix("kernel/"))}
     wanted |= {needed for name in wanted for needed in depends[name]}
     folder = target / "lib/modules" / release
@@ -51,7 +50,21 @@ def select_modules(tree: Path, target: Path) -> None:
             path.unlink()
 
 
-def _dependencies(index: Path) -> dict[str, list[str]]:
+def with_dependencies(tree: Path, names: Sequence[str]) -> list[Path]:
+    """The files of the modules, each behind those that it depends on."""
+    depends = _dependencies(tree)
+    ordered: dict[str, None] = {}
+    for name in names:
+        module = f"kernel/{name}"
+        ordered |= dict.fromkeys([*reversed(depends[module]), module])
+    return [tree / "lib/modules" / version(tree) / name for name in ordered]
+
+
+def _dependencies(tree: Path) -> dict[str, list[str]]:
+    release = version(tree)
+    index = tree / "lib/modules" / release / "modules.dep"
+    if not index.exists():
+        run(["depmod", "-b", str(tree), release])
     lines = (line.partition(":") for line in index.read_text().splitlines())
     return {name: rest.split() for name, _, rest in lines}
 

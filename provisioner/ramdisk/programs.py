@@ -12,7 +12,7 @@ PACKAGE_OF = {
     "apt-get": "apt",
     "depmod": "kmod",
     "dpkg-deb": "dpkg",
-    "zstd": "zstd",
+    "mksquashfs": "squashfs-tools",
 }
 TIMEOUT_S = 1200.0
 WORDS_SHOWN_CHARS = 1500

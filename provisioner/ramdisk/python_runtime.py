@@ -9,11 +9,10 @@ from modulefinder import ModuleFinder
 from pathlib import Path
 
 import provisioner
-from provisioner.ramdisk.cpio import Archive
 from provisioner.ramdisk.errors import RamdiskError
 from provisioner.ramdisk.recipe import ENCODINGS, UNUSED_PYTHON_MODULES
 
-AGENT_ROOT = "agent"  # folder in the ramdisk that PYTHONPATH names
+AGENT = "provisioner"  # folder in /usr/lib that PYTHONPATH names
 UNCHECKED_HASH = 1  # PEP 552: the interpreter doesn't look for a source file to compare with
 
 
@@ -24,8 +23,8 @@ def interpreter(tree: Path) -> Path:
     return found[0]
 
 
-def add_modules(tree: Path, archive: Archive) -> list[Path]:
-    """Adds every module that the agent imports; the extension modules among them are returned, since
+def install_modules(tree: Path, usr: Path) -> list[Path]:
+    """Installs every module that the agent imports; the extension modules among them are returned, since
     they need shared libraries."""
     name = interpreter(tree).name
     library = tree / "usr/lib" / name
@@ -35,17 +34,22 @@ def add_modules(tree: Path, archive: Archive) -> list[Path]:
     extensions = []
     for module, path in _closure(library, project).items():
         if path.suffix == ".so":
-            archive.file(f"usr/lib/{name}/lib-dynload/{path.name}", path.read_bytes(), executable=True)
+            _write(usr / "lib" / name / "lib-dynload" / path.name, path.read_bytes())
             extensions.append(path)
             continue
         ours = path.is_relative_to(project)
         base = path.relative_to(project if ours else library)
-        folder = AGENT_ROOT if ours else f"usr/lib/{name}"
+        folder = usr / "lib" / (AGENT if ours else name)
         if compiled:
-            archive.file(f"{folder}/{base.with_suffix('.pyc')}", _bytecode(path, module))
+            _write(folder / base.with_suffix(".pyc"), _bytecode(path, module))
         else:
-            archive.file(f"{folder}/{base}", path.read_bytes())
+            _write(folder / base, path.read_bytes())
     return extensions
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_bytes(content)
 
 
 def _closure(library: Path, project: Path) -> dict[str, Path]:

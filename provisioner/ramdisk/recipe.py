@@ -40,6 +40,8 @@ FIRMWARE_PACKAGES = ("firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree",
 """Network cards of Broadcom and QLogic want them. In Debian's non-free-firmware: taken if the system's
 sources have it, left out if not."""
 
+BUSYBOX = "bin/busybox"
+
 PROGRAMS = (
     "bin/kmod",
     "sbin/blkid",
@@ -119,6 +121,9 @@ KERNEL_MODULES = (
     "net/packet/af_packet.ko",
 )
 """Ports and disk controllers of servers and of their emulation; what they depend on comes along."""
+
+EARLY_MODULES = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko")
+"""What /usr is mounted with."""
 
 UNUSED_KERNEL_MODULES = (
     "drivers/ata/pata_*",

@@ -1,52 +1,72 @@
-"""Puts the ramdisk's root file system together from the extracted packages."""
+"""Puts the ramdisk's root file system together from the extracted packages.
+
+Nearly all of it is /usr, and that is a squashfs: only what is used gets decompressed. Around it lies
+what mounts it (early/), in an archive that the kernel unpacks whole.
+"""
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterable
 from pathlib import Path
 
-from provisioner.ramdisk import elf, python_runtime
+from provisioner.ramdisk import elf, kernel, python_runtime
 from provisioner.ramdisk.cpio import Archive
 from provisioner.ramdisk.errors import RamdiskError
-from provisioner.ramdisk.recipe import NAMES, PROGRAMS
+from provisioner.ramdisk.recipe import BUSYBOX, EARLY_MODULES, NAMES, PROGRAMS
 
 SCRIPTS = Path(__file__).parent / "scripts"
+INIT = "init"
 LIBRARY_FOLDERS = ("lib/*-linux-*", "usr/lib/*-linux-*", "lib", "usr/lib")
-MERGED = {"bin": "usr/bin", "sbin": "usr/bin", "usr/sbin": "bin", "lib": "usr/lib", "lib64": "usr/lib"}
+MERGED = {"bin": "usr/bin", "sbin": "usr/bin", "lib": "usr/lib", "lib64": "usr/lib"}
+MOUNT_POINTS = ("dev", "etc", "proc", "run", "sys", "usr")
 CONSOLE = (5, 1)  # device number of /dev/console, which the kernel opens before /dev is mounted
 
 
-def assemble(tree: Path, modules: Path) -> Archive:
+def assemble_usr(tree: Path, usr: Path) -> None:
+    """Everything but what mounts it: programs, libraries, Python, the agent, drivers and firmware."""
+    kernel.select_modules(tree, usr)
+    for script in sorted(SCRIPTS.glob("*.sh")):
+        if script.stem != INIT:
+            _install(script, usr / "bin" / script.stem)
+    python = python_runtime.interpreter(tree)
+    programs = [tree / BUSYBOX, python, *(tree / program for program in PROGRAMS)]
+    for program in programs:
+        if not program.exists():
+            raise RamdiskError(f"the packages have no {program.relative_to(tree)}: has a package been split?")
+        _install(program, usr / "bin" / program.name)
+        for other in NAMES.get(program.name, ()):
+            (usr / "bin" / other).symlink_to(program.name)
+    (usr / "bin/python3").symlink_to(python.name)
+    extensions = python_runtime.install_modules(tree, usr)
+    _install_libraries(tree, usr, [*programs, *extensions])
+    if (tree / "lib/firmware").exists():
+        shutil.copytree(tree / "lib/firmware", usr / "lib/firmware")
+
+
+def early_archive(tree: Path, usr_image: bytes) -> Archive:
     archive = Archive()
-    for name in ("dev", "proc", "sys", "run", "mnt"):
+    for name in MOUNT_POINTS:
         archive.folder(name)
     archive.folder("tmp", 0o1777)
     for name, target in MERGED.items():
         archive.link(name, target)
     archive.device("dev/console", *CONSOLE)
-    for script in sorted(SCRIPTS.glob("*.sh")):
-        name = "init" if script.stem == "init" else f"usr/bin/{script.stem}"
-        archive.file(name, script.read_bytes(), executable=True)
-    programs = [_busybox(tree), python_runtime.interpreter(tree), *(tree / program for program in PROGRAMS)]
-    for program in programs:
-        if not program.exists():
-            raise RamdiskError(f"the packages have no {program.relative_to(tree)}: has a package been split?")
-        archive.file(f"usr/bin/{program.name}", program.read_bytes(), executable=True)
-        for other in NAMES.get(program.name, ()):
-            archive.link(f"usr/bin/{other}", program.name)
-    archive.link("usr/bin/python3", python_runtime.interpreter(tree).name)
-    extensions = python_runtime.add_modules(tree, archive)
-    _add_libraries(tree, archive, [*programs, *extensions])
-    archive.tree("usr", modules)
-    _add_firmware(tree, archive)
+    archive.file("init", (SCRIPTS / f"{INIT}.sh").read_bytes(), executable=True)
+    archive.file("early/busybox", (tree / BUSYBOX).read_bytes(), executable=True)
+    for number, module in enumerate(kernel.with_dependencies(tree, EARLY_MODULES)):
+        archive.file(f"early/{number:02}-{module.name}", module.read_bytes())
+    archive.file("usr.squashfs", usr_image)
     return archive
 
 
-def _busybox(tree: Path) -> Path:
-    return tree / "bin/busybox"
+def _install(source: Path, target: Path) -> None:
+    target.parent.mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(source, target)
+    target.chmod(0o755)
 
 
-def _add_libraries(tree: Path, archive: Archive, files: Iterable[Path]) -> None:
+def _install_libraries(tree: Path, usr: Path, files: Iterable[Path]) -> None:
     """The shared libraries of the programs, and theirs."""
     waiting = list(files)
     seen: set[str] = set()
@@ -59,7 +79,7 @@ def _add_libraries(tree: Path, archive: Archive, files: Iterable[Path]) -> None:
                 continue
             seen.add(name)
             library = _find_library(tree, name, file)
-            archive.file(f"usr/lib/{name}", library.read_bytes(), executable=True)
+            _install(library, usr / "lib" / name)
             waiting.append(library)
 
 
@@ -69,9 +89,3 @@ def _find_library(tree: Path, name: str, needed_by: Path) -> Path:
             if (folder / name).exists():
                 return (folder / name).resolve()
     raise RamdiskError(f"{needed_by.name} needs {name}, which none of the packages has")
-
-
-def _add_firmware(tree: Path, archive: Archive) -> None:
-    folder = tree / "lib/firmware"
-    if folder.exists():
-        archive.tree("usr/lib/firmware", folder)

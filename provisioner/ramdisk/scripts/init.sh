@@ -1,33 +1,35 @@
-#!/bin/sh
+#!/early/busybox sh
 # First process of the deploy ramdisk. Says at the console, in plain words, how far the node has come.
-export PATH=/usr/bin HOME=/ LC_ALL=C.UTF-8 PYTHONPATH=/agent PYTHONHOME=/usr TMPDIR=/tmp
+export PATH=/usr/bin HOME=/ LC_ALL=C.UTF-8 PYTHONPATH=/usr/lib/provisioner PYTHONHOME=/usr TMPDIR=/tmp
 
-mount -t devtmpfs -o nosuid dev /dev
+bb=/early/busybox # by name its applets are found only when /proc is mounted
+$bb mount -t proc -o nosuid,nodev,noexec proc /proc
+$bb mount -t devtmpfs -o nosuid dev /dev
 exec </dev/console >/dev/console 2>&1
-mount -t proc -o nosuid,nodev,noexec proc /proc
-mount -t sysfs -o nosuid,nodev,noexec sys /sys
-mkdir -p /run /tmp
+$bb mount -t sysfs -o nosuid,nodev,noexec sys /sys
 echo 10 >/proc/sys/kernel/panic # restart 10 s after a panic: a node that hangs needs hands
 echo 1 >/proc/sys/kernel/panic_on_oops
 
 say() { echo "ramdisk: $*"; }
 
+for module in /early/*.ko; do $bb insmod "$module"; done
+if ! $bb mount -t squashfs -o loop,ro /usr.squashfs /usr; then
+	say "the ramdisk is damaged: it can't be mounted. The node restarts in 10 s"
+	$bb sleep 10
+	$bb reboot -f
+fi
+
 say "kernel $(uname -r) is up; loading drivers and starting the agent"
 
-# The agent starts while drivers load and DHCP goes on: importing takes it as long.
+# The agent starts, and the boot port asks for its address, while other drivers load.
 while :; do
 	python3 -S -s -c 'from provisioner.agent.__main__ import main; raise SystemExit(main())'
 	say "the agent ended with status $?; starting it again in 2 s"
 	sleep 2
 done &
-
+ip link set lo up
+network &
 coldplug
 say "drivers are loaded: $(ls /sys/class/net | grep -cv '^lo$') network ports," \
 	"$(ls -d /sys/block/*/device 2>/dev/null | grep -c .) disks"
-ip link set lo up
-network
-
-# Only if the network script gives up for good.
-say "no network: the node restarts in 60 s"
-sleep 60
-reboot -f
+while :; do wait; sleep 1; done
