@@ -15,20 +15,28 @@ from rich.table import Table
 
 from bmsim import audit
 from bmsim.backends.accelerator import accelerator
+from bmsim.rack import console as consoles
 from bmsim.rack import faults
-from bmsim.rack.console import attach, follow
 from bmsim.rack.errors import RackError
 from bmsim.rack.inventory import inventory as inventory_of
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState, all_racks, find_rack, racks_folder
 from bmsim.rack.yaml_source import load
+from bmsim.sandbox import launch
 from bmsim.sandbox.control import order
 from bmsim.sandbox.enter import run_on_host
-from bmsim.sandbox.launch import down as take_down
-from bmsim.sandbox.launch import up as bring_up
 
-app = typer.Typer(help="A rack in a box: emulated machines, BMCs and wires.", no_args_is_help=True)
-rack_app = typer.Typer(help="Racks: bring up, look around, break, take down.", no_args_is_help=True)
+app = typer.Typer(
+    help="A rack in a box: emulated machines, BMCs and wires.",
+    no_args_is_help=True,
+    # A traceback with local variables would show passwords.
+    pretty_exceptions_show_locals=False,
+)
+rack_app = typer.Typer(
+    help="Racks: bring up, look around, break, take down.\n\n"
+    "Exit codes: 0 done, 1 failed, 2 wrong use or file, 3 no such thing, 4 the rack's condition forbids it.",
+    no_args_is_help=True,
+)
 app.add_typer(rack_app, name="rack")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -37,88 +45,112 @@ RackName = Annotated[str | None, typer.Argument(help="The rack; not needed while
 RackOption = Annotated[
     str | None, typer.Option("--rack", "-r", help="The rack; not needed while there is only one.")
 ]
+Racks = Annotated[
+    Path,
+    typer.Option(
+        "--state",
+        help="The folder where racks keep their state; or by BMSIM_STATE.",
+        default_factory=racks_folder,
+        show_default=False,
+    ),
+]
+NodeName = Annotated[str, typer.Argument(help="The node.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on as more comes.")]
 
 
 @rack_app.command()
 def up(
     file: Annotated[Path, typer.Argument(help="The rack file.")],
+    racks: Racks,
     name: Annotated[str | None, typer.Option(help="Another name than the file's.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """Bring a rack up: its machines are defined and off, its BMCs answer."""
     rack = load(file, Rack)
     if name is not None:
-        rack = Rack.model_validate({**rack.model_dump(), "name": name})
+        rack = rack.renamed(name)
     begun = time.monotonic()
-    chosen = accelerator(racks_folder().parent / "accelerator.json")
-    state = bring_up(rack, chosen)
+    progress = Console(stderr=True, highlight=False, quiet=as_json)
+    with progress.status("finding out whether KVM works here"):
+        chosen = accelerator()
+    with progress.status(f"bringing up rack {rack.name}"):
+        state = launch.up(rack, chosen, racks)
+    took_s = time.monotonic() - begun
     if as_json:
         out.print_json(data={"name": rack.name, "state": str(state.folder), "kvm": chosen.kvm})
         return
-    out.print(f"rack [bold]{rack.name}[/] is up in {time.monotonic() - begun:.1f} s, on {chosen}")
-    _print_nodes(state, rack)
+    out.print(f"rack [bold]{rack.name}[/] is up in {took_s:.1f} s, on {chosen}", soft_wrap=True)
+    _print_nodes(rack, order(state, "status")["running"])
 
 
 @rack_app.command()
-def down(rack: RackName = None) -> None:
+def down(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: AsJson = False) -> None:
     """Take a rack down; nothing of it remains. Also cleans up after one that died."""
-    state = find_rack(rack)
-    take_down(state)
-    out.print(f"rack [bold]{state.name}[/] is gone")
+    state = find_rack(racks, name or rack)
+    launch.down(state)
+    if as_json:
+        out.print_json(data={"name": state.name})
+    else:
+        out.print(f"rack [bold]{state.name}[/] is gone")
 
 
 @rack_app.command("ls")
-def list_racks(as_json: AsJson = False) -> None:
+def list_racks(racks: Racks, as_json: AsJson = False) -> None:
     """List the racks."""
-    rows: list[dict[str, Any]] = []
-    for state in all_racks():
-        rack = state.rack()
-        rows.append(
-            {
-                "name": state.name,
-                "up": state.supervisor() is not None,
-                "nodes": len(rack.nodes),
-                "compute_hosts": [host.name for host in rack.compute_hosts],
-                "state": str(state.folder),
-            }
-        )
+    rows = [_summary(state) for state in all_racks(racks)]
     if as_json:
         out.print_json(data=rows)
         return
-    table = Table("rack", "", "nodes", "compute hosts", "state folder")
+    if not rows:
+        out.print("no racks; start one by: bmsim rack up FILE")
+        return
+    table = Table("rack", "", "nodes", "compute hosts", "state folder", box=None)
     for row in rows:
         condition = "[green]up[/]" if row["up"] else "[red]dead[/]"
         table.add_row(
             row["name"], condition, str(row["nodes"]), ", ".join(row["compute_hosts"]), row["state"]
         )
-    out.print(table if rows else "no racks; start one by: bmsim rack up FILE")
+    out.print(table, soft_wrap=True)
+
+
+def _summary(state: RackState) -> dict[str, Any]:
+    rack = state.rack()
+    return {
+        "name": state.name,
+        "up": state.supervisor() is not None,
+        "nodes": len(rack.nodes),
+        "compute_hosts": [host.name for host in rack.compute_hosts],
+        "state": str(state.folder),
+    }
 
 
 @rack_app.command()
-def show(rack: RackName = None, as_json: AsJson = False) -> None:
-    """Show a rack's machines and addresses."""
-    state = find_rack(rack)
+def show(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: AsJson = False) -> None:
+    """Show a rack's machines and addresses, without passwords."""
+    state = find_rack(racks, name or rack)
     spec = state.rack()
+    running = order(state, "status")["running"] if state.supervisor() is not None else None
     if as_json:
-        running = order(state, "status")["running"]
-        out.print_json(data={**spec.model_dump(mode="json"), "running": running})
+        data = {**spec.model_dump(mode="json"), "up": running is not None, "running": running or {}}
+        out.print_json(data=data)
         return
+    if running is None:
+        out.print(f"[red]rack {state.name} is dead[/]; clean up by: bmsim rack down {state.name}")
     for host in spec.compute_hosts:
-        out.print(
-            f"compute host {host.name}: "
-            f"{host.provisioning_address} (prov0), {host.management_address} (mgmt0)"
-        )
-    _print_nodes(state, spec)
+        addresses = f"{host.provisioning_address} (prov0), {host.management_address} (mgmt0)"
+        out.print(f"compute host {host.name}: {addresses}")
+    _print_nodes(spec, running or {})
 
 
-def _print_nodes(state: RackState, rack: Rack) -> None:
-    running = order(state, "status")["running"]
-    table = Table("node", "power", "firmware", "CPUs", "memory", "disks", "MAC", "BMC")
+def _print_nodes(rack: Rack, running: dict[str, bool]) -> None:
+    table = Table("node", "power", "firmware", "CPUs", "memory", "disks", box=None)
+    table.add_column("MAC", min_width=len("52:54:00:77:00:01"))
+    table.add_column("BMC")
     for node in rack.nodes:
         table.add_row(
             node.name,
-            "[green]on[/]" if running[node.name] else "off",
+            "[green]on[/]" if running.get(node.name) else "off",
             node.firmware,
             str(node.vcpus),
             f"{node.memory_mib} MiB",
@@ -126,13 +158,13 @@ def _print_nodes(state: RackState, rack: Rack) -> None:
             ", ".join(nic.mac for nic in node.nics),
             str(node.bmc.address),
         )
-    out.print(table)
+    out.print(table, soft_wrap=True)
 
 
 @rack_app.command()
-def inventory(rack: RackName = None, as_json: AsJson = False) -> None:
+def inventory(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: AsJson = False) -> None:
     """Print the rack as a provisioner's node file, BMC passwords included."""
-    data = inventory_of(find_rack(rack).rack())
+    data = inventory_of(find_rack(racks, name or rack).rack())
     sys.stdout.write(json.dumps(data, indent=2) + "\n" if as_json else yaml.safe_dump(data, sort_keys=False))
 
 
@@ -140,70 +172,88 @@ def inventory(rack: RackName = None, as_json: AsJson = False) -> None:
 def execute(
     host: Annotated[str, typer.Argument(help="The compute host.")],
     command: Annotated[list[str], typer.Argument(help="What to run, after --.")],
+    racks: Racks,
     rack: RackOption = None,
 ) -> None:
     """Run a command on a compute host of the rack; it ends with the rack."""
     words = command[1:] if command[0] == "--" else command
-    raise typer.Exit(run_on_host(find_rack(rack), host, words))
+    if not words:
+        raise RackError("nothing to run: give a command after --", code=2)
+    raise typer.Exit(run_on_host(find_rack(racks, rack), host, words))
 
 
 @rack_app.command()
-def console(
-    node: Annotated[str, typer.Argument(help="The node.")],
-    rack: RackOption = None,
-    watch: Annotated[bool, typer.Option("--follow/--no-follow", help="Go on as it says more.")] = True,
-) -> None:
+def console(node: NodeName, racks: Racks, rack: RackOption = None, watch: Follow = True) -> None:
     """Show a machine's serial console; on a terminal, type into it (Ctrl-] leaves)."""
-    state = find_rack(rack)
+    state = find_rack(racks, rack)
     if state.rack().node(node) is None:
         raise RackError(f"rack {state.name} has no node {node}", code=3)
-    log, socket = state.console_log(node), state.console_socket(node)
-    if watch and sys.stdin.isatty() and order(state, "status")["running"][node]:
-        attach(log, socket)
+    text = state.console_log(node)
+    if not watch:
+        consoles.show(text)
+    elif sys.stdin.isatty():
+        consoles.attach(text, state.console_socket(node))
     else:
-        follow(log, stop_at_end=not watch)
+        consoles.follow(text)
 
 
 @rack_app.command()
 def fault(
-    node: Annotated[str, typer.Argument(help="The node.")],
+    node: NodeName,
     name: Annotated[str, typer.Argument(help="The fault, as node.dead_nic or bmc.silent.")],
+    racks: Racks,
     parameters: Annotated[list[str] | None, typer.Argument(help="key=value …, values as YAML.")] = None,
     rack: RackOption = None,
 ) -> None:
-    """Break something."""
+    """Break something (`bmsim rack faults` lists what)."""
     given = {}
     for word in parameters or []:
         key, equals, value = word.partition("=")
         if not equals:
             raise RackError(f"{word!r} is not key=value", code=2)
         given[key] = yaml.safe_load(value)
-    faults.inject(find_rack(rack), node, name, given)
+    faults.inject(find_rack(racks, rack), node, name, given)
 
 
 @rack_app.command()
 def heal(
-    node: Annotated[str, typer.Argument(help="The node.")],
+    node: NodeName,
+    racks: Racks,
     name: Annotated[str | None, typer.Argument(help="The fault; all of the node's if not given.")] = None,
     rack: RackOption = None,
 ) -> None:
     """Mend what was broken."""
-    faults.heal(find_rack(rack), node, name)
+    faults.heal(find_rack(racks, rack), node, name)
+
+
+@rack_app.command("faults")
+def list_faults(as_json: AsJson = False) -> None:
+    """List the faults that a rack can be given."""
+    known = [
+        {"name": each.name, "what": each.what, "parameters": dict(each.parameters), "seen": each.source}
+        for each in faults.FAULTS.values()
+    ]
+    if as_json:
+        out.print_json(data=known)
+        return
+    table = Table("fault", "what happens", "seen in the wild", box=None)
+    for row in known:
+        table.add_row(str(row["name"]), str(row["what"]), str(row["seen"]))
+    out.print(table)
 
 
 @rack_app.command()
 def log(
+    racks: Racks,
     rack: RackOption = None,
-    watch: Annotated[bool, typer.Option("--follow", help="Go on as more comes.")] = False,
+    watch: Follow = False,
     as_json: AsJson = False,
 ) -> None:
     """Show every command that the rack's BMCs received."""
-    path = find_rack(rack).audit_file
+    path = find_rack(racks, rack).audit_file
     for entry in audit.follow(path) if watch else audit.read(path):
-        if as_json:
-            sys.stdout.write(entry.to_json() + "\n")
-        else:
-            out.print(entry.to_line())
+        sys.stdout.write((entry.to_json() if as_json else entry.to_line()) + "\n")
+        sys.stdout.flush()
 
 
 def main() -> None:
@@ -211,7 +261,7 @@ def main() -> None:
     try:
         app()
     except RackError as error:
-        err.print(f"[red]bmsim:[/] {error}")
+        err.print(f"[red]bmsim:[/] {error}", soft_wrap=True)
         sys.exit(error.code)
     except KeyboardInterrupt:
         sys.exit(130)

@@ -14,6 +14,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from bmsim.rack.state import alone
+
 PROBE_DEADLINE_S = 20.0
 
 REACHED = b"Unable to mount root fs"
@@ -29,10 +31,16 @@ class Accelerator:
         return f"{'KVM' if self.kvm else 'TCG (emulated processors)'}: {self.reason}"
 
 
-def accelerator(cache: Path) -> Accelerator:
-    """Probed once per boot of this system; the answer lies in the file `cache`."""
+def accelerator(folder: Path | None = None) -> Accelerator:
+    """Probed once per boot of this system; the answer is kept in `folder`."""
     if not Path("/dev/kvm").exists():
         return Accelerator(False, "there is no /dev/kvm")
+    folder = folder or _caches() / "bmsim"
+    with alone(folder):
+        return _known_or_probed(folder / "accelerator.json")
+
+
+def _known_or_probed(cache: Path) -> Accelerator:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     try:
         known = json.loads(cache.read_text())
@@ -44,15 +52,18 @@ def accelerator(cache: Path) -> Accelerator:
     if kernel is None:
         return Accelerator(False, "there is no readable kernel in /boot to try KVM with")
     found = _probe(kernel)
-    cache.parent.mkdir(parents=True, exist_ok=True)
     cache.write_text(json.dumps({"boot_id": boot_id, "kvm": found.kvm, "reason": found.reason}))
     return found
 
 
+def _caches() -> Path:
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
 def _kernels() -> Iterator[Path]:
     """Kernels of this system first, then those that images and ramdisks were built with."""
-    caches = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "provisioner"
-    for folder, pattern in ((Path("/boot"), "vmlinuz*"), (caches, "*/*/vmlinuz*"), (caches, "*/*/kernel")):
+    built = _caches() / "provisioner"
+    for folder, pattern in ((Path("/boot"), "vmlinuz*"), (built, "*/*/vmlinuz*"), (built, "*/*/kernel")):
         for path in sorted(folder.glob(pattern)) if folder.is_dir() else ():
             # Hidden folders are builds that go on.
             if path.is_file() and os.access(path, os.R_OK) and not path.parent.name.startswith("."):

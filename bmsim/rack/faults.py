@@ -4,42 +4,69 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from typing import Any
 
+from bmsim.faults.bmc import CATALOGUE, Fault
 from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
 
 Act = Callable[[RackState, str], object]
 
-MACHINE_FAULTS: Mapping[str, tuple[Act, Act | None]] = {
-    "node.dead_nic": (
+
+@dataclass(frozen=True, slots=True)
+class MachineFault:
+    """A fault that is brought about behind the BMC's back. `mend` is None where nothing lasts."""
+
+    fault: Fault
+    strike: Act
+    mend: Act | None
+
+
+MACHINE_FAULTS: Mapping[str, MachineFault] = {
+    "node.dead_nic": MachineFault(
+        Fault("node.dead_nic", "the cables of its NICs are unplugged", "MAAS LP 1303925"),
         lambda state, node: order(state, "link", node=node, up=False),
         lambda state, node: order(state, "link", node=node, up=True),
     ),
     # Mains that come back don't start a machine: that is its BMC's business.
-    "node.power_loss": (lambda state, node: order(state, "cut_power", node=node), None),
+    "node.power_loss": MachineFault(
+        Fault("node.power_loss", "the machine is off at once", "everyday"),
+        lambda state, node: order(state, "cut_power", node=node),
+        None,
+    ),
 }
-"""Name → what brings it about, and what heals it. Those of BMCs are in bmsim.faults."""
+
+FAULTS: Mapping[str, Fault] = {
+    **{name: machine_fault.fault for name, machine_fault in MACHINE_FAULTS.items()},
+    **CATALOGUE,
+}
+"""All that a rack can be given, by name."""
 
 
 def inject(state: RackState, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
     """Raises RackError when there is no such node or fault."""
     _known_node(state, node)
+    _known_fault(fault)
+    takes = FAULTS[fault].parameters
+    for key in parameters:
+        if key not in takes:
+            raise RackError(f"fault {fault} takes no {key}; it takes {', '.join(takes) or 'nothing'}", code=2)
     if fault in MACHINE_FAULTS:
-        MACHINE_FAULTS[fault][0](state, node)
-    elif fault.startswith("bmc."):
-        _change(state, node, lambda active: {**active, fault: dict(parameters)})
+        MACHINE_FAULTS[fault].strike(state, node)
     else:
-        raise RackError(f"there is no fault {fault}; there are {', '.join(MACHINE_FAULTS)} and bmc.…", code=3)
+        _change(state, node, lambda active: {**active, fault: dict(parameters)})
 
 
 def heal(state: RackState, node: str, fault: str | None) -> None:
     """One fault of the node, or all of them. Idempotent."""
     _known_node(state, node)
-    for name, (_, mend) in MACHINE_FAULTS.items():
-        if fault in (None, name) and mend is not None:
-            mend(state, node)
+    if fault is not None:
+        _known_fault(fault)
+    for name, machine_fault in MACHINE_FAULTS.items():
+        if fault in (None, name) and machine_fault.mend is not None:
+            machine_fault.mend(state, node)
     _change(
         state, node, lambda active: {} if fault is None else {k: v for k, v in active.items() if k != fault}
     )
@@ -49,6 +76,11 @@ def _known_node(state: RackState, node: str) -> None:
     rack = state.rack()
     if rack.node(node) is None:
         raise RackError(f"rack {rack.name} has no node {node}", code=3)
+
+
+def _known_fault(fault: str) -> None:
+    if fault not in FAULTS:
+        raise RackError(f"there is no fault {fault}; there are: {', '.join(FAULTS)}", code=3)
 
 
 def _change(state: RackState, node: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:

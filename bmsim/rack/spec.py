@@ -8,7 +8,9 @@ from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from bmsim.rack.errors import RackError
 
 
 class _Part(BaseModel):
@@ -94,6 +96,13 @@ class Rack(_Part):
         for host in self.compute_hosts:
             yield from (host.provisioning_address, host.management_address)
         yield from (node.bmc.address for node in self.nodes)
+
+    def renamed(self, name: str) -> Rack:
+        """The same rack by another name. Raises RackError."""
+        try:
+            return Rack.model_validate({**self.model_dump(), "name": name})
+        except ValidationError as error:
+            raise RackError(f"a rack can't be named {name!r}: {error.errors()[0]['msg']}", code=2) from error
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import fcntl
 import json
 import os
 import shutil
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -115,16 +117,28 @@ def start_time(pid: int) -> int | None:
     return None if fields[0] in "ZX" else int(fields[19])
 
 
-def all_racks() -> Iterator[RackState]:
-    folder = racks_folder()
+@contextmanager
+def alone(folder: Path) -> Iterator[None]:
+    """Holds off everybody else who would change what is in this folder: a rack seen half made looks like a
+    dead one, whose remains may be removed. Makes the folder."""
+    folder.mkdir(parents=True, exist_ok=True)
+    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(fd, fcntl.LOCK_EX)
+        yield
+    finally:
+        os.close(fd)
+
+
+def all_racks(folder: Path) -> Iterator[RackState]:
     for path in sorted(folder.iterdir()) if folder.is_dir() else ():
         if (path / "rack.json").exists():
             yield RackState(path)
 
 
-def find_rack(name: str | None) -> RackState:
+def find_rack(folder: Path, name: str | None) -> RackState:
     """The rack of that name, or the only one. Raises RackError."""
-    known = list(all_racks())
+    known = list(all_racks(folder))
     if name is not None:
         for state in known:
             if state.name == name:

@@ -54,8 +54,9 @@ class BmcProcesses:
             # By standard input: a command line is for everybody to read.
             process.stdin.write(json.dumps(self._configuration(node)).encode())
             process.stdin.close()
-            if (await process.stdout.readline()).strip() == b"ready":
-                ready.set()
+            while line := await process.stdout.readline():
+                if line.strip() == b"ready":
+                    ready.set()
             code = await process.wait()
             self._say(f"the BMC of node {node.name} ended ({code}) and is started again")
             await asyncio.sleep(RESTART_S)

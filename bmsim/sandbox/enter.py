@@ -61,6 +61,7 @@ def _enter(pid: int, host: str) -> None:
 
 def _become(command: Sequence[str]) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # which Python ignores, and a command would inherit
     try:
         os.execvp(command[0], list(command))
     except OSError as error:

@@ -13,7 +13,7 @@ from pathlib import Path
 from bmsim.backends.accelerator import Accelerator
 from bmsim.rack.errors import RackError
 from bmsim.rack.spec import Rack
-from bmsim.rack.state import RackState, racks_folder
+from bmsim.rack.state import RackState, alone
 from bmsim.sandbox.control import order
 
 UP_DEADLINE_S = 60.0
@@ -27,27 +27,35 @@ NEEDED = {
 }
 
 
-def up(rack: Rack, accelerator: Accelerator) -> RackState:
-    """Returns when machines are defined and all BMCs answer. Raises RackError, leaving nothing behind."""
+def up(rack: Rack, accelerator: Accelerator, folder: Path) -> RackState:
+    """Returns when machines are defined and all BMCs answer; the rack's state is a folder in `folder`.
+    Raises RackError, leaving nothing behind."""
     _check_system()
-    state = RackState(racks_folder() / rack.name)
-    if state.folder.exists():
-        if state.supervisor() is not None:
-            raise RackError(
-                f"rack {rack.name} is up already; take it down by: bmsim rack down {rack.name}", code=4
-            )
-        state.remove()
-    state.create(rack)
-    try:
-        state.note_supervisor(_launch(state, accelerator))
-    except BaseException:
-        state.remove()
-        raise
+    state = RackState(folder.absolute() / rack.name)
+    with alone(state.folder.parent):
+        if state.folder.exists():
+            if state.supervisor() is not None:
+                raise RackError(
+                    f"rack {rack.name} is up already; take it down by: bmsim rack down {rack.name}", code=4
+                )
+            state.remove()
+        try:
+            state.create(rack)
+            state.note_supervisor(_launch(state, accelerator))
+        except BaseException:
+            state.remove()
+            raise
     return state
 
 
 def down(state: RackState) -> None:
     """The rack's processes are gone, its state folder too. Idempotent; works on a dead rack."""
+    if state.folder.parent.is_dir():
+        with alone(state.folder.parent):
+            _end(state)
+
+
+def _end(state: RackState) -> None:
     pid = state.supervisor()
     if pid is not None:
         try:

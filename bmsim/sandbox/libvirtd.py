@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
@@ -14,6 +17,8 @@ from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState
 
 URI = "qemu:///system"
+
+PID_FILE = Path("/run/libvirtd.pid")
 
 COVERED = ("/run", "/var/lib/libvirt", "/var/log", "/etc/libvirt", "/var/cache/libvirt")
 """Where libvirt keeps its state on this system; a rack covers them with its own."""
@@ -42,12 +47,37 @@ def cover_folders() -> None:
     Path("/etc/libvirt/qemu.conf").write_text(QEMU_CONF)
 
 
-def start_libvirtd() -> None:
-    """Returns when libvirtd answers; it detaches itself and becomes a child of the rack's first process."""
+def start_libvirtd() -> int:
+    """Returns libvirtd's process id when it answers; it becomes a child of the rack's first process."""
     # Not to a pipe of ours: the daemon would keep it open, and we would wait for its end.
-    subprocess.run(["libvirtd", "--daemon", "--pid-file", "/run/libvirtd.pid"], check=True, stdout=sys.stderr)
+    subprocess.run(["libvirtd", "--daemon", "--pid-file", str(PID_FILE)], check=True, stdout=sys.stderr)
     libvirt.registerErrorHandler(lambda *_: None, None)
     libvirt.open(URI).close()
+    return int(PID_FILE.read_text())
+
+
+async def keep_libvirtd(pid: int, say: Callable[[str], None]) -> None:
+    """Starts libvirtd again whenever it ends. Machines run on meanwhile; it finds them again."""
+    while True:
+        await _end_of(pid)
+        say("libvirtd ended and is started again")
+        pid = await asyncio.to_thread(start_libvirtd)
+
+
+async def _end_of(pid: int) -> None:
+    """Returns when the process, no child of ours, has ended."""
+    loop = asyncio.get_running_loop()
+    ended = asyncio.Event()
+    try:
+        fd = os.pidfd_open(pid)
+    except ProcessLookupError:
+        return
+    loop.add_reader(fd, ended.set)
+    try:
+        await ended.wait()
+    finally:
+        loop.remove_reader(fd)
+        os.close(fd)
 
 
 def define_machines(rack: Rack, state: RackState, *, kvm: bool) -> None:

@@ -8,6 +8,8 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -24,13 +26,14 @@ class Supervisor:
         self._state = state
         self._rack = state.rack()
         self._kvm = kvm
+        self._libvirtd_pid = 0
         self._stop = asyncio.Event()
 
     def set_up(self) -> None:
         """Everything that stands still: folders, wires, machines."""
         libvirtd.cover_folders()
         lay_wires(self._rack)
-        libvirtd.start_libvirtd()
+        self._libvirtd_pid = libvirtd.start_libvirtd()
         libvirtd.define_machines(self._rack, self._state, kvm=self._kvm)
 
     async def serve(self, ready: int) -> None:
@@ -39,12 +42,13 @@ class Supervisor:
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         async with asyncio.TaskGroup() as group:
-            bmcs = group.create_task(self._run_bmcs(ready))
+            work = group.create_task(self._work(ready))
             await self._stop.wait()
-            bmcs.cancel()
+            work.cancel()
 
-    async def _run_bmcs(self, ready: int) -> None:
+    async def _work(self, ready: int) -> None:
         async with asyncio.TaskGroup() as group:
+            group.create_task(libvirtd.keep_libvirtd(self._libvirtd_pid, say))
             await BmcProcesses(self._rack, self._state, say).start_all(group)
             server = await asyncio.start_unix_server(self._answer, self._state.control_socket)
             os.write(ready, b"ready\n")
@@ -60,7 +64,8 @@ class Supervisor:
         except (libvirt.libvirtError, ValueError, KeyError) as error:
             answer = {"error": str(error)}
         writer.write(json.dumps(answer).encode() + b"\n")
-        await writer.drain()
+        with suppress(ConnectionError):  # who asked needn't wait for the answer
+            await writer.drain()
         writer.close()
         if answer.get("stopping"):
             self._stop.set()
@@ -80,6 +85,15 @@ class Supervisor:
         return {"error": f"there is no such order: {order}", "code": 2}
 
 
+def _single(failed: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
+    """The exceptions of a group and of the groups in it."""
+    for error in failed.exceptions:
+        if isinstance(error, BaseExceptionGroup):
+            yield from _single(error)
+        else:
+            yield error
+
+
 def say(text: str) -> None:
     print(text, file=sys.stderr, flush=True)
 
@@ -92,7 +106,7 @@ def main() -> None:
         supervisor.set_up()
         asyncio.run(supervisor.serve(int(ready)))
     except* (subprocess.CalledProcessError, OSError, BmcDidNotStart, libvirt.libvirtError) as failed:
-        for error in failed.exceptions:
+        for error in _single(failed):
             said = getattr(error, "stderr", None) or ""
             say(f"{error} {said if isinstance(said, str) else said.decode(errors='replace')}".strip())
         sys.exit(1)
