@@ -10,8 +10,10 @@ from pathlib import Path
 
 from provisioner.core.errors import ImageInvalid, InvalidInput, NotFound, StorageFull, TransientError
 from provisioner.core.model import ImageKind
+from provisioner.protocols.children import Children
 from provisioner.protocols.image import StoredImage
 from provisioner.services import qcow2
+from provisioner.services.children import SystemChildren
 from provisioner.services.draft import Draft, in_thread, remove_abandoned
 from provisioner.services.image_source import open_source
 from provisioner.services.qemu_img import QemuImg
@@ -31,11 +33,18 @@ _SECTOR_BYTES = 512
 class ImageStore:
     """Files below `root`: `blobs/<sha256>`, and drafts, which are nobody's until they are whole."""
 
-    def __init__(self, root: Path, qemu_img: str = "qemu-img", *, reserve_bytes: int = RESERVE_BYTES) -> None:
+    def __init__(
+        self,
+        root: Path,
+        qemu_img: str = "qemu-img",
+        *,
+        children: Children | None = None,
+        reserve_bytes: int = RESERVE_BYTES,
+    ) -> None:
         """Makes the folders, and removes the drafts of processes that died."""
         self._blobs = root / "blobs"
         self._drafts = root / "drafts"
-        self._qemu_img = QemuImg(qemu_img)
+        self._qemu_img = QemuImg(children or SystemChildren(), qemu_img)
         self._reserve_bytes = reserve_bytes
         for folder in (self._blobs, self._drafts):
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
