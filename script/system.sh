@@ -42,7 +42,7 @@ enabled_units() {
 # the firewall. Until this ends, whatever asks for a start is told no (invoke-rc.d(8)), and what
 # installation enabled for the next boot is disabled. docs/adr/0007-policy-rc-d.md tells why this way.
 install_without_services() { # PACKAGE...
-    local before unit
+    local before
     restore_policy
     [[ -e $policy ]] && mv "$policy" "$policy_aside"
     printf '#!/bin/sh\n# Placed by script/setup while it installs packages.\nexit 101\n' > "$policy"
@@ -53,12 +53,19 @@ install_without_services() { # PACKAGE...
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     install_packages "$@"
     comm -13 <(printf '%s\n' "$before") <(enabled_units) | while read -r link; do
-        unit=${link##*/}
-        echo "setup: leaves $unit disabled"
-        deb-systemd-helper disable "$unit" > /dev/null
+        disable_if_ours "${link##*/}"
     done
     restore_policy
     trap - EXIT
+}
+
+disable_if_ours() { # UNIT
+    local owner
+    owner=$(dpkg-query --search "/lib/systemd/system/$1" 2> /dev/null | cut -d : -f 1) || return 0
+    [[ $owner =~ ^(libvirt-.*|tgt)$ ]] || return 0 # a dependency's own affair
+    echo "setup: leaves $1 disabled"
+    # The helper serves maintainer scripts only, and remembers for upgrades that the unit is off.
+    DPKG_MAINTSCRIPT_PACKAGE=$owner deb-systemd-helper disable "$1" > /dev/null
 }
 
 install_packages() { # PACKAGE...
