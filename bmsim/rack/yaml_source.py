@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails
 
 from bmsim.rack.errors import RackError
 
@@ -19,6 +21,8 @@ def load(path: Path, model: type[M]) -> M:
         text = path.read_text()
     except OSError as error:
         raise RackError(f"{path}: {error.strerror}", code=2) from error
+    except UnicodeDecodeError as error:
+        raise RackError(f"{path}: no text in UTF-8: {error.reason} at byte {error.start}", code=2) from error
     return parse(text, model, str(path))
 
 
@@ -29,14 +33,25 @@ def parse(text: str, model: type[M], name: str) -> M:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RackError(f"{name}:{line}: not YAML: {error.problem}", code=2) from error
+    except yaml.YAMLError as error:  # a character that YAML doesn't allow
+        raise RackError(f"{name}: not YAML: {error}", code=2) from error
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         lines = [
             f"{name}:{_line(tree, problem['loc'])}: {_field(problem['loc'])}: {problem['msg']}"
-            for problem in error.errors()
+            for problem in _causes(error.errors())
         ]
         raise RackError("\n".join(lines), code=2) from error
+
+
+def _causes(problems: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without those that follow from others: a list none of whose items is right counts as too short."""
+    for problem in problems:
+        place = problem["loc"]
+        inner = (other["loc"][: len(place)] == place != other["loc"] for other in problems)
+        if problem["type"] != "too_short" or not any(inner):
+            yield problem
 
 
 def _field(location: tuple[int | str, ...]) -> str:

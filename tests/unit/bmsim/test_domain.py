@@ -1,0 +1,81 @@
+from __future__ import annotations
+
+from pathlib import Path
+from xml.etree import ElementTree as xml
+
+import pytest
+
+from bmsim.backends.domain import domain_xml
+from tests.unit.bmsim.racks import rack
+
+FOLDER = Path("/state/nodes/n")
+
+
+def machine(name: str = "n1", *, kvm: bool = False) -> xml.Element:
+    node = rack().node(name)
+    assert node is not None
+    return xml.fromstring(domain_xml(node, FOLDER, kvm=kvm))
+
+
+def attribute(tree: xml.Element, path: str, name: str) -> str | None:
+    found = tree.find(path)
+    assert found is not None, path
+    return found.get(name)
+
+
+def test_size_and_name_are_those_of_the_rack_file() -> None:
+    tree = machine()
+    assert [tree.findtext(tag) for tag in ("name", "vcpu", "memory")] == ["n1", "2", "1024"]
+    assert attribute(tree, "memory", "unit") == "MiB"
+
+
+def test_each_disk_is_a_file_of_its_own_that_gives_back_what_is_discarded() -> None:
+    disks = machine().findall("devices/disk")
+    assert [attribute(disk, "source", "file") for disk in disks] == [
+        f"{FOLDER}/disk0.raw",
+        f"{FOLDER}/disk1.raw",
+    ]
+    assert [attribute(disk, "target", "dev") for disk in disks] == ["vda", "vdb"]
+    assert {attribute(disk, "driver", "discard") for disk in disks} == {"unmap"}
+
+
+def test_the_nic_has_its_mac_and_hangs_on_the_bridge_of_its_network() -> None:
+    tree = machine()
+    assert attribute(tree, "devices/interface/mac", "address") == "52:54:00:77:00:01"
+    assert attribute(tree, "devices/interface/source", "bridge") == "prov"
+
+
+def test_the_console_is_a_socket_and_a_log_that_only_grows() -> None:
+    tree = machine()
+    assert attribute(tree, "devices/serial/source", "path") == f"{FOLDER}/console.sock"
+    assert attribute(tree, "devices/serial/log", "file") == f"{FOLDER}/console.log"
+    assert attribute(tree, "devices/serial/log", "append") == "on"
+
+
+def test_a_bios_machine_tries_its_boot_order_again_for_ever() -> None:
+    assert int(attribute(machine("n1"), "os/bios", "rebootTimeout") or -1) > 0
+
+
+def test_a_uefi_machine_keeps_variables_of_its_own() -> None:
+    tree = machine("n2")
+    assert tree.findtext("os/nvram") == f"{FOLDER}/nvram.fd"
+    assert attribute(tree, "os/loader", "readonly") == "yes"
+    assert tree.find("os/bios") is None
+
+
+@pytest.mark.parametrize(
+    ("kvm", "kind", "processor"), [(True, "kvm", "host-passthrough"), (False, "qemu", "maximum")]
+)
+def test_the_processor_is_the_best_that_the_accelerator_offers(kvm: bool, kind: str, processor: str) -> None:
+    tree = machine(kvm=kvm)
+    assert tree.get("type") == kind
+    assert attribute(tree, "cpu", "mode") == processor
+
+
+def test_a_machine_has_no_screen_and_no_password_in_its_description() -> None:
+    node = rack().node("n1")
+    assert node is not None
+    text = domain_xml(node, FOLDER, kvm=False)
+    assert "correct-horse" not in text
+    assert "<graphics" not in text
+    assert "<video" not in text

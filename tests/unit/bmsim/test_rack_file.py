@@ -1,0 +1,107 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from bmsim.rack.errors import RackError
+from bmsim.rack.spec import Rack, ipv6_prefix
+from bmsim.rack.yaml_source import load, parse
+from tests.unit.bmsim.racks import TEXT, rack
+
+FIXTURES = Path(__file__).parents[3] / "fixtures/racks"
+
+
+def refusal(text: str) -> str:
+    with pytest.raises(RackError) as refused:
+        parse(text, Rack, "rack.yaml")
+    assert refused.value.code == 2
+    return str(refused.value)
+
+
+@pytest.mark.parametrize("path", sorted(FIXTURES.glob("*.yaml")), ids=lambda path: path.name)
+def test_a_rack_that_comes_with_the_project_is_well_formed(path: Path) -> None:
+    assert load(path, Rack).nodes
+
+
+def test_what_is_left_out_has_a_sensible_value() -> None:
+    node = rack().node("n2")
+    assert node is not None
+    assert (node.arch, node.vcpus, node.memory_mib) == ("x86_64", 1, 1024)
+    assert node.nics[0].network == "provisioning"
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("memory_mib: 1024", "memory_mib: lots", "rack.yaml:12: nodes[0].memory_mib: "),
+        ("firmware: uefi", "firmware: openfirmware", "rack.yaml:17: nodes[1].firmware: "),
+        ("    vcpus: 2\n", "    vcpus: 2\n    colour: red\n", "rack.yaml:12: nodes[0].colour: Extra inputs"),
+        ("user: admin, password: battery-staple", "user: admin", "nodes[1].bmc.password: Field required"),
+        ("subnet: 10.77.0.0/24", "subnet: 10.77.0.1/24", "rack.yaml:3: networks.provisioning.subnet: "),
+        ("52:54:00:77:00:01", "53:54:00:77:00:01", "multicast"),
+        ("52:54:00:77:00:01", "5254.0077.0001", "looks like 52:54:00:77:00:01"),
+        ("52:54:00:77:00:02", "52:54:00:77:00:01", "MAC address 52:54:00:77:00:01 is given twice"),
+        ("10.78.0.102", "10.78.0.101", "address 10.78.0.101 is given twice"),
+        ("10.78.0.102", "10.79.0.102", "the BMC of node n2 has 10.79.0.102"),
+        ("10.78.0.102", "10.78.0.255", "no host address"),
+        ("10.77.0.10,", "10.78.0.10,", "compute host ch1 has 10.78.0.10"),
+        ("10.78.0.0/24", "10.77.0.0/16", "overlap"),
+        ("name: n2", "name: n1", "node n1 is given twice"),
+        ("name: n2", "name: ../n2", "nodes[1].name"),
+        ("password: battery-staple", "password: a-password-of-21-chars", "at most 20"),
+    ],
+)
+def test_a_mistake_is_told_with_its_place(right: str, wrong: str, told: str) -> None:
+    assert TEXT.count(right) == 1
+    assert told in refusal(TEXT.replace(right, wrong))
+
+
+def test_all_mistakes_are_told_at_once() -> None:
+    told = refusal(TEXT.replace("vcpus: 2", "vcpus: 0").replace("uefi", "none"))
+    assert [line.split(" ")[1] for line in told.splitlines()] == ["nodes[0].vcpus:", "nodes[1].firmware:"]
+
+
+@pytest.mark.parametrize("text", ["", "- one\n- two\n", "just words"])
+def test_a_file_that_is_no_rack_at_all_is_refused(text: str) -> None:
+    assert refusal(text).startswith("rack.yaml:1: ")
+
+
+def test_a_file_that_is_no_yaml_is_refused_with_the_line() -> None:
+    assert refusal(TEXT + "nodes: [\n").startswith("rack.yaml:22: not YAML")
+
+
+def test_a_refusal_does_not_repeat_a_password() -> None:
+    assert "a-password" not in refusal(TEXT.replace("correct-horse", "a-password-of-21-chars"))
+
+
+def test_a_file_that_cannot_be_read_is_named(tmp_path: Path) -> None:
+    with pytest.raises(RackError, match=r"none\.yaml: No such file"):
+        load(tmp_path / "none.yaml", Rack)
+    (tmp_path / "binary.yaml").write_bytes(b"\xff\xfe\x00")
+    with pytest.raises(RackError, match=r"binary\.yaml"):
+        load(tmp_path / "binary.yaml", Rack)
+
+
+def test_a_rack_can_have_another_name_than_its_file_gives() -> None:
+    assert rack().renamed("second").nodes == rack().nodes
+    with pytest.raises(RackError, match="can't be named"):
+        rack().renamed("Not a name")
+
+
+def test_passwords_are_not_shown() -> None:
+    assert "correct-horse" not in f"{rack()!r} {rack()} {rack().model_dump(mode='json')}"
+
+
+def test_each_rack_has_a_unique_local_prefix_made_of_its_subnet() -> None:
+    prefix = ipv6_prefix(rack().networks.provisioning.subnet)
+    assert str(prefix) == "fd00:0:a4d::/64"
+    assert prefix.is_private
+
+
+def test_an_empty_list_is_told_to_be_too_short() -> None:
+    assert "compute_hosts: Tuple should have at least 1 item" in refusal(
+        TEXT.replace(
+            "\n  - {name: ch1, provisioning_address: 10.77.0.10, management_address: 10.78.0.10}", " []"
+        )
+    )
