@@ -1,0 +1,1 @@
+"""REST `/v1`: takes requests, keeps them, tells how they stand. Touches no hardware."""

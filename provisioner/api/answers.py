@@ -1,0 +1,89 @@
+"""What the API answers: JSON, and problem+json (RFC 9457) made from our errors."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from fastapi import Request
+from fastapi.exceptions import RequestValidationError
+from pydantic_core import to_json
+from starlette.exceptions import HTTPException
+from starlette.responses import Response
+
+from provisioner.core.errors import (
+    Conflict,
+    ImageInvalid,
+    InvalidInput,
+    NotFound,
+    PermanentError,
+    ProvisionerError,
+    StateError,
+    StorageFull,
+    TransientError,
+)
+
+STATUS = (
+    (NotFound, 404),
+    (Conflict, 409),
+    (InvalidInput, 422),
+    (ImageInvalid, 422),
+    (StorageFull, 507),
+    (StateError, 409),
+    (TransientError, 503),
+    (PermanentError, 400),
+)
+"""First match counts."""
+
+
+def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
+    return Response(to_json(data), status, headers, media_type="application/json")
+
+
+def page(items: Sequence[Mapping[str, Any]], path: str, limit: int) -> Response:
+    """One page of a list; `next` is the path of the following one, absent on the last."""
+    data: dict[str, Any] = {"items": items}
+    if len(items) == limit:
+        data["next"] = f"{path}?limit={limit}&after={items[-1]['id']}"
+    return answer(data)
+
+
+def problem(
+    status: int, code: str, title: str, *, headers: Mapping[str, str] | None = None, **more: Any
+) -> Response:
+    body = {"type": f"urn:provisioner:{code}", "code": code, "title": title, "status": status}
+    body |= {key: value for key, value in more.items() if value}
+    return Response(to_json(body), status, headers, media_type="application/problem+json")
+
+
+async def problem_of_error(request: Request, error: Exception) -> Response:
+    """Any of our errors, with its fields."""
+    assert isinstance(error, ProvisionerError)
+    status = next((code for kind, code in STATUS if isinstance(error, kind)), 500)
+    return problem(
+        status,
+        error.code,
+        error.message,
+        tried=error.tried,
+        device=error.device,
+        answer=error.answer,
+        advice=error.advice,
+        field=getattr(error, "field", ""),
+        headers={"Retry-After": "1"} if status == 503 else None,
+    )
+
+
+async def problem_of_input(request: Request, error: Exception) -> Response:
+    """A request that doesn't have the shape it should have. Values aren't repeated: one may be a secret."""
+    assert isinstance(error, RequestValidationError)
+    told = [
+        {"field": ".".join(str(part) for part in p["loc"] if part != "body"), "message": p["msg"]}
+        for p in error.errors()
+    ]
+    title = "; ".join(f"{item['field']}: {item['message']}" for item in told)
+    return problem(422, "invalid-input", title, field=told[0]["field"] if told else "", errors=told)
+
+
+async def problem_of_http(request: Request, error: Exception) -> Response:
+    assert isinstance(error, HTTPException)
+    return problem(error.status_code, "http", str(error.detail), headers=error.headers)

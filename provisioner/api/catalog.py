@@ -1,0 +1,130 @@
+"""/v1/flavors and /v1/keys"""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import re
+from typing import Annotated
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from provisioner.api import views
+from provisioner.api.answers import answer, page
+from provisioner.api.context import Context, by_id_or_name
+from provisioner.api.once import once
+from provisioner.core.errors import InvalidInput
+from provisioner.core.model import Flavor, KeyPair
+from provisioner.protocols.store import Tx
+
+router = APIRouter(prefix="/v1", tags=["flavors and keys"])
+
+Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+Amount = Annotated[int, Field(ge=0, le=2**31)]
+
+KEY_TYPES = re.compile(r"(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9-]+@openssh\.com)$")
+
+
+class FlavorOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    cpus: Amount = 1
+    memory_mib: Amount = 1
+    disk_mib: Amount = 1
+    swap_mib: Amount = 0
+    extra_specs: dict[str, str] = Field(default_factory=dict)
+
+
+class KeyOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    name: Name
+    public_key: Annotated[str, Field(max_length=16384)]
+
+
+def checked_key(text: str, field: str) -> str:
+    """An OpenSSH public key, as one line. Raises InvalidInput."""
+    line = " ".join(text.split())
+    words = line.split(" ")
+    answer = "it doesn't begin with a key type such as ssh-ed25519"
+    if "PRIVATE KEY" in text:
+        answer = "it is a private key"
+    elif len(words) >= 2 and KEY_TYPES.match(words[0]):
+        try:
+            blob = base64.b64decode(words[1], validate=True)
+        except binascii.Error:
+            answer = "its second word isn't base64"
+        else:
+            # RFC 4253 §6.6: the blob begins with its own type.
+            kind = words[0].encode()
+            if blob[4 : 4 + len(kind)] == kind:
+                return line
+            answer = "its type and its content differ"
+    raise InvalidInput(
+        "use the public key",
+        field=field,
+        answer=answer,
+        advice="Give the content of a file like id_ed25519.pub",
+    )
+
+
+@router.post("/flavors", status_code=201)
+async def create_flavor(context: Context, request: Request, order: FlavorOrder) -> Response:
+    def make(tx: Tx) -> views.View:
+        flavor = Flavor(id=context.ids.uuid(), **order.model_dump())
+        tx.insert(flavor)
+        return views.flavor(flavor)
+
+    return await once(context, request, 201, make)
+
+
+@router.get("/flavors")
+async def list_flavors(context: Context) -> Response:
+    found = await context.store.transact(lambda tx: tx.find(Flavor, limit=1000))
+    return page([views.flavor(flavor) for flavor in found], "/v1/flavors", 1000)
+
+
+@router.get("/flavors/{flavor}")
+async def show_flavor(context: Context, flavor: str) -> Response:
+    found = await context.store.transact(lambda tx: by_id_or_name(tx, Flavor, "flavor", flavor))
+    return answer(views.flavor(found))
+
+
+@router.delete("/flavors/{flavor}", status_code=204)
+async def delete_flavor(context: Context, flavor: str) -> Response:
+    """Instances keep the flavor that they were made with."""
+
+    def remove(tx: Tx) -> None:
+        tx.delete(Flavor, by_id_or_name(tx, Flavor, "flavor", flavor).id)
+
+    await context.store.transact(remove)
+    return Response(status_code=204)
+
+
+@router.post("/keys", status_code=201)
+async def add_key(context: Context, request: Request, order: KeyOrder) -> Response:
+    def make(tx: Tx) -> views.View:
+        public_key = checked_key(order.public_key, "public_key")
+        key = KeyPair(id=context.ids.uuid(), name=order.name, public_key=public_key)
+        tx.insert(key)
+        return views.key(key)
+
+    return await once(context, request, 201, make)
+
+
+@router.get("/keys")
+async def list_keys(context: Context) -> Response:
+    found = await context.store.transact(lambda tx: tx.find(KeyPair, limit=1000))
+    return page([views.key(key) for key in found], "/v1/keys", 1000)
+
+
+@router.delete("/keys/{key}", status_code=204)
+async def delete_key(context: Context, key: str) -> Response:
+    def remove(tx: Tx) -> None:
+        tx.delete(KeyPair, by_id_or_name(tx, KeyPair, "key", key).id)
+
+    await context.store.transact(remove)
+    return Response(status_code=204)

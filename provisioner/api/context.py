@@ -1,0 +1,122 @@
+"""What the handlers share."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from ipaddress import IPv4Address
+from typing import Annotated, Any, Protocol, TypeVar
+
+from fastapi import Depends, Request
+
+from provisioner.api.metrics import Metrics
+from provisioner.core.errors import InvalidInput, NotFound
+from provisioner.core.model import ApiToken, ImageKind, Instance, Node, Record
+from provisioner.core.states import InstanceState
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.console import ConsoleBook
+from provisioner.protocols.ids import Ids
+from provisioner.protocols.image import StoredImage
+from provisioner.protocols.store import Store, Tx
+
+R = TypeVar("R", bound=Record)
+
+TOKEN_CACHE_S = 10.0
+"""A revoked token may be accepted for this long."""
+
+
+class ImageSaver(Protocol):
+    """`services.image_store.ImageStore`, as far as the API needs it."""
+
+    async def save(
+        self,
+        chunks: Any,
+        *,
+        format: str,
+        kind: ImageKind,
+        expected_sha256: str | None,
+        max_bytes: int,
+        size_bytes: int | None = None,
+    ) -> StoredImage: ...
+
+    async def fetch(
+        self, url: str, *, format: str, kind: ImageKind, expected_sha256: str | None, max_bytes: int
+    ) -> StoredImage: ...
+
+    async def delete(self, sha256: str) -> None: ...
+
+
+@dataclass(slots=True, kw_only=True)
+class ApiContext:
+    """pool: first and last address that nodes may be given. progress: live progress of a node's step."""
+
+    store: Store
+    ids: Ids
+    clock: Clock
+    images: ImageSaver
+    seal: Callable[[str], str]
+    pool: tuple[IPv4Address, IPv4Address]
+    metrics: Metrics
+    consoles: ConsoleBook | None = None
+    progress: Callable[[str], float | None] = lambda node_id: None
+    ready: Callable[[], bool] = lambda: True
+    tokens: dict[str, float] = field(default_factory=dict)
+
+    async def accepts(self, token: str) -> bool:
+        """Whether this API token is one of ours. Looked up by its hash: comparing takes no secret."""
+        digest = hash_token(token)
+        now_s = self.clock.monotonic_s()
+        if self.tokens.get(digest, -1.0) > now_s:
+            return True
+        known = await self.store.transact(lambda tx: tx.get(ApiToken, digest))
+        if known is None:
+            self.tokens.pop(digest, None)
+            return False
+        self.tokens[digest] = now_s + TOKEN_CACHE_S
+        return True
+
+
+def hash_token(token: str) -> str:
+    """How a token is stored. It has 128 random bits, so that a plain hash can't be searched."""
+    return hashlib.sha256(token.encode()).hexdigest()
+
+
+def context_of(request: Request) -> ApiContext:
+    found: ApiContext = request.app.state.context
+    return found
+
+
+Context = Annotated[ApiContext, Depends(context_of)]
+
+
+def by_id_or_name(tx: Tx, kind: type[R], what: str, id_or_name: str) -> R:
+    """The record with this id or name. Raises NotFound."""
+    found = tx.get(kind, id_or_name)
+    if found is None:
+        found = next(iter(tx.find(kind, where={"name": id_or_name}, limit=1)), None)
+    if found is None:
+        raise NotFound(f"find {what} {id_or_name}", answer=f"there is no such {what}")
+    return found
+
+
+def find_node(tx: Tx, id_or_name: str) -> Node:
+    return by_id_or_name(tx, Node, "node", id_or_name)
+
+
+def find_instance(tx: Tx, id_or_name: str) -> Instance:
+    """By id, or the one of that name that isn't deleted, or the last one that was."""
+    found = tx.get(Instance, id_or_name)
+    if found is not None:
+        return found
+    named = tx.find(Instance, where={"name": id_or_name})
+    named.sort(key=lambda one: (one.state is not InstanceState.DELETED, one.created_at))
+    if not named:
+        raise NotFound(f"find instance {id_or_name}", answer="there is no such instance")
+    return named[-1]
+
+
+def checked_limit(limit: int) -> int:
+    if not 1 <= limit <= 1000:
+        raise InvalidInput("list", field="limit", answer="it must be between 1 and 1000")
+    return limit

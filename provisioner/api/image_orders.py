@@ -1,0 +1,166 @@
+"""Registering, receiving and removing images."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import TYPE_CHECKING
+
+from provisioner.api import views
+from provisioner.api.context import ApiContext, by_id_or_name
+from provisioner.core.errors import Conflict, InvalidInput, ProvisionerError
+from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance
+from provisioner.core.states import InstanceState
+from provisioner.protocols.image import StoredImage
+from provisioner.protocols.store import Tx
+
+if TYPE_CHECKING:
+    from provisioner.api.images import ImageOrder
+
+MAX_IMAGE_BYTES = 2**40
+
+RECEIVABLE = (ImageState.QUEUED, ImageState.ERROR)
+
+
+def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
+    """Raises Conflict when the name is taken, InvalidInput when kernel or ramdisk don't fit."""
+    boot = {"kernel_id": order.kernel_id, "ramdisk_id": order.ramdisk_id}
+    if order.kind is ImageKind.ROOT:
+        for field, kind in (("kernel_id", ImageKind.KERNEL), ("ramdisk_id", ImageKind.RAMDISK)):
+            boot[field] = _of_kind(tx, order.name, field, boot[field], kind)
+    elif any(boot.values()):
+        raise InvalidInput(
+            f"register image {order.name}",
+            field="kernel_id" if order.kernel_id else "ramdisk_id",
+            answer=f"an image of kind {order.kind} has none of its own",
+        )
+    now = tx.now()
+    image = Image(
+        id=context.ids.uuid(),
+        name=order.name,
+        kind=order.kind,
+        format=order.format,
+        arch=order.arch,
+        sha256=(order.sha256 or "").lower(),
+        kernel_id=boot["kernel_id"],
+        ramdisk_id=boot["ramdisk_id"],
+        command_line=order.command_line,
+        proof_of_life=order.proof_of_life,
+        source_url=order.url or "",
+        created_at=now,
+        updated_at=now,
+    )
+    tx.insert(image)
+    tx.notify("images")
+    return views.image(image)
+
+
+def _of_kind(tx: Tx, name: str, field: str, id_or_name: str | None, kind: ImageKind) -> str:
+    if id_or_name is None:
+        raise InvalidInput(
+            f"register image {name}",
+            field=field,
+            answer="a root file system needs a kernel and a ramdisk to boot it",
+            advice=f"Register one of kind {kind} first and name it here",
+        )
+    found = by_id_or_name(tx, Image, "image", id_or_name)
+    if found.kind is not kind:
+        raise InvalidInput(
+            f"register image {name}", field=field, answer=f"image {found.name} is of kind {found.kind}"
+        )
+    return found.id
+
+
+async def receive(
+    context: ApiContext, id_or_name: str, chunks: AsyncIterator[bytes], size_bytes: int | None
+) -> views.View:
+    """Stores the bytes that a client sends. Raises what the image store raises; the image is ERROR then,
+    and may be sent again."""
+    image = await context.store.transact(lambda tx: _start(tx, id_or_name))
+    return await _save(
+        context,
+        image,
+        lambda: context.images.save(
+            chunks,
+            format=image.format,
+            kind=image.kind,
+            expected_sha256=image.sha256 or None,
+            max_bytes=MAX_IMAGE_BYTES,
+            size_bytes=size_bytes,
+        ),
+    )
+
+
+async def fetch(context: ApiContext, image_id: str) -> None:
+    """Stores the bytes behind the image's URL. Raises as `receive`."""
+    image = await context.store.transact(lambda tx: _start(tx, image_id, again=True))
+    await _save(
+        context,
+        image,
+        lambda: context.images.fetch(
+            image.source_url,
+            format=image.format,
+            kind=image.kind,
+            expected_sha256=image.sha256 or None,
+            max_bytes=MAX_IMAGE_BYTES,
+        ),
+    )
+
+
+def _start(tx: Tx, id_or_name: str, *, again: bool = False) -> Image:
+    image = by_id_or_name(tx, Image, "image", id_or_name)
+    expected = (*RECEIVABLE, ImageState.SAVING) if again else RECEIVABLE
+    if not tx.update(
+        Image, image.id, {"state": ImageState.SAVING, "failure": None}, expect={"state": expected}
+    ):
+        raise Conflict(f"store the bytes of image {image.name}", answer=f"it is {image.state} already")
+    return image
+
+
+async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable[StoredImage]]) -> views.View:
+    try:
+        stored = await store()
+    except BaseException as error:
+        # Whatever happened, cancellation too: the image must not stay SAVING.
+        told = (
+            error.message if isinstance(error, ProvisionerError) else f"interrupted: {type(error).__name__}"
+        )
+        code = error.code if isinstance(error, ProvisionerError) else "interrupted"
+        failed = {"state": ImageState.ERROR, "failure": Failure(code=code, message=told)}
+        await context.store.transact(lambda tx: tx.update(Image, image.id, failed))
+        raise
+    changes = {
+        "state": ImageState.ACTIVE,
+        "sha256": stored.sha256,
+        "size_bytes": stored.size_bytes,
+        "virtual_size_bytes": stored.virtual_size_bytes,
+        "tree_sha256": stored.tree_sha256,
+    }
+
+    def finish(tx: Tx) -> views.View:
+        tx.update(Image, image.id, changes)
+        tx.notify("images", "instances")
+        return views.image(by_id_or_name(tx, Image, "image", image.id))
+
+    return await context.store.transact(finish)
+
+
+def delete(tx: Tx, id_or_name: str) -> str | None:
+    """Removes the image; returns the sha256 of its bytes when no other image has the same.
+
+    Raises Conflict while something needs it."""
+    image = by_id_or_name(tx, Image, "image", id_or_name)
+    for field in ("image_id", "kernel_id", "ramdisk_id"):
+        users = tx.find(Instance, where={field: image.id})
+        live = [user.name for user in users if user.state is not InstanceState.DELETED]
+        if live:
+            raise Conflict(
+                f"delete image {image.name}",
+                answer=f"instance {live[0]} was made of it",
+                advice="Delete the instances first",
+            )
+    for field in ("kernel_id", "ramdisk_id"):
+        for user in tx.find(Image, where={field: image.id}, limit=1):
+            raise Conflict(f"delete image {image.name}", answer=f"image {user.name} boots with it")
+    tx.delete(Image, image.id)
+    shared = tx.count(Image, where={"sha256": image.sha256}) if image.sha256 else 1
+    return None if shared else image.sha256

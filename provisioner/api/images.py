@@ -1,0 +1,76 @@
+"""/v1/images"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from provisioner.api import image_orders, views
+from provisioner.api.answers import answer, page
+from provisioner.api.context import Context, by_id_or_name, checked_limit
+from provisioner.api.once import once
+from provisioner.config.settings import ProofOfLife
+from provisioner.core.model import Image, ImageKind
+from provisioner.protocols.store import Tx
+
+router = APIRouter(prefix="/v1/images", tags=["images"])
+
+
+class ImageOrder(BaseModel):
+    """url: fetched by the provisioner; without it, the bytes are PUT to …/content."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+    kind: ImageKind
+    format: Literal["raw", "qcow2"] = "raw"
+    arch: Literal["x86_64"] = "x86_64"
+    sha256: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{64}$")] = None
+    url: Annotated[str | None, Field(pattern=r"^(https?|file)://")] = None
+    kernel_id: str | None = None
+    ramdisk_id: str | None = None
+    command_line: Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")] = ""
+    proof_of_life: tuple[ProofOfLife, ...] = ()
+
+
+@router.post("", status_code=201)
+async def register(context: Context, request: Request, order: ImageOrder) -> Response:
+    made = await once(context, request, 201, lambda tx: image_orders.register(tx, context, order))
+    request.app.state.fetches.look()
+    return made
+
+
+@router.put("/{image}/content")
+async def upload(context: Context, request: Request, image: str) -> Response:
+    """The image's bytes, streamed; answers when they are stored and proven."""
+    length = request.headers.get("content-length")
+    view = await image_orders.receive(
+        context, image, request.stream(), int(length) if length and length.isdigit() else None
+    )
+    return answer(view)
+
+
+@router.get("")
+async def list_images(context: Context, limit: int = 100, after: str | None = None) -> Response:
+    size = checked_limit(limit)
+    found = await context.store.transact(lambda tx: tx.find(Image, after=after, limit=size))
+    return page([views.image(image) for image in found], "/v1/images", size)
+
+
+@router.get("/{image}")
+async def show(context: Context, image: str) -> Response:
+    def read(tx: Tx) -> views.View:
+        return views.image(by_id_or_name(tx, Image, "image", image))
+
+    return answer(await context.store.transact(read))
+
+
+@router.delete("/{image}", status_code=204)
+async def delete(context: Context, image: str) -> Response:
+    orphan = await context.store.transact(lambda tx: image_orders.delete(tx, image))
+    if orphan:
+        await context.images.delete(orphan)
+    return Response(status_code=204)

@@ -1,0 +1,84 @@
+"""Asking for instances, and giving them back."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from provisioner.api import views
+from provisioner.api.catalog import checked_key
+from provisioner.api.context import ApiContext, by_id_or_name, find_instance, find_node
+from provisioner.core.errors import Conflict, InvalidInput
+from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, KeyPair
+from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+
+if TYPE_CHECKING:
+    from provisioner.api.instances import InstanceOrder
+
+
+def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
+    """Raises Conflict (name in use, image not ready), NotFound, InvalidInput."""
+    if any(i.state is not InstanceState.DELETED for i in tx.find(Instance, where={"name": order.name})):
+        raise Conflict(f"create instance {order.name}", answer="there is one of this name")
+    flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
+    image = _deployable(tx, order.image)
+    node = find_node(tx, order.node) if order.node else None
+    public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
+    if order.key:
+        public_key = by_id_or_name(tx, KeyPair, "key", order.key).public_key
+    now = tx.now()
+    instance = Instance(
+        id=context.ids.uuid(),
+        name=order.name,
+        flavor=flavor,
+        image_id=image.id,
+        kernel_id=image.kernel_id,
+        ramdisk_id=image.ramdisk_id,
+        public_key=public_key,
+        user_data=order.user_data,
+        node_name=node.name if node else None,
+        proof_of_life=order.proof_of_life,
+        wipe=order.wipe,
+        created_at=now,
+        updated_at=now,
+    )
+    tx.insert(instance)
+    tx.notify("instances")
+    return views.instance(instance)
+
+
+def _deployable(tx: Tx, id_or_name: str) -> Image:
+    image = by_id_or_name(tx, Image, "image", id_or_name)
+    if image.kind not in (ImageKind.ROOT, ImageKind.DISK):
+        raise InvalidInput(
+            f"deploy image {image.name}",
+            field="image",
+            answer=f"it is of kind {image.kind}",
+            advice="Deploy a root file system or a whole disk",
+        )
+    for part in filter(None, (image.id, image.kernel_id, image.ramdisk_id)):
+        found = by_id_or_name(tx, Image, "image", part)
+        if found.state is not ImageState.ACTIVE:
+            raise Conflict(
+                f"deploy image {image.name}",
+                answer=f"image {found.name} is {found.state}"
+                + (f": {found.failure.message}" if found.failure else ""),
+                advice="Send its bytes, or register it again",
+            )
+    return image
+
+
+def delete(tx: Tx, id_or_name: str) -> views.View:
+    """Idempotent. An instance without a machine is gone at once."""
+    instance = find_instance(tx, id_or_name)
+    unplaced = {"state": InstanceState.REQUESTED, "node_id": None}
+    if not tx.update(
+        Instance, instance.id, {"state": InstanceState.DELETED, "delete_requested": True}, expect=unplaced
+    ):
+        live = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
+        changes = {"delete_requested": True, "state": InstanceState.DELETING}
+        tx.update(Instance, instance.id, changes, expect={"state": live})
+    tx.notify("instances", f"instance:{instance.id}")
+    if instance.node_id:
+        tx.notify(f"node:{instance.node_id}")
+    return views.instance(find_instance(tx, instance.id))

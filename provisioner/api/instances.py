@@ -1,0 +1,129 @@
+"""/v1/instances"""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from fastapi import APIRouter, Query, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import PlainTextResponse, Response
+
+from provisioner.api import instance_orders, views
+from provisioner.api.answers import answer, page
+from provisioner.api.context import ApiContext, Context, checked_limit, find_instance
+from provisioner.api.once import once
+from provisioner.config.settings import ProofOfLife
+from provisioner.core.model import Instance, Node, TimelineEvent
+from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+
+router = APIRouter(prefix="/v1/instances", tags=["instances"])
+
+
+class InstanceOrder(BaseModel):
+    """key: name of a registered key pair; public_key: a key as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]  # RFC 1123 §2.1
+    flavor: str
+    image: str
+    key: str | None = None
+    public_key: Annotated[str, Field(max_length=16384)] = ""
+    user_data: Annotated[str, Field(max_length=65536)] = ""
+    node: str | None = None
+    proof_of_life: tuple[ProofOfLife, ...] = ()
+    wipe: Literal["quick", "full"] = "quick"
+
+
+@router.post("", status_code=202)
+async def create(context: Context, request: Request, order: InstanceOrder) -> Response:
+    """Ask for a machine. The request is kept until it is ACTIVE, ERROR or deleted."""
+    return await once(context, request, 202, lambda tx: instance_orders.create(tx, context, order))
+
+
+@router.get("")
+async def list_instances(
+    context: Context,
+    limit: int = 100,
+    after: str | None = None,
+    state: InstanceState | None = None,
+    deleted: bool = False,
+) -> Response:
+    size = checked_limit(limit)
+    states = (
+        tuple(InstanceState) if deleted else tuple(s for s in InstanceState if s != InstanceState.DELETED)
+    )
+
+    def read(tx: Tx) -> list[views.View]:
+        found = tx.find(Instance, where={"state": state or states}, after=after, limit=size)
+        return [views.instance(instance) for instance in found]
+
+    return page(await context.store.transact(read), "/v1/instances", size)
+
+
+@router.get("/{instance}")
+async def show(
+    context: Context,
+    instance: str,
+    wait_s: Annotated[float, Query(ge=0, le=60)] = 0,
+    until: str = "active,error,deleted",
+) -> Response:
+    """One instance; with `wait_s`, as soon as it is in one of the states `until`, or after that time."""
+    found, view = await context.store.transact(lambda tx: _read(tx, context, instance))
+    wanted = until.split(",")
+    if wait_s and found.state not in wanted:
+        view = await _wait(context, found.id, wanted, wait_s)
+    return answer(view)
+
+
+def _read(tx: Tx, context: ApiContext, instance: str) -> tuple[Instance, views.View]:
+    found = find_instance(tx, instance)
+    node = tx.get(Node, found.node_id) if found.node_id else None
+    view = views.instance(found, node.name if node else None)
+    view["work"] = views.node(node, (), context.progress(node.id))["work"] if node else None
+    return found, view
+
+
+async def _wait(context: ApiContext, instance_id: str, wanted: list[str], wait_s: float) -> views.View:
+    end_s = context.clock.monotonic_s() + wait_s
+    watch = context.store.watch(f"instance:{instance_id}", "instances")
+    try:
+        while True:
+            found, view = await context.store.transact(lambda tx: _read(tx, context, instance_id))
+            remaining_s = end_s - context.clock.monotonic_s()
+            if found.state in wanted or remaining_s <= 0:
+                return view
+            await watch.wait(min(remaining_s, 1.0))
+    finally:
+        watch.close()
+
+
+@router.get("/{instance}/timeline")
+async def timeline(context: Context, instance: str, limit: int = 1000, after: int = 0) -> Response:
+    """Everything that happened to it, by whom it was seen."""
+    size = checked_limit(limit)
+
+    def read(tx: Tx) -> list[views.View]:
+        found = find_instance(tx, instance)
+        listed = tx.find(TimelineEvent, where={"instance_id": found.id}, after=after, limit=size)
+        return [views.event(event) for event in listed]
+
+    return page(await context.store.transact(read), f"/v1/instances/{instance}/timeline", size)
+
+
+@router.get("/{instance}/console")
+async def console(
+    context: Context, instance: str, tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = 65536
+) -> Response:
+    found = await context.store.transact(lambda tx: find_instance(tx, instance))
+    text = ""
+    if found.node_id and context.consoles and found.state is not InstanceState.DELETED:
+        text = context.consoles.text(found.node_id, tail_bytes=tail_bytes)
+    return PlainTextResponse(text)
+
+
+@router.delete("/{instance}", status_code=202)
+async def delete(context: Context, instance: str) -> Response:
+    """Its machine is switched off, wiped, and offered again."""
+    return answer(await context.store.transact(lambda tx: instance_orders.delete(tx, instance)), 202)

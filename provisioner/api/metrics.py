@@ -1,0 +1,49 @@
+"""`/metrics`, in Prometheus' text format, from a registry of our own."""
+
+from __future__ import annotations
+
+from collections import Counter as Tally
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
+
+from provisioner.core.model import Instance, Node
+from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.protocols.store import Tx
+
+
+class Metrics:
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        self.requests = Histogram(
+            "provisioner_api_request_seconds",
+            "Time to answer a request",
+            ("method", "route", "status"),
+            registry=self.registry,
+        )
+        self.steps = Histogram(
+            "provisioner_step_seconds",
+            "Time that a step took, from its first start to its end",
+            ("step",),
+            buckets=(0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
+            registry=self.registry,
+        )
+        self.retries = Counter(
+            "provisioner_step_retries", "Steps that were tried again", ("step",), registry=self.registry
+        )
+        self._nodes = Gauge("provisioner_nodes", "Nodes by state", ("state",), registry=self.registry)
+        self._instances = Gauge(
+            "provisioner_instances", "Instances by state", ("state",), registry=self.registry
+        )
+
+    def count(self, tx: Tx) -> tuple[Tally[str], Tally[str]]:
+        """Nodes and instances by state, deleted ones left out."""
+        nodes = Tally({str(s): tx.count(Node, where={"state": s}) for s in ProvisionState})
+        live = [state for state in InstanceState if state is not InstanceState.DELETED]
+        instances = Tally({str(s): tx.count(Instance, where={"state": s}) for s in live})
+        return nodes, instances
+
+    def text(self, nodes: Tally[str], instances: Tally[str]) -> bytes:
+        for gauge, tally in ((self._nodes, nodes), (self._instances, instances)):
+            for state, number in tally.items():
+                gauge.labels(state).set(number)
+        return generate_latest(self.registry)

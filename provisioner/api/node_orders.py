@@ -1,0 +1,127 @@
+"""What may be asked of nodes, each one transaction."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable
+from ipaddress import IPv4Address
+from typing import Any
+
+from provisioner.api import views
+from provisioner.api.context import ApiContext, find_node
+from provisioner.config.node_file import NodeEntry
+from provisioner.core.errors import Conflict
+from provisioner.core.model import Node, NodeRequest, Port, Work
+from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
+from provisioner.protocols.store import Tx
+
+
+def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
+    """Raises Conflict when name, MAC or address are taken, or the pool is empty."""
+    now = tx.now()
+    secret = entry.power.secret()
+    node = Node(
+        id=context.ids.uuid(),
+        name=entry.name,
+        arch=entry.arch,
+        firmware=entry.firmware,
+        cpus=entry.vcpus,
+        memory_mib=entry.memory_mib,
+        disk_mib=entry.disk_mib,
+        boot_driver=entry.boot,
+        deploy_driver=entry.deploy,
+        power_driver=entry.power.driver,
+        power_address=entry.power.address(),
+        power_secret_sealed=context.seal(json.dumps(secret)) if secret else "",
+        root_device_hint={str(key): value for key, value in entry.root_device.items()},
+        work=Work(id=context.ids.uuid(), plan="enrol", step="verify_power", entered_at=now),
+        created_at=now,
+        updated_at=now,
+    )
+    free = _free_addresses(tx, context.pool)
+    ports = [
+        Port(id=port.mac, node_id=node.id, address=str(port.address or _take(free, context.pool)))
+        for port in entry.ports
+    ]
+    tx.insert(node, *ports)
+    tx.notify("nodes")
+    return views.node(node, ports)
+
+
+def _free_addresses(tx: Tx, pool: tuple[IPv4Address, IPv4Address]) -> Iterable[IPv4Address]:
+    taken = {port.address for port in tx.find(Port)}
+    first, last = int(pool[0]), int(pool[1])
+    return (IPv4Address(n) for n in range(first, last + 1) if str(IPv4Address(n)) not in taken)
+
+
+def _take(free: Iterable[IPv4Address], pool: tuple[IPv4Address, IPv4Address]) -> IPv4Address:
+    for address in free:
+        return address
+    raise Conflict(
+        "reserve an address",
+        answer=f"all of {pool[0]}-{pool[1]} are taken",
+        advice="Enlarge network.pool in the configuration, or delete nodes",
+    )
+
+
+def delete(tx: Tx, id_or_name: str) -> None:
+    node = find_node(tx, id_or_name)
+    if node.state not in DELETABLE or node.instance_id is not None:
+        raise Conflict(
+            f"delete node {node.name}",
+            answer=f"it is {node.state}",
+            advice="Delete its instance and wait until it is available",
+        )
+    if not tx.delete(Node, node.id, expect={"state": node.state, "instance_id": None}):
+        raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
+    for port in tx.find(Port, where={"node_id": node.id}):
+        tx.delete(Port, port.id)
+    tx.notify("nodes", f"node:{node.id}")
+
+
+def set_maintenance(tx: Tx, id_or_name: str, *, on: bool, reason: str) -> views.View:
+    node = find_node(tx, id_or_name)
+    tx.update(Node, node.id, {"maintenance": on, "maintenance_reason": reason})
+    tx.notify("nodes", f"node:{node.id}")
+    return _view(tx, node.id)
+
+
+def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
+    """A request for the node's owner."""
+    node = find_node(tx, id_or_name)
+    now = tx.now()
+    request = NodeRequest(id=context.ids.uuid(), node_id=node.id, verb=verb, created_at=now, updated_at=now)
+    tx.insert(request)
+    tx.notify("requests")
+    return views.request(request)
+
+
+def verify(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
+    return _begin(tx, context, id_or_name, Event.VERIFY, "enrol", "verify_power")
+
+
+def clean(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
+    node = find_node(tx, id_or_name)
+    if node.state is not ProvisionState.CLEAN_FAILED:
+        raise Conflict(
+            f"clean node {node.name}",
+            answer=f"it is {node.state}",
+            advice="Only a node whose cleaning failed is cleaned by itself; others when their instance goes",
+        )
+    return _begin(tx, context, id_or_name, Event.RELEASE, "clean", "withdraw_instance")
+
+
+def _begin(
+    tx: Tx, context: ApiContext, id_or_name: str, event: Event, plan: str, step: str
+) -> dict[str, Any]:
+    node = find_node(tx, id_or_name)
+    work = Work(id=context.ids.uuid(), plan=plan, step=step, entered_at=tx.now())
+    changes = {"state": next_state(node.state, event), "work": work, "failure": None}
+    if not tx.update(Node, node.id, changes, expect={"state": node.state, "fence": node.fence}):
+        raise Conflict(f"{event} node {node.name}", answer="its state has just changed", advice="Try again")
+    tx.notify("nodes", f"node:{node.id}")
+    return _view(tx, node.id)
+
+
+def _view(tx: Tx, node_id: str) -> views.View:
+    return views.node(find_node(tx, node_id), tx.find(Port, where={"node_id": node_id}))

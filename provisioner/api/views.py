@@ -1,0 +1,97 @@
+"""Records as the API shows them: never a secret, and never a field by accident (each is named)."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import asdict
+from typing import Any
+
+from provisioner.core.model import (
+    ApiToken,
+    Flavor,
+    Host,
+    Image,
+    Instance,
+    KeyPair,
+    Node,
+    NodeRequest,
+    Port,
+    TimelineEvent,
+)
+
+View = dict[str, Any]
+
+
+def _pick(record: Any, *names: str) -> View:
+    return {name: getattr(record, name) for name in names}
+
+
+def node(record: Node, ports: Iterable[Port], progress: float | None = None) -> View:
+    view = _pick(
+        record,
+        *("id", "name", "arch", "firmware", "cpus", "memory_mib", "disk_mib"),
+        *("boot_driver", "deploy_driver", "power_driver"),
+        *("state", "power_state", "maintenance", "maintenance_reason", "owner", "fence", "instance_id"),
+        *("inventory", "created_at", "updated_at"),
+    )
+    view["power_address"] = dict(record.power_address)
+    view["root_device"] = dict(record.root_device_hint)
+    view["ports"] = [{"mac": port.id, "address": port.address, "boot": port.boot} for port in ports]
+    view["failure"] = asdict(record.failure) if record.failure else None
+    view["published"] = record.publication.kind
+    view["work"] = None
+    if record.work is not None:
+        # Not its facts: they are the steps' own business.
+        view["work"] = _pick(record.work, "plan", "step", "entered_at", "retries") | {"progress": progress}
+    return view
+
+
+def image(record: Image) -> View:
+    view = _pick(
+        record,
+        *("id", "name", "kind", "format", "arch", "state", "sha256", "size_bytes", "virtual_size_bytes"),
+        *("tree_sha256", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url"),
+        *("created_at", "updated_at"),
+    )
+    view["failure"] = asdict(record.failure) if record.failure else None
+    return view
+
+
+def flavor(record: Flavor) -> View:
+    return asdict(record)
+
+
+def key(record: KeyPair) -> View:
+    return asdict(record)
+
+
+def instance(record: Instance, node_name: str | None = None) -> View:
+    view = _pick(
+        record,
+        *("id", "name", "image_id", "kernel_id", "ramdisk_id", "public_key", "proof_of_life", "wipe"),
+        *("state", "delete_requested", "node_id", "address", "waiting_for", "created_at", "updated_at"),
+    )
+    view["flavor"] = record.flavor.name
+    view["node"] = node_name or record.node_name
+    view["failure"] = asdict(record.failure) if record.failure else None
+    return view
+
+
+def event(record: TimelineEvent) -> View:
+    return asdict(record)
+
+
+def host(record: Host) -> View:
+    return _pick(record, "epoch", "expires_at", "renewed_at") | {"id": record.id, "name": record.id}
+
+
+def request(record: NodeRequest) -> View:
+    return asdict(record)
+
+
+def token(record: ApiToken) -> View:
+    """By the beginning of its hash: the token itself is nowhere."""
+    return {"id": record.id[:16], "name": record.name, "created_at": record.created_at}
+
+
+Viewer = Callable[[Any], View]

@@ -1,0 +1,16 @@
+"""Finds a ramdisk that was built before, without asking any package archive."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from provisioner.ramdisk.build import Ramdisk
+
+
+def newest(arch: str, cache: Path) -> Ramdisk | None:
+    """The last built, or last confirmed, ramdisk of a Debian architecture; None when there is none."""
+    found = list((cache / arch).glob("*/initrd"))
+    if not found:
+        return None
+    folder = max(found, key=lambda path: path.parent.stat().st_mtime).parent
+    return Ramdisk(folder / "vmlinuz", folder / "initrd", folder.name)
