@@ -133,6 +133,10 @@ class Settings(_Section):
     secret_key_file: Annotated[
         AbsolutePath | None, Field(description="Encrypts stored secrets; by default secret.key in state_dir.")
     ] = None
+    rack: Annotated[
+        Literal["real", "fake"],
+        Field(description="fake: machines in memory, to try or to measure the control plane without any."),
+    ] = "real"
     host: Host = Field(default_factory=Host)
     api: Api = Field(default_factory=Api)
     network: Network

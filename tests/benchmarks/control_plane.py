@@ -35,6 +35,7 @@ PHASE_DEADLINE_S = 300.0
 def settings(folder: Path) -> dict[str, Any]:
     return {
         "state_dir": str(folder / "state"),
+        "rack": "fake",
         "host": {"name": "bench"},
         "api": {"listen": "127.0.0.1:0", "socket": str(folder / "api.sock")},
         "network": {
@@ -45,7 +46,7 @@ def settings(folder: Path) -> dict[str, Any]:
             "http_port": 0,
             "serve_dhcp": False,
         },
-        "deploy": {"max_concurrent": 1000},
+        "deploy": {"max_writes": 1000},
         "log": {"level": "warning"},
     }
 

@@ -1,0 +1,145 @@
+"""The REST API, put together and served by uvicorn."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import socket
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import uvicorn
+
+from provisioner.api.application import build_app
+from provisioner.api.context import ApiContext, hash_token
+from provisioner.api.metrics import Metrics
+from provisioner.config.settings import Settings
+from provisioner.core.errors import PermanentError
+from provisioner.core.model import ApiToken, Flavor
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.console import ConsoleBook
+from provisioner.protocols.ids import Ids
+from provisioner.protocols.store import Store, Tx
+from provisioner.services.image_store import ImageStore
+from provisioner.services.secret_box import SecretBox
+
+STOP_TIMEOUT_S = 5
+SMALL = {"name": "baremetal.small", "cpus": 1, "memory_mib": 512, "disk_mib": 1024}
+"""The flavor of the first start: fits any machine, so that a first deploy needs no thought."""
+
+
+def api_context(
+    settings: Settings,
+    store: Store,
+    images: ImageStore,
+    box: SecretBox,
+    clock: Clock,
+    ids: Ids,
+    *,
+    consoles: ConsoleBook | None,
+    progress: Callable[[str], float | None],
+    ready: Callable[[], bool],
+) -> ApiContext:
+    return ApiContext(
+        store=store,
+        ids=ids,
+        clock=clock,
+        images=images,
+        seal=box.seal,
+        pool=settings.network.pool_range,
+        metrics=Metrics(),
+        consoles=consoles,
+        progress=progress,
+        ready=ready,
+    )
+
+
+async def first_start(settings: Settings, store: Store, ids: Ids) -> None:
+    """Makes the first API token and flavor, if there are none. The token goes to a file of its own."""
+    path = settings.token_file
+    known = await store.transact(lambda tx: tx.count(ApiToken))
+    if known and path.exists():
+        return
+    token = ids.secret()
+
+    def make(tx: Tx) -> None:
+        tx.insert(ApiToken(id=hash_token(token), name=f"admin-{token[:4]}", created_at=tx.now()))
+        if not tx.count(Flavor):
+            tx.insert(Flavor(id=ids.uuid(), **SMALL))  # type: ignore[arg-type]
+
+    if not known:
+        _write_token(path, token)
+        await store.transact(make)
+
+
+def _write_token(path: Path, token: str) -> None:
+    fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
+    with os.fdopen(fd, "w") as file:
+        file.write(token + "\n")
+
+
+async def serve_api(settings: Settings, context: ApiContext) -> None:
+    """Until cancelled. Raises PermanentError when it can't listen."""
+    with contextlib.ExitStack() as stack:
+        sockets = [stack.enter_context(_tcp(settings.api.listen))]
+        if settings.api.socket is not None:
+            sockets.append(stack.enter_context(_unix(settings.api.socket)))
+        config = uvicorn.Config(
+            build_app(context),
+            log_config=None,
+            access_log=False,
+            timeout_graceful_shutdown=STOP_TIMEOUT_S,
+            lifespan="on",
+        )
+        server = _Server(config)
+        try:
+            await server.serve(sockets=sockets)
+        except asyncio.CancelledError:
+            server.should_exit = True
+            await server.shutdown(sockets)
+            raise
+
+
+class _Server(uvicorn.Server):
+    """Signals are the process's business, not the server's."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def _tcp(listen: str) -> socket.socket:
+    address, _, port = listen.rpartition(":")
+    bound = socket.socket(socket.AF_INET)
+    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    try:
+        bound.bind((address, int(port)))
+    except (OSError, OverflowError) as error:
+        bound.close()
+        raise PermanentError(
+            f"listen at {listen}", answer=str(error), advice="Set api.listen to an address and port of ours"
+        ) from error
+    bound.listen(1024)
+    return bound
+
+
+@contextlib.contextmanager
+def _unix(path: Path) -> Iterator[socket.socket]:
+    # Left by a killed process; a living one holds the state folder's lock, and we wouldn't be here.
+    path.unlink(missing_ok=True)
+    with socket.socket(socket.AF_UNIX) as bound:
+        try:
+            bound.bind(str(path))
+        except OSError as error:
+            raise PermanentError(
+                f"listen at {path}",
+                answer=str(error),
+                advice="Set api.socket to a short path in a folder of ours",
+            ) from error
+        path.chmod(0o600)
+        bound.listen(1024)
+        try:
+            yield bound
+        finally:
+            path.unlink(missing_ok=True)

@@ -1,0 +1,98 @@
+"""The drivers and services behind a compute host: those of a real rack, or a rack in memory."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+import httpx
+
+from provisioner.config.settings import Settings
+from provisioner.core.model import Node
+from provisioner.drivers.agent_client import HttpAgentClient
+from provisioner.drivers.fake import FakeRack
+from provisioner.drivers.image_writer import QemuImageWriter
+from provisioner.drivers.ipmi import IpmiDevices
+from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.protocols.agent import AgentClient
+from provisioner.protocols.boot import BootPublisher
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.events import EventSink
+from provisioner.protocols.ids import Ids
+from provisioner.protocols.image import ImageWriter
+from provisioner.protocols.netboot import NetbootService
+from provisioner.protocols.power import DeviceFactory
+from provisioner.services.children import SystemChildren
+from provisioner.services.dnsmasq import DnsmasqService
+from provisioner.services.dnsmasq_config import DhcpNetwork
+from provisioner.services.loaders import find_loaders
+from provisioner.services.node_http import NodeHttpService
+from provisioner.services.tftp import TftpService
+
+AGENT_PORT = 9999
+AGENT_TIMEOUT_S = 5.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Boundary:
+    """Where the provisioner ends and the rack begins."""
+
+    power_drivers: Mapping[str, DeviceFactory]
+    publisher: BootPublisher
+    writer: ImageWriter
+    agent: Callable[[Node, str, str], AgentClient]
+    node_url: str
+
+
+def boundary_of(
+    settings: Settings, sink: EventSink, clock: Clock, ids: Ids
+) -> AbstractAsyncContextManager[Boundary]:
+    """Starts what the settings ask for; ends it when left."""
+    if settings.rack == "fake":
+        return _fake(sink, ids)
+    return _real(settings, sink, clock, ids)
+
+
+@asynccontextmanager
+async def _fake(sink: EventSink, ids: Ids) -> AsyncIterator[Boundary]:
+    rack = FakeRack(sink, ids)
+    yield Boundary(
+        power_drivers={"fake": rack.power},
+        publisher=rack.publisher(),
+        writer=rack.writer(),
+        agent=lambda node, address, token: rack.agent(node.id, token, node.fence),
+        node_url="http://provisioner",
+    )
+
+
+@asynccontextmanager
+async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> AsyncIterator[Boundary]:
+    network, children = settings.network, SystemChildren()
+    async with AsyncExitStack() as stack:
+        enter = stack.enter_async_context
+        # Agents are on our own network: never through a proxy that the environment names.
+        limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
+        client = await enter(httpx.AsyncClient(trust_env=False, timeout=AGENT_TIMEOUT_S, limits=limits))
+        http = await enter(NodeHttpService(str(network.address), network.http_port, sink, clock))
+        services: list[NetbootService] = [http]
+        if network.serve_dhcp:
+            services.append(await enter(TftpService(str(network.address), sink, clock)))
+            dhcp = DhcpNetwork(
+                interface=network.interface,
+                address=network.address,
+                subnet=network.subnet,
+                gateway=network.gateway,
+                dns=network.dns,
+            )
+            folder = settings.state_dir / "dnsmasq"
+            services.append(await enter(DnsmasqService(dhcp, folder, children, sink, clock)))
+        yield Boundary(
+            power_drivers={"ipmi": IpmiDevices(children)},
+            publisher=IpxePublisher(services, http.url, find_loaders()),
+            writer=QemuImageWriter(children),
+            agent=lambda node, address, token: HttpAgentClient(
+                address, AGENT_PORT, token, node.fence, client, ids
+            ),
+            node_url=http.url,
+        )

@@ -1,0 +1,95 @@
+"""A compute host, put together."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+
+from provisioner.app.boundary import boundary_of
+from provisioner.app.power_devices import PowerDevices
+from provisioner.app.ramdisks import Ramdisks
+from provisioner.compute.devices import PowerPolicy, PowerSequencer
+from provisioner.compute.edges import DeployPolicy, Edges
+from provisioner.compute.evidence import Evidence
+from provisioner.compute.host import ComputeHost
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.progress import ProgressBoard
+from provisioner.config.settings import Settings
+from provisioner.core.model import Node
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.ids import Ids
+from provisioner.protocols.power import Console
+from provisioner.protocols.store import Store
+from provisioner.services.console_log import ConsoleLog
+from provisioner.services.image_store import ImageStore
+from provisioner.services.secret_box import SecretBox
+from provisioner.services.ssh_probe import TcpSshProbe
+
+
+@dataclass(frozen=True, slots=True)
+class ComputeSide:
+    host: ComputeHost
+    consoles: ConsoleLog
+    progress: ProgressBoard
+
+
+@asynccontextmanager
+async def compute_side(
+    settings: Settings, store: Store, images: ImageStore, box: SecretBox, clock: Clock, ids: Ids
+) -> AsyncIterator[ComputeSide]:
+    """Its services run while this is entered; `host.run()` does the work."""
+    evidence, progress = Evidence(store), ProgressBoard()
+    # The state folder is locked: whoever held this host's lease before is dead.
+    lease = LeaseKeeper(store, clock, settings.host.name, settings.host.lease_ttl_s, sole_owner=True)
+    async with boundary_of(settings, evidence, clock, ids) as boundary:
+        devices = PowerDevices(boundary.power_drivers, box.open)
+
+        async def console_of(node_id: str) -> Console | None:
+            node = await store.transact(lambda tx: tx.get(Node, node_id))
+            control = devices.control(node) if node is not None and settings.console.capture else None
+            return control if isinstance(control, Console) else None
+
+        consoles = ConsoleLog(settings.state_dir / "consoles", console_of)
+        edges = Edges(
+            store=store,
+            clock=clock,
+            ids=ids,
+            lease=lease,
+            evidence=evidence,
+            power=PowerSequencer(lease, clock, _power_policy(settings)),
+            device=devices.device,
+            publisher=boundary.publisher,
+            writer=boundary.writer,
+            agent=boundary.agent,
+            blob=images.path,
+            ramdisk=Ramdisks(settings),
+            seal=box.seal,
+            unseal=box.open,
+            consoles=consoles,
+            probe=TcpSshProbe(),
+            progress=progress,
+            policy=_deploy_policy(settings),
+            node_url=boundary.node_url,
+            initiator_address=str(settings.network.address),
+            write_turns=asyncio.Semaphore(settings.deploy.max_writes),
+        )
+        yield ComputeSide(ComputeHost(edges), consoles, progress)
+
+
+def _power_policy(settings: Settings) -> PowerPolicy:
+    deploy = settings.deploy
+    return PowerPolicy(patience_s=deploy.power_patience_s, confirm_s=deploy.power_confirm_s)
+
+
+def _deploy_policy(settings: Settings) -> DeployPolicy:
+    deploy = settings.deploy
+    return DeployPolicy(
+        boot_deadline_s=deploy.boot_deadline_s,
+        boot_attempts=deploy.boot_attempts,
+        running_deadline_s=deploy.running_deadline_s,
+        write_deadline_s=deploy.write_deadline_s,
+        wipe_deadline_s=deploy.wipe_deadline_s,
+        proof_of_life=deploy.proof_of_life,
+    )

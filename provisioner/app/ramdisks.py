@@ -1,0 +1,40 @@
+"""Which deploy ramdisk an architecture boots."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from provisioner.compute.edges import DeployRamdisk
+from provisioner.config.settings import Settings
+from provisioner.core.errors import PermanentError
+from provisioner.ramdisk import default_cache
+from provisioner.ramdisk.newest import newest
+
+DEBIAN_NAMES = {"x86_64": "amd64"}
+
+
+class Ramdisks:
+    """Those of the configuration, else what was built last; looked up at each use, so that a new one
+    needs no restart."""
+
+    def __init__(self, settings: Settings, cache: Path | None = None) -> None:
+        self._configured = settings.ramdisks
+        self._in_memory = settings.rack == "fake"
+        self._cache = cache or default_cache()
+
+    def __call__(self, arch: str) -> DeployRamdisk:
+        """Raises PermanentError when there is none."""
+        if self._in_memory:
+            return DeployRamdisk(kernel=Path("/dev/null"), ramdisk=Path("/dev/null"), digest="")
+        given = self._configured.get(arch)  # type: ignore[call-overload]
+        if given is not None:
+            return DeployRamdisk(kernel=given.kernel, ramdisk=given.ramdisk, digest="")
+        debian = DEBIAN_NAMES.get(arch, arch)
+        built = newest(debian, self._cache)
+        if built is None:
+            raise PermanentError(
+                f"find the deploy ramdisk for {arch}",
+                answer=f"none in {self._cache}",
+                advice=f"Build it: provisioner ramdisk build --arch {debian}",
+            )
+        return DeployRamdisk(kernel=built.kernel, ramdisk=built.initrd, digest=built.digest)

@@ -1,0 +1,76 @@
+"""Starts the parts of a provisioner that a process plays, and stops them in the right order."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from contextlib import AsyncExitStack
+
+import structlog
+
+from provisioner.app.api_side import api_context, first_start, serve_api
+from provisioner.app.compute_side import ComputeSide, compute_side
+from provisioner.app.logging import set_up_logging
+from provisioner.config.settings import Settings
+from provisioner.scheduler.scheduler import Scheduler
+from provisioner.services.image_store import ImageStore
+from provisioner.services.secret_box import SecretBox
+from provisioner.services.state_folder import StateFolder
+from provisioner.services.system import RandomIds, SystemClock
+from provisioner.store import open_store
+
+log = structlog.get_logger(__name__)
+
+API, COMPUTE = "api", "compute"
+
+
+async def serve(settings: Settings, roles: frozenset[str]) -> None:
+    """Runs until SIGTERM or SIGINT. roles: any of "api" (REST and scheduler) and "compute".
+
+    Raises ProvisionerError when something can't start, LeaseLost when this host may no longer act.
+    """
+    set_up_logging(settings.log.level, settings.log.format)
+    serving = asyncio.create_task(_serve(settings, roles))
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, serving.cancel)
+    try:
+        await serving
+    except asyncio.CancelledError:
+        log.info("provisioner.stopped")
+
+
+async def _serve(settings: Settings, roles: frozenset[str]) -> None:
+    clock, ids = SystemClock(), RandomIds()
+    with StateFolder(settings.state_dir):
+        box = SecretBox.from_file(settings.secret_key)
+        images = ImageStore(settings.state_dir / "images")
+        store = open_store(settings.database_url)
+        try:
+            await first_start(settings, store, ids)
+            async with AsyncExitStack() as stack:
+                side: ComputeSide | None = None
+                if COMPUTE in roles:
+                    side = await stack.enter_async_context(
+                        compute_side(settings, store, images, box, clock, ids)
+                    )
+                async with asyncio.TaskGroup() as group:
+                    if side is not None:
+                        group.create_task(side.host.run())
+                    if API in roles:
+                        context = api_context(
+                            settings,
+                            store,
+                            images,
+                            box,
+                            clock,
+                            ids,
+                            consoles=side.consoles if side else None,
+                            progress=side.progress.get if side else lambda node_id: None,
+                            ready=side.host.ready.is_set if side else lambda: True,
+                        )
+                        group.create_task(Scheduler(store, ids).run())
+                        group.create_task(serve_api(settings, context))
+                    log.info("provisioner.started", roles=sorted(roles), host=settings.host.name)
+        finally:
+            await store.close()
