@@ -1,0 +1,58 @@
+"""What a rack could leave behind, and waiting for a condition."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import TypeVar
+
+MARK = "BMSIM_TEST"
+DEADLINE_S = 30.0
+
+T = TypeVar("T")
+
+
+def eventually(what: str, look: Callable[[], T]) -> T:
+    """Polls until `look` gives something true."""
+    end = time.monotonic() + DEADLINE_S
+    while not (found := look()):
+        assert time.monotonic() < end, f"not within {DEADLINE_S:.0f} s: {what}"
+        time.sleep(0.02)
+    return found
+
+
+def processes(mark: str) -> dict[int, str]:
+    """Command lines of all living processes with the mark but ourselves, by id."""
+    found = {}
+    for folder in Path("/proc").iterdir():
+        if not folder.name.isdigit() or int(folder.name) == os.getpid():
+            continue
+        try:
+            if f"{MARK}={mark}".encode() in (folder / "environ").read_bytes().split(b"\0"):
+                found[int(folder.name)] = (folder / "cmdline").read_bytes().replace(b"\0", b" ").decode()
+        except (FileNotFoundError, ProcessLookupError, PermissionError):
+            continue
+    return found
+
+
+def system() -> tuple[list[str], list[str], list[str]]:
+    """Interfaces, mounts and named namespaces of this system."""
+    links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout
+    mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
+    names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    return sorted(line.split()[0] for line in links.splitlines()), sorted(mounts), names.splitlines()
+
+
+def network_namespaces() -> set[int]:
+    """Those that some process is in."""
+    found = set()
+    for folder in Path("/proc").iterdir():
+        if folder.name.isdigit():
+            try:
+                found.add((folder / "ns/net").stat().st_ino)
+            except (FileNotFoundError, ProcessLookupError, PermissionError):
+                continue
+    return found
