@@ -23,6 +23,8 @@ MAX_BODY_BYTES = 2**20
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json", "/docs"})
 """What needs no token: nothing of it tells of a node or takes an order."""
 
+ROUTERS = (nodes.router, images.router, instances.router, catalog.router, service.router)
+
 Following = Callable[[Request], Awaitable[Response]]
 
 
@@ -31,7 +33,7 @@ def build_app(context: ApiContext) -> FastAPI:
     app = FastAPI(title="provisioner", version="1", lifespan=_lifespan, redoc_url=None)
     app.state.context = context
     app.state.fetches = ImageFetches(context)
-    for router in (nodes.router, images.router, instances.router, catalog.router, service.router):
+    for router in ROUTERS:
         app.include_router(router)
     app.add_exception_handler(ProvisionerError, problem_of_error)
     app.add_exception_handler(RequestValidationError, problem_of_input)
@@ -88,3 +90,11 @@ def _too_large(request: Request) -> Response | None:
     if not length.isdigit() or int(length) > MAX_BODY_BYTES:
         return problem(413, "too-large", f"a request's body may have {MAX_BODY_BYTES} bytes")
     return None
+
+
+def describe() -> dict[str, object]:
+    """The OpenAPI document, without a running provisioner."""
+    app = FastAPI(title="provisioner", version="1")
+    for router in ROUTERS:
+        app.include_router(router)
+    return app.openapi()

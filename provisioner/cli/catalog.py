@@ -1,0 +1,136 @@
+"""provisioner flavor …, key …, host …, token …"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from provisioner.cli.exits import USAGE, CliError
+from provisioner.cli.options import Json, client_and_output
+
+flavors = typer.Typer(help="Flavors: what instances need.", no_args_is_help=True)
+keys = typer.Typer(help="Keys that may log in.", no_args_is_help=True)
+hosts = typer.Typer(help="Compute hosts.", no_args_is_help=True)
+tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
+
+FLAVOR = {
+    "name": "flavor",
+    "cpus": "CPUs",
+    "memory_mib": "MiB",
+    "disk_mib": "disk MiB",
+    "swap_mib": "swap MiB",
+    "extra_specs": "extra specs",
+}
+Name = Annotated[str, typer.Argument(help="Its name.")]
+
+
+@flavors.command("create")
+def create_flavor(
+    context: typer.Context,
+    name: Name,
+    cpus: Annotated[int, typer.Option(min=0)] = 1,
+    memory_mib: Annotated[int, typer.Option(min=0)] = 512,
+    disk_mib: Annotated[int, typer.Option(min=0, help="Of the root file system.")] = 1024,
+    swap_mib: Annotated[int, typer.Option(min=0)] = 0,
+    spec: Annotated[list[str] | None, typer.Option(help="key=value, such as cpu_arch=x86_64.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make a flavor."""
+    client, output = client_and_output(context, as_json)
+    specs = dict(word.split("=", 1) for word in spec or [] if "=" in word)
+    if len(specs) != len(spec or []):
+        raise CliError("--spec takes key=value", USAGE)
+    order = {
+        "name": name,
+        "cpus": cpus,
+        "memory_mib": memory_mib,
+        "disk_mib": disk_mib,
+        "swap_mib": swap_mib,
+        "extra_specs": specs,
+    }
+    output.record(client.post("/v1/flavors", order), tuple(FLAVOR))
+
+
+@flavors.command("list")
+def list_flavors(context: typer.Context, as_json: Json = False) -> None:
+    """List the flavors."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.get("/v1/flavors")["items"], FLAVOR)
+
+
+@flavors.command("delete")
+def delete_flavor(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Remove a flavor; its instances keep what they have."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/flavors/{name}")
+    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+
+
+@keys.command("add")
+def add_key(
+    context: typer.Context,
+    name: Name,
+    file: Annotated[Path, typer.Option(help="The public key, such as id_ed25519.pub.")],
+    as_json: Json = False,
+) -> None:
+    """Add a public key."""
+    client, output = client_and_output(context, as_json)
+    try:
+        text = file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"{file}: {error}", USAGE) from error
+    output.record(client.post("/v1/keys", {"name": name, "public_key": text}), ("name", "public_key"))
+
+
+@keys.command("list")
+def list_keys(context: typer.Context, as_json: Json = False) -> None:
+    """List the keys."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.get("/v1/keys")["items"], {"name": "key", "public_key": "public key"})
+
+
+@keys.command("delete")
+def delete_key(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Remove a key; instances that have it keep it."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/keys/{name}")
+    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+
+
+@hosts.command("list")
+def list_hosts(context: typer.Context, as_json: Json = False) -> None:
+    """List the compute hosts and their leases."""
+    client, output = client_and_output(context, as_json)
+    columns = {
+        "name": "host",
+        "alive": "alive",
+        "nodes": "nodes",
+        "epoch": "epoch",
+        "renewed_at": "last heartbeat",
+    }
+    output.table(client.get("/v1/hosts")["items"], columns)
+
+
+@tokens.command("create")
+def create_token(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Make an API token. It is shown now, and never again."""
+    client, output = client_and_output(context, as_json)
+    made = client.post("/v1/tokens", {"name": name})
+    output.record(made, ("name", "token"))
+
+
+@tokens.command("list")
+def list_tokens(context: typer.Context, as_json: Json = False) -> None:
+    """List the API tokens by the beginning of their hashes."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.get("/v1/tokens")["items"], {"name": "token", "id": "hash", "created_at": "since"})
+
+
+@tokens.command("delete")
+def delete_token(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Revoke an API token."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/tokens/{name}")
+    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")

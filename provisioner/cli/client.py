@@ -1,0 +1,114 @@
+"""The CLI's side of the REST API."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+
+from provisioner.cli.exits import UNREACHABLE, CliError, of_status
+
+DEFAULT_URL = "http://127.0.0.1:8776"
+DEFAULT_TOKEN_FILE = Path("/var/lib/provisioner/admin.token")
+TIMEOUT_S = 60.0
+UPLOAD_TIMEOUT_S = 24 * 3600.0
+PAGE = 500
+
+Json = dict[str, Any]
+
+
+class Client:
+    """url: http://host:port, or unix:/path/to/socket."""
+
+    def __init__(self, url: str | None, token_file: Path | None) -> None:
+        self._url = url or os.environ.get("PROVISIONER_URL") or DEFAULT_URL
+        given = token_file or os.environ.get("PROVISIONER_TOKEN_FILE")
+        self._token_file = Path(given) if given else DEFAULT_TOKEN_FILE
+        self._http: httpx.Client | None = None
+
+    def get(self, path: str, **params: Any) -> Any:
+        return self._call("GET", path, params=params).json()
+
+    def text(self, path: str, **params: Any) -> str:
+        return self._call("GET", path, params=params).text
+
+    def all(self, path: str, **params: Any) -> Iterator[Json]:
+        """All pages of a list."""
+        while True:
+            found = self.get(path, **params, limit=PAGE)
+            yield from found["items"]
+            if "next" not in found:
+                return
+            params["after"] = found["items"][-1]["id"]
+
+    def post(self, path: str, body: Any) -> Json:
+        # With a key of its own: when an answer is lost, the same order is not carried out twice.
+        headers = {"Idempotency-Key": str(uuid.uuid4())}
+        for attempt in (1, 2):
+            try:
+                answer: Json = self._call("POST", path, json=body, headers=headers).json()
+                return answer
+            except CliError as error:
+                if error.code != UNREACHABLE or attempt == 2:
+                    raise
+        raise AssertionError
+
+    def put(self, path: str, body: Any) -> Json:
+        answer: Json = self._call("PUT", path, json=body).json()
+        return answer
+
+    def upload(self, path: str, chunks: Iterator[bytes], size_bytes: int) -> Json:
+        headers = {"Content-Length": str(size_bytes)}
+        answer: Json = self._call(
+            "PUT", path, content=chunks, headers=headers, timeout=UPLOAD_TIMEOUT_S
+        ).json()
+        return answer
+
+    def delete(self, path: str) -> Json | None:
+        answer = self._call("DELETE", path)
+        return answer.json() if answer.content else None
+
+    def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        http = self._http or self._connect()
+        try:
+            answer = http.request(method, path, **options)
+        except httpx.TransportError as error:
+            raise CliError(
+                f"The provisioner doesn't answer at {self._url}: {error or type(error).__name__}. "
+                "Does `provisioner serve` run there? Say where it is by --url or PROVISIONER_URL.",
+                UNREACHABLE,
+            ) from error
+        if answer.is_error:
+            raise CliError(_told(answer), of_status(answer.status_code))
+        return answer
+
+    def _connect(self) -> httpx.Client:
+        try:
+            token = self._token_file.read_text().strip()
+        except OSError as error:
+            raise CliError(
+                f"The API token can't be read from {self._token_file}: {error.strerror}. "
+                "Say where it is by --token-file or PROVISIONER_TOKEN_FILE.",
+                UNREACHABLE,
+            ) from error
+        socket = self._url.removeprefix("unix:") if self._url.startswith("unix:") else None
+        self._http = httpx.Client(
+            base_url="http://provisioner" if socket else self._url,
+            transport=httpx.HTTPTransport(uds=socket) if socket else None,
+            headers={"Authorization": f"Bearer {token}"},
+            timeout=TIMEOUT_S,
+            trust_env=False,
+        )
+        return self._http
+
+
+def _told(answer: httpx.Response) -> str:
+    try:
+        title = answer.json()["title"]
+    except (ValueError, KeyError, TypeError):
+        return f"The API answered {answer.status_code}: {answer.text[:500]}"
+    return str(title)

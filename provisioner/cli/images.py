@@ -1,0 +1,162 @@
+"""provisioner image …"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterator
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
+
+from provisioner.cli.exits import FAILED, USAGE, CliError
+from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.output import Output
+from provisioner.cli.watching import wait_until
+
+app = typer.Typer(help="Images: what instances are made of.", no_args_is_help=True)
+
+FETCH_TIMEOUT_S = 6 * 3600.0
+CHUNK_BYTES = 2**20
+
+Name = Annotated[str, typer.Argument(help="Name or id.")]
+
+COLUMNS = {
+    "name": "image",
+    "kind": "kind",
+    "state": "state",
+    "arch": "arch",
+    "format": "format",
+    "size_bytes": "bytes",
+    "virtual_size_bytes": "as a disk",
+    "sha256": "sha256",
+}
+DETAILS = (
+    *(
+        "name",
+        "id",
+        "kind",
+        "state",
+        "failure",
+        "arch",
+        "format",
+        "size_bytes",
+        "virtual_size_bytes",
+        "sha256",
+    ),
+    *("tree_sha256", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url", "created_at"),
+)
+
+
+class Kind(StrEnum):
+    root = "root"
+    disk = "disk"
+    kernel = "kernel"
+    ramdisk = "ramdisk"
+
+
+class Format(StrEnum):
+    raw = "raw"
+    qcow2 = "qcow2"
+
+
+@app.command()
+def register(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name.")],
+    kind: Annotated[Kind, typer.Option(help="root file system, whole disk, kernel or ramdisk.")],
+    file: Annotated[Path | None, typer.Option(help="Where its bytes are.")] = None,
+    url: Annotated[str | None, typer.Option(help="Where the provisioner fetches its bytes.")] = None,
+    format: Annotated[Format, typer.Option(help="Of its bytes.")] = Format.raw,
+    sha256: Annotated[str | None, typer.Option(help="Of its bytes; a file's own is computed.")] = None,
+    kernel: Annotated[str | None, typer.Option(help="Of a root file system.")] = None,
+    ramdisk: Annotated[str | None, typer.Option(help="Of a root file system.")] = None,
+    command_line: Annotated[str, typer.Option(help="Added to the kernel's.")] = "",
+    proof: Annotated[
+        list[str] | None, typer.Option(help="phone_home, ssh_banner, console:<regular expression>.")
+    ] = None,
+    as_json: Json = False,
+) -> None:
+    """Register an image, from a file or a URL."""
+    client, output = client_and_output(context, as_json)
+    if (file is None) == (url is None):
+        raise CliError("Say where the image's bytes are: either --file or --url.", USAGE)
+    size_bytes = _size(file) if file else 0
+    order: dict[str, Any] = {
+        "name": name,
+        "kind": kind,
+        "format": format,
+        "sha256": sha256 or (_sha256(file) if file else None),
+        "url": url,
+        "kernel_id": kernel,
+        "ramdisk_id": ramdisk,
+        "command_line": command_line,
+        "proof_of_life": proof or [],
+    }
+    image = client.post("/v1/images", order)
+    if file is not None:
+        with _progress(output) as bar:
+            task = bar.add_task(name, total=size_bytes)
+            chunks = _chunks(file, lambda count: bar.advance(task, count))
+            image = client.upload(f"/v1/images/{image['id']}/content", chunks, size_bytes)
+    else:
+        path = f"/v1/images/{image['id']}"
+        image = wait_until(
+            lambda: client.get(path),
+            lambda found: found["state"] in ("active", "error"),
+            f"fetching {url}",
+            FETCH_TIMEOUT_S,
+        )
+        if image["state"] == "error":
+            raise CliError(image["failure"]["message"], FAILED)
+    output.record(image, DETAILS)
+
+
+def _size(file: Path) -> int:
+    try:
+        return file.stat().st_size
+    except OSError as error:
+        raise CliError(f"{file}: {error.strerror}", USAGE) from error
+
+
+def _sha256(file: Path) -> str:
+    """So that what arrives is what we have here."""
+    with file.open("rb") as opened:
+        return hashlib.file_digest(opened, "sha256").hexdigest()
+
+
+def _chunks(file: Path, sent: Any) -> Iterator[bytes]:
+    with file.open("rb") as opened:
+        while chunk := opened.read(CHUNK_BYTES):
+            yield chunk
+            sent(len(chunk))
+
+
+def _progress(output: Output) -> Progress:
+    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    on_terminal = output.console.is_terminal and not output.as_json
+    return Progress(*columns, console=output.console, transient=True, disable=not on_terminal)
+
+
+@app.command("list")
+def list_images(context: typer.Context, as_json: Json = False) -> None:
+    """List the images."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.all("/v1/images"), COLUMNS)
+
+
+@app.command()
+def show(context: typer.Context, image: Name, as_json: Json = False) -> None:
+    """Show an image."""
+    client, output = client_and_output(context, as_json)
+    output.record(client.get(f"/v1/images/{image}"), DETAILS)
+
+
+@app.command()
+def delete(context: typer.Context, image: Name, as_json: Json = False) -> None:
+    """Remove an image, and its bytes if no other has the same."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/images/{image}")
+    output.json({"deleted": image}) if as_json else output.say(f"{image}: deleted")

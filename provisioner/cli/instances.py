@@ -1,0 +1,203 @@
+"""provisioner instance …"""
+
+from __future__ import annotations
+
+import sys
+import time
+from datetime import UTC, datetime
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from provisioner.cli.exits import ENDED_IN_ERROR, USAGE, CliError
+from provisioner.cli.nodes import show_console
+from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.output import Output
+from provisioner.cli.steps import rows_of, table_of, timeline_of
+from provisioner.cli.watching import POLL_S, wait_for_instance
+
+app = typer.Typer(help="Instances: machines that were asked for.", no_args_is_help=True)
+
+TIMEOUT_S = 3600.0
+CONSOLE_TAIL_BYTES = 2**20
+
+Name = Annotated[str, typer.Argument(help="Name or id.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until it is active, and show how it goes.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
+
+COLUMNS = {
+    "name": "instance",
+    "state": "state",
+    "node": "node",
+    "address": "address",
+    "flavor": "flavor",
+    "created_at": "since",
+    "waiting_for": "waits because",
+}
+DETAILS = (
+    *(
+        "name",
+        "id",
+        "state",
+        "address",
+        "node",
+        "flavor",
+        "image_id",
+        "waiting_for",
+        "failure",
+        "proof_of_life",
+    ),
+    *("wipe", "created_at"),
+)
+
+
+class Wipe(StrEnum):
+    quick = "quick"
+    full = "full"
+
+
+@app.command()
+def create(
+    context: typer.Context,
+    name: Annotated[str, typer.Argument(help="Its name, which is its hostname too.")],
+    image: Annotated[str, typer.Option(help="What it is made of.")],
+    flavor: Annotated[str, typer.Option(help="What it needs.")] = "baremetal.small",
+    key: Annotated[str | None, typer.Option(help="The key that may log in.")] = None,
+    user_data: Annotated[Path | None, typer.Option(help="A file for its cloud-init.")] = None,
+    node: Annotated[str | None, typer.Option(help="This node and no other.")] = None,
+    proof: Annotated[
+        list[str] | None, typer.Option(help="phone_home, ssh_banner, console:<regular expression>.")
+    ] = None,
+    wipe: Annotated[Wipe, typer.Option(help="What its deletion does to the disks.")] = Wipe.quick,
+    wait: Wait = False,
+    timeout_s: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Ask for a machine."""
+    client, output = client_and_output(context, as_json)
+    order: dict[str, Any] = {
+        "name": name,
+        "flavor": flavor,
+        "image": image,
+        "key": key,
+        "user_data": _text(user_data),
+        "node": node,
+        "proof_of_life": proof or [],
+        "wipe": wipe,
+    }
+    instance = client.post("/v1/instances", order)
+    if wait:
+        instance = wait_for_instance(
+            client, output, instance["id"], ("active", "error", "deleted"), timeout_s
+        )
+        _tell_end(output, instance)
+    else:
+        output.record(instance, DETAILS)
+
+
+def _text(file: Path | None) -> str:
+    if file is None:
+        return ""
+    try:
+        return file.read_text()
+    except (OSError, UnicodeDecodeError) as error:
+        raise CliError(f"{file}: {error}", USAGE) from error
+
+
+def _tell_end(output: Output, instance: dict[str, Any]) -> None:
+    if output.as_json:
+        output.json(instance)
+    if instance["state"] == "error":
+        failure = instance["failure"]
+        raise CliError(
+            f"{instance['name']} failed in step {failure['step']}: {failure['message']}\n"
+            f"Last proven: {failure['last_proven']}",
+            ENDED_IN_ERROR,
+        )
+    if not output.as_json:
+        where = f" at {instance['address']}" if instance["address"] else ""
+        output.say(f"[bold]{instance['name']}[/] is [green]{instance['state']}[/]{where}")
+
+
+@app.command("list")
+def list_instances(
+    context: typer.Context,
+    deleted: Annotated[bool, typer.Option("--deleted", help="Deleted ones too.")] = False,
+    as_json: Json = False,
+) -> None:
+    """List the instances."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.all("/v1/instances", deleted=deleted), COLUMNS)
+
+
+@app.command()
+def show(
+    context: typer.Context,
+    instance: Name,
+    all_events: Annotated[bool, typer.Option("--events", help="Every event, not only the steps.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show an instance and the timeline of its steps."""
+    client, output = client_and_output(context, as_json)
+    found = client.get(f"/v1/instances/{instance}")
+    events = list(client.all(f"/v1/instances/{found['id']}/timeline"))
+    if as_json:
+        output.json({**found, "timeline": events})
+        return
+    output.record(found, DETAILS)
+    now = datetime.now(UTC).isoformat()
+    progress = (found["work"] or {}).get("progress")
+    output.console.print()
+    output.console.print(timeline_of(events) if all_events else table_of(rows_of(events), now, progress))
+
+
+@app.command()
+def wait(
+    context: typer.Context, instance: Name, timeout_s: Timeout = TIMEOUT_S, as_json: Json = False
+) -> None:
+    """Wait until an instance is active, and show how it goes."""
+    client, output = client_and_output(context, as_json)
+    _tell_end(output, wait_for_instance(client, output, instance, ("active", "error", "deleted"), timeout_s))
+
+
+@app.command()
+def console(
+    context: typer.Context,
+    instance: Name,
+    follow: Annotated[bool, typer.Option("--follow", help="Go on as it says more; Ctrl-C ends.")] = False,
+    as_json: Json = False,
+) -> None:
+    """Show what the machine's serial console said."""
+    client, output = client_and_output(context, as_json)
+    path = f"/v1/instances/{instance}/console"
+    text = client.text(path, tail_bytes=CONSOLE_TAIL_BYTES)
+    if not follow:
+        show_console(output, text)
+        return
+    sys.stdout.write(text)
+    while True:
+        sys.stdout.flush()
+        time.sleep(POLL_S)
+        fresh = client.text(path, tail_bytes=CONSOLE_TAIL_BYTES)
+        # The tail moves once the console has said more than it: what follows our last words is new.
+        known = fresh.rfind(text[-200:]) if text else -1
+        sys.stdout.write(fresh[known + len(text[-200:]) :] if known >= 0 else fresh)
+        text = fresh
+
+
+@app.command()
+def delete(
+    context: typer.Context,
+    instance: Name,
+    wait: Annotated[bool, typer.Option("--wait", help="Until it is gone.")] = False,
+    timeout_s: Timeout = TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Give a machine back: it is switched off, wiped, and offered again."""
+    client, output = client_and_output(context, as_json)
+    found: dict[str, Any] = client.delete(f"/v1/instances/{instance}") or {}
+    if wait:
+        found = wait_for_instance(client, output, found["id"], ("deleted",), timeout_s)
+    output.json(found) if as_json else output.say(f"{instance}: {found['state']}")

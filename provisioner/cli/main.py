@@ -1,0 +1,145 @@
+"""The commands, put together."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.console import Console
+
+from provisioner.cli import catalog, images, instances, nodes
+from provisioner.cli.exits import CliError, of_error
+from provisioner.cli.options import Json, Shared
+from provisioner.cli.output import Output
+from provisioner.config.settings import Settings
+from provisioner.config.source import load
+from provisioner.core.errors import ProvisionerError
+
+DEFAULT_CONFIG = Path("/etc/provisioner/provisioner.yaml")
+
+app = typer.Typer(help="A bare-metal provisioner: request in, running machine out.", no_args_is_help=True)
+config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+ramdisk_app = typer.Typer(help="The deploy ramdisk.", no_args_is_help=True)
+for name, group in (
+    ("node", nodes.app),
+    ("image", images.app),
+    ("instance", instances.app),
+    ("flavor", catalog.flavors),
+    ("key", catalog.keys),
+    ("host", catalog.hosts),
+    ("token", catalog.tokens),
+    ("config", config_app),
+    ("ramdisk", ramdisk_app),
+):
+    app.add_typer(group, name=name)
+
+Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+
+
+@app.callback()
+def shared(
+    context: typer.Context,
+    url: Annotated[
+        str | None, typer.Option(help="The API: http://host:port or unix:/path.", envvar="PROVISIONER_URL")
+    ] = None,
+    token_file: Annotated[
+        Path | None, typer.Option(help="Where the API token is.", envvar="PROVISIONER_TOKEN_FILE")
+    ] = None,
+) -> None:
+    context.obj = Shared(url, token_file)
+
+
+@app.command()
+def serve(config: Config = DEFAULT_CONFIG) -> None:
+    """Run everything in one process: API, scheduler, compute host."""
+    _serve(config, "api", "compute")
+
+
+@app.command()
+def api(config: Config = DEFAULT_CONFIG) -> None:
+    """Run the API and the scheduler."""
+    _serve(config, "api")
+
+
+@app.command()
+def compute(config: Config = DEFAULT_CONFIG) -> None:
+    """Run a compute host."""
+    _serve(config, "compute")
+
+
+def _serve(config: Path, *roles: str) -> None:
+    # Not before it is needed: the other commands start in half the time without it.
+    from provisioner.app import serve
+
+    asyncio.run(serve(load(config, Settings), frozenset(roles)))
+
+
+@config_app.command("check")
+def check_config(
+    file: Annotated[Path, typer.Argument(help="The configuration file.")] = DEFAULT_CONFIG,
+    as_json: Json = False,
+) -> None:
+    """Say whether a configuration can be used, and what it comes to."""
+    settings = load(file, Settings).model_dump(mode="json")
+    Output(as_json).json(settings)
+
+
+@ramdisk_app.command("build")
+def build_ramdisk(
+    arch: Annotated[str, typer.Option(help="Debian's name of the architecture.")] = "amd64",
+    cache: Annotated[Path | None, typer.Option(help="Where built ramdisks are kept.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Build the deploy ramdisk from Debian packages; at once if nothing of it has changed."""
+    from provisioner.ramdisk import RamdiskError, build, default_cache
+
+    output = Output(as_json)
+    try:
+        built = build(arch, cache or default_cache(), lambda text: output.errors.print(text))
+    except RamdiskError as error:
+        raise CliError(str(error)) from error
+    found = {"kernel": str(built.kernel), "ramdisk": str(built.initrd), "digest": built.digest}
+    output.record(found, tuple(found))
+
+
+@app.command()
+def openapi() -> None:
+    """Print the API's description (OpenAPI, JSON)."""
+    from provisioner.api.application import describe
+
+    sys.stdout.write(json.dumps(describe(), indent=2) + "\n")
+
+
+def main() -> None:
+    """Entry point. Errors are one paragraph on standard error; exit codes: docs/cli.md."""
+    try:
+        app()
+    except BaseExceptionGroup as errors:
+        _end(*_flat(errors))
+    except (ProvisionerError, CliError) as error:
+        _end(error)
+    except KeyboardInterrupt:
+        sys.exit(130)
+
+
+def _flat(errors: BaseExceptionGroup[BaseException]) -> list[BaseException]:
+    found: list[BaseException] = []
+    for error in errors.exceptions:
+        found += _flat(error) if isinstance(error, BaseExceptionGroup) else [error]
+    return found
+
+
+def _end(*errors: BaseException) -> None:
+    known = [of_error(e) if isinstance(e, ProvisionerError) else e for e in errors]
+    told = [error for error in known if isinstance(error, CliError)]
+    if len(told) < len(known):
+        # A defect: everything that helps to find it.
+        raise next(error for error in known if not isinstance(error, CliError))
+    console = Console(stderr=True, highlight=False, soft_wrap=True)
+    for error in told:
+        console.print(f"[red]provisioner:[/] {str(error).replace('[', chr(92) + '[')}")
+    sys.exit(told[0].code)

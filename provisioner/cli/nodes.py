@@ -1,0 +1,206 @@
+"""provisioner node …"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from provisioner.cli.client import Client
+from provisioner.cli.exits import FAILED, CliError
+from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.output import Output
+from provisioner.cli.steps import timeline_of
+from provisioner.cli.watching import wait_until
+from provisioner.config.node_file import NodeEntry, NodeFile
+from provisioner.config.source import load
+
+app = typer.Typer(help="Nodes: the machines.", no_args_is_help=True)
+
+ENROL_TIMEOUT_S = 60.0
+POWER_TIMEOUT_S = 300.0
+
+Name = Annotated[str, typer.Argument(help="Name or id.")]
+Wait = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
+
+COLUMNS = {
+    "name": "node",
+    "state": "state",
+    "power_state": "power",
+    "maintenance": "maintenance",
+    "arch": "arch",
+    "cpus": "CPUs",
+    "memory_mib": "MiB",
+    "disk_mib": "disk MiB",
+    "instance_id": "instance",
+    "owner": "owner",
+}
+DETAILS = (
+    *(
+        "name",
+        "id",
+        "state",
+        "power_state",
+        "maintenance",
+        "maintenance_reason",
+        "failure",
+        "arch",
+        "firmware",
+    ),
+    *("cpus", "memory_mib", "disk_mib", "ports", "boot_driver", "deploy_driver", "power_driver"),
+    *("power_address", "root_device", "instance_id", "published", "work", "owner", "fence"),
+)
+
+
+class Verb(StrEnum):
+    on = "on"
+    off = "off"
+    cycle = "cycle"
+    reset = "reset"
+    soft = "soft"
+    status = "status"
+
+
+class Switch(StrEnum):
+    on = "on"
+    off = "off"
+
+
+@app.command()
+def enroll(
+    context: typer.Context,
+    file: Annotated[Path, typer.Option("--file", "-f", help="The node file.")],
+    wait: Wait = False,
+    as_json: Json = False,
+) -> None:
+    """Enrol the nodes of a file. Their power devices are checked at once."""
+    client, output = client_and_output(context, as_json)
+    entries = load(file, NodeFile).nodes
+    made = [client.post("/v1/nodes", _body(entry)) for entry in entries]
+    if wait:
+        made = [_checked(client, node["id"]) for node in made]
+    output.table(made, COLUMNS)
+    failed = [node for node in made if node["state"] == "enrol_failed"]
+    if failed:
+        told = "\n".join(f"{node['name']}: {node['failure']['message']}" for node in failed)
+        raise CliError(told, FAILED)
+
+
+def _body(entry: NodeEntry) -> dict[str, Any]:
+    body = entry.model_dump(mode="json", exclude={"power"})
+    body["power"] = {"driver": entry.power.driver, **entry.power.address(), **entry.power.secret()}
+    return body
+
+
+def _checked(client: Client, node: str) -> dict[str, Any]:
+    return wait_until(
+        lambda: client.get(f"/v1/nodes/{node}"),
+        lambda found: found["state"] != "enrolling",
+        "the check of its power device",
+        ENROL_TIMEOUT_S,
+    )
+
+
+@app.command("list")
+def list_nodes(context: typer.Context, as_json: Json = False) -> None:
+    """List the nodes."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.all("/v1/nodes"), COLUMNS)
+
+
+@app.command()
+def show(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Show a node."""
+    client, output = client_and_output(context, as_json)
+    output.record(client.get(f"/v1/nodes/{node}"), DETAILS)
+
+
+@app.command()
+def power(context: typer.Context, node: Name, verb: Verb, as_json: Json = False) -> None:
+    """Switch a node's power, or ask how it is."""
+    client, output = client_and_output(context, as_json)
+    order = client.post(f"/v1/nodes/{node}/power", {"verb": "refresh" if verb is Verb.status else verb})
+    done = wait_until(
+        lambda: client.get(f"/v1/nodes/{node}/requests/{order['id']}"),
+        lambda found: found["state"] != "pending",
+        f"power {verb} of {node}",
+        POWER_TIMEOUT_S,
+    )
+    if done["state"] == "failed":
+        raise CliError(done["answer"], FAILED)
+    _tell(output, done, f"{node}: {done['answer']}")
+
+
+@app.command()
+def maintenance(
+    context: typer.Context,
+    node: Name,
+    switch: Switch,
+    reason: Annotated[str, typer.Option(help="Why.")] = "",
+    as_json: Json = False,
+) -> None:
+    """Keep a node from being given to instances, or give it back."""
+    client, output = client_and_output(context, as_json)
+    path = f"/v1/nodes/{node}/maintenance"
+    found = client.put(path, {"reason": reason}) if switch is Switch.on else client.delete(path)
+    _tell(output, found or {}, f"{node}: maintenance {switch}")
+
+
+@app.command()
+def verify(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Check a node's power device again."""
+    client, output = client_and_output(context, as_json)
+    client.post(f"/v1/nodes/{node}/verify", {})
+    found = _checked(client, node)
+    if found["state"] == "enrol_failed":
+        raise CliError(found["failure"]["message"], FAILED)
+    _tell(output, found, f"{node}: {found['state']}")
+
+
+@app.command()
+def clean(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Clean a node again whose cleaning had failed."""
+    client, output = client_and_output(context, as_json)
+    _tell(output, client.post(f"/v1/nodes/{node}/clean", {}), f"{node}: cleaning")
+
+
+@app.command()
+def delete(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Remove a node from the inventory."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/nodes/{node}")
+    _tell(output, {"deleted": node}, f"{node}: deleted")
+
+
+@app.command()
+def events(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Show all that happened to a node, by whom it was seen."""
+    client, output = client_and_output(context, as_json)
+    listed = list(client.all(f"/v1/nodes/{node}/events"))
+    if as_json:
+        output.json(listed)
+    else:
+        output.console.print(timeline_of(listed))
+
+
+@app.command()
+def console(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Show what a node's serial console said."""
+    client, output = client_and_output(context, as_json)
+    show_console(output, client.text(f"/v1/nodes/{node}/console"))
+
+
+def show_console(output: Output, text: str) -> None:
+    if output.as_json:
+        output.json({"text": text})
+    else:
+        output.console.out(text, end="")
+
+
+def _tell(output: Output, data: dict[str, Any], text: str) -> None:
+    if output.as_json:
+        output.json(data)
+    else:
+        output.say(text)
