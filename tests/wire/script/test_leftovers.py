@@ -1,0 +1,52 @@
+import os
+import subprocess
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.wire
+
+LEFTOVERS = Path(__file__).resolve().parents[3] / "script/leftovers"
+
+
+def in_own_network(script: str, folder: Path, run: str) -> subprocess.CompletedProcess[str]:
+    """`$leftovers` is the program and `$note` its file; network and mounts are this test's own."""
+    environment = {
+        **os.environ,
+        "leftovers": str(LEFTOVERS),
+        "note": str(folder / "note"),
+        "PROVISIONER_RUN": run,
+    }
+    argv = ["unshare", "--net", "--mount", "bash", "-c", f"$leftovers note $note; {script}"]
+    return subprocess.run(argv, env=environment, capture_output=True, text=True, timeout=60, check=False)
+
+
+def test_a_run_that_cleans_up_is_told_so(tmp_path: Path) -> None:
+    done = in_own_network(
+        "ip link add b0 type bridge; ip link del b0; $leftovers check $note", tmp_path, "one"
+    )
+    assert (done.returncode, done.stdout) == (0, "nothing was left behind\n")
+
+
+def test_an_interface_and_a_mount_that_remain_are_named(tmp_path: Path) -> None:
+    script = "ip link add b0 type bridge; mount -t tmpfs tmpfs /mnt; $leftovers check $note"
+    done = in_own_network(script, tmp_path, "two")
+    assert done.returncode == 1
+    assert "interface: b0" in done.stdout
+    assert "mount: /mnt" in done.stdout
+
+
+def test_a_process_of_this_run_that_remains_is_named_and_one_of_another_is_not(tmp_path: Path) -> None:
+    script = """
+    tail -f /dev/null & ours=$!
+    PROVISIONER_RUN=other tail -f /dev/null & theirs=$!
+    $leftovers check $note; code=$?
+    kill $ours $theirs
+    echo "ours is $ours, theirs is $theirs"
+    exit $code
+    """
+    done = in_own_network(script, tmp_path, "three")
+    ours, theirs = done.stdout.split("ours is ")[1].split(", theirs is ")
+    assert done.returncode == 1
+    assert f"process: {ours} tail -f /dev/null" in done.stdout
+    assert f"process: {theirs.strip()}" not in done.stdout
