@@ -6,7 +6,7 @@ import asyncio
 import os
 import re
 
-from provisioner.core.errors import DeviceRefused, PermanentError, TransientError
+from provisioner.core.errors import DeviceRefused, TransientError
 from provisioner.drivers.ipmi_session import IpmiSession
 from provisioner.protocols.children import Child, ChildResult
 from provisioner.protocols.power import ConsoleSink
@@ -14,20 +14,25 @@ from provisioner.protocols.power import ConsoleSink
 RECONNECT_S = 2.0
 """After a lost session: a BMC that restarts must not be hammered."""
 
+# ipmitool asks every 15 s whether the BMC is still there. With the retries of a command it would take
+# 65 s to see that a BMC has restarted and knows nothing of the session; so it takes 25 s.
+KEEPALIVE_RETRIES = 1
+
 GREETING = re.compile(rb"\[SOL Session operational\.[^\]\r\n]*\]\r?\n")
 MAX_GREETING_BYTES = 4096
 MAX_COMPLAINT_BYTES = 4096
 
 # What ipmitool prints among the console's bytes when a session ends.
-FAREWELL = re.compile(
-    rb"\r?\n?(SOL session closed by BMC|Error: No response to keepalive - Terminating session|"
-    rb"\[terminated ipmitool\])\r?\n?"
+FAREWELLS = (
+    b"SOL session closed by BMC",
+    b"[terminated ipmitool]",
 )
-# Long enough to see a farewell whole, should it come in two pieces.
-HELD_BACK_BYTES = 80
+# A farewell may come in two pieces, so the beginning of one is held back; a shorter one isn't,
+# since a prompt must be seen although nothing follows it.
+LEAST_SUSPECT_BYTES = 4
 
 NO_CONSOLE = re.compile(
-    r"payload (type )?disabled|not supported|Invalid command|can.t determine which payload", re.IGNORECASE
+    r"SOL payload (type )?disabled|Error activating SOL payload: .*(Invalid command|not supported)"
 )
 
 
@@ -55,7 +60,7 @@ async def _listen(session: IpmiSession, sink: ConsoleSink) -> None:
     silent, terminal = os.openpty()
     try:
         async with session.children.started(
-            session.command_line(["sol", "activate"]), stdin=terminal
+            session.command_line(["sol", "activate"], retries=KEEPALIVE_RETRIES), stdin=terminal
         ) as child:
             complaints = asyncio.create_task(_complaints(child))
             try:
@@ -79,21 +84,28 @@ async def _pass_on(child: Child, sink: ConsoleSink) -> None:
                 pending = pending[-MAX_GREETING_BYTES:]
                 continue
             greeted, pending = True, pending[greeting.end() :]
-        cut = _safe_cut(pending)
+        pending = _without_farewell(pending)
+        cut = len(pending) - _suspect_bytes(pending)
         if cut:
             sink(pending[:cut])
             pending = pending[cut:]
-    if greeted and (rest := FAREWELL.sub(b"", pending)):
-        sink(rest)
+    if greeted and pending:
+        sink(pending)
 
 
-def _safe_cut(pending: bytes) -> int:
-    """How much of `pending` can't be the beginning of a farewell."""
-    tail = pending[-HELD_BACK_BYTES:]
-    suspect = re.search(
-        rb"\r?\n?(SOL session|Error: No resp|\[terminated)|\r?\n?[SE\[]?[A-Za-z: ]{0,14}\Z", tail
-    )
-    return len(pending) - len(tail) + suspect.start() if suspect else len(pending)
+def _without_farewell(data: bytes) -> bytes:
+    for farewell in FAREWELLS:
+        data = data.replace(farewell, b"")
+    return data
+
+
+def _suspect_bytes(data: bytes) -> int:
+    """How many bytes at the end of `data` may be the beginning of a farewell."""
+    for farewell in FAREWELLS:
+        for length in range(len(farewell) - 1, LEAST_SUSPECT_BYTES - 1, -1):
+            if data.endswith(farewell[:length]):
+                return length
+    return 0
 
 
 async def _complaints(child: Child) -> str:
@@ -107,13 +119,12 @@ def _judge(session: IpmiSession, result: ChildResult) -> None:
     """Raises what the end of a session means; a session that was merely dropped means nothing."""
     if result.code == 0:
         return
-    error = session.error("open the serial console", result)
-    if NO_CONSOLE.search(result.stderr):
+    tried = "open the serial console"
+    if refusal := NO_CONSOLE.search(result.stderr):
         raise DeviceRefused(
-            error.tried,
-            device=error.device,
-            answer=error.answer,
+            tried,
+            device=session.name,
+            answer=refusal.group(0),
             advice="Enable serial-over-LAN for this user on the BMC, or do without the console",
         )
-    if isinstance(error, PermanentError | TransientError):
-        raise error
+    raise session.error(tried, result)

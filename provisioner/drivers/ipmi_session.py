@@ -143,7 +143,7 @@ class IpmiSession:
                 continue
             raise self.error(tried, result)
 
-    def command_line(self, words: list[str]) -> list[Argument]:
+    def command_line(self, words: list[str], *, retries: int = RETRIES) -> list[Argument]:
         """ipmitool with all that opens a session; the password comes by a pipe."""
         address = self._address
         return [
@@ -151,7 +151,7 @@ class IpmiSession:
             *("-U", address.user, "-f", SecretFile("", self._password + "\n")),
             *("-C", str(self._suites[0]), "-L", address.privilege),
             # -v, since why a login failed is no error to ipmitool, but information.
-            *("-N", str(RETRY_S), "-R", str(RETRIES), "-v"),
+            *("-N", str(RETRY_S), "-R", str(retries), "-v"),
             *words,
         ]
 

@@ -1,0 +1,203 @@
+"""The IPMI driver against a BMC that misbehaves as real ones do."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import socket
+import threading
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, WrongCredentials
+from provisioner.core.states import PowerState
+from provisioner.drivers.ipmi import LONGEST_COMMAND_S, IpmiDevice, IpmiDevices
+from provisioner.protocols.power import BootDevice, PowerVerb
+from provisioner.services.children import SystemChildren
+from tests.contract.drivers.bmc import PASSWORD, USER, Bmc, free_udp_port, running_bmc
+
+pytestmark = pytest.mark.wire
+T = TypeVar("T")
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def bmc(tmp_path: Path) -> Iterator[Bmc]:
+    with running_bmc(tmp_path) as running:
+        yield running
+
+
+def device(address: dict[str, object], password: str = PASSWORD) -> IpmiDevice:
+    made = IpmiDevices(SystemChildren())("n1", address, {"password": password})
+    assert isinstance(made, IpmiDevice)
+    return made
+
+
+def play(story: Callable[[], Awaitable[T]]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(DEADLINE_S):
+            return await story()
+
+    return asyncio.run(bounded())
+
+
+@pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("nobody", PASSWORD)])
+def test_wrong_credentials_are_told_at_once(bmc: Bmc, user: str, password: str) -> None:
+    control = device({**bmc.address, "user": user}, password)
+    began = time.monotonic()
+    with pytest.raises(WrongCredentials, match=r"BMC 127\.0\.0\.1 of node n1") as caught:
+        play(control.power_state)
+    assert time.monotonic() - began < LONGEST_COMMAND_S / 2
+    assert password not in str(caught.value)
+
+
+@pytest.mark.parametrize("call", ["power_state", "set_power", "set_boot_device", "boot_device"])
+def test_no_call_to_a_dead_bmc_lasts_longer_than_it_may(call: str) -> None:
+    control = device({"address": "127.0.0.1", "port": free_udp_port(), "user": USER})
+    calls: dict[str, Callable[[], Awaitable[object]]] = {
+        "power_state": control.power_state,
+        "set_power": lambda: control.set_power(PowerVerb.ON),
+        "set_boot_device": lambda: control.set_boot_device(BootDevice.DISK, persistent=True, uefi=False),
+        "boot_device": control.boot_device,
+    }
+    began = time.monotonic()
+    with pytest.raises(DeviceUnreachable, match="no answer"):
+        play(calls[call])
+    assert time.monotonic() - began < control.longest_command_s
+
+
+def test_a_busy_bmc_is_transient_and_answers_again(bmc: Bmc) -> None:
+    control = device(bmc.address)
+    bmc.faults({"bmc.busy": {"for_commands": ["chassis.power.off"], "count": 1}})
+    with pytest.raises(DeviceBusy, match="0xC0"):
+        play(lambda: control.set_power(PowerVerb.OFF))
+    play(lambda: control.set_power(PowerVerb.OFF))
+    assert play(control.power_state) is PowerState.OFF
+
+
+def test_a_bmc_without_free_sessions_is_busy(bmc: Bmc) -> None:
+    bmc.faults({"bmc.sessions_exhausted": {}})
+    with pytest.raises(DeviceBusy, match="no free session"):
+        play(device(bmc.address).power_state)
+
+
+def test_a_reset_of_a_machine_that_is_off_is_refused_for_good(bmc: Bmc) -> None:
+    control = device(bmc.address)
+    play(lambda: control.set_power(PowerVerb.OFF))
+    with pytest.raises(DeviceRefused, match=r"0xD5.*Is the node switched on"):
+        play(lambda: control.set_power(PowerVerb.RESET))
+
+
+def test_the_next_cipher_suite_is_tried_when_the_first_is_not_served(bmc: Bmc) -> None:
+    control = device({**bmc.address, "cipher_suites": [8, 3]})
+    assert play(control.power_state) is PowerState.ON
+    with pytest.raises(DeviceRefused, match="cipher suites"):
+        play(device({**bmc.address, "cipher_suites": [8]}).power_state)
+
+
+def test_the_password_stands_in_no_command_line_and_no_environment(bmc: Bmc) -> None:
+    seen: list[bytes] = []
+
+    async def story() -> None:
+        bmc.faults({"bmc.silent": {}})
+        asking = asyncio.ensure_future(device(bmc.address).power_state())
+        while not seen:
+            seen.extend(_words_of_children("ipmitool"))
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+
+    play(story)
+    assert not [words for words in seen if PASSWORD.encode() in words]
+
+
+def test_a_cancelled_command_leaves_no_ipmitool(bmc: Bmc) -> None:
+    async def story() -> None:
+        bmc.faults({"bmc.silent": {}})
+        asking = asyncio.ensure_future(device(bmc.address).power_state())
+        while not _words_of_children("ipmitool"):
+            await asyncio.sleep(0.01)
+        asking.cancel()
+        await asyncio.gather(asking, return_exceptions=True)
+        assert not _words_of_children("ipmitool")
+
+    play(story)
+
+
+def test_a_prompt_is_heard_at_once_and_the_console_again_after_the_bmc_restarted(bmc: Bmc) -> None:
+    with Terminal(bmc.folder / "console.sock") as terminal:
+        heard = bytearray()
+
+        def hear(data: bytes) -> None:
+            heard.extend(data)
+
+        async def until_heard(text: bytes) -> None:
+            """Says it again until a session is open; nothing else follows it on the line."""
+            while text not in heard:
+                terminal.say(text)
+                await asyncio.sleep(0.1)
+
+        async def story() -> None:
+            capturing = asyncio.ensure_future(device(bmc.address).capture(hear))
+            await until_heard(b"login: ")
+            bmc.kill()
+            bmc.start()
+            await until_heard(b"once more: ")
+            capturing.cancel()
+            with suppress(asyncio.CancelledError):
+                await capturing
+
+        play(story)
+        assert b"SOL" not in heard and b"Error" not in heard
+
+
+class Terminal:
+    """What a machine's serial port is connected to: says lines to whoever listens at a socket."""
+
+    def __init__(self, path: Path) -> None:
+        self._listener = socket.socket(socket.AF_UNIX)
+        self._listener.bind(str(path))
+        self._listener.listen()
+        self._peers: list[socket.socket] = []
+        self._thread = threading.Thread(target=self._accept)
+
+    def __enter__(self) -> Terminal:
+        self._thread.start()
+        return self
+
+    def __exit__(self, *caught: object) -> None:
+        self._listener.shutdown(socket.SHUT_RDWR)
+        self._listener.close()
+        self._thread.join()
+        self.drop()
+
+    def say(self, text: bytes) -> None:
+        for peer in list(self._peers):
+            with suppress(OSError):
+                peer.sendall(text)
+
+    def drop(self) -> None:
+        while self._peers:
+            self._peers.pop().close()
+
+    def _accept(self) -> None:
+        with suppress(OSError):
+            while True:
+                self._peers.append(self._listener.accept()[0])
+
+
+def _words_of_children(program: str) -> list[bytes]:
+    """Command line and environment of our own children that run `program`."""
+    found = []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError, IndexError):
+            parent = folder.joinpath("stat").read_text().rsplit(")", 1)[1].split()[1]
+            words = folder.joinpath("cmdline").read_bytes()
+            if int(parent) == os.getpid() and words.startswith(program.encode() + b"\0"):
+                found.append(words + folder.joinpath("environ").read_bytes())
+    return found

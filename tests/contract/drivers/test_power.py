@@ -1,0 +1,95 @@
+"""What `protocols.power` promises, on the in-memory machine and on a BMC over the wire."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.states import PowerState
+from provisioner.drivers.fake import FakeRack
+from provisioner.drivers.ipmi import IpmiDevices
+from provisioner.protocols.power import BootDevice, BootDeviceControl, PowerControl, PowerVerb
+from provisioner.services.children import SystemChildren
+from tests.contract.drivers.bmc import PASSWORD, running_bmc
+from tests.unit.fakes import CountingIds
+
+DEADLINE_S = 60.0
+
+
+@pytest.fixture(params=["fake", pytest.param("ipmi", marks=pytest.mark.wire)])
+def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerControl]:
+    if request.param == "fake":
+        yield FakeRack(lambda event: None, CountingIds()).power("n1", {}, {})
+        return
+    with running_bmc(tmp_path) as bmc:
+        yield IpmiDevices(SystemChildren())("n1", bmc.address, {"password": PASSWORD})
+
+
+def play(story: Callable[[], Awaitable[None]]) -> None:
+    async def bounded() -> None:
+        async with asyncio.timeout(DEADLINE_S):
+            await story()
+
+    asyncio.run(bounded())
+
+
+async def becomes(control: PowerControl, wanted: PowerState) -> None:
+    """An acknowledgement proves nothing yet, so it is looked at until it is so."""
+    while await control.power_state() is not wanted:
+        await asyncio.sleep(0.05)
+
+
+def test_power_goes_off_and_on_and_is_reported_truly(control: PowerControl) -> None:
+    async def story() -> None:
+        await control.set_power(PowerVerb.OFF)
+        await becomes(control, PowerState.OFF)
+        await control.set_power(PowerVerb.ON)
+        await becomes(control, PowerState.ON)
+        await control.set_power(PowerVerb.CYCLE)
+        await becomes(control, PowerState.ON)
+        await control.set_power(PowerVerb.RESET)
+        await becomes(control, PowerState.ON)
+        await control.set_power(PowerVerb.SOFT)
+        await becomes(control, PowerState.OFF)
+
+    play(story)
+
+
+@pytest.mark.parametrize(("verb", "state"), [(PowerVerb.ON, PowerState.ON), (PowerVerb.OFF, PowerState.OFF)])
+def test_on_and_off_may_be_sent_twice(control: PowerControl, verb: PowerVerb, state: PowerState) -> None:
+    async def story() -> None:
+        for _ in range(2):
+            await control.set_power(verb)
+            await becomes(control, state)
+
+    play(story)
+
+
+@pytest.mark.parametrize("uefi", [False, True])
+@pytest.mark.parametrize("device", list(BootDevice))
+def test_a_boot_device_reads_back_as_it_was_set(
+    control: PowerControl, device: BootDevice, uefi: bool
+) -> None:
+    async def story() -> None:
+        assert isinstance(control, BootDeviceControl)
+        for _ in range(2):
+            await control.set_boot_device(device, persistent=True, uefi=uefi)
+            assert await control.boot_device() is device
+
+    play(story)
+
+
+def test_a_persistent_boot_device_outlasts_a_start(control: PowerControl) -> None:
+    async def story() -> None:
+        assert isinstance(control, BootDeviceControl)
+        await control.set_power(PowerVerb.OFF)
+        await becomes(control, PowerState.OFF)
+        await control.set_boot_device(BootDevice.DISK, persistent=True, uefi=False)
+        await control.set_power(PowerVerb.ON)
+        await becomes(control, PowerState.ON)
+        assert await control.boot_device() is BootDevice.DISK
+
+    play(story)
