@@ -1,196 +1,226 @@
-"""A BMC on the wire: VirtualBMC's server over our model of what a BMC does."""
+"""A BMC on the wire: VirtualBMC's server over our model of what a BMC does.
+
+Of VirtualBMC and the server of pyghmi that it is made of: the socket, the answers to what is asked before
+a session, the packets of sessions. What they lack is overridden: sessions by number, more than one cipher
+suite, refusals of a login, all commands, serial over LAN.
+"""
 
 from __future__ import annotations
 
+import os
+import struct
+import threading
 import time
-from pathlib import Path
+import traceback
+import uuid
+from collections.abc import Callable
+from dataclasses import dataclass, field
 from typing import Any
 
-import pyghmi.ipmi.private.session as client_session
+import pyghmi.ipmi.private.session as pyghmi_session
 from virtualbmc.vbmc import VirtualBMC
 
 from bmsim.audit import AuditLog, Entry
-from bmsim.devices.bmc import (
-    APP,
-    NODE_BUSY,
-    OK,
-    Act,
-    Bmc,
-    Reply,
-    name_of,
-    result_of,
-)
-from bmsim.faces.libvirt_machine import LibvirtMachine, MachineRefused
-from bmsim.faces.rmcp import INSUFFICIENT_RESOURCES, StrictSession, is_open_session_request
-from bmsim.faces.sol import SerialBridge
-from bmsim.faults.bmc import ActiveFaults
+from bmsim.devices import ipmi_codes as ipmi
+from bmsim.devices.bmc import Act, BmcState, Identity, Request
+from bmsim.faces.control import Control, Machine
+from bmsim.faces.packets import LOGIN, OPEN_SESSION, OPEN_SESSION_RESPONSE, addressed, outside_session
+from bmsim.faces.rmcp import INSUFFICIENT_RESOURCES, INVALID_SESSION, StrictSession, cipher_suite_records
+from bmsim.faces.serial_console import SerialConsole
+from bmsim.faces.sessions import Sessions, forget_in_pyghmi
+from bmsim.faces.sol import SolPayload
+from bmsim.faults.fault_file import FaultFile
 
-MAX_SESSIONS = 16
-IDLE_S = 60.0
-"""§6.12.15: a session without a packet for this long is closed."""
+RESTART_S = 5.0
+"""How long the BMC is silent after `mc reset`; real ones need a minute or more."""
 
-SOL_POLL_S, IDLE_POLL_S = 0.02, 1.0
+UNFORESEEN = (IndexError, KeyError, TypeError, AttributeError, struct.error)
+"""What pyghmi's parsers raise at packets, all of which they trust. A BMC survives any packet."""
 
-CHANGES = frozenset({(0x00, 0x02), (0x00, 0x08), (0x06, 0x02), (0x06, 0x03)})
-SOL_ACTIVATE, SOL_DEACTIVATE = 0x48, 0x49
-PAYLOAD_ALREADY_ACTIVE, PAYLOAD_NOT_ACTIVE = 0x80, 0x80
+NODES = uuid.UUID("6f1c2f3a-31c5-4d0e-9d52-0a3f5f1f4c11")
+"""Name space of the BMCs' GUIDs: one stays the same when its process is another."""
 
 
-class BmcRestarts(Exception):
-    """The BMC was told to restart: its process ends, and is started again."""
+@dataclass(frozen=True, slots=True)
+class BmcConfig:
+    node: str
+    address: str
+    port: int
+    user: str
+    password: str = field(repr=False)
 
 
 class IpmiFace(VirtualBMC):  # type: ignore[misc]
-    """Answers at one address. `serve` runs it."""
+    """Whoever owns it calls `receive` for each packet on `serversocket`, and `tick` now and then."""
 
     def __init__(
         self,
+        config: BmcConfig,
+        machine: Machine,
         *,
-        node: str,
-        address: str,
-        port: int,
-        user: str,
-        password: str,
-        libvirt_uri: str,
-        domain: str,
-        console: Path,
+        console: Callable[[], SerialConsole],
         audit: AuditLog,
-        faults: ActiveFaults,
+        faults: FaultFile,
     ) -> None:
-        super().__init__(user, password, port, address, domain, libvirt_uri)
-        self._node = node
-        self._bmc = Bmc()
-        self._machine = LibvirtMachine(libvirt_uri, domain)
-        self._console = console
+        _keep_pyghmi_from_reading()
+        super().__init__(config.user, config.password, config.port, config.address, config.node, None)
+        # §20.8: least significant byte first
+        self._guid = uuid.uuid5(NODES, config.node).bytes[::-1]
+        self._node = config.node
+        self._open_console = console
         self._audit = audit
-        self._faults = faults
-        self._sessions: dict[StrictSession, float] = {}
-        self._bridge: SerialBridge | None = None
+        self._fault_file = faults
+        self._sessions = Sessions()
+        self._sol: SolPayload | None = None
+        self._control = Control(machine, BmcState(Identity(guid=self._guid, port=config.port)))
+        self._control.restore_flags(time.monotonic())
 
-    def serve(self) -> None:
-        """For ever. Raises BmcRestarts. Malformed packets are dropped, as any BMC must survive them."""
-        while True:
-            try:
-                client_session.Session.wait_for_rsp(SOL_POLL_S if self._bridge else IDLE_POLL_S)
-                if self._bridge is not None:
-                    self._bridge.pump()
-            except BmcRestarts:
-                raise
-            except Exception as error:  # noqa: BLE001 - pyghmi's parser trusts the wire
-                self._note("0.0.0.0:0", "malformed packet", {}, f"dropped: {type(error).__name__}")
-            self._close_idle_sessions()
+    @property
+    def listens_to_console(self) -> bool:
+        return self._sol is not None
 
-    # --- sessions -------------------------------------------------------------------------------
-
-    def sessionless_data(self, data: Any, sockaddr: Any) -> None:
-        if self._faults.get("bmc.silent") is not None:
+    def receive(self, packet: bytes, sender: Any) -> None:
+        """One packet. What isn't IPMI is dropped; what pretends to be is dropped and noted."""
+        now_s = time.monotonic()
+        self._look_at_faults(now_s)
+        if self._control.faults.silent(now_s):
             return
-        if is_open_session_request(bytes(data)):
-            StrictSession(self.authdata, self.kg, sockaddr, self.serversocket, data[16:], self.uuid, bmc=self)
-            return
-        super().sessionless_data(data, sockaddr)
+        try:
+            self._dispatch(packet, sender, now_s)
+        except (ValueError, *UNFORESEEN) as error:
+            if not isinstance(error, ValueError):
+                traceback.print_exc()
+            self._note(sender, "malformed packet", {"bytes": len(packet)}, f"dropped: {error}")
 
-    def open_status(self, sender: Any) -> int:
-        """Called by a session that a client wants to open: 0, or the status to refuse it with."""
-        exhausted = self._faults.get("bmc.sessions_exhausted") is not None
-        if exhausted or len(self._sessions) >= MAX_SESSIONS:
-            self._note(_text(sender), "session.open", {}, "0x01 insufficient resources")
-            return INSUFFICIENT_RESOURCES
-        if self._faults.get("bmc.wrong_credentials") is not None:
-            self.authdata = _NobodyKnown()
-        return 0
+    def tick(self) -> None:
+        """What time brings about: flags and sessions end, the console has said something."""
+        now_s = time.monotonic()
+        self._look_at_faults(now_s)
+        self._control.tick(now_s)
+        for session in self._sessions.expired(now_s):
+            self._note(session.sockaddr, "session.close", {}, "idle for too long")
+            self._leave(session)
+        if self._sol is not None and not self._control.faults.silent(now_s):
+            self._sol.pump(now_s)
+
+    # --- packets --------------------------------------------------------------------------------
+
+    def _dispatch(self, packet: bytes, sender: Any, now_s: float) -> None:
+        found = addressed(packet)
+        if found is None:
+            return
+        if found.kind == OPEN_SESSION:
+            self._open_session(found.message, sender, now_s)
+        elif found.session == 0:
+            self.sessionless_data(packet, sender)
+        elif (session := self._sessions.get(found.session, sender)) is None:
+            if found.kind in LOGIN:
+                refusal = bytes((found.message[0], INVALID_SESSION, 0, 0)) + bytes(4)
+                self._send(outside_session(found.kind + 1, refusal), sender)
+        elif found.kind in LOGIN:
+            session.login_message(found.kind, found.message)
+        else:
+            session.packet(packet, now_s)
+
+    def _open_session(self, message: bytes, sender: Any, now_s: float) -> None:
+        if self._control.faults.no_free_session() or not self._sessions.has_room():
+            self._note(sender, "session.open", {}, "0x01 insufficient resources")
+            refusal = bytes((message[0], INSUFFICIENT_RESOURCES, 0, 0)) + message[4:8]
+            self._send(outside_session(OPEN_SESSION_RESPONSE, refusal), sender)
+            return
+        session = StrictSession(self, self._guid, sender, self.serversocket, message, now_s)
+        forget_in_pyghmi(sender)
+        if session.number:
+            self._sessions.add(session)
+        else:
+            self._note(sender, "session.open", {}, "0x11 no cipher suite match")
+
+    def send_cipher_suites(
+        self, myaddr: int, mylun: int, clientaddr: int, clientlun: int, seq: int, data: Any, sockaddr: Any
+    ) -> None:
+        """§22.15; pyghmi's tells of suite 3 alone. Sixteen bytes an answer, by index."""
+        index = data[22] & 0x3F
+        records = cipher_suite_records()[16 * index : 16 * index + 16]
+        header = bytes((clientaddr, clientlun | (ipmi.APP + 1) << 2))
+        body = bytes((myaddr, mylun | seq << 2, 0x54, ipmi.OK, 0x01)) + records
+        checksum = pyghmi_session._checksum
+        message = header + bytes((checksum(*header),)) + body + bytes((checksum(*body),))
+        self._send(outside_session(0, message), sockaddr)
+
+    def _send(self, packet: bytes, receiver: Any) -> None:
+        self.serversocket.sendto(packet, receiver)
+
+    # --- what sessions ask and tell -------------------------------------------------------------
+
+    def key_of(self, name: bytes) -> bytes | None:
+        password = self.authdata.get(name.decode("utf-8", "replace"))
+        if password is None:
+            return None
+        return os.urandom(20) if self._control.faults.other_password() else str(password).encode()
 
     def logged_in(self, session: StrictSession) -> None:
-        self._sessions[session] = time.monotonic()
-        self._note(_text(session.sockaddr), "session.open", {}, "ok")
+        self._note(session.sockaddr, "session.open", _login(session), "ok")
 
-    def login_failed(self, sender: Any, why: str) -> None:
-        self._note(_text(sender), "session.open", {}, f"refused: {why}")
+    def login_failed(self, session: StrictSession, why: str) -> None:
+        self._sessions.remove(session)
+        self._note(session.sockaddr, "session.open", _login(session), f"refused: {why}")
 
     def logged_out(self, session: StrictSession) -> None:
-        self._sessions.pop(session, None)
-        if self._bridge is not None and self._bridge.session is session:
-            self._end_bridge()
+        self._note(session.sockaddr, "session.close", {}, "ok")
+        self._sessions.remove(session)
+        self._leave(session)
 
-    def _close_idle_sessions(self) -> None:
-        now = time.monotonic()
-        for session in [session for session, last in self._sessions.items() if now - last > IDLE_S]:
-            self.logged_out(session)
-            session.forget()
-
-    # --- commands -------------------------------------------------------------------------------
-
-    def handle_raw_request(self, request: Any, session: Any) -> None:
+    def answer(self, request: Any, session: StrictSession) -> tuple[int, bytes]:
         """Every command of an open session comes here."""
-        if self._faults.get("bmc.silent") is not None:
-            return
-        self._sessions[session] = time.monotonic()
-        netfn, command, data = request["netfn"], request["command"], bytes(request["data"])
-        name = name_of(netfn, command, data)
-        sender = _text(session.sockaddr)
-        if (netfn, command) == (APP, SOL_ACTIVATE):
-            self._note(sender, name, {}, result_of(self._activate(session)))
-            return
-        reply = self._sol_ends(session) if (netfn, command) == (APP, SOL_DEACTIVATE) else None
-        reply = reply or self._reply(netfn, command, data, name)
-        self._note(sender, name, _arguments(netfn, command, data), result_of(reply.code))
-        session.send_ipmi_response(data=list(reply.data), code=reply.code)
-        if reply.act is Act.RESTART_BMC and reply.code == OK:
-            raise BmcRestarts
-
-    def _reply(self, netfn: int, command: int, data: bytes, name: str) -> Reply:
-        if (netfn, command) in CHANGES and self._faults.strikes("bmc.busy", name):
-            return Reply(NODE_BUSY)
-        on = self._machine.is_on()
-        told = not on if self._faults.get("bmc.lies_about_power") is not None else on
-        status = (netfn, command) == (0x00, 0x01)
+        asked = Request(
+            request["netfn"], request["command"], bytes(request["data"]), session.number, session.privilege
+        )
+        name = ipmi.command_name(asked.netfn, asked.command, asked.data)
         now_s = time.monotonic()
-        reply = self._bmc.receive(netfn, command, data, now_s=now_s, on=told if status else on)
-        if (netfn, command) == (0x00, 0x08) and self._faults.strikes("bmc.boot_device_forgotten"):
-            self._bmc.forget_flags()
-        if reply.act is None or reply.act is Act.RESTART_BMC:
-            return reply
-        if self._faults.strikes("bmc.ack_not_done"):
-            return Reply()
-        try:
-            if self._machine.do(reply.act, self._bmc.flags):
-                self._bmc.machine_started()
-        except MachineRefused as error:
-            self._note("libvirt", name, {}, str(error))
-            return Reply(0xFF)
-        return Reply()
+        decision, why = self._control.execute(
+            asked, name, now_s, lambda act: self._serve(act, session, now_s)
+        )
+        result = ipmi.result(name, decision.code)
+        self._note(session.sockaddr, name, ipmi.arguments(name, asked.data), f"{result}{why}")
+        return decision.code, decision.data
 
-    # --- serial over LAN ------------------------------------------------------------------------
+    def _serve(self, act: Act, session: StrictSession, now_s: float) -> None:
+        if act is Act.OPEN_CONSOLE:
+            self._sol = SolPayload(session, self._open_console())
+        elif act is Act.CLOSE_CONSOLE:
+            self._end_sol(tell=True)
+        elif act is Act.RESTART_BMC:
+            self._control.restart(now_s, RESTART_S)
+            self._forget_sessions()
 
-    def _activate(self, session: Any) -> int:
-        if self._bridge is not None:
-            session.send_ipmi_response(code=PAYLOAD_ALREADY_ACTIVE)
-            return PAYLOAD_ALREADY_ACTIVE
-        # §24.1: auxiliary data, largest payload in, largest out, UDP port, no VLAN
-        size = (255).to_bytes(2, "little")
-        answer = bytes(4) + size + size + int(self.port).to_bytes(2, "little") + b"\xff\xff"
-        session.send_ipmi_response(data=list(answer))
-        self._bridge = SerialBridge(session, self._console)
-        return OK
+    # --- endings --------------------------------------------------------------------------------
 
-    def _sol_ends(self, session: Any) -> Reply:
-        if self._bridge is None:
-            return Reply(PAYLOAD_NOT_ACTIVE)
-        self._end_bridge()
-        return Reply()
+    def _leave(self, session: StrictSession) -> None:
+        if session.number == self._control.state.sol_session:
+            self._control.sol_ended()
+            self._end_sol(tell=True)
 
-    def _end_bridge(self) -> None:
-        bridge, self._bridge = self._bridge, None
-        if bridge is not None:
-            bridge.close()
+    def _look_at_faults(self, now_s: float) -> None:
+        if self._control.give_faults(self._fault_file.read(), now_s):
+            self._note(("", 0), "fault.bmc.cold_reset", {}, "sessions dropped")
+            self._forget_sessions()
 
-    def _note(self, sender: str, command: str, arguments: dict[str, Any], result: str) -> None:
+    def _forget_sessions(self) -> None:
+        self._sessions.clear()
+        self._end_sol(tell=False)
+
+    def _end_sol(self, *, tell: bool) -> None:
+        sol, self._sol = self._sol, None
+        if sol is not None:
+            sol.close(tell=tell)
+
+    def _note(self, sender: Any, command: str, arguments: dict[str, Any], result: str) -> None:
         self._audit.write(
             Entry(
                 t=time.time(),
                 node=self._node,
                 device="bmc",
-                sender=sender,
+                sender=f"{sender[0]}:{sender[1]}",
                 command=command,
                 args=arguments,
                 result=result,
@@ -198,17 +228,15 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         )
 
 
-class _NobodyKnown(dict[str, str]):
-    """Users of a BMC that refuses every login."""
+def _login(session: StrictSession) -> dict[str, Any]:
+    return {"user": session.name.decode("utf-8", "replace"), "cipher_suite": session.suite.number}
 
 
-def _text(sender: Any) -> str:
-    return f"{str(sender[0]).removeprefix('::ffff:')}:{sender[1]}"
+def _keep_pyghmi_from_reading() -> None:
+    """pyghmi reads its sockets in a thread that it starts with the first one, unless there is one.
 
-
-def _arguments(netfn: int, command: int, data: bytes) -> dict[str, Any]:
-    if (netfn, command) == (0x00, 0x08) and data[:1] == b"\x05" and len(data) >= 3:
-        names = {0: "none", 1: "network", 2: "disk", 5: "cdrom"}
-        device = names.get(data[2] >> 2 & 0x0F, "unknown")
-        return {"device": device, "persistent": bool(data[1] & 0x40), "uefi": bool(data[1] & 0x20)}
-    return {"data": data.hex()} if data and (netfn, command) != (0x00, 0x02) else {}
+    That thread and the one that answers set the socket's blocking mode against each other, so that a packet
+    can lie unread until the next one comes; and it knows of sockets alone, not of consoles and clocks.
+    """
+    pyghmi_session.iothread = threading.current_thread()
+    pyghmi_session.iothreadready = True

@@ -1,92 +1,147 @@
-"""The machine behind a BMC, as a libvirt domain. Calls block; each BMC has a process of its own."""
+"""The machine behind a BMC, as a libvirt domain."""
 
 from __future__ import annotations
 
+import json
+import time
+from collections.abc import Callable
+from typing import TypeVar
 from xml.etree import ElementTree as xml
 
 import libvirt
+import libvirt_qemu  # type: ignore[import-untyped]
 
-from bmsim.devices.bmc import Act, BootFlags
+from bmsim.devices import ipmi_codes as ipmi
+from bmsim.devices.bmc import Act
+from bmsim.devices.boot_flags import BootDevice
+from bmsim.faces import boot_order
+from bmsim.faces.boot_order import BootOrder
+from bmsim.faces.bounded_calls import BoundedCalls, StillRunning
+from bmsim.faces.control import MachineRefused
 
-BOOT_DEVICES = {1: "network", 2: "hd", 5: "cdrom"}
+T = TypeVar("T")
 
+CALL_TIMEOUT_S = 3.0
+"""Less than the patience of a client: ipmitool's is 4 s as provisioners call it."""
 
-class MachineRefused(Exception):
-    """libvirt didn't do it; the message is libvirt's."""
+DEVICES = {BootDevice.NETWORK: "network", BootDevice.DISK: "hd", BootDevice.CDROM: "cdrom"}
+
+UNREACHABLE = frozenset(
+    {
+        libvirt.VIR_ERR_NO_CONNECT,
+        libvirt.VIR_ERR_INVALID_CONN,
+        libvirt.VIR_ERR_NO_DOMAIN,
+        libvirt.VIR_ERR_SYSTEM_ERROR,
+        libvirt.VIR_ERR_RPC,
+        libvirt.VIR_ERR_AUTH_FAILED,
+    }
+)
+UNSUPPORTED = frozenset({libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED})
 
 
 class LibvirtMachine:
-    """One domain. The connection is opened at need and again after a loss.
-
-    `order` is the boot order that the firmware has when no flag overrides it.
-    """
+    """`control.Machine` by one domain. The connection is opened at need, and again after a loss."""
 
     def __init__(self, uri: str, domain: str) -> None:
+        libvirt.registerErrorHandler(lambda *_: None, None)
         self._uri = uri
         self._name = domain
+        self._calls = BoundedCalls("libvirt")
         self._connection: libvirt.virConnect | None = None
-        self._order = self._boot_order(running=False)
-        libvirt.registerErrorHandler(lambda *_: None, None)
+        # What the running machine goes by at its next reset; None: not known.
+        self._live_order: tuple[str, ...] | None = None
 
     def is_on(self) -> bool:
-        return bool(self._domain().isActive())
+        return self._bounded(lambda: bool(self._domain().isActive()))
 
-    def do(self, act: Act, flags: BootFlags) -> bool:
-        """Carries out one act; True when the machine starts anew by it. Raises MachineRefused."""
-        try:
-            return self._do(act, flags)
-        except libvirt.libvirtError as error:
-            raise MachineRefused(str(error)) from error
+    def do(self, act: Act) -> None:
+        acts: dict[Act, Callable[[], object]] = {
+            Act.ON: self._start,
+            Act.OFF: lambda: self._domain().destroy(),
+            Act.CYCLE: self._cycle,
+            Act.RESET: self._reset,
+            Act.DIAGNOSE: lambda: self._domain().injectNMI(),
+            Act.SHUT_DOWN: lambda: self._domain().shutdown(),
+        }
+        self._bounded(acts[act])
 
-    def _do(self, act: Act, flags: BootFlags) -> bool:
-        domain = self._domain()
-        active = domain.isActive()
-        match act:
-            case Act.ON:
-                if active:
-                    return False
-                self._start(flags)
-                return True
-            case Act.OFF:
-                if active:
-                    domain.destroy()
-                return False
-            case Act.CYCLE | Act.RESET:
-                # By destroying it: QEMU keeps the boot order it was started with through a reset.
-                domain.destroy()
-                self._start(flags)
-                return True
-            case Act.DIAGNOSE:
-                domain.injectNMI()
-            case Act.SHUT_DOWN:
-                domain.shutdown()
-            case Act.RESTART_BMC:
-                pass
-        return False
+    def boot_next(self, device: BootDevice, kept: bytes) -> None:
+        self._bounded(lambda: self._set_order(DEVICES.get(device), kept))
 
-    def _start(self, flags: BootFlags) -> None:
-        device = BOOT_DEVICES.get(flags.selector) if flags.valid else None
-        self._define(device or self._order)
+    def kept(self) -> bytes:
+        return self._bounded(lambda: boot_order.read(self._xml()).kept)
+
+    # --- in the thread of the calls -------------------------------------------------------------
+
+    def _start(self) -> None:
         self._domain().create()
-        self._define(self._order)
+        self._live_order = boot_order.read(self._xml()).now
+
+    def _cycle(self) -> None:
+        self._domain().destroy()
+        self._start()
+
+    def _reset(self) -> None:
+        if self._live_order == boot_order.read(self._xml()).now:
+            self._domain().reset()
+        else:
+            # The order couldn't be changed while it ran; a new start has the right one.
+            self._cycle()
+
+    def _set_order(self, device: str | None, kept: bytes) -> None:
+        before = self._xml()
+        known = boot_order.read(before)
+        wanted = known.overridden(device, kept)
+        if wanted != known:
+            self._open().defineXML(boot_order.written(before, wanted))
+        domain = self._domain()
+        if domain.isActive() and self._live_order != wanted.now:
+            self._live_order = wanted.now if self._set_live_order(domain, wanted) else None
+
+    def _set_live_order(self, domain: libvirt.virDomain, order: BootOrder) -> bool:
+        """QEMU tells its firmware the boot indexes anew at each reset; libvirt has no call to change them."""
+        if self._open().getType() != "QEMU":
+            return False
+        aliases = boot_order.device_aliases(domain.XMLDesc(0), order.now)
+        # An index must never be in use twice, not even by the device that it is given to again.
+        first = time.monotonic_ns() // 1_000_000 % 2**27 * 8
+        for index, alias in enumerate(aliases, first):
+            command = {"path": f"/machine/peripheral/{alias}", "property": "bootindex", "value": index}
+            try:
+                answer = libvirt_qemu.qemuMonitorCommand(
+                    domain, json.dumps({"execute": "qom-set", "arguments": command}), 0
+                )
+            except libvirt.libvirtError:
+                return False
+            if "error" in json.loads(answer):
+                return False
+        return True
+
+    def _xml(self) -> str:
+        """Of the next start."""
+        flags = libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE
+        return str(self._domain().XMLDesc(flags))
 
     def _domain(self) -> libvirt.virDomain:
+        return self._open().lookupByName(self._name)
+
+    def _open(self) -> libvirt.virConnect:
         if self._connection is None or not self._connection.isAlive():
             self._connection = libvirt.open(self._uri)
-        return self._connection.lookupByName(self._name)
+        return self._connection
 
-    def _boot_order(self, *, running: bool) -> str:
-        flags = 0 if running else libvirt.VIR_DOMAIN_XML_INACTIVE
-        boot = xml.fromstring(self._domain().XMLDesc(flags)).find("os/boot")
-        return "hd" if boot is None else str(boot.get("dev"))
-
-    def _define(self, device: str) -> None:
-        domain = self._domain()
-        tree = xml.fromstring(domain.XMLDesc(libvirt.VIR_DOMAIN_XML_INACTIVE | libvirt.VIR_DOMAIN_XML_SECURE))
-        os = tree.find("os")
-        assert os is not None
-        for boot in os.findall("boot"):
-            os.remove(boot)
-        xml.SubElement(os, "boot", dev=device)
-        assert self._connection is not None
-        self._connection.defineXML(xml.tostring(tree, encoding="unicode"))
+    def _bounded(self, function: Callable[[], T]) -> T:
+        try:
+            return self._calls.run(function, timeout_s=CALL_TIMEOUT_S)
+        except libvirt.libvirtError as error:
+            number = error.get_error_code()
+            code = ipmi.UNSPECIFIED
+            if number in UNREACHABLE:
+                code = ipmi.UNREACHABLE
+            elif number in UNSUPPORTED:
+                code = ipmi.INVALID_FIELD  # §28.3: the control isn't supported
+            raise MachineRefused(f"libvirt: {error}", code) from error
+        except StillRunning as error:
+            raise MachineRefused(f"libvirt: {error}", ipmi.TIMED_OUT) from error
+        except xml.ParseError as error:
+            raise MachineRefused(f"libvirt's XML: {error}", ipmi.UNSPECIFIED) from error

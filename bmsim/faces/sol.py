@@ -1,72 +1,52 @@
-"""Serial over LAN: the machine's console socket on one side, an IPMI session on the other."""
+"""An activated serial-over-LAN payload: a machine's console on one side, a session on the other."""
 
 from __future__ import annotations
 
-import socket
-from pathlib import Path
 from typing import Any
 
-import pyghmi.ipmi.console as console
+from bmsim.devices.bmc import MAX_SOL_PAYLOAD_BYTES
+from bmsim.devices.sol import GOODBYE, SolLine
+from bmsim.faces.rmcp import StrictSession
+from bmsim.faces.serial_console import SerialConsole
 
-CHUNK_BYTES = 4096
-MAX_WAITING_BYTES = 65536
-"""Console output waiting for the client's acknowledgements; while it is more, nothing is read."""
+POLL_S = 0.02
+"""How often the console's log is looked at: no file descriptor tells that a file has grown."""
 
 
-class SerialBridge:
-    """One activated SOL payload. `pump` is called often by the loop that serves the BMC."""
+class SolPayload:
+    """`pump` is to be called every POLL_S."""
 
-    def __init__(self, session: Any, socket_path: Path) -> None:
-        self.session = session
-        self._path = socket_path
-        self._machine: socket.socket | None = None
-        self._sol = console.ServerConsole(session, self._typed)
+    def __init__(self, session: StrictSession, console: SerialConsole) -> None:
+        self._session = session
+        self._console = console
+        self._line = SolLine()
+        self._now_s = 0.0
+        session.sol_handler = self._received
 
-    def pump(self) -> None:
-        """Brings what the console printed to the client. The machine may be off, or come back."""
-        waiting = sum(len(piece) for piece in self._sol.pendingoutput if not isinstance(piece, dict))
-        if waiting > MAX_WAITING_BYTES:
-            return
-        machine = self._connected()
-        if machine is None:
-            return
-        try:
-            data = machine.recv(CHUNK_BYTES)
-        except BlockingIOError:
-            return
-        except OSError:
-            data = b""
-        if data:
-            self._sol.send_data(data)
+    def pump(self, now_s: float) -> None:
+        """Sends what the console said, and again what wasn't acknowledged."""
+        self._now_s = now_s
+        self._console.flush()
+        if packet := self._line.again(now_s):
+            self._session.send_characters(packet)
         else:
-            self._disconnect()
+            self._send_next()
 
-    def close(self) -> None:
-        self._disconnect()
-        self._sol.close()
+    def close(self, *, tell: bool) -> None:
+        """tell: the client; not when the BMC dies."""
+        self._session.sol_handler = None
+        if tell:
+            self._session.send_characters(GOODBYE)
+        self._console.close()
 
-    def _typed(self, data: Any) -> None:
-        machine = self._connected()
-        if machine is not None and isinstance(data, bytes | bytearray):
-            try:
-                machine.sendall(bytes(data))
-            except OSError:
-                self._disconnect()
+    def _received(self, packet: Any) -> None:
+        received = self._line.receive(bytes(packet))
+        if received.answer is not None:
+            self._session.send_characters(received.answer)
+        if received.typed:
+            self._console.type(received.typed)
+        self._send_next()
 
-    def _connected(self) -> socket.socket | None:
-        if self._machine is None:
-            machine = socket.socket(socket.AF_UNIX)
-            try:
-                machine.connect(str(self._path))
-            except OSError:
-                # The machine is off: no process listens.
-                machine.close()
-                return None
-            machine.setblocking(False)
-            self._machine = machine
-        return self._machine
-
-    def _disconnect(self) -> None:
-        if self._machine is not None:
-            self._machine.close()
-            self._machine = None
+    def _send_next(self) -> None:
+        if self._line.idle and (characters := self._console.read(MAX_SOL_PAYLOAD_BYTES)):
+            self._session.send_characters(self._line.send(characters, self._now_s))
