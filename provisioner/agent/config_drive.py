@@ -1,17 +1,14 @@
-"""write_config_drive: cloud-init's NoCloud files on a FAT file system labelled CIDATA.
-
-By mtools, without mounting: nothing is left mounted, and the kernel needs no FAT.
-"""
+"""write_config_drive: cloud-init's NoCloud files on a FAT file system labelled CIDATA."""
 
 from __future__ import annotations
 
 import base64
-import binascii
+import os
 import re
 import zlib
 from typing import Any
 
-from provisioner.agent import block
+from provisioner.agent import block, fat
 from provisioner.agent.board import Run
 from provisioner.agent.errors import CommandError
 from provisioner.agent.job import Job
@@ -27,18 +24,25 @@ def config_drive_command(params: Params) -> Run:
     files = _decoded(params)
 
     def run(job: Job) -> dict[str, Any]:
-        volume_id = f"{zlib.crc32(device.encode()):08x}"
-        job.run(["mkfs.vfat", "-n", LABEL, "-i", volume_id, device], code="config-drive-failed")
-        for name, content in files.items():
-            job.run(["mcopy", "-i", device, "-", f"::{name}"], stdin=content, code="config-drive-failed")
+        content = _image(device, files)
+        with block.opened(device, os.O_RDWR) as fd:
+            os.pwrite(fd, content, 0)
         block.flush(device)
-        for name, content in files.items():
-            _, there = job.run(["mtype", "-i", device, f"::{name}"], code="config-drive-failed")
-            if there != content:
-                raise CommandError("config-drive-differs", f"{name} on {device} isn't what was written")
+        with block.opened(device, os.O_RDONLY) as fd:
+            if os.pread(fd, len(content), 0) != content:
+                raise CommandError("config-drive-differs", f"{device} doesn't read as it was written")
         return {"label": LABEL, "files": sorted(files)}
 
     return run
+
+
+def _image(device: str, files: dict[str, bytes]) -> bytes:
+    with block.opened(device, os.O_RDONLY) as fd:
+        size = block.size_bytes(fd)
+    try:
+        return fat.image(size, LABEL, zlib.crc32(device.encode()), files, block.sector_bytes(device))
+    except fat.DoesNotFit as error:
+        raise CommandError("config-drive-too-small", f"{device}: {error}") from error
 
 
 def _decoded(params: Params) -> dict[str, bytes]:
@@ -46,11 +50,11 @@ def _decoded(params: Params) -> dict[str, bytes]:
     if not files or len(files) > MAX_FILES:
         raise invalid("files", f"must have 1 to {MAX_FILES} entries")
     decoded = {}
-    for name, text in files.items():
+    for name, text in sorted(files.items()):
         if not FILE_NAME.fullmatch(name):
             raise invalid("files", f"has a bad file name: {name[:80]!r}")
         try:
             decoded[name] = base64.b64decode(text, validate=True)
-        except (binascii.Error, TypeError, ValueError) as error:
+        except (TypeError, ValueError) as error:
             raise invalid("files", f"{name} is not base64") from error
     return decoded

@@ -23,7 +23,8 @@ class Apt:
     def __init__(self, folder: Path, arch: str) -> None:
         self.archives = folder / "archives"
         lists = folder / "lists"
-        for path in (self.archives / "partial", lists / "partial"):
+        self._nothing = folder / "nothing"
+        for path in (self.archives / "partial", self._nothing / "partial", lists / "partial"):
             path.mkdir(parents=True, exist_ok=True)
         status = folder / "status"
         status.touch()
@@ -45,7 +46,9 @@ class Apt:
 
     def resolve(self, names: Sequence[str]) -> list[Package]:
         """The packages and all that they depend on, in the versions that would be fetched now."""
-        out = run(["apt-get", *self._options, "-qq", "--yes", "--print-uris", "install", *names]).decode()
+        # apt names only files that it has not got yet: let it look where there are none
+        options = [*self._options, "-o", f"Dir::Cache::archives={self._nothing}"]
+        out = run(["apt-get", *options, "-qq", "--yes", "--print-uris", "install", *names]).decode()
         found = [Package(*match) for match in re.findall(r"^'[^']+' (\S+\.deb) \d+ (\S*)", out, re.M)]
         if not found:
             raise RamdiskError(f"apt names no files for {', '.join(names)}; it printed: {out[:500]}")

@@ -25,12 +25,10 @@ ARCHITECTURES = {
 
 PACKAGES = (
     "busybox-static",
-    "dosfstools",
     "e2fsprogs",
     "fdisk",
     "kmod",
     "libpython3-stdlib",
-    "mtools",
     "python3-minimal",
     "tgt",
     "util-linux",
@@ -46,23 +44,19 @@ PROGRAMS = (
     "bin/kmod",
     "sbin/blkid",
     "sbin/e2fsck",
-    "sbin/mkfs.fat",
     "sbin/mkswap",
     "sbin/resize2fs",
     "sbin/sfdisk",
     "sbin/wipefs",
-    "usr/bin/mtools",
     "usr/bin/setpriv",
     "usr/sbin/tgtd",
 )
 
 NAMES = {
     "kmod": ("depmod", "insmod", "lsmod", "modprobe"),
-    "mkfs.fat": ("mkfs.vfat",),
-    "mtools": ("mcopy", "mtype"),
     "busybox": (
-        "cat", "find", "grep", "halt", "ip", "ls", "mkdir", "mount", "poweroff", "ps", "readlink", "reboot",
-        "route", "sed", "sh", "sleep", "sort", "tr", "udhcpc", "umount", "uname", "uniq", "xargs",
+        "cat", "dd", "find", "grep", "halt", "ip", "ls", "mkdir", "mount", "poweroff", "ps", "readlink",
+        "reboot", "route", "sed", "sh", "sleep", "sort", "tr", "udhcpc", "umount", "uname", "uniq", "xargs",
     ),
 }  # fmt: skip
 """Programs that are several in one, by the name they are called by."""
@@ -73,7 +67,14 @@ UNUSED_PYTHON_MODULES = (
 )  # fmt: skip
 """Imported by modules that the agent uses, in functions that it doesn't."""
 
-ENCODINGS = ("encodings.ascii", "encodings.idna", "encodings.latin_1", "encodings.utf_8", "stringprep")
+ENCODINGS = (
+    "encodings.ascii",
+    "encodings.idna",
+    "encodings.latin_1",
+    "encodings.utf_16_le",
+    "encodings.utf_8",
+    "stringprep",
+)
 """Looked up by name at run time (host names are encoded by idna), so that no import shows them."""
 
 KERNEL_MODULES = (
@@ -118,6 +119,7 @@ KERNEL_MODULES = (
     "drivers/usb/host/*",
     "drivers/virtio/virtio_mmio.ko",
     "drivers/virtio/virtio_pci.ko",
+    "arch/x86/kernel/cpuid.ko",
     "net/packet/af_packet.ko",
 )
 """Ports and disk controllers of servers and of their emulation; what they depend on comes along."""

@@ -21,6 +21,12 @@ fi
 
 say "kernel $(uname -r) is up; loading drivers and starting the agent"
 
+# OpenSSL's vector code is a disaster where the CPU is emulated: SHA-256 runs at 17 MB/s with it, at 79
+# without. QEMU's emulator names itself in CPUID leaf 0x40000000, which the device gives at that offset.
+if /usr/bin/modprobe -q cpuid && dd if=/dev/cpu/0/cpuid bs=16 skip=67108864 count=1 2>/dev/null | grep -q TCGTCG; then
+	export OPENSSL_ia32cap=0:0
+fi
+
 # The agent starts, and the boot port asks for its address, while other drivers load.
 while :; do
 	python3 -S -s -c 'from provisioner.agent.__main__ import main; raise SystemExit(main())'
