@@ -25,7 +25,13 @@ from bmsim.devices import ipmi_codes as ipmi
 from bmsim.devices.bmc import Act, BmcState, Identity, Request
 from bmsim.faces.control import Control, Machine
 from bmsim.faces.packets import LOGIN, OPEN_SESSION, OPEN_SESSION_RESPONSE, addressed, outside_session
-from bmsim.faces.rmcp import INSUFFICIENT_RESOURCES, INVALID_SESSION, StrictSession, cipher_suite_records
+from bmsim.faces.rmcp import (
+    INSUFFICIENT_RESOURCES,
+    INVALID_SESSION,
+    Stage,
+    StrictSession,
+    cipher_suite_records,
+)
 from bmsim.faces.serial_console import SerialConsole
 from bmsim.faces.sessions import Sessions, forget_in_pyghmi
 from bmsim.faces.sol import SolPayload
@@ -98,8 +104,12 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         self._look_at_faults(now_s)
         self._control.tick(now_s)
         for session in self._sessions.expired(now_s):
-            self._note(session.sockaddr, "session.close", {}, "idle for too long")
-            self._leave(session)
+            if session.stage is Stage.ESTABLISHED:
+                self._note(session.sockaddr, "session.close", {}, "idle for too long")
+                self._leave(session)
+            else:
+                # What many clients do when our proof of the password isn't theirs.
+                self._note(session.sockaddr, "session.open", _login(session), "refused: login not finished")
         if self._sol is not None and not self._control.faults.silent(now_s):
             self._sol.pump(now_s)
 

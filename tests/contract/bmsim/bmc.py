@@ -1,0 +1,142 @@
+"""A BMC in its own process on loopback, over libvirt's test driver, and the clients that it is held to."""
+
+from __future__ import annotations
+
+import json
+import os
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from bmsim.audit import Entry, read
+
+USER, PASSWORD = "admin", "correct-horse"
+
+DEADLINE_S = 15.0
+"""For anything that happens at once on an idle machine."""
+
+TEST_HOST = """<node>
+  <domain type="test"><name>m1</name><memory>65536</memory>
+    <os><type>hvm</type><boot dev="hd"/><boot dev="network"/></os></domain>
+</node>"""
+"""A host of libvirt's test driver: the machine runs at first, as all of that driver do."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    code: int
+    out: str
+    err: str
+
+
+@dataclass(slots=True)
+class Bmc:
+    folder: Path
+    address: str
+    port: int
+    process: subprocess.Popen[str]
+
+    def ipmitool(self, *words: str, user: str = USER, password: str = PASSWORD, suite: int = 3) -> Answer:
+        done = subprocess.run(
+            [*self.ipmitool_command(user=user, suite=suite), *words],
+            env=os.environ | {"IPMI_PASSWORD": password},
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+            check=False,
+        )
+        return Answer(done.returncode, done.stdout, done.stderr)
+
+    def ipmitool_command(self, *, user: str = USER, suite: int = 3) -> list[str]:
+        # One try a second, three times: a BMC that doesn't answer is found out in time.
+        return [
+            *("ipmitool", "-I", "lanplus", "-H", self.address, "-p", str(self.port), "-U", user, "-E"),
+            *("-C", str(suite), "-N", "1", "-R", "3", "-v"),
+        ]
+
+    def power(self, verb: str) -> Answer:
+        return self.ipmitool("power", verb)
+
+    def is_on(self) -> bool:
+        answer = self.power("status")
+        assert answer.code == 0, answer
+        return "is on" in answer.out
+
+    def faults(self, given: dict[str, Any]) -> None:
+        """As a rack does it: renamed into place."""
+        fresh = self.folder / "faults.new"
+        fresh.write_text(json.dumps(given))
+        fresh.replace(self.folder / "faults.json")
+
+    def entries(self, command: str) -> list[Entry]:
+        return [entry for entry in read(self.folder / "audit.jsonl") if entry.command == command]
+
+    @property
+    def errors(self) -> str:
+        return (self.folder / "stderr").read_text()
+
+    def console_says(self, text: bytes) -> None:
+        with (self.folder / "console.log").open("ab") as log:
+            log.write(text)
+
+
+def eventually(condition: Callable[[], bool], what: str) -> None:
+    """Polls until it holds; raises AssertionError when it takes too long."""
+    deadline = time.monotonic() + DEADLINE_S
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {DEADLINE_S} s: {what}"
+        time.sleep(0.02)
+
+
+def free_port(address: str) -> int:
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
+        probe.bind((address, 0))
+        return int(probe.getsockname()[1])
+
+
+@contextmanager
+def running_bmc(folder: Path, address: str = "127.0.0.1", *, node: str = "n1") -> Iterator[Bmc]:
+    folder.mkdir(exist_ok=True)
+    host = folder / "host.xml"
+    host.write_text(TEST_HOST)
+    (folder / "console.log").touch()
+    port = free_port(address)
+    given = {
+        "node": node,
+        "domain": "m1",
+        "libvirt_uri": f"test://{host}",
+        "address": address,
+        "port": port,
+        "user": USER,
+        "password": PASSWORD,
+        "audit": str(folder / "audit.jsonl"),
+        "faults": str(folder / "faults.json"),
+        "console": str(folder / "console.sock"),
+        "console_log": str(folder / "console.log"),
+    }
+    with (folder / "stderr").open("w") as stderr:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "bmsim.faces.bmc_process"],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=stderr,
+            text=True,
+        )
+    try:
+        assert process.stdin is not None
+        assert process.stdout is not None
+        process.stdin.write(json.dumps(given))
+        process.stdin.close()
+        assert process.stdout.readline() == "ready\n", (folder / "stderr").read_text()
+        yield Bmc(folder, address, port, process)
+    finally:
+        process.terminate()
+        process.wait(DEADLINE_S)
+        if process.stdout is not None:
+            process.stdout.close()

@@ -1,0 +1,72 @@
+"""What pyghmi's client makes of a BMC: it begins with cipher suite 17, and can't log in to pyghmi's own."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from typing import Any
+
+import pytest
+
+from tests.contract.bmsim.bmc import DEADLINE_S, PASSWORD, USER, Bmc
+
+pytestmark = pytest.mark.wire
+
+CLIENT = """
+import json, sys
+from pyghmi.exceptions import IpmiException
+from pyghmi.ipmi.command import Command
+address, port, user, password, *calls = json.load(sys.stdin)
+try:
+    client = Command(address, user, password, port=port)
+    said = [getattr(client, name)(*arguments) for name, *arguments in calls]
+    client.ipmi_session.logout()
+except IpmiException as error:
+    said = str(error)
+print(json.dumps(said))
+"""
+"""In a process of its own: pyghmi's sessions, sockets and threads are global to theirs."""
+
+
+def pyghmi(bmc: Bmc, *calls: list[Any], user: str = USER, password: str = PASSWORD) -> Any:
+    done = subprocess.run(
+        [sys.executable, "-c", CLIENT],
+        input=json.dumps([bmc.address, bmc.port, user, password, *calls]),
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+        check=True,
+    )
+    return json.loads(done.stdout)
+
+
+def test_it_logs_in_with_sha256(bmc: Bmc) -> None:
+    assert pyghmi(bmc, ["get_power"]) == [{"powerstate": "on"}]
+    (opened,) = bmc.entries("session.open")
+    assert opened.args["cipher_suite"] == 17
+
+
+def test_power_goes_where_it_is_sent(bmc: Bmc) -> None:
+    said = pyghmi(bmc, ["set_power", "off", 5], ["get_power"], ["set_power", "on", 5], ["get_power"])
+    assert said[1] == {"powerstate": "off"}
+    assert said[3] == {"powerstate": "on"}
+
+
+@pytest.mark.parametrize(("persist", "uefi"), [(False, False), (True, True)])
+def test_a_boot_device_is_told_as_it_was_set(bmc: Bmc, persist: bool, uefi: bool) -> None:
+    said = pyghmi(bmc, ["set_bootdev", "network", persist, uefi], ["get_bootdev"])
+    assert said[1] == {"bootdev": "network", "persistent": persist, "uefimode": uefi}
+
+
+def test_a_boot_device_for_one_boot_is_gone_after_it(bmc: Bmc) -> None:
+    said = pyghmi(bmc, ["set_bootdev", "network"], ["set_power", "reset"], ["get_bootdev"])
+    assert said[2]["bootdev"] == "default"
+
+
+def test_a_wrong_password_is_told_so(bmc: Bmc) -> None:
+    assert pyghmi(bmc, ["get_power"], password="wrong") == "Incorrect password provided"
+
+
+def test_an_unknown_user_is_told_so(bmc: Bmc) -> None:
+    assert "name" in pyghmi(bmc, ["get_power"], user="nobody").lower()
