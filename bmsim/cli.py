@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -229,17 +230,15 @@ def heal(
 @rack_app.command("faults")
 def list_faults(as_json: AsJson = False) -> None:
     """List the faults that a rack can be given."""
-    known = [
-        {"name": each.name, "what": each.what, "parameters": dict(each.parameters), "seen": each.source}
-        for each in faults.FAULTS.values()
-    ]
+    known = [asdict(each) for each in faults.FAULTS.values()]
     if as_json:
-        out.print_json(data=known)
+        out.print_json(data=known, default=lambda kind: kind.__name__)
         return
-    table = Table("fault", "what happens", "seen in the wild", box=None)
     for row in known:
-        table.add_row(str(row["name"]), str(row["what"]), str(row["seen"]))
-    out.print(table)
+        out.print(f"[bold]{row['name']}[/]  {row['what']}; heals {row['heals']}", soft_wrap=True)
+        for parameter in row["parameters"]:
+            out.print(f"    {parameter['name']}: {parameter['meaning']}", soft_wrap=True)
+        out.print(f"    [dim]seen: {row['source']}[/]", soft_wrap=True)
 
 
 @rack_app.command()

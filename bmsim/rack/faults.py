@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bmsim.faults.bmc import CATALOGUE, Fault
+from bmsim.faults.catalogue import CATALOGUE, BadFault, Fault
 from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
@@ -26,13 +26,15 @@ class MachineFault:
 
 MACHINE_FAULTS: Mapping[str, MachineFault] = {
     "node.dead_nic": MachineFault(
-        Fault("node.dead_nic", "the cables of its NICs are unplugged", "MAAS LP 1303925"),
+        Fault(
+            "node.dead_nic", "the cables of its NICs are unplugged", "when it is healed", "MAAS LP 1303925"
+        ),
         lambda state, node: order(state, "link", node=node, up=False),
         lambda state, node: order(state, "link", node=node, up=True),
     ),
     # Mains that come back don't start a machine: that is its BMC's business.
     "node.power_loss": MachineFault(
-        Fault("node.power_loss", "the machine is off at once", "everyday"),
+        Fault("node.power_loss", "the machine is off at once", "when it is switched on", "everyday"),
         lambda state, node: order(state, "cut_power", node=node),
         None,
     ),
@@ -46,13 +48,13 @@ FAULTS: Mapping[str, Fault] = {
 
 
 def inject(state: RackState, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
-    """Raises RackError when there is no such node or fault."""
+    """Raises RackError when there is no such node, fault or parameter."""
     _known_node(state, node)
     _known_fault(fault)
-    takes = FAULTS[fault].parameters
-    for key in parameters:
-        if key not in takes:
-            raise RackError(f"fault {fault} takes no {key}; it takes {', '.join(takes) or 'nothing'}", code=2)
+    try:
+        FAULTS[fault].completed(parameters)
+    except BadFault as error:
+        raise RackError(str(error), code=2) from error
     if fault in MACHINE_FAULTS:
         MACHINE_FAULTS[fault].strike(state, node)
     else:
