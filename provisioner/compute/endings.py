@@ -7,11 +7,16 @@ from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
+import structlog
+
 from provisioner.compute.context import StepContext
 from provisioner.compute.publishing import boot_entry
+from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import Failure, Instance, Publication, PublicationKind, TimelineEvent
 from provisioner.core.states import Event, InstanceState, next_state
 from provisioner.protocols.store import Tx
+
+log = structlog.get_logger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,7 +67,11 @@ async def _failed(ctx: StepContext, failure: Failure) -> None:
     changes = {"failure": failure, "publication": Publication(kind=PublicationKind.NOTHING)}
     event = ctx.ledger.event("step.failed", failure.message, step=failure.step, detail={"code": failure.code})
     await _end(ctx, Event.FAIL, changes, instance, event)
-    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
+    try:
+        await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
+    except ProvisionerError as error:
+        # The row says that nothing is published; whoever takes the node up next makes it so.
+        log.error("node.not_withdrawn", node=ctx.node.name, cause=error.message)
 
 
 ENDINGS: MappingProxyType[str, Ending] = MappingProxyType(

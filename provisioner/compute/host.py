@@ -14,7 +14,7 @@ from provisioner.compute.ownership import adopt_at_start, adopt_unowned
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.worker import Worker
-from provisioner.core.errors import LeaseLost, PermanentError, StateError, TransientError
+from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError
 from provisioner.core.model import Instance, Node, Port
 from provisioner.core.states import ACTING, InstanceState
 from provisioner.protocols.store import Tx
@@ -140,9 +140,10 @@ class ComputeHost:
             log.warning("work.dropped", node=node_id, cause=error.message)
             if isinstance(error, LeaseLost) and not edges.lease.alive:
                 raise
-        except TransientError as error:
-            # The store, not the node: the work stands in its row, and is taken up again.
-            log.warning("work.interrupted", node=node_id, cause=error.message)
+        except ProvisionerError as error:
+            # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
+            log.error("work.interrupted", node=node_id, cause=error.message)
+            await edges.clock.sleep(POLL_S)
         finally:
             edges.progress.clear(node_id)
             self._workers.pop(node_id, None)

@@ -48,6 +48,7 @@ class DnsmasqService:
         self._turn = asyncio.Lock()
         self._read = asyncio.Event()  # dnsmasq has read the options, which it reads last
         self._last_words = ""
+        self._has_started = False
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
 
@@ -130,18 +131,16 @@ class DnsmasqService:
     async def _supervise(self) -> None:
         """Keeps dnsmasq running. Raises PermanentError when its first start fails."""
         delay_s = FIRST_RESTART_S
-        first = True
         while True:
             (self._folder / "leases").unlink(missing_ok=True)
             began_s = self._clock.monotonic_s()
             code = await self._run_once()
-            if first and not self._read.is_set():
+            if not self._has_started:
                 raise PermanentError(
                     "start dnsmasq",
                     answer=self._last_words or f"exit code {code}",
                     advice=f"Is another DHCP server running here, and is {self._network.interface} there?",
                 )
-            first = False
             log.warning("dnsmasq.ended", code=code, cause=self._last_words)
             if self._clock.monotonic_s() - began_s > LAST_RESTART_S:
                 delay_s = FIRST_RESTART_S
@@ -163,6 +162,7 @@ class DnsmasqService:
 
     def _heard(self, line: str) -> None:
         if line.endswith(f" read {self._folder / 'options'}"):
+            self._has_started = True
             self._read.set()
         elif "dnsmasq-dhcp" not in line:
             # Of DHCP exchanges nothing is kept: they name the secret URLs of nodes.

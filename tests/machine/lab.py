@@ -199,7 +199,11 @@ class Lab:
             node = self.node(name)
             return node if node["state"] == state else None
 
-        return eventually(f"node {name} becomes {state}", look, DEADLINES_S[deadline])
+        try:
+            return eventually(f"node {name} becomes {state}", look, DEADLINES_S[deadline])
+        except AssertionError as error:
+            events = run([BIN / "provisioner", "node", "events", name], env=self._cli_env())
+            raise AssertionError(f"{error}\n{self.node(name)}\n{events}") from None
 
     def instance(self, name: str) -> dict[str, Any]:
         found: dict[str, Any] = self.cli("instance", "show", name)
