@@ -30,7 +30,7 @@ from bmsim.faces.rmcp import (
     INVALID_SESSION,
     Stage,
     StrictSession,
-    cipher_suite_records,
+    cipher_suites,
 )
 from bmsim.faces.serial_console import SerialConsole
 from bmsim.faces.sessions import Sessions, forget_in_pyghmi
@@ -148,11 +148,9 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
     def send_cipher_suites(
         self, myaddr: int, mylun: int, clientaddr: int, clientlun: int, seq: int, data: Any, sockaddr: Any
     ) -> None:
-        """§22.15; pyghmi's tells of suite 3 alone. Sixteen bytes an answer, by index."""
-        index = data[22] & 0x3F
-        records = cipher_suite_records()[16 * index : 16 * index + 16]
+        """pyghmi's tells of suite 3 alone."""
         header = bytes((clientaddr, clientlun | (ipmi.APP + 1) << 2))
-        body = bytes((myaddr, mylun | seq << 2, 0x54, ipmi.OK, 0x01)) + records
+        body = bytes((myaddr, mylun | seq << 2, 0x54, ipmi.OK)) + cipher_suites(data[22])
         checksum = pyghmi_session._checksum
         message = header + bytes((checksum(*header),)) + body + bytes((checksum(*body),))
         self._send(outside_session(0, message), sockaddr)

@@ -9,7 +9,6 @@ from __future__ import annotations
 import hashlib
 import hmac
 import os
-import struct
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import Enum
@@ -244,6 +243,8 @@ class StrictSession(ServerSession):  # type: ignore[misc]
             case (ipmi.APP, 0x3C):  # §22.19, close session
                 ours = data[:4] == self.managedsessionid
                 return (ipmi.OK, b"") if ours else (0x87, b"")  # invalid session identifier
+            case (ipmi.APP, 0x54) if len(data) == 3:
+                return ipmi.OK, cipher_suites(data[2])
         return self.bmc.answer(request, self)
 
     def _set_privilege(self, data: bytes) -> tuple[int, bytes]:
@@ -276,12 +277,13 @@ def _chosen(request: bytes) -> Suite | None:
     return None
 
 
-def cipher_suite_records() -> bytes:
-    """§22.15.1: what `get channel cipher suites` lists."""
-    records = b""
-    for suite in SUITES:
-        authentication, integrity, confidentiality = suite.algorithms
-        records += struct.pack(
-            "5B", 0xC0, suite.number, authentication, 0x40 | integrity, 0x80 | confidentiality
+def cipher_suites(index: int) -> bytes:
+    """§22.15, get channel cipher suites: the LAN channel's number, and 16 bytes of the list by index."""
+    records = b"".join(
+        bytes(
+            (0xC0, suite.number, suite.algorithms[0], 0x40 | suite.algorithms[1], 0x80 | suite.algorithms[2])
         )
-    return records
+        for suite in SUITES
+    )
+    start = 16 * (index & 0x3F)
+    return b"\x01" + records[start : start + 16]

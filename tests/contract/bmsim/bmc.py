@@ -42,7 +42,10 @@ class Bmc:
     port: int
     process: subprocess.Popen[str]
 
-    def ipmitool(self, *words: str, user: str = USER, password: str = PASSWORD, suite: int = 3) -> Answer:
+    def ipmitool(
+        self, *words: str, user: str = USER, password: str = PASSWORD, suite: int | None = 3
+    ) -> Answer:
+        """suite: None for what ipmitool chooses from those that the BMC lists."""
         done = subprocess.run(
             [*self.ipmitool_command(user=user, suite=suite), *words],
             env=os.environ | {"IPMI_PASSWORD": password},
@@ -53,11 +56,11 @@ class Bmc:
         )
         return Answer(done.returncode, done.stdout, done.stderr)
 
-    def ipmitool_command(self, *, user: str = USER, suite: int = 3) -> list[str]:
+    def ipmitool_command(self, *, user: str = USER, suite: int | None = 3) -> list[str]:
         # One try a second, three times: a BMC that doesn't answer is found out in time.
         return [
             *("ipmitool", "-I", "lanplus", "-H", self.address, "-p", str(self.port), "-U", user, "-E"),
-            *("-C", str(suite), "-N", "1", "-R", "3", "-v"),
+            *("-N", "1", "-R", "3", "-v", *([] if suite is None else ["-C", str(suite)])),
         ]
 
     def power(self, verb: str) -> Answer:

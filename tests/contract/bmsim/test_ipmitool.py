@@ -17,13 +17,21 @@ def test_both_cipher_suites_are_served(bmc: Bmc, suite: int) -> None:
     assert opened.args == {"user": "admin", "cipher_suite": suite}
 
 
-def test_the_cipher_suites_that_are_served_are_told(bmc: Bmc) -> None:
-    listed = bmc.ipmitool("channel", "getciphers", "ipmi", "1")
-    told = [line.split()[0] for line in listed.out.splitlines() if line[:1].isdigit()]
-    assert told == ["3", "17"] or listed.code != 0, listed
+def test_the_cipher_suites_that_are_served_are_listed(bmc: Bmc) -> None:
+    listed = bmc.ipmitool("channel", "getciphers", "ipmi", "1").out
+    assert [line.split()[0] for line in listed.splitlines() if line[:1].isdigit()] == ["3", "17"], listed
+
+
+def test_the_best_suite_is_chosen_where_none_was_asked_for(bmc: Bmc) -> None:
+    assert bmc.ipmitool("power", "status", suite=None).code == 0
+    assert bmc.entries("session.open")[0].args["cipher_suite"] == 17
+
+
+def test_a_suite_that_isnt_served_is_refused(bmc: Bmc) -> None:
     refused = bmc.ipmitool("power", "status", suite=1)
     assert refused.code != 0
     assert "no matching cipher suite" in refused.err.lower(), refused
+    assert bmc.entries("session.open")[0].result == "0x11 no cipher suite match"
 
 
 def test_power_goes_off_and_on(bmc: Bmc) -> None:
