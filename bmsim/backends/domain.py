@@ -29,7 +29,7 @@ def domain_xml(node: Node, folder: Path, *, kvm: bool) -> str:
     features = xml.SubElement(domain, "features")
     xml.SubElement(features, "acpi")
     xml.SubElement(features, "apic")
-    # Without KVM "max" is all that QEMU can emulate; with it, the host's own.
+    # Without KVM all that QEMU can emulate, which boots no slower than any smaller model; with it the host's.
     xml.SubElement(domain, "cpu", mode="host-passthrough" if kvm else "maximum")
     xml.SubElement(domain, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "restart")):

@@ -123,6 +123,17 @@ def cut_power(node: str) -> None:
         connection.close()
 
 
+def restart(node: str) -> None:
+    """As by its reset button. Does nothing to a machine that is off."""
+    connection = libvirt.open(URI)
+    try:
+        domain = connection.lookupByName(node)
+        if domain.isActive():
+            domain.reset()
+    finally:
+        connection.close()
+
+
 def is_running(node: str) -> bool:
     connection = libvirt.open(URI)
     try:

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ import libvirt
 from bmsim.rack.state import RackState
 from bmsim.sandbox import libvirtd
 from bmsim.sandbox.bmc_processes import BmcDidNotStart, BmcProcesses
+from bmsim.sandbox.firmware import keep_trying
 from bmsim.sandbox.network import lay_wires
 
 
@@ -49,6 +51,10 @@ class Supervisor:
     async def _work(self, ready: int) -> None:
         async with asyncio.TaskGroup() as group:
             group.create_task(libvirtd.keep_libvirtd(self._libvirtd_pid, say))
+            for node in self._rack.nodes:
+                if node.firmware == "uefi":
+                    log = self._state.console_log(node.name)
+                    group.create_task(keep_trying(log, partial(libvirtd.restart, node.name)))
             await BmcProcesses(self._rack, self._state, say).start_all(group)
             server = await asyncio.start_unix_server(self._answer, self._state.control_socket)
             os.write(ready, b"ready\n")

@@ -113,8 +113,8 @@ def test_faults_of_a_bmc_are_handed_over_by_file_until_they_heal(tmp_path: Path)
     [
         ("n9", "bmc.silent", {}, "no node n9"),
         ("n1", "bmc.unheard_of", {}, "there are: node.dead_nic"),
-        ("n1", "bmc.silent", {"count": 1}, "takes nothing"),
-        ("n1", "bmc.busy", {"cuont": 1}, "takes no cuont"),
+        ("n1", "bmc.silent", {"count": 1}, "has no parameter count"),
+        ("n1", "bmc.busy", {"cuont": 1}, "has no parameter cuont"),
     ],
 )
 def test_a_fault_that_cannot_be_is_refused(
