@@ -12,6 +12,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.measure import Measurement
 from rich.table import Table
 
 from bmsim import audit
@@ -112,7 +113,7 @@ def list_racks(racks: Racks, as_json: AsJson = False) -> None:
         table.add_row(
             row["name"], condition, str(row["nodes"]), ", ".join(row["compute_hosts"]), row["state"]
         )
-    out.print(table, soft_wrap=True)
+    _print_whole(table)
 
 
 def _summary(state: RackState) -> dict[str, Any]:
@@ -145,9 +146,7 @@ def show(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: 
 
 
 def _print_nodes(rack: Rack, running: dict[str, bool]) -> None:
-    table = Table("node", "power", "firmware", "CPUs", "memory", "disks", box=None)
-    table.add_column("MAC", min_width=len("52:54:00:77:00:01"))
-    table.add_column("BMC")
+    table = Table("node", "power", "firmware", "CPUs", "memory", "disks", "MAC", "BMC", box=None)
     for node in rack.nodes:
         table.add_row(
             node.name,
@@ -159,7 +158,13 @@ def _print_nodes(rack: Rack, running: dict[str, bool]) -> None:
             ", ".join(nic.mac for nic in node.nics),
             str(node.bmc.address),
         )
-    out.print(table, soft_wrap=True)
+    _print_whole(table)
+
+
+def _print_whole(table: Table) -> None:
+    """Wider than the terminal if need be: paths and addresses are there to be copied."""
+    endless = out.options.update(max_width=1000)
+    Console(width=Measurement.get(out, endless, table).maximum).print(table)
 
 
 @rack_app.command()
@@ -262,5 +267,8 @@ def main() -> None:
     except RackError as error:
         err.print(f"[red]bmsim:[/] {error}", soft_wrap=True)
         sys.exit(error.code)
+    except PermissionError as error:
+        err.print(f"[red]bmsim:[/] {error}; racks are for root alone: run it with sudo", soft_wrap=True)
+        sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

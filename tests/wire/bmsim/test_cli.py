@@ -1,0 +1,141 @@
+"""The command `bmsim`: what it prints, and the exit codes that scripts rely on."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
+
+pytestmark = pytest.mark.wire
+
+Done = subprocess.CompletedProcess[str]
+
+
+class Bmsim:
+    def __init__(self, folder: Path) -> None:
+        self.folder = folder
+
+    def __call__(self, *words: str, user: int | None = None, **more: str) -> Done:
+        environment = {
+            **os.environ,
+            "BMSIM_STATE": str(self.folder),
+            "NO_COLOR": "1",
+            "COLUMNS": "80",
+            **more,
+        }
+        argv = [sys.executable, "-m", "bmsim", "rack", *words]
+        return subprocess.run(argv, capture_output=True, text=True, env=environment, user=user, check=False)
+
+    def json(self, *words: str) -> object:
+        done = self(*words, "--json")
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
+
+
+@pytest.fixture(scope="module")
+def bmsim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmsim]:
+    """The command, with one rack that it has brought up."""
+    folder = tmp_path_factory.mktemp("cli")
+    file = folder / "rack.yaml"
+    file.write_text(yaml.safe_dump(dict(rack_file("first"))))
+    bmsim = Bmsim(folder / "racks")
+    done = bmsim("up", str(file))
+    assert done.returncode == 0, done.stderr
+    assert "rack first is up" in done.stdout
+    assert "KVM" in done.stdout
+    yield bmsim
+    assert bmsim("down").returncode == 0
+    assert "no racks" in bmsim("ls").stdout
+
+
+def test_racks_are_listed_with_their_condition(bmsim: Bmsim) -> None:
+    state = str(bmsim.folder / "first")
+    assert bmsim.json("ls") == [
+        {"name": "first", "up": True, "nodes": 1, "compute_hosts": ["ch1", "ch2"], "state": state}
+    ]
+    assert state in bmsim("ls").stdout
+
+
+def test_a_rack_is_shown_without_its_passwords(bmsim: Bmsim) -> None:
+    shown = bmsim("show")
+    assert "52:54:00:77:00:01" in shown.stdout
+    assert "10.78.0.101" in shown.stdout
+    assert BMC_PASSWORD not in shown.stdout + json.dumps(bmsim.json("show"))
+
+
+def test_a_rack_may_be_named_by_argument_or_by_option(bmsim: Bmsim) -> None:
+    assert bmsim("inventory", "first").stdout == bmsim("inventory", "--rack", "first").stdout != ""
+    assert yaml.safe_load(bmsim("inventory").stdout) == bmsim.json("inventory")
+
+
+def test_another_state_folder_has_other_racks(bmsim: Bmsim, tmp_path: Path) -> None:
+    assert "no racks" in bmsim("ls", "--state", str(tmp_path)).stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        (["show", "second"], 3, "no rack second (racks here: first)"),
+        (["console", "n9"], 3, "no node n9"),
+        (["fault", "n1", "bmc.unheard_of"], 3, "no fault bmc.unheard_of"),
+        (["heal", "n1", "bmc.unheard_of"], 3, "no fault bmc.unheard_of"),
+        (["fault", "n1", "bmc.silent", "soon"], 2, "'soon' is not key=value"),
+        (["exec", "ch1", "--"], 2, ""),
+        (["up", "/nowhere/rack.yaml"], 2, "/nowhere/rack.yaml: No such file or directory"),
+        (["dance"], 2, "No such command"),
+    ],
+)
+def test_what_cannot_be_done_is_said_with_a_code_for_scripts(
+    bmsim: Bmsim, words: list[str], code: int, told: str
+) -> None:
+    done = bmsim(*words)
+    assert done.returncode == code
+    assert told in done.stderr
+    assert "Traceback" not in done.stderr
+
+
+def test_a_file_with_mistakes_is_refused_before_anything_is_brought_up(bmsim: Bmsim, tmp_path: Path) -> None:
+    file = tmp_path / "rack.yaml"
+    file.write_text("name: second\nnodes:\n  - colour: red\n")
+    done = bmsim("up", str(file))
+    assert done.returncode == 2
+    assert f"{file}:3: nodes[0].colour" in done.stderr
+    assert not (bmsim.folder / "second").exists()
+
+
+def test_a_user_who_is_not_root_is_told_so(bmsim: Bmsim) -> None:
+    # As nobody, who can't read the folders on the way either.
+    done = bmsim("ls", user=65534, HOME="/nonexistent")
+    assert done.returncode != 0
+    assert "root" in done.stderr or "Permission denied" in done.stderr
+
+
+def test_faults_are_listed_with_the_bug_that_they_come_from(bmsim: Bmsim) -> None:
+    assert "node.dead_nic" in bmsim("faults").stdout
+    listed = bmsim.json("faults")
+    assert isinstance(listed, list)
+    assert all(fault["source"] and fault["heals"] for fault in listed)
+
+
+def test_faults_come_and_go_in_the_file_that_the_bmc_reads(bmsim: Bmsim) -> None:
+    file = bmsim.folder / "first/faults/n1.json"
+    assert bmsim("fault", "n1", "bmc.busy", "count=2").returncode == 0
+    assert bmsim("fault", "n1", "bmc.silent").returncode == 0
+    assert json.loads(file.read_text()) == {"bmc.busy": {"count": 2}, "bmc.silent": {}}
+    assert bmsim("heal", "n1", "bmc.busy").returncode == 0
+    assert json.loads(file.read_text()) == {"bmc.silent": {}}
+    assert bmsim("heal", "n1").returncode == 0
+    assert json.loads(file.read_text()) == {}
+
+
+def test_a_console_that_has_said_nothing_is_empty(bmsim: Bmsim) -> None:
+    done = bmsim("console", "n1", "--no-follow")
+    assert (done.returncode, done.stdout) == (0, "")
