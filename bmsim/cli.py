@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import sys
 import time
+from contextlib import suppress
 from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
@@ -100,7 +101,10 @@ def down(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: 
 @rack_app.command("ls")
 def list_racks(racks: Racks, as_json: AsJson = False) -> None:
     """List the racks."""
-    rows = [_summary(state) for state in all_racks(racks)]
+    rows = []
+    for state in all_racks(racks):
+        with suppress(RackError):  # taken down while we look
+            rows.append(_summary(state))
     if as_json:
         out.print_json(data=rows)
         return

@@ -90,7 +90,11 @@ class RackState:
         self.spec_file.write_text(_with_passwords(rack))
 
     def rack(self) -> Rack:
-        return Rack.model_validate_json(self.spec_file.read_text())
+        """What it was brought up from. Raises RackError when it is gone."""
+        try:
+            return Rack.model_validate_json(self.spec_file.read_text())
+        except FileNotFoundError as error:
+            raise RackError(f"rack {self.name} is gone", code=3) from error
 
     def supervisor(self) -> int | None:
         """Process id of the rack's first process as this system sees it, None when it is dead."""

@@ -24,6 +24,13 @@ def test_a_rack_comes_back_from_its_folder_passwords_included(tmp_path: Path) ->
     assert created(tmp_path).rack() == rack()
 
 
+def test_a_rack_that_is_gone_says_so(tmp_path: Path) -> None:
+    state = created(tmp_path)
+    state.remove()
+    with pytest.raises(RackError, match="rack test is gone"):
+        state.rack()
+
+
 def test_only_the_owner_may_look_into_the_folder(tmp_path: Path) -> None:
     state = created(tmp_path)
     assert stat.S_IMODE(state.folder.stat().st_mode) == 0o700

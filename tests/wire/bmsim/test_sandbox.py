@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
 import signal
 import stat
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -121,6 +123,23 @@ def test_a_rack_that_fails_to_come_up_says_why_and_leaves_nothing(
         RunningRack.up(rack_file(), tmp_path / "racks")
     eventually("all processes are gone", lambda: not processes(mark))
     assert system() == before
+    assert list((tmp_path / "racks").iterdir()) == []
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGKILL])
+def test_a_rack_that_nobody_waits_for_any_more_does_not_come_up(
+    number: signal.Signals, tmp_path: Path, mark: str
+) -> None:
+    file = tmp_path / "rack.yaml"
+    file.write_text(json.dumps(rack_file()))
+    argv = [sys.executable, "-m", "bmsim", "rack", "up", str(file), "--state", str(tmp_path / "racks")]
+    up = subprocess.Popen(argv, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    eventually("it is on its way", lambda: any("sandbox.init" in words for words in processes(mark).values()))
+    up.send_signal(number)
+    assert up.wait(timeout=30) != 0
+    eventually("all processes are gone", lambda: not processes(mark))
+    with RunningRack.up(rack_file(), tmp_path / "racks") as rack:
+        assert rack.running() == {"n1": False}
     assert list((tmp_path / "racks").iterdir()) == []
 
 
