@@ -1,0 +1,121 @@
+"""The agent makes itself known, to whichever compute host answers."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+
+from provisioner.agent.announcer import Announcer
+
+TOKEN = "t" * 32
+DEADLINE_S = 10.0
+
+
+class Listener:
+    """A compute host that answers announcements with the next of `answers`, the last one for ever."""
+
+    def __init__(self, *answers: int) -> None:
+        self.answers = list(answers)
+        self.heard: list[tuple[str, dict[str, Any]]] = []
+        listener = self
+
+        class Request(http.server.BaseHTTPRequestHandler):
+            def do_POST(self) -> None:
+                body = json.loads(self.rfile.read(int(self.headers["Content-Length"])))
+                listener.heard.append((self.headers["Authorization"], body))
+                answers = listener.answers
+                self.send_response(answers.pop(0) if len(answers) > 1 else answers[0])
+                self.end_headers()
+
+            def log_message(self, format: str, *args: Any) -> None:
+                pass
+
+        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Request)
+        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
+        self.thread.start()
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.server.server_port}/agent/v1/hello"
+
+    def close(self) -> None:
+        self.server.shutdown()
+        self.thread.join()
+        self.server.server_close()
+
+    def wait_until_heard(self, count: int) -> None:
+        deadline = time.monotonic() + DEADLINE_S
+        while len(self.heard) < count:
+            assert time.monotonic() < deadline, f"{len(self.heard)} announcements, {count} were expected"
+            threading.Event().wait(0.01)
+
+
+@pytest.fixture
+def listeners() -> Iterator[list[Listener]]:
+    made: list[Listener] = []
+    yield made
+    for listener in made:
+        listener.close()
+
+
+def announce(said: list[str], *urls: str, heartbeat_s: float = 60.0) -> Announcer:
+    announcer = Announcer(
+        urls,
+        token=TOKEN,
+        describe=lambda address: {"node": "n1", "address": address},
+        say=said.append,
+        heartbeat_s=heartbeat_s,
+    )
+    announcer.start()
+    return announcer
+
+
+def test_it_says_who_it_is_by_the_address_that_is_seen(listeners: list[Listener]) -> None:
+    listeners.append(Listener(204))
+    said: list[str] = []
+    announcer = announce(said, listeners[0].url)
+    listeners[0].wait_until_heard(1)
+    announcer.stop()
+    assert listeners[0].heard == [(f"Bearer {TOKEN}", {"node": "n1", "address": "127.0.0.1"})]
+    assert said == [f"reported to {listeners[0].url}"]
+
+
+def test_it_goes_on_until_one_compute_host_hears_it(listeners: list[Listener]) -> None:
+    listeners += [Listener(503), Listener(503, 503, 200)]
+    said: list[str] = []
+    announcer = announce(said, listeners[0].url, listeners[1].url)
+    listeners[1].wait_until_heard(3)
+    announcer.stop()
+    assert len(listeners[0].heard) == 3
+    assert any("answered 503" in line for line in said)
+
+
+def test_a_dead_compute_host_is_passed_over(listeners: list[Listener]) -> None:
+    listeners.append(Listener(200))
+    gone = Listener(200)
+    gone.close()
+    announcer = announce([], gone.url, listeners[0].url)
+    listeners[0].wait_until_heard(1)
+    announcer.stop()
+
+
+def test_it_keeps_saying_so_as_a_heartbeat(listeners: list[Listener]) -> None:
+    listeners.append(Listener(200))
+    announcer = announce([], listeners[0].url, heartbeat_s=0.02)
+    listeners[0].wait_until_heard(5)
+    announcer.stop()
+
+
+def test_the_token_is_never_said(listeners: list[Listener]) -> None:
+    listeners.append(Listener(401, 200))
+    said: list[str] = []
+    announcer = announce(said, listeners[0].url)
+    listeners[0].wait_until_heard(2)
+    announcer.stop()
+    assert TOKEN not in "".join(said)
