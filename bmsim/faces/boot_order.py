@@ -5,7 +5,6 @@ Source: https://libvirt.org/formatdomain.html
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from xml.etree import ElementTree as xml
 
@@ -61,16 +60,15 @@ def written(domain_xml: str, order: BootOrder) -> str:
     return xml.tostring(root, encoding="unicode")
 
 
-def device_aliases(live_xml: str, order: Sequence[str]) -> list[str]:
-    """The running machine's devices in this order: the first disk, CD drive and NIC, as libvirt has them."""
+def device_aliases(live_xml: str) -> dict[str, str]:
+    """The running machine's first disk, CD drive and NIC, which are those that a boot order means."""
     root = xml.fromstring(live_xml)
     found = {
         "hd": root.find("devices/disk[@device='disk']/alias"),
         "cdrom": root.find("devices/disk[@device='cdrom']/alias"),
         "network": root.find("devices/interface/alias"),
     }
-    aliases = [found.get(name) for name in order]
-    return [alias.get("name", "") for alias in aliases if alias is not None]
+    return {kind: alias.get("name", "") for kind, alias in found.items() if alias is not None}
 
 
 def _order(root: xml.Element) -> tuple[str, ...]:

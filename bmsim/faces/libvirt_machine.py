@@ -39,6 +39,10 @@ UNREACHABLE = frozenset(
 UNSUPPORTED = frozenset({libvirt.VIR_ERR_NO_SUPPORT, libvirt.VIR_ERR_OPERATION_UNSUPPORTED})
 
 
+NOT_BOOTED_FROM = -1
+"""QEMU's boot index of a device that isn't to be tried."""
+
+
 class LibvirtMachine:
     """`control.Machine` by one domain. The connection is opened at need, and again after a loss."""
 
@@ -102,20 +106,20 @@ class LibvirtMachine:
         """QEMU tells its firmware the boot indexes anew at each reset; libvirt has no call to change them."""
         if self._open().getType() != "QEMU":
             return False
-        aliases = boot_order.device_aliases(domain.XMLDesc(0), order.now)
+        aliases = boot_order.device_aliases(domain.XMLDesc(0))
         # An index must never be in use twice, not even by the device that it is given to again.
         first = time.monotonic_ns() // 1_000_000 % 2**27 * 8
-        for index, alias in enumerate(aliases, first):
-            command = {"path": f"/machine/peripheral/{alias}", "property": "bootindex", "value": index}
-            try:
-                answer = libvirt_qemu.qemuMonitorCommand(
-                    domain, json.dumps({"execute": "qom-set", "arguments": command}), 0
-                )
-            except libvirt.libvirtError:
-                return False
-            if "error" in json.loads(answer):
-                return False
-        return True
+        indexes = {kind: index for index, kind in enumerate(order.now, first)}
+        return all(
+            _qemu_takes(
+                domain,
+                "qom-set",
+                path=f"/machine/peripheral/{alias}",
+                property="bootindex",
+                value=indexes.get(kind, NOT_BOOTED_FROM),
+            )
+            for kind, alias in aliases.items()
+        )
 
     def _xml(self) -> str:
         """Of the next start."""
@@ -145,3 +149,12 @@ class LibvirtMachine:
             raise MachineRefused(f"libvirt: {error}", ipmi.TIMED_OUT) from error
         except xml.ParseError as error:
             raise MachineRefused(f"libvirt's XML: {error}", ipmi.UNSPECIFIED) from error
+
+
+def _qemu_takes(domain: libvirt.virDomain, command: str, **arguments: object) -> bool:
+    try:
+        order = json.dumps({"execute": command, "arguments": arguments})
+        answer = libvirt_qemu.qemuMonitorCommand(domain, order, 0)
+    except libvirt.libvirtError:
+        return False
+    return "error" not in json.loads(answer)
