@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import grp
 import os
 import pwd
 import signal
+import socket
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -53,9 +55,12 @@ class DnsmasqService:
         self._supervisor: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> DnsmasqService:
+        self._check_interface()
         self._folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        user = pwd.getpwuid(os.getuid()).pw_name
-        (self._folder / "dnsmasq.conf").write_text(static_part(self._network, self._folder, user))
+        user, group = pwd.getpwuid(os.getuid()).pw_name, grp.getgrgid(os.getgid()).gr_name
+        (self._folder / "dnsmasq.conf").write_text(
+            static_part(self._network, self._folder, user=user, group=group)
+        )
         self._write_offers()
         self._supervisor = asyncio.create_task(self._supervise(), name="dnsmasq")
         try:
@@ -69,6 +74,17 @@ class DnsmasqService:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         await self._stop()
+
+    def _check_interface(self) -> None:
+        """dnsmasq itself would wait for the interface in silence."""
+        try:
+            socket.if_nametoindex(self._network.interface)
+        except OSError as error:
+            raise PermanentError(
+                f"serve DHCP at {self._network.interface!r}",
+                answer="there is no such network interface",
+                advice="Set network.interface in the configuration to the one that the nodes are on",
+            ) from error
 
     async def offer(self, offer: Offer) -> None:
         if self._offers.get(offer.node_id) == offer:
@@ -134,7 +150,7 @@ class DnsmasqService:
                 raise PermanentError(
                     "start dnsmasq",
                     answer=self._last_words or f"exit code {code}",
-                    advice=f"Is another DHCP server running here, and is {self._network.interface} there?",
+                    advice="Is another DHCP server running here?",
                 )
             if self._replacing:
                 self._replacing = False

@@ -33,8 +33,8 @@ class DhcpNetwork:
     dns: tuple[IPv4Address, ...] = ()
 
 
-def static_part(network: DhcpNetwork, folder: Path, user: str) -> str:
-    """The configuration file."""
+def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) -> str:
+    """The configuration file. user, group: our own."""
     dns = ",".join(map(str, network.dns))
     lines = (
         "# Written by the provisioner at each start.",
@@ -44,8 +44,10 @@ def static_part(network: DhcpNetwork, folder: Path, user: str) -> str:
         f"interface={network.interface}",
         "except-interface=lo",
         "bind-dynamic",
-        # It would drop to another user, and the kernel forgets then whose death should end it.
+        # It would become another user or group, and the kernel forgets then whose death should end it
+        # (prctl(2), PR_SET_PDEATHSIG).
         f"user={user}",
+        f"group={group}",
         "pid-file=",
         "dhcp-authoritative",
         "log-dhcp",
