@@ -8,6 +8,7 @@ import signal
 import stat
 import subprocess
 import sys
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -15,10 +16,18 @@ import pytest
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
+from bmsim.sandbox.control import order
 from tests.wire.bmsim.conftest import BMC_PASSWORD, NewRack, rack_file
 from tests.wire.bmsim.traces import eventually, network_namespaces, processes, system
 
 pytestmark = pytest.mark.wire
+
+
+@pytest.fixture(scope="module")
+def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
+    """One for all tests that leave it as it was."""
+    with RunningRack.up(rack_file(), tmp_path_factory.mktemp("shared")) as rack:
+        yield rack
 
 
 def power_status(rack: RunningRack, host: str = "ch1") -> str:
@@ -28,9 +37,9 @@ def power_status(rack: RunningRack, host: str = "ch1") -> str:
     return str(done.stdout + done.stderr).strip()
 
 
-def test_a_rack_is_up_when_its_bmcs_answer_on_the_standard_port(rack: RunningRack) -> None:
-    assert power_status(rack) == "Chassis Power is off"
-    assert rack.running() == {"n1": False}
+def test_a_rack_is_up_when_its_bmcs_answer_on_the_standard_port(shared: RunningRack) -> None:
+    assert power_status(shared) == "Chassis Power is off"
+    assert shared.running() == {"n1": False}
 
 
 def test_a_rack_that_is_taken_down_leaves_nothing(new_rack: NewRack, mark: str, tmp_path: Path) -> None:
@@ -93,11 +102,11 @@ def test_racks_with_equal_addresses_run_side_by_side(new_rack: NewRack) -> None:
     assert power_status(one) == power_status(other) == "Chassis Power is off"
 
 
-def test_a_rack_that_is_up_is_not_brought_up_twice(rack: RunningRack) -> None:
+def test_a_rack_that_is_up_is_not_brought_up_twice(shared: RunningRack) -> None:
     with pytest.raises(RackError, match="up already") as refused:
-        RunningRack.up(rack_file(), rack.state.folder.parent)
+        RunningRack.up(rack_file(), shared.state.folder.parent)
     assert refused.value.code == 4
-    assert power_status(rack) == "Chassis Power is off"
+    assert power_status(shared) == "Chassis Power is off"
 
 
 def test_a_dead_rack_makes_room_for_the_next(new_rack: NewRack, mark: str) -> None:
@@ -182,33 +191,31 @@ def _answers(rack: RunningRack) -> bool:
         return False
 
 
-def test_unplugging_takes_the_link_of_the_machine_and_healing_gives_it_back(rack: RunningRack) -> None:
+def test_unplugging_takes_the_link_of_the_machine_and_healing_gives_it_back(shared: RunningRack) -> None:
     def link() -> str:
         words = ("virsh", "domif-getlink", "--config", "n1", "52:54:00:77:00:01")
-        return str(rack.run("ch1", words, capture_output=True, text=True, check=True).stdout).split()[-1]
+        return str(shared.run("ch1", words, capture_output=True, text=True, check=True).stdout).split()[-1]
 
     assert link() == "up"
-    rack.inject("n1", "node.dead_nic")
+    shared.inject("n1", "node.dead_nic")
     assert link() == "down"
-    rack.heal("n1")
+    shared.heal("n1")
     assert link() == "up"
 
 
-def test_an_order_that_is_none_is_refused_and_the_rack_lives_on(rack: RunningRack) -> None:
-    from bmsim.sandbox.control import order
-
+def test_an_order_that_is_none_is_refused_and_the_rack_lives_on(shared: RunningRack) -> None:
     with pytest.raises(RackError, match="no such order"):
-        order(rack.state, "dance")
+        order(shared.state, "dance")
     with pytest.raises(RackError, match="n9"):
-        order(rack.state, "cut_power", node="n9")
-    assert rack.running() == {"n1": False}
+        order(shared.state, "cut_power", node="n9")
+    assert shared.running() == {"n1": False}
 
 
-def test_disks_are_sparse_and_what_is_in_the_state_folder_is_for_its_owner(rack: RunningRack) -> None:
-    disk = (rack.state.node_folder("n1") / "disk0.raw").stat()
+def test_disks_are_sparse_and_what_is_in_the_state_folder_is_for_its_owner(shared: RunningRack) -> None:
+    disk = (shared.state.node_folder("n1") / "disk0.raw").stat()
     assert disk.st_size == 1024 * 2**20
     assert disk.st_blocks * 512 < 2**20
-    assert stat.S_IMODE(rack.state.folder.stat().st_mode) == 0o700
+    assert stat.S_IMODE(shared.state.folder.stat().st_mode) == 0o700
 
 
 def test_no_password_stands_on_a_command_line_or_in_a_log(rack: RunningRack, mark: str) -> None:
