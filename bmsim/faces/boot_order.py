@@ -57,6 +57,8 @@ def written(domain_xml: str, order: BootOrder) -> str:
     _remove(metadata, TAG)
     if order.now != order.own or order.kept:
         xml.SubElement(metadata, TAG, own=" ".join(order.own), kept=order.kept.hex())
+    if not len(metadata):
+        root.remove(metadata)
     return xml.tostring(root, encoding="unicode")
 
 

@@ -49,18 +49,8 @@ class Control:
         self.faults = BmcFaults()
         self._machine = machine
         self._ordered: tuple[BootDevice, bytes] | None = None
+        self._restored = False
         self._next_try_s = float("-inf")
-
-    def restore_flags(self, now_s: float) -> None:
-        """Flags for all boots outlive the BMC's restart."""
-        try:
-            kept = self._machine.kept()
-        except MachineRefused as error:
-            print(f"the boot flags from before are not known: {error}", file=sys.stderr, flush=True)
-            return
-        if len(kept) >= 2 and kept[0] & PERSISTENT:
-            flags = BootFlags.decode(kept, now_s=now_s, expire=False)
-            self.state = replace(self.state, flags=flags)
 
     def give_faults(self, given: Mapping[str, Mapping[str, Any]], now_s: float) -> bool:
         """True: the BMC restarts by one of them."""
@@ -100,6 +90,8 @@ class Control:
 
     def _execute(self, request: Request, name: str, now_s: float, serve: Callable[[Act], None]) -> Decision:
         chassis = request.netfn == ipmi.CHASSIS
+        if chassis:
+            self._restore_flags()
         on = self._machine.is_on() if chassis else False
         told = self.faults.told_power(on, now_s) if name == "chassis.status" else on
         decision = decide(self.state, request, now_s=now_s, on=told)
@@ -129,6 +121,13 @@ class Control:
         self.state = replace(decision.state, flags=BootFlags()) if forgotten else decision.state
         self._follow_flags(now_s)
 
+    def _restore_flags(self) -> None:
+        """Flags for all boots outlive the BMC's process. Raises MachineRefused: they aren't known yet."""
+        kept = b"" if self._restored else self._machine.kept()
+        self._restored = True
+        if len(kept) >= 2 and kept[0] & PERSISTENT:
+            self.state = replace(self.state, flags=BootFlags.decode(kept, now_s=0.0, expire=False))
+
     def _order_boot(self, state: BmcState) -> None:
         wanted = self._order(state)
         if wanted != self._ordered:
@@ -138,6 +137,7 @@ class Control:
     def _follow_flags(self, now_s: float) -> None:
         """As `_order_boot`, where nobody waits for the outcome: it is tried again."""
         try:
+            self._restore_flags()
             self._order_boot(self.state)
         except MachineRefused as error:
             self._next_try_s = now_s + RETRY_S

@@ -79,7 +79,6 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         self._sessions = Sessions()
         self._sol: SolPayload | None = None
         self._control = Control(machine, BmcState(Identity(guid=self._guid, port=config.port)))
-        self._control.restore_flags(time.monotonic())
 
     @property
     def listens_to_console(self) -> bool:

@@ -130,7 +130,7 @@ class LibvirtMachine:
         return self._open().lookupByName(self._name)
 
     def _open(self) -> libvirt.virConnect:
-        if self._connection is None or not self._connection.isAlive():
+        if self._connection is None or not _is_alive(self._connection):
             self._connection = libvirt.open(self._uri)
         return self._connection
 
@@ -144,11 +144,13 @@ class LibvirtMachine:
                 code = ipmi.UNREACHABLE
             elif number in UNSUPPORTED:
                 code = ipmi.INVALID_FIELD  # §28.3: the control isn't supported
-            raise MachineRefused(f"libvirt: {error}", code) from error
+            raise MachineRefused(f"libvirt, domain {self._name}: {error}", code) from error
         except StillRunning as error:
-            raise MachineRefused(f"libvirt: {error}", ipmi.TIMED_OUT) from error
+            raise MachineRefused(f"libvirt, domain {self._name}: {error}", ipmi.TIMED_OUT) from error
         except xml.ParseError as error:
-            raise MachineRefused(f"libvirt's XML: {error}", ipmi.UNSPECIFIED) from error
+            raise MachineRefused(
+                f"libvirt's XML of domain {self._name}: {error}", ipmi.UNSPECIFIED
+            ) from error
 
 
 def _qemu_takes(domain: libvirt.virDomain, command: str, **arguments: object) -> bool:
@@ -158,3 +160,10 @@ def _qemu_takes(domain: libvirt.virDomain, command: str, **arguments: object) ->
     except libvirt.libvirtError:
         return False
     return "error" not in json.loads(answer)
+
+
+def _is_alive(connection: libvirt.virConnect) -> bool:
+    try:
+        return bool(connection.isAlive())
+    except libvirt.libvirtError:
+        return False  # it was closed

@@ -104,14 +104,15 @@ def free_port(address: str) -> int:
 
 
 @contextmanager
-def running_bmc(folder: Path, address: str = "127.0.0.1", *, node: str = "n1") -> Iterator[Bmc]:
+def running_bmc(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[Bmc]:
+    """port: 0 for any."""
     folder.mkdir(exist_ok=True)
     host = folder / "host.xml"
     host.write_text(TEST_HOST)
     (folder / "console.log").touch()
-    port = free_port(address)
+    port = port or free_port(address)
     given = {
-        "node": node,
+        "node": "n1",
         "domain": "m1",
         "libvirt_uri": f"test://{host}",
         "address": address,
