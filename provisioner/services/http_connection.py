@@ -22,7 +22,7 @@ MAX_BODY_BYTES = 64 * 1024
 REQUEST_TIMEOUT_S = 10.0  # for a whole request to come
 IDLE_TIMEOUT_S = 30.0  # between two requests of one connection
 STALL_TIMEOUT_S = 30.0  # for SEND_BYTES to be taken
-SEND_BYTES = 4 * 2**20
+SEND_BYTES = 2**20  # handed to the kernel at once; also how exactly is known how much went out
 
 _RANGE = re.compile(r"bytes=(\d{0,15})-(\d{0,15})")
 _REASONS = {
@@ -133,14 +133,13 @@ class HttpConnection:
     async def answer(self, status: int, text: str = "", *, headers: Mapping[str, str] | None = None) -> None:
         """A short answer. Raises Closed."""
         data = text.encode()
-        await self._head(status, len(data), headers or {})
-        await self._end(data)
+        await self._say(_head(status, len(data), headers or {}), *_content(data))
 
     async def answer_text(self, request: Request, text: str) -> Sent:
         """A small file that is made as it is asked for. Raises Closed."""
         data = text.encode()
-        await self._head(200, len(data), {"content-type": "text/plain; charset=utf-8"})
-        await self._end(b"" if request.method == "HEAD" else data)
+        head = _head(200, len(data), {"content-type": "text/plain; charset=utf-8"})
+        await self._say(head, *_content(b"" if request.method == "HEAD" else data))
         return Sent(0, len(data), len(data), len(data))
 
     async def answer_file(self, request: Request, path: Path) -> Sent:
@@ -156,10 +155,11 @@ class HttpConnection:
             headers = {"content-type": "application/octet-stream", "accept-ranges": "bytes"}
             if count != size:
                 headers["content-range"] = f"bytes {first}-{first + count - 1}/{size}"
-            await self._head(206 if count != size else 200, count, headers)
+            head = _head(206 if count != size else 200, count, headers)
             if request.method == "HEAD":
-                await self._end(b"")
+                await self._say(head, *_content(b""))
                 return Sent(first, count, count, size)
+            await self._say(head)
             file.seek(first)
             sent = await self._send_file(file, first, count)
         return Sent(first, count, sent, size)
@@ -177,7 +177,7 @@ class HttpConnection:
                     break
                 sent += piece
         except (TimeoutError, OSError):
-            sent = file.tell() - first  # asyncio leaves the file where the kernel came to
+            sent = max(sent, file.tell() - first)  # asyncio leaves the file where a broken transfer came to
         # What the kernel sent went past h11, which must not add anything to it.
         if sent == count:
             self._protocol.send_with_data_passthrough(h11.Data(data=_Length(count)))  # type: ignore[arg-type]
@@ -186,20 +186,9 @@ class HttpConnection:
             self.abort()
         return sent
 
-    async def _head(self, status: int, length: int, headers: Mapping[str, str]) -> None:
-        fields = [("content-length", str(length)), *headers.items()]
-        await self._say(h11.Response(status_code=status, reason=_REASONS[status], headers=fields))
-
-    async def _end(self, data: bytes) -> None:
-        if data:
-            await self._say(h11.Data(data=data))
-        await self._say(h11.EndOfMessage())
-
-    async def _say(self, event: h11.Event) -> None:
+    async def _say(self, *events: h11.Event) -> None:
         try:
-            data = self._protocol.send(event)
-            if data:
-                self._writer.write(data)
+            self._writer.write(b"".join(self._protocol.send(event) or b"" for event in events))
             async with asyncio.timeout(STALL_TIMEOUT_S):
                 await self._writer.drain()
         except (TimeoutError, OSError, h11.LocalProtocolError) as error:
@@ -208,6 +197,15 @@ class HttpConnection:
     def abort(self) -> None:
         """Ends the connection at once, whatever waits to be sent."""
         self._writer.transport.abort()
+
+
+def _head(status: int, length: int, headers: Mapping[str, str]) -> h11.Response:
+    fields = [("content-length", str(length)), *headers.items()]
+    return h11.Response(status_code=status, reason=_REASONS[status], headers=fields)
+
+
+def _content(data: bytes) -> tuple[h11.Event, ...]:
+    return (h11.Data(data=data), h11.EndOfMessage()) if data else (h11.EndOfMessage(),)
 
 
 class _Length:

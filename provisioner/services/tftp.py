@@ -66,6 +66,7 @@ class TftpService:
         self._transfers: dict[tuple[str, int], _Transfer] = {}
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
         self._listener: asyncio.DatagramTransport | None = None
+        self._closed = asyncio.Event()
 
     @property
     def port(self) -> int:
@@ -87,7 +88,7 @@ class TftpService:
         loop = asyncio.get_running_loop()
         try:
             self._listener, _ = await loop.create_datagram_endpoint(
-                lambda: _Listener(self._requested), local_addr=(self._address, self._port)
+                lambda: _Listener(self._requested, self._closed.set), local_addr=(self._address, self._port)
             )
         except OSError as error:
             raise PermanentError(
@@ -100,10 +101,11 @@ class TftpService:
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._listener is not None:
-            self._listener.close()
         for transfer in list(self._transfers.values()):
             transfer.end()
+        if self._listener is not None:
+            self._listener.close()
+            await self._closed.wait()
 
     def _requested(self, request: bytes, peer: tuple[str, int]) -> None:
         if peer in self._transfers or len(request) > MAX_REQUEST_BYTES:
@@ -143,8 +145,14 @@ class TftpService:
 
 
 class _Listener(asyncio.DatagramProtocol):
-    def __init__(self, requested: Callable[[bytes, tuple[str, int]], None]) -> None:
+    def __init__(
+        self, requested: Callable[[bytes, tuple[str, int]], None], closed: Callable[[], None]
+    ) -> None:
         self._requested = requested
+        self._closed = closed
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._closed()
 
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         self._requested(data, addr)

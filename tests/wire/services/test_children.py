@@ -1,0 +1,148 @@
+from __future__ import annotations
+
+import asyncio
+import os
+import signal
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import PermanentError
+from provisioner.protocols.children import ChildResult, ChildTimedOut, SecretFile
+from provisioner.services import children
+from provisioner.services.children import SystemChildren
+from tests.wire.services.conftest import play
+from tests.wire.services.segment import children_of
+
+pytestmark = pytest.mark.wire
+
+SECRET = "correct horse battery"
+
+
+def run(*argv: str | SecretFile, timeout_s: float = 20.0) -> ChildResult:
+    return play(lambda: SystemChildren().run(argv, timeout_s=timeout_s))
+
+
+def test_a_child_gives_its_output_and_code() -> None:
+    done = run("sh", "-c", "echo out; echo err >&2; exit 3")
+    assert (done.code, done.stdout, done.stderr, done.last_words()) == (3, "out\n", "err\n", "err")
+
+
+def test_a_signal_that_ended_it_is_a_negative_code() -> None:
+    assert run("sh", "-c", "kill -TERM $$").code == -signal.SIGTERM
+
+
+def test_a_secret_comes_by_a_file_and_stands_nowhere_else() -> None:
+    show = "cat $1; tr '\\0' ' ' < /proc/$$/cmdline; cat /proc/$$/environ; cat ${2#file=}"
+    done = run("sh", "-c", show, "sh", SecretFile("", SECRET), SecretFile("file=", "another"))
+    assert done.stdout.startswith(SECRET) and done.stdout.endswith("another")
+    assert done.stdout.count(SECRET) == 1
+    assert SECRET not in repr(SecretFile("", SECRET))
+
+
+def test_a_child_inherits_no_variables_but_a_few(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PROVISIONER_SECRET", SECRET)
+    assert SECRET not in run("env").stdout
+
+
+def test_a_program_that_is_not_installed_is_named() -> None:
+    with pytest.raises(PermanentError, match="start no-such-program: it is not installed"):
+        run("no-such-program")
+
+
+def test_what_a_child_prints_is_bounded_and_never_blocks_it() -> None:
+    done = run("sh", "-c", "head -c 3000000 /dev/zero; echo end >&2")
+    assert (done.code, len(done.stdout), done.stderr) == (0, children.MAX_OUTPUT_BYTES, "end\n")
+
+
+def test_output_is_passed_on_as_it_comes() -> None:
+    async def story() -> None:
+        said = asyncio.Event()
+        running = asyncio.ensure_future(
+            SystemChildren().run(
+                ["sh", "-c", "echo now; exec sleep 60"], timeout_s=50, on_stdout=lambda data: said.set()
+            )
+        )
+        await said.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        assert children_of(os.getpid()) == []
+
+    play(story)
+
+
+def test_when_its_time_is_up_a_child_ends_with_its_own_children() -> None:
+    """Its child would hold the pipe open as long as it lives."""
+    reading, writing = os.pipe()
+    try:
+        with pytest.raises(ChildTimedOut) as caught:
+            play(
+                lambda: SystemChildren().run(
+                    ["sh", "-c", f"echo waiting >&2; sleep 60 3<>/proc/{os.getpid()}/fd/{writing}"],
+                    timeout_s=0.3,
+                )
+            )
+        assert caught.value.stderr == "waiting\n"
+    finally:
+        os.close(writing)
+    assert os.read(reading, 1) == b""  # nobody has it open for writing any more
+    os.close(reading)
+
+
+@pytest.mark.parametrize("end", [signal.SIGKILL, signal.SIGTERM])
+def test_no_child_outlives_its_owner(end: signal.Signals, tmp_path: Path) -> None:
+    owner = subprocess.Popen(
+        [sys.executable, "-c", OWNER, str(tmp_path / "fifo")], stdout=subprocess.PIPE, text=True
+    )
+    assert owner.stdout is not None
+    assert owner.stdout.readline() == "started\n"
+    (child,) = children_of(owner.pid)
+    watched = os.pidfd_open(child)
+    owner.send_signal(end)
+    owner.communicate()
+
+    async def ended() -> None:
+        gone = asyncio.Event()
+        asyncio.get_running_loop().add_reader(watched, gone.set)
+        await gone.wait()
+
+    play(ended)
+    os.close(watched)
+
+
+OWNER = """
+import asyncio
+from provisioner.services.children import SystemChildren
+
+async def main():
+    async with SystemChildren().started(["sh", "-c", "echo started; exec sleep 600"]) as child:
+        print((await child.stdout.readline()).decode(), end="", flush=True)
+        await child.wait()
+
+asyncio.run(main())
+"""
+
+
+def test_a_child_whose_parent_is_gone_already_does_not_start(tmp_path: Path) -> None:
+    """The kernel signals the death of a parent only to those who asked before it."""
+    trace = tmp_path / "started"
+    done = subprocess.run([*children._GUARD, "1", "touch", str(trace)], check=False)
+    assert done.returncode != 0
+    assert not trace.exists()
+
+
+def test_descriptors_are_given_back() -> None:
+    def opened() -> int:
+        return len(list(Path("/proc/self/fd").iterdir()))
+
+    async def story(count: Callable[[], int]) -> None:
+        await SystemChildren().run(["cat", SecretFile("", SECRET)], timeout_s=20)
+        before = count()
+        for _ in range(5):
+            await SystemChildren().run(["cat", SecretFile("", SECRET)], timeout_s=20)
+        assert count() == before
+
+    play(lambda: story(opened))

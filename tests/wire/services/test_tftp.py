@@ -1,0 +1,222 @@
+from __future__ import annotations
+
+import asyncio
+import io
+import os
+import random
+import socket
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from tftpy import TftpClient
+from tftpy.TftpShared import TftpException
+
+from provisioner.core.errors import PermanentError
+from provisioner.protocols.netboot import Offer
+from provisioner.services import tftp
+from provisioner.services.system import SystemClock
+from provisioner.services.tftp import TftpService
+from tests.wire.services.conftest import Heard, play
+from tests.wire.services.segment import HOST, NODE, STRANGER, Segment
+
+pytestmark = pytest.mark.wire
+
+LOADER_BYTES = 173_792
+ERROR = b"\0\5"
+READ_REQUEST = b"\0\1loader.efi\0octet\0"
+WRITE_REQUEST = b"\0\2loader.efi\0octet\0"
+
+
+@pytest.fixture
+def loader(tmp_path: Path) -> Path:
+    path = tmp_path / "loader.efi"
+    path.write_bytes(os.urandom(LOADER_BYTES))
+    return path
+
+
+@asynccontextmanager
+async def server(heard: Heard, loader: Path) -> AsyncIterator[TftpService]:
+    async with TftpService(HOST, heard, SystemClock()) as service:
+        await service.offer(
+            Offer(
+                node_id="n1",
+                node_name="n1",
+                macs=("m",),
+                addresses=(NODE,),
+                tftp_files={"loader.efi": loader},
+            )
+        )
+        yield service
+
+
+async def fetch(
+    network: Segment, name: str, source: str = NODE, options: Mapping[str, int] | None = None
+) -> bytes:
+    def call() -> bytes:
+        got = io.BytesIO()
+        TftpClient(HOST, 69, options=dict(options or {}), localip=source).download(name, got, timeout=5)
+        return got.getvalue()
+
+    return await network.run_at_node(call)
+
+
+@pytest.mark.parametrize("blksize", [None, 512, 1408, 8192])
+def test_a_node_fetches_its_loader(network: Segment, heard: Heard, loader: Path, blksize: int | None) -> None:
+    async def story() -> None:
+        async with server(heard, loader):
+            options = {"blksize": blksize, "tsize": 0} if blksize else {}
+            assert await fetch(network, "loader.efi", options=options) == loader.read_bytes()
+            assert await fetch(network, "/loader.efi", options=options) == loader.read_bytes()
+            sent = await heard.until("tftp.sent", 2)
+            assert (sent[0].address, sent[0].detail["file"]) == (NODE, "loader.efi")
+            assert sent[0].detail["bytes"] == LOADER_BYTES
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("source", "name"),
+    [
+        (STRANGER, "loader.efi"),
+        (NODE, "other.efi"),
+        (NODE, "../loader.efi"),
+        (NODE, "/etc/passwd"),
+        (NODE, "../../../../etc/passwd"),
+        (NODE, "/nonexistent/../etc/passwd"),
+    ],
+)
+def test_nothing_else_is_served(network: Segment, heard: Heard, loader: Path, source: str, name: str) -> None:
+    async def story() -> None:
+        async with server(heard, loader):
+            with pytest.raises(TftpException):
+                await fetch(network, name, source)
+            (refused,) = await heard.until("tftp.refused")
+            assert refused.address == source
+            assert not heard.named("tftp.sent")
+
+    play(story)
+
+
+def test_nothing_can_be_written(network: Segment, heard: Heard, loader: Path) -> None:
+    async def story() -> None:
+        before = loader.read_bytes()
+        async with server(heard, loader):
+            with request(network, WRITE_REQUEST) as writer:
+                assert (await asyncio.to_thread(writer.recv, 2048)).startswith(ERROR)
+        assert loader.read_bytes() == before
+
+    play(story)
+
+
+def test_a_withdrawn_node_gets_nothing(network: Segment, heard: Heard, loader: Path) -> None:
+    async def story() -> None:
+        async with server(heard, loader) as service:
+            await service.withdraw("n1")
+            with pytest.raises(TftpException):
+                await fetch(network, "loader.efi")
+
+    play(story)
+
+
+def request(network: Segment, packet: bytes = READ_REQUEST) -> socket.socket:
+    """A socket of the node's that has just asked."""
+    with network.at_node():
+        made = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+    made.settimeout(10)
+    made.bind((NODE, 0))
+    made.sendto(packet, (HOST, 69))
+    return made
+
+
+def test_a_lost_block_is_sent_again_and_a_silent_client_given_up(
+    network: Segment, heard: Heard, loader: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tftp, "RESEND_S", 0.05)
+    monkeypatch.setattr(tftp, "MAX_RESENDS", 3)
+
+    async def story() -> None:
+        async with server(heard, loader) as service:
+            with request(network) as silent:
+                blocks = [await asyncio.to_thread(silent.recv, 2048) for _ in range(4)]
+                assert len(set(blocks)) == 1 and blocks[0][:4] == b"\0\3\0\1"
+                while service._transfers:
+                    await asyncio.sleep(0.01)
+            assert not heard.named("tftp.sent")
+
+    play(story)
+
+
+def test_a_probe_for_the_size_that_is_broken_off_is_no_transfer(
+    network: Segment, heard: Heard, loader: Path
+) -> None:
+    """PXE ROMs ask so before they fetch."""
+
+    async def story() -> None:
+        async with server(heard, loader) as service:
+            with request(network, READ_REQUEST + b"tsize\0" + b"0\0") as probe:
+                answer, peer = await asyncio.to_thread(probe.recvfrom, 2048)
+                assert answer.startswith(b"\0\6") and str(LOADER_BYTES).encode() in answer
+                probe.sendto(ERROR + b"\0\0aborted\0", peer)
+                while service._transfers:
+                    await asyncio.sleep(0.01)
+            assert not heard.events
+
+    play(story)
+
+
+def test_garbage_ends_no_transfer_but_its_own(network: Segment, heard: Heard, loader: Path) -> None:
+    seeded = random.Random(7)
+    headers = [
+        b"",
+        b"\0\1",
+        b"\0\1loader.efi\0octet\0",
+        b"\0\1loader.efi\0octet\0blksize\0",
+        b"\0\4",
+        b"\0\5",
+    ]
+
+    async def story() -> None:
+        async with server(heard, loader):
+            with network.at_node():
+                client = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+            with client:
+                for number in range(200):
+                    packet = headers[number % len(headers)] + seeded.randbytes(seeded.randrange(60))
+                    client.sendto(packet, (HOST, 69))
+            assert await fetch(network, "loader.efi", options={"blksize": 1408}) == loader.read_bytes()
+
+    play(story)
+
+
+def test_many_nodes_fetch_at_once(network: Segment, heard: Heard, loader: Path) -> None:
+    async def story() -> None:
+        async with server(heard, loader):
+            fetched = await asyncio.gather(
+                *(fetch(network, "loader.efi", options={"blksize": 1408}) for _ in range(12))
+            )
+            assert set(fetched) == {loader.read_bytes()}
+            await heard.until("tftp.sent", 12)
+
+    play(story)
+
+
+def test_stopping_ends_transfers_and_frees_the_port(network: Segment, heard: Heard, loader: Path) -> None:
+    async def story() -> None:
+        for _ in range(2):
+            async with server(heard, loader) as service:
+                with request(network) as half_done:
+                    await asyncio.to_thread(half_done.recv, 2048)
+            assert not service._transfers
+
+    play(story)
+
+
+def test_a_port_that_is_taken_is_told_of(network: Segment, heard: Heard, loader: Path) -> None:
+    async def story() -> None:
+        async with server(heard, loader), server(heard, loader):
+            pass
+
+    with pytest.raises(PermanentError, match=r"listen for TFTP at 10\.77\.0\.10:69.*another TFTP server"):
+        play(story)
