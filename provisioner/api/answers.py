@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from http import HTTPStatus
 from typing import Any
 
 from fastapi import Request
@@ -40,11 +41,12 @@ def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = Non
     return Response(to_json(data), status, headers, media_type="application/json")
 
 
-def page(items: Sequence[Mapping[str, Any]], path: str, limit: int) -> Response:
-    """One page of a list; `next` is the path of the following one, absent on the last."""
+def page(request: Request, items: Sequence[Mapping[str, Any]], limit: int) -> Response:
+    """One page of a list; `next` is the path of the following one, filters kept, absent on the last."""
     data: dict[str, Any] = {"items": items}
     if len(items) == limit:
-        data["next"] = f"{path}?limit={limit}&after={items[-1]['id']}"
+        following = request.url.include_query_params(limit=limit, after=items[-1]["id"])
+        data["next"] = f"{following.path}?{following.query}"
     return answer(data)
 
 
@@ -86,4 +88,16 @@ async def problem_of_input(request: Request, error: Exception) -> Response:
 
 async def problem_of_http(request: Request, error: Exception) -> Response:
     assert isinstance(error, HTTPException)
-    return problem(error.status_code, "http", str(error.detail), headers=error.headers)
+    code = HTTPStatus(error.status_code).phrase.lower().replace(" ", "-")
+    title = f"{request.method} {request.url.path}: {error.detail}"
+    return problem(error.status_code, code, title, headers=error.headers)
+
+
+async def problem_of_defect(request: Request, error: Exception) -> Response:
+    """Something that shouldn't be: the log has it all, the client learns nothing of our inside."""
+    return problem(
+        500,
+        "defect",
+        f"{request.method} {request.url.path}: a defect of the provisioner ({type(error).__name__})",
+        advice="Its log says more",
+    )

@@ -13,7 +13,7 @@ from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer, page
-from provisioner.api.context import Context, by_id_or_name
+from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Flavor, KeyPair
@@ -82,9 +82,11 @@ async def create_flavor(context: Context, request: Request, order: FlavorOrder) 
 
 
 @router.get("/flavors")
-async def list_flavors(context: Context) -> Response:
-    found = await context.store.transact(lambda tx: tx.find(Flavor, limit=1000))
-    return page([views.flavor(flavor) for flavor in found], "/v1/flavors", 1000)
+async def list_flavors(
+    context: Context, request: Request, limit: Limit = 100, after: After = None
+) -> Response:
+    found = await context.store.transact(lambda tx: tx.find(Flavor, after=after, limit=limit))
+    return page(request, [views.flavor(flavor) for flavor in found], limit)
 
 
 @router.get("/flavors/{flavor}")
@@ -116,9 +118,14 @@ async def add_key(context: Context, request: Request, order: KeyOrder) -> Respon
 
 
 @router.get("/keys")
-async def list_keys(context: Context) -> Response:
-    found = await context.store.transact(lambda tx: tx.find(KeyPair, limit=1000))
-    return page([views.key(key) for key in found], "/v1/keys", 1000)
+async def list_keys(context: Context, request: Request, limit: Limit = 100, after: After = None) -> Response:
+    found = await context.store.transact(lambda tx: tx.find(KeyPair, after=after, limit=limit))
+    return page(request, [views.key(key) for key in found], limit)
+
+
+@router.get("/keys/{key}")
+async def show_key(context: Context, key: str) -> Response:
+    return answer(views.key(await context.store.transact(lambda tx: by_id_or_name(tx, KeyPair, "key", key))))
 
 
 @router.delete("/keys/{key}", status_code=204)

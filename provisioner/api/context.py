@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from ipaddress import IPv4Address
+from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
-from fastapi import Depends, Request
+from fastapi import Depends, Query, Request
 
+from provisioner.api.address_pool import AddressPool
 from provisioner.api.metrics import Metrics
-from provisioner.core.errors import InvalidInput, NotFound
+from provisioner.core.errors import NotFound
 from provisioner.core.model import ApiToken, ImageKind, Instance, Node, Record
 from provisioner.core.states import InstanceState
 from provisioner.protocols.clock import Clock
@@ -46,21 +48,25 @@ class ImageSaver(Protocol):
 
     async def delete(self, sha256: str) -> None: ...
 
+    def path(self, sha256: str) -> Path: ...
+
 
 @dataclass(slots=True, kw_only=True)
 class ApiContext:
-    """pool: first and last address that nodes may be given. progress: live progress of a node's step."""
+    """progress: live progress of a node's step, 0.0…1.0. blobs: held while it is decided whether the
+    bytes of an image are needed any longer."""
 
     store: Store
     ids: Ids
     clock: Clock
     images: ImageSaver
     seal: Callable[[str], str]
-    pool: tuple[IPv4Address, IPv4Address]
+    pool: AddressPool
     metrics: Metrics
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None
     ready: Callable[[], bool] = lambda: True
+    blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     tokens: dict[str, float] = field(default_factory=dict)
 
     async def accepts(self, token: str) -> bool:
@@ -88,6 +94,9 @@ def context_of(request: Request) -> ApiContext:
 
 
 Context = Annotated[ApiContext, Depends(context_of)]
+Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
+After = Annotated[str | None, Query(description="Begin after the item with this id.")]
+AfterEvent = Annotated[int, Query(description="Begin after the event with this id.")]
 
 
 def by_id_or_name(tx: Tx, kind: type[R], what: str, id_or_name: str) -> R:
@@ -114,9 +123,3 @@ def find_instance(tx: Tx, id_or_name: str) -> Instance:
     if not named:
         raise NotFound(f"find instance {id_or_name}", answer="there is no such instance")
     return named[-1]
-
-
-def checked_limit(limit: int) -> int:
-    if not 1 <= limit <= 1000:
-        raise InvalidInput("list", field="limit", answer="it must be between 1 and 1000")
-    return limit

@@ -13,6 +13,8 @@ from provisioner.core.model import Image, ImageState
 
 log = structlog.get_logger(__name__)
 
+STORE_AWAY_S = 2.0
+"""Until the store is asked again after it failed us."""
 
 _WAITING = (ImageState.QUEUED, ImageState.SAVING)
 
@@ -31,14 +33,25 @@ class ImageFetches:
 
     async def run(self) -> None:
         """Until cancelled."""
-        await self._forget_cut_uploads()
+        cut_uploads_known = False
         while True:
-            await self._news.wait()
-            self._news.clear()
-            found = await self._context.store.transact(lambda tx: tx.find(Image, where={"state": _WAITING}))
-            for image in found:
-                if image.source_url:
-                    await self._fetch(image)
+            try:
+                if not cut_uploads_known:
+                    await self._forget_cut_uploads()
+                    cut_uploads_known = True
+                await self._news.wait()
+                self._news.clear()
+                await self._fetch_waiting()
+            except ProvisionerError as error:
+                log.warning("images.interrupted", cause=error.message)
+                self._news.set()
+                await self._context.clock.sleep(STORE_AWAY_S)
+
+    async def _fetch_waiting(self) -> None:
+        found = await self._context.store.transact(lambda tx: tx.find(Image, where={"state": _WAITING}))
+        for image in found:
+            if image.source_url:
+                await self._fetch(image)
 
     async def _fetch(self, image: Image) -> None:
         try:

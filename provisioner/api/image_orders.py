@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
-from provisioner.core.errors import Conflict, InvalidInput, ProvisionerError
+from provisioner.core.errors import Conflict, InvalidInput, NotFound, ProvisionerError
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance
 from provisioner.core.states import InstanceState
 from provisioner.protocols.image import StoredImage
@@ -119,6 +119,8 @@ def _start(tx: Tx, id_or_name: str, *, again: bool = False) -> Image:
 async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable[StoredImage]]) -> views.View:
     try:
         stored = await store()
+        async with context.blobs:
+            return await _finish(context, image, stored)
     except BaseException as error:
         # Whatever happened, cancellation too: the image must not stay SAVING.
         told = (
@@ -128,6 +130,11 @@ async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable
         failed = {"state": ImageState.ERROR, "failure": Failure(code=code, message=told)}
         await context.store.transact(lambda tx: tx.update(Image, image.id, failed))
         raise
+
+
+async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> views.View:
+    # Raises NotFound when the last image with the same bytes, and these with it, went in the meantime.
+    context.images.path(stored.sha256)
     changes = {
         "state": ImageState.ACTIVE,
         "sha256": stored.sha256,
@@ -136,18 +143,28 @@ async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable
         "tree_sha256": stored.tree_sha256,
     }
 
-    def finish(tx: Tx) -> views.View:
+    def finish(tx: Tx) -> Image | None:
         tx.update(Image, image.id, changes)
         tx.notify("images", "instances")
-        return views.image(by_id_or_name(tx, Image, "image", image.id))
+        return tx.get(Image, image.id)
 
-    return await context.store.transact(finish)
+    finished = await context.store.transact(finish)
+    if finished is None:
+        if await context.store.transact(lambda tx: _unused(tx, stored.sha256)):
+            await context.images.delete(stored.sha256)
+        raise NotFound(f"store the bytes of image {image.name}", answer="it was deleted in the meantime")
+    return views.image(finished)
 
 
-def delete(tx: Tx, id_or_name: str) -> str | None:
-    """Removes the image; returns the sha256 of its bytes when no other image has the same.
+async def remove(context: ApiContext, id_or_name: str) -> None:
+    """Removes the image, and its bytes if no other has the same. Raises Conflict while something needs it."""
+    async with context.blobs:
+        orphan = await context.store.transact(lambda tx: _delete(tx, id_or_name))
+        if orphan:
+            await context.images.delete(orphan)
 
-    Raises Conflict while something needs it."""
+
+def _delete(tx: Tx, id_or_name: str) -> str | None:
     image = by_id_or_name(tx, Image, "image", id_or_name)
     for field in ("image_id", "kernel_id", "ramdisk_id"):
         users = tx.find(Instance, where={field: image.id})
@@ -162,5 +179,8 @@ def delete(tx: Tx, id_or_name: str) -> str | None:
         for user in tx.find(Image, where={field: image.id}, limit=1):
             raise Conflict(f"delete image {image.name}", answer=f"image {user.name} boots with it")
     tx.delete(Image, image.id)
-    shared = tx.count(Image, where={"sha256": image.sha256}) if image.sha256 else 1
-    return None if shared else image.sha256
+    return image.sha256 if image.sha256 and _unused(tx, image.sha256) else None
+
+
+def _unused(tx: Tx, sha256: str) -> bool:
+    return not tx.count(Image, where={"sha256": sha256})

@@ -2,17 +2,20 @@
 
 from __future__ import annotations
 
+from collections.abc import AsyncIterator
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from provisioner.api import image_orders, views
 from provisioner.api.answers import answer, page
-from provisioner.api.context import Context, by_id_or_name, checked_limit
+from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
 from provisioner.config.settings import ProofOfLife
+from provisioner.core.errors import TransientError
 from provisioner.core.model import Image, ImageKind
 from provisioner.protocols.store import Tx
 
@@ -46,18 +49,27 @@ async def register(context: Context, request: Request, order: ImageOrder) -> Res
 @router.put("/{image}/content")
 async def upload(context: Context, request: Request, image: str) -> Response:
     """The image's bytes, streamed; answers when they are stored and proven."""
-    length = request.headers.get("content-length")
-    view = await image_orders.receive(
-        context, image, request.stream(), int(length) if length and length.isdigit() else None
-    )
-    return answer(view)
+    length = request.headers.get("content-length", "")
+    size_bytes = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
+    return answer(await image_orders.receive(context, image, _body(request, image), size_bytes))
+
+
+async def _body(request: Request, image: str) -> AsyncIterator[bytes]:
+    try:
+        async for chunk in request.stream():
+            yield chunk
+    except ClientDisconnect as error:
+        raise TransientError(
+            f"receive the bytes of image {image}", answer="the client went away", advice="Send them again"
+        ) from error
 
 
 @router.get("")
-async def list_images(context: Context, limit: int = 100, after: str | None = None) -> Response:
-    size = checked_limit(limit)
-    found = await context.store.transact(lambda tx: tx.find(Image, after=after, limit=size))
-    return page([views.image(image) for image in found], "/v1/images", size)
+async def list_images(
+    context: Context, request: Request, limit: Limit = 100, after: After = None
+) -> Response:
+    found = await context.store.transact(lambda tx: tx.find(Image, after=after, limit=limit))
+    return page(request, [views.image(image) for image in found], limit)
 
 
 @router.get("/{image}")
@@ -70,7 +82,5 @@ async def show(context: Context, image: str) -> Response:
 
 @router.delete("/{image}", status_code=204)
 async def delete(context: Context, image: str) -> Response:
-    orphan = await context.store.transact(lambda tx: image_orders.delete(tx, image))
-    if orphan:
-        await context.images.delete(orphan)
+    await image_orders.remove(context, image)
     return Response(status_code=204)

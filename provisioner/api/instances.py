@@ -6,13 +6,15 @@ from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
-from starlette.responses import PlainTextResponse, Response
+from starlette.responses import Response
 
-from provisioner.api import instance_orders, views
+from provisioner.api import consoles, instance_orders, views
 from provisioner.api.answers import answer, page
-from provisioner.api.context import ApiContext, Context, checked_limit, find_instance
+from provisioner.api.consoles import Follow, TailBytes
+from provisioner.api.context import After, AfterEvent, ApiContext, Context, Limit, find_instance
 from provisioner.api.once import once
 from provisioner.config.settings import ProofOfLife
+from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Instance, Node, TimelineEvent
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
@@ -45,21 +47,22 @@ async def create(context: Context, request: Request, order: InstanceOrder) -> Re
 @router.get("")
 async def list_instances(
     context: Context,
-    limit: int = 100,
-    after: str | None = None,
+    request: Request,
+    limit: Limit = 100,
+    after: After = None,
     state: InstanceState | None = None,
     deleted: bool = False,
 ) -> Response:
-    size = checked_limit(limit)
-    states = (
-        tuple(InstanceState) if deleted else tuple(s for s in InstanceState if s != InstanceState.DELETED)
-    )
+    """deleted: those too."""
+    states = tuple(s for s in InstanceState if deleted or s is not InstanceState.DELETED)
 
     def read(tx: Tx) -> list[views.View]:
-        found = tx.find(Instance, where={"state": state or states}, after=after, limit=size)
-        return [views.instance(instance) for instance in found]
+        found = tx.find(Instance, where={"state": state or states}, after=after, limit=limit)
+        used = tuple(instance.node_id for instance in found if instance.node_id)
+        names = {node.id: node.name for node in tx.find(Node, where={"id": used})} if used else {}
+        return [views.instance(instance, names.get(instance.node_id or "")) for instance in found]
 
-    return page(await context.store.transact(read), "/v1/instances", size)
+    return page(request, await context.store.transact(read), limit)
 
 
 @router.get("/{instance}")
@@ -70,8 +73,16 @@ async def show(
     until: str = "active,error,deleted",
 ) -> Response:
     """One instance; with `wait_s`, as soon as it is in one of the states `until`, or after that time."""
-    found, view = await context.store.transact(lambda tx: _read(tx, context, instance))
     wanted = until.split(",")
+    unknown = [word for word in wanted if word not in tuple(InstanceState)]
+    if unknown:
+        raise InvalidInput(
+            "wait for an instance",
+            field="until",
+            answer=f"there is no state {unknown[0]!r}",
+            advice=f"States: {', '.join(InstanceState)}",
+        )
+    found, view = await context.store.transact(lambda tx: _read(tx, context, instance))
     if wait_s and found.state not in wanted:
         view = await _wait(context, found.id, wanted, wait_s)
     return answer(view)
@@ -100,27 +111,28 @@ async def _wait(context: ApiContext, instance_id: str, wanted: list[str], wait_s
 
 
 @router.get("/{instance}/timeline")
-async def timeline(context: Context, instance: str, limit: int = 1000, after: int = 0) -> Response:
+async def timeline(
+    context: Context, request: Request, instance: str, limit: Limit = 1000, after: AfterEvent = 0
+) -> Response:
     """Everything that happened to it, by whom it was seen."""
-    size = checked_limit(limit)
 
     def read(tx: Tx) -> list[views.View]:
         found = find_instance(tx, instance)
-        listed = tx.find(TimelineEvent, where={"instance_id": found.id}, after=after, limit=size)
+        listed = tx.find(TimelineEvent, where={"instance_id": found.id}, after=after, limit=limit)
         return [views.event(event) for event in listed]
 
-    return page(await context.store.transact(read), f"/v1/instances/{instance}/timeline", size)
+    return page(request, await context.store.transact(read), limit)
 
 
 @router.get("/{instance}/console")
 async def console(
-    context: Context, instance: str, tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = 65536
+    context: Context, instance: str, tail_bytes: TailBytes = 65536, follow: Follow = False
 ) -> Response:
+    """What its machine's serial console said; with `follow`, what it says from now on as well.
+    Nothing once it is deleted: the machine may be another's."""
     found = await context.store.transact(lambda tx: find_instance(tx, instance))
-    text = ""
-    if found.node_id and context.consoles and found.state is not InstanceState.DELETED:
-        text = context.consoles.text(found.node_id, tail_bytes=tail_bytes)
-    return PlainTextResponse(text)
+    live = found.state is not InstanceState.DELETED
+    return consoles.answer(context, found.node_id if live else None, tail_bytes, follow, found.id)
 
 
 @router.delete("/{instance}", status_code=202)

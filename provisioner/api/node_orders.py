@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
-from ipaddress import IPv4Address
 from typing import Any
 
 from provisioner.api import views
@@ -19,7 +17,7 @@ from provisioner.protocols.store import Tx
 def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     """Raises Conflict when name, MAC or address are taken, or the pool is empty."""
     now = tx.now()
-    secret = entry.power.secret()
+    secret = entry.power.secrets()
     node = Node(
         id=context.ids.uuid(),
         name=entry.name,
@@ -31,37 +29,22 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         boot_driver=entry.boot,
         deploy_driver=entry.deploy,
         power_driver=entry.power.driver,
-        power_address=entry.power.address(),
+        power_address=entry.power.shown(),
         power_secret_sealed=context.seal(json.dumps(secret)) if secret else "",
-        root_device_hint={str(key): value for key, value in entry.root_device.items()},
+        root_device_hint=entry.root_device.model_dump(exclude_none=True),
         work=Work(id=context.ids.uuid(), plan="enrol", step="verify_power", entered_at=now),
         created_at=now,
         updated_at=now,
     )
-    free = _free_addresses(tx, context.pool)
+    given = {str(port.address) for port in entry.ports if port.address}
+    taken = iter(context.pool.take(tx, sum(not port.address for port in entry.ports), but=given))
     ports = [
-        Port(id=port.mac, node_id=node.id, address=str(port.address or _take(free, context.pool)))
+        Port(id=port.mac, node_id=node.id, address=str(port.address) if port.address else next(taken))
         for port in entry.ports
     ]
     tx.insert(node, *ports)
     tx.notify("nodes")
     return views.node(node, ports)
-
-
-def _free_addresses(tx: Tx, pool: tuple[IPv4Address, IPv4Address]) -> Iterable[IPv4Address]:
-    taken = {port.address for port in tx.find(Port)}
-    first, last = int(pool[0]), int(pool[1])
-    return (IPv4Address(n) for n in range(first, last + 1) if str(IPv4Address(n)) not in taken)
-
-
-def _take(free: Iterable[IPv4Address], pool: tuple[IPv4Address, IPv4Address]) -> IPv4Address:
-    for address in free:
-        return address
-    raise Conflict(
-        "reserve an address",
-        answer=f"all of {pool[0]}-{pool[1]} are taken",
-        advice="Enlarge network.pool in the configuration, or delete nodes",
-    )
 
 
 def delete(tx: Tx, id_or_name: str) -> None:

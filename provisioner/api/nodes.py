@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Query, Request
-from pydantic import BaseModel
-from starlette.responses import PlainTextResponse, Response
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
 
-from provisioner.api import node_orders, views
+from provisioner.api import consoles, node_orders, views
 from provisioner.api.answers import answer, page
-from provisioner.api.context import Context, checked_limit, find_node
+from provisioner.api.consoles import Follow, TailBytes
+from provisioner.api.context import After, AfterEvent, Context, Limit, find_node
 from provisioner.api.once import once
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import NotFound
-from provisioner.core.model import Node, NodeRequest, Port, TimelineEvent
+from provisioner.core.model import Instance, Node, NodeRequest, Port, TimelineEvent
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 
@@ -22,10 +23,16 @@ router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
 
 
 class Maintenance(BaseModel):
-    reason: str = ""
+    model_config = ConfigDict(extra="forbid")
+
+    reason: Annotated[str, Field(max_length=1024)] = ""
 
 
 class PowerOrder(BaseModel):
+    """refresh: ask the device, change nothing."""
+
+    model_config = ConfigDict(extra="forbid")
+
     verb: Literal["on", "off", "cycle", "reset", "soft", "refresh"]
 
 
@@ -37,19 +44,27 @@ async def enrol(context: Context, request: Request, entry: NodeEntry) -> Respons
 
 @router.get("")
 async def list_nodes(
-    context: Context, limit: int = 100, after: str | None = None, state: ProvisionState | None = None
+    context: Context,
+    request: Request,
+    limit: Limit = 100,
+    after: After = None,
+    state: ProvisionState | None = None,
 ) -> Response:
-    size = checked_limit(limit)
-
     def read(tx: Tx) -> list[views.View]:
-        where = {"state": state} if state else None
-        nodes = tx.find(Node, where=where, after=after, limit=size)
+        nodes = tx.find(Node, where={"state": state} if state else None, after=after, limit=limit)
         ports: dict[str, list[Port]] = {}
         for port in tx.find(Port, where={"node_id": tuple(node.id for node in nodes)}) if nodes else ():
             ports.setdefault(port.node_id, []).append(port)
-        return [views.node(node, ports.get(node.id, ()), context.progress(node.id)) for node in nodes]
+        used = tuple(node.instance_id for node in nodes if node.instance_id)
+        names = {one.id: one.name for one in tx.find(Instance, where={"id": used})} if used else {}
+        return [
+            views.node(
+                node, ports.get(node.id, ()), context.progress(node.id), names.get(node.instance_id or "")
+            )
+            for node in nodes
+        ]
 
-    return page(await context.store.transact(read), "/v1/nodes", size)
+    return page(request, await context.store.transact(read), limit)
 
 
 @router.get("/{node}")
@@ -57,7 +72,8 @@ async def show(context: Context, node: str) -> Response:
     def read(tx: Tx) -> views.View:
         found = find_node(tx, node)
         ports = tx.find(Port, where={"node_id": found.id})
-        return views.node(found, ports, context.progress(found.id))
+        instance = tx.get(Instance, found.instance_id) if found.instance_id else None
+        return views.node(found, ports, context.progress(found.id), instance.name if instance else None)
 
     return answer(await context.store.transact(read))
 
@@ -115,21 +131,23 @@ async def clean(context: Context, request: Request, node: str) -> Response:
 
 
 @router.get("/{node}/events")
-async def events(context: Context, node: str, limit: int = 1000, after: int = 0) -> Response:
-    size = checked_limit(limit)
+async def events(
+    context: Context, request: Request, node: str, limit: Limit = 1000, after: AfterEvent = 0
+) -> Response:
+    """Everything that happened to it, by whom it was seen."""
 
     def read(tx: Tx) -> list[views.View]:
         found = find_node(tx, node)
-        listed = tx.find(TimelineEvent, where={"node_id": found.id}, after=after, limit=size)
+        listed = tx.find(TimelineEvent, where={"node_id": found.id}, after=after, limit=limit)
         return [views.event(event) for event in listed]
 
-    return page(await context.store.transact(read), f"/v1/nodes/{node}/events", size)
+    return page(request, await context.store.transact(read), limit)
 
 
 @router.get("/{node}/console")
 async def console(
-    context: Context, node: str, tail_bytes: Annotated[int, Query(ge=1, le=2**20)] = 65536
+    context: Context, node: str, tail_bytes: TailBytes = 65536, follow: Follow = False
 ) -> Response:
+    """What its serial console said; with `follow`, what it says from now on as well."""
     found = await context.store.transact(lambda tx: find_node(tx, node))
-    text = context.consoles.text(found.id, tail_bytes=tail_bytes) if context.consoles else ""
-    return PlainTextResponse(text)
+    return consoles.answer(context, found.id, tail_bytes, follow)

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from typing import Annotated
 
-from fastapi import APIRouter
-from pydantic import BaseModel, Field
+from fastapi import APIRouter, Request
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer, page, problem
-from provisioner.api.context import Context, checked_limit, hash_token
+from provisioner.api.context import AfterEvent, Context, Limit, hash_token
 from provisioner.core.errors import Conflict, NotFound, ProvisionerError
 from provisioner.core.model import ApiToken, Host, Node, TimelineEvent
 from provisioner.protocols.store import Tx
@@ -19,6 +19,8 @@ router = APIRouter(tags=["service"])
 
 
 class TokenOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 
 
@@ -34,19 +36,20 @@ async def hosts(context: Context) -> Response:
             for host in tx.find(Host)
         ]
 
-    return page(await context.store.transact(read), "/v1/hosts", 1000)
+    return answer({"items": await context.store.transact(read)})
 
 
 @router.get("/v1/events")
-async def events(context: Context, limit: int = 1000, after: int = 0) -> Response:
-    size = checked_limit(limit)
-    found = await context.store.transact(lambda tx: tx.find(TimelineEvent, after=after, limit=size))
-    return page([views.event(event) for event in found], "/v1/events", size)
+async def events(context: Context, request: Request, limit: Limit = 1000, after: AfterEvent = 0) -> Response:
+    """Everything that happened, to all nodes, oldest first."""
+    found = await context.store.transact(lambda tx: tx.find(TimelineEvent, after=after, limit=limit))
+    return page(request, [views.event(event) for event in found], limit)
 
 
 @router.post("/v1/tokens", status_code=201)
 async def create_token(context: Context, order: TokenOrder) -> Response:
-    """A new API token. It is in this answer and nowhere else: an Idempotency-Key would have to store it."""
+    """A new API token. It is in this answer and nowhere else, so an Idempotency-Key can't bring it back:
+    a repeated order is refused because its name is taken."""
     token = context.ids.secret()
 
     def make(tx: Tx) -> views.View:
@@ -60,7 +63,7 @@ async def create_token(context: Context, order: TokenOrder) -> Response:
 @router.get("/v1/tokens")
 async def list_tokens(context: Context) -> Response:
     found = await context.store.transact(lambda tx: tx.find(ApiToken))
-    return page([views.token(token) for token in found], "/v1/tokens", 1000)
+    return answer({"items": [views.token(token) for token in found]})
 
 
 @router.delete("/v1/tokens/{name}", status_code=204)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -26,7 +26,9 @@ def _pick(record: Any, *names: str) -> View:
     return {name: getattr(record, name) for name in names}
 
 
-def node(record: Node, ports: Iterable[Port], progress: float | None = None) -> View:
+def node(
+    record: Node, ports: Iterable[Port], progress: float | None = None, instance_name: str | None = None
+) -> View:
     view = _pick(
         record,
         *("id", "name", "arch", "firmware", "cpus", "memory_mib", "disk_mib"),
@@ -34,6 +36,7 @@ def node(record: Node, ports: Iterable[Port], progress: float | None = None) -> 
         *("state", "power_state", "maintenance", "maintenance_reason", "owner", "fence", "instance_id"),
         *("inventory", "created_at", "updated_at"),
     )
+    view["instance"] = instance_name
     view["power_address"] = dict(record.power_address)
     view["root_device"] = dict(record.root_device_hint)
     view["ports"] = [{"mac": port.id, "address": port.address, "boot": port.boot} for port in ports]
@@ -92,6 +95,3 @@ def request(record: NodeRequest) -> View:
 def token(record: ApiToken) -> View:
     """By the beginning of its hash: the token itself is nowhere."""
     return {"id": record.id[:16], "name": record.name, "created_at": record.created_at}
-
-
-Viewer = Callable[[Any], View]

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import uvicorn
 
+from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext, hash_token
 from provisioner.api.metrics import Metrics
@@ -47,7 +48,7 @@ def api_context(
         clock=clock,
         images=images,
         seal=box.seal,
-        pool=settings.network.pool_range,
+        pool=AddressPool(*settings.network.pool_range),
         metrics=Metrics(),
         consoles=consoles,
         progress=progress,

@@ -89,8 +89,8 @@ def enroll(
 
 
 def _body(entry: NodeEntry) -> dict[str, Any]:
-    body = entry.model_dump(mode="json", exclude={"power"})
-    body["power"] = {"driver": entry.power.driver, **entry.power.address(), **entry.power.secret()}
+    body = entry.model_dump(mode="json", exclude={"power"}, exclude_none=True)
+    body["power"] = {"driver": entry.power.driver, **entry.power.shown(), **entry.power.secrets()}
     return body
 
 

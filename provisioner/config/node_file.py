@@ -6,16 +6,16 @@ import re
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr
-
-PASSWORD_FIELDS = frozenset({"password", "community", "auth_key", "privacy_key", "token"})
-"""Fields of `power` that are secrets, whatever the driver: stored encrypted, never shown."""
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
 
 
-def _mac(text: str) -> str:
-    if not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", text):
+def _mac(value: object) -> str:
+    if isinstance(value, int):
+        # YAML 1.1 reads 52:54:00:12:34:56 as a number to the base of 60.
+        raise ValueError("YAML takes it for a number: put the MAC address in quotes")
+    if not isinstance(value, str) or not re.fullmatch(r"([0-9a-fA-F]{2}:){5}[0-9a-fA-F]{2}", value):
         raise ValueError("a MAC address looks like 52:54:00:77:00:01 (in quotes)")
-    return text.lower()
+    return value.lower()
 
 
 class _Part(BaseModel):
@@ -23,49 +23,94 @@ class _Part(BaseModel):
 
 
 class PortEntry(_Part):
-    mac: Annotated[str, AfterValidator(_mac)]
+    mac: Annotated[str, BeforeValidator(_mac), Field(description="Of the NIC, in quotes.")]
     address: Annotated[
-        IPv4Address | None, Field(description="Its reservation; from the pool if not given.")
+        IPv4Address | None, Field(description="Its reservation; by default one from network.pool.")
     ] = None
 
 
-class Power(BaseModel):
-    """`driver`, and what that driver needs: address, port, user, password …"""
+class _Power(_Part):
+    """One class per driver, every field named: a mistyped `pasword` is refused, not stored for all to see."""
 
-    model_config = ConfigDict(extra="allow", frozen=True)
+    driver: str
 
-    driver: Literal["ipmi", "fake"]
-    password: SecretStr | None = None
+    def shown(self) -> dict[str, Any]:
+        """What the driver needs, but for the secrets."""
+        return self.model_dump(mode="json", exclude={"driver", *self.secrets()}, exclude_none=True)
 
-    def address(self) -> dict[str, Any]:
-        """All but the secrets."""
-        return {key: value for key, value in (self.model_extra or {}).items() if key not in PASSWORD_FIELDS}
+    def secrets(self) -> dict[str, str]:
+        return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
 
-    def secret(self) -> dict[str, str]:
-        secrets = {k: str(v) for k, v in (self.model_extra or {}).items() if k in PASSWORD_FIELDS}
-        if self.password is not None:
-            secrets["password"] = self.password.get_secret_value()
-        return secrets
+
+class IpmiPower(_Power):
+    """A BMC that speaks IPMI 2.0."""
+
+    driver: Annotated[Literal["ipmi"], Field(description="A BMC that speaks IPMI 2.0.")]
+    address: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$", description="The BMC's address or name.")
+    ]
+    port: Annotated[int, Field(ge=1, le=65535, description="Its UDP port.")] = 623
+    user: Annotated[str, Field(max_length=16, description="Who logs in (IPMI 2.0 §22.28).")]
+    password: Annotated[
+        SecretStr, Field(max_length=20, description="Kept encrypted, never shown (IPMI 2.0 §22.30).")
+    ]
+    privilege: Annotated[
+        Literal["USER", "OPERATOR", "ADMINISTRATOR"] | None,
+        Field(description="What the session asks for; by default ADMINISTRATOR."),
+    ] = None
+    cipher_suites: Annotated[
+        tuple[Annotated[int, Field(ge=0, le=17)], ...] | None,
+        Field(min_length=1, description="Tried in this order; by default 3, then 17."),
+    ] = None
+
+
+class FakePower(_Power):
+    """A machine in memory, for `rack: fake`."""
+
+    driver: Annotated[Literal["fake"], Field(description="A machine in memory, for `rack: fake`.")]
+
+
+class RootDevice(_Part):
+    """Which disk gets the instance; by default the smallest that is large enough."""
+
+    serial: Annotated[str | None, Field(description="Its serial number.")] = None
+    wwn: Annotated[str | None, Field(description="Its World Wide Name.")] = None
+    model: Annotated[str | None, Field(description="Its model.")] = None
+    path: Annotated[str | None, Field(description="Its device path, such as /dev/vda.")] = None
 
 
 class NodeEntry(_Part):
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$")]
-    arch: Literal["x86_64"]
-    firmware: Literal["bios", "uefi"] = "bios"
+    name: Annotated[
+        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; letters, digits, . _ -")
+    ]
+    arch: Annotated[Literal["x86_64"], Field(description="Its architecture.")]
+    firmware: Annotated[Literal["bios", "uefi"], Field(description="What it starts with.")] = "bios"
     vcpus: Annotated[int, Field(ge=1, description="CPUs, or cores.")]
-    memory_mib: Annotated[int, Field(ge=1)]
+    memory_mib: Annotated[int, Field(ge=1, description="Memory.")]
     disk_mib: Annotated[int, Field(ge=1, description="Of the disk that instances are written to.")]
     ports: Annotated[
         tuple[PortEntry, ...], Field(min_length=1, description="NICs on the provisioning network.")
     ]
-    boot: Literal["ipxe"] = "ipxe"
-    deploy: Literal["iscsi"] = "iscsi"
-    power: Power
+    boot: Annotated[Literal["ipxe"], Field(description="How it boots from the network.")] = "ipxe"
+    deploy: Annotated[Literal["iscsi"], Field(description="How images get to its disk.")] = "iscsi"
+    power: Annotated[
+        IpmiPower | FakePower, Field(discriminator="driver", description="How it is switched on and off.")
+    ]
     root_device: Annotated[
-        dict[Literal["serial", "wwn", "model", "path"], str],
+        RootDevice,
         Field(description="Which disk gets the instance; by default the smallest that is large enough."),
-    ] = Field(default_factory=dict)
+    ] = RootDevice()
 
 
 class NodeFile(_Part):
-    nodes: Annotated[tuple[NodeEntry, ...], Field(min_length=1)]
+    nodes: Annotated[tuple[NodeEntry, ...], Field(min_length=1, description="The nodes.")]
+
+    @model_validator(mode="after")
+    def _each_is_there_once(self) -> NodeFile:
+        names = [node.name for node in self.nodes]
+        macs = [port.mac for node in self.nodes for port in node.ports]
+        for what, found in (("node", names), ("MAC address", macs)):
+            twice = next((one for one in found if found.count(one) > 1), None)
+            if twice is not None:
+                raise ValueError(f"{what} {twice} is there twice")
+        return self

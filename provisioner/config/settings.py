@@ -42,7 +42,10 @@ Seconds = Annotated[float, Field(gt=0)]
 class Host(_Section):
     name: Annotated[
         str,
-        Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Name of this compute host; unique."),
+        Field(
+            pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$",
+            description="Name of this compute host, unique; by default this system's.",
+        ),
     ] = Field(default_factory=socket.gethostname)
     lease_ttl_s: Annotated[
         float, Field(ge=5, le=600, description="How long this host may act without reaching the database.")
@@ -60,7 +63,11 @@ class Api(_Section):
 
 
 class Network(_Section):
-    interface: Annotated[str, Field(description="The interface on the provisioning network.")]
+    interface: Annotated[
+        str,
+        # IFNAMSIZ of <linux/if.h>: 16 with the final zero.
+        Field(pattern=r"^[^/\s]{1,15}$", description="The interface on the provisioning network."),
+    ]
     address: Annotated[IPv4Address, Field(description="Our address on it.")]
     subnet: Annotated[IPv4Network, Field(description="The provisioning network.")]
     pool: Annotated[str, Field(description="FIRST-LAST: addresses that nodes are given.")]
@@ -78,11 +85,18 @@ class Network(_Section):
 
     @model_validator(mode="after")
     def _fits_together(self) -> Network:
-        first, last = self.pool_range
+        try:
+            first, last = self.pool_range
+        except ValueError as error:
+            raise ValueError(f"the pool {self.pool!r} is not FIRST-LAST, two IPv4 addresses") from error
         if first not in self.subnet or last not in self.subnet or last < first:
             raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
-        if first <= self.address <= last:
-            raise ValueError(f"our own address {self.address} lies in the pool {self.pool}")
+        for what, address in (("our own address", self.address), ("the gateway", self.gateway)):
+            if address is not None and first <= address <= last:
+                raise ValueError(f"{what} {address} lies in the pool {self.pool}")
+            # Another's DHCP server may lead nodes to us over a router; our own can't.
+            if address is not None and address not in self.subnet and self.serve_dhcp:
+                raise ValueError(f"{what} {address} is not in {self.subnet}")
         return self
 
 
@@ -118,7 +132,9 @@ class Log(_Section):
     format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: json unless on a terminal.")
     ] = "auto"
-    level: Literal["debug", "info", "warning", "error"] = "info"
+    level: Annotated[
+        Literal["debug", "info", "warning", "error"], Field(description="What is logged, at least.")
+    ] = "info"
 
 
 class Settings(_Section):
@@ -137,16 +153,16 @@ class Settings(_Section):
         Literal["real", "fake"],
         Field(description="fake: machines in memory, to try or to measure the control plane without any."),
     ] = "real"
-    host: Host = Field(default_factory=Host)
-    api: Api = Field(default_factory=Api)
-    network: Network
+    host: Annotated[Host, Field(description="This compute host.")] = Field(default_factory=Host)
+    api: Annotated[Api, Field(description="Where the REST API is.")] = Field(default_factory=Api)
+    network: Annotated[Network, Field(description="The provisioning network, which nodes boot from.")]
     ramdisks: Annotated[
         dict[Literal["x86_64"], Ramdisk],
         Field(description="Per architecture; by default what `provisioner ramdisk build` built last."),
     ] = Field(default_factory=dict)
-    deploy: Deploy = Field(default_factory=Deploy)
-    console: Console = Field(default_factory=Console)
-    log: Log = Field(default_factory=Log)
+    deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)
+    console: Annotated[Console, Field(description="Serial consoles.")] = Field(default_factory=Console)
+    log: Annotated[Log, Field(description="On standard error.")] = Field(default_factory=Log)
 
     @property
     def database_url(self) -> str:

@@ -11,14 +11,17 @@ from pydantic import BaseModel, ValidationError
 from provisioner.core.errors import InvalidInput
 
 M = TypeVar("M", bound=BaseModel)
+Location = tuple[int | str, ...]
 
 
 def load(path: Path, model: type[M]) -> M:
     """The file's content as `model`. Raises InvalidInput naming file, line and field."""
     try:
         text = path.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise InvalidInput(f"read {path}", answer=str(error)) from error
+    except OSError as error:
+        raise InvalidInput(f"read {path}", answer=error.strerror or str(error)) from error
+    except UnicodeDecodeError as error:
+        raise InvalidInput(f"read {path}", answer=f"it is no text: {error}") from error
     return parse(text, model, str(path))
 
 
@@ -30,37 +33,64 @@ def parse(text: str, model: type[M], name: str) -> M:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInput(f"read {name}", answer=f"line {line} is not YAML: {error.problem}") from error
-    except yaml.YAMLError as error:
+    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that doesn't exist, and the like
         raise InvalidInput(f"read {name}", answer=f"not YAML: {error}") from error
+    except RecursionError:
+        raise InvalidInput(f"read {name}", answer="it is nested too deeply") from None
+    _check_keys(tree, name)
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
-        problems = error.errors(include_url=False, include_input=False)
-        told = [f"line {_line(tree, p['loc'])}, {_field(p['loc'])}: {p['msg']}" for p in problems]
-        raise InvalidInput(f"use {name}", field=_field(problems[0]["loc"]), answer="; ".join(told)) from error
+        # Without the values: one may be a secret.
+        found = [
+            (_place(tree, p["loc"]), p["msg"]) for p in error.errors(include_url=False, include_input=False)
+        ]
+        told = [f"line {line}, {field}: {message}" for (line, field), message in found]
+        raise InvalidInput(f"use {name}", field=found[0][0][1], answer="; ".join(told)) from error
 
 
-def _field(location: tuple[int | str, ...]) -> str:
-    text = ""
-    for part in location:
-        text += f"[{part}]" if isinstance(part, int) else f".{part}" if text else part
-    return text or "the file"
-
-
-def _line(tree: yaml.Node | None, location: tuple[int | str, ...]) -> int:
-    """The line of the innermost part of `location` that is there; a missing field has its parent's."""
-    line = 1 if tree is None else tree.start_mark.line + 1
-    node = tree
-    for part in location:
-        following: yaml.Node | None = None
-        if isinstance(node, yaml.MappingNode):
+def _check_keys(tree: yaml.Node | None, name: str) -> None:
+    """A key that is there twice: YAML would take the last one and say nothing."""
+    waiting, seen = [tree], set[int]()
+    while waiting:
+        node = waiting.pop()
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
             for key, value in node.value:
-                if key.value == str(part):
-                    line, following = key.start_mark.line + 1, value
-        elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
-            following = node.value[part]
-            line = following.start_mark.line + 1
-        if following is None:
-            break
-        node = following
-    return line
+                waiting.append(value)
+                line = key.start_mark.line + 1
+                word = str(key.value)
+                if word in lines:
+                    answer = f"line {line}: {word} is there already, in line {lines[word]}"
+                    raise InvalidInput(f"use {name}", field=word, answer=answer)
+                lines[word] = line
+
+
+def _place(tree: yaml.Node | None, location: Location) -> tuple[int, str]:
+    """Line of the innermost part of `location` that is there (a missing field has its parent's), and path."""
+    line = 1 if tree is None else tree.start_mark.line + 1
+    node, field = tree, ""
+    for position, part in enumerate(location):
+        following = _child(node, part)
+        if following is None and isinstance(part, str) and position < len(location) - 1:
+            continue  # the tag of a union, which pydantic puts in the path and the file doesn't have
+        field += f"[{part}]" if isinstance(part, int) else f".{part}" if field else part
+        if following is not None:
+            line, node = following
+    return line, field or "the file"
+
+
+def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
+    """The line where this part of `node` begins, and the part."""
+    if isinstance(node, yaml.MappingNode):
+        for key, value in node.value:
+            if key.value == str(part):
+                return key.start_mark.line + 1, value
+    elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):
+        return node.value[part].start_mark.line + 1, node.value[part]
+    return None

@@ -1,0 +1,56 @@
+"""What serial consoles said, and what they go on to say."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Annotated
+
+from fastapi import Query
+from starlette.responses import PlainTextResponse, Response, StreamingResponse
+
+from provisioner.api.context import ApiContext
+from provisioner.core.model import Instance
+from provisioner.core.states import InstanceState
+from provisioner.protocols.console import ConsoleBook
+
+MAX_TAIL_BYTES = 2**20
+LOOK_S = 0.25
+"""How often a console that is followed is looked at."""
+
+TailBytes = Annotated[int, Query(ge=0, le=MAX_TAIL_BYTES, description="How much of what it said.")]
+Follow = Annotated[bool, Query(description="Go on until the client leaves.")]
+
+
+def answer(
+    context: ApiContext, node_id: str | None, tail_bytes: int, follow: bool, instance_id: str | None = None
+) -> Response:
+    """instance_id: following ends when this instance no longer has the node."""
+    book = context.consoles
+    if node_id is None or book is None:
+        return PlainTextResponse("")
+    if not follow:
+        return PlainTextResponse(_tail(book, node_id, tail_bytes))
+    said = _said(context, book, node_id, tail_bytes, instance_id)
+    return StreamingResponse(said, media_type="text/plain; charset=utf-8")
+
+
+def _tail(book: ConsoleBook, node_id: str, tail_bytes: int) -> str:
+    return book.text(node_id, tail_bytes=tail_bytes) if tail_bytes else ""
+
+
+async def _said(
+    context: ApiContext, book: ConsoleBook, node_id: str, tail_bytes: int, instance_id: str | None
+) -> AsyncIterator[str]:
+    told = book.position(node_id)
+    yield _tail(book, node_id, tail_bytes)
+    while instance_id is None or await _has(context, instance_id, node_id):
+        await context.clock.sleep(LOOK_S)
+        now = book.position(node_id)
+        if now > told:
+            yield book.text(node_id, since=told, tail_bytes=MAX_TAIL_BYTES)
+        told = now
+
+
+async def _has(context: ApiContext, instance_id: str, node_id: str) -> bool:
+    found = await context.store.transact(lambda tx: tx.get(Instance, instance_id))
+    return found is not None and found.node_id == node_id and found.state is not InstanceState.DELETED

@@ -1,0 +1,76 @@
+"""What every request passes first: its size, its token; and what is counted of it."""
+
+from __future__ import annotations
+
+from starlette.requests import Request
+from starlette.responses import Response
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from provisioner.api.answers import problem
+from provisioner.api.context import ApiContext
+
+MAX_BODY_BYTES = 2**20
+"""Of every request but an image's content."""
+
+OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
+"""What needs no token: nothing of it tells of a node or takes an order."""
+
+METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
+"""Any other is counted as "other": a client can't make labels up without end."""
+
+
+class Gate:
+    """ASGI middleware. A plain one: Starlette's BaseHTTPMiddleware starts tasks for each request."""
+
+    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
+        self._app = app
+        self._context = context
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http":
+            await self._app(scope, receive, send)
+            return
+        request = Request(scope)
+        clock = self._context.clock
+        begun_s = clock.monotonic_s()
+
+        async def counted(message: Message) -> None:
+            if message["type"] == "http.response.start":
+                self._count(request, message["status"], clock.monotonic_s() - begun_s)
+            await send(message)
+
+        refusal = _refused_body(request) or await self._refused_client(request)
+        await (refusal or self._app)(scope, receive, counted)
+
+    async def _refused_client(self, request: Request) -> Response | None:
+        if request.url.path in OPEN_PATHS:
+            return None
+        scheme, _, token = request.headers.get("authorization", "").partition(" ")
+        token = token.strip()
+        if scheme.lower() == "bearer" and await self._context.accepts(token):
+            request.state.token = token
+            return None
+        return problem(
+            401,
+            "unauthorized",
+            "this needs an API token: Authorization: Bearer …",
+            headers={"WWW-Authenticate": "Bearer"},
+            advice="The first token is in admin.token in the provisioner's state_dir",
+        )
+
+    def _count(self, request: Request, status: int, took_s: float) -> None:
+        method = request.method if request.method in METHODS else "other"
+        route = getattr(request.scope.get("route"), "path", "none")
+        self._context.metrics.requests.labels(method, route, str(status)).observe(took_s)
+
+
+def _refused_body(request: Request) -> Response | None:
+    """Before a byte of it is read. The server sees to it that a body is as long as it says."""
+    if request.method == "PUT" and request.url.path.endswith("/content"):
+        return None
+    if "transfer-encoding" in request.headers:
+        return problem(411, "length-required", "say how long the body is: Content-Length")
+    length = request.headers.get("content-length", "0")
+    if len(length) > 10 or not length.isascii() or not length.isdigit() or int(length) > MAX_BODY_BYTES:
+        return problem(413, "too-large", f"a request's body may have {MAX_BODY_BYTES} bytes")
+    return None

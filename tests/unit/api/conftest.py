@@ -1,0 +1,146 @@
+"""The API in this process: the store's twin in memory, images and secrets as in production."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Coroutine, Iterator
+from datetime import datetime, timedelta
+from ipaddress import IPv4Address
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+from cryptography.fernet import Fernet
+
+from provisioner.api.address_pool import AddressPool
+from provisioner.api.application import build_app
+from provisioner.api.context import ApiContext, hash_token
+from provisioner.api.metrics import Metrics
+from provisioner.core.model import ApiToken
+from provisioner.protocols.store import Tx
+from provisioner.services.image_store import ImageStore
+from provisioner.services.secret_box import SecretBox
+from provisioner.services.system import SystemClock
+from provisioner.store import open_store
+from tests.unit.fakes import CountingIds
+from tests.unit.records import NOW
+
+T = TypeVar("T")
+TOKEN = "a-token-of-the-tests"
+
+
+class Consoles:
+    """`protocols.console.ConsoleBook` of what a test wrote."""
+
+    def __init__(self) -> None:
+        self.said: dict[str, str] = {}
+
+    def recording(self, node_id: str) -> Any:
+        raise NotImplementedError("the API records nothing")
+
+    def position(self, node_id: str) -> int:
+        return len(self.said.get(node_id, ""))
+
+    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
+        return self.said.get(node_id, "")[since:][-tail_bytes:]
+
+
+class Api:
+    """A client of the API, and what stands behind it."""
+
+    def __init__(self, folder: Path) -> None:
+        self._runner = asyncio.Runner()
+        self.advanced_s = 0.0
+        self.store = open_store("memory:", wall_clock=self._wall)
+        self.box = SecretBox(Fernet.generate_key())
+        self.images = ImageStore(folder / "images", reserve_bytes=0)
+        self.consoles = Consoles()
+        self.context = ApiContext(
+            store=self.store,
+            ids=CountingIds(),
+            clock=SystemClock(),
+            images=self.images,
+            seal=self.box.seal,
+            pool=AddressPool(IPv4Address("10.77.0.100"), IPv4Address("10.77.0.103")),
+            metrics=Metrics(),
+            consoles=self.consoles,
+        )
+        self.app = build_app(self.context)
+        self._client = httpx.AsyncClient(
+            transport=httpx.ASGITransport(self.app, raise_app_exceptions=False),
+            base_url="http://provisioner",
+            headers={"Authorization": f"Bearer {TOKEN}"},
+        )
+        self._running = self.app.router.lifespan_context(self.app)
+
+    def _wall(self) -> datetime:
+        return NOW + timedelta(seconds=self.advanced_s)
+
+    def start(self) -> None:
+        self.transact(lambda tx: tx.insert(ApiToken(id=hash_token(TOKEN), name="first", created_at=tx.now())))
+        self.run(self._running.__aenter__())
+
+    def stop(self) -> None:
+        self.run(self._running.__aexit__(None, None, None))
+        self.run(self._client.aclose())
+        self._runner.close()
+
+    def context_now(self) -> datetime:
+        """The store's time."""
+        return self._wall()
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def transact(self, work: Callable[[Tx], T]) -> T:
+        return self.run(self.store.transact(work))
+
+    def call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self.run(self._client.request(method, path, **options))
+
+    async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
+        """For stories with more than one thing going on."""
+        return await self._client.request(method, path, **options)
+
+    def get(self, path: str, expect: int = 200, **params: Any) -> Any:
+        answer = self.call("GET", path, params=params or None)
+        assert answer.status_code == expect, answer.text
+        return answer.json()
+
+    def post(self, path: str, body: Any, expect: int, **headers: str) -> Any:
+        answer = self.call("POST", path, json=body, headers=headers)
+        assert answer.status_code == expect, answer.text
+        return answer.json()
+
+    def register_images(self) -> None:
+        """A kernel, a ramdisk and a root file system, each a few bytes, all ACTIVE."""
+        for kind in ("kernel", "ramdisk", "root"):
+            body: dict[str, Any] = {"name": kind, "kind": kind}
+            if kind == "root":
+                body |= {"kernel_id": "kernel", "ramdisk_id": "ramdisk"}
+            self.post("/v1/images", body, 201)
+            self.call("PUT", f"/v1/images/{kind}/content", content=kind.encode() * 512).raise_for_status()
+        self.post("/v1/flavors", {"name": "small"}, 201)
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    api = Api(tmp_path)
+    api.start()
+    yield api
+    api.stop()
+
+
+def node_entry(name: str = "n1", number: int = 1, **changes: Any) -> dict[str, Any]:
+    """What is posted to enrol a node."""
+    entry: dict[str, Any] = {
+        "name": name,
+        "arch": "x86_64",
+        "vcpus": 2,
+        "memory_mib": 1024,
+        "disk_mib": 4096,
+        "ports": [{"mac": f"52:54:00:77:00:{number:02x}"}],
+        "power": {"driver": "ipmi", "address": "10.78.0.101", "user": "admin", "password": "open-sesame"},
+    }
+    return entry | changes

@@ -1,0 +1,61 @@
+from __future__ import annotations
+
+import base64
+
+import pytest
+
+from tests.unit.api.conftest import Api
+
+BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
+KEY = f"ssh-ed25519 {BLOB} me@here"
+
+
+def test_flavors_are_made_shown_listed_and_deleted(api: Api) -> None:
+    made = api.post("/v1/flavors", {"name": "big", "cpus": 8, "extra_specs": {"cpu_arch": "x86_64"}}, 201)
+    assert (made["cpus"], made["swap_mib"]) == (8, 0)
+    assert api.get("/v1/flavors/big") == api.get("/v1/flavors")["items"][0] == made
+    api.post("/v1/flavors", {"name": "big"}, 409)
+    assert api.call("DELETE", "/v1/flavors/big").status_code == 204
+    assert api.call("DELETE", "/v1/flavors/big").status_code == 404
+
+
+@pytest.mark.parametrize(
+    "changes", [{"cpus": -1}, {"name": "a b"}, {"memory_mib": "lots"}, {"colour": "red"}]
+)
+def test_a_flavor_without_sense_is_refused(api: Api, changes: dict[str, object]) -> None:
+    api.post("/v1/flavors", {"name": "x"} | changes, 422)
+
+
+def test_keys_are_kept_as_one_line(api: Api) -> None:
+    assert api.post("/v1/keys", {"name": "me", "public_key": f"  {KEY}\n"}, 201)["public_key"] == KEY
+    assert api.get("/v1/keys/me")["public_key"] == KEY
+    assert api.call("DELETE", "/v1/keys/me").status_code == 204
+    assert api.get("/v1/keys")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("text", "told"),
+    [
+        ("", "doesn't begin with a key type"),
+        ("ssh-ed25519", "doesn't begin with a key type"),
+        ("ssh-dss AAAA", "doesn't begin with a key type"),
+        ("ssh-ed25519 not*base64", "isn't base64"),
+        (f"ssh-rsa {BLOB}", "its type and its content differ"),
+        ("ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0b").decode(), "its type and its content differ"),
+        ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n", "it is a private key"),
+        (f'command="rm -rf /" {KEY}', "doesn't begin with a key type"),
+    ],
+)
+def test_what_is_no_public_key_is_refused_and_not_repeated(api: Api, text: str, told: str) -> None:
+    answer = api.post("/v1/keys", {"name": "me", "public_key": text}, 422)
+    assert told in answer["title"]
+    assert "id_ed25519.pub" in answer["advice"]
+    assert "b3BlbnNzaC1rZXk" not in str(answer)
+
+
+def test_lists_of_keys_and_flavors_have_pages(api: Api) -> None:
+    for number in range(3):
+        api.post("/v1/flavors", {"name": f"f{number}"}, 201)
+    first = api.get("/v1/flavors?limit=2")
+    assert [flavor["name"] for flavor in first["items"]] == ["f0", "f1"]
+    assert [flavor["name"] for flavor in api.get(first["next"])["items"]] == ["f2"]

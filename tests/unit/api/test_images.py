@@ -1,0 +1,245 @@
+from __future__ import annotations
+
+import asyncio
+import hashlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from provisioner.api.image_fetches import ImageFetches
+from provisioner.core.errors import NotFound, TransientError
+from provisioner.core.model import Image, ImageState
+from tests.unit.api.conftest import TOKEN, Api
+
+CONTENT = b"sector" + bytes(506)
+SHA256 = hashlib.sha256(CONTENT).hexdigest()
+
+
+def register(api: Api, name: str = "tiny", **changes: Any) -> Any:
+    return api.post("/v1/images", {"name": name, "kind": "disk"} | changes, 201)
+
+
+def send(api: Api, name: str = "tiny", content: bytes = CONTENT) -> Any:
+    return api.call("PUT", f"/v1/images/{name}/content", content=content)
+
+
+def test_an_image_is_registered_then_sent_then_active(api: Api) -> None:
+    assert register(api)["state"] == "queued"
+    found = send(api).json()
+    assert (found["state"], found["sha256"], found["size_bytes"]) == ("active", SHA256, 512)
+    assert api.images.path(SHA256).read_bytes() == CONTENT
+
+
+def test_bytes_that_are_not_those_promised_are_refused_and_may_be_sent_again(api: Api) -> None:
+    register(api, sha256=SHA256.upper())
+    refused = send(api, content=bytes(512))
+    assert refused.status_code == 422
+    assert refused.json()["code"] == "image-invalid"
+    found = api.get("/v1/images/tiny")
+    assert found["state"] == "error"
+    assert SHA256 in found["failure"]["message"]
+    assert send(api).json()["state"] == "active"
+    assert api.get("/v1/images/tiny")["failure"] is None
+
+
+def test_an_active_image_is_not_overwritten(api: Api) -> None:
+    register(api)
+    send(api)
+    assert send(api, content=bytes(512)).status_code == 409
+    assert api.get("/v1/images/tiny")["sha256"] == SHA256
+
+
+def test_an_upload_that_is_cut_off_leaves_the_image_to_be_sent_again(api: Api) -> None:
+    register(api)
+
+    async def half() -> AsyncIterator[bytes]:
+        yield CONTENT[:256]
+
+    answer = api.call(
+        "PUT", "/v1/images/tiny/content", content=half(), headers={"Content-Length": str(len(CONTENT))}
+    )
+    assert answer.status_code == 422
+    assert "256 of 512" in answer.json()["title"]
+    assert send(api).json()["state"] == "active"
+
+
+def test_a_client_that_goes_away_is_no_defect(api: Api) -> None:
+    register(api)
+
+    async def story() -> list[dict[str, Any]]:
+        events = [
+            {"type": "http.request", "body": CONTENT[:10], "more_body": True},
+            {"type": "http.disconnect"},
+        ]
+        sent: list[dict[str, Any]] = []
+
+        async def receive() -> dict[str, Any]:
+            return events.pop(0)
+
+        async def send(message: dict[str, Any]) -> None:
+            sent.append(message)
+
+        scope = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "PUT",
+            "path": "/v1/images/tiny/content",
+            "raw_path": b"/v1/images/tiny/content",
+            "query_string": b"",
+            "headers": [(b"authorization", f"Bearer {TOKEN}".encode())],
+        }
+        await api.app(scope, receive, send)
+        return sent
+
+    assert api.run(story())[0]["status"] == 503
+    found = api.get("/v1/images/tiny")
+    assert found["state"] == "error"
+    assert "the client went away" in found["failure"]["message"]
+
+
+@pytest.mark.parametrize(
+    ("order", "status", "field"),
+    [
+        ({"kind": "root"}, 422, "kernel_id"),
+        ({"kind": "root", "kernel_id": "k"}, 422, "ramdisk_id"),
+        ({"kind": "root", "kernel_id": "r", "ramdisk_id": "r"}, 422, "kernel_id"),
+        ({"kind": "root", "kernel_id": "nothing", "ramdisk_id": "r"}, 404, ""),
+        ({"kind": "disk", "kernel_id": "k"}, 422, "kernel_id"),
+        ({"kind": "kernel", "ramdisk_id": "r"}, 422, "ramdisk_id"),
+        ({"kind": "disk", "sha256": "short"}, 422, "sha256"),
+        ({"kind": "disk", "url": "gopher://x"}, 422, "url"),
+        ({"kind": "disk", "command_line": "a\nb"}, 422, "command_line"),
+        ({"kind": "disk", "name": "../etc"}, 422, "name"),
+    ],
+)
+def test_an_image_that_could_never_boot_is_refused(
+    api: Api, order: dict[str, Any], status: int, field: str
+) -> None:
+    register(api, "k", kind="kernel")
+    register(api, "r", kind="ramdisk")
+    told = api.post("/v1/images", {"name": "x"} | order, status)
+    assert told.get("field", "") == field
+
+
+def test_the_same_bytes_stay_until_no_image_has_them(api: Api) -> None:
+    for name in ("one", "two"):
+        register(api, name)
+        send(api, name)
+    assert api.call("DELETE", "/v1/images/one").status_code == 204
+    assert api.images.path(SHA256).exists()
+    assert api.call("DELETE", "/v1/images/two").status_code == 204
+    with pytest.raises(NotFound):
+        api.images.path(SHA256)
+
+
+def test_an_image_is_not_deleted_while_something_needs_it(api: Api) -> None:
+    api.register_images()
+    assert "root" in api.call("DELETE", "/v1/images/kernel").json()["title"]
+    api.post("/v1/instances", {"name": "web", "flavor": "small", "image": "root"}, 202)
+    for name in ("root", "ramdisk"):
+        answer = api.call("DELETE", f"/v1/images/{name}")
+        assert answer.status_code == 409
+        assert "web" in answer.json()["title"]
+    api.call("DELETE", "/v1/instances/web")
+    for name in ("root", "ramdisk", "kernel"):
+        assert api.call("DELETE", f"/v1/images/{name}").status_code == 204
+
+
+def test_an_image_deleted_while_its_bytes_come_leaves_none_of_them(api: Api) -> None:
+    register(api)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield CONTENT[:256]
+        await api.request("DELETE", "/v1/images/tiny")
+        yield CONTENT[256:]
+
+    assert send(api, content=chunks()).status_code == 404  # type: ignore[arg-type]
+    with pytest.raises(NotFound):
+        api.images.path(SHA256)
+
+
+def until(api: Api, name: str, state: str) -> Any:
+    async def story() -> Any:
+        async with asyncio.timeout(10):
+            while True:
+                found = (await api.request("GET", f"/v1/images/{name}")).json()
+                if found["state"] == state:
+                    return found
+
+    return api.run(story())
+
+
+def test_an_image_is_fetched_from_its_url_in_the_background(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    assert until(api, "tiny", "active")["sha256"] == SHA256
+
+
+def test_a_url_behind_which_nothing_is_ends_in_error_and_holds_no_other_up(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    register(api, "nothing", url=(tmp_path / "nothing.raw").as_uri())
+    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    until(api, "tiny", "active")
+    assert "nothing.raw" in until(api, "nothing", "error")["failure"]["message"]
+
+
+def test_fetches_go_on_after_a_restart_and_cut_uploads_may_be_sent_again(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    fetched = register(api, "fetched", url=(tmp_path / "tiny.raw").as_uri())
+    sent = register(api, "sent")
+    until(api, "fetched", "active")
+
+    def as_a_killed_process_leaves_it(tx: Any) -> None:
+        for image in (fetched, sent):
+            tx.update(Image, image["id"], {"state": ImageState.SAVING})
+
+    async def restarted() -> None:
+        task = asyncio.create_task(ImageFetches(api.context).run())
+        try:
+            async with asyncio.timeout(10):
+                while (await api.request("GET", "/v1/images/fetched")).json()["state"] != "active":
+                    pass
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    api.transact(as_a_killed_process_leaves_it)
+    api.run(restarted())
+    assert send(api, "sent").json()["state"] == "active"
+
+
+def test_a_store_that_is_away_for_a_moment_ends_no_fetches(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    transact, failures = api.store.transact, [2]
+
+    async def sometimes(work: Any) -> Any:
+        if failures[0]:
+            failures[0] -= 1
+            raise TransientError("use the database", answer="it is away")
+        return await transact(work)
+
+    async def at_once(duration_s: float) -> None:
+        await asyncio.sleep(0)
+
+    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    monkeypatch.setattr(api.context.clock, "sleep", at_once)
+
+    async def story() -> None:
+        fetches = ImageFetches(api.context)
+        monkeypatch.setattr(api.store, "transact", sometimes)
+        task = asyncio.create_task(fetches.run())
+        try:
+            async with asyncio.timeout(10):
+                while (await api.request("GET", "/v1/images/tiny")).json().get("state") != "active":
+                    pass
+        finally:
+            task.cancel()
+            await asyncio.wait((task,))
+
+    api.run(story())
+    assert failures == [0]

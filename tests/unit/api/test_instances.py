@@ -1,0 +1,201 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import pytest
+
+from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
+from provisioner.core.states import InstanceState
+from tests.unit.api.conftest import Api, node_entry
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
+
+
+@pytest.fixture(autouse=True)
+def _images(api: Api) -> None:
+    api.register_images()
+
+
+def order(name: str = "web", **changes: Any) -> dict[str, Any]:
+    return {"name": name, "flavor": "small", "image": "root"} | changes
+
+
+def test_an_instance_is_requested_with_the_images_kernel_and_ramdisk(api: Api) -> None:
+    watch = api.store.watch("instances")
+    made = api.post("/v1/instances", order(), 202)
+    assert api.run(watch.wait(0))
+    assert (made["state"], made["node_id"], made["wipe"]) == ("requested", None, "quick")
+    assert made["kernel_id"] == api.get("/v1/images/kernel")["id"]
+    assert made["ramdisk_id"] == api.get("/v1/images/ramdisk")["id"]
+    assert api.get("/v1/instances/web")["id"] == made["id"]
+
+
+def test_a_key_is_taken_by_name_or_as_it_is(api: Api) -> None:
+    api.post("/v1/keys", {"name": "me", "public_key": KEY + "\n"}, 201)
+    assert api.post("/v1/instances", order("a", key="me"), 202)["public_key"] == KEY
+    assert api.post("/v1/instances", order("b", public_key=KEY), 202)["public_key"] == KEY
+    api.post("/v1/instances", order("c", key="you"), 404)
+    api.post("/v1/instances", order("c", public_key="ssh-ed25519 nonsense"), 422)
+
+
+def test_a_name_is_one_living_instances_only(api: Api) -> None:
+    first = api.post("/v1/instances", order(), 202)
+    assert "web" in api.post("/v1/instances", order(), 409)["title"]
+    api.call("DELETE", "/v1/instances/web")
+    second = api.post("/v1/instances", order(), 202)
+    assert second["id"] != first["id"]
+    assert api.get("/v1/instances/web")["id"] == second["id"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "status"),
+    [
+        ({"image": "kernel"}, 422),
+        ({"image": "nothing"}, 404),
+        ({"flavor": "nothing"}, 404),
+        ({"node": "nothing"}, 404),
+        ({"name": "Not A Hostname"}, 422),
+        ({"name": "-a"}, 422),
+        ({"name": "a" * 64}, 422),
+        ({"wipe": "never"}, 422),
+        ({"proof_of_life": ["hope"]}, 422),
+        ({"proof_of_life": ["console:("]}, 422),
+        ({"user_data": "x" * 65537}, 422),
+        ({"colour": "red"}, 422),
+    ],
+)
+def test_what_cannot_be_deployed_is_refused_at_once(api: Api, changes: dict[str, Any], status: int) -> None:
+    api.post("/v1/instances", order(**changes), status)
+    assert api.get("/v1/instances")["items"] == []
+
+
+@pytest.mark.parametrize("part", ["root", "kernel", "ramdisk"])
+def test_an_image_is_deployed_only_when_all_its_parts_are_here(api: Api, part: str) -> None:
+    found = api.get(f"/v1/images/{part}")
+    api.transact(lambda tx: tx.update(Image, found["id"], {"state": ImageState.ERROR}))
+    assert part in api.post("/v1/instances", order(), 409)["title"]
+
+
+def test_a_request_without_a_machine_is_gone_at_once_and_may_be_deleted_again(api: Api) -> None:
+    api.post("/v1/instances", order(), 202)
+    for _ in range(2):
+        answer = api.call("DELETE", "/v1/instances/web")
+        assert (answer.status_code, answer.json()["state"]) == (202, "deleted")
+    assert api.get("/v1/instances")["items"] == []
+    assert len(api.get("/v1/instances?deleted=true")["items"]) == 1
+
+
+def place(api: Api, state: InstanceState = InstanceState.ACTIVE) -> str:
+    made = api.post("/v1/instances", order(), 202)
+    node = api.post("/v1/nodes", node_entry(), 201)
+
+    def change(tx: Any) -> None:
+        tx.update(Instance, made["id"], {"state": state, "node_id": node["id"], "address": "10.77.0.100"})
+        tx.update(Node, node["id"], {"instance_id": made["id"]})
+
+    api.transact(change)
+    return str(node["id"])
+
+
+def test_deleting_a_machine_wakes_its_owner(api: Api) -> None:
+    node_id = place(api)
+    watch = api.store.watch(f"node:{node_id}")
+    answer = api.call("DELETE", "/v1/instances/web").json()
+    assert (answer["state"], answer["delete_requested"]) == ("deleting", True)
+    assert api.run(watch.wait(0))
+
+
+def test_lists_name_the_node_and_the_instance_that_have_each_other(api: Api) -> None:
+    place(api)
+    assert [one["node"] for one in api.get("/v1/instances")["items"]] == ["n1"]
+    assert [one["instance"] for one in api.get("/v1/nodes")["items"]] == ["web"]
+    assert api.get("/v1/nodes/n1")["instance"] == "web"
+    assert api.get("/v1/instances/web")["node"] == "n1"
+
+
+def test_waiting_ends_as_soon_as_the_state_is_there(api: Api) -> None:
+    made = api.post("/v1/instances", order(), 202)
+
+    async def story() -> Any:
+        waiting = asyncio.create_task(api.request("GET", "/v1/instances/web?wait_s=30&until=active"))
+        await asyncio.sleep(0)
+
+        def activate(tx: Any) -> None:
+            tx.update(Instance, made["id"], {"state": InstanceState.ACTIVE})
+            tx.notify(f"instance:{made['id']}")
+
+        await api.store.transact(activate)
+        async with asyncio.timeout(5):
+            return (await waiting).json()
+
+    assert api.run(story())["state"] == "active"
+
+
+def test_waiting_ends_when_its_time_is_up(api: Api) -> None:
+    api.post("/v1/instances", order(), 202)
+    assert api.get("/v1/instances/web?wait_s=0.05")["state"] == "requested"
+    assert "until" in api.get("/v1/instances/web?wait_s=1&until=happy", 422)["field"]
+    api.get("/v1/instances/web?wait_s=61", 422)
+
+
+def test_the_timeline_is_the_instances_own_and_goes_on_where_one_stopped(api: Api) -> None:
+    node_id = place(api)
+    mine = api.get("/v1/instances/web")["id"]
+
+    def write(tx: Any) -> None:
+        for number, instance in enumerate((mine, "another", mine)):
+            tx.insert(
+                TimelineEvent(
+                    node_id=node_id, instance_id=instance, at=tx.now(), source="controller", name=f"e{number}"
+                )
+            )
+
+    api.transact(write)
+    found = api.get("/v1/instances/web/timeline")["items"]
+    assert [event["name"] for event in found] == ["e0", "e2"]
+    rest = api.get("/v1/instances/web/timeline", after=found[0]["id"])["items"]
+    assert [event["name"] for event in rest] == ["e2"]
+    assert [event["name"] for event in api.get("/v1/nodes/n1/events")["items"]] == ["e0", "e1", "e2"]
+    assert [event["name"] for event in api.get("/v1/events?limit=2")["items"]] == ["e0", "e1"]
+
+
+def test_the_console_is_the_instances_while_it_has_the_machine(api: Api) -> None:
+    node_id = place(api)
+    api.consoles.said[node_id] = "Debian GNU/Linux\nlogin: "
+    assert api.call("GET", "/v1/instances/web/console").text.endswith("login: ")
+    assert api.call("GET", "/v1/nodes/n1/console?tail_bytes=7").text == "login: "
+    found = api.get("/v1/instances/web")
+    api.transact(lambda tx: tx.update(Instance, found["id"], {"state": InstanceState.DELETED}))
+    assert api.call("GET", f"/v1/instances/{found['id']}/console").text == ""
+
+
+class ScriptedClock:
+    """`protocols.clock.Clock` in which each sleep lasts until the next act has happened."""
+
+    def __init__(self, *acts: Callable[[], Awaitable[object]]) -> None:
+        self._acts = list(acts)
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, duration_s: float) -> None:
+        await self._acts.pop(0)()
+
+
+def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance(api: Api) -> None:
+    node_id = place(api)
+    instance_id = api.get("/v1/instances/web")["id"]
+    api.consoles.said[node_id] = "long ago, before"
+
+    async def say() -> None:
+        api.consoles.said[node_id] += ", after"
+
+    async def delete() -> None:
+        deleted = {"state": InstanceState.DELETED}
+        await api.store.transact(lambda tx: tx.update(Instance, instance_id, deleted))
+
+    api.context.clock = ScriptedClock(say, say, delete)
+    answer = api.call("GET", "/v1/instances/web/console?follow=true&tail_bytes=6")
+    assert answer.text == "before, after, after"

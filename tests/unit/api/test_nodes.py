@@ -1,0 +1,165 @@
+from __future__ import annotations
+
+import json
+from typing import Any
+
+import pytest
+
+from provisioner.core.model import Failure, Node, NodeRequest, Port, Work
+from provisioner.core.states import DELETABLE, ProvisionState
+from tests.unit.api.conftest import Api, node_entry
+
+
+def put_in_state(api: Api, state: ProvisionState, **changes: Any) -> None:
+    def change(tx: Any) -> None:
+        (node,) = tx.find(Node, where={"name": "n1"})
+        tx.update(Node, node.id, {"state": state, "work": None, **changes})
+
+    api.transact(change)
+
+
+def test_a_node_is_enrolled_with_the_work_that_checks_it(api: Api) -> None:
+    watch = api.store.watch("nodes")
+    made = api.post("/v1/nodes", node_entry(), 201)
+    assert made["state"] == "enrolling"
+    assert made["work"]["step"] == "verify_power"
+    assert made["ports"] == [{"mac": "52:54:00:77:00:01", "address": "10.77.0.100", "boot": True}]
+    assert api.run(watch.wait(0))
+    assert api.get("/v1/nodes/n1") == api.get(f"/v1/nodes/{made['id']}")
+
+
+def test_a_password_is_stored_sealed_and_never_shown(api: Api) -> None:
+    made = api.post("/v1/nodes", node_entry(), 201)
+    for text in (json.dumps(made), api.call("GET", "/v1/nodes").text, api.call("GET", "/v1/nodes/n1").text):
+        assert "sesame" not in text
+        assert "sealed" not in text
+        assert "10.78.0.101" in text
+    stored = api.transact(lambda tx: tx.find(Node))[0]
+    assert "sesame" not in stored.power_secret_sealed
+    assert json.loads(api.box.open(stored.power_secret_sealed)) == {"password": "open-sesame"}
+
+
+def test_addresses_are_given_in_turn_and_those_that_were_asked_for_are_left_out(api: Api) -> None:
+    api.post(
+        "/v1/nodes", node_entry("n1", 1, ports=[{"mac": "52:54:00:77:00:01", "address": "10.77.0.101"}]), 201
+    )
+    two = [{"mac": "52:54:00:77:00:02"}, {"mac": "52:54:00:77:00:03", "address": "10.77.0.100"}]
+    api.post("/v1/nodes", node_entry("n2", 2, ports=two), 201)
+    addresses = {port.id[-2:]: port.address for port in api.transact(lambda tx: tx.find(Port))}
+    assert addresses == {"01": "10.77.0.101", "02": "10.77.0.102", "03": "10.77.0.100"}
+
+
+def test_an_empty_pool_is_said_and_an_address_comes_back_with_its_node(api: Api) -> None:
+    for number in range(4):
+        api.post("/v1/nodes", node_entry(f"n{number}", number), 201)
+    told = api.post("/v1/nodes", node_entry("n9", 9), 409)
+    assert "10.77.0.100-10.77.0.103" in told["title"]
+    assert "network.pool" in told["advice"]
+    assert api.call("DELETE", "/v1/nodes/n2").status_code == 204
+    made = api.post("/v1/nodes", node_entry("n9", 9), 201)
+    assert made["ports"][0]["address"] == "10.77.0.102"
+
+
+@pytest.mark.parametrize(
+    "entry",
+    [
+        node_entry("n1", 9),
+        node_entry("n9", 1),
+        node_entry("n9", 9, ports=[{"mac": "52:54:00:77:00:09", "address": "10.77.0.100"}]),
+    ],
+)
+def test_a_name_a_mac_and_an_address_are_one_nodes_only(api: Api, entry: dict[str, Any]) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    api.post("/v1/nodes", entry, 409)
+    assert [node["name"] for node in api.get("/v1/nodes")["items"]] == ["n1"]
+
+
+@pytest.mark.parametrize("state", list(ProvisionState))
+def test_a_node_is_deleted_only_when_no_instance_is_on_it(api: Api, state: ProvisionState) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, state)
+    status = api.call("DELETE", "/v1/nodes/n1").status_code
+    assert status == (204 if state in DELETABLE else 409)
+    assert api.transact(lambda tx: tx.count(Port)) == (0 if state in DELETABLE else 1)
+
+
+def test_a_node_that_an_instance_has_is_not_deleted(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, ProvisionState.AVAILABLE, instance_id="i1")
+    assert api.call("DELETE", "/v1/nodes/n1").status_code == 409
+
+
+def test_maintenance_goes_on_and_off_with_its_reason(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    found = api.call("PUT", "/v1/nodes/n1/maintenance", json={"reason": "new PSU"}).json()
+    assert (found["maintenance"], found["maintenance_reason"]) == (True, "new PSU")
+    found = api.call("DELETE", "/v1/nodes/n1/maintenance").json()
+    assert (found["maintenance"], found["maintenance_reason"]) == (False, "")
+
+
+def test_power_is_asked_of_the_nodes_owner(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    watch = api.store.watch("requests")
+    order = api.post("/v1/nodes/n1/power", {"verb": "on"}, 202)
+    assert api.run(watch.wait(0))
+    assert (order["verb"], order["state"]) == ("power:on", "pending")
+    api.transact(lambda tx: tx.update(NodeRequest, order["id"], {"state": "done", "answer": "power is on"}))
+    assert api.get(f"/v1/nodes/n1/requests/{order['id']}")["answer"] == "power is on"
+
+
+def test_a_request_is_found_under_its_own_node_only(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    api.post("/v1/nodes", node_entry("n2", 2), 201)
+    order = api.post("/v1/nodes/n1/power", {"verb": "off"}, 202)
+    api.get(f"/v1/nodes/n2/requests/{order['id']}", 404)
+    api.post("/v1/nodes/n1/power", {"verb": "explode"}, 422)
+    api.post("/v1/nodes/n3/power", {"verb": "on"}, 404)
+
+
+@pytest.mark.parametrize("state", list(ProvisionState))
+def test_a_check_is_repeated_only_where_the_state_table_has_it(api: Api, state: ProvisionState) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, state, failure=Failure(code="x", message="refused"))
+    answer = api.call("POST", "/v1/nodes/n1/verify")
+    if state in (ProvisionState.ENROL_FAILED, ProvisionState.AVAILABLE):
+        found = answer.json()
+        assert (answer.status_code, found["state"], found["failure"]) == (202, "enrolling", None)
+        assert found["work"]["plan"] == "enrol"
+    else:
+        assert answer.status_code == 409
+        assert state in answer.json()["title"]
+
+
+@pytest.mark.parametrize("state", list(ProvisionState))
+def test_only_a_failed_cleaning_is_begun_again(api: Api, state: ProvisionState) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, state)
+    answer = api.call("POST", "/v1/nodes/n1/clean")
+    if state is ProvisionState.CLEAN_FAILED:
+        found = answer.json()
+        assert (answer.status_code, found["state"]) == (202, "cleaning")
+        assert (found["work"]["plan"], found["work"]["step"]) == ("clean", "withdraw_instance")
+    else:
+        assert answer.status_code == 409
+
+
+def test_progress_is_shown_with_the_step_and_the_steps_own_business_is_not(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    work = Work(
+        id="w",
+        plan="deploy-iscsi",
+        step="write_image",
+        entered_at=api.context_now(),
+        facts={"chap": "hidden"},
+    )
+    put_in_state(api, ProvisionState.DEPLOYING)
+    api.transact(lambda tx: tx.update(Node, tx.find(Node)[0].id, {"work": work}))
+    api.context.progress = lambda node_id: 0.25
+    found = api.get("/v1/nodes/n1")["work"]
+    assert (found["step"], found["progress"]) == ("write_image", 0.25)
+    assert "hidden" not in json.dumps(found)
+
+
+def test_a_node_that_is_not_there_is_said_by_name(api: Api) -> None:
+    for path in ("/v1/nodes/n7", "/v1/nodes/n7/events", "/v1/nodes/n7/console"):
+        assert "n7" in api.get(path, 404)["title"]

@@ -1,0 +1,84 @@
+from __future__ import annotations
+
+import pytest
+
+from provisioner.config.node_file import NodeFile
+from provisioner.config.source import parse
+from provisioner.core.errors import InvalidInput
+from tests.unit.config.test_source import NODE
+
+
+def refusal(text: str) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        parse(text, NodeFile, "nodes.yaml")
+    return caught.value
+
+
+def test_a_hand_written_node_needs_little() -> None:
+    (node,) = parse(NODE, NodeFile, "nodes.yaml").nodes
+    assert (node.firmware, node.boot, node.deploy) == ("bios", "ipxe", "iscsi")
+    assert node.power.shown() == {"address": "10.78.0.101", "port": 623, "user": "admin"}
+    assert node.power.secrets() == {"password": "open-sesame"}
+
+
+def test_what_a_rack_prints_of_itself_can_be_enrolled() -> None:
+    printed = """
+nodes:
+- {name: n1, arch: x86_64, firmware: uefi, vcpus: 2, memory_mib: 1024, disk_mib: 4096, boot: ipxe,
+   ports: [{mac: '52:54:00:77:00:01'}],
+   power: {driver: ipmi, address: 10.78.0.101, port: 623, user: admin, password: open-sesame}}
+"""
+    (node,) = parse(printed, NodeFile, "nodes.yaml").nodes
+    assert (node.name, node.firmware, node.disk_mib) == ("n1", "uefi", 4096)
+    assert node.power.secrets() == {"password": "open-sesame"}
+
+
+def test_mac_addresses_are_kept_in_lower_case() -> None:
+    text = NODE.replace("52:54:00:77:00:01", "52:54:00:AB:CD:EF")
+    assert parse(text, NodeFile, "nodes.yaml").nodes[0].ports[0].mac == "52:54:00:ab:cd:ef"
+
+
+def test_a_mac_address_that_yaml_takes_for_a_number_is_told_how_to_write() -> None:
+    error = refusal(NODE.replace('"52:54:00:77:00:01"', "52:54:00:12:34:56"))
+    assert error.field == "nodes[0].ports[0].mac"
+    assert "in quotes" in error.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "field"),
+    [
+        ("x86_64", "sparc", "nodes[0].arch"),
+        ("vcpus: 2", "vcpus: 0", "nodes[0].vcpus"),
+        ("name: n1", "name: 'n 1'", "nodes[0].name"),
+        ('[{mac: "52:54:00:77:00:01"}]', "[]", "nodes[0].ports"),
+        ("52:54:00:77:00:01", "52:54:00:77:00", "nodes[0].ports[0].mac"),
+        ("driver: ipmi", "driver: carrier-pigeon", "nodes[0].power"),
+        ("10.78.0.101", "'-oProxyCommand=x'", "nodes[0].power.address"),
+        ("user: admin", "user: a-user-longer-than-ipmi-has", "nodes[0].power.user"),
+        ("    vcpus: 2\n", "", "nodes[0].vcpus"),
+    ],
+)
+def test_what_cannot_be_enrolled_is_told_by_field(old: str, new: str, field: str) -> None:
+    assert refusal(NODE.replace(old, new)).field == field
+
+
+def test_a_mistyped_secret_is_refused_and_not_repeated() -> None:
+    error = refusal(NODE.replace("password:", "pasword:"))
+    assert "nodes[0].power.pasword" in error.message
+    assert "open-sesame" not in error.message
+
+
+def test_a_bad_password_is_not_repeated() -> None:
+    error = refusal(NODE.replace("open-sesame", "open-sesame-and-a-good-deal-more"))
+    assert error.field == "nodes[0].power.password"
+    assert "sesame" not in error.message
+
+
+def test_passwords_do_not_show_in_what_the_file_became() -> None:
+    assert "sesame" not in repr(parse(NODE, NodeFile, "nodes.yaml"))
+
+
+def test_a_node_or_mac_address_that_is_there_twice_is_refused() -> None:
+    again = NODE + NODE.removeprefix("nodes:\n")
+    assert "node n1 is there twice" in refusal(again).message
+    assert "52:54:00:77:00:01 is there twice" in refusal(again.replace("n1", "n2", 1)).message

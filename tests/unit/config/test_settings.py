@@ -1,0 +1,91 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from provisioner.config.reference import page
+from provisioner.config.settings import Settings
+from provisioner.config.source import parse
+from provisioner.core.errors import InvalidInput
+
+NETWORK = (
+    "network: {interface: prov0, address: 10.77.0.10, subnet: 10.77.0.0/24, pool: 10.77.0.100-10.77.0.199}"
+)
+
+
+def settings(text: str = "") -> Settings:
+    return parse(f"{NETWORK}\n{text}", Settings, "provisioner.yaml")
+
+
+def refusal(text: str) -> InvalidInput:
+    with pytest.raises(InvalidInput) as caught:
+        parse(text, Settings, "provisioner.yaml")
+    return caught.value
+
+
+def test_the_network_is_all_that_must_be_said() -> None:
+    found = settings()
+    assert found.api.listen == "127.0.0.1:8776"
+    assert found.database_url == "sqlite:////var/lib/provisioner/provisioner.db"
+    assert found.host.name
+    assert refusal("{}").field == "network"
+
+
+def test_files_are_in_the_state_folder_unless_they_are_put_elsewhere() -> None:
+    found = settings("state_dir: /srv/p\nsecret_key_file: /etc/p.key")
+    assert found.token_file == Path("/srv/p/admin.token")
+    assert found.secret_key == Path("/etc/p.key")
+
+
+@pytest.mark.parametrize(
+    ("text", "field", "told"),
+    [
+        ("api: {listen: localhost}", "api.listen", ""),
+        ("state_dir: var", "state_dir", "not an absolute path"),
+        ("host: {lease_ttl_s: 1}", "host.lease_ttl_s", ""),
+        ("host: {name: 'a b'}", "host.name", ""),
+        ("deploy: {boot_deadline_s: -1}", "deploy.boot_deadline_s", ""),
+        ("deploy: {proof_of_life: []}", "deploy.proof_of_life", ""),
+        ("deploy: {proof_of_life: [hope]}", "deploy.proof_of_life[0]", "console:<regular expression>"),
+        ("deploy: {proof_of_life: ['console:(']}", "deploy.proof_of_life[0]", "not a regular expression"),
+        ("ramdisks: {sparc: {kernel: /k, ramdisk: /r}}", "ramdisks.sparc", ""),
+        ("log: {level: loud}", "log.level", "debug"),
+        ("colour: red", "colour", ""),
+    ],
+)
+def test_what_cannot_be_used_is_told_by_line_and_field(text: str, field: str, told: str) -> None:
+    error = refusal(f"{NETWORK}\n{text}")
+    assert field in error.field
+    assert "line 2" in error.message
+    assert told in error.message
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("10.77.0.100-10.77.0.199", "everything", "not FIRST-LAST"),
+        ("10.77.0.100-10.77.0.199", "10.77.0.199-10.77.0.100", "not a range"),
+        ("10.77.0.100-10.77.0.199", "10.99.0.1-10.99.0.9", "not a range inside 10.77.0.0/24"),
+        ("10.77.0.100-10.77.0.199", "10.77.0.5-10.77.0.50", "10.77.0.10 lies in the pool"),
+        ("address: 10.77.0.10", "address: 10.99.0.10", "10.99.0.10 is not in 10.77.0.0/24"),
+        ("pool:", "gateway: 10.77.0.150, pool:", "the gateway 10.77.0.150 lies in the pool"),
+        ("pool:", "gateway: 10.99.0.1, pool:", "the gateway 10.99.0.1 is not in"),
+        ("prov0", "a-name-too-long-for-linux", "network.interface"),
+        ("10.77.0.0/24", "10.77.0.1/24", "network.subnet"),
+    ],
+)
+def test_a_network_that_does_not_fit_together_is_refused(old: str, new: str, told: str) -> None:
+    assert told in refusal(NETWORK.replace(old, new)).message
+
+
+def test_with_another_dhcp_server_nodes_may_reach_us_over_a_router() -> None:
+    text = NETWORK.replace("address: 10.77.0.10", "address: 10.99.0.10, serve_dhcp: false")
+    assert not parse(text, Settings, "provisioner.yaml").network.serve_dhcp
+
+
+def test_every_field_is_explained() -> None:
+    rows = [line for line in page().splitlines() if line.startswith("| `")]
+    assert len(rows) > 50
+    unexplained = [row for row in rows if not row.split("|")[4].strip()]
+    assert not unexplained
