@@ -2,7 +2,7 @@
 # Brings up the port that the node booted from, or else every port with a link, by DHCP.
 say() { echo "ramdisk: $*"; }
 
-ports() { ls /sys/class/net | grep -v '^lo$'; }
+ports() { for path in /sys/class/net/*; do [ "${path##*/}" = lo ] || echo "${path##*/}"; done; }
 
 # BOOTIF=01-52-54-00-77-00-01 on the kernel's command line: the MAC address, behind the hardware type.
 wanted=$(tr ' ' '\n' </proc/cmdline | sed -n 's/^BOOTIF=\(..-\)\{0,1\}\(..-..-..-..-..-..\)$/\2/p' | tr '[A-F]-' '[a-f]:')
