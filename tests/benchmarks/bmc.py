@@ -21,10 +21,16 @@ import json, sys, time
 from pyghmi.ipmi.command import Command
 address, port, user, password = json.load(sys.stdin)
 begun = time.perf_counter()
-assert Command(address, user, password, port=port).get_power() == {"powerstate": "on"}
+client = Command(address, user, password, port=port)
+assert client.get_power() == {"powerstate": "on"}
 print(time.perf_counter() - begun)
+client.ipmi_session.logout()
 """
-"""A process for each login, since pyghmi's client trips over the sessions that it had before."""
+"""A process for each login, since pyghmi's client trips over the sessions that it had before.
+
+Its median is its own: an answer that comes before it waits for it (ours take a millisecond) is noticed only
+when its timer of 0.5 to 1 s ends. The best of them tells of the BMC.
+"""
 
 
 def by_ipmitool(bmc: Bmc, suite: int) -> float:
@@ -41,8 +47,9 @@ def by_pyghmi(bmc: Bmc) -> float:
     return float(done.stdout)
 
 
-def median_ms(measure: Callable[[], float]) -> float:
-    return statistics.median(measure() for _ in range(TIMES)) * 1000
+def took(measure: Callable[[], float]) -> str:
+    taken = [measure() * 1000 for _ in range(TIMES)]
+    return f"{statistics.median(taken):6.1f} ms (best {min(taken):.1f})"
 
 
 def memory(bmc: Bmc) -> dict[str, int]:
@@ -54,9 +61,9 @@ def memory(bmc: Bmc) -> dict[str, int]:
 def main() -> None:
     with tempfile.TemporaryDirectory() as folder, running_bmc(Path(folder)) as bmc:
         print(f"login and power status, median of {TIMES}:")
-        print(f"  ipmitool, suite 3:   {median_ms(lambda: by_ipmitool(bmc, 3)):6.1f} ms, its start included")
-        print(f"  ipmitool, suite 17:  {median_ms(lambda: by_ipmitool(bmc, 17)):6.1f} ms, its start included")
-        print(f"  pyghmi, suite 17:    {median_ms(lambda: by_pyghmi(bmc)):6.1f} ms")
+        print(f"  ipmitool, suite 3:   {took(lambda: by_ipmitool(bmc, 3))}, its start included")
+        print(f"  ipmitool, suite 17:  {took(lambda: by_ipmitool(bmc, 17))}, its start included")
+        print(f"  pyghmi, suite 17:    {took(lambda: by_pyghmi(bmc))}")
         weighs = memory(bmc)
         print(f"memory: {weighs['Pss'] / 1024:.0f} MiB proportional, {weighs['Rss'] / 1024:.0f} MiB resident")
 
