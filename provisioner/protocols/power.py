@@ -63,7 +63,7 @@ class Console(Protocol):
 
 
 class ConsoleSink(Protocol):
-    def __call__(self, data: bytes) -> None: ...
+    def __call__(self, data: bytes, /) -> None: ...
 
 
 class DeviceFactory(Protocol):
