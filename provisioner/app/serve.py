@@ -69,7 +69,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                             progress=side.progress.get if side else lambda node_id: None,
                             ready=side.host.ready.is_set if side else lambda: True,
                         )
-                        group.create_task(Scheduler(store, ids).run())
+                        group.create_task(Scheduler(store, clock, ids).run())
                         group.create_task(serve_api(settings, context))
                     log.info("provisioner.started", roles=sorted(roles), host=settings.host.name)
         finally:

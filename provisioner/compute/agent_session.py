@@ -40,8 +40,10 @@ async def run_command(
 
 def client(ctx: StepContext) -> AgentClient:
     """The agent of this node, by the address and token it was booted with."""
-    token = ctx.edges.unseal(ctx.node.publication.token_sealed)
-    return ctx.edges.agent(ctx.node, ctx.boot_port.address, token)
+    sealed = ctx.node.publication.token_sealed
+    if ctx.agent is None or ctx.agent[0] != sealed:
+        ctx.agent = (sealed, ctx.edges.agent(ctx.node, ctx.boot_port.address, ctx.edges.unseal(sealed)))
+    return ctx.agent[1]
 
 
 async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:

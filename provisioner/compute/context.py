@@ -12,6 +12,7 @@ from provisioner.compute.evidence import Mailbox
 from provisioner.compute.ledger import NodeLedger
 from provisioner.core.errors import StateError
 from provisioner.core.model import Image, Instance, Node, Port, Work
+from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.image import DiskTarget
 
 
@@ -30,7 +31,7 @@ class StepContext:
     kernel: Image | None
     ramdisk: Image | None
     target: DiskTarget | None = None
-    console_mark: int = 0
+    agent: tuple[str, AgentClient] | None = None  # with the sealed token that it was made for
 
     @property
     def node(self) -> Node:

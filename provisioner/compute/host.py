@@ -25,6 +25,9 @@ POLL_S = 2.0
 """How often the store is looked at when no wake-up comes."""
 
 
+GATHER_S = 0.02
+
+
 class ComputeHost:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
@@ -60,21 +63,26 @@ class ComputeHost:
                 await self._look_after_nodes(group)
                 self.ready.set()
                 await watch.wait(POLL_S)
+                # News come in crowds: one look for all that come close together.
+                await edges.clock.sleep(GATHER_S)
         finally:
             watch.close()
 
     async def _look_after_nodes(self, group: asyncio.TaskGroup) -> None:
         edges, host = self._edges, self._edges.lease.host
 
-        def look(tx: Tx) -> tuple[list[str], list[Node], list[Instance]]:
-            adopt_unowned(tx, host)
-            mine = [node.id for node in tx.find(Node, where={"owner": host})]
+        def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance]]:
+            adopted = adopt_unowned(tx, host)
+            # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
+            changed = adopted or tx.count(Node, where={"owner": host}) != len(self._published)
+            mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
             acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
             return mine, acting, unwanted
 
         mine, acting, unwanted = await edges.store.transact(look)
-        await self._follow_inventory(mine)
+        if mine is not None:
+            await self._follow_inventory(mine)
         for instance in unwanted:
             if instance.node_id in self._published:
                 await self._release(instance)

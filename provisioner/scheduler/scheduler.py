@@ -8,12 +8,14 @@ from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import Image, ImageState, Instance, Node, Port, TimelineEvent, Work
 from provisioner.core.placement import place
 from provisioner.core.states import Event, InstanceState, ProvisionState, next_state
+from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.store import Store, Tx
 
 log = structlog.get_logger(__name__)
 
 POLL_S = 2.0
+GATHER_S = 0.02
 BATCH = 50
 """Requests placed in one transaction: bounds how long others wait for the store."""
 
@@ -21,8 +23,9 @@ BATCH = 50
 class Scheduler:
     """Any number of them may run: claims are conditional updates."""
 
-    def __init__(self, store: Store, ids: Ids) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
         self._store = store
+        self._clock = clock
         self._ids = ids
 
     async def run(self) -> None:
@@ -37,6 +40,8 @@ class Scheduler:
                     more = False
                 if not more:
                     await watch.wait(POLL_S)
+                    # Requests come in crowds: one transaction for all that come close together.
+                    await self._clock.sleep(GATHER_S)
         finally:
             watch.close()
 

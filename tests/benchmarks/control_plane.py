@@ -120,7 +120,7 @@ async def _until(client: httpx.AsyncClient, path: str, state: str, count: int) -
             return
         if time.monotonic() > end:
             raise SystemExit(f"{states.count(state)} of {count} became {state}: {set(states)}")
-        await asyncio.sleep(0.1)
+        await asyncio.sleep(0.2)
 
 
 async def _register_images(client: httpx.AsyncClient) -> None:
