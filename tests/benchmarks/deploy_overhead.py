@@ -45,7 +45,7 @@ def one_deploy(image: str, firmware: str) -> tuple[dict[str, float], dict[str, f
             built.node_becomes("available")
             built.deploy("web", image)
             built.instance_becomes("active", "web")
-            events = built.instance("web")["timeline"]
+            events = built.look("/v1/instances/web/timeline?limit=1000")["items"]
     steps = {
         event["step"]: _at(event) - _first(events, "step.started", step=event["step"])
         for event in events
