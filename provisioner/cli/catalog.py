@@ -57,7 +57,14 @@ def create_flavor(
 def list_flavors(context: typer.Context, as_json: Json = False) -> None:
     """List the flavors."""
     client, output = client_and_output(context, as_json)
-    output.table(client.get("/v1/flavors")["items"], FLAVOR)
+    output.table(client.all("/v1/flavors"), FLAVOR)
+
+
+@flavors.command("show")
+def show_flavor(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Show a flavor."""
+    client, output = client_and_output(context, as_json)
+    output.record(client.get(f"/v1/flavors/{name}"), tuple(FLAVOR))
 
 
 @flavors.command("delete")
@@ -88,7 +95,7 @@ def add_key(
 def list_keys(context: typer.Context, as_json: Json = False) -> None:
     """List the keys."""
     client, output = client_and_output(context, as_json)
-    output.table(client.get("/v1/keys")["items"], {"name": "key", "public_key": "public key"})
+    output.table(client.all("/v1/keys"), {"name": "key", "public_key": "public key"})
 
 
 @keys.command("delete")

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -10,10 +9,8 @@ from typing import Any
 
 import httpx
 
-from provisioner.cli.exits import UNREACHABLE, CliError, of_status
+from provisioner.cli.exits import UNREACHABLE, USAGE, CliError, of_problem
 
-DEFAULT_URL = "http://127.0.0.1:8776"
-DEFAULT_TOKEN_FILE = Path("/var/lib/provisioner/admin.token")
 TIMEOUT_S = 60.0
 UPLOAD_TIMEOUT_S = 24 * 3600.0
 PAGE = 500
@@ -24,10 +21,9 @@ Json = dict[str, Any]
 class Client:
     """url: http://host:port, or unix:/path/to/socket."""
 
-    def __init__(self, url: str | None, token_file: Path | None) -> None:
-        self._url = url or os.environ.get("PROVISIONER_URL") or DEFAULT_URL
-        given = token_file or os.environ.get("PROVISIONER_TOKEN_FILE")
-        self._token_file = Path(given) if given else DEFAULT_TOKEN_FILE
+    def __init__(self, url: str, token_file: Path) -> None:
+        self._url = url
+        self._token_file = token_file
         self._http: httpx.Client | None = None
 
     def get(self, path: str, **params: Any) -> Any:
@@ -35,6 +31,18 @@ class Client:
 
     def text(self, path: str, **params: Any) -> str:
         return self._call("GET", path, params=params).text
+
+    def stream(self, path: str, **params: Any) -> Iterator[str]:
+        """A text as it comes, for as long as it comes."""
+        forever = httpx.Timeout(TIMEOUT_S, read=None)
+        try:
+            with self._connected().stream("GET", path, params=params, timeout=forever) as answer:
+                if answer.is_error:
+                    answer.read()
+                    raise _refusal(answer)
+                yield from answer.iter_text()
+        except httpx.TransportError as error:
+            raise self._unreachable(error) from error
 
     def all(self, path: str, **params: Any) -> Iterator[Json]:
         """All pages of a list."""
@@ -73,20 +81,24 @@ class Client:
         return answer.json() if answer.content else None
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        http = self._http or self._connect()
         try:
-            answer = http.request(method, path, **options)
+            answer = self._connected().request(method, path, **options)
         except httpx.TransportError as error:
-            raise CliError(
-                f"The provisioner doesn't answer at {self._url}: {error or type(error).__name__}. "
-                "Does `provisioner serve` run there? Say where it is by --url or PROVISIONER_URL.",
-                UNREACHABLE,
-            ) from error
+            raise self._unreachable(error) from error
         if answer.is_error:
-            raise CliError(_told(answer), of_status(answer.status_code))
+            raise _refusal(answer)
         return answer
 
-    def _connect(self) -> httpx.Client:
+    def _unreachable(self, error: httpx.TransportError) -> CliError:
+        return CliError(
+            f"The provisioner doesn't answer at {self._url}: {str(error) or type(error).__name__}. "
+            "Does `provisioner serve` run there? Say where it is by --url or PROVISIONER_URL.",
+            UNREACHABLE,
+        )
+
+    def _connected(self) -> httpx.Client:
+        if self._http is not None:
+            return self._http
         try:
             token = self._token_file.read_text().strip()
         except OSError as error:
@@ -96,19 +108,22 @@ class Client:
                 UNREACHABLE,
             ) from error
         socket = self._url.removeprefix("unix:") if self._url.startswith("unix:") else None
-        self._http = httpx.Client(
-            base_url="http://provisioner" if socket else self._url,
-            transport=httpx.HTTPTransport(uds=socket) if socket else None,
-            headers={"Authorization": f"Bearer {token}"},
-            timeout=TIMEOUT_S,
-            trust_env=False,
-        )
+        try:
+            self._http = httpx.Client(
+                base_url="http://provisioner" if socket else self._url,
+                transport=httpx.HTTPTransport(uds=socket) if socket else None,
+                headers={"Authorization": f"Bearer {token}"},
+                timeout=TIMEOUT_S,
+                trust_env=False,
+            )
+        except httpx.InvalidURL as error:
+            raise CliError(f"{self._url!r} is no URL of an API: {error}", USAGE) from error
         return self._http
 
 
-def _told(answer: httpx.Response) -> str:
+def _refusal(answer: httpx.Response) -> CliError:
     try:
-        title = answer.json()["title"]
+        told = answer.json()
+        return CliError(str(told["title"]), of_problem(answer.status_code, str(told["code"])))
     except (ValueError, KeyError, TypeError):
-        return f"The API answered {answer.status_code}: {answer.text[:500]}"
-    return str(title)
+        return CliError(f"The API answered {answer.status_code}: {answer.text[:500]}")

@@ -5,6 +5,8 @@ from __future__ import annotations
 from provisioner.core.errors import InvalidInput, ProvisionerError
 
 OK, FAILED, USAGE, NOT_FOUND, CONFLICT, UNREACHABLE, ENDED_IN_ERROR = range(7)
+INTERRUPTED = 130
+"""By Ctrl-C, as shells have it: 128 + SIGINT."""
 
 
 class CliError(Exception):
@@ -20,6 +22,8 @@ def of_error(error: ProvisionerError) -> CliError:
     return CliError(error.message, USAGE if isinstance(error, InvalidInput) else FAILED)
 
 
-def of_status(status: int) -> int:
-    """The exit code for an HTTP status of the API."""
-    return {404: NOT_FOUND, 409: CONFLICT, 422: USAGE}.get(status, FAILED)
+def of_problem(status: int, code: str) -> int:
+    """The exit code for a problem of the API. A 422 may be the image's fault, not the command's."""
+    if code == InvalidInput.code:
+        return USAGE
+    return {404: NOT_FOUND, 409: CONFLICT}.get(status, FAILED)

@@ -11,7 +11,8 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from provisioner.cli.exits import FAILED, USAGE, CliError
+from provisioner.cli.client import Client
+from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.options import Json, client_and_output
 from provisioner.cli.output import Output
 from provisioner.cli.watching import wait_until
@@ -96,13 +97,13 @@ def register(
         "proof_of_life": proof or [],
     }
     image = client.post("/v1/images", order)
+    path = f"/v1/images/{image['id']}"
     if file is not None:
         with _progress(output) as bar:
             task = bar.add_task(name, total=size_bytes)
             chunks = _chunks(file, lambda count: bar.advance(task, count))
-            image = client.upload(f"/v1/images/{image['id']}/content", chunks, size_bytes)
+            image = _upload(client, path, chunks, size_bytes)
     else:
-        path = f"/v1/images/{image['id']}"
         image = wait_until(
             lambda: client.get(path),
             lambda found: found["state"] in ("active", "error"),
@@ -112,6 +113,19 @@ def register(
         if image["state"] == "error":
             raise CliError(image["failure"]["message"], FAILED)
     output.record(image, DETAILS)
+
+
+def _upload(client: Client, path: str, chunks: Iterator[bytes], size_bytes: int) -> dict[str, Any]:
+    try:
+        return client.upload(f"{path}/content", chunks, size_bytes)
+    except CliError as error:
+        if error.code != UNREACHABLE:
+            raise
+        # An upload that is refused in its midst cuts the connection, and the answer with it: the image knows.
+        failure = client.get(path)["failure"]
+        if failure is None:
+            raise
+        raise CliError(failure["message"], FAILED) from error
 
 
 def _size(file: Path) -> int:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import time
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
@@ -12,16 +10,15 @@ from typing import Annotated, Any
 import typer
 
 from provisioner.cli.exits import ENDED_IN_ERROR, USAGE, CliError
-from provisioner.cli.nodes import show_console
+from provisioner.cli.nodes import Follow, show_console
 from provisioner.cli.options import Json, client_and_output
-from provisioner.cli.output import Output
+from provisioner.cli.output import Output, cell, seconds_between
 from provisioner.cli.steps import rows_of, table_of, timeline_of
-from provisioner.cli.watching import POLL_S, wait_for_instance
+from provisioner.cli.watching import wait_for_instance
 
 app = typer.Typer(help="Instances: machines that were asked for.", no_args_is_help=True)
 
 TIMEOUT_S = 3600.0
-CONSOLE_TAIL_BYTES = 2**20
 
 Name = Annotated[str, typer.Argument(help="Name or id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is active, and show how it goes.")]
@@ -110,15 +107,24 @@ def _tell_end(output: Output, instance: dict[str, Any]) -> None:
     if output.as_json:
         output.json(instance)
     if instance["state"] == "error":
-        failure = instance["failure"]
-        raise CliError(
-            f"{instance['name']} failed in step {failure['step']}: {failure['message']}\n"
-            f"Last proven: {failure['last_proven']}",
-            ENDED_IN_ERROR,
-        )
+        raise CliError("\n".join(_failure(instance)), ENDED_IN_ERROR)
     if not output.as_json:
         where = f" at {instance['address']}" if instance["address"] else ""
-        output.say(f"[bold]{instance['name']}[/] is [green]{instance['state']}[/]{where}")
+        took_s = seconds_between(instance["created_at"], instance["updated_at"])
+        state = cell("state", instance["state"])
+        output.say(f"[bold]{instance['name']}[/] is {state}{where}, {took_s:.1f} s after it was asked for")
+
+
+def _failure(instance: dict[str, Any]) -> list[str]:
+    """What went wrong, and what is known of why."""
+    failure = instance["failure"] or {"message": "no cause is known"}
+    step = f" in step {failure['step']}" if failure.get("step") else ""
+    told = [f"{instance['name']} failed{step}: {failure['message']}"]
+    for field, words in (("last_proven", "Last proven"), ("likely_cause", "Likely cause")):
+        # The message may hold it already.
+        if failure.get(field) and failure[field] not in failure["message"]:
+            told.append(f"{words}: {failure[field]}")
+    return told
 
 
 @app.command("list")
@@ -163,28 +169,10 @@ def wait(
 
 
 @app.command()
-def console(
-    context: typer.Context,
-    instance: Name,
-    follow: Annotated[bool, typer.Option("--follow", help="Go on as it says more; Ctrl-C ends.")] = False,
-    as_json: Json = False,
-) -> None:
+def console(context: typer.Context, instance: Name, follow: Follow = False, as_json: Json = False) -> None:
     """Show what the machine's serial console said."""
     client, output = client_and_output(context, as_json)
-    path = f"/v1/instances/{instance}/console"
-    text = client.text(path, tail_bytes=CONSOLE_TAIL_BYTES)
-    if not follow:
-        show_console(output, text)
-        return
-    sys.stdout.write(text)
-    while True:
-        sys.stdout.flush()
-        time.sleep(POLL_S)
-        fresh = client.text(path, tail_bytes=CONSOLE_TAIL_BYTES)
-        # The tail moves once the console has said more than it: what follows our last words is new.
-        known = fresh.rfind(text[-200:]) if text else -1
-        sys.stdout.write(fresh[known + len(text[-200:]) :] if known >= 0 else fresh)
-        text = fresh
+    show_console(client, output, f"/v1/instances/{instance}/console", follow)
 
 
 @app.command()
@@ -197,7 +185,11 @@ def delete(
 ) -> None:
     """Give a machine back: it is switched off, wiped, and offered again."""
     client, output = client_and_output(context, as_json)
+    seen = 0
+    if wait:
+        # What it went through until now was shown when it did.
+        seen = max((event["id"] for event in client.all(f"/v1/instances/{instance}/timeline")), default=0)
     found: dict[str, Any] = client.delete(f"/v1/instances/{instance}") or {}
     if wait:
-        found = wait_for_instance(client, output, found["id"], ("deleted",), timeout_s)
+        found = wait_for_instance(client, output, found["id"], ("deleted",), timeout_s, after=seen)
     output.json(found) if as_json else output.say(f"{instance}: {found['state']}")

@@ -10,18 +10,22 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
+from rich.markup import escape
 
 from provisioner.cli import catalog, images, instances, nodes
 from provisioner.cli.exits import CliError, of_error
-from provisioner.cli.options import Json, Shared
+from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
 from provisioner.config.settings import Settings
 from provisioner.config.source import load
 from provisioner.core.errors import ProvisionerError
 
-DEFAULT_CONFIG = Path("/etc/provisioner/provisioner.yaml")
-
-app = typer.Typer(help="A bare-metal provisioner: request in, running machine out.", no_args_is_help=True)
+app = typer.Typer(
+    help="A bare-metal provisioner: request in, running machine out.",
+    no_args_is_help=True,
+    # Typer's own tracebacks may show local variables: a token is one.
+    pretty_exceptions_enable=False,
+)
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
 ramdisk_app = typer.Typer(help="The deploy ramdisk.", no_args_is_help=True)
 for name, group in (
@@ -37,7 +41,9 @@ for name, group in (
 ):
     app.add_typer(group, name=name)
 
-Config = Annotated[Path, typer.Option("--config", "-c", help="The configuration file.")]
+Config = Annotated[
+    Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PROVISIONER_CONFIG")
+]
 
 
 @app.callback()
@@ -141,5 +147,5 @@ def _end(*errors: BaseException) -> None:
         raise next(error for error in known if not isinstance(error, CliError))
     console = Console(stderr=True, highlight=False, soft_wrap=True)
     for error in told:
-        console.print(f"[red]provisioner:[/] {str(error).replace('[', chr(92) + '[')}")
+        console.print(f"[red]provisioner:[/] {escape(str(error))}")
     sys.exit(told[0].code)

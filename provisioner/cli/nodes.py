@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
@@ -9,7 +11,7 @@ from typing import Annotated, Any
 import typer
 
 from provisioner.cli.client import Client
-from provisioner.cli.exits import FAILED, CliError
+from provisioner.cli.exits import FAILED, UNREACHABLE, CliError
 from provisioner.cli.options import Json, client_and_output
 from provisioner.cli.output import Output
 from provisioner.cli.steps import timeline_of
@@ -21,21 +23,23 @@ app = typer.Typer(help="Nodes: the machines.", no_args_is_help=True)
 
 ENROL_TIMEOUT_S = 60.0
 POWER_TIMEOUT_S = 300.0
+CONSOLE_TAIL_BYTES = 2**20
 
 Name = Annotated[str, typer.Argument(help="Name or id.")]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
+Follow = Annotated[bool, typer.Option("--follow", help="Go on as it says more; Ctrl-C ends.")]
 
 COLUMNS = {
     "name": "node",
     "state": "state",
     "power_state": "power",
-    "maintenance": "maintenance",
     "arch": "arch",
     "cpus": "CPUs",
     "memory_mib": "MiB",
     "disk_mib": "disk MiB",
-    "instance_id": "instance",
+    "instance": "instance",
     "owner": "owner",
+    "maintenance_told": "maintenance",
 }
 DETAILS = (
     *(
@@ -50,7 +54,7 @@ DETAILS = (
         "firmware",
     ),
     *("cpus", "memory_mib", "disk_mib", "ports", "boot_driver", "deploy_driver", "power_driver"),
-    *("power_address", "root_device", "instance_id", "published", "work", "owner", "fence"),
+    *("power_address", "root_device", "instance", "published", "work", "owner", "fence"),
 )
 
 
@@ -77,15 +81,38 @@ def enroll(
 ) -> None:
     """Enrol the nodes of a file. Their power devices are checked at once."""
     client, output = client_and_output(context, as_json)
-    entries = load(file, NodeFile).nodes
-    made = [client.post("/v1/nodes", _body(entry)) for entry in entries]
+    made, refused = [], list[CliError]()
+    for entry in load(file, NodeFile).nodes:
+        try:
+            made.append(client.post("/v1/nodes", _body(entry)))
+        except CliError as error:
+            if error.code == UNREACHABLE:
+                raise
+            refused.append(CliError(f"{entry.name}: {error}", error.code))
     if wait:
         made = [_checked(client, node["id"]) for node in made]
-    output.table(made, COLUMNS)
-    failed = [node for node in made if node["state"] == "enrol_failed"]
-    if failed:
-        told = "\n".join(f"{node['name']}: {node['failure']['message']}" for node in failed)
-        raise CliError(told, FAILED)
+    _table(output, made)
+    refused += [
+        CliError(f"{node['name']}: {node['failure']['message']}")
+        for node in made
+        if node["state"] == "enrol_failed"
+    ]
+    if refused:
+        raise CliError("\n".join(map(str, refused)), refused[0].code)
+
+
+def _table(output: Output, nodes: Iterable[dict[str, Any]]) -> None:
+    """Maintenance is rare, so it has a column only while there is some."""
+    rows = list(nodes)
+    columns = dict(COLUMNS)
+    if output.as_json or not any(node["maintenance"] for node in rows):
+        del columns["maintenance_told"]
+    else:
+        rows = [
+            node | {"maintenance_told": (node["maintenance_reason"] or "yes") if node["maintenance"] else ""}
+            for node in rows
+        ]
+    output.table(rows, columns)
 
 
 def _body(entry: NodeEntry) -> dict[str, Any]:
@@ -107,7 +134,7 @@ def _checked(client: Client, node: str) -> dict[str, Any]:
 def list_nodes(context: typer.Context, as_json: Json = False) -> None:
     """List the nodes."""
     client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/nodes"), COLUMNS)
+    _table(output, client.all("/v1/nodes"))
 
 
 @app.command()
@@ -186,17 +213,22 @@ def events(context: typer.Context, node: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def console(context: typer.Context, node: Name, as_json: Json = False) -> None:
-    """Show what a node's serial console said."""
+def console(context: typer.Context, node: Name, follow: Follow = False, as_json: Json = False) -> None:
+    """Show what a node's serial console said while it was worked on."""
     client, output = client_and_output(context, as_json)
-    show_console(output, client.text(f"/v1/nodes/{node}/console"))
+    show_console(client, output, f"/v1/nodes/{node}/console", follow)
 
 
-def show_console(output: Output, text: str) -> None:
+def show_console(client: Client, output: Output, path: str, follow: bool) -> None:
+    """With `follow`, until it ends or Ctrl-C."""
     if output.as_json:
-        output.json({"text": text})
+        output.json({"text": client.text(path, tail_bytes=CONSOLE_TAIL_BYTES)})
+    elif not follow:
+        sys.stdout.write(client.text(path, tail_bytes=CONSOLE_TAIL_BYTES))
     else:
-        output.console.out(text, end="")
+        for text in client.stream(path, tail_bytes=CONSOLE_TAIL_BYTES, follow=True):
+            sys.stdout.write(text)
+            sys.stdout.flush()
 
 
 def _tell(output: Output, data: dict[str, Any], text: str) -> None:

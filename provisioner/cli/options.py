@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated
@@ -10,6 +11,10 @@ import typer
 
 from provisioner.cli.client import Client
 from provisioner.cli.output import Output
+from provisioner.config.settings import Settings
+from provisioner.config.source import load
+
+DEFAULT_CONFIG = Path("/etc/provisioner/provisioner.yaml")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
@@ -22,7 +27,19 @@ class Shared:
     token_file: Path | None = None
 
     def client(self) -> Client:
-        return Client(self.url, self.token_file)
+        """As these options say, else as the configuration of a provisioner on this system does."""
+        if self.url and self.token_file:
+            return Client(self.url, self.token_file)
+        url, token_file = _of_this_system(Path(os.environ.get("PROVISIONER_CONFIG", DEFAULT_CONFIG)))
+        return Client(self.url or url, self.token_file or token_file)
+
+
+def _of_this_system(config: Path) -> tuple[str, Path]:
+    if not os.access(config, os.R_OK):
+        return "http://127.0.0.1:8776", Path("/var/lib/provisioner/admin.token")
+    settings = load(config, Settings)
+    socket = settings.api.socket
+    return f"unix:{socket}" if socket else f"http://{settings.api.listen}", settings.token_file
 
 
 def client_and_output(context: typer.Context, as_json: bool) -> tuple[Client, Output]:

@@ -6,10 +6,15 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
+from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from provisioner.cli.output import clock, seconds_between
+
+NAME_WIDTH = 21  # of the longest step's name; fixed, so that rows shown one by one stand in line
+TOOK_WIDTH = 8
+BAR_WIDTH = 24
 
 MARKS = {"done": ("✓", "green"), "running": ("●", "cyan"), "retry": ("↻", "yellow"), "failed": ("✗", "red")}
 
@@ -47,15 +52,15 @@ def table_of(rows: Iterable[StepRow], now: str, progress: float | None = None) -
     """As people read it: mark, step, seconds, what was proven."""
     table = Table(box=None, show_header=False, pad_edge=False)
     table.add_column(width=1)
-    table.add_column(no_wrap=True)
-    table.add_column(justify="right", no_wrap=True)
+    table.add_column(no_wrap=True, min_width=NAME_WIDTH)
+    table.add_column(no_wrap=True, justify="right", min_width=TOOK_WIDTH)
     table.add_column(overflow="fold")
     for row in rows:
         mark, style = MARKS[row.state]
         text = row.text
         if row.state == "running" and progress is not None:
-            filled = round(progress * 24)
-            text = f"{'━' * filled}{'─' * (24 - filled)} {progress:4.0%}  {text}"
+            filled = round(progress * BAR_WIDTH)
+            text = f"{'━' * filled}{'─' * (BAR_WIDTH - filled)} {progress:4.0%}  {text}"
         table.add_row(
             Text(mark, style),
             Text(row.name, "bold" if row.state == "running" else ""),
@@ -72,6 +77,5 @@ def timeline_of(events: Iterable[dict[str, Any]]) -> Table:
         table.add_column(heading, no_wrap=heading != "", overflow="fold")
     for event in events:
         step = f"[cyan]{event['step']}[/] " if event["step"] else ""
-        text = str(event["text"]).replace("[", "\\[")
-        table.add_row(clock(event["at"]), event["source"], event["name"], f"{step}{text}")
+        table.add_row(clock(event["at"]), event["source"], event["name"], f"{step}{escape(event['text'])}")
     return table

@@ -8,11 +8,12 @@ from datetime import UTC, datetime
 from typing import Any
 
 from rich.live import Live
+from rich.markup import escape
 
 from provisioner.cli.client import Client
-from provisioner.cli.exits import FAILED, CliError
+from provisioner.cli.exits import FAILED, INTERRUPTED, CliError
 from provisioner.cli.output import Output
-from provisioner.cli.steps import StepRow, rows_of, table_of
+from provisioner.cli.steps import rows_of, table_of
 
 POLL_S = 0.25
 
@@ -20,15 +21,23 @@ Look = Callable[[], dict[str, Any]]
 
 
 class StepsShown:
-    """The steps of one instance or node: live on a terminal, a line per step elsewhere."""
+    """The steps of one instance: a row as each ends; on a terminal, the running one below, live.
 
-    def __init__(self, output: Output, events: Callable[[int], list[dict[str, Any]]]) -> None:
+    Only that one moves: what was read once stays where it is, on a terminal of any height.
+    """
+
+    def __init__(
+        self, output: Output, read: Callable[[int], list[dict[str, Any]]], *, after: int = 0
+    ) -> None:
+        """read: the events after one with that id. after: the last one that needs no telling."""
         self._output = output
-        self._read = events
+        self._read = read
+        self._last = after
         self._events: list[dict[str, Any]] = []
         self._told = 0
-        on_terminal = output.console.is_terminal and not output.as_json
-        self._live = Live(console=output.console, auto_refresh=False) if on_terminal else None
+        self._note = ""
+        on_terminal = output.people.is_terminal and not output.as_json
+        self._live = Live(console=output.people, auto_refresh=False, transient=True) if on_terminal else None
 
     def __enter__(self) -> StepsShown:
         if self._live is not None:
@@ -40,42 +49,57 @@ class StepsShown:
             self._live.stop()
 
     def update(self, progress: float | None) -> None:
-        last = self._events[-1]["id"] if self._events else 0
-        self._events += self._read(last)
-        rows = rows_of(self._events)
+        self._events += self._read(self._last)
+        self._last = self._events[-1]["id"] if self._events else self._last
         now = datetime.now(UTC).isoformat()
-        if self._live is not None:
-            self._live.update(table_of(rows, now, progress), refresh=True)
-        else:
-            self._tell_ended(rows)
-
-    def _tell_ended(self, rows: list[StepRow]) -> None:
+        rows = rows_of(self._events)
         ended = [row for row in rows if row.ended_at]
         for row in ended[self._told :]:
-            text = f"{row.state:>5}  {row.name:22} {row.took_s(row.ended_at):6.1f} s  {row.text}"
-            self._output.say(text.replace("[", "\\["))
+            self._output.people.print(table_of([row], now))
         self._told = len(ended)
+        if self._live is not None:
+            running = [row for row in rows if not row.ended_at]
+            self._live.update(table_of(running, now, progress), refresh=True)
+
+    def note(self, text: str) -> None:
+        """Something to know beside the steps, told once."""
+        if text and text != self._note:
+            self._output.say(f"[yellow]…[/] {escape(text)}")
+        self._note = text
 
 
 def wait_for_instance(
-    client: Client, output: Output, instance: str, wanted: tuple[str, ...], timeout_s: float
+    client: Client,
+    output: Output,
+    instance: str,
+    wanted: tuple[str, ...],
+    timeout_s: float,
+    *,
+    after: int = 0,
 ) -> dict[str, Any]:
-    """Returns the instance in one of the states wanted. Raises CliError after `timeout_s`."""
+    """Returns the instance in one of the states wanted. Raises CliError after `timeout_s`.
+
+    after: the event after which it is shown how it goes."""
     path = f"/v1/instances/{instance}"
     end_s = time.monotonic() + timeout_s
-    said = ""
-    with StepsShown(output, lambda after: list(client.all(f"{path}/timeline", after=after))) as shown:
-        while True:
-            found: dict[str, Any] = client.get(path)
-            shown.update((found["work"] or {}).get("progress"))
-            if found["state"] in wanted:
-                return found
-            if found["waiting_for"] and found["waiting_for"] != said:
-                said = found["waiting_for"]
-                output.say(f"[yellow]{instance} waits:[/] {said}")
-            if time.monotonic() > end_s:
-                raise CliError(f"{instance} is still {found['state']} after {timeout_s:.0f} s.", FAILED)
-            time.sleep(POLL_S)
+    name = instance
+    try:
+        with StepsShown(
+            output, lambda last: list(client.all(f"{path}/timeline", after=last)), after=after
+        ) as shown:
+            while True:
+                found: dict[str, Any] = client.get(path)
+                name = found["name"]
+                shown.update((found["work"] or {}).get("progress"))
+                if found["state"] in wanted:
+                    return found
+                shown.note(f"waiting: {found['waiting_for']}" if found["waiting_for"] else "")
+                if time.monotonic() > end_s:
+                    raise CliError(f"{name} is still {found['state']} after {timeout_s:.0f} s.", FAILED)
+                time.sleep(POLL_S)
+    except KeyboardInterrupt:
+        told = f"No longer watched; {name} goes on. Watch again: provisioner instance wait {name}"
+        raise CliError(told, INTERRUPTED) from None
 
 
 def wait_until(
