@@ -9,7 +9,8 @@ from typing import Any
 from provisioner.core.errors import ImageInvalid, PermanentError, ProvisionerError, StorageFull
 from provisioner.protocols.children import Children, ChildResult, ChildTimedOut
 
-MEMORY_BYTES = 2**30  # address space; a crafted image makes qemu-img ask for far more
+# Of address space: its threads reserve a gigabyte that they never touch; a crafted image asks for far more.
+MEMORY_BYTES = 4 * 2**30
 CPU_S = 30  # for looking; a conversion may take as long as the disk needs
 LOOK_TIMEOUT_S = 60.0
 OUTPUT_BYTES = 64 * 2**20  # a map has a line per extent, and an image may be fragmented
