@@ -27,7 +27,7 @@ class AddressPool:
         """`count` addresses that no port has, none of them in `but`. Raises Conflict."""
         found: list[str] = []
         for begin in range(0, self._size, LOOK):
-            if len(found) == count:
+            if len(found) >= count:
                 break
             places = [(self._next + n) % self._size for n in range(begin, min(begin + LOOK, self._size))]
             candidates = [str(IPv4Address(self._first + place)) for place in places]

@@ -88,7 +88,8 @@ def hash_token(token: str) -> str:
     return hashlib.sha256(token.encode()).hexdigest()
 
 
-def context_of(request: Request) -> ApiContext:
+async def context_of(request: Request) -> ApiContext:
+    # async although it awaits nothing: FastAPI would send any other to a thread, for each request.
     found: ApiContext = request.app.state.context
     return found
 
