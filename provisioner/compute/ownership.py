@@ -27,4 +27,5 @@ def adopt_unowned(tx: Tx, host: str) -> list[str]:
 
 
 def _take(tx: Tx, node: Node, host: str) -> bool:
+    tx.notify("nodes")  # a node with an owner can be given to a request that waits
     return tx.update(Node, node.id, {"owner": host, "fence": node.fence + 1}, expect={"fence": node.fence})

@@ -1,0 +1,170 @@
+"""A provisioner over a rack in memory, whose process can die at any moment and start again."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from provisioner.compute.devices import Device, PowerPolicy, PowerSequencer
+from provisioner.compute.edges import DeployPolicy, DeployRamdisk, Edges
+from provisioner.compute.evidence import Evidence
+from provisioner.compute.host import ComputeHost
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.progress import ProgressBoard
+from provisioner.core.image_digest import TreeDigest
+from provisioner.core.model import Instance, Node, Port, TimelineEvent
+from provisioner.core.states import ProvisionState
+from provisioner.drivers.fake import FakeRack
+from provisioner.protocols.events import WireEvent
+from provisioner.scheduler.scheduler import Scheduler
+from provisioner.services.system import RandomIds
+from provisioner.store.memory import MemoryStore
+from tests.unit import records
+
+DEADLINE_S = 20.0
+
+
+class NoConsoles:
+    """A rack without serial consoles."""
+
+    @asynccontextmanager
+    async def recording(self, node_id: str) -> AsyncIterator[None]:
+        yield
+
+    def position(self, node_id: str) -> int:
+        return 0
+
+    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
+        return ""
+
+
+class NoSsh:
+    async def banner(self, address: str) -> str | None:
+        return None
+
+
+class QuickClock:
+    """Fifty seconds of it pass in one of ours: the pauses between retries are not what is tested."""
+
+    def monotonic_s(self) -> float:
+        return time.monotonic() * 50
+
+    async def sleep(self, duration_s: float) -> None:
+        await asyncio.sleep(duration_s / 50)
+
+
+class FakeWorld:
+    """The store and the machines live on; the provisioner's process comes and goes."""
+
+    def __init__(self, folder: Path) -> None:
+        self.store = MemoryStore(lambda: records.NOW)
+        self.ids = RandomIds()
+        self.clock = QuickClock()
+        self._sink: Callable[[WireEvent], None] = lambda event: None
+        self.rack = FakeRack(lambda event: self._sink(event), self.ids)
+        self._blob = folder / "image.raw"
+        self._blob.write_bytes(bytes(2**20))
+        self._process: asyncio.Task[None] | None = None
+
+    async def fill(self) -> None:
+        """One available node, one image."""
+        digest = TreeDigest()
+        digest.update(self._blob.read_bytes())
+        size = self._blob.stat().st_size
+        image = records.image(virtual_size_bytes=size, size_bytes=size, tree_sha256=digest.hexdigest())
+        kernel, ramdisk = records.image(id="image-k", name="k"), records.image(id="image-r", name="r")
+        node = records.node(owner=None, power_driver="fake")
+        port = Port(id="52:54:00:77:00:01", node_id=node.id, address="10.77.0.101")
+        await self.store.transact(lambda tx: tx.insert(node, port, image, kernel, ramdisk))
+
+    async def ask(self, **changes: Any) -> None:
+        await self.store.transact(lambda tx: (tx.insert(records.instance(**changes)), tx.notify("instances")))
+
+    def start(self) -> None:
+        """A new process: nothing in its memory but what it reads from the store."""
+        self._process = asyncio.create_task(self._run())
+
+    async def die(self) -> None:
+        """The process is gone between two instructions; whatever it had begun is left as it was."""
+        assert self._process is not None
+        self._process.cancel()
+        await asyncio.gather(self._process, return_exceptions=True)
+        self._sink = lambda event: None
+
+    async def _run(self) -> None:
+        evidence = Evidence(self.store)
+        self._sink = evidence
+        lease = LeaseKeeper(self.store, self.clock, "host", 3600.0, sole_owner=True)
+        power = PowerSequencer(lease, self.clock, PowerPolicy(poll_s=0.001))
+        edges = Edges(
+            store=self.store,
+            clock=self.clock,
+            ids=self.ids,
+            lease=lease,
+            evidence=evidence,
+            power=power,
+            device=lambda node: Device(node.name, self.rack.power(node.name, {}, {})),
+            publisher=self.rack.publisher(),
+            writer=self.rack.writer(),
+            agent=lambda node, address, token: self.rack.agent(node.id, token, node.fence),
+            blob=lambda sha256: self._blob,
+            ramdisk=lambda arch: DeployRamdisk(kernel=self._blob, ramdisk=self._blob, digest=""),
+            seal=lambda text: text[::-1],
+            unseal=lambda text: text[::-1],
+            consoles=NoConsoles(),
+            probe=NoSsh(),
+            progress=ProgressBoard(),
+            policy=DeployPolicy(agent_poll_s=0.01, agent_patience_s=2.5, running_deadline_s=25),
+            node_url="http://10.77.0.10:8080",
+            initiator_address="10.77.0.10",
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(ComputeHost(edges).run())
+            group.create_task(Scheduler(self.store, self.clock, self.ids).run())
+
+    async def node(self) -> Node:
+        found = await self.store.transact(lambda tx: tx.get(Node, "node-1"))
+        assert found is not None
+        return found
+
+    async def instance(self) -> Instance:
+        found = await self.store.transact(lambda tx: tx.get(Instance, "instance-1"))
+        assert found is not None
+        return found
+
+    async def events(self) -> list[TimelineEvent]:
+        return await self.store.transact(lambda tx: tx.find(TimelineEvent))
+
+    async def until(self, what: str, look: Callable[[], Awaitable[bool]]) -> None:
+        """Polls until `look` says yes; fails naming `what`."""
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                while not await look():
+                    await asyncio.sleep(0.001)
+        except TimeoutError:
+            node, instance = await self.node(), await self.instance()
+            told = "\n".join(f"{e.name} {e.step} {e.text}" for e in (await self.events())[-15:])
+            raise AssertionError(
+                f"not in time: {what}; {node.state} {node.work} {instance.state}\n{told}"
+            ) from None
+
+    async def comes_to(self, step: str) -> None:
+        """Until the node's work has come to `step`."""
+
+        async def there() -> bool:
+            return any(
+                event.step == step and event.name in ("step.started", "step.resumed")
+                for event in await self.events()
+            )
+
+        await self.until(f"step {step}", there)
+
+    async def becomes(self, state: ProvisionState) -> None:
+        async def there() -> bool:
+            return (await self.node()).state is state
+
+        await self.until(f"node {state}", there)

@@ -1,0 +1,114 @@
+"""The first promise: whatever dies, the request goes on to its end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.model import Instance, PublicationKind
+from provisioner.core.plan import PLANS
+from provisioner.core.states import InstanceState, ProvisionState
+from tests.unit.compute.fake_world import FakeWorld
+
+DEPLOY = [spec.name for spec in PLANS["deploy-iscsi"].steps]
+CLEAN = [spec.name for spec in PLANS["clean"].steps]
+
+
+def play(folder: Path, story: Callable[[FakeWorld], Awaitable[None]]) -> None:
+    async def run() -> None:
+        world = FakeWorld(folder)
+        await world.fill()
+        world.start()
+        try:
+            await story(world)
+        finally:
+            await world.die()
+
+    asyncio.run(run())
+
+
+async def delete(world: FakeWorld) -> None:
+    await world.store.transact(
+        lambda tx: (
+            tx.update(Instance, "instance-1", {"delete_requested": True, "state": InstanceState.DELETING}),
+            tx.notify("instances"),
+        )
+    )
+
+
+@pytest.mark.parametrize("step", DEPLOY)
+def test_a_deploy_goes_on_to_active_after_the_death_of_the_process_in(step: str, tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.comes_to(step)
+        await world.die()
+        fence = (await world.node()).fence
+        world.start()
+
+        async def taken_over() -> bool:
+            return (await world.node()).fence > fence
+
+        await world.until("the new process has taken the node over, under a new fence", taken_over)
+        await world.becomes(ProvisionState.ACTIVE)
+        assert (await world.instance()).state is InstanceState.ACTIVE
+        node = await world.node()
+        assert node.work is None
+        assert node.failure is None
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("step", CLEAN)
+def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask(wipe="full")
+        await world.becomes(ProvisionState.ACTIVE)
+        await delete(world)
+        await world.comes_to(step)
+        await world.die()
+        world.start()
+        await world.becomes(ProvisionState.AVAILABLE)
+        assert (await world.instance()).state is InstanceState.DELETED
+        node = await world.node()
+        assert node.instance_id is None
+        assert node.publication.kind is PublicationKind.NOTHING
+        wipes = [event for event in await world.events() if event.step == "wipe"]
+        wiped = [event.text for event in wipes if event.name == "step.done"]
+        assert wiped
+        assert all(text.startswith("full wipe") for text in wiped), "as its owner had asked"
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("step", DEPLOY)
+def test_an_instance_deleted_while_it_deploys_leaves_a_clean_node(step: str, tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.comes_to(step)
+        await delete(world)
+
+        async def ended() -> bool:
+            return (await world.instance()).state is InstanceState.DELETED
+
+        await world.until("instance deleted", ended)
+        await world.becomes(ProvisionState.AVAILABLE)
+
+    play(tmp_path, story)
+
+
+def test_a_second_request_waits_for_the_node_and_is_told_so(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        await world.ask(id="instance-2", name="second", node_name="n1")
+
+        async def told() -> bool:
+            found = await world.store.transact(lambda tx: tx.get(Instance, "instance-2"))
+            return found is not None and "active with instance instance-1" in found.waiting_for
+
+        await world.until("the second request is told why it waits", told)
+
+    play(tmp_path, story)
