@@ -38,6 +38,11 @@ class Bmc:
         new.write_text(json.dumps(faults))
         new.replace(self.folder / "faults.json")
 
+    def console_prints(self, text: bytes) -> None:
+        """The machine prints this on its serial port."""
+        with (self.folder / "console.log").open("ab") as log:
+            log.write(text)
+
     def start(self) -> None:
         """Returns when it listens."""
         process = subprocess.Popen(

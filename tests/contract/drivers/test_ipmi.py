@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import socket
-import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -130,65 +128,29 @@ def test_a_cancelled_command_leaves_no_ipmitool(bmc: Bmc) -> None:
 
 
 def test_a_prompt_is_heard_at_once_and_the_console_again_after_the_bmc_restarted(bmc: Bmc) -> None:
-    with Terminal(bmc.folder / "console.sock") as terminal:
-        heard = bytearray()
+    heard = bytearray()
 
-        def hear(data: bytes) -> None:
-            heard.extend(data)
+    def hear(data: bytes) -> None:
+        heard.extend(data)
 
-        async def until_heard(text: bytes) -> None:
-            """Says it again until a session is open; nothing else follows it on the line."""
-            while text not in heard:
-                terminal.say(text)
-                await asyncio.sleep(0.1)
+    async def until_heard(text: bytes) -> None:
+        """The machine says it again until a session is open; nothing else follows it."""
+        while text not in heard:
+            bmc.console_prints(text)
+            await asyncio.sleep(0.1)
 
-        async def story() -> None:
-            capturing = asyncio.ensure_future(device(bmc.address).capture(hear))
-            await until_heard(b"login: ")
-            bmc.kill()
-            bmc.start()
-            await until_heard(b"once more: ")
-            capturing.cancel()
-            with suppress(asyncio.CancelledError):
-                await capturing
+    async def story() -> None:
+        capturing = asyncio.ensure_future(device(bmc.address).capture(hear))
+        await until_heard(b"login: ")
+        bmc.kill()
+        bmc.start()
+        await until_heard(b"once more: ")
+        capturing.cancel()
+        with suppress(asyncio.CancelledError):
+            await capturing
 
-        play(story)
-        assert b"SOL" not in heard and b"Error" not in heard
-
-
-class Terminal:
-    """What a machine's serial port is connected to: says lines to whoever listens at a socket."""
-
-    def __init__(self, path: Path) -> None:
-        self._listener = socket.socket(socket.AF_UNIX)
-        self._listener.bind(str(path))
-        self._listener.listen()
-        self._peers: list[socket.socket] = []
-        self._thread = threading.Thread(target=self._accept)
-
-    def __enter__(self) -> Terminal:
-        self._thread.start()
-        return self
-
-    def __exit__(self, *caught: object) -> None:
-        self._listener.shutdown(socket.SHUT_RDWR)
-        self._listener.close()
-        self._thread.join()
-        self.drop()
-
-    def say(self, text: bytes) -> None:
-        for peer in list(self._peers):
-            with suppress(OSError):
-                peer.sendall(text)
-
-    def drop(self) -> None:
-        while self._peers:
-            self._peers.pop().close()
-
-    def _accept(self) -> None:
-        with suppress(OSError):
-            while True:
-                self._peers.append(self._listener.accept()[0])
+    play(story)
+    assert b"SOL" not in heard and b"Error" not in heard
 
 
 def _words_of_children(program: str) -> list[bytes]:
