@@ -29,12 +29,14 @@ class Announcer:
         describe: Describe,
         say: Callable[[str], None],
         heartbeat_s: float = HEARTBEAT_S,
+        first_retry_s: float = FIRST_RETRY_S,
     ) -> None:
         self._urls = list(urls)
         self._token = token
         self._describe = describe
         self._say = say
         self._heartbeat_s = heartbeat_s
+        self._first_retry_s = first_retry_s
         self._stopped = threading.Event()
         self._thread = threading.Thread(target=self._work, name="announcer", daemon=True)
 
@@ -46,7 +48,7 @@ class Announcer:
         self._thread.join(timeout=2 * ANSWER_TIMEOUT_S)
 
     def _work(self) -> None:
-        retry_s, said = FIRST_RETRY_S, ""
+        retry_s, said = self._first_retry_s, ""
         pause_s = 0.0
         while not self._stopped.wait(pause_s):
             url = self._urls[0]
@@ -58,7 +60,7 @@ class Announcer:
                 self._say(news)
                 said = news
             if not problem:
-                retry_s, pause_s = FIRST_RETRY_S, self._heartbeat_s
+                retry_s, pause_s = self._first_retry_s, self._heartbeat_s
                 continue
             self._urls.append(self._urls.pop(0))
             pause_s = retry_s

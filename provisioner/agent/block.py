@@ -16,7 +16,6 @@ from provisioner.agent.errors import CommandError
 from provisioner.agent.job import Job
 
 # linux/fs.h; _IO() numbers, equal on every architecture of Debian but MIPS, PowerPC and SPARC
-BLKRRPART = 0x125F
 BLKFLSBUF = 0x1261
 BLKSSZGET = 0x1268
 BLKZEROOUT = 0x127F
@@ -24,7 +23,6 @@ BLKZEROOUT = 0x127F
 SYS_BLOCK = Path("/sys/class/block")
 ZERO_STEP_BYTES = 256 * 2**20
 SYSFS_SECTOR_BYTES = 512  # of start and size in sysfs, whatever the disk's own sectors are
-PARTITION_NODE_WAIT_S = 10.0
 
 
 @contextmanager
@@ -69,11 +67,6 @@ def zero(device: str, start: int, length: int, job: Job, *, done: int = 0, total
         fcntl.ioctl(fd, BLKFLSBUF)
 
 
-def reread_partitions(device: str) -> None:
-    with opened(device, os.O_RDWR) as fd:
-        fcntl.ioctl(fd, BLKRRPART)
-
-
 def sector_bytes(device: str) -> int:
     with opened(device, os.O_RDONLY) as fd:
         value = array.array("i", [0])
@@ -83,21 +76,3 @@ def sector_bytes(device: str) -> int:
 
 def kernel_name(device: str) -> str:
     return Path(device).resolve().name
-
-
-def partitions(device: str) -> dict[int, str]:
-    """Number → path of each partition that the kernel knows of the disk."""
-    found = {}
-    for entry in (SYS_BLOCK / kernel_name(device)).glob("*/partition"):
-        found[int(entry.read_text())] = f"/dev/{entry.parent.name}"
-    return dict(sorted(found.items()))
-
-
-def partition_spans(device: str) -> list[tuple[int, int]]:
-    """First byte and the byte behind the last, on the disk, of each partition the kernel knows."""
-    spans = []
-    for node in partitions(device).values():
-        entry = SYS_BLOCK / kernel_name(node)
-        start, size = int((entry / "start").read_text()), int((entry / "size").read_text())
-        spans.append((start * SYSFS_SECTOR_BYTES, (start + size) * SYSFS_SECTOR_BYTES))
-    return spans

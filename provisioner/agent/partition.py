@@ -6,16 +6,22 @@ import json
 import os
 import uuid
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
-from provisioner.agent import block
+from provisioner.agent import block, kernel_partitions
 from provisioner.agent.board import Run
 from provisioner.agent.errors import CommandError
 from provisioner.agent.file_systems import probe
 from provisioner.agent.job import Job
 from provisioner.agent.params import Params
-from provisioner.agent.partition_table import Layout, Table, around_root_filesystem, inside_whole_disk, parse
+from provisioner.agent.partition_table import (
+    MBR_EXTENDED,
+    Layout,
+    Table,
+    around_root_filesystem,
+    inside_whole_disk,
+    parse,
+)
 
 BOOT_CODE_BYTES = 440  # of the first sector: a boot loader's, before the MBR's disk id
 ROOT_FILE_SYSTEMS = ("ext2", "ext3", "ext4", "xfs", "btrfs")
@@ -25,7 +31,6 @@ ROOT_TYPES = {
     "aarch64": "B921B045-1DF0-41C3-AF44-4C6F280D3FAE",
     "armv7l": "69DAD710-2CE4-4E3C-B16C-21A1D49ABED3",
 }
-NODE_POLL_S = 0.05
 
 
 def partition_command(node: str) -> Callable[[Params], Run]:
@@ -83,10 +88,11 @@ def _find_root(device: str, table: Table, job: Job) -> int | None:
     by_type = [part for part in table.partitions if part.type.upper() == ROOT_TYPES.get(os.uname().machine)]
     if by_type:
         return by_type[0].number
-    block.reread_partitions(device)
-    nodes = _nodes(device, [part.number for part in table.partitions], job)
+    nodes = _shown(device, table, job)
     linux = [
-        part for part in table.partitions if probe(nodes[part.number], job).get("TYPE") in ROOT_FILE_SYSTEMS
+        part
+        for part in table.partitions
+        if part.number in nodes and probe(nodes[part.number], job).get("TYPE") in ROOT_FILE_SYSTEMS
     ]
     return max(linux, key=lambda part: part.size).number if linux else None
 
@@ -105,7 +111,6 @@ def _write_table(device: str, table: Table, job: Job) -> None:
         if os.pread(fd, BOOT_CODE_BYTES, 0) != boot_code:
             os.pwrite(fd, boot_code, 0)
     block.flush(device)
-    block.reread_partitions(device)
 
 
 def _backup_in_place(dump: bytes, table: Table) -> bool:
@@ -117,7 +122,7 @@ def _backup_in_place(dump: bytes, table: Table) -> bool:
 
 
 def _result(device: str, layout: Layout, job: Job) -> dict[str, Any]:
-    nodes = _nodes(device, [part.number for part in layout.table.partitions], job)
+    nodes = _shown(device, layout.table, job)
 
     def node(number: int | None) -> str | None:
         return nodes[number] if number is not None else None
@@ -134,14 +139,13 @@ def _result(device: str, layout: Layout, job: Job) -> dict[str, Any]:
     }
 
 
-def _nodes(device: str, numbers: list[int], job: Job) -> dict[int, str]:
-    """The partitions' device nodes; the kernel makes them a moment after it read the table."""
-    for _ in range(int(block.PARTITION_NODE_WAIT_S / NODE_POLL_S)):
-        found = block.partitions(device)
-        if all(number in found and Path(found[number]).exists() for number in numbers):
-            return found
-        job.wait(NODE_POLL_S)
-    raise CommandError(
-        "partitioning-failed",
-        f"the kernel doesn't show partitions {numbers} of {device}, only {sorted(found)}",
-    )
+def _shown(device: str, table: Table, job: Job) -> dict[int, str]:
+    """The device nodes of the table's partitions. An extended partition is shown as the kernel itself
+    would show it, if it had a use for it: not at all."""
+    unit = table.sector_bytes
+    wanted = {
+        part.number: (part.start * unit, part.end * unit)
+        for part in table.partitions
+        if part.type not in MBR_EXTENDED
+    }
+    return kernel_partitions.show(device, wanted, job)

@@ -22,8 +22,8 @@ ANSWER_TIMEOUT_S = 10.0
 POLL_S = 0.02
 STDERR_SHOWN_CHARS = 500
 
-MODE_TARGET, MODE_UNIT, MODE_ACCOUNT = 1, 2, 7
-OP_NEW, OP_BIND, OP_UPDATE = 0, 3, 5
+MODE_TARGET, MODE_UNIT, MODE_PORTAL, MODE_ACCOUNT = 1, 2, 3, 7
+OP_NEW, OP_SHOW, OP_BIND, OP_UPDATE = 0, 2, 3, 5
 NO_ID = 0xFFFFFFFF
 NO_UNIT = 0xFFFFFFFFFFFFFFFF
 REQUEST = struct.Struct("=II64sIIQQIIIIII")
@@ -48,15 +48,16 @@ class Tgtd:
 
     def __init__(self, job: Job, run_folder: Path, portal_port: int, iothreads: int = 8) -> None:
         """Returns when the daemon takes orders. Raises CommandError `export-failed`."""
+        self._portal = f"0.0.0.0:{portal_port}"
         self._folder = run_folder / f"tgtd-{os.urandom(4).hex()}"
         self._folder.mkdir(mode=0o700)
         self._log = (self._folder / "log").open("w+b")
         self._socket = str(self._folder / "socket")
-        argv = ["tgtd", "-f", "-t", str(iothreads), "--iscsi", f"portal=:{portal_port}"]
+        argv = ["tgtd", "-f", "-t", str(iothreads), "--iscsi", f"portal={self._portal}"]
         env = {**os.environ, "TGT_IPC_SOCKET": self._socket}
         self._child = spawn(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=env)
         try:
-            self._wait_until_ready(job, portal_port)
+            self._wait_until_ready(job)
         except CommandError:
             self.kill()
             raise
@@ -91,22 +92,25 @@ class Tgtd:
     def admit(self, initiator_address: str) -> None:
         self._order(MODE_TARGET, OP_BIND, f"initiator-address={initiator_address}", target=1)
 
-    def _order(self, mode: int, op: int, text: str, *, target: int = NO_ID, unit: int = NO_UNIT) -> None:
-        params = text.encode() + b"\0"
+    def _order(self, mode: int, op: int, text: str = "", *, target: int = NO_ID, unit: int = NO_UNIT) -> str:
+        """Carries out one order; what it shows, if it is to show something."""
+        params = text.encode() + b"\0" if text else b""
         length = REQUEST.size + len(params)
         request = REQUEST.pack(mode, op, b"iscsi", length, target, 0, unit, 0, 0, 0, 0, 0, 0) + params
         try:
             with self._connect() as connection:
                 connection.sendall(request)
                 answer = connection.recv(ANSWER.size, socket.MSG_WAITALL)
+                if len(answer) != ANSWER.size:
+                    raise self._failure("it hung up over its management socket")
+                status, length = ANSWER.unpack(answer)
+                shown = connection.recv(length - ANSWER.size, socket.MSG_WAITALL) if not status else b""
         except OSError as error:
             raise self._failure(f"no answer over its management socket ({error})") from error
-        if len(answer) != ANSWER.size:
-            raise self._failure("it hung up over its management socket")
-        status = ANSWER.unpack(answer)[0]
         if status:
             what = ERRORS.get(status, f"error {status}")
             raise self._failure(f"it refused operation {op} of mode {mode}: {what}")
+        return shown.decode(errors="replace")
 
     def _connect(self) -> socket.socket:
         connection = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
@@ -118,20 +122,17 @@ class Tgtd:
             raise
         return connection
 
-    def _wait_until_ready(self, job: Job, portal_port: int) -> None:
-        """It listens for orders before it listens for initiators: both must answer."""
-        polls = int(START_TIMEOUT_S / POLL_S)
-        for _ in range(polls):
+    def _wait_until_ready(self, job: Job) -> None:
+        """Until it takes orders. It does so even if it could not listen for initiators: ask it that too."""
+        for _ in range(int(START_TIMEOUT_S / POLL_S)):
             if not self.alive:
-                raise self._failure(
-                    f"it ended with status {self._child.returncode}; is port {portal_port} taken?"
-                )
+                raise self._failure(f"it ended with status {self._child.returncode}")
             with contextlib.suppress(OSError):
                 self._connect().close()
-                socket.create_connection(("127.0.0.1", portal_port), ANSWER_TIMEOUT_S).close()
-                return
+                break
             job.wait(POLL_S)
-        raise self._failure(f"it was not ready within {START_TIMEOUT_S:.0f} s")
+        if self._portal not in self._order(MODE_PORTAL, OP_SHOW):
+            raise self._failure(f"it can't listen on {self._portal}")
 
     def _failure(self, what: str) -> CommandError:
         self._log.seek(0)

@@ -5,19 +5,18 @@ from __future__ import annotations
 import os
 from typing import Any
 
-from provisioner.agent import block
+from provisioner.agent import block, kernel_partitions
 from provisioner.agent.board import Run
 from provisioner.agent.checksum import ALIGNMENT_BYTES, tree_digest_of
 from provisioner.agent.disks import all_disks
 from provisioner.agent.errors import CommandError
 from provisioner.agent.job import Job
+from provisioner.agent.kernel_partitions import Span
 from provisioner.agent.params import Params
 from provisioner.core.image_digest import CHUNK_BYTES, zeros_tree_sha256
 
 EDGE_BYTES = 16 * 2**20
 """At both ends of disks and partitions: partition tables, RAID and LVM metadata, super blocks."""
-
-Span = tuple[int, int]  # first byte and the byte behind the last
 
 
 def wipe_command(params: Params) -> Run:
@@ -32,7 +31,7 @@ def wipe_command(params: Params) -> Run:
         for device, spans in plans.items():
             _remove_signatures(device, job)
             done = _zero(device, spans, job, done, total)
-            block.reread_partitions(device)
+            kernel_partitions.show(device, {}, job)
             done = _verify(device, spans, job, done, total)
         return {"devices": devices, "mode": "full" if full else "quick"}
 
@@ -44,7 +43,7 @@ def _spans(device: str, full: bool) -> list[Span]:
         size = block.size_bytes(fd)
     if full:
         return [(0, size)]
-    return edges([(0, size), *block.partition_spans(device)], size)
+    return edges([(0, size), *kernel_partitions.spans(device).values()], size)
 
 
 def edges(areas: list[Span], size: int) -> list[Span]:
@@ -65,7 +64,7 @@ def edges(areas: list[Span], size: int) -> list[Span]:
 
 def _remove_signatures(device: str, job: Job) -> None:
     """Those that lie elsewhere too, such as the second super block of btrfs, 64 MiB in."""
-    for node in [*block.partitions(device).values(), device]:
+    for node in [*kernel_partitions.nodes(device).values(), device]:
         job.run(["wipefs", "--all", "--force", "--quiet", node], code="wipe-failed")
 
 

@@ -71,6 +71,7 @@ def announce(said: list[str], *urls: str, heartbeat_s: float = 60.0) -> Announce
         describe=lambda address: {"node": "n1", "address": address},
         say=said.append,
         heartbeat_s=heartbeat_s,
+        first_retry_s=0.01,
     )
     announcer.start()
     return announcer
