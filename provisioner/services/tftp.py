@@ -1,7 +1,7 @@
 """TFTP for firmware that can load its boot loader no other way. tftpy's protocol states on our event loop.
 
-Why not tftpy's own server: its one select() loop ends at the first packet that it can't parse, answers
-from any of the machine's addresses, and needs up to five seconds to stop.
+Why not tftpy's own server: its one select() loop ends when somebody asks for a file whose name isn't
+ASCII, answers from any of the machine's addresses, and needs seconds to stop.
 """
 
 from __future__ import annotations
