@@ -141,8 +141,6 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         forget_in_pyghmi(sender)
         if session.number:
             self._sessions.add(session)
-        else:
-            self._note(sender, "session.open", {}, "0x11 no cipher suite match")
 
     def send_cipher_suites(
         self, myaddr: int, mylun: int, clientaddr: int, clientlun: int, seq: int, data: Any, sockaddr: Any
@@ -236,6 +234,8 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
 
 
 def _login(session: StrictSession) -> dict[str, Any]:
+    if not session.number:
+        return {}
     return {"user": session.name.decode("utf-8", "replace"), "cipher_suite": session.suite.number}
 
 

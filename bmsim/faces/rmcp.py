@@ -63,7 +63,7 @@ class Stage(Enum):
 
 
 class Face(Protocol):
-    """What a session asks and tells the BMC that it belongs to."""
+    """What a session asks and tells the BMC that it belongs to; before the client hears of it."""
 
     port: int
 
@@ -120,6 +120,7 @@ class StrictSession(ServerSession):  # type: ignore[misc]
         tag, self.clientsessionid = request[0], request[4:8]
         suite = _chosen(request)
         if suite is None:
+            self.bmc.login_failed(self, "0x11 no cipher suite match")
             return bytearray((tag, NO_CIPHER_SUITE_MATCH, 0, 0)) + self.clientsessionid
         self.suite = suite
         self.currhashlib, self.currhashlen = suite.digest, suite.integrity_bytes
@@ -199,8 +200,8 @@ class StrictSession(ServerSession):  # type: ignore[misc]
         return bytes((self.rolem, len(self.name))) + self.name
 
     def _refuse(self, message: str, tag: int, status: int, why: str) -> None:
-        self._send(message, bytes((tag, status, 0, 0)) + self.clientsessionid)
         self._ended(why)
+        self._send(message, bytes((tag, status, 0, 0)) + self.clientsessionid)
 
     def _ended(self, why: str) -> None:
         self.stage = Stage.ENDED
@@ -231,9 +232,6 @@ class StrictSession(ServerSession):  # type: ignore[misc]
             self._command, self._command_at_s = command, self._now_s
         code, data = self._answer
         self.send_ipmi_response(data=data, code=code)
-        if (request["netfn"], request["command"]) == (ipmi.APP, 0x3C) and code == ipmi.OK:
-            self.stage = Stage.ENDED
-            self.bmc.logged_out(self)
 
     def _answered(self, request: Any) -> tuple[int, bytes]:
         data = bytes(request["data"])
@@ -241,11 +239,17 @@ class StrictSession(ServerSession):  # type: ignore[misc]
             case (ipmi.APP, 0x3B):  # §22.18, set session privilege level
                 return self._set_privilege(data)
             case (ipmi.APP, 0x3C):  # §22.19, close session
-                ours = data[:4] == self.managedsessionid
-                return (ipmi.OK, b"") if ours else (0x87, b"")  # invalid session identifier
+                return self._close(data)
             case (ipmi.APP, 0x54) if len(data) == 3:
                 return ipmi.OK, cipher_suites(data[2])
         return self.bmc.answer(request, self)
+
+    def _close(self, data: bytes) -> tuple[int, bytes]:
+        if data[:4] != self.managedsessionid:
+            return ipmi.INVALID_SESSION, b""
+        self.stage = Stage.ENDED
+        self.bmc.logged_out(self)
+        return ipmi.OK, b""
 
     def _set_privilege(self, data: bytes) -> tuple[int, bytes]:
         if not data:

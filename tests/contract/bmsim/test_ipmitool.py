@@ -31,7 +31,7 @@ def test_a_suite_that_isnt_served_is_refused(bmc: Bmc) -> None:
     refused = bmc.ipmitool("power", "status", suite=1)
     assert refused.code != 0
     assert "no matching cipher suite" in refused.err.lower(), refused
-    assert bmc.entries("session.open")[0].result == "0x11 no cipher suite match"
+    assert bmc.entries("session.open")[0].result == "refused: 0x11 no cipher suite match"
 
 
 def test_power_goes_off_and_on(bmc: Bmc) -> None:
