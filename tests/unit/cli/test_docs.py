@@ -1,0 +1,88 @@
+"""`docs/cli.md` and `docs/api.md` are written by hand; this holds them to the program."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import typer
+
+from provisioner.api.application import describe
+from provisioner.cli import exits
+from provisioner.cli.main import app
+
+DOCS = Path(__file__).parents[3] / "docs"
+CLI = (DOCS / "cli.md").read_text()
+API = (DOCS / "api.md").read_text()
+
+
+def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
+    groups = getattr(command, "commands", None)
+    if groups is not None:
+        for name, inner in groups.items():
+            yield from commands(inner, (*words, name))
+    else:
+        yield words, command
+
+
+ALL = list(commands(typer.main.get_command(app)))
+FIRST_CELLS = [line.split(" | ")[0] for line in CLI.splitlines() if line.startswith("| `")]
+OPERATIONS = [
+    (verb.upper(), path) for path, verbs in describe()["paths"].items() for verb in verbs if verb != "head"
+]
+
+
+@pytest.mark.parametrize("words", [" ".join(words) for words, _ in ALL])
+def test_every_command_is_in_the_table(words: str) -> None:
+    assert any(re.search(rf"`{words}[` ]", cell) for cell in FIRST_CELLS)
+
+
+def test_every_command_in_the_table_exists() -> None:
+    known = {words for words, _ in ALL}
+    for cell in FIRST_CELLS:
+        for call in re.findall(r"`([a-z][^`]*)`", cell):
+            words = tuple(re.match(r"[a-z ]+", call).group().split())  # type: ignore[union-attr]
+            assert words in known or words[:2] in known, call
+
+
+def test_every_option_in_the_table_exists_and_takes_json() -> None:
+    for words, command in ALL:
+        options = {name for parameter in command.params for name in parameter.opts}
+        for cell in (cell for cell in FIRST_CELLS if f"`{' '.join(words)} " in cell):
+            call = re.search(rf"`{' '.join(words)} ([^`]*)`", cell)
+            assert call is not None
+            assert set(re.findall(r"--[a-z-]+", call.group(1))) <= options, words
+        if words not in (("serve",), ("api",), ("compute",), ("openapi",)):
+            assert "--json" in options, words
+        assert command.help, words
+
+
+def test_every_exit_code_is_explained() -> None:
+    codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
+    assert {int(code) for code in re.findall(r"^\| (\d+) \|", CLI, re.MULTILINE)} == codes
+
+
+@pytest.mark.parametrize(("method", "path"), OPERATIONS)
+def test_every_operation_is_in_the_table(method: str, path: str) -> None:
+    rows = [line for line in API.splitlines() if f"`{path}`" in line]
+    assert any(re.match(rf"\|[A-Z, ]*\b{method}\b", row) for row in rows)
+
+
+def test_every_operation_in_the_table_exists() -> None:
+    known = {path for _, path in OPERATIONS} | {"/metrics"}
+    for row in (line for line in API.splitlines() if re.match(r"\| (GET|POST|PUT|DELETE)", line)):
+        for path in re.findall(r"`(/[^`]*)`", row.split("|")[2]):
+            assert path in known, path
+
+
+def test_pages_link_to_pages_and_headings_that_are_there() -> None:
+    for page in ("cli.md", "api.md", "configuration.md"):
+        for target, heading in re.findall(r"\]\(([a-z-]+\.md)(?:#([a-z-]+))?\)", (DOCS / page).read_text()):
+            text = (DOCS / target).read_text()
+            headings = {
+                word.lower().replace(" ", "-") for word in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
+            }
+            assert not heading or heading in headings, (page, target, heading)
