@@ -88,6 +88,7 @@ def _deploy_policy(settings: Settings) -> DeployPolicy:
     return DeployPolicy(
         boot_deadline_s=deploy.boot_deadline_s,
         boot_attempts=deploy.boot_attempts,
+        resumed_deadline_s=deploy.resumed_deadline_s,
         running_deadline_s=deploy.running_deadline_s,
         write_deadline_s=deploy.write_deadline_s,
         wipe_deadline_s=deploy.wipe_deadline_s,

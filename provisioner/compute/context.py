@@ -30,6 +30,7 @@ class StepContext:
     image: Image | None
     kernel: Image | None
     ramdisk: Image | None
+    resumed: bool = False  # another process began this step: what the node asked for meanwhile got no answer
     target: DiskTarget | None = None
     agent: tuple[str, AgentClient] | None = None  # with the sealed token that it was made for
 

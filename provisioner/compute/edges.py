@@ -28,6 +28,7 @@ class DeployPolicy:
 
     boot_deadline_s: float = 600.0  # power on → the agent reports
     boot_attempts: int = 2
+    resumed_deadline_s: float = 180.0  # of a boot that began under another process: see `steps.boot.patience`
     running_deadline_s: float = 900.0  # reboot → proof of life
     write_deadline_s: float = 3600.0
     command_deadline_s: float = 300.0  # partition, grow, …

@@ -48,6 +48,7 @@ class Worker:
         ctx, work = self._ctx, self._ctx.work
         entry = self._plan.resume_at(work.step)
         fresh = work.step == self._plan.steps[0].name and not work.facts
+        ctx.resumed = not fresh
         text = "" if fresh else f"taken up again by this process at {entry}; it had come to {work.step}"
         await ctx.ledger.write(
             {"work": replace(work, step=entry), "state": self._acting_state()},
@@ -157,4 +158,5 @@ class Worker:
 
     def _left_step(self) -> None:
         self._waiting_since_s = None
+        self._ctx.resumed = False
         self._ctx.edges.progress.clear(self._ctx.node.id)

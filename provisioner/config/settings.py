@@ -110,6 +110,9 @@ class Deploy(_Section):
         Seconds, Field(description="From power-on until the ramdisk's agent reports.")
     ] = 600
     boot_attempts: Annotated[int, Field(ge=1, le=10, description="Boots before a deploy fails.")] = 2
+    resumed_deadline_s: Annotated[
+        Seconds, Field(description="For a boot that began before a restart of ours; then it is begun again.")
+    ] = 180
     write_deadline_s: Annotated[Seconds, Field(description="For writing, or reading back, an image.")] = 3600
     running_deadline_s: Annotated[
         Seconds, Field(description="From the reboot until the instance is seen.")

@@ -22,7 +22,14 @@ from fixtures.images.images import IMAGES
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
 
-DEADLINES_S = {"ready": 60.0, "enrol": 60.0, "active": 420.0, "error": 420.0, "deleted": 300.0, "step": 240.0}
+DEADLINES_S = {
+    "ready": 180.0,
+    "enrol": 120.0,
+    "active": 900.0,
+    "error": 900.0,
+    "deleted": 600.0,
+    "step": 600.0,
+}
 """How long a condition may take on two cores without KVM, other racks beside us."""
 
 

@@ -21,7 +21,7 @@ GROUPS = [STEPS[start::4] for start in range(4)]
 def test_a_deploy_survives_the_death_of_the_provisioner(
     new_lab: Callable[..., Lab], steps: list[str]
 ) -> None:
-    lab = new_lab(node())
+    lab = new_lab(node(), deploy={"resumed_deadline_s": 60})
     lab.register("tiny")
     lab.enrol()
     lab.node_becomes("available")
@@ -37,7 +37,7 @@ def test_a_deploy_survives_the_death_of_the_provisioner(
 
 
 def test_a_deletion_survives_the_death_of_the_provisioner(new_lab: Callable[..., Lab]) -> None:
-    lab = new_lab(node())
+    lab = new_lab(node(), deploy={"resumed_deadline_s": 60})
     lab.register("tiny")
     lab.enrol()
     lab.node_becomes("available")

@@ -75,7 +75,7 @@ async def agent_ready(ctx: StepContext) -> Outcome:
     if status is None:
         return Wait(
             "the agent in the deploy ramdisk",
-            deadline_s=ctx.edges.policy.boot_deadline_s,
+            deadline_s=patience(ctx, ctx.edges.policy.boot_deadline_s),
             otherwise=_no_agent(ctx),
             poll_s=ctx.edges.policy.agent_poll_s,
         )
@@ -84,6 +84,15 @@ async def agent_ready(ctx: StepContext) -> Outcome:
     inventory = await run_command(ctx, "inventory", {}, timeout_s=ctx.edges.policy.command_deadline_s)
     await ctx.ledger.write({"inventory": inventory})
     return Next(f"the agent reported: {_summary(inventory)}", facts)
+
+
+def patience(ctx: StepContext, deadline_s: float) -> float:
+    """How long to wait for a node that boots.
+
+    Nobody answered its DHCP and HTTP requests while no process ran for it, and firmware that found nothing to
+    boot may sit there for ever. So a boot that was begun before gets less time, and is then begun again.
+    """
+    return min(deadline_s, ctx.edges.policy.resumed_deadline_s) if ctx.resumed else deadline_s
 
 
 async def _answering_agent(ctx: StepContext) -> AgentStatus | None:
@@ -97,6 +106,8 @@ async def _answering_agent(ctx: StepContext) -> AgentStatus | None:
 
 def _no_agent(ctx: StepContext) -> Retry | Fail:
     """What happens when the deadline passes, decided by what was heard since the power was switched."""
+    if ctx.resumed:
+        return Retry(missed_boot(ctx, "boot the deploy ramdisk"), from_step="set_boot_device")
     found = diagnose(RAMDISK_LADDER, boot_events(ctx))
     boots = int(ctx.facts.get("boots", 1))
     error = DeviceUnreachable(
@@ -110,6 +121,14 @@ def _no_agent(ctx: StepContext) -> Retry | Fail:
     if boots < ctx.edges.policy.boot_attempts:
         return Retry(error, from_step="set_boot_device")
     return Fail(error)
+
+
+def missed_boot(ctx: StepContext, tried: str) -> TransientError:
+    return TransientError(
+        tried,
+        device=f"node {ctx.node.name}",
+        answer="nothing was heard of a boot that began while no provisioner answered",
+    )
 
 
 def boot_events(ctx: StepContext) -> list[TimelineEvent]:

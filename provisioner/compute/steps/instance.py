@@ -6,7 +6,14 @@ import re
 
 from provisioner.compute.context import StepContext
 from provisioner.compute.publishing import boot_entry
-from provisioner.compute.steps.boot import CONSOLES, boot_events, switch_off, switch_on
+from provisioner.compute.steps.boot import (
+    CONSOLES,
+    boot_events,
+    missed_boot,
+    patience,
+    switch_off,
+    switch_on,
+)
 from provisioner.core.diagnosis import DISK_INSTANCE_LADDER, NETBOOT_INSTANCE_LADDER, diagnose
 from provisioner.core.errors import DeviceUnreachable, PermanentError
 from provisioner.core.model import ImageKind, Publication, PublicationKind
@@ -72,7 +79,7 @@ async def instance_running(ctx: StepContext) -> Outcome:
             return Next(seen)
     return Wait(
         "proof of life: " + " or ".join(wanted),
-        deadline_s=ctx.edges.policy.running_deadline_s,
+        deadline_s=patience(ctx, ctx.edges.policy.running_deadline_s),
         otherwise=_not_seen(ctx, wanted),
         poll_s=1.0,
     )
@@ -98,6 +105,8 @@ async def _seen(ctx: StepContext, proof: str) -> str:
 
 
 def _not_seen(ctx: StepContext, wanted: tuple[str, ...]) -> Retry | Fail:
+    if ctx.resumed:
+        return Retry(missed_boot(ctx, "see the instance running"), from_step="reboot")
     netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
     found = diagnose(NETBOOT_INSTANCE_LADDER if netboots else DISK_INSTANCE_LADDER, boot_events(ctx))
     starts = int(ctx.facts.get("starts", 1))
