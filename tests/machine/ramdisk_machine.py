@@ -12,7 +12,7 @@ import socket
 import subprocess
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -29,16 +29,28 @@ PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 
 
+class Console:
+    def __init__(self, path: Path, process: subprocess.Popen[bytes]) -> None:
+        self.path = path
+        self._process = process
+
+    def said(self) -> str:
+        return self.path.read_text(errors="replace") if self.path.exists() else ""
+
+    def wait_for(self, text: str) -> None:
+        poll_until(lambda: text in self.said(), self.check)
+
+    def check(self) -> None:
+        assert self._process.poll() is None, f"the machine ended; its console: {self.said()}"
+
+
 @dataclass(frozen=True)
 class RamdiskMachine:
     agent: AgentPeer
     iscsi_port: int
     announcement: dict[str, Any]
     announced_after_s: float
-    console: Path
-
-    def said(self) -> str:
-        return self.console.read_text(errors="replace")
+    console: Console
 
 
 @contextlib.contextmanager
@@ -46,59 +58,62 @@ def booted(
     folder: Path, ramdisk: Ramdisk, disks_mib: dict[str, int], memory_mib: int = 1024
 ) -> Iterator[RamdiskMachine]:
     """disks_mib: serial number → size. Yields when the agent has reported."""
-    console = folder / "console.log"
     agent_port, iscsi_port = _free_port(), _free_port()
-    with _listening() as (announce_port, announcements):
-        argv = [
-            *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
-            *("-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", str(memory_mib)),
-            *("-serial", f"file:{console}", "-device", "virtio-rng-pci"),
-            *("-netdev", _network(agent_port, iscsi_port)),
-            *("-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile="),
-            *_disks(folder, disks_mib),
-            *("-kernel", str(ramdisk.kernel), "-initrd", str(ramdisk.initrd)),
-            *("-append", _command_line(announce_port)),
-        ]
+    forwards = f",hostfwd=tcp:127.0.0.1:{agent_port}-:9999,hostfwd=tcp:127.0.0.1:{iscsi_port}-:3260"
+    with _listening() as (announce_port, heard):
         began_s = time.monotonic()
-        process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
-        try:
-            announcement = announcements.wait_for_first(process, console)
+        with powered_on(
+            folder, ramdisk, disks_mib, _orders(announce_port), memory_mib=memory_mib, forwards=forwards
+        ) as console:
+            poll_until(lambda: bool(heard), console.check)
             yield RamdiskMachine(
                 agent=AgentPeer("127.0.0.1", agent_port, TOKEN),
                 iscsi_port=iscsi_port,
-                announcement=announcement,
+                announcement=heard[0],
                 announced_after_s=time.monotonic() - began_s,
                 console=console,
             )
-        finally:
-            process.kill()
-            process.wait()
-
-
-class Announcements:
-    def __init__(self) -> None:
-        self._came = threading.Condition()
-        self.bodies: list[dict[str, Any]] = []
-
-    def add(self, body: dict[str, Any]) -> None:
-        with self._came:
-            self.bodies.append(body)
-            self._came.notify_all()
-
-    def wait_for_first(self, process: subprocess.Popen[bytes], console: Path) -> dict[str, Any]:
-        deadline = time.monotonic() + BOOT_TIMEOUT_S
-        with self._came:
-            while not self.bodies:
-                said = console.read_text(errors="replace") if console.exists() else ""
-                assert process.poll() is None, f"the machine ended; its console: {said}"
-                assert time.monotonic() < deadline, f"no report in {BOOT_TIMEOUT_S} s; its console: {said}"
-                self._came.wait(0.5)
-            return self.bodies[0]
 
 
 @contextlib.contextmanager
-def _listening() -> Iterator[tuple[int, Announcements]]:
-    announcements = Announcements()
+def powered_on(
+    folder: Path,
+    ramdisk: Ramdisk,
+    disks_mib: dict[str, int],
+    command_line: str,
+    *,
+    memory_mib: int = 1024,
+    forwards: str = "",
+) -> Iterator[Console]:
+    path = folder / "console.log"
+    argv = [
+        *("qemu-system-x86_64", "-nodefaults", "-no-user-config", "-display", "none", "-no-reboot"),
+        *("-machine", "q35,accel=tcg", "-cpu", "max", "-smp", "2", "-m", str(memory_mib)),
+        *("-serial", f"file:{path}", "-device", "virtio-rng-pci"),
+        *("-netdev", f"user,id=net0{forwards}"),
+        *("-device", f"virtio-net-pci,netdev=net0,mac={MAC},romfile="),
+        *_disks(folder, disks_mib),
+        *("-kernel", str(ramdisk.kernel), "-initrd", str(ramdisk.initrd), "-append", command_line),
+    ]
+    process = subprocess.Popen(argv, stdin=subprocess.DEVNULL, preexec_fn=_die_with_parent)
+    try:
+        yield Console(path, process)
+    finally:
+        process.kill()
+        process.wait()
+
+
+def poll_until(condition: Callable[[], bool], check: Callable[[], None]) -> None:
+    deadline = time.monotonic() + BOOT_TIMEOUT_S
+    while not condition():
+        check()
+        assert time.monotonic() < deadline, f"not within {BOOT_TIMEOUT_S} s"
+        threading.Event().wait(0.05)
+
+
+@contextlib.contextmanager
+def _listening() -> Iterator[tuple[int, list[dict[str, Any]]]]:
+    heard: list[dict[str, Any]] = []
 
     class Hello(http.server.BaseHTTPRequestHandler):
         def do_POST(self) -> None:
@@ -107,7 +122,7 @@ def _listening() -> Iterator[tuple[int, Announcements]]:
             self.send_response(204 if allowed else 401)
             self.end_headers()
             if allowed:
-                announcements.add(body)
+                heard.append(body)
 
         def log_message(self, format: str, *args: Any) -> None:
             pass
@@ -116,16 +131,11 @@ def _listening() -> Iterator[tuple[int, Announcements]]:
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     try:
-        yield server.server_address[1], announcements
+        yield server.server_address[1], heard
     finally:
         server.shutdown()
         thread.join()
         server.server_close()
-
-
-def _network(agent_port: int, iscsi_port: int) -> str:
-    forwards = f"hostfwd=tcp:127.0.0.1:{agent_port}-:9999,hostfwd=tcp:127.0.0.1:{iscsi_port}-:3260"
-    return f"user,id=net0,{forwards}"
 
 
 def _disks(folder: Path, disks_mib: dict[str, int]) -> list[str]:
@@ -139,7 +149,7 @@ def _disks(folder: Path, disks_mib: dict[str, int]) -> list[str]:
     return argv
 
 
-def _command_line(announce_port: int) -> str:
+def _orders(announce_port: int) -> str:
     words = [
         f"provisioner.node={NODE}",
         f"provisioner.token={TOKEN}",
