@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 
 import pytest
@@ -69,7 +70,9 @@ def test_the_successor_waits_until_the_older_owners_command_has_really_ended(age
     peer.fence = 6
     status, new = peer.give("note", {"text": "after"}, command_id="new")
     assert (status, new["state"]) == (202, "running")
-    _, new = peer.ask("GET", "/v1/commands/new?wait_s=0.1")
+    end = time.monotonic() + 10
+    while stage.acts != ["shut out"] and time.monotonic() < end:
+        _, new = peer.ask("GET", "/v1/commands/new?wait_s=0.1")
     assert (new["state"], stage.acts) == ("running", ["shut out"])
     stage.gate.set()
     _, new = peer.ask("GET", "/v1/commands/new?wait_s=5")
