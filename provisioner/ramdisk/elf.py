@@ -26,11 +26,6 @@ class _Segment:
     size: int
 
 
-def is_elf(path: Path) -> bool:
-    with path.open("rb") as file:
-        return file.read(4) == b"\x7fELF"
-
-
 def needs(path: Path) -> Needs:
     """ELF specification 1.2, book I, chapters 4 and 5; little-endian, 32 and 64 bits."""
     data = path.read_bytes()

@@ -41,7 +41,7 @@ def install_modules(tree: Path, usr: Path) -> list[Path]:
         base = path.relative_to(project if ours else library)
         folder = usr / "lib" / (AGENT if ours else name)
         if compiled:
-            _write(folder / base.with_suffix(".pyc"), _bytecode(path, module))
+            _write(folder / base.with_suffix(".pyc"), bytecode(path, module))
         else:
             _write(folder / base, path.read_bytes())
     return extensions
@@ -65,7 +65,7 @@ def _closure(library: Path, project: Path) -> dict[str, Path]:
     return dict(sorted(found.items()))
 
 
-def _bytecode(path: Path, module: str) -> bytes:
+def bytecode(path: Path, module: str) -> bytes:
     source = path.read_bytes()
     code = compile(source, module, "exec", dont_inherit=True, optimize=2)
     header = importlib.util.MAGIC_NUMBER + UNCHECKED_HASH.to_bytes(4, "little")
