@@ -1,4 +1,5 @@
 #!/early/busybox sh
+# shellcheck shell=dash
 # First process of the deploy ramdisk. Says at the console, in plain words, how far the node has come.
 export PATH=/usr/bin HOME=/ LC_ALL=C.UTF-8 PYTHONPATH=/usr/lib/provisioner PYTHONHOME=/usr TMPDIR=/tmp
 
@@ -36,6 +37,6 @@ done &
 ip link set lo up
 network &
 coldplug
-say "drivers are loaded: $(ls /sys/class/net | grep -cv '^lo$') network ports," \
-	"$(ls -d /sys/block/*/device 2>/dev/null | grep -c .) disks"
+count() { if [ -e "$1" ]; then echo $#; else echo 0; fi; }
+say "drivers are loaded: $(count /sys/class/net/*/device) network ports, $(count /sys/block/*/device) disks"
 while :; do wait; sleep 1; done

@@ -1,4 +1,5 @@
 #!/bin/sh
+# shellcheck disable=SC2154 # udhcpc hands over what it learned in the environment
 # What udhcpc calls when a lease begins, is renewed or ends.
 case $1 in
 deconfig)

@@ -39,6 +39,7 @@ while :; do
 	sleep 0.1
 done
 
+# shellcheck disable=SC2086 # one word for each port
 set -- $port
 while [ $# -gt 1 ]; do
 	lease "$1" &
