@@ -23,6 +23,11 @@ CONSOLES = {
 }
 
 
+KERNEL_WORDS = "quiet panic=10"
+"""quiet: else the kernel prints its command line on the console, which is recorded, token and all.
+panic: a kernel that dies restarts after 10 s, for nobody stands beside it."""
+
+
 async def publish_boot(ctx: StepContext) -> Outcome:
     """The node finds the deploy ramdisk, with a token of its own. The row first: what is published
     must be known to whoever takes over."""
@@ -32,7 +37,7 @@ async def publish_boot(ctx: StepContext) -> Outcome:
         publication = Publication(
             kind=PublicationKind.AGENT,
             token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
-            command_line=f"{CONSOLES[node.arch]} BOOTIF=01-{mac}",
+            command_line=f"{CONSOLES[node.arch]} {KERNEL_WORDS} BOOTIF=01-{mac}",
         )
         await ctx.ledger.write({"publication": publication})
     await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
