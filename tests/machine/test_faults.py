@@ -138,6 +138,7 @@ def test_a_full_disk_of_the_controller_is_said_and_nothing_is_left_behind(new_la
     lab = new_lab(node())
     blobs = Path(lab.settings["state_dir"]) / "images"
     lab.execute("mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(blobs))
+    lab.execute("mkdir", str(blobs / "blobs"), str(blobs / "drafts"))
     large = lab.folder / "large.raw"
     large.write_bytes(b"x" * 4 * 2**20)
     message = lab.refused("image", "register", "large", "--kind", "disk", "--file", str(large))
