@@ -11,11 +11,11 @@ from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
 from provisioner.api import image_orders, views
-from provisioner.api.answers import answer, page
+from provisioner.api.answers import answer, page, problem_of_error
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
 from provisioner.config.settings import ProofOfLife
-from provisioner.core.errors import TransientError
+from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageKind
 from provisioner.protocols.store import Tx
 
@@ -51,7 +51,13 @@ async def upload(context: Context, request: Request, image: str) -> Response:
     """The image's bytes, streamed; answers when they are stored and proven."""
     length = request.headers.get("content-length", "")
     size_bytes = int(length) if length.isascii() and length.isdigit() and len(length) < 20 else None
-    return answer(await image_orders.receive(context, image, _body(request, image), size_bytes))
+    try:
+        return answer(await image_orders.receive(context, image, _body(request, image), size_bytes))
+    except ProvisionerError as error:
+        refusal = await problem_of_error(request, error)
+        # The client may still be sending: without this, all that it has would be received for nothing.
+        refusal.headers["Connection"] = "close"
+        return refusal
 
 
 async def _body(request: Request, image: str) -> AsyncIterator[bytes]:

@@ -1,0 +1,270 @@
+from __future__ import annotations
+
+import json
+import os
+import pty
+import signal
+import socket
+import stat
+import subprocess
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+import yaml
+
+from tests.wire.cli.conftest import DEADLINE_S, PROVISIONER, Service, eventually
+
+pytestmark = pytest.mark.wire
+
+
+def test_a_machine_is_asked_for_watched_and_given_back(service: Service) -> None:
+    made = service.cli("instance", "create", "web", "--image", "root", "--node", "n1", "--wait")
+    assert made.code == 0, made.err
+    lines = made.out.splitlines()
+    assert [line.split()[1] for line in lines[:3]] == ["publish_boot", "set_boot_device", "power_on"]
+    assert all(line.startswith("✓") for line in lines[:-1])
+    assert lines[-1].startswith("web is active at 10.0.1.")
+    shown = service.json("instance", "show", "web")
+    assert (shown["state"], shown["node"]) == ("active", "n1")
+    assert shown["timeline"][0]["name"] == "node.claimed"
+    gone = service.cli("instance", "delete", "web", "--wait")
+    assert gone.code == 0, gone.err
+    assert "publish_boot" not in gone.out
+    assert gone.out.splitlines()[-1] == "web: deleted"
+    eventually("n1 is available", lambda: service.json("node", "show", "n1")["state"] == "available")
+
+
+def test_json_is_all_there_is_on_standard_output(service: Service) -> None:
+    made = service.cli("instance", "create", "as-json", "--image", "root", "--node", "n2", "--wait", "--json")
+    assert json.loads(made.out)["state"] == "active"
+    assert "instance_running" in made.err
+    for words in (
+        ("node", "list"),
+        ("image", "list"),
+        ("flavor", "list"),
+        ("key", "list"),
+        ("token", "list"),
+    ):
+        assert isinstance(service.json(*words), list)
+    assert service.json("node", "power", "n2", "status")["answer"] == "power is on"
+    assert service.json("instance", "delete", "as-json", "--wait")["state"] == "deleted"
+    eventually("n2 is available", lambda: service.json("node", "show", "n2")["state"] == "available")
+
+
+def test_maintenance_has_a_column_while_there_is_some(service: Service) -> None:
+    assert service.json("node", "maintenance", "n1", "on", "--reason", "new [PSU]")["maintenance"] is True
+    assert "new [PSU]" in service.cli("node", "list").out
+    assert service.json("node", "maintenance", "n1", "off")["maintenance"] is False
+    assert "maintenance" not in service.cli("node", "list").out
+
+
+def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path) -> None:
+    assert "n7" in service.refused(3, "node", "show", "n7")
+    assert "n1" in service.refused(4, "node", "enroll", "-f", str(service.folder / "nodes.yaml"))
+    assert "CLEAN" in service.refused(4, "node", "clean", "n1").upper()
+    service.refused(2, "node", "power", "n1", "explode")
+    service.refused(2, "node", "enroll", "-f", str(tmp_path / "nothing.yaml"))
+    service.refused(2, "image", "register", "x", "--kind", "disk")
+    (tmp_path / "nodes.yaml").write_text("nodes:\n  - name: n9\n")
+    assert "line 2, nodes[0].arch" in service.refused(2, "node", "enroll", "-f", str(tmp_path / "nodes.yaml"))
+    (tmp_path / "key").write_text("no key")
+    assert "key type" in service.refused(2, "key", "add", "me", "--file", str(tmp_path / "key"))
+    assert "127.0.0.1:1" in service.refused(5, "--url", "http://127.0.0.1:1", "node", "list")
+    assert "nowhere" in service.refused(5, "--token-file", str(tmp_path / "nowhere"), "node", "list")
+    (tmp_path / "token").write_text("wrong")
+    assert "token" in service.refused(1, "--token-file", str(tmp_path / "token"), "node", "list")
+
+
+def test_an_image_that_is_not_what_was_promised_is_the_images_fault(service: Service, tmp_path: Path) -> None:
+    bad = tmp_path / "bad.raw"
+    bad.write_bytes(b"x" * 512 * 100)
+    told = service.refused(
+        1, "image", "register", "bad", "--kind", "disk", "--file", str(bad), "--sha256", "ab" * 32
+    )
+    assert "checksum" in told
+    assert service.json("image", "show", "bad")["state"] == "error"
+    service.json("image", "delete", "bad")
+    assert service.json("image", "register", "bad", "--kind", "disk", "--file", str(bad))["state"] == "active"
+    service.json("image", "delete", "bad")
+
+
+def test_an_upload_refused_in_its_midst_says_why(service: Service, tmp_path: Path) -> None:
+    """Larger than any image may be: refused by its length alone, while the client still sends."""
+    huge = tmp_path / "huge.raw"
+    with huge.open("wb") as file:
+        file.truncate(2**41)
+    words = ("--kind", "disk", "--file", str(huge), "--sha256", "ab" * 32)
+    told = service.refused(1, "image", "register", "huge", *words)
+    assert "larger than" in told
+    service.json("image", "delete", "huge")
+
+
+def test_nodes_of_a_file_that_can_be_enrolled_are_and_the_others_are_named(
+    service: Service, tmp_path: Path
+) -> None:
+    nodes = yaml.safe_load((service.folder / "nodes.yaml").read_text())["nodes"]
+    nodes.append(nodes[0] | {"name": "n3", "ports": [{"mac": "52:54:00:00:00:33"}]})
+    (tmp_path / "nodes.yaml").write_text(yaml.safe_dump({"nodes": nodes}))
+    told = service.refused(4, "node", "enroll", "-f", str(tmp_path / "nodes.yaml"), "--wait")
+    assert told.count("is taken") == 2
+    assert {node["name"] for node in service.json("node", "list")} == {"n1", "n2", "n3"}
+    service.json("node", "delete", "n3")
+
+
+def test_a_console_is_followed_as_it_speaks_until_ctrl_c(service: Service) -> None:
+    node = service.json("node", "show", "n1")["id"]
+    log = service.state / "consoles" / f"{node}.log"
+    log.parent.mkdir(exist_ok=True)
+    log.write_text("before\n")
+    with watched(service.process("node", "console", "n1", "--follow")) as following:
+        assert following.stdout is not None
+        assert following.stdout.readline() == "before\n"
+        with log.open("a") as file:
+            file.write("after\n")
+        assert following.stdout.readline() == "after\n"
+        following.send_signal(signal.SIGINT)
+        _, told = following.communicate(timeout=30)
+    assert following.returncode == 130
+    assert "Traceback" not in told
+    assert service.cli("node", "console", "n1").out == "before\nafter\n"
+
+
+@contextmanager
+def watched(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Ended in any case, and in time: whoever reads from it then reads its end."""
+    killer = threading.Timer(DEADLINE_S, process.kill)
+    killer.start()
+    try:
+        yield process
+    finally:
+        killer.cancel()
+        process.kill()
+        process.wait()
+
+
+def test_ctrl_c_ends_the_watching_and_not_the_request(service: Service) -> None:
+    words = ("instance", "create", "patient", "--image", "root", "--flavor", "huge", "--wait")
+    with watched(service.process(*words)) as watching:
+        assert watching.stdout is not None
+        assert "999 are needed" in watching.stdout.readline()
+        watching.send_signal(signal.SIGINT)
+        _, told = watching.communicate(timeout=30)
+    assert watching.returncode == 130
+    assert "provisioner instance wait patient" in told
+    assert service.json("instance", "show", "patient")["state"] == "requested"
+    service.json("instance", "delete", "patient")
+
+
+def test_an_instance_that_is_not_there_in_time_is_said_to_be_where_it_is(service: Service) -> None:
+    words = (
+        "instance",
+        "create",
+        "late",
+        "--image",
+        "root",
+        "--flavor",
+        "huge",
+        "--wait",
+        "--timeout",
+        "0.5",
+    )
+    assert "late is still requested" in service.refused(1, *words)
+    service.json("instance", "delete", "late")
+
+
+def test_on_a_terminal_it_is_drawn_and_its_cursor_comes_back(service: Service) -> None:
+    ours, theirs = pty.openpty()
+    argv = service.argv("instance", "create", "drawn", "--image", "root", "--wait")
+    drawing = subprocess.Popen(
+        argv, stdin=theirs, stdout=theirs, stderr=theirs, env={**service.environment, "TERM": "xterm"}
+    )
+    os.close(theirs)
+    said = b""
+    try:
+        while chunk := _read(ours):
+            said += chunk
+        assert drawing.wait(timeout=30) == 0
+    finally:
+        drawing.kill()
+        drawing.wait()
+        os.close(ours)
+    service.json("instance", "delete", "drawn", "--wait")
+    text = said.decode()
+    assert "✓" in text
+    assert "active" in text
+    assert text.rindex("\x1b[?25h") > text.rindex("\x1b[?25l")
+
+
+def _read(terminal: int) -> bytes:
+    try:
+        return os.read(terminal, 4096)
+    except OSError:  # EIO: nobody has the other end any longer (pty(7))
+        return b""
+
+
+def test_a_reader_that_has_enough_is_no_error_to_shout_about(service: Service) -> None:
+    line = f"{PROVISIONER} openapi | head -n 1"
+    done = subprocess.run(["sh", "-c", line], capture_output=True, text=True, timeout=60, check=False)
+    assert done.stdout == "{\n"
+    assert "Traceback" not in done.stderr
+
+
+def test_secrets_are_for_their_owner_only(service: Service) -> None:
+    for path in (service.state / "admin.token", service.state / "secret.key", service.socket):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600, path
+    token = (service.state / "admin.token").read_text().strip()
+    assert token not in (service.folder / "serve.log").read_text()
+    assert token.encode() not in b"".join(path.read_bytes() for path in service.state.glob("provisioner.db*"))
+
+
+def test_a_client_on_the_socket_that_says_nothing_holds_nobody_up(own_service: Service) -> None:
+    with socket.socket(socket.AF_UNIX) as mute:
+        mute.connect(str(own_service.socket))
+        assert own_service.cli("host", "list").code == 0
+        assert own_service.end(signal.SIGTERM) == 0
+
+
+def test_a_killed_provisioner_keeps_what_was_asked_of_it(own_service: Service) -> None:
+    own_service.register_images()
+    own_service.json("instance", "create", "web", "--image", "root")
+    own_service.end(signal.SIGKILL)
+    assert "doesn't answer" in own_service.refused(5, "instance", "list")
+    own_service.start()
+    own_service.enrol("n1")
+    done = own_service.cli("instance", "wait", "web")
+    assert done.code == 0, done.err
+    assert own_service.json("instance", "show", "web")["node"] == "n1"
+
+
+def test_a_configuration_is_checked_without_anything_being_started(service: Service, tmp_path: Path) -> None:
+    assert service.json("config", "check", str(service.config))["host"]["name"] == "here"
+    bad = tmp_path / "bad.yaml"
+    bad.write_text(service.config.read_text().replace("rack: fake", "rack: imaginary"))
+    for words in (("config", "check", str(bad)), ("serve", "--config", str(bad))):
+        told = service.refused(2, *words)
+        assert "bad.yaml" in told
+        assert "rack" in told
+
+
+def test_a_second_provisioner_on_the_same_state_is_refused_by_name(service: Service) -> None:
+    with watched(service.process("serve", "--config", str(service.config))) as second:
+        _, told = second.communicate(timeout=60)
+    assert second.returncode == 1
+    assert "uses it" in told
+    assert "Traceback" not in told
+
+
+def test_shells_are_taught_to_complete_commands(service: Service) -> None:
+    environment = {
+        **service.environment,
+        "_PROVISIONER_COMPLETE": "complete_bash",
+        "COMP_WORDS": "provisioner node e",
+        "COMP_CWORD": "2",
+    }
+    done = subprocess.run(
+        [PROVISIONER], capture_output=True, text=True, env=environment, timeout=60, check=False
+    )
+    assert {"enroll", "events"} <= set(done.stdout.split())
