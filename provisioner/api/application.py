@@ -11,7 +11,7 @@ from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 
-from provisioner.api import catalog, images, instances, nodes, service
+from provisioner.api import catalog, description, images, instances, nodes, service
 from provisioner.api.answers import (
     problem_of_defect,
     problem_of_error,
@@ -30,6 +30,7 @@ ROUTERS = (nodes.router, images.router, instances.router, catalog.router, servic
 def build_app(context: ApiContext) -> FastAPI:
     """The application; its background work runs between its startup and its shutdown."""
     app = _routes(lifespan=_lifespan)
+    app.openapi = lambda: description.describe(app)  # type: ignore[method-assign]
     app.state.context = context
     app.state.fetches = ImageFetches(context)
     app.add_exception_handler(ProvisionerError, problem_of_error)
@@ -42,7 +43,7 @@ def build_app(context: ApiContext) -> FastAPI:
 
 def describe() -> dict[str, Any]:
     """The OpenAPI document, without a running provisioner."""
-    return _routes().openapi()
+    return description.describe(_routes())
 
 
 def _routes(**options: Any) -> FastAPI:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime, timedelta
 from io import StringIO
 from typing import Any
 
+import pytest
 from rich.console import Console
 
 from provisioner.cli.output import Output, cell, console_on, seconds_between
@@ -83,7 +84,8 @@ def test_what_machines_say_is_no_markup() -> None:
     assert shown(cell("text", text)).strip() == text
 
 
-def test_nothing_is_cut_or_coloured_where_there_is_no_terminal() -> None:
+def test_nothing_is_cut_or_coloured_where_there_is_no_terminal(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("COLUMNS", raising=False)
     out = StringIO()
     output = Output(console=console_on(out), errors=console_on(StringIO()))
     output.table([{"name": "x" * 300, "state": "active"}], {"name": "name", "state": "state"})
