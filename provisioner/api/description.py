@@ -12,10 +12,10 @@ TEXTS = ("type", "code", "title", "tried", "device", "answer", "advice", "field"
 
 PROBLEM = {
     "type": "object",
-    "description": "RFC 9457, made from what was tried, on which device, what came back, and what to do next.",
+    "description": "RFC 9457: what was tried, on which device, what came back, what to do next.",
     "required": ["type", "code", "title", "status"],
     "properties": {
-        **dict.fromkeys(TEXTS, {"type": "string"}),
+        **{name: {"type": "string"} for name in TEXTS},
         "status": {"type": "integer"},
         "errors": {
             "type": "array",
