@@ -100,7 +100,8 @@ class Worker:
         self._left_step()
         if outcome.proof:
             self._last_proven = f"{work.step}: {outcome.proof}"
-        done = ctx.ledger.event("step.done", outcome.proof, step=work.step)
+        # The instance that the step began with: power_off of a cleaning ends without it.
+        done = ctx.ledger.event("step.done", outcome.proof, step=work.step, instance=ctx.instance)
         following = self._plan.after(work.step)
         if following is None:
             await self._ending.well(ctx, done)
