@@ -184,7 +184,7 @@ class CommandBoard:
             del self._records[command_id]
 
     def _work(self) -> None:
-        """The command thread: children die with it (see job.spawn), so it lives as long as the agent."""
+        """The command thread. Daemons die with it (job.spawn_daemon): it lives as long as the agent."""
         while True:
             with self._changed:
                 self._changed.wait_for(lambda: self._waiting or self._closed)

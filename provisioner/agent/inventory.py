@@ -13,8 +13,9 @@ from provisioner.agent.job import Job
 from provisioner.agent.params import Params
 
 SYS = Path("/sys")
-COLDPLUG = "/sbin/coldplug"
-DISK_POLL_S = 0.5
+COLDPLUG = "/usr/bin/coldplug"  # of the ramdisk; elsewhere there is nothing to load
+DRIVERS_LOADED = Path("/run/drivers-loaded")
+DISK_POLL_S = 0.1
 
 
 def inventory_command(boot_mac: str) -> Callable[[Params], Run]:
@@ -41,12 +42,14 @@ def _inventory(job: Job, boot_mac: str, disks_wait_s: int) -> dict[str, Any]:
 
 
 def _settled_disks(job: Job, wait_s: int) -> list[str]:
-    """A SAS controller finds its disks in its own time: wait, while there are none."""
+    """The disks there are once the ramdisk has loaded its drivers. If there are none yet, it waits: a
+    controller finds its disks in its own time, and some of them need another driver then."""
     for _ in range(int(wait_s / DISK_POLL_S)):
-        if Path(COLDPLUG).exists():
-            job.run([COLDPLUG])
-        if disks := all_disks():
+        loaded = not Path(COLDPLUG).exists() or DRIVERS_LOADED.exists()
+        if loaded and (disks := all_disks()):
             return disks
+        if loaded and Path(COLDPLUG).exists():
+            job.run([COLDPLUG])
         job.wait(DISK_POLL_S)
     return all_disks()
 

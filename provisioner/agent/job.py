@@ -50,14 +50,16 @@ class Job:
     def run(
         self, argv: Sequence[str], *, stdin: bytes = b"", ok: Sequence[int] = (0,), code: str = "tool-failed"
     ) -> tuple[int, bytes]:
-        """Runs a program to its end: its exit status and output.
+        """Runs a short-lived program to its end: its exit status and output. (Should the agent itself die
+        meanwhile, the ramdisk's init ends the program before it starts the next agent.)
 
         Raises CommandError with `code` and the program's own words when its status isn't in `ok`,
         Cancelled (the program is killed first). Secrets go through stdin: argv is for all to see.
         """
         self.check()
         try:
-            child = spawn(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+            pipe = subprocess.PIPE
+            child = subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=pipe)
         except OSError as error:
             raise CommandError(code, f"can't start {argv[0]}: {error}") from error
         with child:
@@ -83,7 +85,7 @@ class Job:
                 self.check()
 
 
-def spawn(argv: Sequence[str], **kwargs: Any) -> subprocess.Popen[bytes]:
+def spawn_daemon(argv: Sequence[str], **kwargs: Any) -> subprocess.Popen[bytes]:
     """Starts a program that is killed when the thread that started it ends.
 
     setpriv sets the death signal: prctl(2) counts the thread, not the process, as the parent, so only

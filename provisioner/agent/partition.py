@@ -6,7 +6,7 @@ import json
 import os
 import uuid
 from collections.abc import Callable
-from typing import Any
+from typing import Any, NamedTuple
 
 from provisioner.agent import block, kernel_partitions
 from provisioner.agent.board import Run
@@ -49,6 +49,7 @@ def partition_command(node: str) -> Callable[[Params], Run]:
             sector = block.sector_bytes(device)
             with block.opened(device, os.O_RDONLY) as fd:
                 sectors = block.size_bytes(fd) // sector
+            found = None
             if layout == "root_filesystem":
                 wanted = around_root_filesystem(
                     seed=seed,
@@ -61,11 +62,12 @@ def partition_command(node: str) -> Callable[[Params], Run]:
                 )
             else:
                 found = _read_table(device, sectors, job)
-                root = _find_root(device, found, job)
+                root = _find_root(device, found.table, job)
                 wanted = inside_whole_disk(
-                    found, seed=seed, root=root, swap_mib=swap_mib, config_mib=config_mib
+                    found.table, seed=seed, root=root, swap_mib=swap_mib, config_mib=config_mib
                 )
-            _write_table(device, wanted.table, job)
+            if found is None or found.table != wanted.table or not found.backup_in_place:
+                _write_table(device, wanted.table, job)
             return _result(device, wanted, job)
 
         return run
@@ -73,14 +75,22 @@ def partition_command(node: str) -> Callable[[Params], Run]:
     return parse_params
 
 
-def _read_table(device: str, sectors: int, job: Job) -> Table:
+class Found(NamedTuple):
+    table: Table
+    backup_in_place: bool
+    """False for a GPT that came with a smaller image: its second copy lies in the middle of the disk."""
+
+
+def _read_table(device: str, sectors: int, job: Job) -> Found:
     _, text = job.run(["sfdisk", "--json", device], code="no-partition-table")
-    found = parse(json.loads(text), sectors)
-    if found.label not in ("gpt", "dos"):
+    dump = json.loads(text)
+    table = parse(dump, sectors)
+    if table.label not in ("gpt", "dos"):
         raise CommandError(
-            "no-partition-table", f"{device} has a {found.label} table; the image must have GPT or MBR"
+            "no-partition-table", f"{device} has a {table.label} table; the image must have GPT or MBR"
         )
-    return found
+    gpt = table.label == "gpt"
+    return Found(table, not gpt or int(dump["partitiontable"]["lastlba"]) >= table.end - 1)
 
 
 def _find_root(device: str, table: Table, job: Job) -> int | None:
@@ -98,10 +108,7 @@ def _find_root(device: str, table: Table, job: Job) -> int | None:
 
 
 def _write_table(device: str, table: Table, job: Job) -> None:
-    """Doesn't write what is there already. The boot loader's code in the first sector is kept."""
-    status, text = job.run(["sfdisk", "--json", device], ok=(0, 1))
-    if status == 0 and parse(json.loads(text), table.disk_sectors) == table and _backup_in_place(text, table):
-        return
+    """The boot loader's code in the first sector is kept."""
     with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
         boot_code = os.pread(fd, BOOT_CODE_BYTES, 0)
     argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel"]
@@ -111,14 +118,6 @@ def _write_table(device: str, table: Table, job: Job) -> None:
         if os.pread(fd, BOOT_CODE_BYTES, 0) != boot_code:
             os.pwrite(fd, boot_code, 0)
     block.flush(device)
-
-
-def _backup_in_place(dump: bytes, table: Table) -> bool:
-    """A GPT that came with a smaller image has its second copy in the middle of the disk."""
-    if table.label != "gpt":
-        return True
-    last_lba = int(json.loads(dump)["partitiontable"]["lastlba"])
-    return last_lba >= table.end - 1
 
 
 def _result(device: str, layout: Layout, job: Job) -> dict[str, Any]:

@@ -15,7 +15,7 @@ import subprocess
 from pathlib import Path
 
 from provisioner.agent.errors import CommandError
-from provisioner.agent.job import Job, spawn
+from provisioner.agent.job import Job, spawn_daemon
 
 START_TIMEOUT_S = 10.0
 ANSWER_TIMEOUT_S = 10.0
@@ -55,7 +55,9 @@ class Tgtd:
         self._socket = str(self._folder / "socket")
         argv = ["tgtd", "-f", "-t", str(iothreads), "--iscsi", f"portal={self._portal}"]
         env = {**os.environ, "TGT_IPC_SOCKET": self._socket}
-        self._child = spawn(argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=env)
+        self._child = spawn_daemon(
+            argv, stdin=subprocess.DEVNULL, stdout=self._log, stderr=self._log, env=env
+        )
         try:
             self._wait_until_ready(job)
         except CommandError:

@@ -51,12 +51,13 @@ def select_modules(tree: Path, target: Path) -> None:
 
 
 def with_dependencies(tree: Path, names: Sequence[str]) -> list[Path]:
-    """The files of the modules, each behind those that it depends on."""
+    """The files of the modules that this kernel has, each behind those that it depends on."""
     depends = _dependencies(tree)
     ordered: dict[str, None] = {}
     for name in names:
         module = f"kernel/{name}"
-        ordered |= dict.fromkeys([*reversed(depends[module]), module])
+        if module in depends:
+            ordered |= dict.fromkeys([*reversed(depends[module]), module])
     return [tree / "lib/modules" / version(tree) / name for name in ordered]
 
 

@@ -57,6 +57,7 @@ def _closure(library: Path, project: Path) -> dict[str, Path]:
         path=[str(project), str(library), str(library / "lib-dynload")], excludes=list(UNUSED_PYTHON_MODULES)
     )
     finder.run_script(str(project / "provisioner/agent/__main__.py"))
+    finder.import_hook("provisioner.agent.emulation")  # init calls it
     for encoding in ENCODINGS:
         finder.import_hook(encoding)
     files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}

@@ -55,8 +55,8 @@ PROGRAMS = (
 NAMES = {
     "kmod": ("depmod", "insmod", "lsmod", "modprobe"),
     "busybox": (
-        "cat", "dd", "find", "grep", "halt", "ip", "ls", "mkdir", "mount", "poweroff", "ps", "readlink",
-        "reboot", "route", "sed", "sh", "sleep", "sort", "tr", "udhcpc", "umount", "uname", "uniq", "xargs",
+        "cat", "find", "grep", "halt", "ip", "ls", "mkdir", "mount", "poweroff", "ps", "readlink", "reboot",
+        "route", "sed", "setsid", "sh", "sleep", "sort", "tr", "udhcpc", "umount", "uname", "uniq", "xargs",
     ),
 }  # fmt: skip
 """Programs that are several in one, by the name they are called by."""
@@ -119,13 +119,12 @@ KERNEL_MODULES = (
     "drivers/usb/host/*",
     "drivers/virtio/virtio_mmio.ko",
     "drivers/virtio/virtio_pci.ko",
-    "arch/x86/kernel/cpuid.ko",
     "net/packet/af_packet.ko",
 )
 """Ports and disk controllers of servers and of their emulation; what they depend on comes along."""
 
-EARLY_MODULES = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko")
-"""What /usr is mounted with."""
+EARLY_MODULES = ("drivers/block/loop.ko", "fs/squashfs/squashfs.ko", "arch/x86/kernel/cpuid.ko")
+"""What /usr is mounted with; and, on x86, how the agent finds out that the CPU is emulated."""
 
 UNUSED_KERNEL_MODULES = (
     "drivers/ata/pata_*",

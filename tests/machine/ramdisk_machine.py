@@ -155,7 +155,7 @@ def _orders(announce_port: int) -> str:
         f"provisioner.token={TOKEN}",
         f"provisioner.announce=http://{HOST_SEEN_BY_GUEST}:{announce_port}/agent/v1/hello",
         f"BOOTIF=01-{MAC.replace(':', '-')}",
-        "console=ttyS0 quiet panic=10",
+        "console=ttyS0 quiet panic=10 mitigations=off cryptomgr.notests",
     ]
     return " ".join(words)
 

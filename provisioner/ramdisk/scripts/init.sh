@@ -22,21 +22,26 @@ fi
 
 say "kernel $(uname -r) is up; loading drivers and starting the agent"
 
-# OpenSSL's vector code is a disaster where the CPU is emulated: SHA-256 runs at 17 MB/s with it, at 79
-# without. QEMU's emulator names itself in CPUID leaf 0x40000000, which the device gives at that offset.
-if /usr/bin/modprobe -q cpuid && dd if=/dev/cpu/0/cpuid bs=16 skip=67108864 count=1 2>/dev/null | grep -q TCGTCG; then
-	export OPENSSL_ia32cap=0:0
-fi
+AGENT='
+from provisioner.agent.emulation import prefer_plain_code_if_emulated
+prefer_plain_code_if_emulated()
+from provisioner.agent.__main__ import main
+raise SystemExit(main())
+'
 
 # The agent starts, and the boot port asks for its address, while other drivers load.
 while :; do
-	python3 -S -s -c 'from provisioner.agent.__main__ import main; raise SystemExit(main())'
+	setsid python3 -S -s -c "$AGENT" &
+	pid=$!
+	wait $pid
 	say "the agent ended with status $?; starting it again in 2 s"
+	kill -9 -$pid 2>/dev/null # nothing that it started goes on
 	sleep 2
 done &
 ip link set lo up
 network &
 coldplug
+: >/run/drivers-loaded # the agent waits for this
 count() { if [ -e "$1" ]; then echo $#; else echo 0; fi; }
 say "drivers are loaded: $(count /sys/class/net/*/device) network ports, $(count /sys/block/*/device) disks"
 while :; do wait; sleep 1; done
