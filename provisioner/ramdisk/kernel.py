@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import shutil
 from collections.abc import Sequence
 from fnmatch import fnmatch
@@ -48,6 +49,14 @@ def select_modules(tree: Path, target: Path) -> None:
     for path in folder.glob("modules.*"):
         if path.name not in INDEXES:
             path.unlink()
+
+
+def firmware_names(modules: Path) -> list[str]:
+    """What the modules below this folder ask for. Each says so in its section .modinfo: firmware=NAME."""
+    found: set[bytes] = set()
+    for module in modules.rglob("*.ko"):
+        found.update(re.findall(rb"(?<=\0)firmware=([^\0]+)\0", module.read_bytes()))
+    return sorted(name.decode() for name in found)
 
 
 def with_dependencies(tree: Path, names: Sequence[str]) -> list[Path]:

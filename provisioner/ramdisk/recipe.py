@@ -34,9 +34,15 @@ PACKAGES = (
     "util-linux",
 )
 
-FIRMWARE_PACKAGES = ("firmware-bnx2", "firmware-bnx2x", "firmware-misc-nonfree", "firmware-qlogic")
-"""Network cards of Broadcom and QLogic want them. In Debian's non-free-firmware: taken if the system's
-sources have it, left out if not."""
+FIRMWARE_PACKAGES = (
+    "firmware-bnx2",
+    "firmware-bnx2x",
+    "firmware-misc-nonfree",
+    "firmware-qlogic",
+    "firmware-realtek",
+)
+"""Some network cards of Broadcom, Intel, QLogic and Realtek want them. In Debian's non-free-firmware: taken
+if the system's sources have it, left out if not."""
 
 BUSYBOX = "bin/busybox"
 

@@ -40,8 +40,7 @@ def assemble_usr(tree: Path, usr: Path) -> None:
     (usr / "bin/python3").symlink_to(python.name)
     extensions = python_runtime.install_modules(tree, usr)
     _install_libraries(tree, usr, [*programs, *extensions])
-    if (tree / "lib/firmware").exists():
-        shutil.copytree(tree / "lib/firmware", usr / "lib/firmware")
+    _install_firmware(tree, usr)
 
 
 def early_archive(tree: Path, usr_image: bytes) -> Archive:
@@ -64,6 +63,14 @@ def _install(source: Path, target: Path) -> None:
     target.parent.mkdir(parents=True, exist_ok=True)
     shutil.copyfile(source, target)
     target.chmod(0o755)
+
+
+def _install_firmware(tree: Path, usr: Path) -> None:
+    """Of what the firmware packages have, that which the chosen drivers ask for; a name may be a pattern."""
+    source = tree / "lib/firmware"
+    for name in kernel.firmware_names(usr / "lib/modules"):
+        for file in sorted(source.glob(name)):
+            _install(file.resolve(), usr / "lib/firmware" / file.relative_to(source))
 
 
 def _install_libraries(tree: Path, usr: Path, files: Iterable[Path]) -> None:

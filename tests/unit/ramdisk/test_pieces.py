@@ -12,6 +12,7 @@ import pytest
 from provisioner.ramdisk import RamdiskError, build
 from provisioner.ramdisk.cpio import Archive
 from provisioner.ramdisk.elf import needs
+from provisioner.ramdisk.kernel import firmware_names
 from provisioner.ramdisk.python_runtime import bytecode
 
 
@@ -75,6 +76,13 @@ def test_bytecode_is_the_same_each_time_and_runs_without_its_source(tmp_path: Pa
         [sys.executable, "-c", script], cwd=tmp_path / "alone", capture_output=True, text=True, check=True
     )
     assert done.stdout == "42\n"
+
+
+def test_the_firmware_of_a_driver_is_what_the_driver_names(tmp_path: Path) -> None:
+    for name, asks in (("bnx2x", [b"bnx2x/a.fw", b"bnx2x/b.fw"]), ("e1000", []), ("tg3", [b"tigon/tg3.bin"])):
+        info = b"".join(b"firmware=" + one + b"\0" for one in asks)
+        (tmp_path / f"{name}.ko").write_bytes(b"\x7fELF\0license=GPL\0" + info + b"alias=pci:v0\0")
+    assert firmware_names(tmp_path) == ["bnx2x/a.fw", "bnx2x/b.fw", "tigon/tg3.bin"]
 
 
 def test_an_unknown_architecture_is_told_with_those_that_are_known(tmp_path: Path) -> None:

@@ -242,6 +242,27 @@ def test_a_checksum_beyond_the_disks_end_is_refused(agent: RealAgent, make_disk:
         agent.peer.run("checksum_disk", device=disk.device, offset_bytes=MIB, size_bytes=16 * MIB)
 
 
+@pytest.mark.parametrize(
+    ("name", "params"),
+    [("checksum_disk", {"size_bytes": 2**40}), ("wipe", {"mode": "full"})],
+    ids=["checksum_disk", "wipe"],
+)
+def test_a_long_command_ends_soon_when_it_is_cancelled(
+    agent: RealAgent, make_disk: MakeDisk, name: str, params: dict[str, Any]
+) -> None:
+    disk = make_disk(2**20)
+    target = {"devices": [disk.device]} if name == "wipe" else {"device": disk.device}
+    agent.peer.give(name, {**params, **target}, command_id="long")
+    command: Any = {"progress": None}
+    while not (command["progress"] and command["progress"]["done_bytes"]):
+        _, command = agent.peer.ask("GET", "/v1/commands/long?wait_s=0.05")
+        assert command["state"] == "running", command
+    agent.peer.ask("DELETE", f"/v1/commands/long?fence={agent.peer.fence}")
+    _, command = agent.peer.ask("GET", "/v1/commands/long?wait_s=20")
+    assert (command["state"], command["error"]["code"]) == ("failed", "cancelled")
+    assert 0 < command["progress"]["done_bytes"] < command["progress"]["total_bytes"]
+
+
 def test_a_quick_wipe_leaves_nothing_to_be_found(
     agent: RealAgent, make_disk: MakeDisk, tmp_path: Path
 ) -> None:
