@@ -37,9 +37,12 @@ ERRORS = {
     3: "no such driver",
     4: "no such target",
     5: "no such logical unit",
-    9: "the target exists",
-    10: "the logical unit exists",
-    16: "invalid request",
+    8: "the target exists",
+    9: "the logical unit exists",
+    12: "the account exists",
+    15: "invalid request",
+    19: "not supported",
+    20: "unknown parameter",
 }
 
 

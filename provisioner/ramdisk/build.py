@@ -27,7 +27,7 @@ VERSIONS_VALID_S = 24 * 3600.0
 
 KEPT_BUILDS = 3
 SQUASHFS = (
-    *("-comp", "lz4", "-Xhc", "-b", "128K", "-all-root", "-noappend", "-no-xattrs"),
+    *("-comp", "zstd", "-Xcompression-level", "15", "-b", "128K", "-all-root", "-noappend", "-no-xattrs"),
     *("-no-progress", "-quiet", "-all-time", "0", "-mkfs-time", "0"),
 )
 SOURCES = ("agent", "core/image_digest.py", "ramdisk")
