@@ -62,6 +62,7 @@ class ApiContext:
     images: ImageSaver
     seal: Callable[[str], str]
     pool: AddressPool
+    power_drivers: frozenset[str]
     metrics: Metrics
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None

@@ -20,20 +20,28 @@ class Metrics:
             ("method", "route", "status"),
             registry=self.registry,
         )
-        self.steps = Histogram(
+        self._steps = Histogram(
             "provisioner_step_seconds",
-            "Time that a step took, from its first start to its end",
+            "Time that a step took, from when this process entered it",
             ("step",),
             buckets=(0.1, 0.5, 1, 2, 5, 10, 20, 30, 60, 120, 300, 600, 1800),
             registry=self.registry,
         )
-        self.retries = Counter(
+        self._retries = Counter(
             "provisioner_step_retries", "Steps that were tried again", ("step",), registry=self.registry
         )
         self._nodes = Gauge("provisioner_nodes", "Nodes by state", ("state",), registry=self.registry)
         self._instances = Gauge(
             "provisioner_instances", "Instances by state", ("state",), registry=self.registry
         )
+
+    def step_ended(self, step: str, took_s: float) -> None:
+        """As `protocols.meter.StepMeter`."""
+        self._steps.labels(step).observe(took_s)
+
+    def step_retried(self, step: str) -> None:
+        """As `protocols.meter.StepMeter`."""
+        self._retries.labels(step).inc()
 
     def count(self, tx: Tx) -> tuple[Tally[str], Tally[str]]:
         """Nodes and instances by state, deleted ones left out."""

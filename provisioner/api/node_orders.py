@@ -8,14 +8,22 @@ from typing import Any
 from provisioner.api import views
 from provisioner.api.context import ApiContext, find_node
 from provisioner.config.node_file import NodeEntry
-from provisioner.core.errors import Conflict
+from provisioner.core.errors import Conflict, InvalidInput
 from provisioner.core.model import Node, NodeRequest, Port, Work
 from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
 
 def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
-    """Raises Conflict when name, MAC or address are taken, or the pool is empty."""
+    """Raises Conflict when name, MAC or address are taken, or the pool is empty; InvalidInput for a power
+    driver that no compute host has."""
+    if entry.power.driver not in context.power_drivers:
+        raise InvalidInput(
+            f"enrol node {entry.name}",
+            field="power.driver",
+            answer=f"this provisioner can't use {entry.power.driver}",
+            advice=f"Use {' or '.join(sorted(context.power_drivers))}, or change `rack` in the configuration",
+        )
     now = tx.now()
     secret = entry.power.secrets()
     node = Node(

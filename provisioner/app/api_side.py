@@ -38,6 +38,7 @@ def api_context(
     clock: Clock,
     ids: Ids,
     *,
+    metrics: Metrics,
     consoles: ConsoleBook | None,
     progress: Callable[[str], float | None],
     ready: Callable[[], bool],
@@ -49,7 +50,8 @@ def api_context(
         images=images,
         seal=box.seal,
         pool=AddressPool(*settings.network.pool_range),
-        metrics=Metrics(),
+        power_drivers=frozenset(("fake",) if settings.rack == "fake" else ("ipmi",)),
+        metrics=metrics,
         consoles=consoles,
         progress=progress,
         ready=ready,
@@ -65,7 +67,7 @@ async def first_start(settings: Settings, store: Store, ids: Ids) -> None:
     token = ids.secret()
 
     def make(tx: Tx) -> None:
-        tx.insert(ApiToken(id=hash_token(token), name=f"admin-{token[:4]}", created_at=tx.now()))
+        tx.insert(ApiToken(id=hash_token(token), name="admin", created_at=tx.now()))
         if not tx.count(Flavor):
             tx.insert(Flavor(id=ids.uuid(), **SMALL))  # type: ignore[arg-type]
 

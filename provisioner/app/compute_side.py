@@ -20,6 +20,7 @@ from provisioner.config.settings import Settings
 from provisioner.core.model import Node
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
+from provisioner.protocols.meter import StepMeter
 from provisioner.protocols.power import Console
 from provisioner.protocols.store import Store
 from provisioner.services.console_log import ConsoleLog
@@ -37,7 +38,13 @@ class ComputeSide:
 
 @asynccontextmanager
 async def compute_side(
-    settings: Settings, store: Store, images: ImageStore, box: SecretBox, clock: Clock, ids: Ids
+    settings: Settings,
+    store: Store,
+    images: ImageStore,
+    box: SecretBox,
+    clock: Clock,
+    ids: Ids,
+    meter: StepMeter,
 ) -> AsyncIterator[ComputeSide]:
     """Its services run while this is entered; `host.run()` does the work."""
     evidence, progress = Evidence(store), ProgressBoard()
@@ -70,6 +77,7 @@ async def compute_side(
             consoles=consoles,
             probe=TcpSshProbe(),
             progress=progress,
+            meter=meter,
             policy=_deploy_policy(settings),
             node_url=boundary.node_url,
             initiator_address=str(settings.network.address),

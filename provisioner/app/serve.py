@@ -8,6 +8,7 @@ from contextlib import AsyncExitStack
 
 import structlog
 
+from provisioner.api.metrics import Metrics
 from provisioner.app.api_side import api_context, first_start, serve_api
 from provisioner.app.compute_side import ComputeSide, compute_side
 from provisioner.app.logging import set_up_logging
@@ -48,11 +49,12 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
         store = open_store(settings.database_url)
         try:
             await first_start(settings, store, ids)
+            metrics = Metrics()
             async with AsyncExitStack() as stack:
                 side: ComputeSide | None = None
                 if COMPUTE in roles:
                     side = await stack.enter_async_context(
-                        compute_side(settings, store, images, box, clock, ids)
+                        compute_side(settings, store, images, box, clock, ids, metrics)
                     )
                 async with asyncio.TaskGroup() as group:
                     if side is not None:
@@ -65,6 +67,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                             box,
                             clock,
                             ids,
+                            metrics=metrics,
                             consoles=side.consoles if side else None,
                             progress=side.progress.get if side else lambda node_id: None,
                             ready=side.host.ready.is_set if side else lambda: True,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 from provisioner.compute.devices import Device, PowerSequencer
@@ -18,6 +18,7 @@ from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
+from provisioner.protocols.meter import StepMeter
 from provisioner.protocols.probe import SshProbe
 from provisioner.protocols.store import Store
 
@@ -36,7 +37,6 @@ class DeployPolicy:
     agent_patience_s: float = 15.0  # silence of a running agent that is taken for its death
     agent_poll_s: float = 5.0  # the agent is asked this often in case its announcement was lost
     proof_of_life: tuple[str, ...] = ("phone_home", "ssh_banner")
-    max_concurrent_writes: int = 4  # of images, by this host: bounds its disk and network
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,6 +59,7 @@ class Edges:
     seal/unseal: encrypt and decrypt short secrets for the node's row
     node_url:  base URL of the node-facing HTTP server
     initiator_address: ours, as the nodes' iSCSI targets see it
+    write_turns: bounds the images that are written at once: this host's disk and network
     """
 
     store: Store
@@ -78,7 +79,8 @@ class Edges:
     consoles: ConsoleBook
     probe: SshProbe
     progress: ProgressBoard
+    meter: StepMeter
     policy: DeployPolicy
     node_url: str
     initiator_address: str
-    write_turns: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(4))
+    write_turns: asyncio.Semaphore

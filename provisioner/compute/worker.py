@@ -33,6 +33,7 @@ class Worker:
         self._plan: Plan = PLANS[ctx.work.plan]
         self._ending: Ending = ENDINGS[ctx.work.plan]
         self._waiting_since_s: float | None = None
+        self._entered_s = ctx.edges.clock.monotonic_s()
         self._last_proven = "nothing was proven since this process took the work up"
 
     async def run(self) -> None:
@@ -97,6 +98,7 @@ class Worker:
 
     async def _go_on(self, outcome: Next) -> bool:
         ctx, work = self._ctx, self._ctx.work
+        ctx.edges.meter.step_ended(work.step, ctx.edges.clock.monotonic_s() - self._entered_s)
         self._left_step()
         if outcome.proof:
             self._last_proven = f"{work.step}: {outcome.proof}"
@@ -133,6 +135,7 @@ class Worker:
         if work.retries >= self._plan.max_retries:
             await self._fail(outcome.cause)
             return True
+        ctx.edges.meter.step_retried(work.step)
         self._left_step()
         target = outcome.from_step or work.step
         await ctx.ledger.write(
@@ -159,5 +162,6 @@ class Worker:
 
     def _left_step(self) -> None:
         self._waiting_since_s = None
+        self._entered_s = self._ctx.edges.clock.monotonic_s()
         self._ctx.resumed = False
         self._ctx.edges.progress.clear(self._ctx.node.id)

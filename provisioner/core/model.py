@@ -87,7 +87,6 @@ class Node:
     instance_id: str | None = None
     work: Work | None = None
     publication: Publication = field(default_factory=Publication)
-    agent_fence: int = 0
     failure: Failure | None = None
     inventory: Mapping[str, Any] | None = None  # as its agent reported it
     created_at: datetime

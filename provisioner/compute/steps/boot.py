@@ -77,6 +77,9 @@ async def switch_on(ctx: StepContext) -> None:
 
 async def agent_ready(ctx: StepContext) -> Outcome:
     """The agent of the booted ramdisk answers with our token; its inventory is kept."""
+    if ctx.resumed and ctx.facts.get("boots"):
+        # Boots that our own deaths cut short say nothing of the node.
+        await ctx.ledger.remember({"boots": 0})
     status = await _answering_agent(ctx)
     if status is None:
         return Wait(
@@ -85,7 +88,8 @@ async def agent_ready(ctx: StepContext) -> Outcome:
             otherwise=_no_agent(ctx),
             poll_s=ctx.edges.policy.agent_poll_s,
         )
-    facts = {"agent_boot_id": status.boot_id}
+    # A boot that succeeded: what comes later is counted anew.
+    facts = {"agent_boot_id": status.boot_id, "boots": 0}
     await ctx.ledger.remember(facts)
     inventory = await run_command(ctx, "inventory", {}, timeout_s=ctx.edges.policy.command_deadline_s)
     await ctx.ledger.write({"inventory": inventory})

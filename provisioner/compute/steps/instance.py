@@ -72,6 +72,9 @@ async def instance_running(ctx: StepContext) -> Outcome:
     """The instance was seen: it phoned home with its token, its SSH server showed its banner, or its
     console printed what was awaited."""
     instance, image = ctx.deploy()
+    if ctx.resumed and ctx.facts.get("starts"):
+        # Starts that our own deaths cut short say nothing of the instance.
+        await ctx.ledger.remember({"starts": 0})
     wanted = instance.proof_of_life or image.proof_of_life or ctx.edges.policy.proof_of_life
     for proof in wanted:
         seen = await _seen(ctx, proof)

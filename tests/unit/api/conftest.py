@@ -63,6 +63,7 @@ class Api:
             images=self.images,
             seal=self.box.seal,
             pool=AddressPool(IPv4Address("10.77.0.100"), IPv4Address("10.77.0.103")),
+            power_drivers=frozenset({"ipmi"}),
             metrics=Metrics(),
             consoles=self.consoles,
         )

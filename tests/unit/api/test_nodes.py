@@ -39,6 +39,14 @@ def test_a_password_is_stored_sealed_and_never_shown(api: Api) -> None:
     assert json.loads(api.box.open(stored.power_secret_sealed)) == {"password": "open-sesame"}
 
 
+def test_a_power_driver_that_no_compute_host_has_is_refused_at_once(api: Api) -> None:
+    refused = api.call("POST", "/v1/nodes", json=node_entry(power={"driver": "fake"}))
+    assert refused.status_code == 422
+    assert refused.json()["field"] == "power.driver"
+    assert "can't use fake" in refused.json()["title"]
+    assert api.transact(lambda tx: tx.find(Node)) == []
+
+
 def test_addresses_are_given_in_turn_and_those_that_were_asked_for_are_left_out(api: Api) -> None:
     api.post(
         "/v1/nodes", node_entry("n1", 1, ports=[{"mac": "52:54:00:77:00:01", "address": "10.77.0.101"}]), 201

@@ -9,6 +9,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+from provisioner.api.metrics import Metrics
 from provisioner.compute.devices import Device, PowerPolicy, PowerSequencer
 from provisioner.compute.edges import DeployPolicy, DeployRamdisk, Edges
 from provisioner.compute.evidence import Evidence
@@ -60,12 +61,14 @@ class QuickClock:
 class FakeWorld:
     """The store and the machines live on; the provisioner's process comes and goes."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, *, boot_s: float = 0.0) -> None:
+        """boot_s: what a machine takes from its power to its running system."""
         self.store = MemoryStore(lambda: records.NOW)
         self.ids = RandomIds()
+        self.metrics = Metrics()
         self.clock = QuickClock()
         self._sink: Callable[[WireEvent], None] = lambda event: None
-        self.rack = FakeRack(lambda event: self._sink(event), self.ids)
+        self.rack = FakeRack(lambda event: self._sink(event), self.ids, delay_s=boot_s)
         self._blob = folder / "image.raw"
         self._blob.write_bytes(bytes(2**20))
         self._process: asyncio.Task[None] | None = None
@@ -80,6 +83,14 @@ class FakeWorld:
         node = records.node(owner=None, power_driver="fake")
         port = Port(id="52:54:00:77:00:01", node_id=node.id, address="10.77.0.101")
         await self.store.transact(lambda tx: tx.insert(node, port, image, kernel, ramdisk))
+
+    def lose_boot(self) -> None:
+        """The machine is on, and found nothing to boot."""
+        machine = self.rack.machine("n1")
+        machine.agent = None
+        if machine.starting is not None:
+            machine.starting.cancel()
+            machine.starting = None
 
     async def ask(self, **changes: Any) -> None:
         await self.store.transact(lambda tx: (tx.insert(records.instance(**changes)), tx.notify("instances")))
@@ -118,9 +129,17 @@ class FakeWorld:
             consoles=NoConsoles(),
             probe=NoSsh(),
             progress=ProgressBoard(),
-            policy=DeployPolicy(agent_poll_s=0.01, agent_patience_s=2.5, running_deadline_s=25),
+            meter=self.metrics,
+            policy=DeployPolicy(
+                agent_poll_s=0.01,
+                agent_patience_s=2.5,
+                boot_deadline_s=10,
+                resumed_deadline_s=5,
+                running_deadline_s=25,
+            ),
             node_url="http://10.77.0.10:8080",
             initiator_address="10.77.0.10",
+            write_turns=asyncio.Semaphore(4),
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(ComputeHost(edges).run())
@@ -152,14 +171,16 @@ class FakeWorld:
                 f"not in time: {what}; {node.state} {node.work} {instance.state}\n{told}"
             ) from None
 
-    async def comes_to(self, step: str) -> None:
-        """Until the node's work has come to `step`."""
+    async def comes_to(self, step: str, *, times: int = 1) -> None:
+        """Until the node's work has come to `step`, so many times."""
 
         async def there() -> bool:
-            return any(
-                event.step == step and event.name in ("step.started", "step.resumed")
+            entered = [
+                event
                 for event in await self.events()
-            )
+                if event.step == step and event.name in ("step.started", "step.resumed")
+            ]
+            return len(entered) >= times
 
         await self.until(f"step {step}", there)
 

@@ -17,9 +17,9 @@ DEPLOY = [spec.name for spec in PLANS["deploy-iscsi"].steps]
 CLEAN = [spec.name for spec in PLANS["clean"].steps]
 
 
-def play(folder: Path, story: Callable[[FakeWorld], Awaitable[None]]) -> None:
+def play(folder: Path, story: Callable[[FakeWorld], Awaitable[None]], *, boot_s: float = 0.0) -> None:
     async def run() -> None:
-        world = FakeWorld(folder)
+        world = FakeWorld(folder, boot_s=boot_s)
         await world.fill()
         world.start()
         try:
@@ -95,6 +95,36 @@ def test_an_instance_deleted_while_it_deploys_leaves_a_clean_node(step: str, tmp
 
         await world.until("instance deleted", ended)
         await world.becomes(ProvisionState.AVAILABLE)
+
+    play(tmp_path, story)
+
+
+def test_deaths_of_the_provisioner_are_not_held_against_the_node(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        for entered in (1, 3):  # each death: once when it is resumed, once when it is begun again
+            await world.comes_to("agent_ready", times=entered)
+            await world.die()
+            world.lose_boot()
+            world.start()
+        await world.comes_to("agent_ready", times=5)
+        world.lose_boot()  # the first boot that fails by itself: one more attempt is due
+        await world.becomes(ProvisionState.ACTIVE)
+        retries = [event.text for event in await world.events() if event.name == "step.retry"]
+        assert ["while no provisioner answered" in text for text in retries] == [True, True, False]
+        assert "boot 1 of 2" in retries[-1]
+
+    play(tmp_path, story, boot_s=0.05)
+
+
+def test_what_steps_took_is_told_to_the_metrics(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        nodes, instances = await world.store.transact(world.metrics.count)
+        told = world.metrics.text(nodes, instances).decode()
+        for step in DEPLOY:
+            assert f'provisioner_step_seconds_count{{step="{step}"}} 1.0' in told
 
     play(tmp_path, story)
 

@@ -57,7 +57,6 @@ def upgrade() -> None:
         _text("instance_id", nullable=True),
         _text("work", nullable=True),
         _text("publication"),
-        _integer("agent_fence"),
         _text("failure", nullable=True),
         _text("inventory", nullable=True),
         _time("created_at"),
