@@ -1,0 +1,1 @@
+"""Stories that put the provisioner against a rack: see docs/scenarios.md."""

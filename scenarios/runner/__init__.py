@@ -1,0 +1,1 @@
+"""Plays scenarios: the only code that imports both programs."""

@@ -1,0 +1,93 @@
+"""A rack with a provisioner on it, at one depth of truth. The conductor (`play`) knows nothing below this."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any, Protocol
+
+from scenarios.runner.trace import Trace
+
+
+class Fidelity(StrEnum):
+    MODEL = "model"
+    MACHINE = "machine"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Answer:
+    """Of the provisioner's REST API. body: parsed JSON."""
+
+    status: int
+    body: Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Order:
+    """A fault to bring about, or to end.
+
+    fault:      its name in the catalogue
+    node:       the node whose devices or wires it strikes; empty: it strikes none
+    host:       the compute host that it strikes; empty: it strikes none
+    parameters: completed by the catalogue
+    """
+
+    fault: str
+    node: str = ""
+    host: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DiskTruth:
+    """What lies on a node's first disk, read by the lab and not by the provisioner.
+
+    image:   name of the image whose bytes lie whole at the place where images are written, or ""
+    blank:   nothing of an earlier instance can be found (quick wipe: both ends; full: everywhere)
+    """
+
+    image: str
+    blank: bool
+
+
+class LabTrouble(Exception):
+    """The lab broke: the verdict is INFRA, and nothing is said about the provisioner."""
+
+
+class Stage(Protocol):
+    """Entered by the runner, which also ends it. Everything here is called from one event loop.
+
+    `trace` grows while the story runs, in the order in which things were seen.
+    """
+
+    fidelity: Fidelity
+    trace: Trace
+
+    def now_s(self) -> float:
+        """Seconds since the story began."""
+        ...
+
+    async def sleep(self, duration_s: float) -> None: ...
+
+    async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
+        """One call of the REST API (`path` begins with /v1); `key`: its idempotency key. While no
+        process answers, it is tried again until one does. Raises LabTrouble when that takes too long."""
+        ...
+
+    async def inject(self, order: Order) -> None:
+        """Returns when the fault is in force. Raises LabTrouble."""
+        ...
+
+    async def heal(self, order: Order) -> None:
+        """Ends what `inject` of an equal order began. Idempotent."""
+        ...
+
+    def owner(self, node: str) -> str:
+        """The compute host that owns the node now; empty when none does. For faults that strike the owner;
+        invariants don't ask it."""
+        ...
+
+    async def disk(self, node: str) -> DiskTruth:
+        """Of a node whose machine is off, or whose instance runs undisturbed."""
+        ...

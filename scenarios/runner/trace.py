@@ -1,0 +1,86 @@
+"""What happened in a story, in order: the one list that triggers, invariants and reports read."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+class Origin(StrEnum):
+    """Whose word an event is. Invariants believe devices and the stage alone."""
+
+    DEVICE = "device"  # a BMC, machine, disk, switch or file server saw it
+    STAGE = "stage"  # the runner did it: a request, a fault, a healing
+    PROVISIONER = "provisioner"  # the system under test says so
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Event:
+    """t_s:    seconds since the story began, virtual or real
+    source: bmc | machine | dhcp | tftp | http | iscsi | disk | agent | ssh (devices),
+            request | fault | host (stage), step | node | instance | lease (provisioner)
+    node:   its name; empty for what concerns none
+    name:   what, as the source calls it: "chassis.power.on", "discover", "sent", "started", …
+    sender: who caused it, where the device can tell: a compute host's name
+    detail: plain JSON values only
+    """
+
+    t_s: float
+    origin: Origin
+    source: str
+    name: str
+    node: str = ""
+    sender: str = ""
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+    def to_json(self) -> str:
+        """One line, equal for equal events whatever process writes it."""
+        row = {
+            "t_s": round(self.t_s, 6),
+            "origin": str(self.origin),
+            "source": self.source,
+            "name": self.name,
+            "node": self.node,
+            "sender": self.sender,
+            "detail": dict(self.detail),
+        }
+        return json.dumps(row, sort_keys=True, ensure_ascii=False)
+
+    @classmethod
+    def from_json(cls, line: str) -> Event:
+        row = json.loads(line)
+        return cls(**{**row, "origin": Origin(row["origin"])})
+
+    def to_line(self) -> str:
+        """As a person reads it."""
+        detail = " ".join(f"{key}={value}" for key, value in self.detail.items())
+        by = f" by {self.sender}" if self.sender else ""
+        return f"{self.t_s:10.3f} s  {self.node:8} {self.source:8} {self.name}{by} {detail}".rstrip()
+
+
+class Trace:
+    """Append-only. Listeners are called at once, in the order in which they came."""
+
+    def __init__(self) -> None:
+        self._events: list[Event] = []
+        self._listeners: list[Callable[[Event], None]] = []
+
+    def add(self, event: Event) -> None:
+        self._events.append(event)
+        for listener in tuple(self._listeners):
+            listener(event)
+
+    def listen(self, listener: Callable[[Event], None]) -> None:
+        self._listeners.append(listener)
+
+    def __iter__(self) -> Iterator[Event]:
+        return iter(self._events)
+
+    def __len__(self) -> int:
+        return len(self._events)
+
+    def __getitem__(self, index: slice) -> list[Event]:
+        return self._events[index]
