@@ -1,0 +1,52 @@
+"""A node whose instance is ACTIVE is left alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.trace import Event, Origin
+from scenarios.runner.verdict import Breach
+
+POWER = ("chassis.power.off", "chassis.power.cycle", "chassis.power.reset", "chassis.power.soft")
+
+
+class ActiveNodeUntouched:
+    """From ACTIVE until its client asks for something else, nobody cuts the instance's power and nobody
+    writes to its disk."""
+
+    name = "active_node_untouched"
+
+    def __init__(self) -> None:
+        self._seen = RequestsSeen()
+
+    def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        self._seen.see(event)
+        if event.origin is not Origin.DEVICE:
+            return
+        instance = self._seen.on(event.node)
+        if instance is None or instance.state != "active" or instance.leaving:
+            return
+        if event.node in self._seen.powered_by_client and event.source == "bmc":
+            return
+        if what := _harm(event):
+            yield Breach(
+                promise=self.name,
+                what=f"{event.sender or 'somebody'} {what} of {event.node}, whose instance is active",
+                at_s=event.t_s,
+                event=index,
+            )
+
+    def end(self, now_s: float, look: Look) -> Iterable[Breach]:
+        return ()
+
+
+def _harm(event: Event) -> str:
+    if event.source == "bmc" and event.name in POWER and event.detail.get("result") == "ok":
+        return "switched the power"
+    if event.source == "iscsi" and event.name == "write":
+        return "wrote to a disk"
+    if event.source == "agent" and event.name == "command":
+        return f"had {event.detail.get('command')} run on the agent"
+    return ""

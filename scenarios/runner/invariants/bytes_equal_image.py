@@ -1,0 +1,45 @@
+"""What an ACTIVE instance runs from is the image that was asked for, byte for byte."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.trace import Event, Origin
+from scenarios.runner.verdict import Breach
+
+
+class BytesEqualImage:
+    """Looked at when the client is told ACTIVE; where the lab can't look then, at the end of the story."""
+
+    name = "bytes_equal_image"
+
+    def __init__(self) -> None:
+        self._seen = RequestsSeen()
+        self._unseen: set[str] = set()  # nodes that couldn't be looked at
+
+    def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        self._seen.see(event)
+        if event.origin is Origin.STAGE and (event.source, event.name) == ("client", "instance"):
+            if event.detail["state"] == "active":
+                yield from self._compared(event.node, event.t_s, index, look)
+            else:
+                self._unseen.discard(event.node)
+
+    def end(self, now_s: float, look: Look) -> Iterable[Breach]:
+        for node in sorted(self._unseen):
+            yield from self._compared(node, now_s, None, look)
+
+    def _compared(self, node: str, now_s: float, index: int | None, look: Look) -> Iterable[Breach]:
+        truth, instance = look.disk(node), self._seen.on(node)
+        if truth is None:
+            self._unseen.add(node)
+        elif instance is not None and truth.image != instance.image:
+            yield Breach(
+                promise=self.name,
+                what=f"the instance on {node} was called active, and its disk holds "
+                f"{truth.image or 'no whole image'} instead of {instance.image}",
+                at_s=now_s,
+                event=index,
+            )

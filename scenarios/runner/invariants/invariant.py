@@ -1,0 +1,48 @@
+"""What an invariant is."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Protocol
+
+from scenarios.runner.stage import DiskTruth
+from scenarios.runner.trace import Event
+from scenarios.runner.verdict import Breach
+
+
+class Look(Protocol):
+    """What the lab can find out at this moment without disturbing anything. None: it can't now."""
+
+    def disk(self, node: str) -> DiskTruth | None:
+        """What lies on the node's first disk."""
+        ...
+
+    def running(self, node: str) -> str | None:
+        """Name of the image whose system runs on the node; empty: none does."""
+        ...
+
+    def served(self, node: str) -> str | None:
+        """What the node would be given to boot if it asked now; empty: an address at most."""
+        ...
+
+    def secrets(self) -> Iterable[str]:
+        """Everything that must not be told."""
+        ...
+
+    def told(self) -> Iterable[tuple[str, str]]:
+        """Logs, answers and timelines: (where, text)."""
+        ...
+
+
+class Invariant(Protocol):
+    """Watches one story. `name` is what a breach calls the promise."""
+
+    name: str
+
+    def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        """The next event of the trace, at the moment it happens."""
+        ...
+
+    def end(self, now_s: float, look: Look) -> Iterable[Breach]:
+        """The story has ended: faults are healed, every request had its time."""
+        ...

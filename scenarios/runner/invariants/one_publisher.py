@@ -1,0 +1,44 @@
+"""A booting node is served by one compute host at a time, and by files of its own alone."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.trace import Event, Origin
+from scenarios.runner.verdict import Breach
+
+
+class OnePublisher:
+    """No two compute hosts answer one DHCP request, and no file meant for another node is sent."""
+
+    name = "one_publisher"
+
+    def __init__(self) -> None:
+        self._answered: dict[tuple[str, str], str] = {}  # node, exchange → host
+
+    def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        if event.origin is not Origin.DEVICE:
+            return
+        if event.source == "dhcp" and event.name == "offer":
+            exchange = (event.node, str(event.detail.get("exchange", index)))
+            first = self._answered.setdefault(exchange, event.sender)
+            if first != event.sender:
+                yield Breach(
+                    promise=self.name,
+                    what=f"{first} and {event.sender} both offered {event.node} something to boot",
+                    at_s=event.t_s,
+                    event=index,
+                )
+        elif event.source in ("http", "tftp") and event.name == "sent":
+            meant_for = event.detail.get("offered_to", event.node)
+            if meant_for != event.node:
+                yield Breach(
+                    promise=self.name,
+                    what=f"{event.node} was given {event.detail.get('file')}, which is {meant_for}'s",
+                    at_s=event.t_s,
+                    event=index,
+                )
+
+    def end(self, now_s: float, look: Look) -> Iterable[Breach]:
+        return ()

@@ -1,0 +1,74 @@
+"""The story as its client knows it: what was asked for, and what the answers told. Shared by invariants."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from scenarios.runner.trace import Event, Origin
+
+
+@dataclass(slots=True)
+class Wanted:
+    """One instance: asked for, and not known to be gone."""
+
+    image: str
+    node: str = ""  # where it is to be, or is; empty: anywhere
+    state: str = "requested"
+    leaving: bool = False  # its deletion was asked for
+    wipe: str = "quick"
+
+
+class RequestsSeen:
+    """Stage events read: request deploy {instance, image, wipe?}, refused {instance}, delete {instance},
+    power; client instance {instance, state}. Kept by node, since every event of every device asks."""
+
+    def __init__(self) -> None:
+        self._wanted: dict[str, Wanted] = {}  # by the instance's name
+        self._by_node: dict[str, dict[str, Wanted]] = {"": {}}  # "": may come to any node
+        self.powered_by_client: set[str] = set()
+
+    def see(self, event: Event) -> None:
+        if event.origin is not Origin.STAGE:
+            return
+        detail = event.detail
+        match event.source, event.name:
+            case "request", "deploy":
+                wanted = Wanted(image=detail["image"], wipe=detail.get("wipe", "quick"))
+                self._wanted[detail["instance"]] = wanted
+                self._move(detail["instance"], wanted, event.node)
+            case "request", "refused":
+                self._forget(detail["instance"])
+            case "request", "delete":
+                if instance := self._wanted.get(detail["instance"]):
+                    instance.leaving = True
+            case "request", "power":
+                self.powered_by_client.add(event.node)
+            case "client", "instance":
+                self._told(detail["instance"], detail["state"], event.node)
+
+    def _told(self, name: str, state: str, node: str) -> None:
+        instance = self._wanted.get(name)
+        if instance is None:
+            return
+        instance.state = state
+        if node:
+            self._move(name, instance, node)
+        if state == "deleted":
+            self._forget(name)
+
+    def _move(self, name: str, wanted: Wanted, node: str) -> None:
+        self._by_node.get(wanted.node, {}).pop(name, None)
+        wanted.node = node
+        self._by_node.setdefault(node, {})[name] = wanted
+
+    def _forget(self, name: str) -> None:
+        if wanted := self._wanted.pop(name, None):
+            self._by_node[wanted.node].pop(name, None)
+
+    def on(self, node: str) -> Wanted | None:
+        """The instance that is on a node as far as the client was told, or None."""
+        return next(iter(self._by_node.get(node, {}).values()), None)
+
+    def may_concern(self, node: str) -> bool:
+        """Whether anything that was asked for has to do with this node, or may have."""
+        return bool(self._by_node[""] or self._by_node.get(node))

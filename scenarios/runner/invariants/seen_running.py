@@ -1,0 +1,43 @@
+"""ACTIVE means that the instance was seen running."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.trace import Event, Origin
+from scenarios.runner.verdict import Breach
+
+
+class SeenRunning:
+    """When the client is told ACTIVE, the instance's own system has run on the node since it was asked
+    for. (It may have stopped again a moment later: machines lose power.)"""
+
+    name = "seen_running"
+
+    def __init__(self) -> None:
+        self._seen = RequestsSeen()
+        self._ran: dict[str, str] = {}  # node → image whose system ran there last
+
+    def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        self._seen.see(event)
+        if event.origin is Origin.DEVICE and event.source == "machine":
+            if event.name == "instance":
+                self._ran[event.node] = str(event.detail.get("image", ""))
+            elif event.name == "agent":
+                self._ran.pop(event.node, None)
+        told = (event.source, event.name) == ("client", "instance") and event.origin is Origin.STAGE
+        if told and event.detail["state"] == "active":
+            instance, ran = self._seen.on(event.node), self._ran.get(event.node, "")
+            if instance is not None and ran != instance.image and look.running(event.node) != instance.image:
+                yield Breach(
+                    promise=self.name,
+                    what=f"the instance on {event.node} was called active, and "
+                    f"{f'it is {ran} that ran there' if ran else 'its system never ran'}",
+                    at_s=event.t_s,
+                    event=index,
+                )
+
+    def end(self, now_s: float, look: Look) -> Iterable[Breach]:
+        return ()

@@ -1,0 +1,132 @@
+"""What images hold, as far as a model knows it: a name, sizes, and what its system does when it runs."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from provisioner.core.errors import ImageInvalid, NotFound, TransientError
+from provisioner.core.model import ImageKind
+from provisioner.protocols.image import StoredImage
+
+MIB = 2**20
+
+BLOBS = Path("/blobs")
+"""Where blobs seem to lie. Nothing ever opens these paths."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Content:
+    """The bytes of one image.
+
+    kernel, ramdisk: names of the images that boot a root file system.
+    ssh:             its system answers on port 22.
+    phones_home:     its system reads the config drive and calls.
+    """
+
+    name: str
+    kind: ImageKind
+    size_bytes: int
+    virtual_size_bytes: int
+    kernel: str = ""
+    ramdisk: str = ""
+    ssh: bool = True
+    phones_home: bool = True
+
+    @property
+    def sha256(self) -> str:
+        return hashlib.sha256(f"bytes of {self.name}".encode()).hexdigest()
+
+    @property
+    def tree_digest(self) -> str:
+        return digest_of_range([(self.name, 0, self.virtual_size_bytes)])
+
+
+def digest_of_range(extents: Iterable[tuple[str, int, int]]) -> str:
+    """Of what a disk reads back as: (content, offset in it, length) in order. Equal for equal bytes."""
+    text = ";".join(f"{name}+{offset}:{length}" for name, offset, length in extents)
+    return hashlib.sha256(text.encode()).hexdigest()
+
+
+def _root(name: str, mib: int, virtual_mib: int) -> tuple[Content, ...]:
+    return (
+        Content(name=f"{name}-kernel", kind=ImageKind.KERNEL, size_bytes=8 * MIB, virtual_size_bytes=8 * MIB),
+        Content(
+            name=f"{name}-ramdisk", kind=ImageKind.RAMDISK, size_bytes=20 * MIB, virtual_size_bytes=20 * MIB
+        ),
+        Content(
+            name=name,
+            kind=ImageKind.ROOT,
+            size_bytes=mib * MIB,
+            virtual_size_bytes=virtual_mib * MIB,
+            kernel=f"{name}-kernel",
+            ramdisk=f"{name}-ramdisk",
+        ),
+    )
+
+
+LIBRARY: Mapping[str, Content] = {
+    content.name: content
+    for content in (
+        *_root("tiny", 24, 64),
+        *_root("debian", 300, 1024),
+        Content(name="tiny-disk", kind=ImageKind.DISK, size_bytes=40 * MIB, virtual_size_bytes=128 * MIB),
+        Content(name="debian-disk", kind=ImageKind.DISK, size_bytes=350 * MIB, virtual_size_bytes=2048 * MIB),
+    )
+}
+"""Images that scenarios name, sized as their recipes in fixtures/images build them."""
+
+
+class ImageServer:
+    """`provisioner.api.context.ImageSaver`: fetches what LIBRARY holds from an image server that may be
+    broken (image.corrupt, image.truncated, image.unreachable)."""
+
+    def __init__(self) -> None:
+        self.broken: dict[str, tuple[str, Mapping[str, Any]]] = {}  # image → fault, parameters
+        self._by_sha256 = {content.sha256: content for content in LIBRARY.values()}
+
+    async def fetch(
+        self, url: str, *, format: str, kind: ImageKind, expected_sha256: str | None, max_bytes: int
+    ) -> StoredImage:
+        name = url.rpartition("/")[2]
+        content = LIBRARY[name]
+        fault, _ = self.broken.get(name, ("", {}))
+        if fault == "image.unreachable":
+            raise TransientError(f"fetch {url}", answer="connection refused")
+        if fault in ("image.corrupt", "image.truncated"):
+            raise ImageInvalid(
+                f"fetch {url}",
+                answer=f"its sha256 is {'0' * 64}, not {expected_sha256}",
+                advice="Check the image at its source",
+            )
+        return StoredImage(
+            sha256=content.sha256,
+            size_bytes=content.size_bytes,
+            virtual_size_bytes=content.virtual_size_bytes,
+            tree_sha256=content.tree_digest,
+        )
+
+    async def save(
+        self,
+        chunks: Any,
+        *,
+        format: str,
+        kind: ImageKind,
+        expected_sha256: str | None,
+        max_bytes: int,
+        size_bytes: int | None = None,
+    ) -> StoredImage:
+        raise NotFound("store an image's bytes", answer="images of the model come by URL")
+
+    async def delete(self, sha256: str) -> None:
+        """Its bytes are needed no longer."""
+
+    def path(self, sha256: str) -> Path:
+        return BLOBS / sha256
+
+    def content_at(self, path: Path) -> Content | None:
+        """What a path of `path` stands for."""
+        return self._by_sha256.get(path.name)

@@ -1,0 +1,143 @@
+"""The wires of a rack: every message between two ends takes its time, and what faults do to it."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from random import Random
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+LATENCY_S = 0.0005
+JITTER_S = 0.0005
+"""One way through a switch, and what it varies by: enough that two messages may overtake each other."""
+
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """host: a compute host. node: a node, or its BMC when the protocol is ipmi."""
+
+    protocol: str  # ipmi | dhcp | tftp | http | agent | iscsi | ssh
+    host: str
+    node: str
+
+
+@dataclass(slots=True)
+class _Fault:
+    name: str
+    node: str
+    host: str
+    parameters: Mapping[str, Any]
+    random: Random
+    struck: int = 0
+    seen: int = 0
+
+    def concerns(self, link: Link, to_node: bool) -> bool:
+        if (self.node and self.node != link.node) or (self.host and self.host != link.host):
+            return False
+        protocols = self.parameters.get("protocols")
+        if protocols and link.protocol not in protocols:
+            return False
+        direction = self.parameters.get("direction")
+        return direction in (None, "both") or (direction == "to_node") == to_node
+
+
+class Wires:
+    """on_struck: told of each message that a fault struck: fault, link, what became of the message."""
+
+    def __init__(
+        self,
+        loop: asyncio.AbstractEventLoop,
+        random: Random,
+        on_struck: Callable[[str, Link, str], None],
+    ) -> None:
+        self._loop = loop
+        self._random = random
+        self._on_struck = on_struck
+        self._faults: dict[tuple[str, str, str], _Fault] = {}
+
+    def inject(self, name: str, node: str, host: str, parameters: Mapping[str, Any], random: Random) -> None:
+        self._faults[(name, node, host)] = _Fault(name, node, host, parameters, random)
+
+    def heal(self, name: str, node: str, host: str) -> None:
+        self._faults.pop((name, node, host), None)
+
+    def send(self, link: Link, to_node: bool, deliver: Callable[[], None]) -> None:
+        """Delivers one message: once, twice, late or never."""
+        for delay_s in self.journey(link, to_node):
+            self._loop.call_later(delay_s, deliver)
+
+    def journey(self, link: Link, to_node: bool) -> tuple[float, ...]:
+        """After which times the copies of one message arrive; none: it is lost."""
+        delays = [LATENCY_S + JITTER_S * self._random.random()]
+        for fault in self._faults.values():
+            if fault.concerns(link, to_node):
+                delays = self._strike(fault, link, delays)
+        return tuple(delays)
+
+    def cut(self, link: Link) -> bool:
+        """Whether a partition lies between the two ends, in either direction: no connection can be made."""
+        return any(
+            fault.name == "net.partition" and (fault.concerns(link, True) or fault.concerns(link, False))
+            for fault in self._faults.values()
+        )
+
+    async def ask(
+        self, link: Link, serve: Callable[[], T | None], *, timeout_s: float, resend_s: float
+    ) -> T | None:
+        """A question over datagrams, sent again every `resend_s`, and its first answer. None: none came in
+        time, or `serve` gave none (it didn't hear, or chose silence). `serve` runs for each copy that
+        arrives."""
+        answered: asyncio.Future[T] = self._loop.create_future()
+
+        def arrived() -> None:
+            answer = serve()
+            if answer is not None:
+                self.send(link, False, lambda: _settle(answered, answer))
+
+        end_s = self._loop.time() + timeout_s
+        while (left_s := end_s - self._loop.time()) > 0:
+            self.send(link, True, arrived)
+            done, _ = await asyncio.wait((answered,), timeout=min(resend_s, left_s))
+            if done:
+                return answered.result()
+        answered.cancel()
+        return None
+
+    def _strike(self, fault: _Fault, link: Link, delays: list[float]) -> list[float]:
+        fault.seen += 1
+        parameters, draw = fault.parameters, fault.random.random
+        match fault.name:
+            case "net.partition":
+                self._struck(fault, link, "lost")
+                return []
+            case "net.drop":
+                nth = parameters.get("nth")
+                lost = fault.seen == nth if nth is not None else draw() < parameters["probability"]
+                if lost:
+                    self._struck(fault, link, "lost")
+                    return []
+            case "net.delay":
+                if draw() < parameters.get("probability", 1.0):
+                    self._struck(fault, link, "late")
+                    return [delay_s + parameters["delay_s"] for delay_s in delays]
+            case "net.duplicate":
+                if draw() < parameters["probability"]:
+                    self._struck(fault, link, "twice")
+                    return [*delays, delays[-1] + 0.01 * draw()]
+            case "net.reorder":
+                if draw() < parameters["probability"]:
+                    self._struck(fault, link, "overtaken")
+                    return [delay_s + 0.05 * draw() for delay_s in delays]
+        return delays
+
+    def _struck(self, fault: _Fault, link: Link, what: str) -> None:
+        fault.struck += 1
+        self._on_struck(fault.name, link, what)
+
+
+def _settle(future: asyncio.Future[T], value: T) -> None:
+    if not future.done():
+        future.set_result(value)
