@@ -98,7 +98,13 @@ def test_a_reader_that_leaves_ends_the_command_as_it_would_here(rack: RunningRac
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1])
 def test_signals_are_passed_on(rack: RunningRack, number: signal.Signals) -> None:
     script = f"trap 'echo heard; exit 5' {number.name[3:]}; echo ready; while :; do sleep 0.05; done"
-    with rack.popen("ch1", ["sh", "-c", script], stdout=subprocess.PIPE, text=True) as command:
+
+    def heed() -> None:  # under nohup our children would be born deaf to SIGHUP
+        signal.signal(number, signal.SIG_DFL)
+
+    with rack.popen(
+        "ch1", ["sh", "-c", script], stdout=subprocess.PIPE, text=True, preexec_fn=heed
+    ) as command:
         assert command.stdout is not None
         assert command.stdout.readline() == "ready\n"
         command.send_signal(number)
