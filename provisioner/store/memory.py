@@ -22,8 +22,15 @@ T = TypeVar("T")
 class MemoryStore:
     """Implements `provisioner.protocols.store.Store`. `wall_clock` may be a virtual one."""
 
-    def __init__(self, wall_clock: Callable[[], datetime]) -> None:
+    def __init__(
+        self,
+        wall_clock: Callable[[], datetime],
+        on_change: Callable[[Record | None, Record | None], None] | None = None,
+    ) -> None:
+        """on_change: told of each record that was stored, as it was before (None: it is new) and as it is
+        (None: it is gone), once its transaction is sure."""
         self._wall_clock = wall_clock
+        self._on_change = on_change
         self._tables = {kind: _Table(shape) for kind, shape in SHAPES.items()}
         self._topics = Topics()
         self._closed = False
@@ -40,6 +47,9 @@ class MemoryStore:
         except BaseException:
             tx.undo()
             raise
+        if self._on_change is not None:
+            for before, after in tx.changes():
+                self._on_change(before, after)
         self._topics.notify(tx.topics)
         await asyncio.sleep(0)
         return result
@@ -124,6 +134,14 @@ class _MemoryTx:
         self._tables = tables
         self._now = now
         self._undo: list[tuple[_Table, Any, Any | None]] = []
+
+    def changes(self) -> Iterator[tuple[Any | None, Any | None]]:
+        """Each record that was changed: before and after."""
+        first: dict[tuple[str, Any], tuple[_Table, Any | None]] = {}
+        for table, id, record in self._undo:
+            first.setdefault((table.shape.label, id), (table, record))
+        for (_, id), (table, record) in first.items():
+            yield record, table.records.get(id)
 
     def undo(self) -> None:
         for table, id, record in reversed(self._undo):
