@@ -75,6 +75,10 @@ class Stage(Protocol):
         process answers, it is tried again until one does. Raises LabTrouble when that takes too long."""
         ...
 
+    async def news(self, name: str) -> None:
+        """Returns when what the API tells of this node or instance may have changed, or after a while."""
+        ...
+
     async def inject(self, order: Order) -> None:
         """Returns when the fault is in force. Raises LabTrouble."""
         ...

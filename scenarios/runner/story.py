@@ -1,0 +1,176 @@
+"""A story as the conductor plays it: a scenario file compiled, or made up by a search. Plain values."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Any
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryNode:
+    """disk_mib: of its first disk, the one that is deployed to."""
+
+    name: str
+    mac: str
+    bmc_address: str
+    bmc_user: str
+    bmc_password: str = field(repr=False)
+    arch: str = "x86_64"
+    firmware: str = "bios"
+    cpus: int = 1
+    memory_mib: int = 1024
+    disk_mib: int = 2048
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoryHost:
+    """A compute host. address: on the provisioning network."""
+
+    name: str
+    address: str
+
+
+# --- when something happens -----------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class AtTime:
+    """Seconds after the nodes are enrolled and the images are there."""
+
+    at_s: float = 0.0
+
+
+@dataclass(frozen=True, slots=True)
+class OnEvent:
+    """The n-th event of the trace that has all of this. name: of the event; detail: what it must contain."""
+
+    source: str
+    name: str
+    node: str = ""
+    nth: int = 1
+    detail: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True, slots=True)
+class OnTold:
+    """The client was told this state of an instance or a node."""
+
+    name: str
+    state: str
+    nth: int = 1
+
+
+@dataclass(frozen=True, slots=True)
+class ByChance:
+    """At each event of this source and name, with this probability; once struck and healed, again."""
+
+    probability: float
+    source: str
+    name: str = ""
+    node: str = ""
+    times: int = 1
+
+
+Moment = AtTime | OnEvent | OnTold | ByChance
+
+
+# --- what happens ---------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Deploy:
+    """node: by name; empty: the scheduler chooses."""
+
+    instance: str
+    image: str
+    node: str = ""
+    wipe: str = "quick"
+    swap_mib: int = 0
+    proof_of_life: tuple[str, ...] = ()
+    when: Moment = AtTime()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Delete:
+    """Of an instance. Ends when it is deleted and its node is available again."""
+
+    instance: str
+    when: Moment = AtTime()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Power:
+    node: str
+    verb: str
+    when: Moment = AtTime()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Maintenance:
+    node: str
+    on: bool
+    when: Moment = AtTime()
+
+
+Request = Deploy | Delete | Power | Maintenance
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Strike:
+    """A fault. host: name of a compute host, or "owner" of the node. Healed after `heal_after_s`, at
+    `heal_when`, or when the whole story heals."""
+
+    fault: str
+    node: str = ""
+    host: str = ""
+    parameters: Mapping[str, Any] = field(default_factory=dict)
+    when: Moment = AtTime()
+    heal_after_s: float | None = None
+    heal_when: Moment | None = None
+
+
+class Outcome(StrEnum):
+    """How a request may end."""
+
+    ACTIVE = "active"
+    ERROR = "error"
+    DELETED = "deleted"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Expected:
+    """What is expected besides what holds in every story.
+
+    instance + outcome: how its deploy ends (every other one ends ACTIVE); failure: code, cause and
+                        last_proven: parts of what is told about it
+    node + state:       where the node ends
+    struck:             a fault that must have struck, or the story said nothing
+    """
+
+    instance: str = ""
+    outcome: str = ""
+    failure: str = ""
+    cause: str = ""
+    last_proven: str = ""
+    node: str = ""
+    state: str = ""
+    struck: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Story:
+    """safety_s: how long faults may go on before everything heals; each request then has its deadline."""
+
+    name: str
+    hosts: tuple[StoryHost, ...]
+    nodes: tuple[StoryNode, ...]
+    requests: tuple[Request, ...]
+    strikes: tuple[Strike, ...] = ()
+    expected: tuple[Expected, ...] = ()
+    images: tuple[str, ...] = ()
+    safety_s: float = 3600.0
+
+    def node(self, name: str) -> StoryNode:
+        return next(node for node in self.nodes if node.name == name)

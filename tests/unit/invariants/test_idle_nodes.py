@@ -1,0 +1,66 @@
+"""Nodes that are nobody's, and what is told to anybody."""
+
+from __future__ import annotations
+
+from scenarios.runner.invariants.no_secret_told import NoSecretTold
+from scenarios.runner.invariants.nothing_for_idle_nodes import NothingForIdleNodes
+from scenarios.runner.invariants.wiped_before_offered import WipedBeforeOffered
+from scenarios.runner.stage import DiskTruth
+from tests.unit.invariants.watched import Watched
+
+
+def test_a_used_node_that_is_offered_unwiped_is_seen() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.lab.disks["n1"] = DiskTruth(image="", blank=False)
+    watched.told_node("n1", "available")  # never used: whatever lies there was there before us
+    watched.deployed()
+    watched.told_node("n1", "available")
+    assert "a whole tiny lies on its disk" in watched.breaches[0].what
+
+
+def test_a_wiped_node_may_be_offered() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.deployed()
+    watched.lab.disks["n1"] = DiskTruth(image="", blank=True)
+    watched.told_node("n1", "available")
+    assert not watched.end()
+
+
+def test_a_file_for_a_node_that_nobody_deploys_is_seen() -> None:
+    watched = Watched(NothingForIdleNodes())
+    watched.told_node("n1", "available")
+    watched.told_node("n2", "available")
+    watched.asked("deploy", "n1", instance="web", image="tiny")
+    watched.device("http", "sent", "n1", "ch1", file="kernel")
+    assert not watched.breaches
+    watched.device("tftp", "sent", "n2", "ch1", file="undionly.kpxe")
+    assert "n2, which nobody deploys" in watched.breaches[0].what
+
+
+def test_while_a_request_may_come_to_any_node_none_is_idle() -> None:
+    watched = Watched(NothingForIdleNodes())
+    watched.asked("deploy", instance="web", image="tiny")
+    watched.device("http", "sent", "n2", "ch1", file="kernel")
+    watched.told_instance("web", "deploying", "n2")
+    watched.device("http", "sent", "n2", "ch1", file="kernel")
+    assert not watched.end()
+
+
+def test_a_node_is_in_use_until_it_is_offered_again_and_idle_then() -> None:
+    watched = Watched(NothingForIdleNodes())
+    watched.deployed()
+    watched.asked("delete", instance="web")
+    watched.told_instance("web", "deleted", "n1")
+    watched.device("http", "sent", "n1", "ch1", file="kernel")  # the ramdisk that wipes it
+    watched.told_node("n1", "available")
+    assert not watched.breaches
+    watched.lab.boots["n1"] = "boot.ipxe"
+    assert "would still be given boot.ipxe" in watched.end()[0].what
+
+
+def test_a_secret_in_a_log_is_seen_and_not_told_again() -> None:
+    watched = Watched(NoSecretTold())
+    watched.lab.hidden += ["correct-horse", "abc"]
+    watched.lab.logs += [("log", "user=admin abc"), ("answer to GET /v1/nodes", "password correct-horse")]
+    (breach,) = watched.end()
+    assert breach.what == "a secret stands in answer to GET /v1/nodes"

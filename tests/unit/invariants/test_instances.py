@@ -1,0 +1,68 @@
+"""What ACTIVE means, and that it is respected."""
+
+from __future__ import annotations
+
+import pytest
+
+from scenarios.runner.invariants.active_node_untouched import ActiveNodeUntouched
+from scenarios.runner.invariants.bytes_equal_image import BytesEqualImage
+from scenarios.runner.invariants.seen_running import SeenRunning
+from scenarios.runner.stage import DiskTruth
+from tests.unit.invariants.watched import Watched
+
+
+@pytest.mark.parametrize(
+    ("source", "name", "detail"),
+    [
+        ("bmc", "chassis.power.off", {"result": "ok"}),
+        ("bmc", "chassis.power.reset", {"result": "ok"}),
+        ("iscsi", "write", {}),
+        ("agent", "command", {"command": "wipe"}),
+    ],
+)
+def test_an_active_node_that_is_touched_is_seen(source: str, name: str, detail: dict[str, str]) -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.device(source, name, "n1", "ch1", **detail)
+    watched.deployed()
+    watched.device(source, name, "n2", "ch1", **detail)
+    assert not watched.breaches
+    watched.device(source, name, "n1", "ch1", **detail)
+    assert "whose instance is active" in watched.breaches[0].what
+
+
+def test_who_asked_for_it_may_have_it_touched() -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.deployed(node="n1")
+    watched.asked("delete", instance="web")
+    watched.device("bmc", "chassis.power.off", "n1", "ch1", result="ok")
+    watched.deployed("other", node="n2")
+    watched.asked("power", "n2", verb="cycle")
+    watched.device("bmc", "chassis.power.cycle", "n2", "ch1", result="ok")
+    assert not watched.end()
+
+
+def test_a_disk_that_holds_something_else_is_seen() -> None:
+    watched = Watched(BytesEqualImage())
+    watched.asked("deploy", "n1", instance="web", image="tiny")
+    watched.lab.disks["n1"] = DiskTruth(image="", blank=False)
+    watched.told_instance("web", "active", "n1")
+    assert "no whole image instead of tiny" in watched.breaches[0].what
+
+
+def test_a_disk_that_cannot_be_read_now_is_read_at_the_end() -> None:
+    watched = Watched(BytesEqualImage())
+    watched.asked("deploy", "n1", instance="web", image="tiny")
+    watched.told_instance("web", "active", "n1")
+    assert not watched.breaches
+    watched.lab.disks["n1"] = DiskTruth(image="debian", blank=False)
+    assert "holds debian instead of tiny" in watched.end()[0].what
+
+
+def test_active_without_a_running_system_is_seen() -> None:
+    watched = Watched(SeenRunning())
+    watched.deployed()
+    assert not watched.breaches
+    watched.device("machine", "agent", "n1")
+    watched.lab.systems.clear()
+    watched.told_instance("web", "active", "n1")
+    assert "its system never ran" in watched.breaches[0].what

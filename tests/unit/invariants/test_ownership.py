@@ -1,0 +1,58 @@
+"""One owner, one publisher."""
+
+from __future__ import annotations
+
+from scenarios.runner.invariants.one_owner import OneOwner
+from scenarios.runner.invariants.one_publisher import OnePublisher
+from tests.unit.invariants.watched import Watched
+
+
+def test_a_host_that_is_followed_by_another_and_stays_away_is_fine() -> None:
+    watched = Watched(OneOwner())
+    for sender in ("ch1", "ch1", "ch2", "ch2"):
+        watched.device("bmc", "chassis.power.on", "n1", sender, result="ok")
+    watched.device("bmc", "chassis.power.on", "n2", "ch1", result="ok")
+    assert not watched.end()
+
+
+def test_a_host_that_comes_back_after_another_took_over_is_seen() -> None:
+    watched = Watched(OneOwner())
+    for sender in ("ch1", "ch2", "ch1"):
+        watched.device("bmc", "chassis.power.off", "n1", sender, result="ok")
+    (breach,) = watched.end()
+    assert "ch1 acted on n1" in breach.what
+    assert breach.event == 2
+
+
+def test_who_comes_back_as_another_process_is_another() -> None:
+    watched = Watched(OneOwner())
+    for sender in ("ch1", "ch2", "ch1#2"):
+        watched.device("agent", "command", "n1", sender, command="wipe")
+    assert not watched.end()
+
+
+def test_reading_and_being_refused_is_no_act() -> None:
+    watched = Watched(OneOwner())
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
+    watched.device("bmc", "chassis.power.on", "n1", "ch2", result="ok")
+    watched.device("bmc", "chassis.status", "n1", "ch1", result="ok")
+    watched.device("bmc", "chassis.power.off", "n1", "ch1", result="0xC0 node busy")
+    watched.device("iscsi", "refused", "n1", "ch1")
+    assert not watched.end()
+
+
+def test_two_offers_to_one_request_are_seen() -> None:
+    watched = Watched(OnePublisher())
+    watched.device("dhcp", "offer", "n1", "ch1", exchange=1)
+    watched.device("dhcp", "offer", "n1", "ch2", exchange=2)
+    assert not watched.breaches
+    watched.device("dhcp", "offer", "n1", "ch1", exchange=2)
+    assert "ch2 and ch1 both offered n1" in watched.breaches[0].what
+
+
+def test_another_nodes_file_is_seen() -> None:
+    watched = Watched(OnePublisher())
+    watched.device("http", "sent", "n1", "ch1", file="kernel", offered_to="n1")
+    assert not watched.breaches
+    watched.device("http", "sent", "n1", "ch1", file="kernel", offered_to="n2")
+    assert "which is n2's" in watched.breaches[0].what
