@@ -12,7 +12,7 @@ from xml.etree import ElementTree as xml
 
 import libvirt
 
-from bmsim.backends.domain import disk_file, domain_xml
+from bmsim.backends.domain import disk_file, domain_xml, supports_direct_io
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState
 
@@ -89,7 +89,8 @@ def define_machines(rack: Rack, state: RackState, *, kvm: bool) -> None:
             for number, disk in enumerate(node.disks):
                 with disk_file(folder, number).open("wb") as file:
                     file.truncate(disk.size_mib * 2**20)
-            connection.defineXML(domain_xml(node, folder, kvm=kvm))
+            direct = supports_direct_io(folder)
+            connection.defineXML(domain_xml(node, folder, kvm=kvm, direct=direct))
     finally:
         connection.close()
 

@@ -1,4 +1,4 @@
-"""checksum_disk: reads a disk back from the medium, with all CPUs."""
+"""checksum_disk: reads a disk back from the medium, with all CPUs and the disk busy all the time."""
 
 from __future__ import annotations
 
@@ -14,8 +14,10 @@ from provisioner.agent.board import Run
 from provisioner.agent.errors import CommandError
 from provisioner.agent.job import Job
 from provisioner.agent.params import Params
-from provisioner.core.image_digest import CHUNK_BYTES, ChunkHasher, tree_sha256
+from provisioner.core.image_digest import CHUNK_BYTES, ChunkHasher, tree_digest
 
+THREADS_PER_CPU = 2  # one hashes while the other waits for the disk
+MAX_THREADS = 32
 MAX_CHUNK_BYTES = 64 * 2**20
 ALIGNMENT_BYTES = 4096  # of direct reads, for disks with sectors of 512 bytes or 4 KiB
 
@@ -30,7 +32,7 @@ def checksum_command(params: Params) -> Run:
         def report(read_bytes: int) -> None:
             job.progress(read_bytes, size)
 
-        return {"tree_sha256": tree_digest_of(device, offset, size, chunk, job, report)}
+        return {"tree_digest": tree_digest_of(device, offset, size, chunk, job, report)}
 
     return run
 
@@ -52,7 +54,7 @@ def tree_digest_of(
             )
         os.fsync(fd)
         fcntl.ioctl(fd, block.BLKFLSBUF)
-        return _Reader(fd, offset, size, chunk, job, report).tree_sha256()
+        return _Reader(fd, offset, size, chunk, job, report).tree_digest()
 
 
 class _Reader:
@@ -70,8 +72,9 @@ class _Reader:
         self._lock = threading.Lock()
         self._error: OSError | None = None
 
-    def tree_sha256(self) -> str:
-        threads = [threading.Thread(target=self._read) for _ in range(min(os.cpu_count() or 1, 32))]
+    def tree_digest(self) -> str:
+        count = min((os.cpu_count() or 1) * THREADS_PER_CPU, MAX_THREADS)
+        threads = [threading.Thread(target=self._read) for _ in range(count)]
         for thread in threads:
             thread.start()
         for thread in threads:
@@ -79,7 +82,7 @@ class _Reader:
         self._job.check()
         if self._error is not None:
             raise self._error
-        return tree_sha256(self._digests)
+        return tree_digest(self._digests)
 
     def _read(self) -> None:
         with mmap.mmap(-1, self._chunk) as memory, memoryview(memory) as buffer:  # direct reads need pages

@@ -13,7 +13,7 @@ from provisioner.agent.errors import CommandError
 from provisioner.agent.job import Job
 from provisioner.agent.kernel_partitions import Span
 from provisioner.agent.params import Params
-from provisioner.core.image_digest import CHUNK_BYTES, zeros_tree_sha256
+from provisioner.core.image_digest import CHUNK_BYTES, zeros_tree_digest
 
 EDGE_BYTES = 16 * 2**20
 """At both ends of disks and partitions: partition tables, RAID and LVM metadata, super blocks."""
@@ -83,7 +83,7 @@ def _verify(device: str, spans: list[Span], job: Job, done: int, total: int) -> 
             job.progress(base + read_bytes, total)
 
         digest = tree_digest_of(device, start, size, CHUNK_BYTES, job, report)
-        if digest != zeros_tree_sha256(size):
+        if digest != zeros_tree_digest(size):
             raise CommandError(
                 "wipe-not-proven",
                 f"{device} does not read as zeros between byte {start} and {end} after the wipe",

@@ -140,7 +140,7 @@ async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> vie
         "sha256": stored.sha256,
         "size_bytes": stored.size_bytes,
         "virtual_size_bytes": stored.virtual_size_bytes,
-        "tree_sha256": stored.tree_sha256,
+        "tree_digest": stored.tree_digest,
     }
 
     def finish(tx: Tx) -> Image | None:

@@ -53,7 +53,7 @@ def image(record: Image) -> View:
     view = _pick(
         record,
         *("id", "name", "kind", "format", "arch", "state", "sha256", "size_bytes", "virtual_size_bytes"),
-        *("tree_sha256", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url"),
+        *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url"),
         *("created_at", "updated_at"),
     )
     view["failure"] = asdict(record.failure) if record.failure else None

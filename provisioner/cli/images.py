@@ -47,7 +47,7 @@ DETAILS = (
         "virtual_size_bytes",
         "sha256",
     ),
-    *("tree_sha256", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url", "created_at"),
+    *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url", "created_at"),
 )
 
 

@@ -1,4 +1,4 @@
-"""The digest of a disk image's raw content: sha256 over the concatenated sha256 digests of its chunks.
+"""The digest of a disk image's raw content: SHA-256 over the concatenated SHA-512 digests of its chunks.
 
 A tree of one level, so that the agent can read a disk back with all its CPUs at once; the same code
 runs in the ramdisk (Python 3.9 or newer, standard library alone) and when an image is registered.
@@ -22,20 +22,20 @@ class ChunkHasher:
     def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.chunk_bytes = chunk_bytes
         self._zeros = bytearray(chunk_bytes)
-        self._zeros_digest = hashlib.sha256(self._zeros).digest()
+        self._zeros_digest = hashlib.sha512(self._zeros).digest()
 
     def digest(self, chunk: Buffer) -> bytes:
-        """The sha256 of one chunk; of an all-zero one (the most of a sparse image) without hashing it.
+        """The SHA-512 of one chunk; of an all-zero one (the most of a sparse image) without hashing it.
 
         bytearray compares with any buffer by memcmp, without a copy, and stops at the first
         difference.
         """
         if self._zeros == chunk:
             return self._zeros_digest
-        return hashlib.sha256(chunk).digest()
+        return hashlib.sha512(chunk).digest()
 
 
-def tree_sha256(chunk_digests: Iterable[bytes]) -> str:
+def tree_digest(chunk_digests: Iterable[bytes]) -> str:
     """The image's digest, in hex, from those of its chunks in order."""
     tree = hashlib.sha256()
     for digest in chunk_digests:
@@ -70,12 +70,12 @@ class TreeDigest:
     def hexdigest(self) -> str:
         """The digest of what came so far."""
         last = [self._hasher.digest(self._rest)] if self._rest else []
-        return tree_sha256([*self._digests, *last])
+        return tree_digest([*self._digests, *last])
 
 
-def zeros_tree_sha256(size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> str:
+def zeros_tree_digest(size_bytes: int, chunk_bytes: int = CHUNK_BYTES) -> str:
     """The digest of that many zero bytes."""
     whole, rest = divmod(size_bytes, chunk_bytes)
     zeros = bytes(chunk_bytes)
-    digests = [hashlib.sha256(zeros).digest()] * whole
-    return tree_sha256([*digests, hashlib.sha256(zeros[:rest]).digest()] if rest else digests)
+    digests = [hashlib.sha512(zeros).digest()] * whole
+    return tree_digest([*digests, hashlib.sha512(zeros[:rest]).digest()] if rest else digests)

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 from provisioner.core.errors import DeviceUnreachable, LeaseLost, PermanentError
-from provisioner.core.image_digest import TreeDigest, tree_sha256
+from provisioner.core.image_digest import TreeDigest, tree_digest
 from provisioner.protocols.agent import AgentStatus
 
 DEVICE = "/dev/fake0"
@@ -27,7 +27,7 @@ class Written:
 
     offset_bytes: int
     size_bytes: int
-    tree_sha256: str
+    tree_digest: str
 
 
 class Hardware(Protocol):
@@ -77,8 +77,8 @@ class BootedAgent:
         disk = self.machine.disk
         asked = (params["offset_bytes"], params["size_bytes"])
         if disk is None or asked != (disk.offset_bytes, disk.size_bytes):
-            return {"tree_sha256": tree_sha256([])}
-        return {"tree_sha256": disk.tree_sha256}
+            return {"tree_digest": tree_digest([])}
+        return {"tree_digest": disk.tree_digest}
 
     def _partition_disk(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         seed = uuid.uuid5(uuid.NAMESPACE_URL, f"fake:{self.machine.name}")

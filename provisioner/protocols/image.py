@@ -41,4 +41,4 @@ class StoredImage:
     sha256: str
     size_bytes: int
     virtual_size_bytes: int
-    tree_sha256: str
+    tree_digest: str

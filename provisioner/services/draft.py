@@ -39,7 +39,7 @@ class Draft:
         return self._sha256.hexdigest()
 
     @property
-    def tree_sha256(self) -> str:
+    def tree_digest(self) -> str:
         return self._tree.hexdigest()
 
     def __enter__(self) -> Draft:

@@ -151,7 +151,7 @@ class ImageStore:
         """What is known of the bytes once they are found to be deployable."""
         if not draft.size_bytes:
             raise ImageInvalid("save the image", answer="it is empty")
-        virtual_size, tree = draft.size_bytes, draft.tree_sha256
+        virtual_size, tree = draft.size_bytes, draft.tree_digest
         if kind in (ImageKind.ROOT, ImageKind.DISK):
             head = draft.head(qcow2.HEAD_BYTES)
             if format == "qcow2":
@@ -164,7 +164,7 @@ class ImageStore:
             sha256=draft.sha256,
             size_bytes=draft.size_bytes,
             virtual_size_bytes=virtual_size,
-            tree_sha256=tree,
+            tree_digest=tree,
         )
 
     async def _examine_qcow2(self, draft: Draft, head: bytes) -> tuple[int, str]:

@@ -6,7 +6,7 @@ import os
 from errno import ENXIO
 from pathlib import Path
 
-from provisioner.core.image_digest import CHUNK_BYTES, ChunkHasher, tree_sha256
+from provisioner.core.image_digest import CHUNK_BYTES, ChunkHasher, tree_digest
 
 CHUNKS_PER_TURN = 16
 
@@ -45,4 +45,4 @@ class SparseDigest:
         self._digests += [self._zeros_digest] * ((data - offset) // CHUNK_BYTES)
 
     def hexdigest(self) -> str:
-        return tree_sha256(self._digests)
+        return tree_digest(self._digests)

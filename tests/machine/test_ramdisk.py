@@ -120,7 +120,7 @@ def test_an_image_is_written_verified_partitioned_grown_and_wiped(
     write(image, machine.iscsi_port, iqn, tmp_path)
     timed(agent, "withdraw_disk")
     read = timed(agent, "checksum_disk", device="/dev/vda", offset_bytes=MIB, size_bytes=IMAGE_MIB * MIB)
-    assert read["tree_sha256"] == digest
+    assert read["tree_digest"] == digest
     layout = {"layout": "root_filesystem", "root_size_bytes": IMAGE_MIB * MIB, "swap_mib": 64}
     made = timed(agent, "partition_disk", device="/dev/vda", **layout)
     assert (made["root_device"], made["root_fstype"]) == ("/dev/vda1", "ext4")

@@ -44,7 +44,7 @@ def image(**changes: Any) -> Image:
         "sha256": "ab" * 32,
         "size_bytes": 2**20,
         "virtual_size_bytes": 64 * 2**20,
-        "tree_sha256": "cd" * 32,
+        "tree_digest": "cd" * 32,
         "kernel_id": "image-k",
         "ramdisk_id": "image-r",
         "created_at": NOW,

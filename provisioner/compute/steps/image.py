@@ -134,13 +134,13 @@ async def verify_image(ctx: StepContext) -> Outcome:
         timeout_s=policy.write_deadline_s,
         progress=ctx.progress,
     )
-    if result["tree_sha256"] != image.tree_sha256:
+    if result["tree_digest"] != image.tree_digest:
         error = TransientError(
             "read the image back",
             device=f"{device} of node {ctx.node.name}",
-            answer=f"its digest is {result['tree_sha256'][:16]}…, the image's is {image.tree_sha256[:16]}…",
+            answer=f"its digest is {result['tree_digest'][:16]}…, the image's is {image.tree_digest[:16]}…",
             advice="If this comes again, the disk or its cable is bad",
         )
         error.code = "image-differs-on-disk"
         return Retry(error, from_step="export_disk")
-    return Next(f"digest {image.tree_sha256[:16]}… read back from {device}")
+    return Next(f"digest {image.tree_digest[:16]}… read back from {device}")

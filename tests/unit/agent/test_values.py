@@ -16,7 +16,7 @@ from provisioner.agent.kernel_command_line import BadCommandLine, parse
 from provisioner.agent.tgtd import REQUEST
 from provisioner.agent.wipe import EDGE_BYTES, edges
 from provisioner.core import image_digest
-from provisioner.core.image_digest import TreeDigest, zeros_tree_sha256
+from provisioner.core.image_digest import TreeDigest, zeros_tree_digest
 
 GOOD = {
     "provisioner.node": "7d0a2a54-4c1e-4a6b-9a52-0d3b8e4f6c11",
@@ -67,10 +67,10 @@ def test_a_bad_command_line_is_told_by_the_word_that_is_wrong(change: dict[str, 
     assert GOOD["provisioner.token"] not in str(error.value)
 
 
-def test_the_tree_digest_is_the_sha256_of_the_chunks_sha256s() -> None:
+def test_the_tree_digest_is_the_sha256_of_the_chunks_sha512s() -> None:
     content = os.urandom(10_000) + bytes(50_000) + b"end"
     chunks = [content[at : at + 4096] for at in range(0, len(content), 4096)]
-    expected = hashlib.sha256(b"".join(hashlib.sha256(chunk).digest() for chunk in chunks)).hexdigest()
+    expected = hashlib.sha256(b"".join(hashlib.sha512(chunk).digest() for chunk in chunks)).hexdigest()
     pieces = random.Random(7)
     digest, at = TreeDigest(4096), 0
     while at < len(content):
@@ -85,7 +85,7 @@ def test_the_tree_digest_is_the_sha256_of_the_chunks_sha256s() -> None:
 def test_the_digest_of_zeros_is_known_without_reading_them(size: int) -> None:
     digest = TreeDigest(4096)
     digest.update(bytes(size))
-    assert zeros_tree_sha256(size, 4096) == digest.hexdigest()
+    assert zeros_tree_digest(size, 4096) == digest.hexdigest()
 
 
 def test_a_single_bit_in_a_chunk_of_zeros_changes_the_digest() -> None:
@@ -94,7 +94,7 @@ def test_a_single_bit_in_a_chunk_of_zeros_changes_the_digest() -> None:
         content[position] = 1
         digest = TreeDigest(4096)
         digest.update(content)
-        assert digest.hexdigest() != zeros_tree_sha256(8192, 4096)
+        assert digest.hexdigest() != zeros_tree_digest(8192, 4096)
 
 
 def test_a_quick_wipe_covers_both_ends_of_the_disk_and_of_each_partition() -> None:

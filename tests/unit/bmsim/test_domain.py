@@ -5,16 +5,16 @@ from xml.etree import ElementTree as xml
 
 import pytest
 
-from bmsim.backends.domain import domain_xml
+from bmsim.backends.domain import domain_xml, supports_direct_io
 from tests.unit.bmsim.racks import rack
 
 FOLDER = Path("/state/nodes/n")
 
 
-def machine(name: str = "n1", *, kvm: bool = False) -> xml.Element:
+def machine(name: str = "n1", *, kvm: bool = False, direct: bool = True) -> xml.Element:
     node = rack().node(name)
     assert node is not None
-    return xml.fromstring(domain_xml(node, FOLDER, kvm=kvm))
+    return xml.fromstring(domain_xml(node, FOLDER, kvm=kvm, direct=direct))
 
 
 def attribute(tree: xml.Element, path: str, name: str) -> str | None:
@@ -37,6 +37,18 @@ def test_each_disk_is_a_file_of_its_own_that_gives_back_what_is_discarded() -> N
     ]
     assert [attribute(disk, "target", "dev") for disk in disks] == ["vda", "vdb"]
     assert {attribute(disk, "driver", "discard") for disk in disks} == {"unmap"}
+
+
+def test_the_page_cache_is_avoided_where_that_can_be() -> None:
+    for direct, cache in ((True, "none"), (False, "unsafe")):
+        disks = machine(direct=direct).findall("devices/disk")
+        assert {attribute(disk, "driver", "cache") for disk in disks} == {cache}
+
+
+def test_direct_io_is_tried_where_the_disks_lie(tmp_path: Path) -> None:
+    supports_direct_io(tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    assert not supports_direct_io(tmp_path / "nowhere")
 
 
 def test_the_nic_has_its_mac_and_hangs_on_the_bridge_of_its_network() -> None:
@@ -75,7 +87,7 @@ def test_the_processor_is_the_best_that_the_accelerator_offers(kvm: bool, kind: 
 def test_a_machine_has_no_screen_and_no_password_in_its_description() -> None:
     node = rack().node("n1")
     assert node is not None
-    text = domain_xml(node, FOLDER, kvm=False)
+    text = domain_xml(node, FOLDER, kvm=False, direct=True)
     assert "correct-horse" not in text
     assert "<graphics" not in text
     assert "<video" not in text

@@ -78,7 +78,7 @@ class FakeWorld:
         digest = TreeDigest()
         digest.update(self._blob.read_bytes())
         size = self._blob.stat().st_size
-        image = records.image(virtual_size_bytes=size, size_bytes=size, tree_sha256=digest.hexdigest())
+        image = records.image(virtual_size_bytes=size, size_bytes=size, tree_digest=digest.hexdigest())
         kernel, ramdisk = records.image(id="image-k", name="k"), records.image(id="image-r", name="r")
         node = records.node(owner=None, power_driver="fake")
         port = Port(id="52:54:00:77:00:01", node_id=node.id, address="10.77.0.101")

@@ -97,7 +97,7 @@ def test_a_deploy_ends_with_the_instance_phoning_home_with_its_token(image: Path
         digest = TreeDigest()
         digest.update(image.read_bytes())
         asked = {"offset_bytes": 2**20, "size_bytes": image.stat().st_size}
-        assert (await world.run("checksum_disk", **asked))["tree_sha256"] == digest.hexdigest()
+        assert (await world.run("checksum_disk", **asked))["tree_digest"] == digest.hexdigest()
         drive = base64.b64encode(b"url: http://10.0.0.9/phone-home/c0ffee").decode()
         await world.run("write_config_drive", device="/dev/fake0p3", files={"vendor-data": drive})
         await world.boot(replace(ENTRY, kind=PublicationKind.INSTANCE, token="t2"))

@@ -84,7 +84,7 @@ def test_raw_bytes_are_stored_under_their_sha256(store: ImageStore) -> None:
     sha256 = hashlib.sha256(raw).hexdigest()
     stored = asyncio.run(save(store, raw, expected_sha256=sha256.upper()))
     assert stored == StoredImage(
-        sha256=sha256, size_bytes=len(raw), virtual_size_bytes=len(raw), tree_sha256=digest(raw)
+        sha256=sha256, size_bytes=len(raw), virtual_size_bytes=len(raw), tree_digest=digest(raw)
     )
     assert store.path(sha256).read_bytes() == raw
 
@@ -105,7 +105,7 @@ def test_qcow2_is_stored_as_it_is_and_known_by_its_raw_content(
     packed = qcow2(tmp_path, raw, *options)
     stored = asyncio.run(save(store, packed, format="qcow2"))
     assert stored.virtual_size_bytes == len(raw)
-    assert stored.tree_sha256 == digest(raw)
+    assert stored.tree_digest == digest(raw)
     assert [path.read_bytes() for path in files(root)] == [packed]
 
 

@@ -226,7 +226,7 @@ def test_the_checksum_is_that_of_the_image(agent: RealAgent, make_disk: MakeDisk
         "size_bytes": size,
         "chunk_bytes": MIB,
     }
-    assert agent.peer.run("checksum_disk", **params) == {"tree_sha256": digest.hexdigest()}
+    assert agent.peer.run("checksum_disk", **params) == {"tree_digest": digest.hexdigest()}
 
 
 def test_the_checksum_is_of_the_medium_not_of_the_cache(agent: RealAgent, make_disk: MakeDisk) -> None:

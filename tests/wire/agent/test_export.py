@@ -62,7 +62,7 @@ def test_an_image_is_written_without_its_holes_and_reads_back_with_them(
     assert 9 * MIB < wire.sent_bytes < 10 * MIB, "only the data crosses the wire"
     agent.peer.run("withdraw_disk")
     read = agent.peer.run("checksum_disk", device=disk.device, offset_bytes=MIB, size_bytes=256 * MIB)
-    assert read == {"tree_sha256": digest}
+    assert read == {"tree_digest": digest}
     assert any(disk.content(258 * MIB, MIB)), "what lies behind the image is not touched"
 
 
@@ -82,7 +82,7 @@ def test_a_disk_zeroed_beforehand_needs_no_zeros_from_the_initiator(
     assert wire.sent_bytes < 2.5 * MIB
     agent.peer.run("withdraw_disk")
     read = agent.peer.run("checksum_disk", device=disk.device, offset_bytes=MIB, size_bytes=64 * MIB)
-    assert read == {"tree_sha256": digest}
+    assert read == {"tree_digest": digest}
     assert any(disk.content(0, MIB)) and any(disk.content(65 * MIB, MIB))
 
 

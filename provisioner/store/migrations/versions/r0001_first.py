@@ -87,7 +87,7 @@ def upgrade() -> None:
         _text("sha256"),
         _integer("size_bytes"),
         _integer("virtual_size_bytes"),
-        _text("tree_sha256"),
+        _text("tree_digest"),
         _text("kernel_id", nullable=True),
         _text("ramdisk_id", nullable=True),
         _text("command_line"),
