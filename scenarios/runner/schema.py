@@ -1,0 +1,89 @@
+"""A scenario: its parts together."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
+
+from bmsim.faults.catalogue import CATALOGUE
+from scenarios.runner.parts import (
+    AnyRequest,
+    DeployPart,
+    ExpectPart,
+    FaultPart,
+    Part,
+    RackPart,
+    RebuildPart,
+    Seconds,
+)
+from scenarios.runner.soundness import problems
+from scenarios.runner.stage import Fidelity
+
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
+
+
+class Scenario(Part):
+    """why: the promise that it guards. source: the bug in the wild that it comes from. safety_s: how long
+    faults may go on before everything heals; left out, as the table of deadlines says."""
+
+    name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{2,60}$")]
+    why: Sentence
+    source: Sentence
+    fidelities: Annotated[tuple[Fidelity, ...], Field(min_length=1)] = (Fidelity.MODEL,)
+    seed: Annotated[int, Field(ge=0, lt=2**63)] = 0
+    rack: RackPart
+    requests: Annotated[tuple[AnyRequest, ...], Field(min_length=1)]
+    faults: tuple[FaultPart, ...] = ()
+    expect: tuple[ExpectPart, ...] = ()
+    safety_s: Seconds | None = None
+
+    @model_validator(mode="after")
+    def _is_sound(self) -> Scenario:
+        found = [
+            InitErrorDetails(
+                type=PydanticCustomError("scenario", "{told}", {"told": told}), loc=place, input=None
+            )
+            for place, told in problems(self)
+        ]
+        if found:
+            raise ValidationError.from_exception_data("Scenario", found)
+        return self
+
+    @property
+    def node_names(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self.rack.node_list)
+
+    @property
+    def deployed(self) -> dict[str, str]:
+        """Instance → node, for all that are ever deployed; "" where the scheduler chooses."""
+        found: dict[str, str] = {}
+        for request in self.requests:
+            match request:
+                case DeployPart(deploy="all"):
+                    found |= {f"i-{name}": name for name in self.node_names}
+                case DeployPart(deploy="any"):
+                    found[request.as_ or ""] = ""
+                case DeployPart():
+                    found[request.as_ or f"i-{request.deploy}"] = request.deploy
+                case RebuildPart():
+                    found[f"{request.rebuild}-2"] = found.get(request.rebuild, "")
+        return found
+
+    @property
+    def images(self) -> tuple[str, ...]:
+        named = (request.image for request in self.requests if isinstance(request, DeployPart | RebuildPart))
+        return tuple(dict.fromkeys(image for image in named if image is not None))
+
+    def host_of(self, fault: FaultPart) -> str:
+        """The compute host that a fault strikes, or "owner", or "" when it strikes none."""
+        if CATALOGUE[fault.do].strikes != "host":
+            return ""
+        return fault.target or ("ch1" if self.rack.compute_hosts == 1 else "")
+
+    def node_of(self, fault: FaultPart) -> str:
+        """The node that a fault strikes, or whose owner; "" when none is named."""
+        named = fault.target if fault.target in self.node_names else None
+        instance_node = self.deployed.get(fault.when.instance or "", "")
+        return named or fault.when.node or instance_node

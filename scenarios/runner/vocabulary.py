@@ -1,0 +1,45 @@
+"""What moments may name: the steps of the plans, and what devices tell. Anything else would never come."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from bmsim.devices import ipmi_codes
+from provisioner.core.plan import PLANS
+
+DEPLOY_STEPS = frozenset(step.name for step in PLANS["deploy-iscsi"].steps)
+CLEAN_STEPS = frozenset(step.name for step in PLANS["clean"].steps)
+
+POWER = "chassis.power"
+
+COMMANDS = (
+    "session.open",
+    *(f"{POWER}.{verb}" for verb in ipmi_codes.POWER_VERBS.values()),
+    *("chassis.bootdev.set", "chassis.bootdev.get"),
+    *(name for name, _ in ipmi_codes.COMMANDS.values() if name != POWER),
+)
+"""Of a BMC, as its audit log calls them."""
+
+EVENTS: Mapping[str, tuple[str, ...]] = {
+    "bmc": COMMANDS,
+    "machine": ("on", "off", "post", "kernel", "agent", "instance", "hung"),
+    "dhcp": ("discover", "offer", "request", "ack"),
+    "tftp": ("sent", "refused"),
+    "http": ("sent", "refused"),
+    "iscsi": ("login", "refused", "written"),
+    "agent": ("hello", "refused"),
+    "step": ("step.started", "step.done", "step.retry", "step.resumed", "step.waiting", "step.failed"),
+    "host": ("killed", "stopped", "continued", "started"),
+    "fault": ("injected", "struck", "healed"),
+}
+"""Source → names. A moment calls an event SOURCE.NAME: dhcp.ack, bmc.chassis.power.on, step.step.retry."""
+
+
+def split(event: str) -> tuple[str, str]:
+    """Source and name. Raises ValueError saying what there is."""
+    source, _, name = event.partition(".")
+    if source not in EVENTS:
+        raise ValueError(f"{event!r} is no event: it is one of {', '.join(EVENTS)}, a dot, and a name")
+    if name not in EVENTS[source]:
+        raise ValueError(f"{source} tells no {name!r}; it tells {', '.join(EVENTS[source])}")
+    return source, name
