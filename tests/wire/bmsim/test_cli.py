@@ -14,7 +14,7 @@ import yaml
 
 from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 Done = subprocess.CompletedProcess[str]
 

@@ -15,7 +15,7 @@ from bmsim.api import RunningRack
 from tests.wire.bmsim.conftest import rack_file
 from tests.wire.bmsim.traces import eventually, processes
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 
 @pytest.fixture(scope="module")

@@ -20,7 +20,7 @@ from bmsim.sandbox.control import order
 from tests.wire.bmsim.conftest import BMC_PASSWORD, NewRack, rack_file
 from tests.wire.bmsim.traces import eventually, network_namespaces, processes, system
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 
 @pytest.fixture(scope="module")
