@@ -6,7 +6,6 @@ import json
 import sys
 import time
 from contextlib import suppress
-from dataclasses import asdict
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from rich.table import Table
 
 from bmsim import audit
 from bmsim.backends.accelerator import accelerator
+from bmsim.faults.cli import fault_app
 from bmsim.rack import console as consoles
 from bmsim.rack import faults
 from bmsim.rack.errors import RackError
@@ -41,6 +41,7 @@ rack_app = typer.Typer(
     no_args_is_help=True,
 )
 app.add_typer(rack_app, name="rack")
+app.add_typer(fault_app, name="fault")
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
@@ -215,7 +216,7 @@ def fault(
     parameters: Annotated[list[str] | None, typer.Argument(help="key=value …, values as YAML.")] = None,
     rack: RackOption = None,
 ) -> None:
-    """Break something (`bmsim rack faults` lists what)."""
+    """Break something (`bmsim fault ls` lists what)."""
     given = {}
     for word in parameters or []:
         key, equals, value = word.partition("=")
@@ -236,20 +237,6 @@ def heal(
     faults.heal(find_rack(racks, rack), node, name)
 
 
-@rack_app.command("faults")
-def list_faults(as_json: AsJson = False) -> None:
-    """List the faults that a rack can be given."""
-    known = [asdict(each) for each in faults.FAULTS.values()]
-    if as_json:
-        out.print_json(data=known, default=lambda kind: kind.__name__)
-        return
-    for row in known:
-        out.print(f"[bold]{row['name']}[/]  {row['what']}; heals {row['heals']}", soft_wrap=True)
-        for parameter in row["parameters"]:
-            out.print(f"    {parameter['name']}: {parameter['meaning']}", soft_wrap=True)
-        out.print(f"    [dim]seen: {row['source']}[/]", soft_wrap=True)
-
-
 @rack_app.command()
 def log(
     racks: Racks,
@@ -257,7 +244,7 @@ def log(
     watch: Follow = False,
     as_json: AsJson = False,
 ) -> None:
-    """Show every command that the rack's BMCs received."""
+    """Show what the rack's devices received, and which faults struck them."""
     path = find_rack(racks, rack).audit_file
     for entry in audit.follow(path) if watch else audit.read(path):
         sys.stdout.write((entry.to_json() if as_json else entry.to_line()) + "\n")

@@ -8,7 +8,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from bmsim.faults.catalogue import BadFault, completed
+from bmsim.faults.catalogue import completed
+from bmsim.faults.fault import BadFault
 
 Given = Mapping[str, Mapping[str, Any]]
 

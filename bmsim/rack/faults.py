@@ -7,7 +7,8 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from bmsim.faults.catalogue import CATALOGUE, BadFault, Fault
+from bmsim.faults.catalogue import CATALOGUE
+from bmsim.faults.fault import BadFault, By, Fault
 from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
@@ -17,32 +18,27 @@ Act = Callable[[RackState, str], object]
 
 @dataclass(frozen=True, slots=True)
 class MachineFault:
-    """A fault that is brought about behind the BMC's back. `mend` is None where nothing lasts."""
+    """How a fault is brought about behind the BMC's back. `mend` is None where nothing lasts."""
 
-    fault: Fault
     strike: Act
     mend: Act | None
 
 
 MACHINE_FAULTS: Mapping[str, MachineFault] = {
     "node.dead_nic": MachineFault(
-        Fault(
-            "node.dead_nic", "the cables of its NICs are unplugged", "when it is healed", "MAAS LP 1303925"
-        ),
         lambda state, node: order(state, "link", node=node, up=False),
         lambda state, node: order(state, "link", node=node, up=True),
     ),
-    # Mains that come back don't start a machine: that is its BMC's business.
     "node.power_loss": MachineFault(
-        Fault("node.power_loss", "the machine is off at once", "when it is switched on", "everyday"),
         lambda state, node: order(state, "cut_power", node=node),
         None,
     ),
 }
 
 FAULTS: Mapping[str, Fault] = {
-    **{name: machine_fault.fault for name, machine_fault in MACHINE_FAULTS.items()},
-    **CATALOGUE,
+    fault.name: fault
+    for fault in CATALOGUE.values()
+    if fault.by is By.RACK and (fault.name.startswith("bmc.") or fault.name in MACHINE_FAULTS)
 }
 """All that a rack can be given, by name."""
 

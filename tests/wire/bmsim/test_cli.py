@@ -118,11 +118,22 @@ def test_a_user_who_is_not_root_is_told_so(bmsim: Bmsim) -> None:
     assert "root" in done.stderr or "Permission denied" in done.stderr
 
 
-def test_faults_are_listed_with_the_bug_that_they_come_from(bmsim: Bmsim) -> None:
-    assert "node.dead_nic" in bmsim("faults").stdout
-    listed = bmsim.json("faults")
-    assert isinstance(listed, list)
-    assert all(fault["source"] and fault["heals"] for fault in listed)
+def test_faults_are_listed_and_shown() -> None:
+    def bmsim_fault(*words: str) -> Done:
+        argv = [sys.executable, "-m", "bmsim", "fault", *words]
+        return subprocess.run(argv, capture_output=True, text=True, check=False)
+
+    listed = json.loads(bmsim_fault("ls", "--json").stdout)
+    assert {"bmc.silent", "net.drop", "pdu.unreachable"} < {fault["name"] for fault in listed}
+    assert [fault["name"] for fault in json.loads(bmsim_fault("ls", "tftp", "--json").stdout)] == [
+        "tftp.stall"
+    ]
+    shown = bmsim_fault("show", "tftp.stall").stdout
+    assert "after_block=10" in shown
+    assert "tinkerbell #728" in shown
+    unknown = bmsim_fault("show", "tftp.slow")
+    assert unknown.returncode == 3
+    assert "there is no fault tftp.slow; there are: bmc.silent" in unknown.stderr
 
 
 def test_faults_come_and_go_in_the_file_that_the_bmc_reads(bmsim: Bmsim) -> None:

@@ -1,0 +1,50 @@
+"""Faults of a compute host."""
+
+from __future__ import annotations
+
+from functools import partial
+
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter, Strikes
+
+_fault = partial(Fault, strikes=Strikes.HOST)
+_runner = partial(_fault, fidelities=EVERYWHERE, by=By.RUNNER)
+
+FAULTS = (
+    _runner(
+        "host.kill",
+        "is killed at once",
+        "when it is healed: it is started again",
+        "Ironic marks the deploys of a dead conductor failed; everyday: a kernel that panics",
+    ),
+    _runner(
+        "host.stop",
+        "stands still, and thinks afterwards that no time has passed",
+        "when it is healed: it goes on",
+        "a virtual machine that is paused or moved; swapping",
+    ),
+    _runner(
+        "host.restart",
+        "is killed and started again at once",
+        "by itself",
+        "everyday: an upgrade, a watchdog",
+    ),
+    _fault(
+        "host.partition",
+        "is cut off from the nodes and their BMCs",
+        BY_HEAL,
+        "everyday: a switch that restarts",
+    ),
+    _fault(
+        "host.clock_jump",
+        "its wall clock jumps",
+        "when it is healed: it jumps back",
+        "everyday: the first NTP answer, a battery that is empty",
+        (Parameter("by_s", 3600, NUMBER, "how far ahead; below 0: back"),),
+    ),
+    _fault(
+        "host.disk_full",
+        "has no space left to write to",
+        BY_HEAL,
+        "everyday",
+    ),
+)
