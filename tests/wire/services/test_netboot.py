@@ -69,7 +69,7 @@ async def get(network: Segment, url: str) -> tuple[int, bytes]:
     parts = urlsplit(url)
 
     def call() -> tuple[int, bytes]:
-        connection = http.client.HTTPConnection(parts.netloc, timeout=20, source_address=(NODE, 0))
+        connection = http.client.HTTPConnection(parts.netloc, timeout=60, source_address=(NODE, 0))
         try:
             connection.request("GET", parts.path)
             answer = connection.getresponse()
@@ -89,7 +89,7 @@ def test_from_the_first_request_to_kernel_and_ramdisk(
 ) -> None:
     def load(name: str) -> bytes:
         got = io.BytesIO()
-        TftpClient(HOST, 69, options={"blksize": 1408}, localip=NODE).download(name, got, timeout=5)
+        TftpClient(HOST, 69, options={"blksize": 1408}, localip=NODE).download(name, got, timeout=20)
         return got.getvalue()
 
     async def story() -> None:
