@@ -124,7 +124,7 @@ def test_idle_connections_of_one_peer_are_bounded(agent: Agent) -> None:
     finally:
         for connection in idle:
             connection.close()
-    while peer.ask("GET", "/v1/status")[0] == 503:  # until it has noticed that they went
+    while raw(peer, authorized("GET /v1/status"))[0] == 503:  # until it has noticed that they went
         pass
     assert peer.run("note", text="alive") == {"noted": "alive"}
 
