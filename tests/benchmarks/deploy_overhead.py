@@ -1,12 +1,10 @@
-"""What a deploy takes beyond what it can't do without.
+"""What a deploy takes beyond what it can't do without: two boots, and the image on the disk.
 
     .venv/bin/python -m tests.benchmarks.deploy_overhead [--image debian] [--rounds 3]
 
-The floor is the same machine's two boots and the writing of the image, as the wire saw them in the very
-same deploy: power-on until the agent's first call, qemu-img's run, power-on until the instance's first
-sign of life. Everything else of the deploy is ours: choosing, publishing, power sequences, export, reading
-back, partitions, config drive. Boots of an emulated machine drift by seconds from one run to the next,
-so a floor that is measured in another run would measure the drift.
+Each round deploys, then does the floor by hand on the same machine, with the same files and the same target
+(tests/benchmarks/deploy_floor.py), and deletes the instance. The two alternate in one run, since boots of an
+emulated machine drift by seconds from one hour to the next.
 """
 
 from __future__ import annotations
@@ -14,20 +12,84 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
+import sys
 import tempfile
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
-from tests.machine.lab import lab
+from tests.machine.lab import Lab, lab
 from tests.machine.racks import node, rack
 
-
-def _at(event: dict[str, Any]) -> float:
-    return datetime.fromisoformat(event["at"]).timestamp()
+FLOOR_TIMEOUT_S = 600.0
 
 
-def _first(events: list[dict[str, Any]], name: str, after_s: float = 0.0, step: str = "") -> float:
+@dataclass(frozen=True)
+class Round:
+    """Seconds, by part or step."""
+
+    deploy: Mapping[str, float]
+    floor: Mapping[str, float]
+    steps: Mapping[str, float]
+
+    @property
+    def ratio(self) -> float:
+        return self.deploy["whole"] / self.floor["whole"]
+
+
+def rounds(image: str, firmware: str, count: int) -> Iterator[Round]:
+    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
+        spec = rack(node(firmware=firmware, memory_mib=1024, disks=[{"size_mib": 4096}]))
+        with lab(Path(folder), "bench", spec) as built:
+            built.register(image)
+            built.enrol()
+            for number in range(1, count + 1):
+                yield _round(built, image, f"web{number}")
+
+
+def _round(built: Lab, image: str, instance: str) -> Round:
+    built.node_becomes("available")
+    built.deploy(instance, image)
+    built.instance_becomes("active", instance)
+    events = built.look(f"/v1/instances/{instance}/timeline?limit=1000")["items"]
+    built.stop()
+    floor = _floor(built)
+    built.start()
+    built.cli("instance", "delete", instance)
+    steps = _steps(events)
+    return Round(_parts(events, steps), {**floor, "whole": sum(floor.values())}, steps)
+
+
+def _floor(built: Lab) -> dict[str, float]:
+    words = (sys.executable, "-m", "tests.benchmarks.deploy_floor", str(built.config), "n1")
+    found: dict[str, float] = json.loads(built.execute(*words, timeout_s=FLOOR_TIMEOUT_S))
+    return found
+
+
+def _parts(events: Sequence[Mapping[str, Any]], steps: Mapping[str, float]) -> dict[str, float]:
+    """The deploy's own times of what the floor is made of."""
+    first_on = _first(events, "power.on")
+    second_on = _first(events, "power.on", _first(events, "step.started", step="reboot"))
+    running = _first(events, "instance.active")
+    return {
+        "boot of the ramdisk": _first(events, "agent.hello") - first_on,
+        "write of the image": steps["write_image"],
+        "boot of the instance": running - second_on,
+        "whole": running - _first(events, "node.claimed"),
+    }
+
+
+def _steps(events: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    return {
+        event["step"]: _at(event) - _first(events, "step.started", step=event["step"])
+        for event in events
+        if event["name"] == "step.done"
+    }
+
+
+def _first(events: Sequence[Mapping[str, Any]], name: str, after_s: float = 0.0, step: str = "") -> float:
     return next(
         _at(event)
         for event in events
@@ -35,32 +97,12 @@ def _first(events: list[dict[str, Any]], name: str, after_s: float = 0.0, step: 
     )
 
 
-def one_deploy(image: str, firmware: str) -> tuple[dict[str, float], dict[str, float]]:
-    """Seconds of the parts that make up the floor (and the whole), and of each step."""
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        spec = rack(node(firmware=firmware, memory_mib=1024, disks=[{"size_mib": 4096}]))
-        with lab(Path(folder), "bench", spec) as built:
-            built.register(image)
-            built.enrol()
-            built.node_becomes("available")
-            built.deploy("web", image)
-            built.instance_becomes("active", "web")
-            events = built.look("/v1/instances/web/timeline?limit=1000")["items"]
-    steps = {
-        event["step"]: _at(event) - _first(events, "step.started", step=event["step"])
-        for event in events
-        if event["name"] == "step.done"
-    }
-    first_on = _first(events, "power.on")
-    second_on = _first(events, "power.on", _first(events, "step.started", step="reboot"))
-    running = _first(events, "instance.active")
-    parts = {
-        "boot of the ramdisk": _first(events, "agent.hello") - first_on,
-        "write of the image": steps["write_image"],
-        "boot of the instance": running - second_on,
-        "whole deploy": running - _first(events, "node.claimed"),
-    }
-    return parts, steps
+def _at(event: Mapping[str, Any]) -> float:
+    return datetime.fromisoformat(event["at"]).timestamp()
+
+
+def _medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    return {name: statistics.median(one[name] for one in measured) for name in measured[0]}
 
 
 def main() -> None:
@@ -72,19 +114,23 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
-    runs = [one_deploy(arguments.image, arguments.firmware) for _ in range(arguments.rounds)]
-    parts = {name: statistics.median(run[0][name] for run in runs) for name in runs[0][0]}
-    steps = {name: statistics.median(run[1][name] for run in runs) for name in runs[0][1]}
-    ratios = [run[0]["whole deploy"] / (sum(run[0].values()) - run[0]["whole deploy"]) for run in runs]
+    runs = []
+    for run in rounds(arguments.image, arguments.firmware, arguments.rounds):
+        runs.append(run)
+        print(f"round {len(runs)}: whole ÷ floor {run.ratio:.2f}", file=sys.stderr, flush=True)
+    deploy, floor = _medians([run.deploy for run in runs]), _medians([run.floor for run in runs])
+    steps = _medians([run.steps for run in runs])
+    ratio = statistics.median(run.ratio for run in runs)
     if arguments.json:
-        print(json.dumps({"parts_s": parts, "steps_s": steps, "ratio": statistics.median(ratios)}))
+        print(json.dumps({"deploy_s": deploy, "floor_s": floor, "steps_s": steps, "ratio": ratio}))
         return
-    for name, took_s in parts.items():
-        print(f"{name:>22}: {took_s:6.1f} s")
-    print(f"{'whole ÷ floor':>22}: {statistics.median(ratios):6.2f}")
+    print(f"{'':>22}  deploy   floor")
+    for name, took_s in deploy.items():
+        print(f"{name:>22}: {took_s:5.1f} s {floor[name]:5.1f} s")
+    print(f"{'whole ÷ floor':>22}: {ratio:5.2f}")
     print("where it went, by step:")
     for name, took_s in steps.items():
-        print(f"{name:>22}: {took_s:6.1f} s")
+        print(f"{name:>22}: {took_s:5.1f} s")
 
 
 if __name__ == "__main__":
