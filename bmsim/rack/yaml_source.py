@@ -45,6 +45,12 @@ def parse(text: str, model: type[M], name: str) -> M:
         raise RackError("\n".join(lines), code=2) from error
 
 
+def located(path: Path, location: tuple[int | str, ...], problem: str) -> str:
+    """A problem that only shows once the file is read, told like those that show while it is."""
+    tree = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
+    return f"{path}:{_line(tree, location)}: {_field(location)}: {problem}"
+
+
 def _causes(problems: list[ErrorDetails]) -> Iterator[ErrorDetails]:
     """Without those that follow from others: a list none of whose items is right counts as too short."""
     for problem in problems:

@@ -31,10 +31,10 @@ class Moments:
             await self._stage.sleep(max(0.0, self._begun_s + moment.at_s - self._stage.now_s()))
             return
         here: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        fits = self._test(moment)
+        has_come = self._test(moment)
 
         def heard(event: Event) -> None:
-            if not here.done() and fits(event):
+            if not here.done() and has_come(event):
                 here.set_result(None)
 
         if not isinstance(moment, ByChance):
@@ -53,7 +53,7 @@ class Moments:
     def _test(self, moment: OnEvent | OnTold | ByChance) -> Callable[[Event], bool]:
         match moment:
             case OnEvent():
-                return _nth(moment.nth, lambda event: _is(event, moment))
+                return _nth(moment.nth, lambda event: fits(event, moment))
             case OnTold():
                 return _nth(moment.nth, lambda event: _told(event, moment))
             case ByChance():
@@ -76,7 +76,8 @@ def _nth(nth: int, fits: Callable[[Event], bool]) -> Callable[[Event], bool]:
     return test
 
 
-def _is(event: Event, moment: OnEvent) -> bool:
+def fits(event: Event, moment: OnEvent) -> bool:
+    """Whether it is such an event, whichever time."""
     return (
         event.source == moment.source
         and event.name == moment.name

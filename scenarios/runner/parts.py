@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -71,7 +72,7 @@ class RackPart(Part):
     compute_hosts: Annotated[int, Field(ge=1, le=16)] = 1
     nodes: Annotated[tuple[OneNode, ...] | ManyNodes, PlainValidator(_nodes)]
 
-    @property
+    @cached_property
     def node_list(self) -> tuple[OneNode, ...]:
         if isinstance(self.nodes, tuple):
             return self.nodes
@@ -200,11 +201,13 @@ AnyRequest = Annotated[RequestPart, PlainValidator(_request)]
 
 
 class FaultPart(Part):
-    """do: a name of the catalogue. target: a node, a compute host, or owner: the host that owns the node of
-    `when`; left out, that node itself. may_miss: it needn't strike for the story to count."""
+    """do: a name of the catalogue. target: a node, an image, a compute host, or owner: the host that owns the
+    node of `when`; left out, that node itself or the only host or image. share: of the nodes, chosen by the
+    seed, each for itself. may_miss: it needn't strike for the story to count."""
 
     do: str
     target: Name | None = None
+    share: Annotated[float, Field(gt=0, le=1)] | None = None
     with_: Annotated[Mapping[str, Any], Field(alias="with")] = Field(default_factory=dict)
     when: When = When(at_s=0)
     heal_after_s: Seconds | None = None

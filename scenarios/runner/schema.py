@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cached_property
 from typing import Annotated
 
 from pydantic import Field, StringConstraints, ValidationError, model_validator
@@ -51,11 +52,11 @@ class Scenario(Part):
             raise ValidationError.from_exception_data("Scenario", found)
         return self
 
-    @property
+    @cached_property
     def node_names(self) -> tuple[str, ...]:
         return tuple(node.name for node in self.rack.node_list)
 
-    @property
+    @cached_property
     def deployed(self) -> dict[str, str]:
         """Instance → node, for all that are ever deployed; "" where the scheduler chooses."""
         found: dict[str, str] = {}
@@ -81,6 +82,12 @@ class Scenario(Part):
         if CATALOGUE[fault.do].strikes != "host":
             return ""
         return fault.target or ("ch1" if self.rack.compute_hosts == 1 else "")
+
+    def image_of(self, fault: FaultPart) -> str:
+        """The image that a fault strikes, or "" when it strikes none."""
+        if CATALOGUE[fault.do].strikes != "image":
+            return ""
+        return fault.target or (self.images[0] if len(self.images) == 1 else "")
 
     def node_of(self, fault: FaultPart) -> str:
         """The node that a fault strikes, or whose owner; "" when none is named."""

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Sequence
 from typing import TYPE_CHECKING
 
-from bmsim.faults.catalogue import CATALOGUE, BadFault
+from bmsim.faults.catalogue import CATALOGUE
+from bmsim.faults.fault import BadFault
 from fixtures.images.images import IMAGES
 from scenarios.runner import vocabulary
 from scenarios.runner.deadlines import WITHIN
@@ -203,6 +204,9 @@ class _Known:
 
     def _target_problems(self, fault: FaultPart, strikes: str) -> Iterator[Problem]:
         target, hosts = fault.target, self._scenario.rack.host_names
+        if fault.share is not None:
+            yield from self._share_problems(fault, strikes)
+            return
         if strikes == "host":
             if target not in (None, "owner", *hosts):
                 yield ("target",), f"{fault.do} strikes a compute host: {', '.join(hosts)}, or owner"
@@ -210,10 +214,26 @@ class _Known:
                 yield ("target",), f"which compute host? add target: {', '.join(hosts)}, or owner"
             if target == "owner" and not self._scenario.node_of(fault):
                 yield ("target",), "the owner of which node? name the node in when"
+        elif strikes == "image":
+            if target is not None and target not in self._scenario.images:
+                yield ("target",), f"no deploy uses an image {target}; {_some(self._scenario.images)}"
+            if target is None and len(self._scenario.images) > 1:
+                yield ("target",), f"which image? add target: {', '.join(self._scenario.images)}"
         elif target is not None:
             yield from self._node_problems(target, "target")
         elif strikes == "node" and not self._scenario.node_of(fault):
             yield ("target",), f"{fault.do} strikes a node: add target: NODE, or name one in when"
+
+    def _share_problems(self, fault: FaultPart, strikes: str) -> Iterator[Problem]:
+        if strikes != "node":
+            yield ("share",), f"{fault.do} strikes no node: leave share out"
+        if fault.target is not None or fault.when.node is not None:
+            yield ("share",), "a share of the nodes and one node are both named: leave one out"
+        if fault.when.kind == "state":
+            yield (
+                ("when", "state"),
+                "a share needs a moment that each node has: a step, command or event",
+            )
 
     # --- expectations --------------------------------------------------------------------------
 

@@ -119,12 +119,13 @@ Request = Deploy | Delete | Power | Maintenance
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strike:
-    """A fault. host: name of a compute host, or "owner" of the node. Healed after `heal_after_s`, at
-    `heal_when`, or when the whole story heals."""
+    """A fault. host: name of a compute host, or "owner" of the node. image: whose bytes it strikes. Healed
+    after `heal_after_s`, at `heal_when`, or when the whole story heals."""
 
     fault: str
     node: str = ""
     host: str = ""
+    image: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
     when: Moment = AtTime()
     heal_after_s: float | None = None
@@ -139,6 +140,15 @@ class Outcome(StrEnum):
     DELETED = "deleted"
 
 
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """How many events of the whole story fit; nth of the event says nothing here."""
+
+    event: OnEvent
+    at_least: int = 0
+    at_most: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Expected:
     """What is expected besides what holds in every story.
@@ -147,6 +157,7 @@ class Expected:
                         last_proven: parts of what is told about it
     node + state:       where the node ends
     struck:             a fault that must have struck, or the story said nothing
+    counted:            how often something was seen
     """
 
     instance: str = ""
@@ -157,6 +168,7 @@ class Expected:
     node: str = ""
     state: str = ""
     struck: str = ""
+    counted: Counted | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
