@@ -2,6 +2,9 @@
 
 A tree of one level, so that the agent can read a disk back with all its CPUs at once; the same code
 runs in the ramdisk (Python 3.9 or newer, standard library alone) and when an image is registered.
+
+A digest names its algorithm, as `sha512-tree:3f2a…`: images outlive the code that registered them, and a
+ramdisk may be older than the provisioner that boots it.
 """
 
 from __future__ import annotations
@@ -10,7 +13,11 @@ import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
+ALGORITHM = "sha512-tree"
+"""To be renamed with whatever changes the digests, the size of the chunks included."""
+
 CHUNK_BYTES = 4 * 2**20
+SHOWN_CHARACTERS = 16
 
 if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
@@ -36,11 +43,20 @@ class ChunkHasher:
 
 
 def tree_digest(chunk_digests: Iterable[bytes]) -> str:
-    """The image's digest, in hex, from those of its chunks in order."""
+    """The image's digest, algorithm and hex, from those of its chunks in order."""
     tree = hashlib.sha256()
     for digest in chunk_digests:
         tree.update(digest)
-    return tree.hexdigest()
+    return f"{ALGORITHM}:{tree.hexdigest()}"
+
+
+def algorithm_of(digest: str) -> str:
+    return digest.rpartition(":")[0]
+
+
+def shown(digest: str) -> str:
+    """For people: enough to tell two apart."""
+    return f"{digest.rpartition(':')[2][:SHOWN_CHARACTERS]}…"
 
 
 class TreeDigest:
@@ -68,7 +84,7 @@ class TreeDigest:
         self._rest += view[whole:]
 
     def hexdigest(self) -> str:
-        """The digest of what came so far."""
+        """The digest of what came so far, as `tree_digest` writes it."""
         last = [self._hasher.digest(self._rest)] if self._rest else []
         return tree_digest([*self._digests, *last])
 

@@ -128,7 +128,7 @@ class Image:
     sha256: str = ""  # of the bytes as registered; names the blob
     size_bytes: int = 0  # of the blob
     virtual_size_bytes: int = 0  # as a disk
-    tree_digest: str = ""  # TreeDigest of the raw content (provisioner.core.image_digest)
+    tree_digest: str = ""  # of the raw content, its algorithm named (provisioner.core.image_digest)
     kernel_id: str | None = None
     ramdisk_id: str | None = None
     command_line: str = ""  # appended to the instance kernel's

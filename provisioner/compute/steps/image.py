@@ -7,7 +7,8 @@ from typing import NoReturn
 
 from provisioner.compute.agent_session import run_command, wait_for_same_boot
 from provisioner.compute.context import StepContext
-from provisioner.core.errors import TransientError
+from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.image_digest import CHUNK_BYTES, algorithm_of, shown
 from provisioner.core.model import Image, ImageKind
 from provisioner.core.outcome import Next, Outcome, Retry
 from provisioner.core.placement import ALIGNMENT_MIB, CONFIG_DRIVE_MIB
@@ -16,8 +17,6 @@ from provisioner.protocols.image import DiskTarget
 
 ROOT_OFFSET_BYTES = 2**20
 """Where a root file system goes: partitions begin at 1 MiB, as every partitioner of today does it."""
-
-CHUNK_BYTES = 4 * 2**20
 
 
 def offset_bytes(image: Image) -> int:
@@ -134,13 +133,24 @@ async def verify_image(ctx: StepContext) -> Outcome:
         timeout_s=policy.write_deadline_s,
         progress=ctx.progress,
     )
-    if result["tree_digest"] != image.tree_digest:
-        error = TransientError(
-            "read the image back",
+    found = str(result["tree_digest"])
+    if found == image.tree_digest:
+        return Next(f"digest {shown(found)} read back from {device}")
+    if algorithm_of(found) != algorithm_of(image.tree_digest):
+        incomparable = PermanentError(
+            "compare the disk with its image",
             device=f"{device} of node {ctx.node.name}",
-            answer=f"its digest is {result['tree_digest'][:16]}…, the image's is {image.tree_digest[:16]}…",
-            advice="If this comes again, the disk or its cable is bad",
+            answer=f"the agent's digest is {algorithm_of(found) or 'of no named algorithm'}, "
+            f"that of image {image.name} {algorithm_of(image.tree_digest) or 'of no named algorithm'}",
+            advice="They are of different versions: build the ramdisk anew, then register the image anew",
         )
-        error.code = "image-differs-on-disk"
-        return Retry(error, from_step="export_disk")
-    return Next(f"digest {image.tree_digest[:16]}… read back from {device}")
+        incomparable.code = "digests-not-comparable"
+        raise incomparable
+    error = TransientError(
+        "read the image back",
+        device=f"{device} of node {ctx.node.name}",
+        answer=f"its digest is {shown(found)}, the image's is {shown(image.tree_digest)}",
+        advice="If this comes again, the disk or its cable is bad",
+    )
+    error.code = "image-differs-on-disk"
+    return Retry(error, from_step="export_disk")

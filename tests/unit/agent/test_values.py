@@ -77,8 +77,8 @@ def test_the_tree_digest_is_the_sha256_of_the_chunks_sha512s() -> None:
         size = pieces.choice([1, 100, 4095, 4096, 4097, 20_000])
         digest.update(content[at : at + size])
         at += size
-    assert digest.hexdigest() == expected
-    assert digest.hexdigest() == expected, "asking changes nothing"
+    assert digest.hexdigest() == f"sha512-tree:{expected}"
+    assert digest.hexdigest() == f"sha512-tree:{expected}", "asking changes nothing"
 
 
 @pytest.mark.parametrize("size", [0, 1, 4095, 4096, 4097, 12_288])

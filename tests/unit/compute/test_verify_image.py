@@ -1,0 +1,50 @@
+"""What is read back from the disk decides whether the deploy goes on."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+from provisioner.core.model import Failure, Image
+from provisioner.core.plan import PLANS
+from provisioner.core.states import InstanceState
+from tests.unit.compute.fake_world import FakeWorld
+
+
+def failed_deploy(folder: Path, tree_digest: str) -> tuple[Failure, int]:
+    """How a deploy fails whose image was registered with this digest, and how often it was tried again."""
+
+    async def run() -> tuple[Failure, int]:
+        world = FakeWorld(folder)
+        await world.fill()
+        await world.store.transact(lambda tx: tx.update(Image, "image-1", {"tree_digest": tree_digest}))
+        world.start()
+        try:
+            await world.ask()
+
+            async def failed() -> bool:
+                return (await world.instance()).state is InstanceState.ERROR
+
+            await world.until("the deploy fails", failed)
+            failure = (await world.instance()).failure
+            assert failure is not None
+            return failure, sum(event.name == "step.retry" for event in await world.events())
+        finally:
+            await world.die()
+
+    return asyncio.run(run())
+
+
+def test_a_disk_that_differs_from_its_image_is_written_again_and_never_becomes_active(tmp_path: Path) -> None:
+    failure, retries = failed_deploy(tmp_path, "sha512-tree:" + "00" * 32)
+    assert failure.code == "image-differs-on-disk"
+    assert "the image's is 0000000000000000…" in failure.message
+    assert retries == PLANS["deploy-iscsi"].max_retries
+
+
+def test_digests_of_two_algorithms_are_told_apart_from_a_bad_disk(tmp_path: Path) -> None:
+    failure, retries = failed_deploy(tmp_path, "sha256-tree:" + "00" * 32)
+    assert failure.code == "digests-not-comparable"
+    assert "digest is sha512-tree, that of image tiny sha256-tree" in failure.message
+    assert "register the image anew" in failure.message
+    assert retries == 0
