@@ -6,6 +6,7 @@ import json
 import sys
 import time
 from contextlib import suppress
+from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -251,9 +252,19 @@ def log(
         sys.stdout.flush()
 
 
+def _add_others() -> None:
+    """Commands of what stands above bmsim and is installed beside it: groups of Typer, by their names.
+    Not looked up for bmsim's own, which needn't wait for them."""
+    if sys.argv[1:2] and sys.argv[1] in (group.name for group in app.registered_groups):
+        return
+    for other in entry_points(group="bmsim.commands"):
+        app.add_typer(other.load(), name=other.name)
+
+
 def main() -> None:
     """Entry point: errors are one paragraph, exit codes mean something (see RackError)."""
     try:
+        _add_others()
         app()
     except RackError as error:
         err.print(f"[red]bmsim:[/] {error}", soft_wrap=True)

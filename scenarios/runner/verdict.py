@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from enum import StrEnum
 
+from scenarios.runner.trace import Trace
+
 
 class Verdict(StrEnum):
     PASS = "pass"
@@ -47,3 +49,11 @@ class Result:
     story_s: float = 0.0
     replay: str = ""
     trace_sha256: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Played:
+    """A story that has ended: how, and all that was seen of it."""
+
+    result: Result
+    trace: Trace

@@ -1,0 +1,123 @@
+"""A run of many stories, watched: progress, what failed, reports, the exit code."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass
+from itertools import chain
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+
+from scenarios.runner.jobs import Job
+from scenarios.runner.pool import Journal, play_all
+from scenarios.runner.report import failure_text, junit, page
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.verdict import Played, Verdict
+
+EXIT_FAIL, EXIT_INFRA = 1, 5
+
+FEW = 100
+"""So many stories at most have a line each, even when they pass."""
+
+
+def exit_code(verdicts: Iterable[Verdict]) -> int:
+    found = set(verdicts)
+    if Verdict.FAIL in found:
+        return EXIT_FAIL
+    return EXIT_INFRA if Verdict.INFRA in found else 0
+
+
+@dataclass(frozen=True, slots=True)
+class Reports:
+    """Files to write, if any."""
+
+    junit: Path | None = None
+    html: Path | None = None
+
+    def write(self, played: Sequence[Played]) -> None:
+        if self.junit is not None:
+            self.junit.write_text(junit(played))
+        if self.html is not None:
+            self.html.write_text(page(played))
+
+
+class Campaign:
+    """workers: None: one for each core, and one for machines, which would wait for each other."""
+
+    def __init__(
+        self,
+        out: Console,
+        traces: Path,
+        workers: int | None,
+        stop_at_first: bool,
+        journal: Journal | None,
+        reports: Reports,
+    ) -> None:
+        self._out = out
+        self._traces = traces
+        self._workers = workers
+        self._stop_at_first = stop_at_first
+        self._journal = journal
+        self._reports = reports
+        self._verdicts = dict.fromkeys(Verdict, 0)
+        self._kept: list[Played] = []
+
+    def play(self, todo: Sequence[Job]) -> int:
+        """The exit code. Raises LabTrouble when a worker dies."""
+        left = [job for job in todo if self._journal is None or job not in self._journal]
+        if len(left) < len(todo):
+            self._say(f"{len(todo) - len(left)} passed already, by the journal")
+        models = [job for job in left if job.fidelity is Fidelity.MODEL]
+        machines = [job for job in left if job.fidelity is Fidelity.MACHINE]
+        rows = chain(self._stream(models, os.cpu_count() or 1), self._stream(machines, 1))
+        self._watch(rows, len(left))
+        self._reports.write(self._kept)
+        return exit_code(verdict for verdict, number in self._verdicts.items() if number)
+
+    def _stream(self, jobs: Sequence[Job], usual: int) -> Iterator[tuple[Job, Played]]:
+        if jobs and not self._stopped:
+            yield from play_all(
+                jobs,
+                workers=min(self._workers or usual, len(jobs)),
+                traces=self._traces,
+                keep_traces=self._reports.html is not None,
+                stop=lambda played: self._stop_at_first and played.result.verdict is Verdict.FAIL,
+            )
+
+    @property
+    def _stopped(self) -> bool:
+        return self._stop_at_first and self._verdicts[Verdict.FAIL] > 0
+
+    def _watch(self, rows: Iterable[tuple[Job, Played]], total: int) -> None:
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+        with Progress(*columns, console=self._out, disable=not self._out.is_terminal) as progress:
+            task = progress.add_task("", total=total)
+            started = progress.get_time()
+            for job, played in rows:
+                self._take(job, played, tell=total <= FEW)
+                progress.update(task, advance=1, description=self._rate(progress.get_time() - started))
+            took_s = progress.get_time() - started
+        counts = ", ".join(f"{number} {verdict}" for verdict, number in self._verdicts.items() if number)
+        self._say(f"{counts or 'nothing to play'} in {took_s:.1f} s, {self._rate(took_s)}")
+
+    def _rate(self, took_s: float) -> str:
+        return f"{60 * sum(self._verdicts.values()) / max(took_s, 1e-6):.0f} a minute"
+
+    def _take(self, job: Job, played: Played, *, tell: bool) -> None:
+        result = played.result
+        self._verdicts[result.verdict] += 1
+        if self._reports != Reports():
+            self._kept.append(played)
+        if self._journal is not None:
+            self._journal.add(job, result)
+        if tell or result.verdict is not Verdict.PASS:
+            took = f"{result.story_s:.0f} s in {result.took_s:.1f} s"
+            self._say(f"{result.verdict.upper():5} {job.label}  {took}")
+        if result.verdict is not Verdict.PASS:
+            self._say(failure_text(played))
+
+    def _say(self, text: str) -> None:
+        self._out.print(text, soft_wrap=True, markup=False)

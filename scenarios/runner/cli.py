@@ -1,0 +1,227 @@
+"""`bmsim scenario`: play stories, look at them, replay what failed."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+from typing import Annotated, NoReturn
+
+import typer
+from rich.console import Console
+from rich.table import Table
+
+from scenarios.runner import load
+from scenarios.runner.campaign import EXIT_INFRA, Campaign, Reports, exit_code
+from scenarios.runner.jobs import Job, play_job
+from scenarios.runner.load import BadScenario, ScenarioFile
+from scenarios.runner.pool import Journal
+from scenarios.runner.record import recorded
+from scenarios.runner.report import failure_text, page
+from scenarios.runner.saved import first_difference, read_saved
+from scenarios.runner.stage import Fidelity, LabTrouble
+from scenarios.runner.words import in_words
+
+EXIT_USE = 2
+
+app = typer.Typer(
+    help="Scenarios: play stories of racks, requests and faults; replay what failed.\n\n"
+    "Exit codes: 0 all passed, 1 one failed, 2 wrong use or file, 5 the lab broke and nothing failed.",
+    no_args_is_help=True,
+    pretty_exceptions_show_locals=False,
+)
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+def traces_folder() -> Path:
+    """Where the traces of stories that didn't pass are kept."""
+    base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
+    return Path(base) / "bmsim" / "traces"
+
+
+Places = Annotated[list[Path], typer.Argument(help="Scenario files, or folders that hold some.")]
+Seeds = Annotated[str | None, typer.Option(help="Seeds A..B, both included.")]
+Jobs = Annotated[
+    int | None, typer.Option(min=1, help="Worker processes; one for each core, one for machines.")
+]
+Junit = Annotated[Path | None, typer.Option("--junit", help="Write a report of JUnit XML here.")]
+Html = Annotated[Path | None, typer.Option(help="Write a page with timelines here; works offline.")]
+Stop = Annotated[bool, typer.Option("--stop-at-first", help="Begin nothing more after the first failure.")]
+Resume = Annotated[
+    Path | None, typer.Option(help="A journal: what passed by it is left out, what ends is added.")
+]
+Traces = Annotated[
+    Path,
+    typer.Option(
+        help="Where traces of what didn't pass are kept.", default_factory=traces_folder, show_default=False
+    ),
+]
+
+
+@app.command()
+def run(
+    places: Places,
+    traces: Traces,
+    fidelity: Annotated[Fidelity | None, typer.Option(help="Only this one of those it declares.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Another than the scenario's own.")] = None,
+    seeds: Seeds = None,
+    jobs: Jobs = None,
+    junit_file: Junit = None,
+    html: Html = None,
+    stop_at_first: Stop = False,
+    resume: Resume = None,
+) -> None:
+    """Play scenarios."""
+    if seed is not None and seeds is not None:
+        _refuse("--seed and --seeds are both given: leave one out")
+    files = _read(places)
+    chosen = list(_chosen(files, fidelity))
+    if not chosen:
+        _refuse(f"none of these scenarios declares the fidelity {fidelity}")
+    _check_fits(chosen)
+    own = [seed] if seed is not None else None
+    numbers = _numbers(seeds) if seeds is not None else own
+    todo = [
+        Job(fidelity=fid, seed=number, file=one.file, scenario=one.scenario)
+        for one, fid in chosen
+        for number in numbers or [one.scenario.seed]
+    ]
+    _play(todo, traces, jobs, stop_at_first, resume, Reports(junit_file, html))
+
+
+@app.command()
+def search(
+    seeds: Annotated[str, typer.Option(help="Seeds A..B, both included.")],
+    traces: Traces,
+    nodes: Annotated[int, typer.Option(min=1, max=1000, help="Nodes of each rack.")] = 5,
+    strikes: Annotated[int, typer.Option(min=0, max=100, help="Faults of each story.")] = 2,
+    jobs: Jobs = None,
+    junit_file: Junit = None,
+    html: Html = None,
+    stop_at_first: Stop = False,
+    resume: Resume = None,
+) -> None:
+    """Play stories that are made up by seeds, as models."""
+    numbers = _numbers(seeds)
+    todo = [Job(fidelity=Fidelity.MODEL, seed=one, nodes=nodes, strikes=strikes) for one in numbers]
+    _play(todo, traces, jobs, stop_at_first, resume, Reports(junit_file, html))
+
+
+@app.command("list")
+def list_scenarios(places: Places) -> None:
+    """List scenarios, with what they guard."""
+    table = Table("file", "fidelities", "nodes", "guards", box=None)
+    for one in _read(places):
+        scenario = one.scenario
+        fidelities = ", ".join(scenario.fidelities)
+        table.add_row(one.file, fidelities, str(len(scenario.node_names)), scenario.why)
+    out.print(table)
+
+
+@app.command()
+def show(file: Annotated[Path, typer.Argument(help="The scenario file.")]) -> None:
+    """Tell a scenario in words, with its whole rack."""
+    for one in _read([file]):
+        out.print(in_words(one.scenario), soft_wrap=True, markup=False)
+
+
+@app.command()
+def replay(
+    trace: Annotated[Path, typer.Argument(help="A trace that a failed run kept.")],
+    html: Html = None,
+) -> None:
+    """Play again what a trace tells of, and say whether the same happens."""
+    try:
+        saved = read_saved(trace)
+    except BadScenario as error:
+        _refuse(str(error))
+    if saved.job.scenario is not None:
+        _check_fits([(ScenarioFile(file=str(trace), scenario=saved.job.scenario), saved.job.fidelity)])
+    played = play_job(saved.job, None)
+    if html is not None:
+        html.write_text(page([played]))
+    out.print(failure_text(played), soft_wrap=True, markup=False)
+    difference = first_difference(saved.events, played.trace)
+    out.print(
+        f"not the same as in {trace}:\n{difference}" if difference else "every event is the same as then",
+        soft_wrap=True,
+        markup=False,
+    )
+    raise typer.Exit(exit_code({played.result.verdict}))
+
+
+@app.command()
+def record(
+    seed: Annotated[int, typer.Argument(help="The seed of a story that was made up.")],
+    file: Annotated[Path, typer.Argument(help="The scenario file to write.")],
+    why: Annotated[str, typer.Option(help="The promise that it guards.")],
+    source: Annotated[str, typer.Option(help="The bug that it comes from.")],
+    nodes: Annotated[int, typer.Option(min=1, max=1000, help="As they were when it failed.")] = 5,
+    strikes: Annotated[int, typer.Option(min=0, max=100, help="As they were when it failed.")] = 2,
+) -> None:
+    """Write a made-up story down as a scenario file, to keep it."""
+    if file.exists():
+        _refuse(f"{file} is there already: choose another name, or remove it")
+    job = Job(fidelity=Fidelity.MODEL, seed=seed, nodes=nodes, strikes=strikes)
+    file.write_text(recorded(job.story, seed=seed, why=why, source=source))
+    _read([file])
+    out.print(f"written; play it by: bmsim scenario run {file}", soft_wrap=True, markup=False)
+
+
+# --- what they share ------------------------------------------------------------------------------
+
+
+def _refuse(told: str) -> NoReturn:
+    err.print(f"bmsim: {told}", soft_wrap=True, markup=False)
+    raise typer.Exit(EXIT_USE)
+
+
+def _read(places: Sequence[Path]) -> list[ScenarioFile]:
+    try:
+        return load.read_all(places)
+    except BadScenario as error:
+        _refuse(str(error))
+
+
+def _chosen(
+    files: Iterable[ScenarioFile], fidelity: Fidelity | None
+) -> Iterator[tuple[ScenarioFile, Fidelity]]:
+    for one in files:
+        for declared in one.scenario.fidelities:
+            if fidelity in (None, declared):
+                yield one, declared
+
+
+def _check_fits(chosen: Iterable[tuple[ScenarioFile, Fidelity]]) -> None:
+    try:
+        for one, fidelity in chosen:
+            load.check_fits(one, fidelity, load.available_memory_mib())
+    except BadScenario as error:
+        _refuse(str(error))
+
+
+def _numbers(seeds: str) -> range:
+    first, dots, last = seeds.partition("..")
+    if not dots or not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
+        _refuse(f"--seeds {seeds} is not A..B with A at most B, as 1..1000")
+    return range(int(first), int(last) + 1)
+
+
+def _play(
+    todo: Sequence[Job],
+    traces: Path,
+    workers: int | None,
+    stop_at_first: bool,
+    resume: Path | None,
+    reports: Reports,
+) -> NoReturn:
+    try:
+        journal = Journal(resume) if resume is not None else None
+        campaign = Campaign(out, traces, workers, stop_at_first, journal, reports)
+        raise typer.Exit(campaign.play(todo))
+    except BadScenario as error:
+        _refuse(str(error))
+    except LabTrouble as error:
+        err.print(f"bmsim: {error}", soft_wrap=True, markup=False)
+        raise typer.Exit(EXIT_INFRA) from error

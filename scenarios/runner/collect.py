@@ -1,0 +1,82 @@
+"""pytest plugin: each scenario file below the project's scenarios/ is a test at each fidelity it declares."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from scenarios.runner.load import BadScenario, available_memory_mib, check_fits, read
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.verdict import Played, Verdict
+
+SCENARIOS = Path(__file__).parents[1]
+
+
+class Failed(Exception):
+    """The provisioner broke a promise."""
+
+    def __init__(self, played: Played) -> None:
+        self.played = played
+        super().__init__(played.result.scenario)
+
+
+class LabBroke(Exception):
+    """Nothing was found out about the provisioner."""
+
+
+def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
+    if file_path.suffix == ".yaml" and file_path.is_relative_to(SCENARIOS):
+        return ScenarioFile.from_parent(parent, path=file_path)
+    return None
+
+
+class ScenarioFile(pytest.File):
+    def collect(self) -> Iterator[pytest.Item]:
+        try:
+            one = read(self.path)
+        except BadScenario as error:
+            raise self.CollectError(str(error)) from error
+        for fidelity in one.scenario.fidelities:
+            yield ScenarioItem.from_parent(self, name=str(fidelity), fidelity=fidelity)
+
+
+class ScenarioItem(pytest.Item):
+    def __init__(self, *, fidelity: Fidelity, **rest: Any) -> None:
+        super().__init__(**rest)
+        self._fidelity = fidelity
+        if fidelity is Fidelity.MACHINE:
+            self.add_marker(pytest.mark.machine)
+
+    def setup(self) -> None:
+        """What breaks here is an error of the test, and no failure."""
+        try:
+            check_fits(read(self.path), self._fidelity, available_memory_mib())
+        except BadScenario as error:
+            raise LabBroke(str(error)) from error
+
+    def runtest(self) -> None:
+        from scenarios.runner.cli import traces_folder
+        from scenarios.runner.jobs import Job, play_job
+
+        scenario = read(self.path).scenario
+        job = Job(fidelity=self._fidelity, seed=scenario.seed, file=str(self.path), scenario=scenario)
+        played = play_job(job, traces_folder())
+        if played.result.verdict is Verdict.INFRA:
+            raise LabBroke(f"the lab broke, nothing is said about the provisioner: {played.result.trouble}")
+        if played.result.verdict is Verdict.FAIL:
+            raise Failed(played)
+
+    def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
+        if isinstance(excinfo.value, Failed):
+            from scenarios.runner.report import failure_text
+
+            return failure_text(excinfo.value.played)
+        if isinstance(excinfo.value, LabBroke):
+            return str(excinfo.value)
+        return super().repr_failure(excinfo, *args, **kwargs)
+
+    def reportinfo(self) -> tuple[Path, int, str]:
+        return self.path, 0, f"{self.path.relative_to(SCENARIOS)}::{self.name}"

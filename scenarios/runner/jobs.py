@@ -1,0 +1,90 @@
+"""One playing of one story: what a worker process is handed, and what it hands back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from scenarios.runner.compile import story_of
+from scenarios.runner.random_story import random_story
+from scenarios.runner.schema import Scenario
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.story import Story
+from scenarios.runner.verdict import Played, Verdict
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Job:
+    """A scenario of a file, or without one a story made up by the seed.
+
+    file:     as it was given on the command line
+    scenario: None: made up, with so many nodes and strikes
+    """
+
+    fidelity: Fidelity
+    seed: int
+    file: str = ""
+    scenario: Scenario | None = None
+    nodes: int = 5
+    strikes: int = 2
+
+    @property
+    def name(self) -> str:
+        return self.scenario.name if self.scenario is not None else f"random-{self.seed}"
+
+    @property
+    def label(self) -> str:
+        return f"{self.file or 'random'}::{self.fidelity} seed {self.seed}"
+
+    @property
+    def command(self) -> str:
+        """What plays it again where no trace was kept."""
+        if self.scenario is not None:
+            return f"bmsim scenario run {self.file} --fidelity {self.fidelity} --seed {self.seed}"
+        size = f"--nodes {self.nodes} --strikes {self.strikes}"
+        return f"bmsim scenario search --seeds {self.seed}..{self.seed} {size}"
+
+    @property
+    def story(self) -> Story:
+        if self.scenario is not None:
+            return story_of(self.scenario, self.fidelity, self.seed)
+        return random_story(self.seed, nodes=self.nodes, strikes=self.strikes)
+
+    @property
+    def key(self) -> str:
+        """Equal for what plays equally: a changed scenario is another job."""
+        return hashlib.sha256(json.dumps(self.to_json(), sort_keys=True).encode()).hexdigest()
+
+    def to_json(self) -> dict[str, Any]:
+        row: dict[str, Any] = {"fidelity": str(self.fidelity), "seed": self.seed, "file": self.file}
+        if self.scenario is None:
+            return row | {"nodes": self.nodes, "strikes": self.strikes}
+        # Without defaults: a moment names nothing but what its kind allows.
+        return row | {"scenario": self.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+
+    @classmethod
+    def from_json(cls, row: Mapping[str, Any]) -> Job:
+        """Raises ValueError."""
+        given = dict(row)
+        scenario = given.pop("scenario", None)
+        fidelity = Fidelity(given.pop("fidelity"))
+        if scenario is not None:
+            scenario = Scenario.model_validate(scenario)
+        return cls(fidelity=fidelity, scenario=scenario, **given)
+
+
+def play_job(job: Job, traces: Path | None) -> Played:
+    """The trace of one that didn't pass is kept in `traces`, for `bmsim scenario replay`."""
+    # Here, so that refusing a wrong file doesn't wait for all that plays it.
+    from scenarios.runner.play import play_story
+    from scenarios.runner.saved import save
+
+    played = play_story(job.story, job.fidelity, job.seed, file=job.file)
+    command = job.command
+    if traces is not None and played.result.verdict is not Verdict.PASS:
+        command = f"bmsim scenario replay {save(traces, job, played)}"
+    return replace(played, result=replace(played.result, replay=command))

@@ -1,0 +1,130 @@
+"""A scenario told in words."""
+
+from __future__ import annotations
+
+import textwrap
+from collections.abc import Iterator
+
+from bmsim.faults.catalogue import CATALOGUE
+from scenarios.runner.compile import story_of
+from scenarios.runner.deadlines import DEADLINES
+from scenarios.runner.schema import Scenario
+from scenarios.runner.story import (
+    AtTime,
+    ByChance,
+    Delete,
+    Deploy,
+    Expected,
+    Maintenance,
+    Moment,
+    OnEvent,
+    OnTold,
+    Power,
+    Request,
+    Strike,
+)
+
+SHOWN = 20
+"""Nodes and requests of a list that are told; the rest is counted."""
+
+
+def in_words(scenario: Scenario) -> str:
+    story = story_of(scenario, scenario.fidelities[0], scenario.seed)
+    lines = [scenario.name, f"guards: {scenario.why}", f"seen: {scenario.source}"]
+    lines.append(f"plays at {' and '.join(scenario.fidelities)}, seed {scenario.seed}")
+    hosts = ", ".join(scenario.rack.host_names)
+    lines += ["", f"A rack of {len(story.nodes)} nodes, with compute hosts {hosts}:"]
+    lines += _some(
+        f"{node.name}: {node.arch} {node.firmware}, {node.cpus} CPUs, {node.memory_mib} MiB of memory, "
+        f"{node.disk_mib} MiB of disk, MAC {node.mac}, BMC {node.bmc_address}"
+        for node in story.nodes
+    )
+    lines += ["", "What is asked:", *_some(map(_asked, story.requests))]
+    if story.strikes:
+        lines += ["", "What breaks:", *_some(map(_breaks, story.strikes))]
+    lines += ["", "What is expected, besides what holds in every story:"]
+    lines += _some(_expected(one) for one in story.expected)
+    for fidelity in scenario.fidelities:
+        row = DEADLINES[fidelity]
+        safety_s = row.safety_s if scenario.safety_s is None else scenario.safety_s
+        lines.append(
+            f"At {fidelity} all heals after {safety_s:g} s at the latest; then a deploy has "
+            f"{row.deploy_s:g} s, a deletion {row.clean_s:g} s."
+        )
+    return "\n".join(lines)
+
+
+def _some(lines: Iterator[str]) -> Iterator[str]:
+    every = list(lines)
+    for line in every[:SHOWN]:
+        yield textwrap.indent(line, "  ")
+    if every[SHOWN:]:
+        yield f"  and {len(every) - SHOWN} more of the kind"
+
+
+def _asked(request: Request) -> str:
+    match request:
+        case Deploy():
+            where = f"to {request.node}" if request.node else "to a node that the scheduler chooses"
+            what = f"deploy {request.instance} from image {request.image} {where}, {request.wipe} wipe"
+        case Delete():
+            what = f"delete {request.instance}"
+        case Power():
+            what = f"power {request.verb} {request.node}"
+        case Maintenance():
+            what = f"maintenance of {request.node} {'on' if request.on else 'off'}"
+    return f"{_moment(request.when)}: {what}"
+
+
+def _moment(moment: Moment) -> str:
+    match moment:
+        case AtTime():
+            return f"at {moment.at_s:g} s"
+        case OnTold():
+            return f"when {moment.name} is told to be {moment.state}{_nth(moment.nth)}"
+        case ByChance():
+            of = f" of {moment.node}" if moment.node else ""
+            return (
+                f"with probability {moment.probability:g} at each {moment.source} {moment.name}{of}".rstrip()
+            )
+        case OnEvent():
+            of = f" of {moment.node}" if moment.node else ""
+            detail = "".join(f", {key} {value}" for key, value in moment.detail.items())
+            return f"at {moment.source} {moment.name}{of}{detail}{_nth(moment.nth)}"
+
+
+def _nth(nth: int) -> str:
+    return f", the {nth}. time" if nth > 1 else ""
+
+
+def _breaks(strike: Strike) -> str:
+    fault = CATALOGUE[strike.fault]
+    target = strike.host or strike.image or strike.node
+    if strike.host == "owner":
+        target = f"the owner of {strike.node}"
+    given = ", ".join(f"{key} {value}" for key, value in strike.parameters.items() if value is not None)
+    heals = "when everything heals"
+    if strike.heal_after_s is not None:
+        heals = f"after {strike.heal_after_s:g} s"
+    elif strike.heal_when is not None:
+        heals = _moment(strike.heal_when)
+    what = f"{strike.fault} strikes {target}: {fault.what}"
+    return f"{_moment(strike.when)}: {what}{f' ({given})' if given else ''}; heals {heals}"
+
+
+def _expected(expected: Expected) -> str:
+    if expected.struck:
+        return f"{expected.struck} strikes, else the story proves nothing"
+    if expected.counted is not None:
+        event, most = expected.counted.event, expected.counted.at_most
+        bounds = f"at least {expected.counted.at_least}" + (
+            f" and at most {most}" if most is not None else ""
+        )
+        return (
+            f"{event.source} {event.name}{f' of {event.node}' if event.node else ''} is seen {bounds} times"
+        )
+    if expected.node:
+        return f"node {expected.node} ends {expected.state}"
+    told = {"failure": expected.failure, "cause": expected.cause, "last proven": expected.last_proven}
+    parts = "".join(f", {key} {value!r}" for key, value in told.items() if value)
+    return f"instance {expected.instance} ends {expected.outcome}{parts}"
