@@ -1,0 +1,150 @@
+"""What a simulated story must never touch: real time, chance, threads, sockets and processes.
+
+Inside `forbidden()`, whatever the thread that entered it does of that kind raises RealityError, which names
+the caller. Swallowed on the way, it is raised again at the end. The clocks and sources of chance that code
+took by name at import (`from time import monotonic`) can't be watched: a test forbids that in our own code.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import secrets
+import sys
+import sysconfig
+import threading
+import time
+import uuid
+from asyncio import events
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from types import FrameType, ModuleType
+from typing import Any, NoReturn
+
+from scenarios.runner.waits import place
+
+FED: dict[str, str] = {
+    "logging": "stamps each record",
+    "structlog.processors": "stamps each line",
+    "structlog.stdlib": "stamps each line",
+    "httpx._client": "measures how long an answer took",
+    "prometheus_client.metrics": "notes when a counter was made",
+}
+"""Modules that get virtual time instead of an error, and what they want it for. None acts by it."""
+
+_CLOCKS = ("time", "monotonic", "perf_counter", "process_time", "thread_time")
+_TIME = (*_CLOCKS, *(f"{clock}_ns" for clock in _CLOCKS), "clock_gettime", "clock_gettime_ns")
+_RANDOM = (
+    *("random", "uniform", "randint", "randrange", "choice", "choices", "sample", "shuffle", "getrandbits"),
+    *("randbytes", "seed", "gauss", "normalvariate", "expovariate", "triangular", "betavariate"),
+)
+_PATCHED: dict[ModuleType, tuple[str, ...]] = {
+    time: _TIME,
+    os: ("urandom", "getrandom"),
+    uuid: ("uuid1", "uuid4"),
+    secrets: ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "choice", "randbits"),
+    random: _RANDOM,
+}
+_AUDITED = frozenset(
+    (
+        *("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.bind"),
+        *("socket.sendto", "socket.sendmsg"),
+        *("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.system", "os.exec", "os.fork", "os.forkpty"),
+        *("_thread.start_new_thread", "_thread.start_joinable_thread", "time.sleep"),
+    )
+)
+_STDLIB = sysconfig.get_path("stdlib")
+
+
+class RealityError(Exception):
+    """Code of the story reached for the real world. Inject what it wanted (a Clock, Ids, a driver)."""
+
+
+class _Watch:
+    """The one story that is being guarded in this interpreter, if any."""
+
+    def __init__(self) -> None:
+        self.depth = 0
+        self.thread = 0
+        self.seen: list[RealityError] = []
+        self.hooked = False
+
+    @property
+    def concerns_us(self) -> bool:
+        return self.depth > 0 and threading.get_ident() == self.thread
+
+
+_watch = _Watch()
+
+
+@contextmanager
+def forbidden() -> Iterator[None]:
+    """Nests. Raises the first RealityError at its end, if the code inside hid it."""
+    if _watch.depth:
+        if not _watch.concerns_us:
+            raise RuntimeError("another thread plays a story in this process: use a process for each")
+        yield
+        return
+    if not _watch.hooked:
+        sys.addaudithook(_audit)  # can't be removed, but costs a look-up only
+        _watch.hooked = True
+    originals = [
+        (module, name, getattr(module, name)) for module, names in _PATCHED.items() for name in names
+    ]
+    _watch.depth, _watch.thread, _watch.seen = 1, threading.get_ident(), []
+    for module, name, original in originals:
+        setattr(module, name, _guarded(module, name, original))
+    try:
+        yield
+        if _watch.seen:
+            raise _watch.seen[0]
+    finally:
+        for module, name, original in originals:
+            setattr(module, name, original)
+        _watch.depth = 0
+
+
+def refuse(what: str) -> NoReturn:
+    """Raises RealityError for whoever wanted `what`."""
+    error = RealityError(f"{what} was wanted by {_caller()}: no story may touch the real world")
+    _watch.seen.append(error)
+    raise error
+
+
+def _audit(event: str, _: tuple[Any, ...]) -> None:
+    if event in _AUDITED and _watch.concerns_us:
+        refuse(event)
+
+
+def _guarded(module: ModuleType, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    what = f"{module.__name__}.{name}"
+    per_second = 1_000_000_000 if name.endswith("_ns") else 1
+
+    def guarded(*args: Any, **options: Any) -> Any:
+        if not _watch.concerns_us:
+            return original(*args, **options)
+        if module is time and sys._getframe(1).f_globals.get("__name__") in FED:
+            return type(per_second)(_virtual_s() * per_second) if per_second > 1 else _virtual_s()
+        return refuse(what)
+
+    return guarded
+
+
+def _virtual_s() -> float:
+    loop = events._get_running_loop()
+    return loop.time() if loop is not None else 0.0
+
+
+def _caller() -> str:
+    """The innermost code that is neither the standard library's nor this file's; else the innermost."""
+    frame: FrameType | None = sys._getframe(2)
+    innermost = sys._getframe(2)
+    while frame is not None:
+        name = frame.f_code.co_filename
+        if innermost.f_code.co_filename == __file__:
+            innermost = frame
+        installed = "site-packages" in name or "dist-packages" in name
+        if name != __file__ and (installed or not name.startswith((_STDLIB, "<frozen"))):
+            return place(frame)
+        frame = frame.f_back
+    return place(innermost)

@@ -1,0 +1,100 @@
+"""Runs a story in virtual time: `run(main(), seed)`, as `asyncio.run` would on a real clock."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import sys
+from collections.abc import Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+from scenarios.runner.virtual_loop import STEPS_PER_INSTANT, VirtualLoop
+from scenarios.runner.virtual_tasks import SimTask, close_silently
+from scenarios.runner.waits import Livelock, Stalled, describe
+
+__all__ = ["Livelock", "Stalled", "VirtualLoop", "run"]
+
+T = TypeVar("T")
+
+CLEANUP_S = 3600.0
+"""Of virtual time: what was cancelled and hasn't ended by then never will."""
+
+
+def run(main: Coroutine[Any, Any, T], seed: int, *, steps_per_instant: int = STEPS_PER_INSTANT) -> T:
+    """What `main` returns or raises. Ends whatever else still runs then; nothing outlives the call.
+
+    Raises Stalled or Livelock when it can't go on, and an ExceptionGroup when it ended well but tasks or
+    callbacks had failed without anyone looking at it. Those are notes of `main`'s own exception, if any.
+    """
+    loop = VirtualLoop(seed, steps_per_instant=steps_per_instant)
+    with _steady_memory():
+        try:
+            result: T = loop.run_until_complete(main)
+        except BaseException as error:
+            for trouble in _end(loop):
+                if trouble is not error:
+                    error.add_note(f"unnoticed before: {trouble!r}")
+            raise
+        if troubles := _end(loop):
+            raise BaseExceptionGroup("failed without anyone looking at it", troubles)
+        return result
+
+
+def _end(loop: VirtualLoop) -> list[BaseException]:
+    """Cancels what runs, closes what can't run any more. Returns what had gone wrong unseen."""
+    try:
+        while left := _running(loop):
+            for task in left:
+                task.cancel()
+            loop.run_until_complete(asyncio.wait(left, timeout=CLEANUP_S))
+            loop.troubles += [error for task in left if (error := _failure(task)) is not None]
+            if stuck := [task for task in left if not task.done()]:
+                raise Stalled(f"cancelled, and didn't end within {CLEANUP_S:.0f} s:\n{describe(stuck)}")
+    except (Stalled, Livelock) as error:
+        loop.troubles.append(error)
+    loop.ending = True
+    with _unraisable_ignored():
+        remaining = loop.tasks()
+        for owner in dict.fromkeys(task.owner for task in remaining if task.owner is not None):
+            owner.close()
+        for task in remaining:
+            task._log_destroy_pending = False  # type: ignore[attr-defined]  # asyncio's own switch
+            close_silently(task.get_coro())
+        loop.close()
+        remaining.clear()
+        gc.collect()  # here, tasks tell of exceptions that nobody fetched
+    return loop.troubles
+
+
+def _running(loop: VirtualLoop) -> list[SimTask]:
+    return [task for task in loop.tasks() if task.owner is None or not task.owner.halted]
+
+
+def _failure(task: SimTask) -> BaseException | None:
+    return task.exception() if task.done() and not task.cancelled() else None
+
+
+@contextmanager
+def _steady_memory() -> Iterator[None]:
+    """Collects garbage when the loop says so: between other steps, another seed's order could come of it.
+    What lived before the story isn't looked at meanwhile, which also makes it fast."""
+    was_enabled = gc.isenabled()
+    gc.disable()
+    gc.freeze()
+    try:
+        yield
+    finally:
+        gc.unfreeze()
+        if was_enabled:
+            gc.enable()
+
+
+@contextmanager
+def _unraisable_ignored() -> Iterator[None]:
+    hook = sys.unraisablehook
+    sys.unraisablehook = lambda _: None
+    try:
+        yield
+    finally:
+        sys.unraisablehook = hook
