@@ -90,7 +90,11 @@ class Scenario(Part):
         return fault.target or (self.images[0] if len(self.images) == 1 else "")
 
     def node_of(self, fault: FaultPart) -> str:
-        """The node that a fault strikes, or whose owner; "" when none is named."""
-        named = fault.target if fault.target in self.node_names else None
-        instance_node = self.deployed.get(fault.when.instance or "", "")
-        return named or fault.when.node or instance_node
+        """The node that a fault strikes, or whose owner; "" when it is none or not said."""
+        strikes = CATALOGUE[fault.do].strikes
+        if strikes == "image" or (strikes == "host" and fault.target != "owner"):
+            return ""
+        if fault.target in self.node_names:
+            return fault.target
+        only = self.node_names[0] if len(self.node_names) == 1 else ""
+        return fault.when.node or self.deployed.get(fault.when.instance or "", "") or only
