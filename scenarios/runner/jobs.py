@@ -63,8 +63,10 @@ class Job:
         row: dict[str, Any] = {"fidelity": str(self.fidelity), "seed": self.seed, "file": self.file}
         if self.scenario is None:
             return row | {"nodes": self.nodes, "strikes": self.strikes}
-        # Without defaults: a moment names nothing but what its kind allows.
-        return row | {"scenario": self.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True)}
+        # Without defaults: a moment names nothing but what its kind allows. Without warnings: the serializer
+        # knows nothing of the functions that choose the class of a request.
+        written = self.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)
+        return row | {"scenario": written}
 
     @classmethod
     def from_json(cls, row: Mapping[str, Any]) -> Job:

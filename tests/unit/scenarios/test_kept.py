@@ -1,0 +1,101 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scenarios.runner.jobs import Job
+from scenarios.runner.load import BadScenario
+from scenarios.runner.pool import Journal
+from scenarios.runner.saved import first_difference, read_saved, save
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.trace import Event, Origin, Trace
+from scenarios.runner.verdict import Played, Result, Verdict
+from tests.unit.scenarios.files import SOUND, scenario
+
+
+def event(t_s: float, name: str = "chassis.power.on") -> Event:
+    return Event(t_s=t_s, origin=Origin.DEVICE, source="bmc", name=name, node="n1", detail={"result": "ok"})
+
+
+def trace(*events: Event) -> Trace:
+    made = Trace()
+    for one in events:
+        made.add(one)
+    return made
+
+
+def job(folder: Path, seed: int = 7) -> Job:
+    one = scenario(folder)
+    return Job(fidelity=Fidelity.MODEL, seed=seed, file="a/story.yaml", scenario=one)
+
+
+def result(seed: int = 7, verdict: Verdict = Verdict.FAIL) -> Result:
+    return Result(scenario="a-story", file="a/story.yaml", fidelity="model", seed=seed, verdict=verdict)
+
+
+def test_a_trace_that_was_kept_tells_what_to_play_again(tmp_path: Path) -> None:
+    played = Played(result=result(), trace=trace(event(1.0), event(2.5)))
+    saved = read_saved(save(tmp_path / "traces", job(tmp_path), played))
+    assert saved.job == job(tmp_path)
+    assert saved.job.story == job(tmp_path).story
+    assert saved.events == (event(1.0), event(2.5))
+
+
+def test_a_story_that_was_made_up_is_kept_by_its_seed_and_size(tmp_path: Path) -> None:
+    made_up = Job(fidelity=Fidelity.MODEL, seed=3, nodes=2, strikes=1)
+    saved = read_saved(save(tmp_path, made_up, Played(result=result(3), trace=Trace())))
+    assert saved.job.story == made_up.story
+    assert len(saved.job.story.nodes) == 2
+
+
+@pytest.mark.parametrize("text", ["", "no json\n", "{}\n", '{"played": {"fidelity": "wire", "seed": 1}}\n'])
+def test_a_file_that_is_no_trace_is_refused_by_name(text: str, tmp_path: Path) -> None:
+    path = tmp_path / "trace.jsonl"
+    path.write_text(text)
+    with pytest.raises(BadScenario, match=r"trace\.jsonl: no trace"):
+        read_saved(path)
+
+
+def test_a_missing_trace_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadScenario, match="No such file"):
+        read_saved(tmp_path / "none")
+
+
+def test_the_first_difference_of_two_traces_is_told() -> None:
+    before = (event(1.0), event(2.0))
+    assert first_difference(before, trace(*before)) == ""
+    assert "chassis.power.off" in first_difference(before, trace(event(1.0), event(2.0, "chassis.power.off")))
+    assert first_difference(before, trace(event(1.0))).startswith("only then:")
+    assert first_difference(before, trace(*before, event(3.0))).startswith("only now:")
+
+
+def test_a_journal_remembers_what_passed_and_nothing_else(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    journal = Journal(path)
+    journal.add(job(tmp_path, 1), result(1, Verdict.PASS))
+    journal.add(job(tmp_path, 2), result(2, Verdict.FAIL))
+    journal.add(job(tmp_path, 3), result(3, Verdict.INFRA))
+    again = Journal(path)
+    assert [seed for seed in (1, 2, 3, 4) if job(tmp_path, seed) in again] == [1]
+
+
+def test_a_scenario_that_changed_is_played_again(tmp_path: Path) -> None:
+    journal = Journal(tmp_path / "journal")
+    journal.add(job(tmp_path), result(verdict=Verdict.PASS))
+    changed = scenario(tmp_path, SOUND.replace("count: 2", "count: 3"))
+    anew = Job(fidelity=Fidelity.MODEL, seed=7, file="a/story.yaml", scenario=changed)
+    assert anew not in Journal(tmp_path / "journal")
+
+
+def test_a_line_that_was_cut_off_in_a_journal_is_told_by_its_number(tmp_path: Path) -> None:
+    path = tmp_path / "journal"
+    path.write_text('{"key": "a", "verdict": "pass"}\n{"key": "b", "ver')
+    with pytest.raises(BadScenario, match="journal:2: no line of a journal"):
+        Journal(path)
+
+
+def test_each_job_says_what_plays_it_again(tmp_path: Path) -> None:
+    assert job(tmp_path).command == "bmsim scenario run a/story.yaml --fidelity model --seed 7"
+    made_up = Job(fidelity=Fidelity.MODEL, seed=3, nodes=2, strikes=1)
+    assert made_up.command == "bmsim scenario search --seeds 3..3 --nodes 2 --strikes 1"

@@ -1,0 +1,227 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from scenarios.runner.load import BadScenario, available_memory_mib, check_fits, read, read_all
+from scenarios.runner.stage import Fidelity
+from tests.unit.scenarios.files import SOUND, written
+
+REFUSED = {
+    "an unknown field": (
+        "source: a bug",
+        "sauce: none\nsource: a bug",
+        [":3: sauce: ", "Extra inputs"],
+    ),
+    "a fault that nobody knows": ("bmc.busy", "bmc.sulks", [":8: faults[0].do:", "bmsim fault ls"]),
+    "an unknown parameter of a fault": ("count: 2", "often: 2", [":8: faults[0].with:", "for_commands"]),
+    "a parameter of the wrong kind": ("count: 2", "count: two", [":8: faults[0].with:", "must be int"]),
+    "a trigger at a node that isn't there": (
+        "when: {node: n1,",
+        "when: {node: n3,",
+        [":8: faults[0].when.node:", "there are n1, n2"],
+    ),
+    "a step that no plan has": (
+        "step: power_on",
+        "step: power_onn",
+        [":8: faults[0].when.step:", "set_boot_device"],
+    ),
+    "a step of a plan that nobody asks for": (
+        "step: power_on",
+        "step: wipe",
+        [":8: faults[0].when.step:", "nothing here is deleted"],
+    ),
+    "a step that is over before the story begins": (
+        "step: power_on",
+        "step: verify_power",
+        [":8: faults[0].when.step:", "no plan has a step verify_power"],
+    ),
+    "a command that no BMC knows": (
+        "step: power_on",
+        "command: chassis.power.onn",
+        [":8: faults[0].when.command:", "chassis.power.on"],
+    ),
+    "an event that nothing tells": (
+        "step: power_on",
+        "event: http.received",
+        [":8: faults[0].when.event:", "sent, refused"],
+    ),
+    "an event of no source": ("step: power_on", "event: sent", [":8: faults[0].when.event:", "dhcp"]),
+    "two moments in one": (
+        "step: power_on",
+        "step: power_on, at_s: 3",
+        [":8: faults[0].when:", "at_s and step"],
+    ),
+    "a moment with what belongs to another kind": (
+        "node: n1, step: power_on",
+        "at_s: 3, nth: 2",
+        [":8: faults[0].when:", "nth can't stand beside at_s"],
+    ),
+    "chance without what it is thrown at": (
+        "node: n1, step: power_on",
+        "probability: 0.1",
+        [":8: faults[0].when:", "per"],
+    ),
+    "a probability above one": (
+        "node: n1, step: power_on",
+        "probability: 2, per: step",
+        [":8: faults[0].when.probability:", "less than or equal to 1"],
+    ),
+    "a fault of a node without a node": (
+        "when: {node: n1, step: power_on}",
+        "when: {at_s: 1}",
+        [":8: faults[0].target:", "add target: NODE"],
+    ),
+    "a fault of a host aimed at a node": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: host.kill, target: n1",
+        [":8: faults[0].target:", "ch1, or owner"],
+    ),
+    "a fault of an image that nobody uses": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: image.corrupt, target: debian",
+        [":8: faults[0].target:", "there are tiny"],
+    ),
+    "two ways to heal": (
+        "when: {node: n1, step: power_on}",
+        "heal_after_s: 3, heal: {at_s: 4}",
+        [":8: faults[0]:", "leave one out"],
+    ),
+    "a deploy to a node that isn't there": (
+        "deploy: n1",
+        "deploy: n9",
+        [":6: requests[0].deploy:", "no node n9"],
+    ),
+    "an image that isn't there": ("image: tiny", "image: tinny", [":6: requests[0].image:", "tiny-disk"]),
+    "a request without a verb": ("deploy: n1, ", "", [":6: requests[0]:", "rebuild"]),
+    "an unknown field of a request": (
+        "image: tiny",
+        "image: tiny, wype: full",
+        [":6: requests[0].wype:", "Extra inputs"],
+    ),
+    "a wrong value in a request": (
+        "image: tiny",
+        "image: tiny, wipe: some",
+        [":6: requests[0].wipe:", "'quick' or 'full'"],
+    ),
+    "the deletion of what nobody deploys": (
+        "{deploy: n1, image: tiny}",
+        "{deploy: n1, image: tiny}\n  - {delete: web}",
+        [":7: requests[1].delete:", "i-n1"],
+    ),
+    "one instance deployed twice": (
+        "{deploy: n1, image: tiny}",
+        "{deploy: n1, image: tiny}\n  - {deploy: n1, image: tiny}",
+        [":7: requests[1].deploy:", "as"],
+    ),
+    "an expectation of a state that no node has": (
+        "state: active}",
+        "state: happy}",
+        [":10: expect[0].state:", "deploy_failed"],
+    ),
+    "a deadline of another state": (
+        "state: active}",
+        "state: active, within: clean_deadline}",
+        [":10: expect[0].within:", "available"],
+    ),
+    "a count without a bound": (
+        "{node: n1, state: active}",
+        "{event: dhcp.ack, node: n1}",
+        [":10: expect[0].event:", "at_least or at_most"],
+    ),
+    "an expectation of a node that isn't there": (
+        "{node: n1, state: active}",
+        "{node: n7, state: active}",
+        [":10: expect[0].node:", "no node n7"],
+    ),
+    "a node twice": ("{name: n2}", "{name: n1}", [":4: rack.nodes[1].name:", "given twice"]),
+    "a node by the name of a compute host": ("{name: n2}", "{name: ch1}", [":4: rack.nodes[1].name:"]),
+    "a node without memory": (
+        "{name: n2}",
+        "{name: n2, memory_mib: 12}",
+        [":4: rack.nodes[1].memory_mib:", "256"],
+    ),
+    "a fault that machines can't be given": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: net.delay",
+        [":9: faults[0].do:", "fidelity machine (model)", "change fidelities"],
+    ),
+    "two compute hosts for machines": (
+        "rack: {",
+        "rack: {compute_hosts: 2, ",
+        [":5: rack.compute_hosts:", "write 1"],
+    ),
+    "more nodes than machines have addresses for": (
+        "[{name: n1}, {name: n2}]",
+        "{count: 101}",
+        [":5: rack.nodes:", "at most 100"],
+    ),
+    "a file that is no YAML": ("requests:", "requests: [", [": not YAML"]),
+}
+AT_MACHINE = ("machines can't", "for machines", "than machines")
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_a_wrong_file_is_refused_with_line_field_and_what_to_change(what: str, tmp_path: Path) -> None:
+    old, new, told = REFUSED[what]
+    text = SOUND
+    if any(words in what for words in AT_MACHINE):
+        text = text.replace("rack:", "fidelities: [model, machine]\nrack:", 1)
+    assert old in text
+    path = written(tmp_path, text.replace(old, new, 1))
+    with pytest.raises(BadScenario) as refused:
+        read(path)
+    assert str(refused.value).startswith(str(path))
+    for part in told:
+        assert part in str(refused.value)
+
+
+def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
+    text = SOUND.replace("image: tiny", "image: huge").replace("step: power_on", "step: dance")
+    with pytest.raises(BadScenario) as refused:
+        read(written(tmp_path, text))
+    assert len(str(refused.value).splitlines()) == 2
+
+
+def test_every_wrong_file_of_a_folder_is_told(tmp_path: Path) -> None:
+    written(tmp_path, SOUND.replace("tiny", "huge"), "a.yaml")
+    written(tmp_path, SOUND.replace("n1, step", "n8, step"), "b.yaml")
+    with pytest.raises(BadScenario) as refused:
+        read_all([tmp_path])
+    assert "a.yaml:6:" in str(refused.value)
+    assert "b.yaml:8:" in str(refused.value)
+
+
+def test_two_scenarios_of_one_name_are_refused(tmp_path: Path) -> None:
+    written(tmp_path, name="a.yaml")
+    written(tmp_path, name="b.yaml")
+    with pytest.raises(BadScenario, match=r"b.yaml:1: name: .*a.yaml is called a-story too"):
+        read_all([tmp_path])
+
+
+def test_a_file_given_twice_is_read_once(tmp_path: Path) -> None:
+    path = written(tmp_path)
+    assert len(read_all([path, tmp_path, path])) == 1
+
+
+def test_a_folder_without_scenarios_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(BadScenario, match="no scenario"):
+        read_all([tmp_path])
+
+
+def test_a_rack_that_the_memory_cannot_hold_is_refused_for_machines_alone(tmp_path: Path) -> None:
+    text = SOUND.replace("rack:", "fidelities: [model, machine]\nrack:").replace(
+        "{name: n2}", "{name: n2, memory_mib: 900000}"
+    )
+    one = read(written(tmp_path, text))
+    check_fits(one, Fidelity.MODEL, 1000)
+    with pytest.raises(BadScenario, match=r"story.yaml:5: rack.nodes: .* 901924 MiB .* 20000 MiB are free"):
+        check_fits(one, Fidelity.MACHINE, 20_000)
+    check_fits(one, Fidelity.MACHINE, 901_924)
+
+
+def test_free_memory_is_read_as_the_kernel_tells_it(tmp_path: Path) -> None:
+    meminfo = tmp_path / "meminfo"
+    meminfo.write_text("MemTotal: 24000000 kB\nMemAvailable:   20480000 kB\n")
+    assert available_memory_mib(meminfo) == 20_000
