@@ -153,7 +153,7 @@ class DhcpNak:
 
 @dataclass(frozen=True, slots=True)
 class TftpData:
-    """The transfer goes on: all blocks come (complete), or those up to `received_bytes` and no more so far."""
+    """The transfer goes on: all blocks come (complete), or so far only those up to `received_bytes`."""
 
     ask: int
     size_bytes: int

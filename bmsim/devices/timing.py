@@ -1,5 +1,5 @@
-"""How long a machine takes for what. Defaults are those of emulated machines, docs/performance.md: 13.6 s from
-power-on until an agent reports, 35.8 s until Debian is seen."""
+"""How long a machine takes for what. Defaults are those of emulated machines (docs/performance.md): 13.6 s
+from power-on until an agent reports, 35.8 s until Debian is seen."""
 
 from __future__ import annotations
 

@@ -1,0 +1,163 @@
+"""What firmware boots from: one device after the other, until something runs or nothing is left."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+
+from bmsim.devices import net_client
+from bmsim.devices.boot_flags import BootDevice
+from bmsim.devices.disk import Disk
+from bmsim.devices.ipxe import Ipxe
+from bmsim.devices.ipxe_script import End
+from bmsim.devices.messages import Architecture
+from bmsim.devices.net_client import Body, DhcpClient
+from bmsim.devices.running import Failure, Flow, Running
+from bmsim.devices.system import System, Systems, Then
+from bmsim.devices.timing import PXE_DHCP_S, PXE_TFTP_S, UEFI_HTTP_S
+
+
+class Firmware(StrEnum):
+    BIOS = "bios"  # a vendor's PXE ROM, which fetches iPXE by TFTP
+    BIOS_IPXE = "bios_ipxe"  # iPXE is the ROM, as in QEMU's NICs
+    UEFI = "uefi"
+    UEFI_HTTP = "uefi_http"
+
+
+@dataclass(frozen=True, slots=True)
+class Dialect:
+    """architecture, vendor: what its DHCP says. other: the architecture that a wrong one says.
+    platform, loader_architecture: of the iPXE that it runs. gives_up: its last word."""
+
+    architecture: Architecture
+    vendor: str
+    other: int
+    platform: str
+    loader_architecture: Architecture
+    no_disk: str
+    gives_up: str
+
+
+EFI_IA32_HTTP = 0x0F
+
+_SEABIOS = ("Boot failed: not a bootable disk", "No bootable device.")
+_BDS = (
+    'BdsDxe: failed to load Boot0001 "UEFI Misc Device": Not Found',
+    "BdsDxe: No bootable option or device was found.",
+)
+
+DIALECTS: Mapping[Firmware, Dialect] = {
+    firmware: Dialect(
+        architecture, f"{kind}:Arch:{architecture:05d}:UNDI:{undi}", other, platform, of, *words
+    )
+    for firmware, kind, architecture, undi, other, platform, of, words in (
+        (Firmware.BIOS, "PXEClient", Architecture.BIOS, "002001", 7, "pcbios", Architecture.BIOS, _SEABIOS),
+        (
+            Firmware.BIOS_IPXE,
+            "PXEClient",
+            Architecture.BIOS,
+            "002001",
+            7,
+            "pcbios",
+            Architecture.BIOS,
+            _SEABIOS,
+        ),
+        (Firmware.UEFI, "PXEClient", Architecture.EFI_X64, "003001", 0, "efi", Architecture.EFI_X64, _BDS),
+        (
+            Firmware.UEFI_HTTP,
+            "HTTPClient",
+            Architecture.EFI_X64_HTTP,
+            "003001",
+            EFI_IA32_HTTP,
+            "efi",
+            Architecture.EFI_X64,
+            _BDS,
+        ),
+    )
+}
+
+
+class BootManager:
+    """The firmware of one machine."""
+
+    __slots__ = ("_dialect", "_disk", "_firmware", "_machine", "_macs", "_systems")
+
+    def __init__(
+        self, machine: Running, firmware: Firmware, macs: Sequence[str], disk: Disk | None, systems: Systems
+    ) -> None:
+        self._machine = machine
+        self._firmware = firmware
+        self._dialect = DIALECTS[firmware]
+        self._macs = macs
+        self._disk = disk
+        self._systems = systems
+
+    def boot(self, order: Sequence[BootDevice]) -> Flow[End]:
+        """Never Then.NEXT_DEVICE: after the last device it waits for somebody to come."""
+        for device in order:
+            end = yield from (self._from_disk() if device is BootDevice.DISK else self._from_network())
+            if end is not Then.NEXT_DEVICE:
+                return end
+        self._machine.say(self._dialect.gives_up)
+        yield from self._machine.stop("nothing to boot: the firmware has tried all there is")
+        return Then.NEXT_DEVICE
+
+    def _from_disk(self) -> Flow[End]:
+        self._machine.say("Booting from Hard Disk...")
+        system = self.system_on_disk()
+        if system is None:
+            self._machine.say(self._dialect.no_disk)
+            return Then.NEXT_DEVICE
+        yield from self._machine.gate("loader")
+        return system
+
+    def system_on_disk(self) -> System | None:
+        if self._disk is None or not self._disk.present:
+            return None
+        return self._systems.of_disk(self._disk)
+
+    def _from_network(self) -> Flow[End]:
+        for mac in self._macs:
+            self._machine.mac = self._machine.faults.mac(mac)
+            self._machine.address = ""
+            loaded = self._firmware is Firmware.BIOS_IPXE or (yield from self._load())
+            if not loaded:
+                continue
+            loader_architecture = self._architecture(self._dialect.loader_architecture)
+            loader = Ipxe(self._machine, self._dialect.platform, loader_architecture, self.system_on_disk)
+            end = yield from loader.start()
+            if end is not Then.NEXT_DEVICE:
+                return end
+        return Then.NEXT_DEVICE
+
+    def _load(self) -> Flow[bool]:
+        """Whether iPXE is there now, as what DHCP names."""
+        machine, dialect = self._machine, self._dialect
+        architecture = self._architecture(dialect.architecture)
+        vendor = dialect.vendor.replace(f"{dialect.architecture:05d}", f"{architecture:05d}")
+        lease = yield from net_client.lease(machine, DhcpClient(architecture, vendor, PXE_DHCP_S, boots=True))
+        got: Body | Failure
+        if isinstance(lease, Failure):
+            got = lease
+        elif "://" in lease.boot_file:
+            got = yield from net_client.http(machine, lease.boot_file, UEFI_HTTP_S)
+        else:
+            got = yield from net_client.tftp(machine, lease.server, lease.boot_file, PXE_TFTP_S)
+            machine.say(f"NBP filename is {lease.boot_file}")
+        if isinstance(got, Failure):
+            machine.say(f"PXE boot of {machine.mac} failed: {got.why}")
+            return False
+        if not isinstance(lease, Failure) and self._is_efi(lease.boot_file) != (dialect.platform == "efi"):
+            machine.say(f"PXE boot of {machine.mac} failed: {lease.boot_file} is of another architecture")
+            return False
+        return True
+
+    def _architecture(self, true: Architecture) -> int:
+        """As DHCP is told."""
+        wrong = self._machine.faults.has("boot.wrong_arch") and true is self._dialect.architecture
+        return self._dialect.other if wrong else true
+
+    @staticmethod
+    def _is_efi(boot_file: str) -> bool:
+        return boot_file.endswith(".efi")

@@ -1,0 +1,130 @@
+"""DHCP, TFTP and HTTP as firmware, loaders and systems speak them: how often they ask, when they give up."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from bmsim.devices.messages import (
+    DhcpAck,
+    DhcpDiscover,
+    DhcpNak,
+    DhcpOffer,
+    DhcpRequest,
+    Fetched,
+    HttpAnswer,
+    HttpGet,
+    Input,
+    TftpData,
+    TftpError,
+    TftpRead,
+)
+from bmsim.devices.running import Failure, Flow, Running
+
+
+@dataclass(frozen=True, slots=True)
+class DhcpClient:
+    """architecture, client: as in DhcpDiscover. waits_s: how long it waits for an answer, try by try.
+    boots: an offer without a boot file is none to it."""
+
+    architecture: int | None
+    client: str
+    waits_s: Sequence[float]
+    boots: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Lease:
+    """boot_file: a file of `server`, or a URL; empty: an address only."""
+
+    address: str
+    server: str
+    boot_file: str
+
+
+@dataclass(frozen=True, slots=True)
+class Body:
+    """What was fetched. text: None for what only a machine reads."""
+
+    size_bytes: int
+    text: str | None = None
+
+
+def lease(
+    machine: Running, client: DhcpClient, waits_s: Iterable[float] | None = None
+) -> Flow[Lease | Failure]:
+    """waits_s: instead of the client's own."""
+    ask, named = machine.ask(), True
+    for wait_s in waits_s or client.waits_s:
+        machine.send(DhcpDiscover(ask, machine.mac, client.architecture, client.client))
+        until_s = machine.now_s + wait_s
+        while (given := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
+            if not isinstance(given, DhcpOffer):
+                continue
+            if client.boots and not given.boot_file:
+                named = False
+                continue
+            taken = yield from _request(machine, client, ask, given)
+            if isinstance(taken, Lease):
+                machine.address = taken.address
+                return taken
+            break
+    return Failure("no DHCP offers were received" if named else "no boot filename received")
+
+
+def _request(machine: Running, client: DhcpClient, ask: int, offer: DhcpOffer) -> Flow[Lease | None]:
+    """None: refused, or not answered; then the client looks for offers again."""
+    for wait_s in client.waits_s:
+        machine.send(
+            DhcpRequest(ask, machine.mac, client.architecture, client.client, offer.address, offer.server)
+        )
+        until_s = machine.now_s + wait_s
+        while (given := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
+            if isinstance(given, DhcpAck):
+                return Lease(given.address, given.server, given.boot_file or offer.boot_file)
+            if isinstance(given, DhcpNak):
+                return None
+    return None
+
+
+def tftp(machine: Running, server: str, file: str, waits_s: Sequence[float]) -> Flow[Body | Failure]:
+    """A stalled transfer is given up when all tries' time has passed since its last block."""
+    ask, began_s, given = machine.ask(), machine.now_s, None
+    for wait_s in waits_s:
+        machine.send(TftpRead(ask, machine.mac, machine.address, server, file))
+        given = yield from machine.answer(ask, wait_s)
+        if given is not None:
+            break
+    received = 0
+    while isinstance(given, TftpData):
+        end = given.size_bytes if given.complete else given.received_bytes
+        cut = yield from machine.answer(ask, max(0, end - received) / machine.timing.tftp_bytes_per_s)
+        received = max(received, end)
+        if cut is None and given.complete:
+            return _fetched(machine, ask, file, began_s, Body(given.size_bytes))
+        given = cut if cut is not None else (yield from machine.answer(ask, sum(waits_s)))
+    if isinstance(given, TftpError):
+        return Failure(f"TFTP error: {given.why}")
+    return Failure("TFTP timeout")
+
+
+def http(machine: Running, url: str, timeout_s: float) -> Flow[Body | Failure]:
+    ask, began_s = machine.ask(), machine.now_s
+    machine.send(HttpGet(ask, machine.mac, machine.address, url))
+    given: Input | None = yield from machine.answer(ask, timeout_s)
+    if given is None:
+        return Failure("Connection timed out")
+    if not isinstance(given, HttpAnswer):
+        return Failure("Connection reset")
+    if given.status != 200:
+        return Failure(f"HTTP {given.status}")
+    cut = yield from machine.answer(ask, given.size_bytes / machine.timing.http_bytes_per_s)
+    if cut is not None and not isinstance(cut, HttpAnswer):
+        return Failure("Connection reset")
+    return _fetched(machine, ask, url, began_s, Body(given.size_bytes, given.text))
+
+
+def _fetched(machine: Running, ask: int, source: str, began_s: float, body: Body) -> Body:
+    seconds = machine.now_s - began_s
+    machine.out.append(Fetched(ask, machine.mac, machine.address, source, body.size_bytes, seconds))
+    return body

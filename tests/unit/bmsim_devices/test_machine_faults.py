@@ -1,0 +1,216 @@
+from __future__ import annotations
+
+import pytest
+
+from bmsim.devices.boot_flags import BootDevice
+from bmsim.devices.disk import MIB, Disk
+from bmsim.devices.firmware import Firmware
+from bmsim.devices.messages import (
+    Answer,
+    Began,
+    DhcpDiscover,
+    HttpFailed,
+    HttpGet,
+    Hung,
+    PowerOff,
+    PowerOn,
+    Question,
+    Reset,
+    Started,
+    Stopped,
+    SystemKind,
+    TftpData,
+    TftpRead,
+)
+from bmsim.faults.catalogue import completed
+from tests.unit.bmsim_devices.bench import Bench, Network, bench, hung, started
+
+
+def broken(fault: str, firmware: Firmware = Firmware.BIOS_IPXE, **parameters: object) -> Bench:
+    rack = bench(firmware)
+    rack.faults({fault: completed(fault, parameters)})
+    rack.give(PowerOn())
+    return rack
+
+
+def test_post_takes_as_long_as_the_fault_says() -> None:
+    rack = broken("node.slow_post", post_s=600)
+    rack.run(started)
+    assert rack.times(DhcpDiscover)[0] == 602.5
+
+
+@pytest.mark.parametrize("stage", ["firmware", "loader", "kernel", "agent"])
+def test_a_machine_hangs_where_it_should_and_goes_on_when_healed(stage: str) -> None:
+    rack = broken("node.hangs", at=stage)
+    rack.run(hung)
+    assert rack.outputs[-1] == Hung(f"hangs: {stage}")
+    rack.run(limit_s=10_000)
+    assert not rack.all(Started)
+    rack.faults({})
+    rack.run(started)
+    assert len(rack.all(Started)) == 1
+
+
+def test_a_hanging_machine_can_be_reset_and_hangs_as_often_as_it_was_told() -> None:
+    rack = broken("node.hangs", at="kernel", count=1)
+    rack.run(hung)
+    rack.give(Reset())
+    rack.run(started)
+    assert len(rack.all(Hung)) == len(rack.all(Started)) == 1
+
+
+@pytest.mark.parametrize("stage", ["kernel", "agent"])
+def test_a_boot_loop_panics_and_restarts_until_it_is_healed(stage: str) -> None:
+    rack = broken("boot.loop", at=stage)
+    rack.run(limit_s=100)
+    assert 3 <= len(rack.all(Began)) <= 7
+    assert all(began == Began(by_guest=index > 0) for index, began in enumerate(rack.all(Began)))
+    assert not rack.all(Started)
+    rack.faults({})
+    rack.run(started)
+    assert rack.all(Started)
+
+
+def test_a_boot_loop_ends_after_its_count() -> None:
+    rack = broken("boot.loop", count=2)
+    rack.run(started)
+    assert len(rack.all(Began)) == 3
+
+
+def test_a_dead_nic_asks_nothing_and_hears_nothing() -> None:
+    rack = broken("node.dead_nic")
+    rack.run(hung)
+    assert not rack.all(DhcpDiscover)
+    assert not rack.machine.passes(rack.now_s)
+    rack.faults({})
+    assert rack.machine.passes(rack.now_s)
+
+
+def test_a_nic_that_dies_under_a_transfer_has_it_time_out() -> None:
+    network = Network()
+    rack = bench(Firmware.BIOS, lambda q: None if isinstance(q, TftpRead) else network(q))
+    rack.give(PowerOn())
+    rack.run(lambda output: isinstance(output, TftpRead))
+    read = rack.outputs[-1]
+    assert isinstance(read, TftpRead)
+    rack.faults({"node.dead_nic": {}})
+    rack.give(TftpData(read.ask, 1000))
+    rack.run(hung)
+    assert "TFTP timeout" in rack.console
+
+
+def test_a_machine_that_ignores_flags_netboots() -> None:
+    rack = bench(disk=Disk(128 * MIB, content="debian"))
+    rack.machine.boot_next = BootDevice.DISK
+    rack.faults({"boot.ignores_flag": {}})
+    rack.give(PowerOn())
+    rack.run(started)
+    assert rack.machine.running is not None
+    assert rack.machine.running.kind is SystemKind.AGENT
+
+
+@pytest.mark.parametrize(
+    ("firmware", "says"), [(Firmware.BIOS, 7), (Firmware.UEFI, 0), (Firmware.UEFI_HTTP, 15)]
+)
+def test_a_boot_file_of_another_architecture_does_not_start(firmware: Firmware, says: int) -> None:
+    rack = broken("boot.wrong_arch", firmware)
+    rack.run(hung)
+    assert {q.architecture for q in rack.outputs if isinstance(q, DhcpDiscover)} == {says}
+    assert "is of another architecture" in rack.console or "no boot filename" in rack.console
+
+
+def test_a_renamed_nic_asks_under_another_address() -> None:
+    rack = broken("bmc.nic_renamed")
+    rack.run(started)
+    assert {q.mac for q in rack.outputs if isinstance(q, DhcpDiscover)} == {"50:54:00:00:00:01"}
+
+
+def test_a_blocked_port_passes_nothing_at_first() -> None:
+    rack = broken("net.port_blocked_at_first", Firmware.BIOS, for_s=30)
+    rack.run(started)
+    first, *_ = rack.times(DhcpDiscover)
+    assert first >= 30
+    # The kernel's driver takes the link down and up: blocked again.
+    assert rack.all(Started)
+
+
+def test_a_short_patience_does_not_outlast_a_blocked_port() -> None:
+    rack = broken("net.port_blocked_at_first", for_s=30)
+    rack.run(hung)
+    assert "No configuration methods succeeded" in rack.console
+
+
+def test_lost_power_is_off_at_once_and_may_be_switched_on_again() -> None:
+    rack = bench()
+    rack.give(PowerOn())
+    rack.run(started)
+    rack.faults({"node.power_loss": {}})
+    assert rack.outputs[-1] == Stopped("switched off")
+    rack.give(PowerOn())
+    rack.run(started)
+    assert len(rack.all(Started)) == 2
+
+
+def stalling(at_bytes: int) -> Bench:
+    network = Network()
+
+    def server(question: Question) -> Answer | None:
+        if isinstance(question, TftpRead):
+            return TftpData(question.ask, 2**20, at_bytes, complete=False)
+        return network(question)
+
+    return bench(Firmware.BIOS, server)
+
+
+def test_a_stalled_transfer_is_given_up_in_the_end() -> None:
+    rack = stalling(5120)
+    rack.give(PowerOn())
+    rack.run(hung)
+    assert "TFTP timeout" in rack.console
+    assert rack.now_s == pytest.approx(2 + 24, abs=0.01)
+
+
+def test_a_stalled_transfer_that_goes_on_boots() -> None:
+    rack = stalling(5120)
+    rack.give(PowerOn())
+    rack.run(lambda output: isinstance(output, TftpRead))
+    read = rack.outputs[-1]
+    assert isinstance(read, TftpRead)
+    rack.run(limit_s=10)
+    rack.give(TftpData(read.ask, 2**20))
+    rack.run(started)
+    assert rack.all(Started)
+
+
+def test_a_connection_that_is_cut_is_a_failed_file() -> None:
+    network = Network()
+    cut: list[HttpGet] = []
+
+    def server(question: Question) -> Answer | None:
+        if isinstance(question, HttpGet) and question.url.endswith("ramdisk"):
+            cut.append(question)
+        return network(question)
+
+    rack = bench(server=server)
+    rack.give(PowerOn())
+    rack.run(lambda output: bool(cut))
+    rack.give(HttpFailed(cut[0].ask))
+    rack.run(hung)
+    assert "ramdisk... Connection reset (https://ipxe.org/0f0a6039)" in rack.console
+
+
+def test_a_missing_disk_boots_nothing() -> None:
+    rack = bench(disk=Disk(128 * MIB, content="debian"))
+    rack.machine.boot_next = BootDevice.DISK
+    rack.faults({"disk.missing": {}})
+    rack.give(PowerOn())
+    rack.run(started)
+    assert "not a bootable disk" in rack.console
+
+
+def test_faults_of_other_devices_are_nothing_to_it() -> None:
+    rack = broken("bmc.silent")
+    rack.faults({"bmc.silent": {}, "net.drop": {}})
+    rack.run(started)
+    assert rack.all(Started)
+    rack.give(PowerOff())
