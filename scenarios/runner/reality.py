@@ -7,6 +7,7 @@ took by name at import (`from time import monotonic`) can't be watched: a test f
 
 from __future__ import annotations
 
+import _thread
 import os
 import random
 import secrets
@@ -18,7 +19,8 @@ import uuid
 from asyncio import events
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import FrameType, ModuleType
+from pathlib import Path
+from types import ModuleType
 from typing import Any, NoReturn
 
 from scenarios.runner.waits import place
@@ -28,6 +30,7 @@ FED: dict[str, str] = {
     "structlog.processors": "stamps each line",
     "structlog.stdlib": "stamps each line",
     "httpx._client": "measures how long an answer took",
+    "http.cookiejar": "ages cookies",
     "prometheus_client.metrics": "notes when a counter was made",
 }
 """Modules that get virtual time instead of an error, and what they want it for. None acts by it."""
@@ -39,7 +42,9 @@ _RANDOM = (
     *("randbytes", "seed", "gauss", "normalvariate", "expovariate", "triangular", "betavariate"),
 )
 _PATCHED: dict[ModuleType, tuple[str, ...]] = {
-    time: _TIME,
+    time: ("sleep", *_TIME),
+    _thread: ("start_new_thread",),
+    threading: ("_start_new_thread", "_start_joinable_thread"),  # until 3.12; since 3.13
     os: ("urandom", "getrandom"),
     uuid: ("uuid1", "uuid4"),
     secrets: ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "choice", "randbits"),
@@ -50,10 +55,10 @@ _AUDITED = frozenset(
         *("socket.__new__", "socket.getaddrinfo", "socket.gethostbyname", "socket.connect", "socket.bind"),
         *("socket.sendto", "socket.sendmsg"),
         *("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.system", "os.exec", "os.fork", "os.forkpty"),
-        *("_thread.start_new_thread", "_thread.start_joinable_thread", "time.sleep"),
     )
 )
 _STDLIB = sysconfig.get_path("stdlib")
+_OURS = frozenset((__file__, str(Path(__file__).with_name("virtual_loop.py"))))
 
 
 class RealityError(Exception):
@@ -88,9 +93,10 @@ def forbidden() -> Iterator[None]:
     if not _watch.hooked:
         sys.addaudithook(_audit)  # can't be removed, but costs a look-up only
         _watch.hooked = True
-    originals = [
-        (module, name, getattr(module, name)) for module, names in _PATCHED.items() for name in names
+    watched = [
+        (module, name) for module, names in _PATCHED.items() for name in names if hasattr(module, name)
     ]
+    originals = [(module, name, getattr(module, name)) for module, name in watched]
     _watch.depth, _watch.thread, _watch.seen = 1, threading.get_ident(), []
     for module, name, original in originals:
         setattr(module, name, _guarded(module, name, original))
@@ -123,7 +129,7 @@ def _guarded(module: ModuleType, name: str, original: Callable[..., Any]) -> Cal
     def guarded(*args: Any, **options: Any) -> Any:
         if not _watch.concerns_us:
             return original(*args, **options)
-        if module is time and sys._getframe(1).f_globals.get("__name__") in FED:
+        if name in _TIME and sys._getframe(1).f_globals.get("__name__") in FED:
             return type(per_second)(_virtual_s() * per_second) if per_second > 1 else _virtual_s()
         return refuse(what)
 
@@ -136,15 +142,14 @@ def _virtual_s() -> float:
 
 
 def _caller() -> str:
-    """The innermost code that is neither the standard library's nor this file's; else the innermost."""
-    frame: FrameType | None = sys._getframe(2)
-    innermost = sys._getframe(2)
-    while frame is not None:
+    """The innermost code that is neither the standard library's nor the loop's; else the innermost."""
+    innermost = frame = sys._getframe(2)
+    while frame.f_back is not None:
         name = frame.f_code.co_filename
-        if innermost.f_code.co_filename == __file__:
+        if innermost.f_code.co_filename in _OURS:
             innermost = frame
         installed = "site-packages" in name or "dist-packages" in name
-        if name != __file__ and (installed or not name.startswith((_STDLIB, "<frozen"))):
+        if name not in _OURS and (installed or not name.startswith((_STDLIB, "<frozen"))):
             return place(frame)
         frame = frame.f_back
     return place(innermost)

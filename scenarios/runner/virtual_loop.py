@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any, NoReturn
 
 from scenarios.runner.reality import refuse
 from scenarios.runner.virtual_tasks import OWNER, Callback, Held, SimTask, Step, Timer, close_silently
-from scenarios.runner.waits import Livelock, Stalled, busiest, describe
+from scenarios.runner.waits import Livelock, Stalled, busiest, describe, full_name, where
 
 STEPS_PER_INSTANT = 5_000_000
 """More steps than that while time stands still are a livelock: 500 for each of 10,000 nodes."""
@@ -74,6 +74,7 @@ class VirtualLoop(_Loop):
         self._timers_cancelled = 0
         self._instant_began_at = 0
         self._busy: Counter[str] = Counter()
+        self._next_collection = CHECK_EVERY_STEPS
         self._next_full_collection = FULL_COLLECTION_AT_STEPS
         self._stopping = False
         self._running = False
@@ -253,14 +254,15 @@ class VirtualLoop(_Loop):
         """Now and then, by steps and not by memory in use: what the collector destroys may act."""
         if self.steps - self._instant_began_at >= self._limit:
             self._watch(callback, item)
-        elif not gc.isenabled() and self.steps % CHECK_EVERY_STEPS == 0:
+        elif not gc.isenabled() and self.steps >= self._next_collection:
+            self._next_collection = self.steps + CHECK_EVERY_STEPS
             full = self.steps >= self._next_full_collection
             gc.collect(2 if full else 1)
             self._next_full_collection *= 1 + full
 
     def _watch(self, callback: Callable[..., object], item: Held) -> None:
         task = getattr(callback, "__self__", None)
-        self._busy[describe([task]) if isinstance(task, SimTask) else f"  {callback!r}"] += 1
+        self._busy[f"{full_name(task)}: {where(task)}" if isinstance(task, SimTask) else repr(callback)] += 1
         if self._busy.total() >= STEPS_WATCHED:
             text = f"at {self._now_s:.3f} s time stood still for {self.steps - self._instant_began_at} steps:"
             text += f"\n{busiest(self._busy)}"

@@ -16,6 +16,8 @@ TASKS = 1_000
 TURNS = 300
 REPEATS = 5
 
+Work = Callable[[], Coroutine[Any, Any, None]]
+
 
 class _StockWithoutEpoll(asyncio.BaseEventLoop):
     """asyncio's own loop, on a clock that jumps where it would ask the kernel to wait."""
@@ -79,31 +81,35 @@ async def timers() -> None:
     await asyncio.gather(*(sleeper(number) for number in range(TASKS)))
 
 
-WORKS: Sequence[tuple[Callable[[], Coroutine[Any, Any, None]], int]] = (
+WORKS: Sequence[tuple[Work, int]] = (
     (steps, TASKS * TURNS),
     (futures, TASKS // 2 * TURNS),
     (timers, TASKS * (TURNS // 3)),
 )
 
 
-def _stock(work: Callable[[], Coroutine[Any, Any, None]]) -> None:
+def _ours(work: Work) -> None:
+    run(work(), seed=1)
+
+
+def _stock(work: Work) -> None:
     with asyncio.Runner(loop_factory=_StockWithoutEpoll) as runner:
         runner.run(work())
 
 
-def _best_s(play: Callable[[], object]) -> float:
+def _best_s(play: Callable[[Work], None], work: Work) -> float:
     took = []
     for _ in range(REPEATS):
         began_s = time.perf_counter()
-        play()
+        play(work)
         took.append(time.perf_counter() - began_s)
     return min(took)
 
 
 def main() -> None:
     for work, waits in WORKS:
-        stock_s = _best_s(lambda work=work: _stock(work))
-        ours_s = _best_s(lambda work=work: run(work(), seed=1))
+        stock_s = _best_s(_stock, work)
+        ours_s = _best_s(_ours, work)
         print(
             f"{work.__name__:8} stock {waits / stock_s:10,.0f} waits/s"
             f"   {VirtualLoop.__name__} {waits / ours_s:10,.0f} waits/s   cost {ours_s / stock_s:.2f}"

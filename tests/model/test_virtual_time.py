@@ -1,0 +1,370 @@
+"""The virtual loop keeps what asyncio promises, and ends what could never end."""
+
+from __future__ import annotations
+
+import asyncio
+import gc
+import time
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from typing import Any
+
+import pytest
+
+from scenarios.runner.virtual_time import Livelock, Stalled, run
+
+SEEDS = range(20)
+
+
+def now_s() -> float:
+    return asyncio.get_running_loop().time()
+
+
+def test_time_starts_at_zero_and_jumps_to_the_next_timer() -> None:
+    async def main() -> tuple[float, float]:
+        began_s = now_s()
+        await asyncio.sleep(365 * 86_400)
+        return began_s, now_s()
+
+    began_s = time.monotonic()
+    assert run(main(), seed=0) == (0.0, 365 * 86_400.0)
+    assert time.monotonic() - began_s < 5
+
+
+def test_seeds_explore_every_order_of_tasks_that_are_ready_together() -> None:
+    async def main() -> str:
+        order = []
+
+        async def racer(name: str) -> None:
+            order.append(name)
+
+        await asyncio.gather(racer("a"), racer("b"), racer("c"))
+        return "".join(order)
+
+    assert {run(main(), seed) for seed in range(200)} == {"abc", "acb", "bac", "bca", "cab", "cba"}
+    assert len({run(main(), seed=7) for _ in range(5)}) == 1
+
+
+def test_callbacks_keep_their_order_and_timers_of_the_same_time_too() -> None:
+    async def main() -> list[int]:
+        order: list[int] = []
+        loop = asyncio.get_running_loop()
+        for number in range(50):
+            loop.call_soon(order.append, number)
+            loop.call_at(5.0, order.append, 100 + number)
+        await asyncio.sleep(6)
+        return order
+
+    for seed in SEEDS:
+        assert run(main(), seed) == [*range(50), *range(100, 150)]
+
+
+def test_cancelled_timers_neither_run_nor_move_time() -> None:
+    async def main() -> float:
+        loop = asyncio.get_running_loop()
+        for timer in [loop.call_later(100 + number, pytest.fail) for number in range(5_000)]:
+            timer.cancel()
+        await asyncio.sleep(1)
+        return now_s()
+
+    assert run(main(), seed=0) == 1.0
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_timeout_strikes_at_its_time_and_only_then(seed: int) -> None:
+    async def main() -> None:
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(3):
+                await asyncio.sleep(4)
+        assert now_s() == 3
+        async with asyncio.timeout(3):
+            await asyncio.sleep(2)
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(asyncio.Event().wait(), 5)
+        assert now_s() == 10
+
+    run(main(), seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_a_task_group_cancels_the_others_when_one_fails(seed: int) -> None:
+    async def main() -> list[str]:
+        cleaned: list[str] = []
+
+        async def waits(name: str) -> None:
+            try:
+                await asyncio.sleep(100)
+            finally:
+                await asyncio.sleep(0.5)
+                cleaned.append(name)
+
+        async def fails() -> None:
+            await asyncio.sleep(1)
+            raise ValueError("broken")
+
+        with pytest.raises(ExceptionGroup) as caught:
+            async with asyncio.TaskGroup() as group:
+                group.create_task(waits("a"))
+                group.create_task(fails())
+                group.create_task(waits("b"))
+        assert caught.group_contains(ValueError, match="broken")
+        assert now_s() == 1.5
+        return sorted(cleaned)
+
+    assert run(main(), seed) == ["a", "b"]
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_locks_semaphores_events_queues_and_conditions_hold(seed: int) -> None:
+    async def main() -> None:
+        lock, semaphore, inside, most = asyncio.Lock(), asyncio.Semaphore(3), 0, 0
+        queue: asyncio.Queue[int] = asyncio.Queue(maxsize=2)
+        ready = asyncio.Event()
+        received: list[int] = []
+
+        async def worker(number: int) -> None:
+            nonlocal inside, most
+            await ready.wait()
+            async with semaphore:
+                inside += 1
+                most = max(most, inside)
+                await asyncio.sleep(1)
+                inside -= 1
+            async with lock:
+                assert lock.locked()
+                await queue.put(number)
+
+        async def reader() -> None:
+            while len(received) < 9:
+                received.append(await queue.get())
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(9):
+                group.create_task(worker(number))
+            group.create_task(reader())
+            ready.set()
+        assert (most, sorted(received), now_s()) == (3, list(range(9)), 3.0)
+
+    run(main(), seed)
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_gather_wait_and_shield_behave(seed: int) -> None:
+    async def after(duration_s: float, value: str) -> str:
+        await asyncio.sleep(duration_s)
+        return value
+
+    async def main() -> None:
+        assert [*await asyncio.gather(after(3, "a"), after(1, "b"), after(2, "c"))] == ["a", "b", "c"]
+        tasks = [asyncio.create_task(after(delay_s, str(delay_s))) for delay_s in (1, 2, 3)]
+        done, waiting = await asyncio.wait(tasks, return_when=asyncio.FIRST_COMPLETED)
+        assert ([task.result() for task in done], len(waiting)) == (["1"], 2)
+        assert [await task for task in asyncio.as_completed(tasks)] == ["1", "2", "3"]
+        inner = asyncio.create_task(after(5, "kept"))
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(1):
+                await asyncio.shield(inner)
+        assert await inner == "kept"
+        assert now_s() == 3 + 3 + 5
+
+    run(main(), seed)
+
+
+def test_a_set_of_tasks_is_walked_in_an_order_of_its_own_numbers() -> None:
+    async def main() -> list[str]:
+        tasks = {asyncio.create_task(asyncio.sleep(1), name=str(number)) for number in range(40)}
+        names = [task.get_name() for task in tasks]
+        await asyncio.wait(tasks)
+        return names
+
+    garbage = [object() for _ in range(1_000)]  # tasks lie elsewhere the second time
+    first = run(main(), seed=1)
+    del garbage[::2]
+    assert run(main(), seed=1) == first
+
+
+def test_a_deadlock_is_told_with_who_waits_where() -> None:
+    async def wait_for_nothing() -> None:
+        await asyncio.Event().wait()
+
+    async def main() -> None:
+        await asyncio.sleep(2)
+        async with asyncio.TaskGroup() as group:
+            for number in range(8):
+                group.create_task(wait_for_nothing(), name=f"n{number}")
+
+    with pytest.raises(Stalled) as caught:
+        run(main(), seed=0)
+    text = str(caught.value)
+    line = wait_for_nothing.__code__.co_firstlineno + 1
+    assert text.startswith("at 2.000 s everyone waits for someone:")
+    assert "n0, n1, n2, n3, n4 and 3 more" in text
+    assert f"tests/model/test_virtual_time.py:{line} in" in text
+    assert "(asyncio's Event.wait)" in text
+    assert "TaskGroup.__aexit__" in text
+
+
+def test_a_loop_that_never_sleeps_is_told_by_name_and_still_cleaned_up() -> None:
+    cleaned = []
+
+    async def spin() -> None:
+        try:
+            while True:
+                await asyncio.sleep(0)
+        finally:
+            cleaned.append(True)
+
+    async def main() -> None:
+        busy = asyncio.create_task(spin(), name="spinner")
+        await asyncio.sleep(1)
+        await busy
+
+    with pytest.raises(Livelock, match=r"time stood still(.|\n)*spinner: tests/model/test_virtual_time.py"):
+        run(main(), seed=0, steps_per_instant=5_000)
+    assert cleaned == [True]
+
+
+async def _fails() -> None:
+    raise ValueError("nobody looks")
+
+
+async def _forgets_a_failed_task() -> None:
+    asyncio.create_task(_fails())  # noqa: RUF006  # that is what is tested
+    await asyncio.sleep(1)
+
+
+async def _leaves_one_that_fails_to_end() -> None:
+    async def stubborn() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            raise ValueError("nobody looks")
+
+    global kept
+    kept = asyncio.create_task(stubborn())
+    await asyncio.sleep(1)
+
+
+async def _has_a_callback_that_fails() -> None:
+    def fail() -> None:
+        raise ValueError("nobody looks")
+
+    asyncio.get_running_loop().call_later(0.5, fail)
+    await asyncio.sleep(1)
+
+
+kept: asyncio.Task[None] | None = None
+
+
+@pytest.mark.parametrize(
+    "main",
+    [
+        _forgets_a_failed_task,
+        _leaves_one_that_fails_to_end,
+        _has_a_callback_that_fails,
+    ],
+)
+def test_a_failure_that_nobody_looked_at_fails_the_run(main: Any) -> None:
+    with pytest.raises(ExceptionGroup) as caught:
+        run(main(), seed=0)
+    assert caught.group_contains(ValueError, match="nobody looks")
+
+
+def test_an_unseen_failure_is_a_note_of_what_main_raised() -> None:
+    async def main() -> None:
+        await _forgets_a_failed_task()
+        raise KeyError("main's own")
+
+    with pytest.raises(KeyError) as caught:
+        run(main(), seed=0)
+    assert any("nobody looks" in note for note in caught.value.__notes__)
+
+
+def test_what_main_leaves_running_is_cancelled_and_may_clean_up() -> None:
+    cleaned: list[float] = []
+
+    async def server() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(2)
+            cleaned.append(now_s())
+
+    async def main() -> None:
+        asyncio.create_task(server())  # noqa: RUF006  # that is what is tested
+        await asyncio.sleep(1)
+
+    run(main(), seed=0)
+    assert cleaned == [3.0]
+
+
+def test_one_that_refuses_to_end_is_told() -> None:
+    async def immortal() -> None:
+        while True:
+            try:
+                await asyncio.sleep(3600)
+            except asyncio.CancelledError:
+                continue
+
+    async def main() -> None:
+        asyncio.create_task(immortal(), name="immortal")  # noqa: RUF006  # that is what is tested
+        await asyncio.sleep(1)
+
+    with pytest.raises(ExceptionGroup) as caught:
+        run(main(), seed=0)
+    assert caught.group_contains(Stalled, match="didn't end within 3600 s(.|\n)*immortal")
+
+
+def test_a_dropped_generator_is_closed_within_the_story() -> None:
+    closed: list[str] = []
+
+    async def numbers() -> AsyncIterator[int]:
+        try:
+            for number in range(10):
+                yield number
+        finally:
+            await asyncio.sleep(1)
+            closed.append("closed")
+
+    async def main() -> list[str]:
+        async for _ in numbers():
+            break
+        await asyncio.sleep(2)
+        return list(closed)
+
+    assert run(main(), seed=0) == ["closed"]
+
+
+def test_the_garbage_collector_is_as_it_was() -> None:
+    async def main() -> bool:
+        return gc.isenabled()
+
+    assert gc.isenabled()
+    assert run(main(), seed=0) is False
+    assert gc.isenabled()
+    assert gc.get_freeze_count() == 0
+
+
+def test_many_stories_leave_no_memory_behind() -> None:
+    @asynccontextmanager
+    async def held() -> AsyncIterator[None]:
+        yield
+
+    async def story() -> None:
+        async def waits() -> None:
+            async with held():
+                await asyncio.Event().wait()
+
+        for _ in range(20):
+            asyncio.create_task(waits())  # noqa: RUF006  # they are left behind on purpose
+        await asyncio.sleep(1)
+
+    def alive() -> int:
+        run(story(), seed=0)
+        gc.collect()
+        return sum(1 for thing in gc.get_objects() if isinstance(thing, asyncio.Task | Coroutine))
+
+    before = alive()
+    for _ in range(10):
+        after = alive()
+    assert after <= before

@@ -1,0 +1,196 @@
+"""Inside `forbidden`, whatever would make a story differ from its replay is refused, with its caller."""
+
+from __future__ import annotations
+
+import ast
+import asyncio
+import logging
+import os
+import random
+import secrets
+import socket
+import subprocess
+import threading
+import time
+import uuid
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+
+from scenarios.runner.reality import RealityError, forbidden
+from scenarios.runner.virtual_time import run
+
+ROOT = Path(__file__).parents[2]
+
+
+def _submit() -> None:
+    with ThreadPoolExecutor() as pool:
+        pool.submit(print)
+
+
+REALITY: dict[str, Callable[[], object]] = {
+    "time.sleep": lambda: time.sleep(0),
+    "time.time": lambda: time.time(),
+    "time.time_ns": lambda: time.time_ns(),
+    "time.monotonic": lambda: time.monotonic(),
+    "time.perf_counter": lambda: time.perf_counter(),
+    "time.clock_gettime": lambda: time.clock_gettime(time.CLOCK_BOOTTIME),
+    "os.urandom": lambda: os.urandom(1),
+    "uuid.uuid4": lambda: uuid.uuid4(),
+    "uuid.uuid1": lambda: uuid.uuid1(),
+    "secrets.token_hex": lambda: secrets.token_hex(4),
+    "random.random": lambda: random.random(),
+    "random.choice": lambda: random.choice("ab"),
+    "socket.__new__": lambda: socket.socket(),
+    "socket.getaddrinfo": lambda: socket.getaddrinfo("localhost", 80),
+    "subprocess.Popen": lambda: subprocess.run(["true"], check=True),
+    "os.fork": lambda: os.fork() or os._exit(1),
+    "os.system": lambda: os.system("true"),
+    "threading._start_": lambda: threading.Thread(target=print).start(),
+}
+
+
+@pytest.mark.parametrize("what", REALITY)
+def test_the_real_world_is_refused_and_its_caller_named(what: str) -> None:
+    call = REALITY[what]
+    place = f"tests/model/test_virtual_time_reality.py:{call.__code__.co_firstlineno} in"
+
+    async def main() -> None:
+        call()
+
+    with pytest.raises(RealityError) as caught, forbidden():
+        run(main(), seed=0)
+    assert str(caught.value).startswith(what)
+    assert place in str(caught.value)
+
+
+def test_executors_and_connections_of_the_loop_are_refused() -> None:
+    async def main() -> None:
+        loop = asyncio.get_running_loop()
+        with pytest.raises(
+            RealityError, match=r"run_in_executor .* tests/model/test_virtual_time_reality.py"
+        ):
+            await asyncio.to_thread(print)
+        with pytest.raises(RealityError, match="create_connection"):
+            await asyncio.open_connection("127.0.0.1", 1)
+        with pytest.raises(RealityError, match="subprocess_exec"):
+            await asyncio.create_subprocess_exec("true")
+        with pytest.raises(RealityError, match="getaddrinfo"):
+            await loop.getaddrinfo("localhost", 80)
+        with pytest.raises(RealityError, match="create_datagram_endpoint"):
+            await loop.create_datagram_endpoint(asyncio.DatagramProtocol, local_addr=("127.0.0.1", 0))
+
+    run(main(), seed=0)
+
+
+def test_a_thread_pool_is_refused_where_its_thread_starts() -> None:
+    with pytest.raises(RealityError, match=r"threading\._start_"), forbidden():
+        _submit()
+
+
+def test_who_swallows_the_refusal_is_told_at_the_end() -> None:
+    async def main() -> None:
+        with suppress(Exception):
+            time.monotonic()
+
+    with pytest.raises(RealityError, match=r"time\.monotonic"), forbidden():
+        run(main(), seed=0)
+
+
+def test_afterwards_everything_is_as_before() -> None:
+    before = {what: getattr(time, what) for what in ("time", "sleep", "monotonic")}
+    with pytest.raises(KeyError), forbidden():
+        raise KeyError
+    assert {what: getattr(time, what) for what in before} == before
+    assert time.monotonic() > 0
+    assert len(os.urandom(4)) == 4
+    socket.socket().close()
+    threading.Thread(target=lambda: None).start()
+
+
+def test_other_threads_are_left_alone() -> None:
+    got: list[float] = []
+    begin, ended = threading.Event(), threading.Event()
+
+    def elsewhere() -> None:
+        begin.wait()
+        got.append(time.monotonic())
+        got.append(random.random())
+        socket.socket().close()
+        ended.set()
+
+    thread = threading.Thread(target=elsewhere)
+    thread.start()
+    with forbidden():
+        begin.set()
+        assert ended.wait()
+    thread.join()
+    assert len(got) == 2
+
+
+def test_log_records_bear_virtual_time(caplog: pytest.LogCaptureFixture) -> None:
+    async def main() -> None:
+        await asyncio.sleep(42)
+        with caplog.at_level(logging.INFO):
+            logging.getLogger("story").info("hello")
+        structlog.get_logger().bind(node="n1")
+
+    with forbidden():
+        run(main(), seed=0)
+    assert caplog.records[0].created == 42.0
+
+
+def test_a_random_generator_of_ones_own_seed_is_fine() -> None:
+    with forbidden():
+        assert random.Random(1).random() == random.Random(1).random()
+
+
+# What runs outside of the story's process, or is replaced in it, may ask the real world.
+REAL_EDGES = ("services", "store", "cli", "agent", "ramdisk", "app")
+CLOCKS_AND_CHANCE = {"time", "random", "secrets", "uuid"}
+
+
+def _modules() -> Iterator[Path]:
+    for path in sorted((ROOT / "provisioner").rglob("*.py")):
+        if path.relative_to(ROOT / "provisioner").parts[0] not in REAL_EDGES:
+            yield path
+    yield from sorted((ROOT / "scenarios" / "runner" / "model").rglob("*.py"))
+    yield from sorted((ROOT / "bmsim" / "devices").rglob("*.py"))
+
+
+def _reaches_for_reality(tree: ast.AST) -> Iterator[tuple[int, str]]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+            owner: Any = node.value
+            if getattr(owner, "id", getattr(owner, "attr", "")) in ("datetime", "date"):
+                yield node.lineno, f"calls datetime's {node.attr}, which no patch can catch"
+        if isinstance(node, ast.ImportFrom) and node.module in CLOCKS_AND_CHANCE:
+            for name in {alias.name for alias in node.names} - {"Random", "UUID"}:
+                yield node.lineno, f"takes {name} from {node.module} by name, where no patch can catch it"
+
+
+def test_code_that_plays_in_stories_takes_no_clock_where_it_cannot_be_caught() -> None:
+    found = [
+        f"{path.relative_to(ROOT)}:{line} {what}"
+        for path in _modules()
+        for line, what in _reaches_for_reality(ast.parse(path.read_text()))
+    ]
+    assert found == []
+
+
+@pytest.mark.parametrize(
+    "code",
+    [
+        "datetime.now(UTC)",
+        "datetime.datetime.utcnow()",
+        "from time import monotonic",
+        "from uuid import uuid4",
+    ],
+)
+def test_the_search_for_such_code_finds_it(code: str) -> None:
+    assert list(_reaches_for_reality(ast.parse(code)))
