@@ -34,9 +34,13 @@ class _Active:
 
 
 class BmcFaults:
-    """Times are any seconds that never go back."""
+    """Times are any seconds that never go back.
+
+    struck: how often each fault has done something to somebody, since it was there first
+    """
 
     def __init__(self) -> None:
+        self.struck: dict[str, int] = {}
         self._active: dict[str, _Active] = {}
         self._silent_until_s = NEVER_S
         self._powered_off_at_s = NEVER_S
@@ -56,6 +60,7 @@ class BmcFaults:
         self._active = kept | fresh
         if "bmc.cold_reset" not in fresh:
             return False
+        self._strikes("bmc.cold_reset")
         self.restart(now_s, fresh["bmc.cold_reset"].parameters["silent_s"])
         return True
 
@@ -68,15 +73,28 @@ class BmcFaults:
             self._powered_off_at_s = now_s
         elif act in (Act.ON, Act.CYCLE, Act.RESET):
             self._started_at_s = now_s
+            if self.always_netboots():
+                self._strikes("boot.ignores_flag")
 
-    def silent(self, now_s: float) -> bool:
+    def quiet(self, now_s: float) -> bool:
+        """Whether it says nothing of itself."""
         return now_s < self._silent_until_s or self._lasting("bmc.silent", now_s) is not None
 
+    def silent(self, now_s: float) -> bool:
+        """Whether it hears nothing. Asked once for each message."""
+        if self._lasting("bmc.silent", now_s) is not None:
+            return self._strikes("bmc.silent")
+        return now_s < self._silent_until_s
+
     def no_free_session(self) -> bool:
-        return "bmc.sessions_exhausted" in self._active
+        return "bmc.sessions_exhausted" in self._active and self._strikes("bmc.sessions_exhausted")
 
     def other_password(self) -> bool:
-        return "bmc.wrong_credentials" in self._active
+        return "bmc.wrong_credentials" in self._active and self._strikes("bmc.wrong_credentials")
+
+    def always_netboots(self) -> bool:
+        """Whatever the flags say."""
+        return "boot.ignores_flag" in self._active
 
     def refusal(self, name: str, now_s: float) -> int:
         """The completion code to refuse a command with, or OK."""
@@ -88,6 +106,7 @@ class BmcFaults:
             and name == "chassis.bootdev.set"
             and now_s < self._started_at_s + post.parameters["post_s"]
         ):
+            self._strikes("bmc.boot_device_refused_during_post")
             return ipmi.NOT_IN_THIS_STATE
         return ipmi.OK
 
@@ -97,21 +116,29 @@ class BmcFaults:
         if transition is not None and name == "chassis.power.on":
             window_s = transition.parameters["window_s"]
             if now_s < self._powered_off_at_s + window_s:
-                return True
+                return self._strikes("bmc.swallowed_in_transition")
         lie = self._active.get("bmc.ack_not_done")
-        return lie is not None and name in lie.parameters["for_commands"] and lie.strike()
+        return (
+            lie is not None
+            and name in lie.parameters["for_commands"]
+            and lie.strike()
+            and self._strikes("bmc.ack_not_done")
+        )
 
     def forgets_boot_device(self) -> bool:
         """Asked once for each boot that flags would decide."""
         active = self._active.get("bmc.boot_device_forgotten")
-        return active is not None and active.strike()
+        return active is not None and active.strike() and self._strikes("bmc.boot_device_forgotten")
 
     def told_power(self, on: bool, now_s: float) -> bool:
         lie = self._lasting("bmc.lies_about_power", now_s)
         if lie is None:
             return on
         says_on = lie.parameters["says_on"]
-        return not on if says_on is None else bool(says_on)
+        told = not on if says_on is None else bool(says_on)
+        if told != on:
+            self._strikes("bmc.lies_about_power")
+        return told
 
     def _busy(self, name: str, now_s: float) -> bool:
         busy = self._active.get("bmc.busy")
@@ -121,7 +148,11 @@ class BmcFaults:
         concerned = name.startswith(CHANGING) if commands is None else name in commands
         if after_s is not None and now_s >= self._powered_off_at_s + after_s:
             return False
-        return concerned and busy.strike()
+        return concerned and busy.strike() and self._strikes("bmc.busy")
+
+    def _strikes(self, fault: str) -> bool:
+        self.struck[fault] = self.struck.get(fault, 0) + 1
+        return True
 
     def _lasting(self, name: str, now_s: float) -> _Active | None:
         active = self._active.get(name)

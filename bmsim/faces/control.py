@@ -63,6 +63,11 @@ class Control:
         self.faults.restart(now_s, silent_s)
         self._lose_memory()
 
+    def guest_started(self, now_s: float) -> None:
+        """The machine began to boot without being told to by us: flags for one boot are used up."""
+        self.state = replace(self.state, flags=self.state.flags.after_boot())
+        self._follow_flags(now_s)
+
     def sol_ended(self) -> None:
         """The session with the console is gone."""
         self.state = replace(self.state, sol_session=0)
@@ -145,7 +150,8 @@ class Control:
 
     def _order(self, state: BmcState) -> tuple[BootDevice, bytes]:
         flags = state.flags
-        return flags.override, flags.encode()[:2] if flags.valid and flags.persistent else b""
+        device = BootDevice.NETWORK if self.faults.always_netboots() else flags.override
+        return device, flags.encode()[:2] if flags.valid and flags.persistent else b""
 
     def _lose_memory(self) -> None:
         flags = self.state.flags if self.state.flags.persistent else BootFlags()

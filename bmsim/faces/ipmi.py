@@ -78,6 +78,7 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         self._fault_file = faults
         self._sessions = Sessions()
         self._sol: SolPayload | None = None
+        self._struck: dict[str, int] = {}
         self._control = Control(machine, BmcState(Identity(guid=self._guid, port=config.port)))
 
     @property
@@ -89,6 +90,7 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         now_s = time.monotonic()
         self._look_at_faults(now_s)
         if self._control.faults.silent(now_s):
+            self._note_strikes(sender)
             return
         try:
             self._dispatch(packet, sender, now_s)
@@ -96,6 +98,7 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
             if not isinstance(error, ValueError):
                 traceback.print_exc()
             self._note(sender, "malformed packet", {"bytes": len(packet)}, f"dropped: {error}")
+        self._note_strikes(sender)
 
     def tick(self) -> None:
         """What time brings about: flags and sessions end, the console has said something."""
@@ -109,7 +112,7 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
             else:
                 # What many clients do when our proof of the password isn't theirs.
                 self._note(session.sockaddr, "session.open", _login(session), "refused: login not finished")
-        if self._sol is not None and not self._control.faults.silent(now_s):
+        if self._sol is not None and not self._control.faults.quiet(now_s):
             self._sol.pump(now_s)
 
     # --- packets --------------------------------------------------------------------------------
@@ -207,8 +210,16 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
 
     def _look_at_faults(self, now_s: float) -> None:
         if self._control.give_faults(self._fault_file.read(), now_s):
-            self._note(("", 0), "fault.bmc.cold_reset", {}, "sessions dropped")
+            self._note_strikes(("", 0))
             self._forget_sessions()
+
+    def _note_strikes(self, sender: Any) -> None:
+        """Of the faults that have struck since the last time."""
+        struck = self._control.faults.struck
+        for fault, times in struck.items():
+            if times != self._struck.get(fault):
+                self._struck[fault] = times
+                self._note(sender, "struck", {"fault": fault}, "ok", device="fault")
 
     def _forget_sessions(self) -> None:
         self._sessions.clear()
@@ -219,12 +230,14 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         if sol is not None:
             sol.close(tell=tell)
 
-    def _note(self, sender: Any, command: str, arguments: dict[str, Any], result: str) -> None:
+    def _note(
+        self, sender: Any, command: str, arguments: dict[str, Any], result: str, device: str = "bmc"
+    ) -> None:
         self._audit.write(
             Entry(
                 t=time.time(),
                 node=self._node,
-                device="bmc",
+                device=device,
                 sender=f"{sender[0]}:{sender[1]}",
                 command=command,
                 args=arguments,

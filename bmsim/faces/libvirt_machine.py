@@ -86,8 +86,11 @@ class LibvirtMachine:
         self._start()
 
     def _reset(self) -> None:
+        domain = self._domain()
         if self._live_order == boot_order.read(self._xml()).now:
-            self._domain().reset()
+            domain.reset()
+            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
+                domain.resume()  # it hung: a reset is what ends that
         else:
             # The order couldn't be changed while it ran; a new start has the right one.
             self._cycle()

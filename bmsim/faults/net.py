@@ -28,7 +28,9 @@ FAULTS = (
         "everyday: UDP under load; RAKP 4 lost for the second time",
         (
             _probability(0.2),
-            Parameter("nth", None, (int,), "only the message of this number; null: by chance", least=1),
+            Parameter(
+                "nth", None, (int,), "only this message of each protocol and way; null: by chance", least=1
+            ),
             _PROTOCOLS,
             _DIRECTION,
             Parameter("seed", 0, (int,), "by which chance is drawn: the same seed loses the same ones"),

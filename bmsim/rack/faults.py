@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
@@ -13,48 +12,33 @@ from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
 
-Act = Callable[[RackState, str], object]
-
-
-@dataclass(frozen=True, slots=True)
-class MachineFault:
-    """How a fault is brought about behind the BMC's back. `mend` is None where nothing lasts."""
-
-    strike: Act
-    mend: Act | None
-
-
-MACHINE_FAULTS: Mapping[str, MachineFault] = {
-    "node.dead_nic": MachineFault(
-        lambda state, node: order(state, "link", node=node, up=False),
-        lambda state, node: order(state, "link", node=node, up=True),
-    ),
-    "node.power_loss": MachineFault(
-        lambda state, node: order(state, "cut_power", node=node),
-        None,
-    ),
-}
-
-FAULTS: Mapping[str, Fault] = {
-    fault.name: fault
-    for fault in CATALOGUE.values()
-    if fault.by is By.RACK and (fault.name.startswith("bmc.") or fault.name in MACHINE_FAULTS)
-}
+FAULTS: Mapping[str, Fault] = {fault.name: fault for fault in CATALOGUE.values() if fault.by is By.RACK}
 """All that a rack can be given, by name."""
+
+ONCE = ("node.power_loss",)
+"""Nothing of these lasts that could be healed."""
+
+# Those of these families are brought about by whoever reads the file of faults, at the next occasion.
+BY_THE_FILE_ALONE = ("bmc.", "dhcp.rival", "boot.")
 
 
 def inject(state: RackState, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
-    """Raises RackError when there is no such node, fault or parameter."""
+    """Raises RackError when there is no such node, fault or parameter, or the rack can't."""
     _known_node(state, node)
     _known_fault(fault)
     try:
         FAULTS[fault].completed(parameters)
     except BadFault as error:
         raise RackError(str(error), code=2) from error
-    if fault in MACHINE_FAULTS:
-        MACHINE_FAULTS[fault].strike(state, node)
-    else:
+    if fault not in ONCE:
         _change(state, node, lambda active: {**active, fault: dict(parameters)})
+    if fault.startswith(BY_THE_FILE_ALONE):
+        return
+    try:
+        order(state, "strike", node=node, fault=fault, parameters=dict(parameters))
+    except RackError:
+        _change(state, node, lambda active: {k: v for k, v in active.items() if k != fault})
+        raise
 
 
 def heal(state: RackState, node: str, fault: str | None) -> None:
@@ -62,12 +46,11 @@ def heal(state: RackState, node: str, fault: str | None) -> None:
     _known_node(state, node)
     if fault is not None:
         _known_fault(fault)
-    for name, machine_fault in MACHINE_FAULTS.items():
-        if fault in (None, name) and machine_fault.mend is not None:
-            machine_fault.mend(state, node)
-    _change(
-        state, node, lambda active: {} if fault is None else {k: v for k, v in active.items() if k != fault}
-    )
+    healed = tuple(_active(state, node)) if fault is None else (fault,)
+    _change(state, node, lambda active: {k: v for k, v in active.items() if k not in healed})
+    for name in healed:
+        if not name.startswith(BY_THE_FILE_ALONE) and name not in ONCE:
+            order(state, "mend", node=node, fault=name)
 
 
 def _known_node(state: RackState, node: str) -> None:
@@ -78,13 +61,20 @@ def _known_node(state: RackState, node: str) -> None:
 
 def _known_fault(fault: str) -> None:
     if fault not in FAULTS:
+        if fault in CATALOGUE:
+            known = CATALOGUE[fault]
+            raise RackError(f"{fault} can't be injected into a rack: that is done by {known.by}", code=2)
         raise RackError(f"there is no fault {fault}; there are: {', '.join(FAULTS)}", code=3)
 
 
-def _change(state: RackState, node: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _active(state: RackState, node: str) -> dict[str, Any]:
     path = state.faults_file(node)
-    active = json.loads(path.read_text()) if path.exists() else {}
-    # Renamed into place: the BMC reads it at any moment.
+    return dict(json.loads(path.read_text())) if path.exists() else {}
+
+
+def _change(state: RackState, node: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+    # Renamed into place: it is read at any moment.
+    path = state.faults_file(node)
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(change(active)))
+    fresh.write_text(json.dumps(change(_active(state, node))))
     fresh.replace(path)

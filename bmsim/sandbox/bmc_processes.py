@@ -3,21 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import json
-import sys
 from collections.abc import Callable
 
 from bmsim.rack.inventory import IPMI_PORT
 from bmsim.rack.spec import Node, Rack
 from bmsim.rack.state import RackState
+from bmsim.sandbox.child import keep, until_ready
 from bmsim.sandbox.libvirtd import URI
-
-RESTART_S = 1.0
-READY_DEADLINE_S = 30.0
-
-
-class BmcDidNotStart(Exception):
-    """The message names the BMC and where its words are."""
 
 
 class BmcProcesses:
@@ -28,38 +20,21 @@ class BmcProcesses:
         self._log = state.folder / "bmc.log"
 
     async def start_all(self, group: asyncio.TaskGroup) -> None:
-        """Returns when every BMC listens; they run in `group` until it is cancelled."""
+        """Returns when every BMC listens; they run in `group` until it is cancelled. Raises DidNotStart."""
         ready = {node.name: asyncio.Event() for node in self._rack.nodes}
         for node in self._rack.nodes:
-            group.create_task(self._keep(node, ready[node.name]))
-        for name, event in ready.items():
-            try:
-                async with asyncio.timeout(READY_DEADLINE_S):
-                    await event.wait()
-            except TimeoutError as error:
-                said = self._log.read_text(errors="replace")[-1000:]
-                raise BmcDidNotStart(f"the BMC of node {name} did not start: {said}") from error
-
-    async def _keep(self, node: Node, ready: asyncio.Event) -> None:
-        while True:
-            with self._log.open("ab") as log:
-                process = await asyncio.create_subprocess_exec(
-                    *(sys.executable, "-m", "bmsim.faces.bmc_process"),
-                    stdin=asyncio.subprocess.PIPE,
-                    stdout=asyncio.subprocess.PIPE,
-                    stderr=log,
+            group.create_task(
+                keep(
+                    "bmsim.faces.bmc_process",
+                    self._configuration(node),
+                    what=f"the BMC of node {node.name}",
+                    log=self._log,
+                    ready=ready[node.name],
+                    say=self._say,
                 )
-            assert process.stdin is not None
-            assert process.stdout is not None
-            # By standard input: a command line is for everybody to read.
-            process.stdin.write(json.dumps(self._configuration(node)).encode())
-            process.stdin.close()
-            while line := await process.stdout.readline():
-                if line.strip() == b"ready":
-                    ready.set()
-            code = await process.wait()
-            self._say(f"the BMC of node {node.name} ended ({code}) and is started again")
-            await asyncio.sleep(RESTART_S)
+            )
+        for name, event in ready.items():
+            await until_ready(event, what=f"the BMC of node {name}", log=self._log)
 
     def _configuration(self, node: Node) -> dict[str, object]:
         state = self._state

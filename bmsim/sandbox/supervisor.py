@@ -12,15 +12,20 @@ from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
 from pathlib import Path
-from typing import Any
 
 import libvirt
 
 from bmsim.rack.state import RackState
 from bmsim.sandbox import libvirtd
-from bmsim.sandbox.bmc_processes import BmcDidNotStart, BmcProcesses
+from bmsim.sandbox.bmc_processes import BmcProcesses
+from bmsim.sandbox.child import DidNotStart
 from bmsim.sandbox.firmware import keep_trying
 from bmsim.sandbox.network import lay_wires
+from bmsim.sandbox.orders import Orders
+from bmsim.sandbox.watching import start_watching
+
+STRUCK_POLL_S = 0.5
+"""How late the audit log may tell of messages that were lost."""
 
 
 class Supervisor:
@@ -29,6 +34,8 @@ class Supervisor:
         self._rack = state.rack()
         self._kvm = kvm
         self._libvirtd_pid = 0
+        self._orders = Orders(self._rack, state)
+        self._one_at_a_time = asyncio.Lock()
         self._stop = asyncio.Event()
 
     def set_up(self) -> None:
@@ -55,6 +62,8 @@ class Supervisor:
                 if node.firmware == "uefi":
                     log = self._state.console_log(node.name)
                     group.create_task(keep_trying(log, partial(libvirtd.restart, node.name)))
+            await start_watching(self._rack, self._state, group, say)
+            group.create_task(self._look_at_wires())
             await BmcProcesses(self._rack, self._state, say).start_all(group)
             server = await asyncio.start_unix_server(self._answer, self._state.control_socket)
             os.write(ready, b"ready\n")
@@ -66,8 +75,9 @@ class Supervisor:
         try:
             order = json.loads(await reader.readline())
             # libvirt's calls block; the BMCs have to be looked after meanwhile.
-            answer = await asyncio.to_thread(self._obey, order)
-        except (libvirt.libvirtError, ValueError, KeyError) as error:
+            async with self._one_at_a_time:
+                answer = await asyncio.to_thread(self._orders.obey, order)
+        except (libvirt.libvirtError, OSError, ValueError, KeyError) as error:
             answer = {"error": str(error)}
         writer.write(json.dumps(answer).encode() + b"\n")
         with suppress(ConnectionError):  # who asked needn't wait for the answer
@@ -76,19 +86,11 @@ class Supervisor:
         if answer.get("stopping"):
             self._stop.set()
 
-    def _obey(self, order: dict[str, Any]) -> dict[str, Any]:
-        match order:
-            case {"do": "stop"}:
-                return {"stopping": True}
-            case {"do": "status"}:
-                return {"running": {node.name: libvirtd.is_running(node.name) for node in self._rack.nodes}}
-            case {"do": "link", "node": str(node), "up": bool(up)}:
-                libvirtd.set_link(node, up=up)
-                return {}
-            case {"do": "cut_power", "node": str(node)}:
-                libvirtd.cut_power(node)
-                return {}
-        return {"error": f"there is no such order: {order}", "code": 2}
+    async def _look_at_wires(self) -> None:
+        while True:
+            await asyncio.sleep(STRUCK_POLL_S)
+            async with self._one_at_a_time:
+                await asyncio.to_thread(self._orders.wires.look)
 
 
 def _single(failed: BaseExceptionGroup[Exception]) -> Iterator[Exception]:
@@ -111,7 +113,7 @@ def main() -> None:
     try:
         supervisor.set_up()
         asyncio.run(supervisor.serve(int(ready)))
-    except* (subprocess.CalledProcessError, OSError, BmcDidNotStart, libvirt.libvirtError) as failed:
+    except* (subprocess.CalledProcessError, OSError, DidNotStart, libvirt.libvirtError) as failed:
         for error in _single(failed):
             said = getattr(error, "stderr", None) or ""
             say(f"{error} {said if isinstance(said, str) else said.decode(errors='replace')}".strip())

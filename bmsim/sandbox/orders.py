@@ -1,0 +1,84 @@
+"""What a running rack can be told to do."""
+
+from __future__ import annotations
+
+import time
+from typing import Any
+
+from bmsim.audit import AuditLog, Entry
+from bmsim.backends import disk_faults
+from bmsim.faults.catalogue import completed
+from bmsim.rack.spec import Rack
+from bmsim.rack.state import RackState
+from bmsim.sandbox import libvirtd, wire_faults
+from bmsim.sandbox.libvirtd import URI
+from bmsim.sandbox.wire_faults import WireFaults
+
+
+class Orders:
+    """One at a time. Raises libvirt.libvirtError, OSError, ValueError, with words for who ordered."""
+
+    def __init__(self, rack: Rack, state: RackState) -> None:
+        self._rack = rack
+        self._audit = AuditLog(state.audit_file)
+        self.wires = WireFaults(rack, self._note)
+
+    def obey(self, order: dict[str, Any]) -> dict[str, Any]:
+        """The answer. Blocks."""
+        match order:
+            case {"do": "stop"}:
+                return {"stopping": True}
+            case {"do": "status"}:
+                return {"running": {node.name: libvirtd.is_running(node.name) for node in self._rack.nodes}}
+            case {"do": "cut_power", "node": str(node)}:
+                libvirtd.cut_power(node)
+                return {}
+            case {"do": "strike", "node": str(node), "fault": str(fault), "parameters": dict(given)}:
+                self._strike(node, fault, completed(fault, given))
+                return {}
+            case {"do": "mend", "node": str(node), "fault": str(fault)}:
+                self._mend(node, fault)
+                return {}
+        return {"error": f"there is no such order: {order}", "code": 2}
+
+    def _strike(self, node: str, fault: str, parameters: dict[str, Any]) -> None:
+        """What has to be done at once; the rest is done by who reads the node's file of faults."""
+        match fault:
+            case "node.dead_nic":
+                libvirtd.set_link(node, up=False)
+                self._note(node, "fault", "struck", "", fault=fault)
+            case "node.power_loss":
+                libvirtd.cut_power(node)
+                self._note(node, "fault", "struck", "", fault=fault)
+            case "disk.write_error":
+                disk_faults.fail_writes(URI, node, **parameters)
+            case "disk.too_small":
+                disk_faults.shrink(URI, node, **parameters)
+            case _ if fault in wire_faults.FAULTS:
+                self.wires.strike(node, fault, parameters)
+
+    def _mend(self, node: str, fault: str) -> None:
+        match fault:
+            case "node.dead_nic":
+                libvirtd.set_link(node, up=True)
+            case "node.hangs":
+                libvirtd.thaw(node)
+            case "disk.write_error":
+                disk_faults.mend_writes(URI, node)
+            case "disk.too_small":
+                disk_faults.unshrink(URI, node)
+            case _ if fault in wire_faults.FAULTS:
+                self.wires.mend(node, fault)
+
+    def _note(self, node: str, device: str, command: str, sender: str, /, **args: Any) -> None:
+        self._audit.write(
+            Entry(
+                t=time.time(),
+                node=node,
+                device=device,
+                sender=sender,
+                command=command,
+                result="ok",
+                args=args,
+            )
+        )

@@ -1,0 +1,163 @@
+"""What goes wrong on a rack's wires, as nftables rules on its bridges: a table for each fault of each node.
+
+On arrival at the bridge, not when it passes on: what is lost was seen by nobody, the rack's own listener
+included. Rules count what they concern, and chance is drawn beforehand from a seed, so that the same messages
+are lost each time.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+from collections.abc import Callable, Iterator, Mapping
+from random import Random
+from typing import Any
+
+from bmsim.rack.inventory import IPMI_PORT
+from bmsim.rack.spec import Node, Rack
+from bmsim.sandbox.frames import HTTP_PORT, ISCSI_PORT
+
+FAULTS = ("net.drop", "net.partition", "dhcp.lost_offer", "tftp.stall")
+
+FOR_EVER = 2**32 - 1
+"""The modulus of a counter that doesn't come round."""
+
+CYCLE = 1024
+"""Chance is drawn for so many messages; then it repeats itself."""
+
+AGENT_PORT = 9999
+
+# Of the node as the peer: what the other end's port is, and which end has it.
+PORTS = {
+    "dhcp": ("udp", "host", "67"),
+    "http": ("tcp", "host", str(HTTP_PORT)),
+    "iscsi": ("tcp", "node", str(ISCSI_PORT)),
+    "agent": ("tcp", "node", str(AGENT_PORT)),
+    "ssh": ("tcp", "node", "22"),
+}
+
+TFTP_DATA = "meta l4proto udp udp sport != { 53, 67 } @th,64,16 3"
+TFTP = "meta l4proto udp @th,64,16 { 1, 3, 4, 5, 6 } udp dport != { 53, 67, 68 }"
+"""By the operation alone (RFC 1350 §5): its ports are made up for each transfer."""
+
+OFFER = "ether type ip udp sport 67 @th,1984,24 0x350102"
+"""Option 53, the message type, stands first (dnsmasq does so): after the magic cookie, at byte 248 of UDP."""
+
+
+class WireFaults:
+    """note(node, device, command, sender, result, **args): the rack's audit log."""
+
+    def __init__(self, rack: Rack, note: Callable[..., None]) -> None:
+        self._rack = rack
+        self._note = note
+        self._struck: dict[tuple[str, str], int] = {}
+
+    def strike(self, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
+        """One that is there already begins anew. Raises OSError with nft's words."""
+        found = self._rack.node(node)
+        assert found is not None, "who orders knows the rack's nodes"
+        self.mend(node, fault)
+        _nft(rules=ruleset(found, fault, parameters))
+        self._struck[(node, fault)] = 0
+
+    def mend(self, node: str, fault: str) -> None:
+        """Idempotent."""
+        if (node, fault) in self._struck:
+            self._look(node, fault)
+            del self._struck[(node, fault)]
+            _nft("delete", "table", "bridge", _table(node, fault))
+
+    def look(self) -> None:
+        """Notes what was struck since the last look."""
+        for node, fault in tuple(self._struck):
+            self._look(node, fault)
+
+    def _look(self, node: str, fault: str) -> None:
+        answer = json.loads(_nft("-j", "list", "counters", "table", "bridge", _table(node, fault)))
+        counted = sum(item["counter"]["packets"] for item in answer["nftables"] if "counter" in item)
+        fresh = counted - self._struck[(node, fault)]
+        if fresh > 0:
+            self._struck[(node, fault)] = counted
+            self._note(node, "fault", "struck", "", fault=fault, packets=fresh)
+
+
+def ruleset(node: Node, fault: str, parameters: Mapping[str, Any]) -> str:
+    """For nft -f. parameters: completed."""
+    rules = "\n".join(
+        f"    {match} {when} counter name hits drop" for match, when in _rules(node, fault, parameters)
+    )
+    chains = "\n".join(
+        f"  chain {hook} {{\n    type filter hook {hook} priority 0; policy accept;\n{rules}\n  }}"
+        for hook in ("prerouting", "output")
+    )
+    return f"table bridge {_table(node.name, fault)} {{\n  counter hits {{ }}\n{chains}\n}}\n"
+
+
+def _rules(node: Node, fault: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    macs = "{ " + ", ".join(nic.mac for nic in node.nics) + " }"
+    match fault:
+        case "dhcp.lost_offer":
+            count = parameters["count"]
+            # By the client's address in the message (§2 of RFC 2131): an offer may be a broadcast.
+            for nic in node.nics:
+                mac = f"@th,288,48 0x{nic.mac.replace(':', '')}"
+                yield f"{OFFER} {mac}", "" if count is None else f"numgen inc mod {FOR_EVER} < {count}"
+        case "tftp.stall":
+            yield f"ether daddr {macs} ether type ip {TFTP_DATA} @th,80,16 > {parameters['after_block']}", ""
+        case "net.partition":
+            for match in _concerned(node, macs, parameters):
+                yield match, ""
+        case "net.drop":
+            chosen = _chosen(parameters)
+            for match in _concerned(node, macs, parameters) if chosen else ():
+                yield match, chosen
+
+
+def _concerned(node: Node, macs: str, parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Of the messages of some protocols, or of all, to the node, from it, or both."""
+    both = {"to_node": ("to_node",), "to_host": ("to_host",)}
+    for direction in both.get(parameters["direction"], ("to_node", "to_host")):
+        to_node = direction == "to_node"
+        port, address = ("dport", "daddr") if to_node else ("sport", "saddr")
+        bmc = f"ip {address} {node.bmc.address}"
+        # DHCP to a node is a broadcast when it asks for that: every other node's would be lost as well.
+        machine = f"ether {address} {macs}"
+        protocols = parameters["protocols"]
+        if protocols is None:
+            yield f"ether type ip {bmc}"
+            yield machine
+            continue
+        for protocol in protocols:
+            if protocol == "ipmi":
+                yield f"ether type ip {bmc} udp {port} {IPMI_PORT}"
+            elif protocol == "tftp":
+                yield f"{machine} ether type ip {TFTP}"
+                if not to_node:
+                    yield f"{machine} ether type ip udp dport 69"
+            else:
+                kind, end, number = PORTS[protocol]
+                at_node = end == "node"
+                side = "dport" if to_node == at_node else "sport"
+                yield f"{machine} ether type ip {kind} {side} {number}"
+
+
+def _chosen(parameters: Mapping[str, Any]) -> str:
+    """The part of a rule that picks messages by their number; empty: none is to be lost."""
+    if parameters["nth"] is not None:
+        return f"numgen inc mod {FOR_EVER} {parameters['nth'] - 1}"
+    draw = Random(parameters["seed"]).random
+    lost = [str(number) for number in range(CYCLE) if draw() < parameters["probability"]]
+    return f"numgen inc mod {CYCLE} {{ {', '.join(lost)} }}" if lost else ""
+
+
+def _table(node: str, fault: str) -> str:
+    return f"bmsim-{node}-{fault.replace('.', '-').replace('_', '-')}"
+
+
+def _nft(*words: str, rules: str = "") -> str:
+    """By standard input or by arguments. Raises OSError with nft's words."""
+    argv = ("nft", *words) if words else ("nft", "-f", "-")
+    done = subprocess.run(argv, input=rules, capture_output=True, text=True, check=False)
+    if done.returncode != 0:
+        raise OSError(f"{' '.join(argv)}: {done.stderr.strip()[:1000]}")
+    return done.stdout
