@@ -63,9 +63,13 @@ class PowerSequencer:
         verb = PowerVerb.ON if wanted is PowerState.ON else PowerVerb.OFF
         if await self.state(device) is wanted:
             return False
-        end_s = self._clock.monotonic_s() + self._policy.confirm_s
+        end_s: float | None = None
         while True:
             await self._patiently(device, lambda: device.control.set_power(verb), None)
+            # From the first acknowledgement: before it, the device may have been busy for as long (iDRAC10
+            # is for 60 s after a power-off, Ironic 238c9e0cc).
+            if end_s is None:
+                end_s = self._clock.monotonic_s() + self._policy.confirm_s
             resend_at_s = self._clock.monotonic_s() + self._policy.resend_s
             while self._clock.monotonic_s() < min(resend_at_s, end_s):
                 if await self.state(device) is wanted:

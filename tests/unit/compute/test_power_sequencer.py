@@ -16,7 +16,7 @@ from provisioner.core.errors import (
     WrongCredentials,
 )
 from provisioner.core.states import PowerState
-from provisioner.protocols.power import BootDevice
+from provisioner.protocols.power import BootDevice, PowerVerb
 from provisioner.store.memory import MemoryStore
 from tests.unit.fakes import JumpingClock, PowerDevice
 
@@ -67,6 +67,21 @@ def test_a_busy_device_is_asked_again() -> None:
     bmc = PowerDevice()
     bmc.errors = [BUSY, SILENT, BUSY]
     assert play(bmc, lambda power, device: power.ensure(device, PowerState.ON)) is True
+
+
+def test_a_device_that_is_busy_for_longer_than_a_change_may_take_is_still_looked_at() -> None:
+    class BusyAfterPowerOff(PowerDevice):
+        refusals = 20  # a minute and a half, asked ever more rarely
+
+        async def set_power(self, verb: PowerVerb) -> None:
+            if self.refusals:
+                self.refusals -= 1
+                raise BUSY
+            await super().set_power(verb)
+
+    bmc = BusyAfterPowerOff()
+    assert play(bmc, lambda power, device: power.ensure(device, PowerState.ON)) is True
+    assert bmc.commands == ["on"]
 
 
 def test_a_device_that_stays_silent_ends_in_its_own_error() -> None:
