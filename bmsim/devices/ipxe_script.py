@@ -71,12 +71,13 @@ class Script:
             commands = commands + 1 if machine.now_s == since_s else 0
             since_s = machine.now_s
             if commands > MAX_COMMANDS:
-                yield from machine.stop(f"its boot script goes round and round, at line {self._next}")
+                yield from machine.stop("its boot script goes round and round")
         return Then.NEXT_DEVICE
 
     def _line(self, line: str) -> Flow[Result]:
         if line.startswith(":"):
             return 0
+        # A line is expanded as a whole, before any of its commands runs.
         command: list[str] = []
         wanted, code = True, 0
         for word in (*self._expanded(line).split(), ";"):

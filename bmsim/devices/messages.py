@@ -52,11 +52,14 @@ class DhcpRequest:
 
 @dataclass(frozen=True, slots=True)
 class TftpRead:
+    """received_bytes: what it has already, when it asks for the rest of a transfer that stalled."""
+
     ask: int
     mac: str
     address: str  # the machine's own
     server: str
     file: str
+    received_bytes: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,6 +13,7 @@ from bmsim.devices.messages import (
     DhcpRequest,
     Fetched,
     HttpAnswer,
+    HttpFailed,
     HttpGet,
     Input,
     TftpData,
@@ -88,39 +89,55 @@ def _request(machine: Running, client: DhcpClient, ask: int, offer: DhcpOffer) -
 
 
 def tftp(machine: Running, server: str, file: str, waits_s: Sequence[float]) -> Flow[Body | Failure]:
-    """A stalled transfer is given up when all tries' time has passed since its last block."""
-    ask, began_s, given = machine.ask(), machine.now_s, None
-    for wait_s in waits_s:
-        machine.send(TftpRead(ask, machine.mac, machine.address, server, file))
-        given = yield from machine.answer(ask, wait_s)
-        if given is not None:
-            break
-    received = 0
-    while isinstance(given, TftpData):
+    """waits_s: how long it waits for a block, try by try, before it says again which one it has."""
+    ask, began_s = machine.ask(), machine.now_s
+    received = silent = 0
+    while silent < len(waits_s):
+        machine.send(TftpRead(ask, machine.mac, machine.address, server, file, received))
+        given = yield from _more(machine, ask, waits_s[silent], received)
+        if isinstance(given, TftpError):
+            return Failure(f"TFTP error: {given.why}")
+        if given is None:
+            silent += 1
+            continue
         end = given.size_bytes if given.complete else given.received_bytes
-        cut = yield from machine.answer(ask, max(0, end - received) / machine.timing.tftp_bytes_per_s)
-        received = max(received, end)
-        if cut is None and given.complete:
+        yield from machine.sleep((end - received) / machine.timing.tftp_bytes_per_s)
+        received, silent = end, 0
+        if given.complete:
             return _fetched(machine, ask, file, began_s, Body(given.size_bytes))
-        given = cut if cut is not None else (yield from machine.answer(ask, sum(waits_s)))
-    if isinstance(given, TftpError):
-        return Failure(f"TFTP error: {given.why}")
     return Failure("TFTP timeout")
 
 
-def http(machine: Running, url: str, timeout_s: float) -> Flow[Body | Failure]:
+def _more(machine: Running, ask: int, wait_s: float, received: int) -> Flow[TftpData | TftpError | None]:
+    """The next answer that tells more than is known."""
+    until_s = machine.now_s + wait_s
+    while (given := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
+        if isinstance(given, TftpError):
+            return given
+        if isinstance(given, TftpData) and (given.complete or given.received_bytes > received):
+            return given
+    return None
+
+
+def http(machine: Running, url: str, waits_s: Sequence[float]) -> Flow[Body | Failure]:
+    """waits_s: how long it waits for the head of the answer, before its TCP sends again what may be lost."""
     ask, began_s = machine.ask(), machine.now_s
-    machine.send(HttpGet(ask, machine.mac, machine.address, url))
-    given: Input | None = yield from machine.answer(ask, timeout_s)
-    if given is None:
+    given: Input | None = None
+    for wait_s in waits_s:
+        machine.send(HttpGet(ask, machine.mac, machine.address, url))
+        given = yield from machine.answer(ask, wait_s)
+        if given is not None:
+            break
+    else:
         return Failure("Connection timed out")
     if not isinstance(given, HttpAnswer):
         return Failure("Connection reset")
     if given.status != 200:
         return Failure(f"HTTP {given.status}")
-    cut = yield from machine.answer(ask, given.size_bytes / machine.timing.http_bytes_per_s)
-    if cut is not None and not isinstance(cut, HttpAnswer):
-        return Failure("Connection reset")
+    until_s = machine.now_s + given.size_bytes / machine.timing.http_bytes_per_s
+    while (cut := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
+        if isinstance(cut, HttpFailed):
+            return Failure("Connection reset")
     return _fetched(machine, ask, url, began_s, Body(given.size_bytes, given.text))
 
 

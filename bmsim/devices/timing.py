@@ -64,8 +64,8 @@ PXE_TFTP_S = (4.0,) * 6
 IPXE_TFTP_S = (0.25, 0.5, 1.0, 2.0, 4.0, 8.0)
 """iPXE's retry timer: from 0.25 s, doubled, up to 10 s."""
 
-UEFI_HTTP_S = 5.0
-"""EDK2, HTTP_BOOT_RESPONSE_TIMEOUT."""
+UEFI_HTTP_S = (1.0, 4.0)
+"""EDK2 waits 5 s for an answer (HTTP_BOOT_RESPONSE_TIMEOUT); its TCP has sent its SYN again by then."""
 
-IPXE_HTTP_S = 15.75
-"""iPXE's TCP sends its SYN again as by IPXE_TFTP_S, and then the connection has timed out."""
+IPXE_HTTP_S = (1.0, 2.0, 4.0, 8.0)
+"""iPXE's TCP sends its SYN again, doubles its wait each time, and then the connection has timed out."""

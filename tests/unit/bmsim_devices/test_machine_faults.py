@@ -173,13 +173,45 @@ def test_a_stalled_transfer_is_given_up_in_the_end() -> None:
 def test_a_stalled_transfer_that_goes_on_boots() -> None:
     rack = stalling(5120)
     rack.give(PowerOn())
-    rack.run(lambda output: isinstance(output, TftpRead))
-    read = rack.outputs[-1]
-    assert isinstance(read, TftpRead)
-    rack.run(limit_s=10)
-    rack.give(TftpData(read.ask, 2**20))
+    rack.run(lambda output: isinstance(output, TftpRead) and output.received_bytes == 5120)
+    rack.server = Network()
     rack.run(started)
     assert rack.all(Started)
+    assert rack.now_s < 30
+
+
+def test_answers_that_come_twice_change_nothing() -> None:
+    network = Network()
+    once, twice = bench(Firmware.BIOS, network), bench(Firmware.BIOS, network)
+
+    def again(question: Question) -> Answer | None:
+        answer = network(question)
+        if answer is not None:
+            twice.give(answer)
+        return answer
+
+    twice.server = again
+    for rack in (once, twice):
+        rack.give(PowerOn())
+        rack.run(started)
+    assert twice.did == once.did
+
+
+def test_a_lost_http_request_is_sent_again_and_the_boot_goes_on() -> None:
+    network = Network()
+    lost: list[HttpGet] = []
+
+    def server(question: Question) -> Answer | None:
+        if isinstance(question, HttpGet) and len(lost) < 2:
+            lost.append(question)
+            return None
+        return network(question)
+
+    rack = bench(server=server)
+    rack.give(PowerOn())
+    rack.run(started)
+    assert rack.all(Started)
+    assert lost[0] == lost[1]
 
 
 def test_a_connection_that_is_cut_is_a_failed_file() -> None:
