@@ -10,7 +10,7 @@ from bmsim.devices.ipxe_script import MAGIC, End, Script, number
 from bmsim.devices.net_client import Body, DhcpClient, Lease
 from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import System, Then
-from bmsim.devices.timing import IPXE_DHCP_S, IPXE_HTTP_S, IPXE_TFTP_S
+from bmsim.devices.timing import IPXE_DEFERRALS, IPXE_DHCP_S, IPXE_HTTP_S, IPXE_TFTP_S
 
 
 class Ipxe:
@@ -21,7 +21,7 @@ class Ipxe:
     ) -> None:
         self.machine = machine
         self.settings: dict[str, str] = {"platform": platform, "net0/mac": machine.mac}
-        self._client = DhcpClient(architecture, "iPXE", IPXE_DHCP_S)
+        self._client = DhcpClient(architecture, "iPXE", IPXE_DHCP_S, deferrals=IPXE_DEFERRALS)
         self._system_on_disk = system_on_disk
         self._lease: Lease | None = None
 

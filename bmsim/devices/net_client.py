@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bmsim.devices.messages import (
@@ -26,12 +26,14 @@ from bmsim.devices.running import Failure, Flow, Running
 @dataclass(frozen=True, slots=True)
 class DhcpClient:
     """architecture, client: as in DhcpDiscover. waits_s: how long it waits for an answer, try by try.
-    boots: an offer without a boot file is none to it."""
+    boots: an offer without a boot file is none to it. deferrals: how often it waits once more, as long as
+    it sees that its port blocks."""
 
     architecture: int | None
     client: str
     waits_s: Sequence[float]
     boots: bool = False
+    deferrals: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,14 +53,11 @@ class Body:
     text: str | None = None
 
 
-def lease(
-    machine: Running, client: DhcpClient, waits_s: Iterable[float] | None = None
-) -> Flow[Lease | Failure]:
-    """waits_s: instead of the client's own."""
-    ask, named = machine.ask(), True
-    for wait_s in waits_s or client.waits_s:
+def lease(machine: Running, client: DhcpClient) -> Flow[Lease | Failure]:
+    ask, named, tries, deferred = machine.ask(), True, 0, 0
+    while tries < len(client.waits_s):
         machine.send(DhcpDiscover(ask, machine.mac, client.architecture, client.client))
-        until_s = machine.now_s + wait_s
+        until_s = machine.now_s + client.waits_s[tries]
         while (given := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
             if not isinstance(given, DhcpOffer):
                 continue
@@ -70,6 +69,10 @@ def lease(
                 machine.address = taken.address
                 return taken
             break
+        if machine.port.blocks(machine.now_s) and deferred < client.deferrals:
+            tries, deferred = 0, deferred + 1
+        else:
+            tries += 1
     return Failure("no DHCP offers were received" if named else "no boot filename received")
 
 

@@ -28,3 +28,7 @@ class SwitchPort:
 
     def passes(self, now_s: float) -> bool:
         return self.plugged and now_s >= self._link_up_at_s + self._blocks_for_s
+
+    def blocks(self, now_s: float) -> bool:
+        """Whether the link is up and the port doesn't forward yet: its BPDUs and LACPDUs tell."""
+        return self.plugged and self._link_up_at_s <= now_s < self._link_up_at_s + self._blocks_for_s

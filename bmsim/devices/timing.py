@@ -23,7 +23,7 @@ class Timing:
     post_s: float = 2.0
     loader_s: float = 2.5
     disk_loader_s: float = 3.0
-    agent_s: float = 6.0
+    agent_s: float = 7.4
     os_s: float = 29.0
     link_up_s: float = 0.0
     shutdown_s: float = 3.0
@@ -54,6 +54,9 @@ PXE_DHCP_S = (4.0, 8.0, 16.0, 32.0)
 
 IPXE_DHCP_S = (1.0, 2.0, 4.0, 8.0)
 """iPXE, config/dhcp.h: from 1 s, doubled, up to 10 s."""
+
+IPXE_DEFERRALS = 60
+"""iPXE, config/dhcp.h, DHCP_DISC_MAX_DEFERRALS: while it sees STP or LACP block its port."""
 
 SYSTEM_DHCP_S = (3.0, 3.0, 3.0, 20.0)
 """BusyBox udhcpc: three tries, a pause, and all over again for ever."""

@@ -134,10 +134,18 @@ def test_a_blocked_port_passes_nothing_at_first() -> None:
     assert rack.all(Started)
 
 
-def test_a_short_patience_does_not_outlast_a_blocked_port() -> None:
+def test_ipxe_sees_that_its_port_blocks_and_waits() -> None:
     rack = broken("net.port_blocked_at_first", for_s=30)
+    rack.run(started)
+    first, *_ = rack.times(DhcpDiscover)
+    assert 30 <= first < 32
+
+
+def test_the_patience_of_ipxe_ends() -> None:
+    rack = broken("net.port_blocked_at_first", for_s=600)
     rack.run(hung)
     assert "No configuration methods succeeded" in rack.console
+    assert rack.now_s == pytest.approx(2 + 2.5 + 60 + 15)
 
 
 def test_lost_power_is_off_at_once_and_may_be_switched_on_again() -> None:
