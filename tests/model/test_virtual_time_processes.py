@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -59,6 +60,27 @@ def test_nothing_of_a_killed_process_runs_while_the_story_does(seed: int) -> Non
         return list(seen)
 
     assert run(main(), seed) == []
+
+
+def test_the_garbage_collector_gives_a_killed_task_no_last_word() -> None:
+    async def main() -> list[str]:
+        seen: list[str] = []
+
+        async def service() -> None:
+            try:
+                await asyncio.get_running_loop().create_future()  # that nobody else knows
+            finally:
+                seen.append("finally")
+
+        process = Process("host-1")
+        process.start(service())
+        await asyncio.sleep(1)
+        process.kill()
+        await asyncio.sleep(1)
+        gc.collect()
+        return list(seen)
+
+    assert run(main(), seed=0) == []
 
 
 def test_what_is_closed_at_the_end_knows_that_its_process_is_dead(capfd: pytest.CaptureFixture[str]) -> None:

@@ -25,14 +25,12 @@ async def story() -> list[list[Any]]:
     """Everything in asyncio whose order could depend on where objects lie."""
     trace: list[list[Any]] = []
     loop = asyncio.get_running_loop()
-    tasks_of: dict[object, str] = {}
 
     def note(what: str) -> None:
         task = asyncio.current_task()
         trace.append([loop.time(), task.get_name() if task else "", what])
 
     async def worker(name: str, lock: asyncio.Lock, duration_s: float) -> str:
-        tasks_of[object()] = name
         try:
             async with lock:
                 note(f"{name} has the lock")
@@ -48,6 +46,10 @@ async def story() -> list[list[Any]]:
         await asyncio.sleep(after_s)
         raise ValueError
 
+    async def passes(name: str, door: asyncio.Future[None]) -> None:
+        await door
+        note(f"{name} passed")
+
     lock = asyncio.Lock()
     try:
         async with asyncio.TaskGroup() as group:
@@ -61,6 +63,12 @@ async def story() -> list[list[Any]]:
         done, pending = await asyncio.wait(pending, return_when=asyncio.FIRST_COMPLETED)
         for task in done:
             note(f"{task.result()} is done")
+    doors = [loop.create_future() for _ in range(30)]
+    waiting = [asyncio.create_task(passes(f"d{number}", door)) for number, door in enumerate(doors)]
+    await asyncio.sleep(1)
+    for door in set(doors):  # in the order of their addresses
+        door.set_result(None)
+    await asyncio.gather(*waiting)
     process = Process("host-1")
     for number in range(20):
         process.start(worker(f"p{number}", lock, 1 + number % 5))
