@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any, Protocol
@@ -30,12 +30,14 @@ class Order:
     fault:      its name in the catalogue
     node:       the node whose devices or wires it strikes; empty: it strikes none
     host:       the compute host that it strikes; empty: it strikes none
+    image:      the image whose bytes it strikes; empty: it strikes none
     parameters: completed by the catalogue
     """
 
     fault: str
     node: str = ""
     host: str = ""
+    image: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
 
 
@@ -63,6 +65,11 @@ class Stage(Protocol):
 
     fidelity: Fidelity
     trace: Trace
+    public_key: str  # of the lab: instances are to let it in
+
+    def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
+        """Bodies of POST /v1/images that bring an image, and before it what boots it."""
+        ...
 
     def now_s(self) -> float:
         """Seconds since the story began."""
@@ -73,6 +80,10 @@ class Stage(Protocol):
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
         """One call of the REST API (`path` begins with /v1); `key`: its idempotency key. While no
         process answers, it is tried again until one does. Raises LabTrouble when that takes too long."""
+        ...
+
+    async def upload(self, name: str) -> None:
+        """Brings the bytes of an image that was ordered, unless its order says where they are."""
         ...
 
     async def news(self, name: str) -> None:
@@ -92,6 +103,6 @@ class Stage(Protocol):
         invariants don't ask it."""
         ...
 
-    async def disk(self, node: str) -> DiskTruth:
-        """Of a node whose machine is off, or whose instance runs undisturbed."""
+    async def settled(self) -> None:
+        """The story has ended: nothing of it goes on, and what lies on the disks can be looked at."""
         ...

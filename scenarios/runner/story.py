@@ -173,7 +173,10 @@ class Expected:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
-    """safety_s: how long faults may go on before everything heals; each request then has its deadline."""
+    """safety_s:        how long faults may go on before everything heals; each request then has its deadline.
+    struck_may_fail: a deploy to a node that a fault struck may end with its failure told, as an operator
+                     would expect of hardware that stays broken longer than anybody waits
+    """
 
     name: str
     hosts: tuple[StoryHost, ...]
@@ -183,6 +186,7 @@ class Story:
     expected: tuple[Expected, ...] = ()
     images: tuple[str, ...] = ()
     safety_s: float = 3600.0
+    struck_may_fail: bool = False
 
     def node(self, name: str) -> StoryNode:
         return next(node for node in self.nodes if node.name == name)

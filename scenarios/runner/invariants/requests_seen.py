@@ -9,10 +9,14 @@ from scenarios.runner.trace import Event, Origin
 
 @dataclass(slots=True)
 class Wanted:
-    """One instance: asked for, and not known to be gone."""
+    """One instance: asked for, and not known to be gone.
+
+    node:  where it is to be, or is; empty: anywhere. placed: it is there.
+    """
 
     image: str
-    node: str = ""  # where it is to be, or is; empty: anywhere
+    node: str = ""
+    placed: bool = False
     state: str = "requested"
     leaving: bool = False  # its deletion was asked for
     wipe: str = "quick"
@@ -51,7 +55,8 @@ class RequestsSeen:
         if instance is None:
             return
         instance.state = state
-        if node:
+        if node and state != "requested":
+            instance.placed = True
             self._move(name, instance, node)
         if state == "deleted":
             self._forget(name)
@@ -67,7 +72,7 @@ class RequestsSeen:
 
     def on(self, node: str) -> Wanted | None:
         """The instance that is on a node as far as the client was told, or None."""
-        return next(iter(self._by_node.get(node, {}).values()), None)
+        return next((one for one in self._by_node.get(node, {}).values() if one.placed), None)
 
     def may_concern(self, node: str) -> bool:
         """Whether anything that was asked for has to do with this node, or may have."""

@@ -106,7 +106,7 @@ class ImageServer:
             sha256=content.sha256,
             size_bytes=content.size_bytes,
             virtual_size_bytes=content.virtual_size_bytes,
-            tree_sha256=content.tree_digest,
+            tree_digest=content.tree_digest,
         )
 
     async def save(

@@ -49,11 +49,9 @@ class Wires:
 
     def __init__(
         self,
-        loop: asyncio.AbstractEventLoop,
         random: Random,
         on_struck: Callable[[str, Link, str], None],
     ) -> None:
-        self._loop = loop
         self._random = random
         self._on_struck = on_struck
         self._faults: dict[tuple[str, str, str], _Fault] = {}
@@ -64,10 +62,16 @@ class Wires:
     def heal(self, name: str, node: str, host: str) -> None:
         self._faults.pop((name, node, host), None)
 
+    @property
+    def faulty(self) -> bool:
+        """Whether anything is wrong with any of them: who sends many messages for one purpose may send
+        one in their place as long as nothing is."""
+        return bool(self._faults)
+
     def send(self, link: Link, to_node: bool, deliver: Callable[[], None]) -> None:
         """Delivers one message: once, twice, late or never."""
         for delay_s in self.journey(link, to_node):
-            self._loop.call_later(delay_s, deliver)
+            asyncio.get_running_loop().call_later(delay_s, deliver)
 
     def journey(self, link: Link, to_node: bool) -> tuple[float, ...]:
         """After which times the copies of one message arrive; none: it is lost."""
@@ -90,15 +94,16 @@ class Wires:
         """A question over datagrams, sent again every `resend_s`, and its first answer. None: none came in
         time, or `serve` gave none (it didn't hear, or chose silence). `serve` runs for each copy that
         arrives."""
-        answered: asyncio.Future[T] = self._loop.create_future()
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[T] = loop.create_future()
 
         def arrived() -> None:
             answer = serve()
             if answer is not None:
                 self.send(link, False, lambda: _settle(answered, answer))
 
-        end_s = self._loop.time() + timeout_s
-        while (left_s := end_s - self._loop.time()) > 0:
+        end_s = loop.time() + timeout_s
+        while (left_s := end_s - loop.time()) > 0:
             self.send(link, True, arrived)
             done, _ = await asyncio.wait((answered,), timeout=min(resend_s, left_s))
             if done:

@@ -20,6 +20,7 @@ class WorldClock:
     """`provisioner.protocols.clock.Clock` of the running virtual loop."""
 
     def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.ahead_s = 0.0  # what the wall clock has jumped
         self._loop = loop
 
     def monotonic_s(self) -> float:
@@ -30,7 +31,7 @@ class WorldClock:
 
     def wall(self) -> datetime:
         """The store's clock."""
-        return BEGINNING + timedelta(seconds=self._loop.time())
+        return BEGINNING + timedelta(seconds=self._loop.time() + self.ahead_s)
 
 
 class SeededIds:

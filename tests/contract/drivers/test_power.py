@@ -1,4 +1,4 @@
-"""What `protocols.power` promises, on the in-memory machine and on a BMC over the wire."""
+"""What `protocols.power` promises: machines in memory, in the model, and behind a BMC over the wire."""
 
 from __future__ import annotations
 
@@ -13,16 +13,21 @@ from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.ipmi import IpmiDevices
 from provisioner.protocols.power import BootDevice, BootDeviceControl, PowerControl, PowerVerb
 from provisioner.services.children import SystemChildren
-from tests.contract.drivers.bmc import PASSWORD, running_bmc
+from tests.contract.drivers.bmc import PASSWORD, USER, running_bmc
+from tests.contract.drivers.modelled_bmc import modelled_ipmitool
 from tests.unit.fakes import CountingIds
 
 DEADLINE_S = 60.0
 
 
-@pytest.fixture(params=["fake", pytest.param("ipmi", marks=pytest.mark.wire)])
+@pytest.fixture(params=["fake", "model", pytest.param("ipmi", marks=pytest.mark.wire)])
 def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerControl]:
     if request.param == "fake":
         yield FakeRack(lambda event: None, CountingIds()).power("n1", {}, {})
+        return
+    if request.param == "model":
+        address = {"address": "10.78.0.101", "user": USER}
+        yield IpmiDevices(modelled_ipmitool())("n1", address, {"password": PASSWORD})
         return
     with running_bmc(tmp_path) as bmc:
         yield IpmiDevices(SystemChildren())("n1", bmc.address, {"password": PASSWORD})

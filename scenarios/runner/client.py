@@ -1,0 +1,194 @@
+"""The provisioner's client in a story: asks, and looks until what it asked for has ended."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+from typing import Any
+
+from scenarios.runner.stage import Answer, Fidelity, LabTrouble, Stage
+from scenarios.runner.story import Delete, Deploy, Maintenance, Power, Story, StoryNode
+from scenarios.runner.trace import Event, Origin
+
+SMALLEST = {"cpus": 1, "memory_mib": 256, "disk_mib": 1}
+ENROLLED = ("available", "enroll_failed")
+
+
+class Client:
+    """Speaks REST alone, and writes into the trace what it asked for and what it was told."""
+
+    def __init__(self, stage: Stage, story: Story) -> None:
+        self._stage = stage
+        self._story = story
+        self._told: dict[str, tuple[str, str]] = {}  # instance or node → state, node
+        self._placed: dict[str, str] = {}  # instance → node
+
+    # --- before the story ----------------------------------------------------------------------
+
+    async def prepare(self) -> None:
+        """Images are there, nodes are enrolled. Raises LabTrouble when that fails: faults come later."""
+        for name in self._story.images:
+            await self._register(name)
+        for node in self._story.nodes:
+            await self._must("POST", "/v1/nodes", node_entry(node, self._stage.fidelity))
+        for node in self._story.nodes:
+            await self.node_becomes(node.name, *ENROLLED)
+
+    async def _register(self, name: str) -> None:
+        for order in self._stage.image_orders(name):
+            await self._must("POST", "/v1/images", order)
+            await self._stage.upload(order["name"])
+            while True:
+                view = (await self._must("GET", f"/v1/images/{order['name']}")).body
+                if view["state"] not in ("queued", "saving"):
+                    break
+                await self._stage.news(order["name"])
+
+    async def _must(self, method: str, path: str, body: Any = None) -> Answer:
+        answer = await self._stage.call(method, path, body)
+        if answer.status >= 400 and answer.status != 409:
+            raise LabTrouble(f"{method} {path} was answered {answer.status}: {answer.body}")
+        return answer
+
+    # --- requests ------------------------------------------------------------------------------
+
+    async def deploy(self, request: Deploy) -> str:
+        """The instance's last state: active, error, deleted; or "refused"."""
+        self._asked("deploy", request.node, instance=request.instance, image=request.image, wipe=request.wipe)
+        flavor = f"swap-{request.swap_mib}"
+        await self._must("POST", "/v1/flavors", {"name": flavor, "swap_mib": request.swap_mib, **SMALLEST})
+        body: dict[str, Any] = {
+            "name": request.instance,
+            "flavor": flavor,
+            "image": request.image,
+            "wipe": request.wipe,
+            "proof_of_life": request.proof_of_life,
+            "public_key": self._stage.public_key,
+        }
+        if request.node:
+            body["node"] = request.node
+        answer = await self._stage.call("POST", "/v1/instances", body, key=_key("deploy", request.instance))
+        if answer.status >= 400:
+            self._asked(
+                "refused", request.node, instance=request.instance, problem=answer.body.get("code", "")
+            )
+            return "refused"
+        return await self.instance_becomes(request.instance, "active", "error", "deleted")
+
+    async def delete(self, request: Delete) -> str:
+        """The node's last state: available, clean_failed; or "" when it never had one."""
+        path = f"/v1/instances/{request.instance}"
+        while (view := await self._stage.call("GET", path)).status != 200:
+            await self._stage.news(request.instance)  # its deploy was asked for and not accepted yet
+        node = view.body.get("node") or ""
+        self._placed[request.instance] = node
+        self._asked("delete", node, instance=request.instance)
+        answer = await self._stage.call("DELETE", f"/v1/instances/{request.instance}")
+        if answer.status >= 400:
+            return "refused"
+        await self.instance_becomes(request.instance, "deleted")
+        return await self.node_becomes(node, "available", "clean_failed") if node else ""
+
+    async def clean(self, node: str) -> None:
+        """What an operator does about a node that failed to clean, once it is mended."""
+        self._asked("clean", node)
+        await self._stage.call("POST", f"/v1/nodes/{node}/clean")
+
+    async def power(self, request: Power) -> str:
+        """How the request for it ended: done, failed."""
+        self._asked("power", request.node, verb=request.verb)
+        answer = await self._stage.call("POST", f"/v1/nodes/{request.node}/power", {"verb": request.verb})
+        if answer.status >= 400:
+            return "refused"
+        path = f"/v1/nodes/{request.node}/requests/{answer.body['id']}"
+        while (view := await self._stage.call("GET", path)).body["state"] == "pending":
+            await self._stage.news(request.node)
+        self._add(
+            "client", "power", request.node, {"state": view.body["state"], "answer": view.body["answer"]}
+        )
+        return str(view.body["state"])
+
+    async def maintenance(self, request: Maintenance) -> str:
+        self._asked("maintenance", request.node, on=request.on)
+        method = "PUT" if request.on else "DELETE"
+        path, body = f"/v1/nodes/{request.node}/maintenance", {"reason": "story"} if request.on else None
+        return "done" if (await self._stage.call(method, path, body)).status < 400 else "refused"
+
+    def node_of(self, instance: str) -> str:
+        """Where an instance was that was deleted."""
+        return self._placed[instance]
+
+    # --- looking -------------------------------------------------------------------------------
+
+    async def instance_becomes(self, name: str, *wanted: str) -> str:
+        while True:
+            view = await self.look_at_instance(name)
+            if view["state"] in wanted:
+                return str(view["state"])
+            await self._stage.news(name)
+
+    async def node_becomes(self, name: str, *wanted: str) -> str:
+        while True:
+            view = await self.look_at_node(name)
+            if view["state"] in wanted:
+                return str(view["state"])
+            await self._stage.news(name)
+
+    async def look_at_instance(self, name: str) -> Mapping[str, Any]:
+        view: Mapping[str, Any] = (await self._stage.call("GET", f"/v1/instances/{name}")).body
+        node = str(view.get("node") or "")
+        detail = {"instance": name, "state": view["state"]}
+        if failure := view.get("failure"):
+            detail["failure"] = failure["code"]
+        self._tell(f"instance {name}", "instance", node, detail)
+        return view
+
+    async def look_at_node(self, name: str) -> Mapping[str, Any]:
+        view: Mapping[str, Any] = (await self._stage.call("GET", f"/v1/nodes/{name}")).body
+        self._tell(f"node {name}", "node", name, {"state": view["state"]})
+        return view
+
+    def _tell(self, key: str, name: str, node: str, detail: Mapping[str, Any]) -> None:
+        """Each change of state once."""
+        if self._told.get(key) != (detail["state"], node):
+            self._told[key] = (detail["state"], node)
+            self._add("client", name, node, detail)
+
+    def _asked(self, name: str, node: str, **detail: Any) -> None:
+        self._add("request", name, node, detail)
+
+    def _add(self, source: str, name: str, node: str, detail: Mapping[str, Any]) -> None:
+        self._stage.trace.add(
+            Event(
+                t_s=self._stage.now_s(),
+                origin=Origin.STAGE,
+                source=source,
+                name=name,
+                node=node,
+                detail=detail,
+            )
+        )
+
+
+def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
+    """As POST /v1/nodes takes it."""
+    return {
+        "name": node.name,
+        "arch": node.arch,
+        "firmware": node.firmware,
+        "vcpus": node.cpus,
+        "memory_mib": node.memory_mib,
+        "disk_mib": node.disk_mib,
+        "ports": [{"mac": node.mac}],
+        "power": {
+            "driver": "ipmi",
+            "address": node.bmc_address,
+            "user": node.bmc_user,
+            "password": node.bmc_password,
+        },
+    }
+
+
+def _key(verb: str, name: str) -> str:
+    """An idempotency key: the request may have to be sent again to a provisioner that died over it."""
+    return hashlib.sha256(f"{verb} {name}".encode()).hexdigest()[:32]

@@ -1,0 +1,295 @@
+"""A story's rack, up for real, with the provisioner on its first compute host."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import subprocess
+import tempfile
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from contextlib import AsyncExitStack, suppress
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import httpx
+
+from bmsim.api import RunningRack
+from bmsim.rack.errors import RackError
+from fixtures.images.cache import default_directory
+from fixtures.images.images import IMAGES, Image
+from scenarios.runner.machine import disks
+from scenarios.runner.machine.serve import POLL_S, Serve
+from scenarios.runner.machine.watching import Watching
+from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.story import Deploy, Story
+from scenarios.runner.trace import Event, Origin, Trace
+
+ANSWER_S = 600.0
+"""How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
+
+BY_THE_RUNNER = (
+    "host.kill",
+    "host.stop",
+    "host.restart",
+    "image.corrupt",
+    "agent.twice",
+    "agent.stale_token",
+)
+
+SUBNETS = {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}}
+HOST_ADDRESSES = {"provisioning_address": "10.77.0.10", "management_address": "10.78.0.10"}
+
+
+class MachineStage:
+    """`scenarios.runner.stage.Stage` and `invariants.Look`; a context manager that leaves nothing behind."""
+
+    fidelity = Fidelity.MACHINE
+
+    def __init__(self, story: Story, name: str) -> None:
+        self.trace = Trace()
+        self.public_key = ""
+        self._story = story
+        self._name = name
+        self._stack = AsyncExitStack()
+        self._begun_at = time.time()
+        self._broken_images: set[str] = set()
+        self._disks_now: dict[str, DiskTruth] = {}
+
+    async def __aenter__(self) -> Self:
+        try:
+            await self._up()
+        except BaseException:
+            await self._stack.aclose()
+            raise
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._stack.aclose()
+
+    async def _up(self) -> None:
+        # Short: the paths of sockets end up below it.
+        self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sc-")))
+        self._images = {name: await asyncio.to_thread(_image, name) for name in self._story.images}
+        try:
+            self._rack = await asyncio.to_thread(
+                RunningRack.up, rack_of(self._story, self._name), self._folder
+            )
+        except RackError as error:
+            raise LabTrouble(f"the rack doesn't come up: {error}") from error
+        self._stack.push_async_callback(asyncio.to_thread, self._rack.down)
+        self._serve = Serve(self._rack, self._host, self._folder, self._settings())
+        self._stack.push_async_callback(self._serve.stop)
+        await self._serve.start()
+        self.public_key = await asyncio.to_thread(_key, self._folder / "key")
+        hosts = {HOST_ADDRESSES["management_address"]: self._host}
+        hosts[HOST_ADDRESSES["provisioning_address"]] = self._host
+        self._watching = Watching(self._rack, self._serve, self.trace, self._begun_at, hosts)
+        watch = asyncio.create_task(self._watching.run(lambda: self._nodes))
+        self._stack.push_async_callback(_cancelled, watch)
+
+    @property
+    def _nodes(self) -> tuple[str, ...]:
+        return tuple(node.name for node in self._story.nodes)
+
+    @property
+    def _host(self) -> str:
+        return self._story.hosts[0].name
+
+    def _settings(self) -> dict[str, Any]:
+        return {
+            "host": {"name": self._host},
+            "network": {
+                "interface": "prov0",
+                "address": HOST_ADDRESSES["provisioning_address"],
+                "subnet": SUBNETS["provisioning"]["subnet"],
+                "pool": "10.77.0.100-10.77.0.199",
+            },
+        }
+
+    # --- Stage ---------------------------------------------------------------------------------
+
+    def now_s(self) -> float:
+        return time.time() - self._begun_at
+
+    async def sleep(self, duration_s: float) -> None:
+        await asyncio.sleep(duration_s)
+
+    async def news(self, name: str) -> None:
+        await asyncio.sleep(2 * POLL_S)
+
+    async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                while True:
+                    with suppress(httpx.HTTPError, FileNotFoundError):
+                        return await self._serve.call(method, path, body, key=key)
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError:
+            log = self._serve.log()[-2000:]
+            raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s: {log}") from None
+
+    def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
+        image = self._images[name]
+        if image.kernel is None:
+            return ({"name": name, "kind": "disk", "format": image.image_format},)
+        parts = [{"name": f"{name}-{kind}", "kind": kind} for kind in ("kernel", "ramdisk")]
+        boot = {"kernel_id": f"{name}-kernel", "ramdisk_id": f"{name}-ramdisk"}
+        return (*parts, {"name": name, "kind": "root", "format": image.image_format, **boot})
+
+    async def upload(self, name: str) -> None:
+        image = self._images.get(name)
+        if image is None:
+            of, _, part = name.rpartition("-")
+            file = getattr(self._images[of], part)
+        else:
+            file = image.image
+        await self._serve.upload(f"/v1/images/{name}/content", Path(file))
+
+    def owner(self, node: str) -> str:
+        return self._host
+
+    async def inject(self, order: Order) -> None:
+        match order.fault:
+            case "host.kill":
+                await self._serve.kill()
+                self._host_event("killed")
+            case "host.stop":
+                await self._serve.freeze()
+                self._host_event("stopped")
+            case "host.restart":
+                await self._serve.kill()
+                self._host_event("killed")
+                await self._serve.start()
+                self._host_event("started")
+            case _:
+                await self._rack_does(self._rack.inject, order.node, order.fault, **order.parameters)
+
+    async def heal(self, order: Order) -> None:
+        match order.fault:
+            case "host.kill":
+                await self._serve.start()
+                self._host_event("started")
+            case "host.stop":
+                await self._serve.thaw()
+                self._host_event("continued")
+            case "host.restart":
+                pass
+            case _:
+                await self._rack_does(self._rack.heal, order.node, order.fault)
+
+    async def _rack_does(self, act: Any, *words: Any, **parameters: Any) -> None:
+        try:
+            await asyncio.to_thread(act, *words, **parameters)
+        except RackError as error:
+            raise LabTrouble(f"the rack can't do that: {error}") from error
+
+    def _host_event(self, name: str) -> None:
+        self.trace.add(
+            Event(
+                t_s=self.now_s(),
+                origin=Origin.STAGE,
+                source="host",
+                name=name,
+                sender=self._host,
+                detail={"host": self._host},
+            )
+        )
+
+    async def settled(self) -> None:
+        """All machines are off, their disks are read: nothing of the story goes on after this."""
+        await self._watching.look(self._nodes)
+        await self._serve.stop()
+        for node in self._story.nodes:
+            await self._rack_does(self._rack.inject, node.name, "node.power_loss")
+        for node in self._story.nodes:
+            self._disks_now[node.name] = await asyncio.to_thread(self._read_disk, node.name)
+
+    def _read_disk(self, node: str) -> DiskTruth:
+        disk = next((self._folder).glob(f"*/nodes/{node}/disk0.*"))
+        for name in self._story.images:
+            image = self._raw(name)
+            whole = self._images[name].kernel is None
+            if (disks.holds_disk_image if whole else disks.holds_root_image)(disk, image):
+                return DiskTruth(image=name, blank=False)
+        full = any(isinstance(one, Deploy) and one.wipe == "full" for one in self._story.requests)
+        return DiskTruth(image="", blank=disks.is_blank(disk, whole=full and len(self._nodes) == 1))
+
+    def _raw(self, name: str) -> Path:
+        raw = self._folder / f"{name}.raw"
+        if not raw.exists():
+            argv = ["qemu-img", "convert", "-O", "raw", self._images[name].image, str(raw)]
+            subprocess.run(argv, check=True, capture_output=True)
+        return raw
+
+    # --- Look ----------------------------------------------------------------------------------
+
+    def disk(self, node: str) -> DiskTruth | None:
+        return self._disks_now.get(node)
+
+    def running(self, node: str) -> str | None:
+        """Told by what the instance's own system alone prints: a login prompt."""
+        console = self._rack.console(node)
+        since = console.rfind("agent: version")
+        image = next(
+            (one.image for one in self._story.requests if isinstance(one, Deploy) and one.node in ("", node)),
+            "",
+        )
+        return image if console.rfind("login:") > since else ""
+
+    def served(self, node: str) -> str | None:
+        return None
+
+    def secrets(self) -> Iterable[str]:
+        yield from (node.bmc_password for node in self._story.nodes)
+        yield from (path.read_text().strip() for path in self._folder.glob("provisioner/admin.token"))
+
+    def told(self) -> Iterable[tuple[str, str]]:
+        yield "the provisioner's log", self._serve.log()
+        for node in self._nodes:
+            yield f"the console of {node}", self._rack.console(node)
+
+
+def rack_of(story: Story, name: str) -> dict[str, Any]:
+    """The rack file of a story's rack."""
+    return {
+        "name": name,
+        "networks": SUBNETS,
+        "compute_hosts": [{"name": story.hosts[0].name, **HOST_ADDRESSES}],
+        "nodes": [
+            {
+                "name": node.name,
+                "arch": node.arch,
+                "firmware": node.firmware,
+                "vcpus": node.cpus,
+                "memory_mib": node.memory_mib,
+                "disks": [{"size_mib": node.disk_mib}],
+                "nics": [{"mac": node.mac}],
+                "bmc": {
+                    "address": f"10.78.0.{100 + number}",
+                    "user": node.bmc_user,
+                    "password": node.bmc_password,
+                },
+            }
+            for number, node in enumerate(story.nodes, 1)
+        ],
+    }
+
+
+def _image(name: str) -> Image:
+    return IMAGES[name](default_directory())
+
+
+def _key(path: Path) -> str:
+    argv = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(path)]
+    subprocess.run(argv, check=True, capture_output=True, env={**os.environ})
+    return path.with_suffix(".pub").read_text().strip()
+
+
+async def _cancelled(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    with suppress(asyncio.CancelledError):
+        await task

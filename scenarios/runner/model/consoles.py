@@ -1,0 +1,56 @@
+"""Serial consoles and SSH servers of the model, as a compute host sees them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
+
+from scenarios.runner.model.wires import Link, Wires
+
+BANNER = "SSH-2.0-OpenSSH_9.2p1"
+CONNECT_TIMEOUT_S = 3.0
+
+
+class ModelConsoles:
+    """`provisioner.protocols.console.ConsoleBook`: what the machines print is at hand."""
+
+    def __init__(self, printed: Callable[[str], str]) -> None:
+        """printed: all that a node's console said, by the node's id."""
+        self._printed = printed
+
+    @asynccontextmanager
+    async def recording(self, node_id: str) -> AsyncIterator[None]:
+        yield
+
+    def position(self, node_id: str) -> int:
+        return len(self._printed(node_id))
+
+    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
+        return self._printed(node_id)[since:][-tail_bytes:]
+
+
+class ModelSshProbe:
+    """`provisioner.protocols.probe.SshProbe`."""
+
+    def __init__(
+        self, wires: Wires, link_to: Callable[[str], Link], serves_ssh: Callable[[str], bool]
+    ) -> None:
+        self._wires = wires
+        self._link_to = link_to
+        self._serves_ssh = serves_ssh
+
+    async def banner(self, address: str) -> str | None:
+        link = self._link_to(address)
+        there = self._wires.journey(link, True)
+        if not there or not self._serves_ssh(address):
+            # Nobody answers: the connection's time runs out.
+            await asyncio.sleep(CONNECT_TIMEOUT_S)
+            return None
+        await asyncio.sleep(there[0])
+        back = self._wires.journey(link, False)
+        if not back:
+            await asyncio.sleep(CONNECT_TIMEOUT_S)
+            return None
+        await asyncio.sleep(back[0])
+        return BANNER

@@ -1,0 +1,84 @@
+"""A compute host of the model: its processes come and go, its name and its wires stay."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+
+from provisioner.core.errors import ProvisionerError
+from scenarios.runner.model.netboot import ModelNetboot
+from scenarios.runner.model.provisioner_process import ProvisionerProcess, Surroundings
+from scenarios.runner.processes import Process, as_world
+
+RESTART_S = 5.0
+"""A service manager starts a process again that ended by itself (systemd's Restart=on-failure)."""
+
+
+class ModelHost:
+    """around(sender): what a process of this host finds around it. note(name): the stage's record."""
+
+    def __init__(
+        self, name: str, around: Callable[[str], Surroundings], note: Callable[[str, str], None]
+    ) -> None:
+        self.name = name
+        self.process: Process | None = None
+        self.provisioner: ProvisionerProcess | None = None
+        self._around = around
+        self._note = note
+        self._starts = 0
+        self._restart: asyncio.TimerHandle | None = None
+
+    @property
+    def netboot(self) -> ModelNetboot | None:
+        """Its DHCP, TFTP and HTTP servers, as long as the process lives and isn't frozen."""
+        if self.process is None or not self.process.alive or self.process.stopped:
+            return None
+        return self.provisioner.netboot if self.provisioner is not None else None
+
+    @property
+    def sender(self) -> str:
+        """How devices name its process: one that was started again is another."""
+        return self.name if self._starts == 1 else f"{self.name}#{self._starts}"
+
+    def start(self) -> None:
+        if self.process is not None and self.process.alive:
+            return
+        self._starts += 1
+        as_world(self._start)
+        self._note(self.name, "started")
+
+    def _start(self) -> None:
+        self._restart = None
+        self.process = process = Process(self.sender)
+        self.provisioner = ProvisionerProcess(self._around(self.sender))
+        running = process.start(self.provisioner.run(), name="serve")
+        running.add_done_callback(lambda task: self._ended(process, task))
+
+    def _ended(self, process: Process, task: asyncio.Task[None]) -> None:
+        """By itself: it lost its lease, say. Any other failure is a defect, and the story's."""
+        if task.cancelled() or not process.alive:
+            return
+        error = task.exception()
+        process.kill()
+        if isinstance(error, BaseExceptionGroup) and error.subgroup(ProvisionerError) is None:
+            raise error
+        self._note(self.name, "ended")
+        loop = asyncio.get_running_loop()
+        self._restart = as_world(loop.call_later, RESTART_S, self.start)
+
+    def kill(self) -> None:
+        if self._restart is not None:
+            self._restart.cancel()
+        if self.process is not None and self.process.alive:
+            self.process.kill()
+            self._note(self.name, "killed")
+
+    def stop(self) -> None:
+        if self.process is not None and self.process.alive:
+            self.process.stop()
+            self._note(self.name, "stopped")
+
+    def cont(self) -> None:
+        if self.process is not None and self.process.stopped:
+            self.process.cont()
+            self._note(self.name, "continued")

@@ -1,0 +1,124 @@
+"""`ipmitool` on a compute host of the model: the provisioner's own IPMI driver runs on it unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import AbstractAsyncContextManager
+from dataclasses import dataclass
+from subprocess import DEVNULL
+from typing import Protocol, TypeVar
+
+from bmsim.devices import ipmi_codes as ipmi
+from provisioner.core.errors import PermanentError
+from provisioner.drivers.ipmi_session import RETRIES, RETRY_S
+from provisioner.protocols.children import Argument, Child, ChildResult, ChildTimedOut, SecretFile
+from scenarios.runner.model.wires import Link, Wires
+
+T = TypeVar("T")
+
+START_S = 0.02
+"""What starting the program takes."""
+
+LOGIN_MESSAGES = 5
+"""Cipher suites, open session, RAKP 1 and 3, privilege level."""
+
+UNANSWERED = "Error: Unable to establish IPMI v2 / RMCP+ session"
+
+
+@dataclass(frozen=True, slots=True)
+class Login:
+    """refusal: what ipmitool prints when the BMC refuses; empty: it is in."""
+
+    refusal: str = ""
+
+
+class Bmc(Protocol):
+    """A BMC as one who sends it messages sees it. None is silence."""
+
+    node: str
+
+    def login(self, user: str, password: str, sender: str) -> Login | None: ...
+
+    def command(self, netfn: int, command: int, data: bytes, sender: str) -> tuple[int, bytes] | None:
+        """Completion code and data."""
+        ...
+
+
+class ModelIpmitool:
+    """`provisioner.protocols.children.Children` of one compute host.
+
+    bmc:  by its address; None when nothing answers there
+    sender: how devices name this process in their audit log
+    """
+
+    def __init__(self, host: str, sender: str, wires: Wires, bmc: Callable[[str], Bmc | None]) -> None:
+        self._host = host
+        self._sender = sender
+        self._wires = wires
+        self._bmc = bmc
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        timeout_s: float,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> ChildResult:
+        try:
+            async with asyncio.timeout(timeout_s):
+                return await self._run(list(argv))
+        except TimeoutError:
+            raise ChildTimedOut("") from None
+
+    def started(
+        self, argv: Sequence[Argument], *, stdin: int = DEVNULL
+    ) -> AbstractAsyncContextManager[Child]:
+        raise PermanentError(f"start {argv[0]}", answer="there are no programs but ipmitool in the model")
+
+    async def _run(self, argv: list[Argument]) -> ChildResult:
+        await asyncio.sleep(START_S)
+        address, user = str(_after(argv, "-H")), str(_after(argv, "-U"))
+        secret = _after(argv, "-f")
+        password = secret.content.rstrip("\n") if isinstance(secret, SecretFile) else ""
+        bmc = self._bmc(address)
+        if bmc is None:
+            await asyncio.Event().wait()  # nobody is there: until the caller's patience ends
+            raise AssertionError
+        login = await self._login(bmc, user, password)
+        if login is None:
+            return ChildResult(1, "", UNANSWERED)
+        if login.refusal:
+            return ChildResult(1, "", login.refusal)
+        numbers = [int(str(word), 16) for word in argv[argv.index("raw") + 1 :]]
+        netfn, command, data = numbers[0], numbers[1], bytes(numbers[2:])
+        answer = await self._exchange(bmc, lambda: bmc.command(netfn, command, data, self._sender))
+        if answer is None:
+            return ChildResult(1, "", f"{UNANSWERED}: no response")
+        return _printed(netfn, command, data, *answer)
+
+    async def _login(self, bmc: Bmc, user: str, password: str) -> Login | None:
+        for _ in range(LOGIN_MESSAGES - 1 if self._wires.faulty else 0):
+            if await self._exchange(bmc, lambda: bmc.login(user, password, "")) is None:
+                return None
+        return await self._exchange(bmc, lambda: bmc.login(user, password, self._sender))
+
+    async def _exchange(self, bmc: Bmc, serve: Callable[[], T | None]) -> T | None:
+        link = Link("ipmi", self._host, bmc.node)
+        return await self._wires.ask(link, serve, timeout_s=RETRY_S * RETRIES, resend_s=RETRY_S)
+
+
+def _after(argv: list[Argument], option: str) -> Argument:
+    return argv[argv.index(option) + 1]
+
+
+def _printed(netfn: int, command: int, data: bytes, code: int, answer: bytes) -> ChildResult:
+    if code == ipmi.OK:
+        return ChildResult(0, " ".join(f"{byte:02x}" for byte in answer), "")
+    name = ipmi.command_name(netfn, command, data)
+    meaning = ipmi.result(name, code).partition(" ")[2]
+    complaint = (
+        f"Unable to send RAW command (channel=0x0 netfn=0x{netfn:x} lun=0x0 cmd=0x{command:x} "
+        f"rsp=0x{code:x}): {meaning}"
+    )
+    return ChildResult(1, "", complaint)

@@ -1,0 +1,138 @@
+"""The provisioner's own code as one process of the model: API, scheduler and compute host."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass
+from ipaddress import IPv4Address
+
+from fastapi import FastAPI
+
+from provisioner.api.address_pool import AddressPool
+from provisioner.api.application import build_app
+from provisioner.api.context import ApiContext
+from provisioner.api.metrics import Metrics
+from provisioner.app.power_devices import PowerDevices
+from provisioner.compute.devices import PowerPolicy, PowerSequencer
+from provisioner.compute.edges import DeployPolicy, DeployRamdisk, Edges
+from provisioner.compute.evidence import Evidence
+from provisioner.compute.host import ComputeHost
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.progress import ProgressBoard
+from provisioner.core.model import Node
+from provisioner.drivers.ipmi import IpmiDevices
+from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.protocols.agent import AgentClient
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.console import ConsoleBook
+from provisioner.protocols.events import WireEvent
+from provisioner.protocols.ids import Ids
+from provisioner.protocols.image import ImageWriter
+from provisioner.protocols.probe import SshProbe
+from provisioner.protocols.store import Store
+from provisioner.scheduler.scheduler import Scheduler
+from scenarios.runner.model.contents import BLOBS, ImageServer
+from scenarios.runner.model.ipmitool import ModelIpmitool
+from scenarios.runner.model.netboot import LOADERS, ModelNetboot
+
+LEASE_TTL_S = 15.0
+MAX_WRITES = 8
+
+RAMDISK = DeployRamdisk(kernel=BLOBS / "agent-kernel", ramdisk=BLOBS / "agent-ramdisk", digest="")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Surroundings:
+    """What one process finds around it. All of it outlives the process, but `ids`."""
+
+    host: str
+    address: str
+    store: Store
+    clock: Clock
+    ids: Ids
+    images: ImageServer
+    ipmitool: ModelIpmitool
+    writer: ImageWriter
+    probe: SshProbe
+    consoles: ConsoleBook
+    agent: Callable[[Node, str, str], AgentClient]
+    metrics: Metrics
+    pool: tuple[IPv4Address, IPv4Address]
+
+
+class ProvisionerProcess:
+    """What `provisioner serve` puts together in `provisioner.app`, over the model's edges."""
+
+    def __init__(self, around: Surroundings) -> None:
+        self.app: FastAPI | None = None
+        self._around = around
+        self._evidence = Evidence(around.store)
+        self.netboot = ModelNetboot(around.address, self._heard)
+
+    def _heard(self, event: WireEvent) -> None:
+        self._evidence(event)
+
+    async def run(self) -> None:
+        """Until cancelled, or until its process is killed."""
+        around = self._around
+        progress = ProgressBoard()
+        host = ComputeHost(self._edges(progress))
+        context = ApiContext(
+            store=around.store,
+            ids=around.ids,
+            clock=around.clock,
+            images=around.images,
+            seal=seal,
+            pool=AddressPool(*around.pool),
+            power_drivers=frozenset(("ipmi",)),
+            metrics=around.metrics,
+            consoles=around.consoles,
+            progress=progress.get,
+            ready=host.ready.is_set,
+        )
+        app = build_app(context)
+        async with asyncio.TaskGroup() as group, app.router.lifespan_context(app):
+            group.create_task(host.run(), name="compute")
+            group.create_task(Scheduler(around.store, around.clock, around.ids).run(), name="scheduler")
+            await host.ready.wait()
+            self.app = app
+            await asyncio.Event().wait()
+
+    def _edges(self, progress: ProgressBoard) -> Edges:
+        around = self._around
+        lease = LeaseKeeper(around.store, around.clock, around.host, LEASE_TTL_S, sole_owner=True)
+        devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool)}, unseal)
+        return Edges(
+            store=around.store,
+            clock=around.clock,
+            ids=around.ids,
+            lease=lease,
+            evidence=self._evidence,
+            power=PowerSequencer(lease, around.clock, PowerPolicy()),
+            device=devices.device,
+            publisher=IpxePublisher([self.netboot], self.netboot.url, LOADERS),
+            writer=around.writer,
+            agent=around.agent,
+            blob=around.images.path,
+            ramdisk=lambda arch: RAMDISK,
+            seal=seal,
+            unseal=unseal,
+            consoles=around.consoles,
+            probe=around.probe,
+            progress=progress,
+            meter=around.metrics,
+            policy=DeployPolicy(),
+            node_url=self.netboot.url,
+            initiator_address=around.address,
+            write_turns=asyncio.Semaphore(MAX_WRITES),
+        )
+
+
+def seal(text: str) -> str:
+    """Encryption takes entropy, of which a replayed world has none: here it only turns secrets round."""
+    return text[::-1]
+
+
+def unseal(text: str) -> str:
+    return text[::-1]

@@ -1,0 +1,61 @@
+"""What runs when a machine of the model starts a kernel, or its disk."""
+
+from __future__ import annotations
+
+import re
+
+from bmsim.devices.disk import Disk, DiskError
+from bmsim.devices.messages import SystemKind
+from bmsim.devices.system import Kernel, System
+from provisioner.core.model import ImageKind
+from scenarios.runner.model.agent import TABLE_BYTES, CommandFailed, table_of
+from scenarios.runner.model.contents import LIBRARY, MIB
+
+ROOT_OFFSET_BYTES = MIB
+UP_AFTER_S = {"tiny": 4.0, "tiny-disk": 4.0}
+"""Of images whose systems are up sooner than a machine's usual one."""
+
+
+class ModelSystems:
+    """`bmsim.devices.system.Systems`, by the contents of LIBRARY."""
+
+    def of_kernel(self, kernel: Kernel, disk: Disk | None) -> System:
+        line = kernel.command_line
+        if "provisioner.token=" in line:
+            return System(SystemKind.AGENT, "agent", command_line=line)
+        root = re.search(r"root=UUID=(\S+)", line)
+        name = _root_image(disk, root[1]) if root and disk is not None else ""
+        if not name:
+            return System(SystemKind.INSTANCE, "", panics="unable to find its root file system")
+        return System(SystemKind.INSTANCE, name, UP_AFTER_S.get(name), command_line=line)
+
+    def of_disk(self, disk: Disk) -> System | None:
+        try:
+            beyond = disk.read(TABLE_BYTES, 512)[0]
+            content = LIBRARY.get(beyond.content)
+        except DiskError:
+            return None
+        # Its boot loader lies behind the table; the agent wrote the table anew.
+        if content is None or content.kind is not ImageKind.DISK or beyond.begin != TABLE_BYTES:
+            return None
+        return System(SystemKind.INSTANCE, content.name, UP_AFTER_S.get(content.name))
+
+
+def _root_image(disk: Disk, root_uuid: str) -> str:
+    """The image that is mounted as root; empty: none is found."""
+    try:
+        if table_of(disk)["root_uuid"] != root_uuid:
+            return ""
+        first = disk.read(ROOT_OFFSET_BYTES, 512)[0]
+    except (DiskError, CommandFailed):
+        return ""
+    return first.content if first.begin == 0 and first.content in LIBRARY else ""
+
+
+def config_drive(disk: Disk) -> str:
+    """The content that stands for the config drive on this disk; empty: it has none."""
+    try:
+        offset, _ = table_of(disk)["spans"]["config"]
+        return disk.read(offset, 512)[0].content
+    except (DiskError, CommandFailed):
+        return ""

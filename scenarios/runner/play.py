@@ -1,0 +1,69 @@
+"""Plays one scenario, or one story, once."""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import time
+from random import Random
+
+from scenarios.runner.compile import story_of
+from scenarios.runner.conductor import Conductor
+from scenarios.runner.deadlines import DEADLINES
+from scenarios.runner.machine.stage import MachineStage
+from scenarios.runner.model.playing import play_model
+from scenarios.runner.schema import Scenario
+from scenarios.runner.stage import Fidelity, LabTrouble
+from scenarios.runner.story import Story
+from scenarios.runner.trace import Trace
+from scenarios.runner.verdict import Breach, Played, Result, Verdict
+
+MOST_BREACHES = 100
+"""A promise that is broken again and again is told so often."""
+
+
+def play(scenario: Scenario, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
+    """Blocks until the story has ended, well or badly; raises nothing that the story brings about."""
+    return play_story(story_of(scenario, fidelity, seed), fidelity, seed, file=file)
+
+
+def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
+    """A story that is no file's, such as one that a search made up."""
+    begun_s = time.perf_counter()
+    trace, trouble = Trace(), ""
+    breaches: list[Breach] = []
+    try:
+        if fidelity is Fidelity.MODEL:
+            trace, breaches = play_model(story, seed)
+        else:
+            trace, breaches = asyncio.run(_play_machine(story, seed))
+    except LabTrouble as error:
+        trouble = str(error)
+    verdict = Verdict.INFRA if trouble else Verdict.FAIL if breaches else Verdict.PASS
+    lines = "\n".join(event.to_json() for event in trace)
+    result = Result(
+        scenario=story.name,
+        file=file,
+        fidelity=str(fidelity),
+        seed=seed,
+        verdict=verdict,
+        breaches=tuple(breaches[:MOST_BREACHES]),
+        trouble=trouble,
+        took_s=time.perf_counter() - begun_s,
+        story_s=trace[-1:][0].t_s if len(trace) else 0.0,
+        replay=replay_command(story, fidelity, seed, file),
+        trace_sha256=hashlib.sha256(lines.encode()).hexdigest(),
+    )
+    return Played(result=result, trace=trace)
+
+
+def replay_command(story: Story, fidelity: Fidelity, seed: int, file: str) -> str:
+    what = file or "--random"
+    return f"bmsim scenario run {what} --fidelity {fidelity} --seed {seed}"
+
+
+async def _play_machine(story: Story, seed: int) -> tuple[Trace, list[Breach]]:
+    async with MachineStage(story, f"story-{seed % 1000}") as stage:
+        conductor = Conductor(story, stage, stage, DEADLINES[Fidelity.MACHINE], Random(f"{seed}:moments"))
+        await conductor.play()
+        return stage.trace, conductor.breaches

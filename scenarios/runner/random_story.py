@@ -1,0 +1,139 @@
+"""Stories made up by a seed: what nobody thought of is what finds bugs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from random import Random
+
+from bmsim.faults.catalogue import CATALOGUE
+from provisioner.core.plan import PLANS
+from scenarios.runner.story import (
+    AtTime,
+    Delete,
+    Deploy,
+    Moment,
+    OnEvent,
+    OnTold,
+    Request,
+    Story,
+    StoryHost,
+    StoryNode,
+    Strike,
+)
+
+IMAGES = ("tiny", "tiny-disk")
+STEPS = tuple(spec.name for name in ("deploy-iscsi", "clean") for spec in PLANS[name].steps)
+COMMANDS = ("chassis.power.on", "chassis.power.off", "chassis.bootdev.set", "chassis.status")
+
+HOST_ADDRESS = "10.77.0.10"
+
+
+def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[StoryNode, ...]]:
+    """A rack of machines that are alike but for their firmware: every fourth starts with UEFI."""
+    made = tuple(
+        StoryNode(
+            name=f"n{number}",
+            mac="52:54:" + number.to_bytes(4, "big").hex(":"),
+            bmc_address=f"10.{128 + (number >> 16)}.{number >> 8 & 255}.{number & 255}",
+            bmc_user="admin",
+            bmc_password=f"correct-horse-{number}",
+            firmware="uefi" if number % 4 == 0 else "bios",
+        )
+        for number in range(1, nodes + 1)
+    )
+    return tuple(StoryHost(name=f"ch{n}", address=f"10.64.0.{9 + n}") for n in range(1, hosts + 1)), made
+
+
+def random_story(seed: int, *, nodes: int = 5, strikes: int = 2) -> Story:
+    """Each node is deployed once and released again, while so many faults strike."""
+    random = Random(f"{seed}:story")
+    hosts, machines = rack(nodes)
+    requests: list[Request] = []
+    for node in machines:
+        instance, when = f"i-{node.name}", AtTime(round(random.uniform(0, 60), 3))
+        requests.append(
+            Deploy(
+                instance=instance,
+                image=random.choice(IMAGES),
+                node=node.name if random.random() < 0.7 else "",
+                wipe=random.choice(("quick", "quick", "full")),
+                when=when,
+            )
+        )
+        told: Moment = OnTold(instance, "active")
+        if random.random() < 0.2:
+            told = AtTime(round(when.at_s + random.uniform(0, 200), 3))
+        requests.append(Delete(instance=instance, when=told))
+    return Story(
+        name=f"random-{seed}",
+        hosts=hosts,
+        nodes=machines,
+        requests=tuple(requests),
+        strikes=tuple(_strike(random, machines) for _ in range(strikes)),
+        images=IMAGES,
+        safety_s=1800.0,
+        struck_may_fail=True,
+    )
+
+
+def _strike(random: Random, nodes: tuple[StoryNode, ...]) -> Strike:
+    node = random.choice(nodes).name
+    fault, parameters = random.choice(FAULTS)
+    on_host = fault.startswith("host.")
+    return Strike(
+        fault=fault,
+        node="" if on_host and random.random() < 0.5 else node,
+        host="ch1" if on_host else "",
+        parameters=CATALOGUE[fault].completed(parameters(random)),
+        when=_moment(random, node),
+        heal_after_s=round(random.uniform(1, 400), 3) if random.random() < 0.8 else None,
+    )
+
+
+def _moment(random: Random, node: str) -> Moment:
+    match random.randrange(4):
+        case 0:
+            return AtTime(round(random.uniform(0, 300), 3))
+        case 1:
+            return OnEvent("bmc", random.choice(COMMANDS), node, nth=random.randint(1, 4))
+        case _:
+            name = random.choice(("step.started", "step.started", "step.done"))
+            return OnEvent("step", name, node, detail={"step": random.choice(STEPS)})
+
+
+def _nothing(random: Random) -> dict[str, object]:
+    return {}
+
+
+def _some(random: Random) -> dict[str, object]:
+    return {"probability": round(random.uniform(0.05, 0.6), 2)}
+
+
+FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
+    ("bmc.silent", _nothing),
+    ("bmc.busy", lambda random: {"count": random.randint(1, 6)}),
+    ("bmc.ack_not_done", lambda random: {"count": random.randint(1, 3)}),
+    ("bmc.swallowed_in_transition", _nothing),
+    ("bmc.boot_device_forgotten", lambda random: {"count": random.randint(1, 2)}),
+    ("bmc.lies_about_power", lambda random: {"for_s": round(random.uniform(1, 20), 1)}),
+    ("bmc.cold_reset", lambda random: {"silent_s": random.randint(5, 60)}),
+    ("bmc.sessions_exhausted", _nothing),
+    ("net.drop", _some),
+    ("net.delay", lambda random: {"delay_s": round(random.uniform(0.05, 2.0), 2)}),
+    ("net.duplicate", _some),
+    ("net.reorder", _some),
+    ("net.partition", _nothing),
+    ("dhcp.lost_offer", lambda random: {"count": random.randint(1, 4)}),
+    ("tftp.stall", _nothing),
+    ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel", "agent"))}),
+    ("node.dead_nic", _nothing),
+    ("boot.loop", _nothing),
+    ("disk.write_error", _nothing),
+    ("iscsi.session_lost", _nothing),
+    ("agent.twice", _nothing),
+    ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
+    ("host.kill", _nothing),
+    ("host.stop", _nothing),
+    ("host.restart", _nothing),
+)
+"""Faults that end when they are healed, so that every request can still end well."""

@@ -1,0 +1,49 @@
+"""What two fidelities must agree on, and what not."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from scenarios.runner.agreement import differences, essence
+from scenarios.runner.trace import Event, Origin
+
+
+def event(source: str, name: str, node: str = "n1", **detail: Any) -> Event:
+    return Event(t_s=0.0, origin=Origin.DEVICE, source=source, name=name, node=node, detail=detail)
+
+
+def test_what_devices_were_told_and_gave_is_the_essence() -> None:
+    trace = [
+        event("bmc", "chassis.status", result="ok"),
+        event("bmc", "chassis.bootdev.set", device="network", result="ok"),
+        event("bmc", "chassis.power.on", result="0xC0 node busy"),
+        event("bmc", "chassis.power.on", result="ok"),
+        event("dhcp", "discover", client="PXEClient:Arch:00000:UNDI:002001"),
+        event("dhcp", "ack", client="PXEClient:Arch:00000:UNDI:002001"),
+        event("tftp", "sent", file="undionly.kpxe"),
+        event("dhcp", "ack", client="iPXE"),
+        event("http", "sent", file="boot.ipxe"),
+        event("http", "sent", node="n2", file="kernel"),
+        event("step", "step.done", step="agent_ready"),
+    ]
+    assert essence(trace, "n1") == [
+        "bmc chassis.bootdev.set network",
+        "bmc chassis.power.on",
+        "dhcp PXEClient",
+        "tftp undionly.kpxe",
+        "dhcp iPXE",
+        "http boot.ipxe",
+        "step agent_ready",
+    ]
+
+
+def test_repetitions_do_not_count() -> None:
+    again = [event("http", "sent", file="kernel")] * 3
+    assert essence(again, "n1") == ["http kernel"]
+
+
+def test_a_difference_is_told_unless_it_is_excused() -> None:
+    model, machine = ["bmc a", "http kernel", "step x"], ["bmc a", "step x", "dhcp iPXE"]
+    assert differences(model, model) == []
+    assert differences(model, machine) == ["-http kernel", "+dhcp iPXE"]
+    assert differences(model, machine, ["+dhcp iPXE"]) == ["-http kernel"]
