@@ -57,6 +57,16 @@ _AUDITED = frozenset(
         *("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.system", "os.exec", "os.fork", "os.forkpty"),
     )
 )
+OF_LOOPS = (
+    *("run_in_executor", "getaddrinfo", "getnameinfo", "subprocess_exec", "subprocess_shell"),
+    *("create_connection", "create_server", "create_unix_connection", "create_unix_server", "start_tls"),
+    *("create_datagram_endpoint", "connect_accepted_socket", "connect_read_pipe", "connect_write_pipe"),
+    *("add_reader", "remove_reader", "add_writer", "remove_writer", "sendfile", "sock_sendfile"),
+    *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendto"),
+    *("sock_connect", "sock_accept", "add_signal_handler", "remove_signal_handler"),
+)
+"""What an event loop offers that leads out of the process, or to another thread of it."""
+
 _STDLIB = sysconfig.get_path("stdlib")
 _OURS = frozenset((__file__, str(Path(__file__).with_name("virtual_loop.py"))))
 
@@ -115,6 +125,15 @@ def refuse(what: str) -> NoReturn:
     error = RealityError(f"{what} was wanted by {_caller()}: no story may touch the real world")
     _watch.seen.append(error)
     raise error
+
+
+def refusal(what: str) -> Callable[..., NoReturn]:
+    """In the place of a function."""
+
+    def refused(*args: Any, **options: Any) -> NoReturn:
+        refuse(what)
+
+    return refused
 
 
 def _audit(event: str, _: tuple[Any, ...]) -> None:

@@ -20,9 +20,9 @@ from heapq import heapify, heappop, heappush
 from operator import itemgetter
 from random import Random
 from types import BuiltinFunctionType
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any
 
-from scenarios.runner.reality import refuse
+from scenarios.runner.reality import OF_LOOPS, refusal
 from scenarios.runner.virtual_tasks import OWNER, Callback, Held, SimTask, Step, Timer, close_silently
 from scenarios.runner.waits import Livelock, Stalled, busiest, describe, full_name, where
 
@@ -39,14 +39,6 @@ _STEP_TYPE = "TaskStepMethWrapper"
 _WAKEUPS = frozenset(("task_wakeup", "TaskWakeup"))
 _number = itemgetter(0)
 
-_REAL = (
-    *("run_in_executor", "getaddrinfo", "getnameinfo", "subprocess_exec", "subprocess_shell"),
-    *("create_connection", "create_server", "create_unix_connection", "create_unix_server", "start_tls"),
-    *("create_datagram_endpoint", "connect_accepted_socket", "connect_read_pipe", "connect_write_pipe"),
-    *("add_reader", "remove_reader", "add_writer", "remove_writer", "sendfile", "sock_sendfile"),
-    *("sock_recv", "sock_recv_into", "sock_recvfrom", "sock_recvfrom_into", "sock_sendall", "sock_sendto"),
-    *("sock_connect", "sock_accept", "add_signal_handler", "remove_signal_handler"),
-)
 if TYPE_CHECKING:  # which has all that is abstract, so that a type checker lets the loop be made
     _Loop = asyncio.BaseEventLoop
 else:
@@ -300,12 +292,5 @@ class VirtualLoop(_Loop):
         return False
 
 
-def _refused(name: str) -> Callable[..., NoReturn]:
-    def refused(self: VirtualLoop, *args: Any, **options: Any) -> NoReturn:
-        refuse(f"{name} of the event loop")
-
-    return refused
-
-
-for _name in _REAL:
-    setattr(VirtualLoop, _name, _refused(_name))
+for _name in OF_LOOPS:
+    setattr(VirtualLoop, _name, refusal(f"{_name} of the event loop"))
