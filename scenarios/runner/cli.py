@@ -9,7 +9,6 @@ from typing import Annotated, NoReturn
 
 import typer
 from rich.console import Console
-from rich.table import Table
 
 from scenarios.runner import load
 from scenarios.runner.campaign import EXIT_INFRA, Campaign, Reports, exit_code
@@ -111,12 +110,10 @@ def search(
 @app.command("list")
 def list_scenarios(places: Places) -> None:
     """List scenarios, with what they guard."""
-    table = Table("file", "fidelities", "nodes", "guards", box=None)
     for one in _read(places):
         scenario = one.scenario
-        fidelities = ", ".join(scenario.fidelities)
-        table.add_row(one.file, fidelities, str(len(scenario.node_names)), scenario.why)
-    out.print(table)
+        size = f"{', '.join(scenario.fidelities)}; {len(scenario.node_names)} nodes"
+        out.print(f"{one.file}  ({size})\n    {scenario.why}", soft_wrap=True, markup=False)
 
 
 @app.command()
@@ -164,8 +161,12 @@ def record(
     if file.exists():
         _refuse(f"{file} is there already: choose another name, or remove it")
     job = Job(fidelity=Fidelity.MODEL, seed=seed, nodes=nodes, strikes=strikes)
-    file.write_text(recorded(job.story, seed=seed, why=why, source=source))
-    _read([file])
+    text = recorded(job.story, seed=seed, why=why, source=source)
+    try:
+        load.check_text(text, str(file))
+    except BadScenario as error:
+        _refuse(str(error))
+    file.write_text(text)
     out.print(f"written; play it by: bmsim scenario run {file}", soft_wrap=True, markup=False)
 
 

@@ -1,4 +1,4 @@
-"""pytest plugin: each scenario file below the project's scenarios/ is a test at each fidelity it declares."""
+"""A hook for a conftest.py: each scenario file below it is a test at each fidelity that it declares."""
 
 from __future__ import annotations
 
@@ -11,8 +11,6 @@ import pytest
 from scenarios.runner.load import BadScenario, available_memory_mib, check_fits, read
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.verdict import Played, Verdict
-
-SCENARIOS = Path(__file__).parents[1]
 
 
 class Failed(Exception):
@@ -28,7 +26,7 @@ class LabBroke(Exception):
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
-    if file_path.suffix == ".yaml" and file_path.is_relative_to(SCENARIOS):
+    if file_path.suffix == ".yaml":
         return ScenarioFile.from_parent(parent, path=file_path)
     return None
 
@@ -51,23 +49,24 @@ class ScenarioItem(pytest.Item):
             self.add_marker(pytest.mark.machine)
 
     def setup(self) -> None:
-        """What breaks here is an error of the test, and no failure."""
-        try:
-            check_fits(read(self.path), self._fidelity, available_memory_mib())
-        except BadScenario as error:
-            raise LabBroke(str(error)) from error
-
-    def runtest(self) -> None:
+        """Plays it, so that a lab that broke is an error, and a promise that was broken is a failure."""
         from scenarios.runner.cli import traces_folder
         from scenarios.runner.jobs import Job, play_job
 
-        scenario = read(self.path).scenario
+        one = read(self.path)
+        try:
+            check_fits(one, self._fidelity, available_memory_mib())
+        except BadScenario as error:
+            raise LabBroke(str(error)) from error
+        scenario = one.scenario
         job = Job(fidelity=self._fidelity, seed=scenario.seed, file=str(self.path), scenario=scenario)
-        played = play_job(job, traces_folder())
-        if played.result.verdict is Verdict.INFRA:
-            raise LabBroke(f"the lab broke, nothing is said about the provisioner: {played.result.trouble}")
-        if played.result.verdict is Verdict.FAIL:
-            raise Failed(played)
+        self._played = play_job(job, traces_folder())
+        if self._played.result.verdict is Verdict.INFRA:
+            raise LabBroke(self._played.result.trouble)
+
+    def runtest(self) -> None:
+        if self._played.result.verdict is Verdict.FAIL:
+            raise Failed(self._played)
 
     def repr_failure(self, excinfo: pytest.ExceptionInfo[BaseException], *args: Any, **kwargs: Any) -> Any:
         if isinstance(excinfo.value, Failed):
@@ -75,8 +74,8 @@ class ScenarioItem(pytest.Item):
 
             return failure_text(excinfo.value.played)
         if isinstance(excinfo.value, LabBroke):
-            return str(excinfo.value)
+            return f"the lab broke, nothing is said about the provisioner: {excinfo.value}"
         return super().repr_failure(excinfo, *args, **kwargs)
 
     def reportinfo(self) -> tuple[Path, int, str]:
-        return self.path, 0, f"{self.path.relative_to(SCENARIOS)}::{self.name}"
+        return self.path, 0, f"{self.path.parent.name}/{self.path.name}::{self.name}"

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bmsim.rack.errors import RackError
-from bmsim.rack.yaml_source import load, located
+from bmsim.rack.yaml_source import load, located, parse
 from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity
 
@@ -48,6 +48,14 @@ def read(path: Path) -> ScenarioFile:
     """Raises BadScenario."""
     try:
         return ScenarioFile(file=str(path), scenario=load(path, Scenario))
+    except RackError as error:
+        raise BadScenario(str(error)) from error
+
+
+def check_text(text: str, file: str) -> None:
+    """As `read`, before there is a file."""
+    try:
+        parse(text, Scenario, file)
     except RackError as error:
         raise BadScenario(str(error)) from error
 

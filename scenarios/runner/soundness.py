@@ -160,6 +160,8 @@ class _Known:
                 vocabulary.split(when.per or "")
         except ValueError as error:
             yield (field, "event" if when.event else "per"), str(error)
+        for told in self._unseen(when.event or when.per or ""):
+            yield (field, "event" if when.event else "per"), told
         if when.command is not None and when.command not in vocabulary.COMMANDS:
             told = f"a BMC knows no {when.command}; it knows {', '.join(vocabulary.COMMANDS)}"
             yield (field, "command"), told
@@ -172,6 +174,12 @@ class _Known:
             elif instance != "all" and instance not in self._instances:
                 told = f"nothing deploys an instance {instance}; {_some(self._instances)}"
                 yield (field, "instance"), told
+
+    def _unseen(self, event: str) -> Iterator[str]:
+        for alone, events in vocabulary.SEEN_BY_ONE.items():
+            others = [fidelity for fidelity in self._scenario.fidelities if fidelity != alone]
+            if event in events and others:
+                yield f"{event} is never seen at fidelity {others[0]}: take another, or change fidelities"
 
     def _step_problems(self, step: str) -> Iterator[str]:
         deploy, clean = step in vocabulary.DEPLOY_STEPS, step in vocabulary.CLEAN_STEPS
@@ -256,6 +264,7 @@ class _Known:
             vocabulary.split(expected.event or "")
         except ValueError as error:
             yield ("event",), str(error)
+        yield from ((("event",), told) for told in self._unseen(expected.event or ""))
         if expected.at_least is None and expected.at_most is None:
             yield ("event",), "how many? add at_least or at_most"
 

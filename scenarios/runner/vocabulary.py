@@ -22,17 +22,37 @@ COMMANDS = (
 
 EVENTS: Mapping[str, tuple[str, ...]] = {
     "bmc": COMMANDS,
-    "machine": ("on", "off", "post", "kernel", "agent", "instance", "hung"),
-    "dhcp": ("discover", "offer", "request", "ack"),
-    "tftp": ("sent", "refused"),
-    "http": ("sent", "refused"),
-    "iscsi": ("login", "refused", "written"),
-    "agent": ("hello", "refused"),
+    "machine": ("on", "off", "reset", "post", "agent", "instance", "hung"),
+    "dhcp": ("discover", "offer", "request", "ack", "decline", "nak", "release", "inform"),
+    "tftp": ("read", "sent", "refused"),
+    "http": ("get", "post", "put", "sent", "refused"),
+    "iscsi": ("exported", "login", "write", "flushed", "close", "refused"),
+    "agent": ("hello", "command", "refused"),
     "step": ("step.started", "step.done", "step.retry", "step.resumed", "step.waiting", "step.failed"),
-    "host": ("killed", "stopped", "continued", "started"),
+    "host": ("killed", "stopped", "continued", "started", "ended"),
     "fault": ("injected", "struck", "healed"),
 }
 """Source → names. A moment calls an event SOURCE.NAME: dhcp.ack, bmc.chassis.power.on, step.step.retry."""
+
+
+SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
+    "model": frozenset(
+        (
+            *("machine.post", "machine.agent", "machine.instance", "machine.hung"),
+            *("iscsi.exported", "iscsi.write", "iscsi.flushed"),
+            *("agent.hello", "agent.command", "agent.refused", "host.ended"),
+        )
+    ),
+    "machine": frozenset(
+        (
+            *("machine.reset", "iscsi.login", "iscsi.close"),
+            *("dhcp.request", "dhcp.decline", "dhcp.nak", "dhcp.release", "dhcp.inform"),
+            *("tftp.read", "http.get", "http.post", "http.put"),
+        )
+    ),
+}
+"""Fidelity → events that it alone can see: nobody looks into a real machine, and models skip what decides
+nothing."""
 
 
 def split(event: str) -> tuple[str, str]:

@@ -147,6 +147,11 @@ REFUSED = {
         "do: net.delay",
         [":9: faults[0].do:", "fidelity machine (model)", "change fidelities"],
     ),
+    "an event that can't be seen at machines": (
+        "step: power_on",
+        "event: machine.post",
+        [":9: faults[0].when.event:", "never seen at fidelity machine"],
+    ),
     "two compute hosts for machines": (
         "rack: {",
         "rack: {compute_hosts: 2, ",
@@ -159,7 +164,7 @@ REFUSED = {
     ),
     "a file that is no YAML": ("requests:", "requests: [", [": not YAML"]),
 }
-AT_MACHINE = ("machines can't", "for machines", "than machines")
+AT_MACHINE = ("machines can't", "for machines", "than machines", "at machines")
 
 
 @pytest.mark.parametrize("what", REFUSED)

@@ -1,0 +1,144 @@
+"""`bmsim scenario` as it is installed, in processes of its own."""
+
+from __future__ import annotations
+
+import json
+import os
+import re
+import subprocess
+import sys
+import xml.etree.ElementTree as ET
+from pathlib import Path
+
+import pytest
+
+pytestmark = pytest.mark.wire
+
+BMSIM = Path(sys.executable).with_name("bmsim")
+DEADLINE_S = 120
+
+STORY = """\
+name: {name}
+why: a promise that somebody relies on
+source: a bug that was seen in the wild
+rack: {{nodes: [{{name: n1}}]}}
+requests: [{{deploy: n1, image: tiny}}]
+faults:
+  - {{do: bmc.busy, with: {{count: 2}}, when: {{node: n1, step: power_on}}}}
+expect: [{{node: n1, state: {state}}}]
+"""
+
+
+def story(folder: Path, name: str, state: str = "active") -> Path:
+    path = folder / f"{name}.yaml"
+    path.write_text(STORY.format(name=name, state=state))
+    return path
+
+
+def bmsim(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
+    return subprocess.run(
+        [BMSIM, "scenario", *map(str, words)],
+        cwd=folder,
+        env={**os.environ, "XDG_STATE_HOME": str(folder / "state")},
+        capture_output=True,
+        text=True,
+        timeout=DEADLINE_S,
+    )
+
+
+def test_a_story_that_ends_well_passes_and_is_reported(tmp_path: Path) -> None:
+    story(tmp_path, "good")
+    ran = bmsim(tmp_path, "run", "good.yaml", "--junit", "j.xml", "--html", "page.html")
+    assert ran.returncode == 0, ran.stdout + ran.stderr
+    assert "1 pass in" in ran.stdout
+    assert ET.parse(tmp_path / "j.xml").getroot().find(".//testcase") is not None
+    assert "good" in (tmp_path / "page.html").read_text()
+
+
+def test_the_replay_command_of_a_failure_brings_the_same_failure(tmp_path: Path) -> None:
+    story(tmp_path, "bad", state="available")
+    ran = bmsim(tmp_path, "run", "bad.yaml", "--seed", 5)
+    assert ran.returncode == 1
+    complaint = "node n1 is active, not available"
+    assert complaint in ran.stdout
+    command = re.search(r"bmsim scenario (replay \S+)", ran.stdout)
+    assert command is not None
+    again = bmsim(tmp_path, *command.group(1).split())
+    assert again.returncode == 1
+    assert complaint in again.stdout
+    assert "every event is the same as then" in again.stdout
+
+
+def test_another_trace_than_then_is_told_by_its_first_difference(tmp_path: Path) -> None:
+    story(tmp_path, "bad", state="available")
+    bmsim(tmp_path, "run", "bad.yaml")
+    [trace] = (tmp_path / "state/bmsim/traces").iterdir()
+    lines = trace.read_text().splitlines()
+    lines[9] = json.dumps({**json.loads(lines[9]), "name": "never.happened"})
+    trace.write_text("\n".join(lines) + "\n")
+    ran = bmsim(tmp_path, "replay", trace)
+    assert "not the same as in" in ran.stdout
+    assert "never.happened" in ran.stdout
+
+
+def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
+    story(tmp_path, "good")
+    story(tmp_path, "wrong").write_text("name: wrong\n")
+    ran = bmsim(tmp_path, "run", ".")
+    assert ran.returncode == 2
+    assert "wrong.yaml:1: why: Field required" in ran.stderr
+    assert "pass" not in ran.stdout
+
+
+@pytest.mark.parametrize(
+    ("words", "told"),
+    [
+        (("run", "none.yaml"), "no such file"),
+        (("run", "good.yaml", "--seeds", "9..1"), "A..B"),
+        (("run", "good.yaml", "--seed", "1", "--seeds", "1..2"), "leave one out"),
+        (("run", "good.yaml", "--fidelity", "machine"), "none of these scenarios declares"),
+        (("replay", "none.jsonl"), "No such file"),
+        (("record", "1", "good.yaml", "--why", "w", "--source", "s"), "is there already"),
+    ],
+)
+def test_wrong_use_ends_with_two_and_says_what_to_do(
+    words: tuple[str, ...], told: str, tmp_path: Path
+) -> None:
+    story(tmp_path, "good")
+    ran = bmsim(tmp_path, *words)
+    assert ran.returncode == 2
+    assert told in ran.stderr
+
+
+def test_a_search_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
+    story(tmp_path, "good")
+    first = bmsim(tmp_path, "run", "good.yaml", "--seeds", "1..3", "--resume", "journal")
+    assert first.returncode == 0, first.stdout + first.stderr
+    second = bmsim(tmp_path, "run", "good.yaml", "--seeds", "1..5", "--resume", "journal")
+    assert "3 passed already" in second.stdout
+    assert "2 pass in" in second.stdout
+
+
+def test_nothing_more_is_begun_after_the_first_failure_if_asked(tmp_path: Path) -> None:
+    story(tmp_path, "bad", state="available")
+    ran = bmsim(tmp_path, "run", "bad.yaml", "--seeds", "1..100", "--jobs", 1, "--stop-at-first")
+    assert ran.returncode == 1
+    found = re.search(r"(\d+) fail in", ran.stdout)
+    assert found is not None
+    assert int(found.group(1)) < 20
+
+
+def test_a_story_that_was_made_up_is_recorded_and_ends_as_it_did(tmp_path: Path) -> None:
+    searched = bmsim(tmp_path, "search", "--seeds", "1..1")
+    assert "1 pass in" in searched.stdout or "1 fail in" in searched.stdout, searched.stderr
+    words = ("--why", "nobody thought of it", "--source", "found by a search")
+    kept = bmsim(tmp_path, "record", 1, "kept.yaml", *words)
+    assert kept.returncode == 0, kept.stderr
+    assert bmsim(tmp_path, "run", "kept.yaml").returncode == searched.returncode
+
+
+def test_nothing_is_written_where_a_record_would_be_refused(tmp_path: Path) -> None:
+    kept = bmsim(tmp_path, "record", 1, "kept.yaml", "--why", "nobody thought of it", "--source", "")
+    assert kept.returncode == 2
+    assert "source: " in kept.stderr
+    assert not (tmp_path / "kept.yaml").exists()
