@@ -88,9 +88,9 @@ class LibvirtMachine:
     def _reset(self) -> None:
         domain = self._domain()
         if self._live_order == boot_order.read(self._xml()).now:
-            domain.reset()
             if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-                domain.resume()  # it hung: a reset is what ends that
+                domain.resume()  # it hung; QEMU that is reset while it stands still doesn't start again
+            domain.reset()
         else:
             # The order couldn't be changed while it ran; a new start has the right one.
             self._cycle()

@@ -1,0 +1,156 @@
+"""What passes the wire is written down once, by node, and without secrets."""
+
+from __future__ import annotations
+
+import struct
+from collections.abc import Callable
+from ipaddress import IPv4Network
+from typing import Any
+
+import pytest
+
+from bmsim.sandbox import rival_dhcp
+from bmsim.sandbox.frames import TCP, Datagram, Dhcp, datagram, dhcp
+from bmsim.sandbox.transfers import Transfers, without_secrets
+
+NODE_MAC, HOST_MAC = "52:54:00:77:00:01", "02:00:00:00:00:01"
+NODE, HOST = "10.77.0.100", "10.77.0.10"
+
+Noted = list[tuple[str, str, str, dict[str, Any]]]
+
+
+@pytest.fixture
+def noted() -> Noted:
+    return []
+
+
+@pytest.fixture
+def transfers(noted: Noted) -> Transfers:
+    def note(node: str, device: str, command: str, sender: str, result: str = "ok", **args: Any) -> None:
+        assert node == "n1"
+        noted.append((device, command, result, args))
+
+    return Transfers({NODE_MAC: "n1"}, note)
+
+
+def from_node(port: int, to_port: int, payload: bytes, **tcp: int) -> Datagram:
+    return Datagram(NODE_MAC, HOST_MAC, NODE, HOST, port, to_port, payload, **tcp)
+
+
+def to_node(port: int, to_port: int, payload: bytes, **tcp: int) -> Datagram:
+    return Datagram(HOST_MAC, NODE_MAC, HOST, NODE, port, to_port, payload, **tcp)
+
+
+def test_a_file_is_sent_by_tftp_when_its_last_block_is_acknowledged(
+    transfers: Transfers, noted: Noted
+) -> None:
+    transfers.see(from_node(2000, 69, b"\0\1undionly.kpxe\0octet\0blksize\x001408\0"))
+    transfers.see(to_node(40000, 2000, b"\0\6blksize\x00600\0"))
+    for block, size_bytes in ((1, 600), (1, 600), (2, 600), (3, 10)):  # the first is sent twice
+        transfers.see(to_node(40000, 2000, struct.pack("!HH", 3, block) + bytes(size_bytes)))
+        assert noted == [("tftp", "read", "ok", {"file": "undionly.kpxe"})]
+        transfers.see(from_node(2000, 40000, struct.pack("!HH", 4, block)))
+    assert noted[1:] == [("tftp", "sent", "ok", {"file": "undionly.kpxe", "bytes": 1210})]
+
+
+def test_a_request_that_is_sent_again_is_one(transfers: Transfers, noted: Noted) -> None:
+    for _ in range(3):
+        transfers.see(from_node(2000, 69, b"\0\1boot\0octet\0"))
+    transfers.see(to_node(40000, 2000, b"\0\5\0\1File not found\0"))
+    assert [(command, result) for _, command, result, _ in noted] == [
+        ("read", "ok"),
+        ("refused", "1 File not found"),
+    ]
+
+
+def test_a_file_is_sent_by_http_when_all_of_it_is_acknowledged(transfers: Transfers, noted: Noted) -> None:
+    token = "Zx9" * 12
+    asked = f"GET /boot/{token}/kernel HTTP/1.1\r\nHost: x\r\n\r\n".encode()
+    head = b"HTTP/1.1 200 OK\r\nContent-Length: 5000\r\n\r\n"
+    start = 2**32 - 100  # sequence numbers come round
+    transfers.see(from_node(3000, 8080, asked, protocol=TCP))
+    transfers.see(to_node(8080, 3000, head + bytes(1000), protocol=TCP, seq=start))
+    end = (start + len(head) + 5000) % 2**32
+    transfers.see(from_node(3000, 8080, b"", protocol=TCP, ack=(end - 1) % 2**32))
+    assert noted == [("http", "get", "ok", {"file": "kernel"})]
+    transfers.see(from_node(3000, 8080, b"", protocol=TCP, ack=end))
+    assert noted[1:] == [("http", "sent", "ok", {"file": "kernel", "bytes": 5000})]
+    assert token not in repr(noted)
+
+
+def test_a_refusal_by_http_is_one(transfers: Transfers, noted: Noted) -> None:
+    transfers.see(from_node(3000, 8080, b"GET /boot/t/kernel HTTP/1.1\r\n\r\n", protocol=TCP))
+    transfers.see(to_node(8080, 3000, b"HTTP/1.1 404 Not Found\r\nContent-Length: 0\r\n\r\n", protocol=TCP))
+    assert noted[1:] == [("http", "refused", "404", {"file": "kernel"})]
+
+
+@pytest.mark.parametrize(
+    ("status", "transit", "result"), [(0, 0x87, "ok"), (0x0201, 0x00, "refused: 0x0201")]
+)
+def test_a_login_to_a_nodes_disk_is_told_with_its_outcome(
+    status: int, transit: int, result: str, transfers: Transfers, noted: Noted
+) -> None:
+    answer = bytearray(48)
+    answer[0], answer[1] = 0x23, transit
+    answer[36:38] = status.to_bytes(2, "big")
+    transfers.see(from_node(3260, 50000, b"", protocol=TCP, flags=0x12, seq=7))
+    transfers.see(from_node(3260, 50000, bytes(answer), protocol=TCP, flags=0x18, seq=8))
+    # Data that happens to look the same, later on.
+    transfers.see(from_node(3260, 50000, bytes(answer), protocol=TCP, flags=0x18, seq=2**20))
+    transfers.see(from_node(3260, 50000, b"", protocol=TCP, flags=0x11, seq=9))
+    assert [(device, command, told) for device, command, told, _ in noted] == [
+        ("iscsi", "login", result),
+        ("iscsi", "close", "ok"),
+    ]
+
+
+def test_what_a_rival_sends_is_an_offer_as_any_other(transfers: Transfers, noted: Noted) -> None:
+    asked = Dhcp("discover", NODE_MAC, b"\1\2\3\4", "PXEClient", 0, "0.0.0.0", "")
+    frame = rival_dhcp.answer(asked, IPv4Network("10.77.0.0/24"), None, "rival/boot.kpxe")
+    assert frame is not None
+    packet = datagram(frame)
+    assert packet is not None
+    assert packet.sender == "10.77.0.254:67"
+    found = dhcp(packet.payload)
+    assert found is not None
+    assert (found.message, found.mac, found.transaction) == ("offer", NODE_MAC, b"\1\2\3\4")
+    assert (found.address, found.file) == ("10.77.0.253", "rival/boot.kpxe")
+    transfers.see(packet)
+    assert [(device, command) for device, command, _, _ in noted] == [("dhcp", "offer")]
+
+
+@pytest.mark.parametrize(
+    ("path", "told"),
+    [
+        ("/boot/abc123/kernel", "kernel"),
+        ("/phone-home/abc123", "phone-home"),
+        ("/agent/v1/hello", "hello"),
+        ("/boot/x/" + "k" * 40, "boot"),
+        ("/" + "k" * 40, "TOKEN"),
+        ("/boot/x/kernel?token=abc", "kernel"),
+        ("/", "/"),
+    ],
+)
+def test_a_path_is_told_without_its_token(path: str, told: str) -> None:
+    assert without_secrets(path) == told
+
+
+@pytest.mark.parametrize("cut", range(0, 60, 3))
+def test_no_frame_is_too_short(cut: int, transfers: Transfers, noted: Noted) -> None:
+    asked = Dhcp("discover", NODE_MAC, b"\1\2\3\4", "PXEClient", 0, "0.0.0.0", "")
+    frame = rival_dhcp.answer(asked, IPv4Network("10.77.0.0/24"), None, "boot")
+    assert frame is not None
+    packet = datagram(frame[:cut])
+    if packet is not None:
+        transfers.see(packet)
+    assert noted == []
+
+
+def test_others_are_nobodys_business(transfers: Transfers, noted: Noted) -> None:
+    others: tuple[Callable[[], Datagram], ...] = (
+        lambda: Datagram(HOST_MAC, "ff:ff:ff:ff:ff:ff", HOST, NODE, 2000, 69, b"\0\1boot\0octet\0"),
+        lambda: Datagram(HOST_MAC, NODE_MAC, HOST, NODE, 3000, 8080, b"GET / HTTP/1.1\r\n\r\n", TCP),
+    )
+    for make in others:
+        transfers.see(make())
+    assert noted == []
