@@ -12,18 +12,20 @@ from scenarios.runner.trace import Event
 from scenarios.runner.verdict import Played, Verdict
 
 MOST_EVENTS = 500_000
-"""On one page: about 40 MB. Beyond it stories keep their row in the table and lose their timeline."""
+"""On one page: about 25 MB. Beyond it stories keep their row in the table and lose their timeline."""
+
+PROGRAM = ("rows.js", "view.js", "timeline.js", "page.js")
 
 _LANES = tuple(Lane)
 _TONES = tuple(Tone)
 _WORST_FIRST = (Verdict.FAIL, Verdict.INFRA, Verdict.PASS)
 
 
-def page(played: Iterable[Played]) -> str:
+def page(played: Iterable[Played], *, most_events: int = MOST_EVENTS) -> str:
     """Stories that failed come first."""
     every = sorted(played, key=lambda one: _WORST_FIRST.index(one.result.verdict))
     words = _Words()
-    stories, room = [], MOST_EVENTS
+    stories, room = [], most_events
     for one in every:
         drawn = len(one.trace) <= room
         room -= len(one.trace) if drawn else 0
@@ -38,7 +40,7 @@ def page(played: Iterable[Played]) -> str:
     text = (parts / "page.html").read_text("utf-8")
     for mark, content in (
         ("/*style*/", (parts / "page.css").read_text("utf-8")),
-        ("/*program*/", (parts / "page.js").read_text("utf-8")),
+        ("/*program*/", "\n".join((parts / name).read_text("utf-8") for name in PROGRAM)),
         ("/*data*/", _embedded(data)),  # last: what a node says is never looked through for marks
     ):
         text = text.replace(mark, content, 1)

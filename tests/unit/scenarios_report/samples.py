@@ -110,7 +110,8 @@ def deployed(nodes: int = 5, seed: int = 7, failing: str = "n3") -> Played:
     rack.add(1.0, "fault", "injected", "n2", fault="bmc.silent", parameters={"answers": 0.5})
     rack.add(24.0, "fault", "struck", "n2", "host-1", fault="bmc.silent", protocol="ipmi")
     rack.add(61.0, "fault", "healed", "n2", fault="bmc.silent", parameters={"answers": 0.5})
-    rack.add(80.0, "fault", "injected", failing, fault="disk.write_error", parameters={"after_mib": 96})
+    if failing:
+        rack.add(80.0, "fault", "injected", failing, fault="disk.write_error", parameters={"after_mib": 96})
     rack.add(30.0, "fault", "injected", host="host-2", fault="host.kill", parameters={})
     rack.add(30.0, "host", "killed", sender="host-2", host="host-2")
     rack.add(75.0, "host", "started", sender="host-2", host="host-2")
