@@ -131,3 +131,22 @@ def test_a_cold_reset_happens_once_and_is_over_by_itself() -> None:
 def test_a_fault_that_cant_be_is_refused_with_what_can(name: str, given: dict[str, Any], said: str) -> None:
     with pytest.raises(BadFault, match=said):
         completed(name, given)
+
+
+def test_each_strike_is_counted_and_nothing_else() -> None:
+    faults = having("bmc.busy", count=2)
+    assert faults.struck == {}
+    for _ in range(4):
+        faults.refusal(STATUS, 0.0)
+        faults.refusal(ON, 0.0)
+    assert faults.struck == {"bmc.busy": 2}
+
+
+def test_a_machine_that_ignores_its_flags_is_said_to_at_each_start() -> None:
+    faults = having("boot.ignores_flag")
+    assert faults.always_netboots()
+    for act in (Act.ON, Act.OFF, Act.CYCLE):
+        faults.done(act, 0.0)
+    assert faults.struck == {"boot.ignores_flag": 2}
+    faults.update({}, 1.0)
+    assert not faults.always_netboots()
