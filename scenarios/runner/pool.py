@@ -7,6 +7,7 @@ import json
 import multiprocessing
 import os
 import signal
+import traceback
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
 from concurrent.futures.process import BrokenProcessPool
@@ -73,10 +74,25 @@ def _die_with(parent: int) -> None:
 
 
 def _work(job: Job, traces: Path, keep_trace: bool) -> Played:
-    played = play_job(job, traces)
+    try:
+        played = play_job(job, traces)
+    except Exception:  # noqa: BLE001  # a defect of the lab: the search goes on, and tells it
+        return Played(result=_broken(job, traceback.format_exc()), trace=Trace())
     if played.result.verdict is Verdict.PASS and not keep_trace:
         return Played(result=played.result, trace=Trace())
     return Played(result=played.result, trace=_bare(played.trace))
+
+
+def _broken(job: Job, trouble: str) -> Result:
+    return Result(
+        scenario=job.name,
+        file=job.file,
+        fidelity=str(job.fidelity),
+        seed=job.seed,
+        verdict=Verdict.INFRA,
+        trouble=trouble,
+        replay=job.command,
+    )
 
 
 def _bare(trace: Trace) -> Trace:
