@@ -147,6 +147,14 @@ class Browser:
             modifiers=modifiers,
         )
 
+    def drag(self, from_x: float, to_x: float, y: float) -> None:
+        held = {"y": y, "button": "left", "buttons": 1, "clickCount": 1}
+        self.call("Input.dispatchMouseEvent", type="mousePressed", x=from_x, **held)
+        for share in (0.25, 0.5, 0.75, 1.0):
+            x = from_x + share * (to_x - from_x)
+            self.call("Input.dispatchMouseEvent", type="mouseMoved", x=x, **held)
+        self.call("Input.dispatchMouseEvent", type="mouseReleased", x=to_x, **{**held, "buttons": 0})
+
     def prefer(self, scheme: str) -> None:
         features = [{"name": "prefers-color-scheme", "value": scheme}]
         self.call("Emulation.setEmulatedMedia", features=features)
