@@ -28,7 +28,8 @@ PIXELS_OF = """((name) => {
     const [r, g, b] = getComputedStyle(probe).color.match(/[0-9]+/g).map(Number);
     probe.remove();
     const canvas = document.getElementById('canvas');
-    const copy = new OffscreenCanvas(canvas.width, canvas.height).getContext('2d', { willReadFrequently: true });
+    const offscreen = new OffscreenCanvas(canvas.width, canvas.height);
+    const copy = offscreen.getContext('2d', { willReadFrequently: true });
     copy.drawImage(canvas, 0, 0);
     const seen = copy.getImageData(0, 0, canvas.width, canvas.height).data;
     let found = 0;
