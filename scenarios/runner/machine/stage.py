@@ -88,8 +88,8 @@ class MachineStage:
         hosts = {HOST_ADDRESSES["management_address"]: self._host}
         hosts[HOST_ADDRESSES["provisioning_address"]] = self._host
         self._watching = Watching(self._rack, self._serve, self.trace, self._begun_at, hosts)
-        watch = asyncio.create_task(self._watching.run(lambda: self._nodes))
-        self._stack.push_async_callback(_cancelled, watch)
+        self._watch = asyncio.create_task(self._watching.run(lambda: self._nodes))
+        self._stack.push_async_callback(_cancelled, self._watch)
 
     @property
     def _nodes(self) -> tuple[str, ...]:
@@ -201,6 +201,7 @@ class MachineStage:
 
     async def settled(self) -> None:
         """All machines are off, their disks are read: nothing of the story goes on after this."""
+        await _cancelled(self._watch)
         await self._watching.look(self._nodes)
         await self._serve.stop()
         for node in self._story.nodes:

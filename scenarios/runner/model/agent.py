@@ -15,6 +15,7 @@ from typing import Any, Protocol
 
 from bmsim.devices.disk import Disk, DiskError
 from scenarios.runner.model.contents import MIB, digest_of_range
+from scenarios.runner.processes import as_world
 
 LUN = 1
 PORTAL_PORT = 3260
@@ -164,7 +165,7 @@ class ModelAgent:
         except DiskError as error:
             self._end(command, CommandFailed("disk-error", f"{device_of(self.host.disk)}: {error}"))
         else:
-            command.timer = self._loop.call_later(pause_s, self._advance, command)
+            command.timer = as_world(self._loop.call_later, pause_s, self._advance, command)
 
     def _end(self, command: Command, error: CommandFailed) -> None:
         if command.timer is not None:

@@ -73,8 +73,10 @@ class ModelNetboot:
     def _forget(self, node_id: str) -> None:
         offer = self._by_node.pop(node_id, None)
         for mac, address in zip(offer.macs, offer.addresses, strict=True) if offer else ():
-            del self._by_mac[mac]
-            del self._by_address[address]
+            if self._by_mac.get(mac) is offer:
+                del self._by_mac[mac]
+            if self._by_address.get(address) is offer:
+                del self._by_address[address]
 
     # --- what nodes ask ------------------------------------------------------------------------
 
@@ -116,6 +118,11 @@ class ModelNetboot:
         """The id of the node whose offers this MAC address gets; empty: none."""
         offer = self._by_mac.get(mac)
         return offer.node_id if offer is not None else ""
+
+    def offered_to(self, address: str) -> str:
+        """The node that what is offered at this address is meant for."""
+        offer = self._by_address.get(address)
+        return offer.node_name if offer is not None else ""
 
     def tftp(self, address: str, file: str) -> Path | None:
         """The file to be sent; None: refused."""

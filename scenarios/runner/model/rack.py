@@ -312,7 +312,9 @@ class ModelNode:
             if netboot is None or (server is not None and netboot.address != server):
                 continue
             source = "http" if by_http else "tftp"
-            self._note(self.name, source, "sent", host.sender, file=file, bytes=fetched.size_bytes)
+            meant_for = netboot.offered_to(fetched.address) or self.name
+            detail = {"file": file, "bytes": fetched.size_bytes, "offered_to": meant_for}
+            self._note(self.name, source, "sent", host.sender, **detail)
             tell = netboot.http_sent if by_http else netboot.tftp_sent
             tell(fetched.address, file, fetched.size_bytes, fetched.seconds)
             return

@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from random import Random
 from typing import Any, TypeVar
 
+from scenarios.runner.processes import as_world
+
 T = TypeVar("T")
 
 LATENCY_S = 0.0005
@@ -71,7 +73,8 @@ class Wires:
     def send(self, link: Link, to_node: bool, deliver: Callable[[], None]) -> None:
         """Delivers one message: once, twice, late or never."""
         for delay_s in self.journey(link, to_node):
-            asyncio.get_running_loop().call_later(delay_s, deliver)
+            # The world's: a packet on its way outlives who sent it.
+            as_world(asyncio.get_running_loop().call_later, delay_s, deliver)
 
     def journey(self, link: Link, to_node: bool) -> tuple[float, ...]:
         """After which times the copies of one message arrive; none: it is lost."""

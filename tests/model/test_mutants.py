@@ -1,0 +1,169 @@
+"""Every invariant bites: the provisioner is broken on purpose, and the invariant for it says so."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import pytest
+import structlog
+
+from provisioner.compute import host, worker
+from provisioner.compute.context import StepContext
+from provisioner.compute.ledger import NodeLedger
+from provisioner.core.model import Image, Node
+from provisioner.core.outcome import Next, Outcome
+from provisioner.core.plan import PLANS
+from provisioner.core.states import PowerState
+from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.store import Tx
+from scenarios.runner.play import play_story
+from scenarios.runner.random_story import rack
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Power, Story
+from scenarios.runner.verdict import Verdict
+
+Step = Callable[[StepContext], Awaitable[Outcome]]
+
+
+def story(*requests: Any, nodes: int = 1, hosts: int = 1, images: tuple[str, ...] = ("tiny",)) -> Story:
+    compute, machines = rack(nodes, hosts)
+    return Story(
+        name="mutant",
+        hosts=compute,
+        nodes=machines,
+        requests=requests or (DEPLOY, DELETE),
+        images=images,
+        safety_s=900.0,
+    )
+
+
+DEPLOY = Deploy(instance="web", image="tiny", node="n1")
+DELETE = Delete(instance="web", when=OnTold("web", "active"))
+
+
+def broken_promises(played: Story) -> set[str]:
+    result = play_story(played, Fidelity.MODEL, 1).result
+    assert result.verdict is not Verdict.INFRA, result.trouble
+    return {breach.promise for breach in result.breaches}
+
+
+def replace_steps(monkeypatch: pytest.MonkeyPatch, steps: Mapping[str, Step]) -> None:
+    monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, **steps})
+
+
+def test_a_sound_provisioner_breaks_no_promise() -> None:
+    assert broken_promises(story()) == set()
+
+
+def test_cleaning_without_a_wipe_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    clean = PLANS["clean"]
+    steps = tuple(step for step in clean.steps if step.name != "wipe")
+    monkeypatch.setitem(PLANS, "clean", replace(clean, steps=steps))
+    assert "wiped_before_offered" in broken_promises(story())
+
+
+def test_another_image_on_the_disk_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    write = worker.STEPS["write_image"]
+
+    async def write_another(ctx: StepContext) -> Outcome:
+        images = await ctx.edges.store.transact(lambda tx: tx.find(Image, where={"name": "debian"}))
+        ctx.image = replace(images[0], kernel_id=ctx.deploy()[1].kernel_id)
+        return await write(ctx)
+
+    async def believe(ctx: StepContext) -> Outcome:
+        return Next("it will be right")
+
+    replace_steps(monkeypatch, {"write_image": write_another, "verify_image": believe})
+    promises = broken_promises(story(DEPLOY, images=("tiny", "debian")))
+    assert "bytes_equal_image" in promises
+
+
+def test_active_without_proof_of_life_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def believe(ctx: StepContext) -> Outcome:
+        return Next("it will run")
+
+    replace_steps(monkeypatch, {"instance_running": believe})
+    assert "seen_running" in broken_promises(story())
+
+
+def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def leave(ctx: StepContext) -> Outcome:
+        return Next("nobody will boot it")
+
+    replace_steps(monkeypatch, {"withdraw_boot": leave})
+    assert "nothing_for_idle_nodes" in broken_promises(story())
+
+
+def test_power_cut_from_an_active_instance_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    running = worker.STEPS["instance_running"]
+    later: list[asyncio.Task[Any]] = []
+
+    async def cut_later(ctx: StepContext) -> None:
+        await ctx.edges.clock.sleep(20)
+        await ctx.edges.power.ensure(ctx.device, PowerState.OFF)
+
+    async def see_running(ctx: StepContext) -> Outcome:
+        outcome = await running(ctx)
+        if isinstance(outcome, Next):
+            later.append(asyncio.create_task(cut_later(ctx)))
+        return outcome
+
+    replace_steps(monkeypatch, {"instance_running": see_running})
+    assert "active_node_untouched" in broken_promises(story(DEPLOY))
+
+
+def test_a_logged_secret_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    export = worker.STEPS["export_disk"]
+
+    async def export_and_tell(ctx: StepContext) -> Outcome:
+        outcome = await export(ctx)
+        assert ctx.target is not None
+        structlog.get_logger().info("exported", secret=ctx.target.chap_password)
+        return outcome
+
+    replace_steps(monkeypatch, {"export_disk": export_and_tell})
+    assert "no_secret_told" in broken_promises(story())
+
+
+def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    publish = IpxePublisher.publish
+    entries: dict[str, BootEntry] = {}
+
+    async def publish_for_all(self: IpxePublisher, entry: BootEntry) -> None:
+        entries[entry.node_name] = entry
+        macs = tuple(mac for one in entries.values() for mac in one.macs)
+        addresses = tuple(address for one in entries.values() for address in one.addresses)
+        await publish(self, replace(entry, macs=macs, addresses=addresses))
+
+    monkeypatch.setattr(IpxePublisher, "publish", publish_for_all)
+    published = OnEvent("step", "step.started", "n1", detail={"step": "agent_ready"})
+    both = (DEPLOY, Power(node="n2", verb="on", when=published))
+    assert "one_publisher" in broken_promises(story(*both, nodes=2))
+
+
+def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def adopt_everything(tx: Tx, name: str) -> list[str]:
+        nodes = tx.find(Node)
+        others = [node.id for node in nodes if node.owner != name]
+        for id in others:
+            tx.update(Node, id, {"owner": name})
+        return others
+
+    async def write_unfenced(
+        self: NodeLedger, changes: Mapping[str, Any], *events: Any, also: Any = None
+    ) -> None:
+        def write(tx: Tx) -> None:
+            tx.update(Node, self.node.id, changes)
+            if also is not None:
+                also(tx)
+
+        await self._store.transact(write)
+        self.node = replace(self.node, **changes)
+
+    monkeypatch.setattr(host, "adopt_unowned", adopt_everything)
+    monkeypatch.setattr(NodeLedger, "write", write_unfenced)
+    assert "one_owner" in broken_promises(story(DEPLOY, hosts=2))
