@@ -87,12 +87,12 @@ class LibvirtMachine:
 
     def _reset(self) -> None:
         domain = self._domain()
-        if self._live_order == boot_order.read(self._xml()).now:
-            if domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED:
-                domain.resume()  # it hung; QEMU that is reset while it stands still doesn't start again
+        hangs = domain.isActive() and domain.state()[0] == libvirt.VIR_DOMAIN_PAUSED
+        if self._live_order == boot_order.read(self._xml()).now and not hangs:
             domain.reset()
         else:
-            # The order couldn't be changed while it ran; a new start has the right one.
+            # The order couldn't be changed while it ran, or QEMU stands still, and wouldn't go on by a reset;
+            # a new start has the right one, and goes.
             self._cycle()
 
     def _set_order(self, device: str | None, kept: bytes) -> None:
