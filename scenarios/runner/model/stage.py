@@ -31,7 +31,7 @@ from scenarios.runner.trace import Event, Origin, Trace
 
 ANSWER_S = 3600.0
 RETRY_S = 0.5
-NEWS_S = 30.0
+NEWS_S = 300.0
 """Nobody waits longer without looking: two who wait for one thing may take the news from each other."""
 
 ADMIN_TOKEN = "0" * 31 + "1"
