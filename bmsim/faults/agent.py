@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter
+from bmsim.faults.fault import BY_HEAL, NUMBER, Fault, Parameter
 
 FAULTS = (
     Fault(
@@ -17,15 +17,11 @@ FAULTS = (
         "reports again what it has reported",
         BY_HEAL,
         "nova LP 1184470: the callback comes again",
-        fidelities=EVERYWHERE,
-        by=By.RUNNER,
     ),
     Fault(
         "agent.stale_token",
         "reports with the token of an earlier deploy",
         BY_HEAL,
         "nova LP 1184470: a machine that is still in the ramdisk of the deploy before",
-        fidelities=EVERYWHERE,
-        by=By.RUNNER,
     ),
 )
