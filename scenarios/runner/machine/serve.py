@@ -31,6 +31,7 @@ class Serve:
     def __init__(self, rack: RunningRack, host: str, folder: Path, settings: Mapping[str, Any]) -> None:
         self.host = host
         self.starts = 0
+        self._killed = False
         self._rack = rack
         self._folder = folder
         self._state = folder / "provisioner"
@@ -45,6 +46,7 @@ class Serve:
     async def start(self) -> None:
         """Returns when it is ready. Raises LabTrouble when it ends instead."""
         self.starts += 1
+        self._killed = False
         with (self._folder / f"serve-{self.starts}.log").open("wb") as log:
             self._process = self._rack.popen(
                 self.host,
@@ -96,8 +98,14 @@ class Serve:
         if answer.status_code >= 400:
             raise LabTrouble(f"PUT {path} was answered {answer.status_code}: {answer.text[:300]}")
 
+    @property
+    def ended_by_itself(self) -> bool:
+        """As a provisioner does that has lost its lease; a service manager would start it again."""
+        return not self._killed and self._process is not None and self._process.poll() is not None
+
     async def kill(self) -> None:
         """SIGKILL; returns when it is dead."""
+        self._killed = True
         await self._signal(signal.SIGKILL)
         assert self._process is not None
         await asyncio.to_thread(self._process.wait, 60)

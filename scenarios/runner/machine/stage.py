@@ -54,8 +54,8 @@ class MachineStage:
         self._name = name
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
-        self._broken_images: set[str] = set()
         self._disks_now: dict[str, DiskTruth] = {}
+        self._managing = asyncio.Lock()
 
     async def __aenter__(self) -> Self:
         try:
@@ -102,6 +102,8 @@ class MachineStage:
     def _settings(self) -> dict[str, Any]:
         return {
             "host": {"name": self._host},
+            # A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten.
+            "deploy": {"boot_deadline_s": 150, "running_deadline_s": 240},
             "network": {
                 "interface": "prov0",
                 "address": HOST_ADDRESSES["provisioning_address"],
@@ -128,9 +130,17 @@ class MachineStage:
                     with suppress(httpx.HTTPError, FileNotFoundError):
                         return await self._serve.call(method, path, body, key=key)
                     await asyncio.sleep(POLL_S)
+                    await self._manage_service()
         except TimeoutError:
             log = self._serve.log()[-2000:]
             raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s: {log}") from None
+
+    async def _manage_service(self) -> None:
+        async with self._managing:
+            if self._serve.ended_by_itself:
+                self._host_event("ended")
+                await self._serve.start()
+                self._host_event("started")
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
         image = self._images[name]
