@@ -5,11 +5,12 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
-
-import httpx
+from typing import TYPE_CHECKING, Any
 
 from provisioner.cli.exits import UNREACHABLE, USAGE, CliError, of_problem
+
+if TYPE_CHECKING:
+    import httpx
 
 TIMEOUT_S = 60.0
 UPLOAD_TIMEOUT_S = 24 * 3600.0
@@ -34,6 +35,8 @@ class Client:
 
     def stream(self, path: str, **params: Any) -> Iterator[str]:
         """A text as it comes, for as long as it comes."""
+        import httpx
+
         forever = httpx.Timeout(TIMEOUT_S, read=None)
         try:
             with self._connected().stream("GET", path, params=params, timeout=forever) as answer:
@@ -81,6 +84,8 @@ class Client:
         return answer.json() if answer.content else None
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
+        import httpx
+
         try:
             answer = self._connected().request(method, path, **options)
         except httpx.TransportError as error:
@@ -99,6 +104,8 @@ class Client:
     def _connected(self) -> httpx.Client:
         if self._http is not None:
             return self._http
+        import httpx
+
         try:
             token = self._token_file.read_text().strip()
         except OSError as error:

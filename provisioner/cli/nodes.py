@@ -6,7 +6,7 @@ import sys
 from collections.abc import Iterable
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -16,8 +16,9 @@ from provisioner.cli.options import Json, client_and_output
 from provisioner.cli.output import Output
 from provisioner.cli.steps import timeline_of
 from provisioner.cli.watching import wait_until
-from provisioner.config.node_file import NodeEntry, NodeFile
-from provisioner.config.source import load
+
+if TYPE_CHECKING:
+    from provisioner.config.node_file import NodeEntry
 
 app = typer.Typer(help="Nodes: the machines.", no_args_is_help=True)
 
@@ -80,6 +81,9 @@ def enroll(
     as_json: Json = False,
 ) -> None:
     """Enrol the nodes of a file. Their power devices are checked at once."""
+    from provisioner.config.node_file import NodeFile
+    from provisioner.config.source import load
+
     client, output = client_and_output(context, as_json)
     made, refused = [], list[CliError]()
     for entry in load(file, NodeFile).nodes:

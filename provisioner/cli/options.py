@@ -11,8 +11,6 @@ import typer
 
 from provisioner.cli.client import Client
 from provisioner.cli.output import Output
-from provisioner.config.settings import Settings
-from provisioner.config.source import load
 
 DEFAULT_CONFIG = Path("/etc/provisioner/provisioner.yaml")
 
@@ -37,6 +35,9 @@ class Shared:
 def _of_this_system(config: Path) -> tuple[str, Path]:
     if not os.access(config, os.R_OK):
         return "http://127.0.0.1:8776", Path("/var/lib/provisioner/admin.token")
+    from provisioner.config.settings import Settings
+    from provisioner.config.source import load
+
     settings = load(config, Settings)
     socket = settings.api.socket
     return f"unix:{socket}" if socket else f"http://{settings.api.listen}", settings.token_file
