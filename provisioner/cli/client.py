@@ -115,13 +115,16 @@ class Client:
                 UNREACHABLE,
             ) from error
         socket = self._url.removeprefix("unix:") if self._url.startswith("unix:") else None
+        # To read the authorities of TLS takes as long as most commands: only where TLS is.
+        verify = self._url.startswith("https:")
         try:
             self._http = httpx.Client(
                 base_url="http://provisioner" if socket else self._url,
-                transport=httpx.HTTPTransport(uds=socket) if socket else None,
+                transport=httpx.HTTPTransport(uds=socket, verify=verify) if socket else None,
                 headers={"Authorization": f"Bearer {token}"},
                 timeout=TIMEOUT_S,
                 trust_env=False,
+                verify=verify,
             )
         except httpx.InvalidURL as error:
             raise CliError(f"{self._url!r} is no URL of an API: {error}", USAGE) from error
