@@ -80,6 +80,15 @@ class Bmc:
     def entries(self, command: str) -> list[Entry]:
         return [entry for entry in read(self.folder / "audit.jsonl") if entry.command == command]
 
+    def renew(self) -> None:
+        """Healed, its machine on, no boot device set, its logs empty."""
+        (self.folder / "faults.json").unlink(missing_ok=True)
+        (self.folder / "renew").write_text("power on\nraw 0x00 0x08 0x05 0 0 0 0 0\n")
+        done = self.ipmitool("exec", str(self.folder / "renew"))  # in one session
+        assert done.code == 0, done
+        for log in ("audit.jsonl", "stderr"):
+            os.truncate(self.folder / log, 0)
+
     @property
     def errors(self) -> str:
         return (self.folder / "stderr").read_text()
@@ -124,7 +133,7 @@ def running_bmc(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iter
         "console": str(folder / "console.sock"),
         "console_log": str(folder / "console.log"),
     }
-    with (folder / "stderr").open("w") as stderr:
+    with (folder / "stderr").open("a") as stderr:
         process = subprocess.Popen(
             [sys.executable, "-m", "bmsim.faces.bmc_process"],
             stdin=subprocess.PIPE,

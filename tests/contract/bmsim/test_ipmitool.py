@@ -9,6 +9,11 @@ from tests.contract.bmsim.bmc import Bmc, eventually
 pytestmark = pytest.mark.wire
 
 
+@pytest.fixture
+def bmc(renewed_bmc: Bmc) -> Bmc:
+    return renewed_bmc
+
+
 @pytest.mark.parametrize("suite", [3, 17])
 def test_both_cipher_suites_are_served(bmc: Bmc, suite: int) -> None:
     answer = bmc.ipmitool("power", "status", suite=suite)

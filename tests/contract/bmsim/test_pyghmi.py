@@ -13,6 +13,12 @@ from tests.contract.bmsim.bmc import DEADLINE_S, PASSWORD, USER, Bmc
 
 pytestmark = pytest.mark.wire
 
+
+@pytest.fixture
+def bmc(renewed_bmc: Bmc) -> Bmc:
+    return renewed_bmc
+
+
 CLIENT = """
 import json, sys
 from pyghmi.exceptions import IpmiException
