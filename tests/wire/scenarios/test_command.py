@@ -1,4 +1,4 @@
-"""`bmsim scenario` as it is installed, in processes of its own."""
+"""`bmsim scenario`: as it is installed where it plays stories, in this process where it refuses to."""
 
 from __future__ import annotations
 
@@ -8,9 +8,13 @@ import re
 import subprocess
 import sys
 import xml.etree.ElementTree as ET
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from typer.testing import CliRunner, Result
+
+from scenarios.runner.cli import app
 
 pytestmark = pytest.mark.wire
 
@@ -46,6 +50,24 @@ def bmsim(folder: Path, *words: object) -> subprocess.CompletedProcess[str]:
     )
 
 
+def here(folder: Path, *words: object) -> Result:
+    """The command in this process: an interpreter takes longer to start than a refusal."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("XDG_STATE_HOME", str(folder / "state"))
+        return CliRunner().invoke(app, [*map(str, words)], env={"COLUMNS": "1000"})
+
+
+@pytest.fixture(scope="module")
+def failed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple[Path, str]]:
+    """A folder with a story that failed, and what was said of it."""
+    folder = tmp_path_factory.mktemp("failed")
+    story(folder, "bad", state="available")
+    ran = bmsim(folder, "run", "bad.yaml", "--seed", 5)
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    yield folder, ran.stdout
+
+
 def test_a_story_that_ends_well_passes_and_is_reported(tmp_path: Path) -> None:
     story(tmp_path, "good")
     ran = bmsim(tmp_path, "run", "good.yaml", "--junit", "j.xml", "--html", "page.html")
@@ -55,28 +77,26 @@ def test_a_story_that_ends_well_passes_and_is_reported(tmp_path: Path) -> None:
     assert "good" in (tmp_path / "page.html").read_text()
 
 
-def test_the_replay_command_of_a_failure_brings_the_same_failure(tmp_path: Path) -> None:
-    story(tmp_path, "bad", state="available")
-    ran = bmsim(tmp_path, "run", "bad.yaml", "--seed", 5)
-    assert ran.returncode == 1
+def test_the_replay_command_of_a_failure_brings_the_same_failure(failed: tuple[Path, str]) -> None:
+    folder, said = failed
     complaint = "node n1 is active, not available"
-    assert complaint in ran.stdout
-    command = re.search(r"bmsim scenario (replay \S+)", ran.stdout)
+    assert complaint in said
+    command = re.search(r"bmsim scenario (replay \S+)", said)
     assert command is not None
-    again = bmsim(tmp_path, *command.group(1).split())
+    again = bmsim(folder, *command.group(1).split())
     assert again.returncode == 1
     assert complaint in again.stdout
     assert "every event is the same as then" in again.stdout
 
 
-def test_another_trace_than_then_is_told_by_its_first_difference(tmp_path: Path) -> None:
-    story(tmp_path, "bad", state="available")
-    bmsim(tmp_path, "run", "bad.yaml")
-    [trace] = (tmp_path / "state/bmsim/traces").iterdir()
+def test_another_trace_than_then_is_told_by_its_first_difference(
+    failed: tuple[Path, str], tmp_path: Path
+) -> None:
+    [trace] = (failed[0] / "state/bmsim/traces").iterdir()
     lines = trace.read_text().splitlines()
     lines[9] = json.dumps({**json.loads(lines[9]), "name": "never.happened"})
-    trace.write_text("\n".join(lines) + "\n")
-    ran = bmsim(tmp_path, "replay", trace)
+    (tmp_path / "changed.jsonl").write_text("\n".join(lines) + "\n")
+    ran = here(tmp_path, "replay", "changed.jsonl")
     assert "not the same as in" in ran.stdout
     assert "never.happened" in ran.stdout
 
@@ -84,8 +104,8 @@ def test_another_trace_than_then_is_told_by_its_first_difference(tmp_path: Path)
 def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
     story(tmp_path, "good")
     story(tmp_path, "wrong").write_text("name: wrong\n")
-    ran = bmsim(tmp_path, "run", ".")
-    assert ran.returncode == 2
+    ran = here(tmp_path, "run", ".")
+    assert ran.exit_code == 2
     assert "wrong.yaml:1: why: Field required" in ran.stderr
     assert "pass" not in ran.stdout
 
@@ -105,16 +125,17 @@ def test_wrong_use_ends_with_two_and_says_what_to_do(
     words: tuple[str, ...], told: str, tmp_path: Path
 ) -> None:
     story(tmp_path, "good")
-    ran = bmsim(tmp_path, *words)
-    assert ran.returncode == 2
+    ran = here(tmp_path, *words)
+    assert ran.exit_code == 2
     assert told in ran.stderr
 
 
 def test_a_search_goes_on_where_it_was_interrupted(tmp_path: Path) -> None:
     story(tmp_path, "good")
-    first = bmsim(tmp_path, "run", "good.yaml", "--seeds", "1..3", "--resume", "journal")
+    words = ("run", "good.yaml", "--jobs", 1, "--resume", "journal", "--seeds")
+    first = bmsim(tmp_path, *words, "1..3")
     assert first.returncode == 0, first.stdout + first.stderr
-    second = bmsim(tmp_path, "run", "good.yaml", "--seeds", "1..5", "--resume", "journal")
+    second = bmsim(tmp_path, *words, "1..5")
     assert "3 passed already" in second.stdout
     assert "2 pass in" in second.stdout
 
@@ -132,13 +153,13 @@ def test_a_story_that_was_made_up_is_recorded_and_ends_as_it_did(tmp_path: Path)
     searched = bmsim(tmp_path, "search", "--seeds", "1..1")
     assert "1 pass in" in searched.stdout or "1 fail in" in searched.stdout, searched.stderr
     words = ("--why", "nobody thought of it", "--source", "found by a search")
-    kept = bmsim(tmp_path, "record", 1, "kept.yaml", *words)
-    assert kept.returncode == 0, kept.stderr
+    kept = here(tmp_path, "record", 1, "kept.yaml", *words)
+    assert kept.exit_code == 0, kept.stderr
     assert bmsim(tmp_path, "run", "kept.yaml").returncode == searched.returncode
 
 
 def test_nothing_is_written_where_a_record_would_be_refused(tmp_path: Path) -> None:
-    kept = bmsim(tmp_path, "record", 1, "kept.yaml", "--why", "nobody thought of it", "--source", "")
-    assert kept.returncode == 2
+    kept = here(tmp_path, "record", 1, "kept.yaml", "--why", "nobody thought of it", "--source", "")
+    assert kept.exit_code == 2
     assert "source: " in kept.stderr
     assert not (tmp_path / "kept.yaml").exists()
