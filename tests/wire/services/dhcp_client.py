@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import socket
 import time
@@ -82,8 +83,18 @@ class DhcpClient:
             / UDP(sport=68, dport=67)
             / packet
         )
+        self._forget()
         self._socket.send(bytes(frame))
         return self._answer(packet.xid, deadline_s)
+
+    def _forget(self) -> None:
+        """Drops what came since the last answer: a file's packets fill the socket's buffer, and where that is
+        full the next answer is lost."""
+        self._socket.settimeout(0)
+        with contextlib.suppress(BlockingIOError):
+            while True:
+                self._socket.recv(4096)
+        self._socket.settimeout(None)
 
     def _answer(self, xid: int, deadline_s: float) -> Answer | None:
         end_s = time.monotonic() + deadline_s
