@@ -11,6 +11,7 @@ import structlog
 from provisioner.api.metrics import Metrics
 from provisioner.app.api_side import api_context, first_start, serve_api
 from provisioner.app.compute_side import ComputeSide, compute_side
+from provisioner.app.image_sweep import sweep_images
 from provisioner.app.logging import set_up_logging
 from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
@@ -49,6 +50,8 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
         store = open_store(settings.database_url)
         try:
             await first_start(settings, store, ids)
+            if API in roles:
+                await sweep_images(store, images)
             metrics = Metrics()
             async with AsyncExitStack() as stack:
                 side: ComputeSide | None = None
