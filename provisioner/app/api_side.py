@@ -17,10 +17,11 @@ from provisioner.api.context import ApiContext, hash_token
 from provisioner.api.metrics import Metrics
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
-from provisioner.core.model import ApiToken, Flavor
+from provisioner.core.model import ApiToken, Flavor, Node
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
+from provisioner.protocols.power import DeviceSilence
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
@@ -41,6 +42,7 @@ def api_context(
     metrics: Metrics,
     consoles: ConsoleBook | None,
     progress: Callable[[str], float | None],
+    silence: Callable[[Node], DeviceSilence | None],
     ready: Callable[[], bool],
 ) -> ApiContext:
     return ApiContext(
@@ -54,6 +56,7 @@ def api_context(
         metrics=metrics,
         consoles=consoles,
         progress=progress,
+        silence=silence,
         ready=ready,
     )
 

@@ -59,6 +59,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                     side = await stack.enter_async_context(
                         compute_side(settings, store, images, box, clock, ids, metrics)
                     )
+                    metrics.follow_devices(side.breakers.count_open)
                 async with asyncio.TaskGroup() as group:
                     if side is not None:
                         group.create_task(side.host.run())
@@ -73,6 +74,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                             metrics=metrics,
                             consoles=side.consoles if side else None,
                             progress=side.progress.get if side else lambda node_id: None,
+                            silence=side.silence if side else lambda node: None,
                             ready=side.host.ready.is_set if side else lambda: True,
                         )
                         group.create_task(Scheduler(store, clock, ids).run())

@@ -11,6 +11,7 @@ from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import adopt_at_start, adopt_unowned
+from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.worker import Worker
@@ -45,6 +46,7 @@ class ComputeHost:
             async with asyncio.TaskGroup() as group:
                 group.create_task(edges.lease.keep())
                 group.create_task(edges.evidence.record())
+                group.create_task(PowerRefresh(edges, self._workers.__contains__).run())
                 group.create_task(self._serve(group))
         finally:
             await self._stop_workers()
