@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.metrics import Metrics
+from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.core.errors import NotFound
 from provisioner.core.model import ApiToken, ImageKind, Instance, Node, Record
 from provisioner.core.states import InstanceState
@@ -70,6 +71,7 @@ class ApiContext:
     progress: Callable[[str], float | None] = lambda node_id: None
     silence: Callable[[Node], DeviceSilence | None] = lambda node: None
     ready: Callable[[], bool] = lambda: True
+    timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
     blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     tokens: dict[str, float] = field(default_factory=dict)
 

@@ -15,6 +15,7 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext, hash_token
 from provisioner.api.metrics import Metrics
+from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
 from provisioner.core.model import ApiToken, Flavor, Node
@@ -58,6 +59,9 @@ def api_context(
         progress=progress,
         silence=silence,
         ready=ready,
+        timeline=TimelinePolicy(
+            keep_s=settings.timeline.keep_days * 86_400.0, keep_events=settings.timeline.keep_events
+        ),
     )
 
 

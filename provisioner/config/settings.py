@@ -145,6 +145,13 @@ class Console(_Section):
     capture: Annotated[bool, Field(description="Record the consoles of nodes that are worked on.")] = True
 
 
+class Timeline(_Section):
+    keep_days: Annotated[float, Field(ge=1, description="Events older than that are forgotten.")] = 90
+    keep_events: Annotated[
+        int, Field(ge=100, description="Events that are kept of each node, the newest.")
+    ] = 10_000
+
+
 class Log(_Section):
     format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: json unless on a terminal.")
@@ -180,6 +187,10 @@ class Settings(_Section):
     deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)
     power: Annotated[Power, Field(description="How power devices are asked.")] = Field(default_factory=Power)
     console: Annotated[Console, Field(description="Serial consoles.")] = Field(default_factory=Console)
+    timeline: Annotated[
+        Timeline,
+        Field(description="What is kept of it; always what belongs to work in progress or to an instance."),
+    ] = Field(default_factory=Timeline)
     log: Annotated[Log, Field(description="On standard error.")] = Field(default_factory=Log)
 
     @property
