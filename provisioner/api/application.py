@@ -22,6 +22,7 @@ from provisioner.api.context import ApiContext
 from provisioner.api.gate import Gate
 from provisioner.api.housekeeping import forget_old_answers
 from provisioner.api.image_fetches import ImageFetches
+from provisioner.api.timeline_pruning import TimelinePruning
 from provisioner.core.errors import ProvisionerError
 
 ROUTERS = (nodes.router, images.router, instances.router, catalog.router, service.router)
@@ -56,9 +57,11 @@ def _routes(**options: Any) -> FastAPI:
 
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
+    context: ApiContext = app.state.context
     background = [
         asyncio.create_task(app.state.fetches.run()),
-        asyncio.create_task(forget_old_answers(app.state.context)),
+        asyncio.create_task(forget_old_answers(context)),
+        asyncio.create_task(TimelinePruning(context.store, context.clock, context.timeline).run()),
     ]
     try:
         yield

@@ -13,6 +13,7 @@ from fastapi import Depends, Query, Request
 
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.metrics import Metrics
+from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.core.errors import NotFound
 from provisioner.core.model import ApiToken, ImageKind, Instance, Node, Record
 from provisioner.core.states import InstanceState
@@ -20,6 +21,7 @@ from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import StoredImage
+from provisioner.protocols.power import DeviceSilence
 from provisioner.protocols.store import Store, Tx
 
 R = TypeVar("R", bound=Record)
@@ -53,7 +55,8 @@ class ImageSaver(Protocol):
 
 @dataclass(slots=True, kw_only=True)
 class ApiContext:
-    """progress: live progress of a node's step, 0.0…1.0. blobs: held while it is decided whether the
+    """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
+    alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
     bytes of an image are needed any longer."""
 
     store: Store
@@ -66,7 +69,9 @@ class ApiContext:
     metrics: Metrics
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None
+    silence: Callable[[Node], DeviceSilence | None] = lambda node: None
     ready: Callable[[], bool] = lambda: True
+    timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
     blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     tokens: dict[str, float] = field(default_factory=dict)
 

@@ -7,8 +7,9 @@ from typing import TYPE_CHECKING
 from provisioner.api import views
 from provisioner.api.catalog import checked_key
 from provisioner.api.context import ApiContext, by_id_or_name, find_instance, find_node
-from provisioner.core.errors import Conflict, InvalidInput
-from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, KeyPair
+from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
+from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, KeyPair, Node
+from provisioner.core.placement import disk_needed_mib
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
@@ -17,12 +18,14 @@ if TYPE_CHECKING:
 
 
 def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
-    """Raises Conflict (name in use, image not ready), NotFound, InvalidInput."""
+    """Raises Conflict (name in use, image not ready), NotFound, InvalidInput, ImageTooLarge."""
     if any(i.state is not InstanceState.DELETED for i in tx.find(Instance, where={"name": order.name})):
         raise Conflict(f"create instance {order.name}", answer="there is one of this name")
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = _deployable(tx, order.image)
     node = find_node(tx, order.node) if order.node else None
+    if node is not None:
+        _check_fits(node, flavor, image)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
     if order.key:
         public_key = by_id_or_name(tx, KeyPair, "key", order.key).public_key
@@ -66,6 +69,21 @@ def _deployable(tx: Tx, id_or_name: str) -> Image:
                 advice="Send its bytes, or register it again",
             )
     return image
+
+
+def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
+    """Of a node that was asked for by name. A request that leaves the choice open waits for a node that is
+    large enough, and says so: one may be enrolled any time."""
+    needed_mib = disk_needed_mib(flavor, image)
+    if needed_mib > node.disk_mib:
+        raise ImageTooLarge(
+            f"deploy image {image.name} to node {node.name}",
+            field="node",
+            answer=f"{needed_mib} MiB are needed (image {-(-image.virtual_size_bytes // 2**20)} MiB, flavor"
+            f" {flavor.name} {flavor.disk_mib} MiB and {flavor.swap_mib} MiB of swap, config drive, partition"
+            f" tables), and its disk has {node.disk_mib} MiB",
+            advice="Name a node with a larger disk or none, or use a smaller image or flavor",
+        )
 
 
 def delete(tx: Tx, id_or_name: str) -> views.View:

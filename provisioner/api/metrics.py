@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
+from collections.abc import Callable
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
@@ -31,6 +32,11 @@ class Metrics:
             "provisioner_step_retries", "Steps that were tried again", ("step",), registry=self.registry
         )
         self._nodes = Gauge("provisioner_nodes", "Nodes by state", ("state",), registry=self.registry)
+        self._left_alone = Gauge(
+            "provisioner_power_devices_left_alone",
+            "Power devices that don't answer and are asked rarely (their breaker is open)",
+            registry=self.registry,
+        )
         self._instances = Gauge(
             "provisioner_instances", "Instances by state", ("state",), registry=self.registry
         )
@@ -42,6 +48,10 @@ class Metrics:
     def step_retried(self, step: str) -> None:
         """As `protocols.meter.StepMeter`."""
         self._retries.labels(step).inc()
+
+    def follow_devices(self, left_alone: Callable[[], int]) -> None:
+        """left_alone: how many there are, asked when somebody wants to know."""
+        self._left_alone.set_function(left_alone)
 
     def count(self, tx: Tx) -> tuple[Tally[str], Tally[str]]:
         """Nodes and instances by state, deleted ones left out."""

@@ -59,7 +59,11 @@ async def list_nodes(
         names = {one.id: one.name for one in tx.find(Instance, where={"id": used})} if used else {}
         return [
             views.node(
-                node, ports.get(node.id, ()), context.progress(node.id), names.get(node.instance_id or "")
+                node,
+                ports.get(node.id, ()),
+                context.progress(node.id),
+                names.get(node.instance_id or ""),
+                context.silence(node),
             )
             for node in nodes
         ]
@@ -73,7 +77,13 @@ async def show(context: Context, node: str) -> Response:
         found = find_node(tx, node)
         ports = tx.find(Port, where={"node_id": found.id})
         instance = tx.get(Instance, found.instance_id) if found.instance_id else None
-        return views.node(found, ports, context.progress(found.id), instance.name if instance else None)
+        return views.node(
+            found,
+            ports,
+            context.progress(found.id),
+            instance.name if instance else None,
+            context.silence(found),
+        )
 
     return answer(await context.store.transact(read))
 

@@ -18,6 +18,7 @@ from provisioner.core.model import (
     Port,
     TimelineEvent,
 )
+from provisioner.protocols.power import DeviceSilence
 
 View = dict[str, Any]
 
@@ -27,7 +28,11 @@ def _pick(record: Any, *names: str) -> View:
 
 
 def node(
-    record: Node, ports: Iterable[Port], progress: float | None = None, instance_name: str | None = None
+    record: Node,
+    ports: Iterable[Port],
+    progress: float | None = None,
+    instance_name: str | None = None,
+    silence: DeviceSilence | None = None,
 ) -> View:
     view = _pick(
         record,
@@ -41,6 +46,7 @@ def node(
     view["root_device"] = dict(record.root_device_hint)
     view["ports"] = [{"mac": port.id, "address": port.address, "boot": port.boot} for port in ports]
     view["failure"] = asdict(record.failure) if record.failure else None
+    view["power_device_silence"] = asdict(silence) if silence else None
     view["published"] = record.publication.kind
     view["work"] = None
     if record.work is not None:

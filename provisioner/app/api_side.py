@@ -15,12 +15,14 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext, hash_token
 from provisioner.api.metrics import Metrics
+from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
-from provisioner.core.model import ApiToken, Flavor
+from provisioner.core.model import ApiToken, Flavor, Node
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
+from provisioner.protocols.power import DeviceSilence
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
@@ -41,6 +43,7 @@ def api_context(
     metrics: Metrics,
     consoles: ConsoleBook | None,
     progress: Callable[[str], float | None],
+    silence: Callable[[Node], DeviceSilence | None],
     ready: Callable[[], bool],
 ) -> ApiContext:
     return ApiContext(
@@ -54,7 +57,11 @@ def api_context(
         metrics=metrics,
         consoles=consoles,
         progress=progress,
+        silence=silence,
         ready=ready,
+        timeline=TimelinePolicy(
+            keep_s=settings.timeline.keep_days * 86_400.0, keep_events=settings.timeline.keep_events
+        ),
     )
 
 

@@ -8,10 +8,11 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from provisioner.app.boundary import boundary_of
-from provisioner.app.power_devices import PowerDevices
+from provisioner.app.power_devices import PowerDevices, device_key
 from provisioner.app.ramdisks import Ramdisks
+from provisioner.compute.breaker import BreakerPolicy, Breakers
 from provisioner.compute.devices import PowerPolicy, PowerSequencer
-from provisioner.compute.edges import DeployPolicy, Edges
+from provisioner.compute.edges import DeployPolicy, Edges, RefreshPolicy
 from provisioner.compute.evidence import Evidence
 from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
@@ -21,7 +22,7 @@ from provisioner.core.model import Node
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.meter import StepMeter
-from provisioner.protocols.power import Console
+from provisioner.protocols.power import Console, DeviceSilence
 from provisioner.protocols.store import Store
 from provisioner.services.console_log import ConsoleLog
 from provisioner.services.image_store import ImageStore
@@ -34,6 +35,10 @@ class ComputeSide:
     host: ComputeHost
     consoles: ConsoleLog
     progress: ProgressBoard
+    breakers: Breakers
+
+    def silence(self, node: Node) -> DeviceSilence | None:
+        return self.breakers.silence(device_key(node))
 
 
 @asynccontextmanager
@@ -82,13 +87,20 @@ async def compute_side(
             node_url=boundary.node_url,
             initiator_address=str(settings.network.address),
             write_turns=asyncio.Semaphore(settings.deploy.max_writes),
+            refresh=RefreshPolicy(
+                interval_s=settings.power.refresh_s, at_once=settings.power.refresh_at_once
+            ),
         )
-        yield ComputeSide(ComputeHost(edges), consoles, progress)
+        yield ComputeSide(ComputeHost(edges), consoles, progress, edges.power.breakers)
 
 
 def _power_policy(settings: Settings) -> PowerPolicy:
-    deploy = settings.deploy
-    return PowerPolicy(patience_s=deploy.power_patience_s, confirm_s=deploy.power_confirm_s)
+    deploy, power = settings.deploy, settings.power
+    return PowerPolicy(
+        patience_s=deploy.power_patience_s,
+        confirm_s=deploy.power_confirm_s,
+        breaker=BreakerPolicy(failures=power.failures_to_leave_alone, longest_pause_s=power.longest_pause_s),
+    )
 
 
 def _deploy_policy(settings: Settings) -> DeployPolicy:

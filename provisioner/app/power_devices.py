@@ -19,7 +19,7 @@ class PowerDevices:
     def __init__(self, drivers: Mapping[str, DeviceFactory], unseal: Callable[[str], str]) -> None:
         self._drivers = drivers
         self._unseal = unseal
-        self._turns: WeakValueDictionary[tuple[str, str], asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     def control(self, node: Node) -> PowerControl:
         """Raises InvalidInput when there is no such driver or its address is unusable."""
@@ -37,8 +37,16 @@ class PowerDevices:
     def device(self, node: Node) -> Device:
         """The device with its turn. Raises as `control`."""
         address = str(node.power_address.get("address", node.id))
-        key = (node.power_driver, f"{address}:{node.power_address.get('port', '')}")
+        key = device_key(node)
         turn = self._turns.get(key)
         if turn is None:
             turn = self._turns[key] = asyncio.Lock()
-        return Device(f"{node.power_driver} device {address} of node {node.name}", self.control(node), turn)
+        name = f"{node.power_driver} device {address} of node {node.name}"
+        return Device(name, self.control(node), turn, key)
+
+
+def device_key(node: Node) -> str:
+    """The same for all nodes on one physical device."""
+    address = str(node.power_address.get("address", node.id))
+    port = node.power_address.get("port", "")
+    return f"{node.power_driver} device {address}" + (f":{port}" if port else "")

@@ -11,6 +11,7 @@ import structlog
 from provisioner.api.metrics import Metrics
 from provisioner.app.api_side import api_context, first_start, serve_api
 from provisioner.app.compute_side import ComputeSide, compute_side
+from provisioner.app.image_sweep import sweep_images
 from provisioner.app.logging import set_up_logging
 from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
@@ -49,6 +50,8 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
         store = open_store(settings.database_url)
         try:
             await first_start(settings, store, ids)
+            if API in roles:
+                await sweep_images(store, images)
             metrics = Metrics()
             async with AsyncExitStack() as stack:
                 side: ComputeSide | None = None
@@ -56,6 +59,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                     side = await stack.enter_async_context(
                         compute_side(settings, store, images, box, clock, ids, metrics)
                     )
+                    metrics.follow_devices(side.breakers.count_open)
                 async with asyncio.TaskGroup() as group:
                     if side is not None:
                         group.create_task(side.host.run())
@@ -70,6 +74,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                             metrics=metrics,
                             consoles=side.consoles if side else None,
                             progress=side.progress.get if side else lambda node_id: None,
+                            silence=side.silence if side else lambda node: None,
                             ready=side.host.ready.is_set if side else lambda: True,
                         )
                         group.create_task(Scheduler(store, clock, ids).run())

@@ -55,7 +55,16 @@ DETAILS = (
         "firmware",
     ),
     *("cpus", "memory_mib", "disk_mib", "ports", "boot_driver", "deploy_driver", "power_driver"),
-    *("power_address", "root_device", "instance", "published", "work", "owner", "fence"),
+    *(
+        "power_address",
+        "power_device_silence",
+        "root_device",
+        "instance",
+        "published",
+        "work",
+        "owner",
+        "fence",
+    ),
 )
 
 

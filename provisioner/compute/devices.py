@@ -7,8 +7,9 @@ from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
+from provisioner.compute.breaker import BreakerPolicy, Breakers
 from provisioner.compute.lease import LeaseKeeper
-from provisioner.core.errors import DeviceUnreachable, TransientError
+from provisioner.core.errors import DeviceUnreachable, ProvisionerError, TransientError
 from provisioner.core.states import PowerState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.power import BootDevice, BootDeviceControl, PowerControl, PowerVerb
@@ -25,21 +26,32 @@ class PowerPolicy:
     confirm_s:   how long a change of power may take until the device reports it
     resend_s:    an acknowledged command that had no effect is sent again after this (swallowed in transition)
     poll_s:      pause between two queries
+    breaker:     when a device that doesn't answer is left alone
     """
 
     patience_s: float = 180.0
     confirm_s: float = 60.0
     resend_s: float = 10.0
     poll_s: float = 0.5
+    breaker: BreakerPolicy = field(default_factory=BreakerPolicy)
 
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """A node's power device: its control, and the lock that keeps commands to it one at a time."""
+    """A node's power device: its control, and the lock that keeps commands to it one at a time.
+
+    key: the same for all nodes on one physical device, which share a turn and a breaker
+    """
 
     name: str
     control: PowerControl
     turn: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
+    key: str = ""
+
+    @property
+    def budget(self) -> str:
+        """What its budget is kept under."""
+        return self.key or self.name
 
 
 class PowerSequencer:
@@ -49,9 +61,11 @@ class PowerSequencer:
         self._lease = lease
         self._clock = clock
         self._policy = policy
+        self.breakers = Breakers(clock, policy.breaker)
 
     async def state(self, device: Device, *, patience_s: float | None = None) -> PowerState:
-        """What the device says, asked until it answers. Raises as PowerControl, after `patience_s`."""
+        """What the device says, asked until it answers. Raises as PowerControl, after `patience_s`; and
+        DeviceLeftAlone at once when its breaker is open for longer than that."""
         return await self._patiently(device, device.control.power_state, patience_s)
 
     async def ensure(self, device: Device, wanted: PowerState) -> bool:
@@ -118,12 +132,31 @@ class PowerSequencer:
         while True:
             try:
                 async with device.turn:
-                    self._lease.cover(device.control.longest_command_s)
-                    return await attempt()
+                    pause_s = self.breakers.wait_s(device.budget, working=patience_s > 0)
+                    if not pause_s:
+                        return await self._attempt(device, attempt)
             except TransientError as error:
                 if self._clock.monotonic_s() + delay_s >= end_s:
                     if isinstance(error, DeviceUnreachable) and patience_s > 0:
                         error.add_note(f"tried for {patience_s:.0f} s")
                     raise
-            await self._clock.sleep(delay_s)
-            delay_s = min(delay_s * 2, 5.0)
+                pause_s = delay_s
+                delay_s = min(delay_s * 2, 5.0)
+            else:
+                if self._clock.monotonic_s() + pause_s >= end_s:
+                    raise self.breakers.left_alone(device.budget, "reach the power device", device.name)
+            await self._clock.sleep(pause_s)
+
+    async def _attempt(self, device: Device, attempt: Callable[[], Awaitable[T]]) -> T:
+        """One command, within the lease. What comes of it is the breaker's news."""
+        self._lease.cover(device.control.longest_command_s)
+        try:
+            result = await attempt()
+        except DeviceUnreachable as error:
+            self.breakers.failed(device.budget, error)
+            raise
+        except ProvisionerError:
+            self.breakers.answered(device.budget)  # busy, or refused: it can be reached
+            raise
+        self.breakers.answered(device.budget)
+        return result

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from provisioner.compute.devices import Device, PowerSequencer
@@ -37,6 +37,15 @@ class DeployPolicy:
     agent_patience_s: float = 15.0  # silence of a running agent that is taken for its death
     agent_poll_s: float = 5.0  # the agent is asked this often in case its announcement was lost
     proof_of_life: tuple[str, ...] = ("phone_home", "ssh_banner")
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RefreshPolicy:
+    """interval_s: each idle node's power is asked for once in so long; 0: never
+    at_once:    nodes that are asked at once"""
+
+    interval_s: float = 0.0
+    at_once: int = 4
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,3 +93,4 @@ class Edges:
     node_url: str
     initiator_address: str
     write_turns: asyncio.Semaphore
+    refresh: RefreshPolicy = field(default_factory=RefreshPolicy)

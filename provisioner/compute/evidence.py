@@ -132,4 +132,4 @@ class Evidence:
 def _append(tx: Tx, batch: list[TimelineEvent]) -> None:
     now = tx.now()
     tx.insert(*(replace(event, at=now) for event in batch))
-    tx.notify("events", *{f"node:{event.node_id}" for event in batch})
+    tx.notify("events", *dict.fromkeys(f"node:{event.node_id}" for event in batch))

@@ -11,6 +11,7 @@ from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import adopt_at_start, adopt_unowned
+from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.worker import Worker
@@ -45,6 +46,7 @@ class ComputeHost:
             async with asyncio.TaskGroup() as group:
                 group.create_task(edges.lease.keep())
                 group.create_task(edges.evidence.record())
+                group.create_task(PowerRefresh(edges, self._workers.__contains__).run())
                 group.create_task(self._serve(group))
         finally:
             await self._stop_workers()
@@ -98,7 +100,8 @@ class ComputeHost:
     async def _follow_inventory(self, mine: list[str]) -> None:
         """Newly owned nodes get their address and what their row publishes; removed ones get nothing."""
         edges = self._edges
-        for node_id in set(mine) - self._published:
+        # In one order whatever the hash seed: each publication has effects that others see.
+        for node_id in sorted(set(mine) - self._published):
             node, ports = await edges.store.transact(
                 lambda tx, id=node_id: (tx.get(Node, id), tx.find(Port, where={"node_id": id}))  # type: ignore[misc]
             )
@@ -111,7 +114,7 @@ class ComputeHost:
                 # The node's own work, if it has any, meets the same error and fails with it.
                 log.error("node.not_published", node=node.name, cause=error.message)
             self._published.add(node_id)
-        for node_id in self._published - set(mine):
+        for node_id in sorted(self._published - set(mine)):
             await edges.publisher.withdraw(node_id)
             edges.evidence.forget(node_id)
             self._published.discard(node_id)

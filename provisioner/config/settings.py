@@ -127,8 +127,29 @@ class Deploy(_Section):
     ] = ("phone_home", "ssh_banner")
 
 
+class Power(_Section):
+    refresh_s: Annotated[
+        float,
+        Field(ge=0, description="Idle nodes' power is asked for once in so long, spread over it; 0: never."),
+    ] = 300
+    refresh_at_once: Annotated[int, Field(ge=1, le=64, description="Idle nodes that are asked at once.")] = 4
+    failures_to_leave_alone: Annotated[
+        int, Field(ge=1, description="Failures in a row until a power device is left alone for a while.")
+    ] = 5
+    longest_pause_s: Annotated[
+        float, Field(ge=10, description="A silent device is asked at least so often; in a deploy every 5 s.")
+    ] = 120
+
+
 class Console(_Section):
     capture: Annotated[bool, Field(description="Record the consoles of nodes that are worked on.")] = True
+
+
+class Timeline(_Section):
+    keep_days: Annotated[float, Field(ge=1, description="Events older than that are forgotten.")] = 90
+    keep_events: Annotated[
+        int, Field(ge=100, description="Events that are kept of each node, the newest.")
+    ] = 10_000
 
 
 class Log(_Section):
@@ -164,7 +185,12 @@ class Settings(_Section):
         Field(description="Per architecture; by default what `provisioner ramdisk build` built last."),
     ] = Field(default_factory=dict)
     deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)
+    power: Annotated[Power, Field(description="How power devices are asked.")] = Field(default_factory=Power)
     console: Annotated[Console, Field(description="Serial consoles.")] = Field(default_factory=Console)
+    timeline: Annotated[
+        Timeline,
+        Field(description="What is kept of it; always what belongs to work in progress or to an instance."),
+    ] = Field(default_factory=Timeline)
     log: Annotated[Log, Field(description="On standard error.")] = Field(default_factory=Log)
 
     @property

@@ -85,6 +85,12 @@ class InvalidInput(PermanentError):
         super().__init__(tried, answer=answer, advice=advice)
 
 
+class ImageTooLarge(InvalidInput):
+    """The image can't fit the disk it is asked to be deployed to."""
+
+    code = "image-too-large"
+
+
 class DeviceUnreachable(TransientError):
     """No answer from a BMC, PDU or agent within its time."""
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, runtime_checkable
 
@@ -17,6 +18,15 @@ class PowerVerb(StrEnum):
 class BootDevice(StrEnum):
     NETWORK = "network"
     DISK = "disk"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class DeviceSilence:
+    """A power device that is left alone because it doesn't answer, as operators are shown it."""
+
+    failures: int  # in a row
+    retry_in_s: float  # it is asked again then at the latest; at once by whoever works on its node
+    last_error: str
 
 
 class PowerControl(Protocol):

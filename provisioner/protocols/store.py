@@ -57,7 +57,7 @@ class Tx(Protocol):
         writers of different fields don't undo each other."""
         ...
 
-    def delete(self, kind: type[R], id: str, *, expect: Mapping[str, Any] | None = None) -> bool:
+    def delete(self, kind: type[R], id: str | int, *, expect: Mapping[str, Any] | None = None) -> bool:
         """Removes one record under the same condition as `update`; says whether it did."""
         ...
 

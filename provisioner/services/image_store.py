@@ -61,6 +61,10 @@ class ImageStore:
             )
         return path
 
+    def stored(self) -> list[str]:
+        """The sha256 of everything there is, in order."""
+        return sorted(path.name for path in self._blobs.iterdir() if _SHA256.fullmatch(path.name))
+
     async def delete(self, sha256: str) -> None:
         """Idempotent. Whoever is reading it reads on."""
         path = self._blobs / _checked_sha256(sha256)

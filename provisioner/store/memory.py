@@ -210,7 +210,7 @@ class _MemoryTx:
         self._put(table, id, new)
         return True
 
-    def delete(self, kind: type[R], id: str, *, expect: Mapping[str, Any] | None = None) -> bool:
+    def delete(self, kind: type[R], id: str | int, *, expect: Mapping[str, Any] | None = None) -> bool:
         met = self._one(kind, id, expect) is not None
         if met:
             self._put(self._tables[kind], id, None)
@@ -219,7 +219,7 @@ class _MemoryTx:
     def notify(self, *topics: str) -> None:
         self.topics += topics
 
-    def _one(self, kind: type[R], id: str, expect: Mapping[str, Any] | None) -> R | None:
+    def _one(self, kind: type[R], id: str | int, expect: Mapping[str, Any] | None) -> R | None:
         return next(self._met(shape_of(kind), {"id": id, **(expect or {})}, None, False), None)
 
     def _met(

@@ -120,7 +120,7 @@ class SqlTx:
         statement = self._statements.update(shape, tuple(values), wanted.terms)
         return self._write(f"change {shape.label}", statement, [*values.values(), *wanted.values], changes)
 
-    def delete(self, kind: type[R], id: str, *, expect: Mapping[str, Any] | None = None) -> bool:
+    def delete(self, kind: type[R], id: str | int, *, expect: Mapping[str, Any] | None = None) -> bool:
         shape = shape_of(kind)
         wanted = _of_one(shape, id, expect)
         if wanted is None:
@@ -171,7 +171,7 @@ class SqlTx:
         return self._database.failure(error)
 
 
-def _of_one(shape: Shape[Any], id: str, expect: Mapping[str, Any] | None) -> Conditions | None:
+def _of_one(shape: Shape[Any], id: str | int, expect: Mapping[str, Any] | None) -> Conditions | None:
     return conditions(shape, {"id": id} if expect is None else {"id": id, **expect})
 
 

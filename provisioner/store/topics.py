@@ -10,12 +10,14 @@ class Topics:
     """The watches of one store. Used from its event loop only."""
 
     def __init__(self) -> None:
-        self._watches: dict[str, set[TopicWatch]] = {}
+        # Watches as the keys of a dict: woken in the order in which they came. A set's order would come
+        # from their addresses, and differ from one process to the next.
+        self._watches: dict[str, dict[TopicWatch, None]] = {}
 
     def watch(self, *topics: str) -> TopicWatch:
         watch = TopicWatch(self, topics)
         for topic in topics:
-            self._watches.setdefault(topic, set()).add(watch)
+            self._watches.setdefault(topic, {})[watch] = None
         return watch
 
     def notify(self, topics: Iterable[str]) -> None:
@@ -25,8 +27,8 @@ class Topics:
 
     def forget(self, watch: TopicWatch, topics: Iterable[str]) -> None:
         for topic in topics:
-            watches = self._watches.get(topic, set())
-            watches.discard(watch)
+            watches = self._watches.get(topic, {})
+            watches.pop(watch, None)
             if not watches:
                 self._watches.pop(topic, None)
 

@@ -78,3 +78,24 @@ def test_closing_a_watch_lets_go_of_who_waits(stores: Stores) -> None:
         assert not await watch.wait(SOON_S)
 
     stores.play(story)
+
+
+def test_watchers_wake_in_the_order_in_which_they_began_to_watch(stores: Stores) -> None:
+    """So that a story plays the same in another process: the order of a set would come from addresses."""
+
+    async def story(store: Store) -> None:
+        woken: list[int] = []
+
+        async def wait(number: int) -> None:
+            if await watches[number].wait(SOON_S):
+                woken.append(number)
+
+        watches = [store.watch("nodes") for _ in range(20)]
+        async with asyncio.TaskGroup() as group:
+            for number in range(20):
+                group.create_task(wait(number))
+            await asyncio.sleep(0)
+            await store.transact(lambda tx: tx.notify("nodes"))
+        assert woken == list(range(20))
+
+    stores.play(story)

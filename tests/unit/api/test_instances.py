@@ -199,3 +199,32 @@ def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance
     api.context.clock = ScriptedClock(say, say, delete)
     answer = api.call("GET", "/v1/instances/web/console?follow=true&tail_bytes=6")
     assert answer.text == "before, after, after"
+
+
+def enrol_with_a_small_disk(api: Api) -> None:
+    """Of exactly what the images of the tests need: 1 MiB, config drive, partition tables."""
+    api.post("/v1/nodes", node_entry("fits", 1, disk_mib=11), 201)
+    api.post("/v1/nodes", node_entry("small", 2, disk_mib=10), 201)
+
+
+def test_an_image_that_the_named_nodes_disk_cant_hold_is_refused_at_once(api: Api) -> None:
+    enrol_with_a_small_disk(api)
+    api.post("/v1/instances", order("a", node="fits"), 202)
+    refused = api.post("/v1/instances", order("b", node="small"), 422)
+    assert (refused["code"], refused["field"]) == ("image-too-large", "node")
+    assert "11 MiB are needed" in refused["title"]
+    assert "its disk has 10 MiB" in refused["title"]
+    assert [one["name"] for one in api.get("/v1/instances")["items"]] == ["a"]
+
+
+def test_what_the_flavor_asks_for_beside_the_image_counts_too(api: Api) -> None:
+    enrol_with_a_small_disk(api)
+    api.post("/v1/flavors", {"name": "swapping", "swap_mib": 1}, 201)
+    refused = api.post("/v1/instances", order(flavor="swapping", node="fits"), 422)
+    assert refused["code"] == "image-too-large"
+    assert "1 MiB of swap" in refused["title"]
+
+
+def test_an_image_without_a_node_that_can_hold_it_waits_for_one(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(disk_mib=10), 201)
+    assert api.post("/v1/instances", order(), 202)["state"] == "requested"

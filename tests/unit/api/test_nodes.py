@@ -7,6 +7,7 @@ import pytest
 
 from provisioner.core.model import Failure, Node, NodeRequest, Port, Work
 from provisioner.core.states import DELETABLE, ProvisionState
+from provisioner.protocols.power import DeviceSilence
 from tests.unit.api.conftest import Api, node_entry
 
 
@@ -171,3 +172,14 @@ def test_progress_is_shown_with_the_step_and_the_steps_own_business_is_not(api: 
 def test_a_node_that_is_not_there_is_said_by_name(api: Api) -> None:
     for path in ("/v1/nodes/n7", "/v1/nodes/n7/events", "/v1/nodes/n7/console"):
         assert "n7" in api.get(path, 404)["title"]
+
+
+def test_a_power_device_that_is_left_alone_is_shown_and_counted(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    assert api.get("/v1/nodes/n1")["power_device_silence"] is None
+    told = {"failures": 7, "retry_in_s": 40.0, "last_error": "no answer in 4 s"}
+    api.context.silence = lambda node: DeviceSilence(**told) if node.name == "n1" else None  # type: ignore[arg-type]
+    api.context.metrics.follow_devices(lambda: 1)
+    assert api.get("/v1/nodes/n1")["power_device_silence"] == told
+    assert api.get("/v1/nodes")["items"][0]["power_device_silence"] == told
+    assert "provisioner_power_devices_left_alone 1.0" in api.call("GET", "/metrics").text

@@ -11,7 +11,7 @@ from typing import Any
 
 from provisioner.api.metrics import Metrics
 from provisioner.compute.devices import Device, PowerPolicy, PowerSequencer
-from provisioner.compute.edges import DeployPolicy, DeployRamdisk, Edges
+from provisioner.compute.edges import DeployPolicy, DeployRamdisk, Edges, RefreshPolicy
 from provisioner.compute.evidence import Evidence
 from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
@@ -61,8 +61,10 @@ class QuickClock:
 class FakeWorld:
     """The store and the machines live on; the provisioner's process comes and goes."""
 
-    def __init__(self, folder: Path, *, boot_s: float = 0.0) -> None:
-        """boot_s: what a machine takes from its power to its running system."""
+    def __init__(self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0) -> None:
+        """boot_s: what a machine takes from its power to its running system.
+        refresh_s: how often idle nodes' power is asked for; 0: never."""
+        self._refresh = RefreshPolicy(interval_s=refresh_s, at_once=2)
         self.store = MemoryStore(lambda: records.NOW)
         self.ids = RandomIds()
         self.metrics = Metrics()
@@ -140,6 +142,7 @@ class FakeWorld:
             node_url="http://10.77.0.10:8080",
             initiator_address="10.77.0.10",
             write_turns=asyncio.Semaphore(4),
+            refresh=self._refresh,
         )
         async with asyncio.TaskGroup() as group:
             group.create_task(ComputeHost(edges).run())
