@@ -39,7 +39,7 @@ def node(
         *("id", "name", "arch", "firmware", "cpus", "memory_mib", "disk_mib"),
         *("boot_driver", "deploy_driver", "power_driver"),
         *("state", "power_state", "maintenance", "maintenance_reason", "owner", "fence", "instance_id"),
-        *("inventory", "created_at", "updated_at"),
+        *("wipe_owed", "inventory", "created_at", "updated_at"),
     )
     view["instance"] = instance_name
     view["power_address"] = dict(record.power_address)

@@ -56,7 +56,7 @@ async def _deployed(ctx: StepContext, done: TimelineEvent) -> None:
 
 
 async def _cleaned(ctx: StepContext, done: TimelineEvent) -> None:
-    changes = {"failure": None, "instance_id": None}
+    changes = {"failure": None, "instance_id": None, "wipe_owed": ""}
     await _end(ctx, Event.CLEANED, changes, {}, done, ctx.ledger.event("node.available"))
 
 

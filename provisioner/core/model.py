@@ -85,6 +85,7 @@ class Node:
     owner: str | None = None  # compute host
     fence: int = 0  # grows with every change of owner
     instance_id: str | None = None
+    wipe_owed: str = ""  # quick | full: what its last instance asked for, until it was done
     work: Work | None = None
     publication: Publication = field(default_factory=Publication)
     failure: Failure | None = None

@@ -17,8 +17,7 @@ async def withdraw_instance(ctx: StepContext) -> Outcome:
     published is left for the steps that follow."""
     if ctx.node.publication.kind in (PublicationKind.INSTANCE, PublicationKind.LOCAL_DISK):
         await _publish_nothing(ctx)
-    # Kept as a fact: once the instance is deleted, nobody else knows what it asked for.
-    return Next("nothing of the instance is published", {"mode": _wipe_mode(ctx)})
+    return Next("nothing of the instance is published")
 
 
 async def power_off(ctx: StepContext) -> Outcome:
@@ -32,19 +31,16 @@ async def power_off(ctx: StepContext) -> Outcome:
             tx.notify("instances")
 
         event = ctx.ledger.event("instance.deleted", f"instance {released.name} is gone", instance=released)
-        await ctx.ledger.write({"instance_id": None}, event, also=delete)
+        # Owed by the node itself: nobody else knows once the instance is deleted, and this work may fail.
+        await ctx.ledger.write({"instance_id": None, "wipe_owed": released.wipe}, event, also=delete)
         ctx.edges.evidence.on_instance(ctx.node.id, None)
     return Next(f"{ctx.device.name} confirmed that the power is off")
-
-
-def _wipe_mode(ctx: StepContext) -> str:
-    return str(ctx.facts.get("mode") or (ctx.instance.wipe if ctx.instance is not None else "quick"))
 
 
 async def wipe(ctx: StepContext) -> Outcome:
     """All disks, as the instance's owner asked: quick (partition tables and signatures at both ends)
     or full. The agent reads back what it wiped."""
-    mode = _wipe_mode(ctx)
+    mode = ctx.node.wipe_owed
     result = await run_command(
         ctx,
         "wipe",

@@ -55,6 +55,7 @@ def upgrade() -> None:
         _text("owner", nullable=True),
         _integer("fence"),
         _text("instance_id", nullable=True),
+        _text("wipe_owed"),
         _text("work", nullable=True),
         _text("publication"),
         _text("failure", nullable=True),
