@@ -67,6 +67,7 @@ class ApiContext:
     pool: AddressPool
     power_drivers: frozenset[str]
     metrics: Metrics
+    deploy_drivers: frozenset[str] = frozenset({"iscsi"})
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None
     silence: Callable[[Node], DeviceSilence | None] = lambda node: None

@@ -74,7 +74,7 @@ def _deployable(tx: Tx, id_or_name: str) -> Image:
 def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
     """Of a node that was asked for by name. A request that leaves the choice open waits for a node that is
     large enough, and says so: one may be enrolled any time."""
-    needed_mib = disk_needed_mib(flavor, image)
+    needed_mib = disk_needed_mib(flavor, image, node.deploy_driver)
     if needed_mib > node.disk_mib:
         raise ImageTooLarge(
             f"deploy image {image.name} to node {node.name}",

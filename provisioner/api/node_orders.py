@@ -10,6 +10,7 @@ from provisioner.api.context import ApiContext, find_node
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput
 from provisioner.core.model import Node, NodeRequest, Port, Work
+from provisioner.core.plan import PLANS, Plan, clean_plan
 from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
@@ -23,6 +24,13 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
             field="power.driver",
             answer=f"this provisioner can't use {entry.power.driver}",
             advice=f"Use {' or '.join(sorted(context.power_drivers))}, or change `rack` in the configuration",
+        )
+    if entry.deploy not in context.deploy_drivers:
+        raise InvalidInput(
+            f"enrol node {entry.name}",
+            field="deploy",
+            answer=f"this provisioner can't deploy by {entry.deploy}",
+            advice="Set nfs.server in the configuration of its compute hosts, or use `deploy: iscsi`",
         )
     now = tx.now()
     secret = entry.power.secrets()
@@ -88,7 +96,7 @@ def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
 
 
 def verify(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
-    return _begin(tx, context, id_or_name, Event.VERIFY, "enrol", "verify_power")
+    return _begin(tx, context, id_or_name, Event.VERIFY, PLANS["enrol"])
 
 
 def clean(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
@@ -99,14 +107,12 @@ def clean(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
             answer=f"it is {node.state}",
             advice="Only a node whose cleaning failed is cleaned by itself; others when their instance goes",
         )
-    return _begin(tx, context, id_or_name, Event.RELEASE, "clean", "withdraw_instance")
+    return _begin(tx, context, id_or_name, Event.RELEASE, clean_plan(node.deploy_driver))
 
 
-def _begin(
-    tx: Tx, context: ApiContext, id_or_name: str, event: Event, plan: str, step: str
-) -> dict[str, Any]:
+def _begin(tx: Tx, context: ApiContext, id_or_name: str, event: Event, plan: Plan) -> dict[str, Any]:
     node = find_node(tx, id_or_name)
-    work = Work(id=context.ids.uuid(), plan=plan, step=step, entered_at=tx.now())
+    work = Work(id=context.ids.uuid(), plan=plan.name, step=plan.first, entered_at=tx.now())
     changes = {"state": next_state(node.state, event), "work": work, "failure": None}
     if not tx.update(Node, node.id, changes, expect={"state": node.state, "fence": node.fence}):
         raise Conflict(f"{event} node {node.name}", answer="its state has just changed", advice="Try again")

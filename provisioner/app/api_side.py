@@ -54,6 +54,7 @@ def api_context(
         seal=box.seal,
         pool=AddressPool(*settings.network.pool_range),
         power_drivers=frozenset(("fake",) if settings.rack == "fake" else ("ipmi",)),
+        deploy_drivers=_deploy_drivers(settings),
         metrics=metrics,
         consoles=consoles,
         progress=progress,
@@ -63,6 +64,11 @@ def api_context(
             keep_s=settings.timeline.keep_days * 86_400.0, keep_events=settings.timeline.keep_events
         ),
     )
+
+
+def _deploy_drivers(settings: Settings) -> frozenset[str]:
+    serves_nfs = settings.rack == "fake" or settings.nfs.server != "none"
+    return frozenset(("iscsi", "nfs") if serves_nfs else ("iscsi",))
 
 
 async def first_start(settings: Settings, store: Store, ids: Ids) -> None:

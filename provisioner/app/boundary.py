@@ -23,11 +23,16 @@ from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
 from provisioner.protocols.netboot import NetbootService
 from provisioner.protocols.power import DeviceFactory
+from provisioner.protocols.roots import NoRootFolders, RootFolders
+from provisioner.services import exportfs, ganesha
 from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
 from provisioner.services.dnsmasq_config import DhcpNetwork
+from provisioner.services.exportfs import ExportfsService
+from provisioner.services.ganesha import GaneshaService
 from provisioner.services.loaders import find_loaders
 from provisioner.services.node_http import NodeHttpService
+from provisioner.services.root_folders import MountedRootFolders
 from provisioner.services.tftp import TftpService
 
 AGENT_PORT = 9999
@@ -41,6 +46,7 @@ class Boundary:
     power_drivers: Mapping[str, DeviceFactory]
     publisher: BootPublisher
     writer: ImageWriter
+    roots: RootFolders
     agent: Callable[[Node, str, str], AgentClient]
     node_url: str
 
@@ -61,6 +67,7 @@ async def _fake(sink: EventSink, ids: Ids) -> AsyncIterator[Boundary]:
         power_drivers={"fake": rack.power},
         publisher=rack.publisher(),
         writer=rack.writer(),
+        roots=rack.roots,
         agent=lambda node, address, token: rack.agent(node.id, token, node.fence),
         node_url="http://provisioner",
     )
@@ -76,6 +83,9 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
         client = await enter(httpx.AsyncClient(trust_env=False, timeout=AGENT_TIMEOUT_S, limits=limits))
         http = await enter(NodeHttpService(str(network.address), network.http_port, sink, clock))
         services: list[NetbootService] = [http]
+        nfs, roots = _nfs_of(settings, children, clock)
+        if nfs is not None:
+            services.append(await enter(nfs))
         if network.serve_dhcp:
             services.append(await enter(TftpService(str(network.address), sink, clock)))
             dhcp = DhcpNetwork(
@@ -91,8 +101,24 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
             power_drivers={"ipmi": IpmiDevices(children)},
             publisher=IpxePublisher(services, http.url, find_loaders()),
             writer=QemuImageWriter(children),
+            roots=roots,
             agent=lambda node, address, token: HttpAgentClient(
                 address, AGENT_PORT, token, node.fence, client, ids
             ),
             node_url=http.url,
         )
+
+
+def _nfs_of(
+    settings: Settings, children: SystemChildren, clock: Clock
+) -> tuple[GaneshaService | ExportfsService | None, RootFolders]:
+    """The NFS server that the settings ask for, not yet started, and the folders that it serves."""
+    match settings.nfs.server:
+        case "ganesha":
+            address, folder = settings.network.address, settings.state_dir / "ganesha"
+            server = GaneshaService(address, folder, children, clock)
+            return server, MountedRootFolders(settings.roots, children, ganesha.nfs_path)
+        case "kernel":
+            return ExportfsService(children), MountedRootFolders(settings.roots, children, exportfs.nfs_path)
+        case "none":
+            return None, NoRootFolders()

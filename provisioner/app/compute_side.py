@@ -74,6 +74,7 @@ async def compute_side(
             device=devices.device,
             publisher=boundary.publisher,
             writer=boundary.writer,
+            roots=boundary.roots,
             agent=boundary.agent,
             blob=images.path,
             ramdisk=Ramdisks(settings),

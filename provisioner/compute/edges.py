@@ -20,6 +20,7 @@ from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
 from provisioner.protocols.meter import StepMeter
 from provisioner.protocols.probe import SshProbe
+from provisioner.protocols.roots import RootFolders
 from provisioner.protocols.store import Store
 
 
@@ -67,7 +68,7 @@ class Edges:
     ramdisk:   deploy ramdisk of an architecture; PermanentError when none was built
     seal/unseal: encrypt and decrypt short secrets for the node's row
     node_url:  base URL of the node-facing HTTP server
-    initiator_address: ours, as the nodes' iSCSI targets see it
+    initiator_address: ours, as the nodes' iSCSI targets see it, and the NFS server of their roots
     write_turns: bounds the images that are written at once: this host's disk and network
     """
 
@@ -80,6 +81,7 @@ class Edges:
     device: Callable[[Node], Device]
     publisher: BootPublisher
     writer: ImageWriter
+    roots: RootFolders
     agent: Callable[[Node, str, str], AgentClient]
     blob: Callable[[str], Path]
     ramdisk: Callable[[str], DeployRamdisk]

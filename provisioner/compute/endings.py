@@ -78,6 +78,8 @@ ENDINGS: MappingProxyType[str, Ending] = MappingProxyType(
     {
         "enrol": Ending(_enrolled, _failed),
         "deploy-iscsi": Ending(_deployed, _failed),
+        "deploy-nfs": Ending(_deployed, _failed),
         "clean": Ending(_cleaned, _failed),
+        "clean-nfs": Ending(_cleaned, _failed),
     }
 )

@@ -8,6 +8,8 @@ from provisioner.compute.edges import Edges
 from provisioner.core.model import Node, Port, PublicationKind
 from provisioner.protocols.boot import BootEntry
 
+NFS_OPTIONS = "vers=4.2,proto=tcp,hard"
+
 
 def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
     """The complete entry of `node`, as its row's publication says.
@@ -33,6 +35,12 @@ def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
         ).strip()
     elif published.kind is PublicationKind.INSTANCE:
         files = {"kernel": edges.blob(published.kernel), "ramdisk": edges.blob(published.ramdisk)}
+    nfs_root = None
+    if published.root:
+        # The server is whoever publishes: a survivor serves the root from its own address.
+        nfs_root = edges.roots.path(published.root)
+        nfs_path = f"{edges.initiator_address}:{edges.roots.nfs_path(published.root)}"
+        command_line = f"root=/dev/nfs nfsroot={nfs_path},{NFS_OPTIONS} ip=dhcp rw {command_line}"
     return BootEntry(
         node_id=node.id,
         node_name=node.name,
@@ -44,4 +52,5 @@ def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
         token=token,
         files=files,
         command_line=command_line,
+        nfs_root=nfs_root,
     )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from provisioner.core.model import Instance, Node, Work
+from provisioner.core.plan import clean_plan
 from provisioner.core.states import TRANSITIONS, Event, InstanceState, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
@@ -20,11 +21,12 @@ def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
     if node is None or node.instance_id != instance.id:
         tx.update(Instance, instance.id, {"state": InstanceState.DELETED})
         return False
-    cleaning = node.work is not None and node.work.plan == "clean"
+    plan = clean_plan(node.deploy_driver)
+    cleaning = node.work is not None and node.work.plan == plan.name
     waits_for_operator = node.state is ProvisionState.CLEAN_FAILED
     if cleaning or waits_for_operator or Event.RELEASE not in TRANSITIONS[node.state]:
         return False
-    work = Work(id=work_id, plan="clean", step="withdraw_instance", entered_at=tx.now())
+    work = Work(id=work_id, plan=plan.name, step=plan.first, entered_at=tx.now())
     changes = {"state": next_state(node.state, Event.RELEASE), "work": work, "failure": None}
     if not tx.update(Node, node.id, changes, expect={"fence": node.fence, "state": node.state}):
         return False

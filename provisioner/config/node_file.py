@@ -87,12 +87,17 @@ class NodeEntry(_Part):
     firmware: Annotated[Literal["bios", "uefi"], Field(description="What it starts with.")] = "bios"
     vcpus: Annotated[int, Field(ge=1, description="CPUs, or cores.")]
     memory_mib: Annotated[int, Field(ge=1, description="Memory.")]
-    disk_mib: Annotated[int, Field(ge=1, description="Of the disk that instances are written to.")]
+    disk_mib: Annotated[
+        int, Field(ge=0, description="Of the disk that instances are written to; 0: it has none.")
+    ]
     ports: Annotated[
         tuple[PortEntry, ...], Field(min_length=1, description="NICs on the provisioning network.")
     ]
     boot: Annotated[Literal["ipxe"], Field(description="How it boots from the network.")] = "ipxe"
-    deploy: Annotated[Literal["iscsi"], Field(description="How images get to its disk.")] = "iscsi"
+    deploy: Annotated[
+        Literal["iscsi", "nfs"],
+        Field(description="How it gets its root: written to its disk by iSCSI, or served by NFS."),
+    ] = "iscsi"
     power: Annotated[
         IpmiPower | FakePower, Field(discriminator="driver", description="How it is switched on and off.")
     ]

@@ -127,6 +127,20 @@ class Deploy(_Section):
     ] = ("phone_home", "ssh_banner")
 
 
+class Nfs(_Section):
+    server: Annotated[
+        Literal["none", "ganesha", "kernel"],
+        Field(description="Serves nodes their roots: nfs-ganesha, which we run, or this system's kernel."),
+    ] = "none"
+    folder: Annotated[
+        AbsolutePath | None,
+        Field(
+            description="Where nodes' roots lie; by default roots in state_dir. On storage that compute hosts"
+            " share if one is to take over another's nodes; on xfs or btrfs, where roots share what is alike."
+        ),
+    ] = None
+
+
 class Power(_Section):
     refresh_s: Annotated[
         float,
@@ -185,6 +199,7 @@ class Settings(_Section):
         Field(description="Per architecture; by default what `provisioner ramdisk build` built last."),
     ] = Field(default_factory=dict)
     deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)
+    nfs: Annotated[Nfs, Field(description="Roots of nodes by NFS.")] = Field(default_factory=Nfs)
     power: Annotated[Power, Field(description="How power devices are asked.")] = Field(default_factory=Power)
     console: Annotated[Console, Field(description="Serial consoles.")] = Field(default_factory=Console)
     timeline: Annotated[
@@ -196,6 +211,10 @@ class Settings(_Section):
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.state_dir / 'provisioner.db'}"
+
+    @property
+    def roots(self) -> Path:
+        return self.nfs.folder or self.state_dir / "roots"
 
     @property
     def secret_key(self) -> Path:

@@ -59,6 +59,7 @@ class Publication:
     kernel: str = ""  # sha256 of the blob
     ramdisk: str = ""
     command_line: str = ""  # without the token, which is added when published
+    root: str = ""  # name of the folder that is its root by NFS
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

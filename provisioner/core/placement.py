@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
-from provisioner.core.model import Flavor, Image, Instance, Node
+from provisioner.core.model import Flavor, Image, ImageKind, Instance, Node
 from provisioner.core.states import ProvisionState
 
 CONFIG_DRIVE_MIB = 8
@@ -40,8 +40,11 @@ class Placement:
         return "no node fits: " + "; ".join(f"{count} × {why}" for why, count in ranked)
 
 
-def disk_needed_mib(flavor: Flavor, image: Image) -> int:
-    """What root, swap, config drive and partition tables take on the node's disk, at least."""
+def disk_needed_mib(flavor: Flavor, image: Image, deploy_driver: str) -> int:
+    """What root, swap, config drive and partition tables take on the node's disk, at least. A root by NFS
+    takes nothing: the node needs no disk."""
+    if deploy_driver == "nfs":
+        return 0
     image_mib = -(-image.virtual_size_bytes // 2**20)
     return max(image_mib, flavor.disk_mib) + flavor.swap_mib + CONFIG_DRIVE_MIB + ALIGNMENT_MIB
 
@@ -76,12 +79,21 @@ def _has_the_architecture(instance: Instance, image: Image, node: Node) -> str |
     return f"image {image.name} is for {image.arch}" if image.arch != node.arch else None
 
 
+def _takes_the_kind_of_image(instance: Instance, image: Image, node: Node) -> str | None:
+    if node.deploy_driver == "nfs":
+        if image.kind is not ImageKind.ROOT:
+            return f"its root is served by NFS, and image {image.name} is a whole disk"
+        if instance.flavor.swap_mib:
+            return f"its root is served by NFS, and flavor {instance.flavor.name} asks for swap on a disk"
+    return None
+
+
 def _is_large_enough(instance: Instance, image: Image, node: Node) -> str | None:
     flavor = instance.flavor
     needs = (
         ("CPUs", flavor.cpus, node.cpus),
         ("MiB of memory", flavor.memory_mib, node.memory_mib),
-        ("MiB of disk", disk_needed_mib(flavor, image), node.disk_mib),
+        ("MiB of disk", disk_needed_mib(flavor, image, node.deploy_driver), node.disk_mib),
     )
     for what, needed, there in needs:
         if there < needed:
@@ -95,6 +107,7 @@ FILTERS: tuple[Filter, ...] = (
     _is_not_in_maintenance,
     _is_owned,
     _has_the_architecture,
+    _takes_the_kind_of_image,
     _is_large_enough,
 )
 

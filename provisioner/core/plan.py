@@ -40,6 +40,10 @@ class Plan:
         position = self.index(step) + 1
         return self.steps[position].name if position < len(self.steps) else None
 
+    @property
+    def first(self) -> str:
+        return self.steps[0].name
+
     def resume_at(self, step: str) -> str:
         """Where a process that finds `step` begun and not ended enters."""
         return self.steps[self.index(step)].resume_at or step
@@ -49,6 +53,16 @@ def _plan(name: str, *steps: StepSpec | str, max_retries: int) -> Plan:
     specs = tuple(step if isinstance(step, StepSpec) else StepSpec(step) for step in steps)
     return Plan(name, specs, max_retries)
 
+
+_CLEAN_DISKS = (
+    "publish_boot",
+    "set_boot_device",
+    "power_on",
+    "agent_ready",
+    "wipe",
+    "power_off_clean",
+    "withdraw_boot",
+)
 
 PLANS = {
     plan.name: plan
@@ -74,18 +88,27 @@ PLANS = {
             "instance_running",
             max_retries=8,
         ),
+        # No agent and no disk: what the node will run is on this side of the wire.
         _plan(
-            "clean",
-            "withdraw_instance",
-            "power_off",
-            "publish_boot",
-            "set_boot_device",
-            "power_on",
-            "agent_ready",
-            "wipe",
-            "power_off_clean",
-            "withdraw_boot",
-            max_retries=6,
+            "deploy-nfs",
+            "make_root",
+            "publish_instance_boot",
+            "reboot",
+            "instance_running",
+            max_retries=8,
         ),
+        _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, max_retries=6),
+        # Its disks too: whoever ruled the machine could write to them.
+        _plan("clean-nfs", "withdraw_instance", "power_off", "remove_root", *_CLEAN_DISKS, max_retries=6),
     )
 }
+
+
+def deploy_plan(deploy_driver: str) -> Plan:
+    """How nodes of this driver get an instance."""
+    return PLANS[f"deploy-{deploy_driver}"]
+
+
+def clean_plan(deploy_driver: str) -> Plan:
+    """How nodes of this driver are taken back."""
+    return PLANS.get(f"clean-{deploy_driver}", PLANS["clean"])

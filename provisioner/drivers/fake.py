@@ -23,6 +23,7 @@ from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import DiskTarget
 from provisioner.protocols.power import BootDevice, PowerControl, PowerVerb
+from provisioner.protocols.roots import made_under
 
 _PHONE_HOME = re.compile(r"/phone-home/([0-9A-Za-z]+)")
 
@@ -52,6 +53,7 @@ class FakeRack:
         self._machines: dict[str, Machine] = {}  # by the node's name
         self._names: dict[str, str] = {}  # node id → name
         self._digests: dict[Path, str] = {}
+        self.roots = FakeRoots()
 
     def power(self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
         """`protocols.power.DeviceFactory`."""
@@ -101,13 +103,18 @@ class FakeRack:
         if entry.kind is PublicationKind.AGENT and not from_disk:
             machine.agent = BootedAgent(machine, self._ids.uuid(), entry.token)
             self._emit(entry, "agent", "agent.hello", {"boot_id": machine.agent.boot_id})
+        elif entry.nfs_root is not None and not from_disk:
+            self._phone_home(entry, self.roots.folders.get(entry.nfs_root.name, ""))
         elif machine.disk is not None and (
             from_disk or entry.kind in (PublicationKind.INSTANCE, PublicationKind.LOCAL_DISK)
         ):
-            token = _PHONE_HOME.search(machine.config_drive)
-            if token is not None:
-                digest = hashlib.sha256(token[1].encode()).hexdigest()
-                self._emit(entry, "http", "instance.phone_home", {"token_sha256": digest})
+            self._phone_home(entry, machine.config_drive)
+
+    def _phone_home(self, entry: BootEntry, configuration: str) -> None:
+        token = _PHONE_HOME.search(configuration)
+        if token is not None:
+            digest = hashlib.sha256(token[1].encode()).hexdigest()
+            self._emit(entry, "http", "instance.phone_home", {"token_sha256": digest})
 
     def _emit(self, entry: BootEntry, source: str, name: str, detail: Mapping[str, Any]) -> None:
         self._sink(WireEvent(source=source, name=name, node_id=entry.node_id, detail=detail))
@@ -194,3 +201,27 @@ class FakeWriter:
     ) -> None:
         self._rack.write(source, format, target, offset_bytes, size_bytes)
         progress(1.0)
+
+
+class FakeRoots:
+    """`protocols.roots.RootFolders` in memory: of each folder, the text of the files added to it."""
+
+    def __init__(self) -> None:
+        self.folders: dict[str, str] = {}
+
+    async def make(
+        self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
+    ) -> None:
+        self.folders[name] = "".join(files.values())
+
+    async def remove(self, node_id: str, *, fence: int) -> None:
+        for name in list(self.folders):
+            made = made_under(name, node_id)
+            if made is not None and made <= fence:
+                del self.folders[name]
+
+    def path(self, name: str) -> Path:
+        return Path("/roots", name)
+
+    def nfs_path(self, name: str) -> str:
+        return f"/{name}"

@@ -75,6 +75,7 @@ def make_offer(entry: BootEntry, base_url: str, loaders: Mapping[Loader, Path]) 
         },
         files={SCRIPT: script(entry, url), http_loader.name: http_loader, **entry.files},
         tftp_files={path.name: path for path in by_tftp.values()},
+        nfs_root=entry.nfs_root,
     )
 
 

@@ -23,6 +23,7 @@ class BootEntry:
     token: str = ""
     files: Mapping[str, Path]  # "kernel", "ramdisk"; empty for NOTHING and LOCAL_DISK
     command_line: str = ""  # the kernel's, complete
+    nfs_root: Path | None = None  # the directory that is its root by NFS
 
 
 class BootPublisher(Protocol):

@@ -23,6 +23,7 @@ class Offer:
     boot_files: what DHCP names to each kind of client: a TFTP file or a URL; empty = an address only
     files:      by HTTP, below /boot/<token>/; text is served as it is
     tftp_files: by TFTP
+    nfs_root:   its root directory, by NFS, read and write
     bearer:     token that its agent reports with; empty when no agent is booted
     """
 
@@ -35,6 +36,7 @@ class Offer:
     boot_files: Mapping[Loader, str] = field(default_factory=dict, repr=False)
     files: Mapping[str, Path | str] = field(default_factory=dict, repr=False)
     tftp_files: Mapping[str, Path] = field(default_factory=dict)
+    nfs_root: Path | None = None
 
 
 class NetbootService(Protocol):

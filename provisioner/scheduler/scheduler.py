@@ -7,6 +7,7 @@ import structlog
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import Image, ImageState, Instance, Node, Port, TimelineEvent, Work
 from provisioner.core.placement import place
+from provisioner.core.plan import deploy_plan
 from provisioner.core.states import Event, InstanceState, ProvisionState, next_state
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
@@ -83,8 +84,8 @@ class Scheduler:
             tx.notify(f"instance:{instance.id}")
 
     def _claim(self, tx: Tx, instance: Instance, node: Node) -> bool:
-        plan = f"deploy-{node.deploy_driver}"
-        work = Work(id=self._ids.uuid(), plan=plan, step="publish_boot", entered_at=tx.now())
+        plan = deploy_plan(node.deploy_driver)
+        work = Work(id=self._ids.uuid(), plan=plan.name, step=plan.first, entered_at=tx.now())
         claimed = tx.update(
             Node,
             node.id,

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 
 from provisioner.compute.context import StepContext
-from provisioner.compute.steps import boot, clean, disk, enrol, image, instance
+from provisioner.compute.steps import boot, clean, disk, enrol, image, instance, nfs
 from provisioner.core.outcome import Outcome
 
 Step = Callable[[StepContext], Awaitable[Outcome]]
@@ -25,6 +25,8 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "grow_root": disk.grow_root,
         "make_swap": disk.make_swap,
         "write_config_drive": disk.write_config_drive,
+        "make_root": nfs.make_root,
+        "remove_root": nfs.remove_root,
         "publish_instance_boot": instance.publish_instance_boot,
         "reboot": instance.reboot,
         "instance_running": instance.instance_running,

@@ -3,16 +3,14 @@
 from __future__ import annotations
 
 import base64
-import hashlib
 
 from provisioner.compute.agent_session import run_command
-from provisioner.compute.config_drive import files
 from provisioner.compute.context import StepContext
+from provisioner.compute.steps.identity import config_files
 from provisioner.compute.steps.image import ROOT_OFFSET_BYTES
-from provisioner.core.model import ImageKind, Instance
+from provisioner.core.model import ImageKind
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.placement import CONFIG_DRIVE_MIB
-from provisioner.protocols.store import Tx
 
 
 async def partition_disk(ctx: StepContext) -> Outcome:
@@ -62,9 +60,7 @@ async def write_config_drive(ctx: StepContext) -> Outcome:
     """Hostname, keys and user data, and where the instance phones home; then every buffer is flushed:
     from here on the power may be cut."""
     instance, _ = ctx.deploy()
-    token = ctx.edges.ids.secret()
-    await _expect_call(ctx, instance, hashlib.sha256(token.encode()).hexdigest())
-    drive = files(instance, phone_home_url=f"{ctx.edges.node_url}/phone-home/{token}")
+    drive = await config_files(ctx, instance)
     device = ctx.facts["config_device"]
     policy = ctx.edges.policy
     await run_command(
@@ -78,11 +74,3 @@ async def write_config_drive(ctx: StepContext) -> Outcome:
     )
     await run_command(ctx, "flush", {}, timeout_s=policy.command_deadline_s)
     return Next(f"{', '.join(sorted(drive))} on {device}; all disks flushed")
-
-
-async def _expect_call(ctx: StepContext, instance: Instance, token_sha256: str) -> None:
-    def note(tx: Tx) -> None:
-        tx.update(Instance, instance.id, {"phone_home_sha256": token_sha256})
-
-    await ctx.ledger.write({}, also=note)
-    await ctx.reload_instance()

@@ -32,7 +32,8 @@ async def publish_instance_boot(ctx: StepContext) -> Outcome:
         proof = "the node is told to boot its own disk"
     else:
         publication = _own_kernel(ctx)
-        proof = f"the instance's kernel is published, {publication.command_line.split()[0]}"
+        where = "by NFS" if publication.root else f"on UUID {ctx.facts['root_uuid']}"
+        proof = f"the instance's kernel is published, its root {where}"
     await ctx.ledger.write({"publication": publication})
     await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
     return Next(proof)
@@ -42,15 +43,16 @@ def _own_kernel(ctx: StepContext) -> Publication:
     _, image = ctx.deploy()
     if ctx.kernel is None or ctx.ramdisk is None:
         raise PermanentError("publish the instance's boot", answer="its kernel or ramdisk image is gone")
-    uuid = ctx.facts["root_uuid"]
+    folder = str(ctx.facts.get("root_folder", ""))
+    # Where a root by NFS is served is known when it is published.
+    root = () if folder else (f"root=UUID={ctx.facts['root_uuid']}", "ro")
     return Publication(
         kind=PublicationKind.INSTANCE,
         token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
         kernel=ctx.kernel.sha256,
         ramdisk=ctx.ramdisk.sha256,
-        command_line=" ".join(
-            (f"root=UUID={uuid}", "ro", CONSOLES[ctx.node.arch], image.command_line)
-        ).strip(),
+        command_line=" ".join((*root, CONSOLES[ctx.node.arch], image.command_line)).strip(),
+        root=folder,
     )
 
 

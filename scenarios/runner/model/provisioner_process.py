@@ -30,6 +30,7 @@ from provisioner.protocols.events import WireEvent
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
 from provisioner.protocols.probe import SshProbe
+from provisioner.protocols.roots import NoRootFolders
 from provisioner.protocols.store import Store
 from provisioner.scheduler.scheduler import Scheduler
 from scenarios.runner.model.contents import BLOBS, ImageServer
@@ -113,6 +114,7 @@ class ProvisionerProcess:
             device=devices.device,
             publisher=IpxePublisher([self.netboot], self.netboot.url, LOADERS),
             writer=around.writer,
+            roots=NoRootFolders(),
             agent=around.agent,
             blob=around.images.path,
             ramdisk=lambda arch: RAMDISK,

@@ -75,14 +75,14 @@ class FakeWorld:
         self._blob.write_bytes(bytes(2**20))
         self._process: asyncio.Task[None] | None = None
 
-    async def fill(self) -> None:
-        """One available node, one image."""
+    async def fill(self, **changes: Any) -> None:
+        """One available node, changed so, and one image."""
         digest = TreeDigest()
         digest.update(self._blob.read_bytes())
         size = self._blob.stat().st_size
         image = records.image(virtual_size_bytes=size, size_bytes=size, tree_digest=digest.hexdigest())
         kernel, ramdisk = records.image(id="image-k", name="k"), records.image(id="image-r", name="r")
-        node = records.node(owner=None, power_driver="fake")
+        node = records.node(owner=None, power_driver="fake", **changes)
         port = Port(id="52:54:00:77:00:01", node_id=node.id, address="10.77.0.101")
         await self.store.transact(lambda tx: tx.insert(node, port, image, kernel, ramdisk))
 
@@ -123,6 +123,7 @@ class FakeWorld:
             device=lambda node: Device(node.name, self.rack.power(node.name, {}, {})),
             publisher=self.rack.publisher(),
             writer=self.rack.writer(),
+            roots=self.rack.roots,
             agent=lambda node, address, token: self.rack.agent(node.id, token, node.fence),
             blob=lambda sha256: self._blob,
             ramdisk=lambda arch: DeployRamdisk(kernel=self._blob, ramdisk=self._blob, digest=""),

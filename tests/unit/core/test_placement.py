@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from provisioner.core.model import ImageKind
 from provisioner.core.placement import FILTERS, disk_needed_mib, place, refusal
 from provisioner.core.states import ProvisionState
 from tests.unit.records import FLAVOR, image, instance, node
@@ -32,6 +33,7 @@ def test_equal_nodes_are_chosen_by_name_so_that_a_dry_run_tells_the_truth() -> N
         ({"cpus": 0}, "0 CPUs, 1 are needed"),
         ({"memory_mib": 256}, "256 MiB of memory, 512 are needed"),
         ({"disk_mib": 1024}, "1024 MiB of disk, 1034 are needed"),
+        ({"deploy_driver": "nfs", "memory_mib": 256}, "256 MiB of memory, 512 are needed"),
     ],
 )
 def test_a_node_that_does_not_fit_is_refused_by_name(wrong: dict[str, object], why: str) -> None:
@@ -44,7 +46,7 @@ def test_a_node_that_does_not_fit_is_refused_by_name(wrong: dict[str, object], w
 
 
 def test_every_filter_is_reached_by_a_refusal() -> None:
-    assert len(FILTERS) == 6
+    assert len(FILTERS) == 7
     asked = instance(node_name="other")
     assert refusal(asked, image(), node()) == "the request names node other"
 
@@ -56,8 +58,16 @@ def test_the_flavors_architecture_must_be_the_images() -> None:
 
 
 def test_an_image_larger_than_the_flavors_disk_counts_with_its_own_size() -> None:
-    needed = disk_needed_mib(replace(FLAVOR, swap_mib=100), image(virtual_size_bytes=2000 * 2**20 + 1))
-    assert needed == 2001 + 100 + 8 + 2
+    flavor, large = replace(FLAVOR, swap_mib=100), image(virtual_size_bytes=2000 * 2**20 + 1)
+    assert disk_needed_mib(flavor, large, "iscsi") == 2001 + 100 + 8 + 2
+
+
+def test_a_root_by_nfs_needs_no_disk_and_a_file_system() -> None:
+    diskless = node(deploy_driver="nfs", disk_mib=0)
+    assert place(instance(), image(), [diskless]).node is diskless
+    assert "is a whole disk" in str(refusal(instance(), image(kind=ImageKind.DISK), diskless))
+    swapping = instance(flavor=replace(FLAVOR, swap_mib=100))
+    assert "asks for swap" in str(refusal(swapping, image(), diskless))
 
 
 def test_a_thousand_refusals_are_told_in_one_line() -> None:

@@ -1,0 +1,24 @@
+"""What an instance is told about itself, on whatever way it gets there."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Mapping
+
+from provisioner.compute.config_drive import files
+from provisioner.compute.context import StepContext
+from provisioner.core.model import Instance
+from provisioner.protocols.store import Tx
+
+
+async def config_files(ctx: StepContext, instance: Instance) -> Mapping[str, str]:
+    """Hostname, keys and user data by file name. It phones home with a new token, which is noted first."""
+    token = ctx.edges.ids.secret()
+    token_sha256 = hashlib.sha256(token.encode()).hexdigest()
+
+    def note(tx: Tx) -> None:
+        tx.update(Instance, instance.id, {"phone_home_sha256": token_sha256})
+
+    await ctx.ledger.write({}, also=note)
+    await ctx.reload_instance()
+    return files(instance, phone_home_url=f"{ctx.edges.node_url}/phone-home/{token}")

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Protocol
+
+from provisioner.core.errors import PermanentError
+
+
+class RootFolders(Protocol):
+    """Where the roots of nodes lie that have theirs by NFS. Each attempt has a folder of its own, named by
+    `folder_name`: what an owner from before still does to an older one harms nobody."""
+
+    async def make(
+        self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
+    ) -> None:
+        """Fills the new folder `name` with what is in the file system of an image.
+
+        image:  the file, `format` raw or qcow2; `digest` is its tree digest, checked on the way
+        files:  path in the root → text, written over whatever is there; mode 0600
+
+        Nothing is there when it fails. Raises ImageInvalid (not the bytes that were registered, or no file
+        system that this host can read), StorageFull, PermanentError.
+        """
+        ...
+
+    async def remove(self, node_id: str, *, fence: int) -> None:
+        """Removes the node's folders that were made under this fence, or an older one. Idempotent."""
+        ...
+
+    def path(self, name: str) -> Path:
+        """The folder of this name."""
+        ...
+
+    def nfs_path(self, name: str) -> str:
+        """What its server calls it, as a node names it when it mounts its root."""
+        ...
+
+
+def folder_name(node_id: str, fence: int, attempt: str) -> str:
+    return f"{node_id}.{fence}.{attempt}"
+
+
+def made_under(name: str, node_id: str) -> int | None:
+    """The fence under which a folder was made, or None when it is not this node's."""
+    owner, _, rest = name.partition(".")
+    fence = rest.partition(".")[0]
+    return int(fence) if owner == node_id and fence.isdecimal() else None
+
+
+class NoRootFolders:
+    """Of a host that serves no NFS."""
+
+    async def make(
+        self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
+    ) -> None:
+        raise _off()
+
+    async def remove(self, node_id: str, *, fence: int) -> None:
+        raise _off()
+
+    def path(self, name: str) -> Path:
+        raise _off()
+
+    def nfs_path(self, name: str) -> str:
+        raise _off()
+
+
+def _off() -> PermanentError:
+    return PermanentError(
+        "serve a root by NFS",
+        answer="this host serves no NFS",
+        advice="Set nfs.server in its configuration, or enrol the node with `deploy: iscsi`",
+    )

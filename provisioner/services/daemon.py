@@ -1,0 +1,165 @@
+"""A daemon of our own that serves by files which we write: kept running, and told when they change."""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+
+import structlog
+
+from provisioner.core.errors import PermanentError, TransientError
+from provisioner.protocols.children import Child, Children
+from provisioner.protocols.clock import Clock
+
+log = structlog.get_logger(__name__)
+
+START_TIMEOUT_S = 10.0
+RENEWAL_TIMEOUT_S = 10.0
+FIRST_RESTART_S = 0.2
+LAST_RESTART_S = 10.0
+
+
+class Daemon:
+    """Its log, on standard error, says when it has read its files: that is waited for."""
+
+    def __init__(
+        self,
+        argv: Sequence[str],
+        children: Children,
+        clock: Clock,
+        *,
+        write: Callable[[], None],
+        renewal: signal.Signals,
+        has_read: Callable[[str], bool],
+        heard: Callable[[str], str],
+        advice: str,
+        prepare: Callable[[], None] = lambda: None,
+    ) -> None:
+        """write:    writes its files, as they should be by now
+        renewal:  makes it read them again; SIGKILL for one that must be started anew, which takes no pause
+        has_read: this line of its log says that it has read all of them, after a start or a renewal
+        heard:    is given each line of its log; returns what of it may be shown when it fails, or nothing
+        advice:   what an operator does about a first start that fails
+        prepare:  what is done before each start of it, by whatever cause
+        """
+        self._argv = tuple(argv)
+        self._children = children
+        self._clock = clock
+        self._write = write
+        self._renewal = renewal
+        self._has_read = has_read
+        self._hear = heard
+        self._advice = advice
+        self._prepare = prepare
+        self._wanted = self._applied = 0
+        self._turn = asyncio.Lock()
+        self._read = asyncio.Event()
+        self._has_started = False
+        self._replacing = False  # its next end is ours
+        self._last_words = ""
+        self._child: Child | None = None
+        self._supervisor: asyncio.Task[None] | None = None
+
+    async def start(self) -> None:
+        """Returns when it serves. Raises PermanentError when it ends instead."""
+        self._write()
+        self._supervisor = asyncio.create_task(self._supervise(), name=self._argv[0])
+        try:
+            await self._until_read(START_TIMEOUT_S)
+        except BaseException:
+            await self.stop()
+            raise
+
+    async def stop(self) -> None:
+        if self._supervisor is not None:
+            self._supervisor.cancel()
+            with suppress(asyncio.CancelledError, PermanentError):
+                await self._supervisor
+            self._supervisor = None
+
+    async def renew(self) -> None:
+        """Returns when what its files should say by now is in force. Changes that come while it reads are
+        read together, at once after that. Raises TransientError when it doesn't read them in time."""
+        self._wanted += 1
+        wanted = self._wanted
+        async with self._turn:
+            if self._applied >= wanted:
+                return
+            # One that was just started may have read the old files, and not have said so yet.
+            await self._until_read(START_TIMEOUT_S)
+            included = self._wanted
+            self._write()
+            self._read.clear()
+            if self._child is not None:
+                self._replacing = self._renewal is signal.SIGKILL
+                self._child.signal(self._renewal)
+            await self._until_read(RENEWAL_TIMEOUT_S)
+            self._applied = included
+
+    async def _until_read(self, timeout_s: float) -> None:
+        assert self._supervisor is not None
+        reading = asyncio.ensure_future(self._read.wait())
+        try:
+            await asyncio.wait(
+                (reading, self._supervisor), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
+            )
+        finally:
+            reading.cancel()
+        if self._read.is_set():
+            return
+        if self._supervisor.done():
+            self._supervisor.result()
+        raise TransientError(
+            f"have {self._argv[0]} read its files",
+            answer=f"not read in {timeout_s:.0f} s; it last said: {self._last_words or 'nothing'}",
+        )
+
+    async def _supervise(self) -> None:
+        """Keeps it running. Raises PermanentError when its first start fails."""
+        delay_s = FIRST_RESTART_S
+        while True:
+            self._prepare()
+            began_s = self._clock.monotonic_s()
+            code = await self._run_once()
+            if not self._has_started:
+                raise PermanentError(
+                    f"start {self._argv[0]}",
+                    answer=self._last_words or f"exit code {code}",
+                    advice=self._advice,
+                )
+            if self._replacing:
+                self._replacing = False
+                continue
+            self._read.clear()
+            log.warning("daemon.ended", program=self._argv[0], code=code, cause=self._last_words)
+            if self._clock.monotonic_s() - began_s > LAST_RESTART_S:
+                delay_s = FIRST_RESTART_S
+            await self._clock.sleep(delay_s)
+            delay_s = min(2 * delay_s, LAST_RESTART_S)
+
+    async def _run_once(self) -> int:
+        self._last_words = ""
+        async with self._children.started(self._argv) as child:
+            self._child = child
+            try:
+                while line := await _line(child.stderr):
+                    self._last_words = self._hear(line) or self._last_words
+                    if self._has_read(line):
+                        self._has_started = True
+                        self._read.set()
+                return await child.wait()
+            finally:
+                self._child = None
+
+
+async def _line(stream: asyncio.StreamReader) -> str:
+    """The next line without its end; empty at the end of the stream. A line too long is cut."""
+    while True:
+        try:
+            line = await stream.readline()
+        except ValueError:  # longer than the stream's buffer, which readline has emptied
+            continue
+        if not line or line.strip():
+            return line.decode("utf-8", "replace").rstrip()

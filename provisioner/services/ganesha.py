@@ -1,0 +1,105 @@
+"""Root file systems by NFS, from an nfs-ganesha of our own: in user space, so that it runs in a namespace."""
+
+from __future__ import annotations
+
+import signal
+from ipaddress import IPv4Address
+from pathlib import Path
+from types import TracebackType
+
+from provisioner.core.errors import StorageFull
+from provisioner.protocols.children import Children
+from provisioner.protocols.clock import Clock
+from provisioner.protocols.netboot import Offer
+from provisioner.services.daemon import Daemon
+from provisioner.services.ganesha_config import MAX_EXPORTS, Export, exports_part, static_part
+
+_SERVES = ("NFS SERVER INITIALIZED", "Reread exports complete")
+
+
+def nfs_path(folder: Path) -> str:
+    """What nodes call the export of a folder: nothing above it can be seen."""
+    return f"/{folder.name}"
+
+
+class GaneshaService:
+    """`protocols.netboot.NetbootService` by NFS: each node its own root, to its own addresses alone."""
+
+    def __init__(self, address: IPv4Address, folder: Path, children: Children, clock: Clock) -> None:
+        """address: where it listens. folder: where its files lie; they hold no secret."""
+        self._address = address
+        self._folder = folder
+        self._exports: dict[str, Export] = {}
+        self._last_number = 0
+        config = folder / "ganesha.conf"
+        self._daemon = Daemon(
+            (
+                "ganesha.nfsd",
+                "-F",
+                "-L",
+                "STDERR",
+                "-N",
+                "NIV_EVENT",
+                "-f",
+                str(config),
+                "-p",
+                str(folder / "pid"),
+            ),
+            children,
+            clock,
+            write=lambda: _replace(
+                config, static_part(address, folder) + exports_part(self._exports.values())
+            ),
+            renewal=signal.SIGHUP,
+            has_read=lambda line: line.endswith(_SERVES),
+            # "time : epoch : host : program-pid[thread] function :component :level :words"
+            heard=lambda line: (
+                line.rpartition(" :")[2][:200] if ":CRIT :" in line or ":FATAL :" in line else ""
+            ),
+            advice=f"Does another NFS server listen at {address}? Then set nfs.server to kernel",
+        )
+
+    async def __aenter__(self) -> GaneshaService:
+        (self._folder / "recovery").mkdir(parents=True, exist_ok=True, mode=0o700)
+        await self._daemon.start()
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._daemon.stop()
+
+    async def offer(self, offer: Offer) -> None:
+        if offer.nfs_root is None:
+            await self.withdraw(offer.node_id)
+            return
+        known = self._exports.get(offer.node_id)
+        if known is not None and (known.folder, known.addresses) == (offer.nfs_root, offer.addresses):
+            return
+        self._exports[offer.node_id] = Export(
+            number=self._next_number(),
+            folder=offer.nfs_root,
+            nfs_path=nfs_path(offer.nfs_root),
+            addresses=offer.addresses,
+        )
+        await self._daemon.renew()
+
+    async def withdraw(self, node_id: str) -> None:
+        if self._exports.pop(node_id, None) is not None:
+            await self._daemon.renew()
+
+    def _next_number(self) -> int:
+        """One that was not in force lately: handles of an older export must not open a newer one."""
+        taken = {export.number for export in self._exports.values()}
+        if len(taken) == MAX_EXPORTS:
+            raise StorageFull("export a root directory", answer=f"{MAX_EXPORTS} are exported already")
+        while True:
+            self._last_number = self._last_number % MAX_EXPORTS + 1
+            if self._last_number not in taken:
+                return self._last_number
+
+
+def _replace(path: Path, text: str) -> None:
+    new = path.with_suffix(".new")
+    new.write_text(text)
+    new.replace(path)

@@ -1,0 +1,233 @@
+"""Root directories of nodes that have their root by NFS: unpacked once for each image, then copied."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import fcntl
+import os
+import re
+import secrets
+import shutil
+from collections import defaultdict
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
+from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
+from pathlib import Path, PurePosixPath
+
+from provisioner.core.errors import ImageInvalid, InvalidInput, PermanentError, ProvisionerError, StorageFull
+from provisioner.protocols.children import Children, ChildTimedOut
+from provisioner.protocols.roots import made_under
+from provisioner.services.draft import Draft, in_thread, storage_full_told
+from provisioner.services.qemu_img import QemuImg
+from provisioner.services.sparse_digest import SparseDigest
+
+TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
+
+FILE_SYSTEMS = "ext4,ext3,ext2,xfs,btrfs"
+
+MAX_FSTAB_BYTES = 2**20
+_DISK = re.compile(r"\s*(?:UUID|LABEL|PARTUUID|PARTLABEL)=|\s*/dev/")
+
+_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
+
+# In a mount namespace of its own, which ends with it: nothing stays mounted, whoever dies. The kernel reads a
+# file system that users registered, so nothing in it is run or opened as a device here.
+_UNPACK = (
+    'mount -t "$4" -o loop,nosuid,nodev,noexec "$1" "$2" && exec cp --archive --no-target-directory "$2" "$3"'
+)
+
+
+class MountedRootFolders:
+    """`protocols.roots.RootFolders` on a file system of this host, or on one that hosts share.
+
+    Below `root`: `images/<sha256>` are file systems as registered; `nodes/<name>` those of nodes, copied
+    from them, by reference where the file system can share blocks (xfs, btrfs); `drafts` are nobody's until
+    they are whole.
+    """
+
+    def __init__(self, root: Path, children: Children, nfs_path: Callable[[Path], str]) -> None:
+        """nfs_path: what the NFS server calls a folder. Makes the folders, and removes what is left of
+        processes that died at work."""
+        self._images = root / "images"
+        self._nodes = root / "nodes"
+        self._drafts = root / "drafts"
+        self._children = children
+        self._nfs_path = nfs_path
+        self._qemu_img = QemuImg(children)
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        for folder in (self._images, self._nodes, self._drafts):
+            # Its export is the only way to a root: other users of this host have none.
+            folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+        _remove_abandoned(self._drafts)
+
+    def path(self, name: str) -> Path:
+        return self._nodes / _checked(name)
+
+    def nfs_path(self, name: str) -> str:
+        return self._nfs_path(self.path(name))
+
+    async def make(
+        self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
+    ) -> None:
+        made = self.path(name)
+        async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
+            unpacked = await self._unpacked(image, format, digest)
+        async with _draft_folder(self._drafts) as draft:
+            root = draft / "root"
+            copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory", str(unpacked), str(root))
+            await self._run("copy the root file system", copy)
+            await in_thread(lambda: _write_all(root, files))
+            await in_thread(lambda: _forget_disks(root))
+            root.rename(made)
+
+    async def remove(self, node_id: str, *, fence: int) -> None:
+        for folder in sorted(self._nodes.iterdir()):
+            made = made_under(folder.name, node_id)
+            if made is not None and made <= fence:
+                async with _draft_folder(self._drafts) as draft:
+                    # Gone from its place at once, whole: half a root helps nobody.
+                    with contextlib.suppress(FileNotFoundError):
+                        folder.rename(draft / "root")
+
+    async def _unpacked(self, image: Path, format: str, digest: str) -> Path:
+        """The folder with what is in the image's file system."""
+        found = self._images / image.name
+        if not found.exists():
+            async with _draft_folder(self._drafts) as draft:
+                mount, root = draft / "mount", draft / "root"
+                mount.mkdir()
+                with Draft(draft) as raw:
+                    await self._expand(image, format, digest, raw)
+                    unpack = ("unshare", "--mount", "sh", "-c", _UNPACK, "sh")
+                    await self._run(
+                        "unpack the image", (*unpack, str(raw.path), str(mount), str(root), FILE_SYSTEMS)
+                    )
+                try:
+                    root.rename(found)
+                except OSError as error:
+                    # Another host that shares the folder was quicker: what it made is the same.
+                    if error.errno not in (EEXIST, ENOTEMPTY):
+                        raise
+        return found
+
+    async def _expand(self, image: Path, format: str, digest: str, raw: Draft) -> None:
+        """The image as a disk, its bytes proven."""
+        raw.resize(await self._qemu_img.virtual_size_bytes(image, format))
+        await self._qemu_img.to_raw(image, format, raw.path, TIMEOUT_S)
+        found = SparseDigest(raw.path, raw.path.stat().st_size)
+        while await in_thread(found.advance):
+            pass
+        if found.hexdigest() != digest:
+            raise ImageInvalid(
+                "unpack the image",
+                device=f"file {image}",
+                answer=f"its content is {found.hexdigest()}, and {digest} was registered",
+                advice="The image store's disk is damaged: delete the image and register it again",
+            )
+
+    async def _run(self, tried: str, argv: Sequence[str]) -> None:
+        try:
+            result = await self._children.run(argv, timeout_s=TIMEOUT_S)
+        except ChildTimedOut as error:
+            raise PermanentError(tried, answer=f"it was not done after {TIMEOUT_S:.0f} s") from error
+        if result.code:
+            raise self._fault(tried, result.stderr, result.last_words())
+
+    def _fault(self, tried: str, complaints: str, last_words: str) -> ProvisionerError:
+        if "No space left on device" in complaints or "Disk quota exceeded" in complaints:
+            return StorageFull(
+                tried,
+                device=f"folder {self._nodes.parent}",
+                answer="no space left on device",
+                advice="Delete instances whose root is there, or make room",
+            )
+        if "wrong fs type" in complaints:
+            return ImageInvalid(tried, answer=f"it is none of the file systems {FILE_SYSTEMS}")
+        return PermanentError(tried, device=f"folder {self._nodes.parent}", answer=last_words)
+
+
+def _checked(name: str) -> str:
+    if not _NAME.fullmatch(name):
+        raise InvalidInput(
+            "name a root directory", field="name", answer=f"{name[:80]!r} can't be a folder's name"
+        )
+    return name
+
+
+@contextlib.asynccontextmanager
+async def _draft_folder(drafts: Path) -> AsyncIterator[Path]:
+    """A folder that is gone when this is left. Its lock tells other processes that its maker lives."""
+    folder = drafts / secrets.token_hex(16)
+    folder.mkdir(mode=0o700)
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        yield folder
+    finally:
+        os.close(descriptor)
+        await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
+
+
+def _remove_abandoned(drafts: Path) -> None:
+    for folder in drafts.iterdir():
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            continue
+        finally:
+            os.close(descriptor)
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _write_all(root: Path, files: Mapping[str, str]) -> None:
+    for path, text in files.items():
+        _write_below(root, PurePosixPath(path), text)
+
+
+def _forget_disks(root: Path) -> None:
+    """What the image mounts from its own disk isn't there: systemd would wait for it, and remount / as it."""
+    with _folder_below(root, ("etc",)) as etc:
+        try:
+            descriptor = os.open("fstab", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc)
+        except FileNotFoundError:
+            return
+    with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape") as file:
+        lines = file.readlines(MAX_FSTAB_BYTES)
+    kept = [line for line in lines if not _DISK.match(line) and line.split()[1:2] != ["/"]]
+    if kept != lines:
+        _write_below(root, PurePosixPath("etc/fstab"), "".join(kept), mode=0o644)
+
+
+def _write_below(root: Path, path: PurePosixPath, text: str, mode: int = 0o600) -> None:
+    with _folder_below(root, path.parts[:-1]) as folder, storage_full_told(root):
+        with contextlib.suppress(FileNotFoundError):
+            os.unlink(path.name, dir_fd=folder)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
+        descriptor = os.open(path.name, flags, mode, dir_fd=folder)
+        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            file.write(text)
+
+
+@contextlib.contextmanager
+def _folder_below(root: Path, parts: Sequence[str]) -> Iterator[int]:
+    """A descriptor of a folder, made if need be, in a tree whose owner is not ours: a link in it must not
+    lead us out of it. Raises ImageInvalid for one that would."""
+    below = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        for part in parts:
+            with contextlib.suppress(FileExistsError):
+                os.mkdir(part, 0o755, dir_fd=below)
+            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
+            os.close(below)
+            below = inner
+        yield below
+    except OSError as error:
+        if error.errno not in (ELOOP, ENOTDIR):
+            raise
+        raise ImageInvalid(
+            f"write below {'/'.join(('', *parts))} of the root directory",
+            answer="a link of the image lies in the way",
+        ) from error
+    finally:
+        os.close(below)
