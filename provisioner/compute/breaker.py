@@ -18,6 +18,7 @@ from provisioner.protocols.power import DeviceSilence
 log = structlog.get_logger(__name__)
 
 WORK_PROBE_S = 5.0
+ADVICE = "Look at its power and its network"
 
 FORGET_S = 3600.0
 """A device that nobody asked for so long is forgotten: its node is gone, as a rule."""
@@ -64,15 +65,19 @@ class Breakers:
         pause_s = min(failing.pause_s, WORK_PROBE_S) if working else failing.pause_s
         return max(0.0, failing.tried_at_s + pause_s - self._clock.monotonic_s())
 
-    def left_alone(self, key: str, tried: str, device: str) -> DeviceLeftAlone:
-        """The error for whoever doesn't wait."""
+    def refusal(self, key: str, tried: str, device: str, *, working: bool) -> DeviceUnreachable:
+        """The error for whoever doesn't wait, or has waited for long enough: to work that asked again and
+        again, the device is silent, and not left alone."""
         failing = self._failing[key]
+        if working:
+            answer = f"{failing.failures} failures in a row; the last: {failing.last_error}"
+            return DeviceUnreachable(tried, device=device, answer=answer, advice=ADVICE)
         return DeviceLeftAlone(
             tried,
             device=device,
             answer=f"left alone after {failing.failures} failures in a row, asked again in"
             f" {self.wait_s(key, working=False):.0f} s; the last: {failing.last_error}",
-            advice="Look at its power and its network",
+            advice=ADVICE,
         )
 
     def answered(self, key: str) -> None:

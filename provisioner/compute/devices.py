@@ -64,8 +64,8 @@ class PowerSequencer:
         self.breakers = Breakers(clock, policy.breaker)
 
     async def state(self, device: Device, *, patience_s: float | None = None) -> PowerState:
-        """What the device says, asked until it answers. Raises as PowerControl, after `patience_s`; and
-        DeviceLeftAlone at once when its breaker is open for longer than that."""
+        """What the device says, asked until it answers. Raises as PowerControl, after `patience_s`; at once
+        when its breaker is open for longer than that (DeviceLeftAlone without any patience)."""
         return await self._patiently(device, device.control.power_state, patience_s)
 
     async def ensure(self, device: Device, wanted: PowerState) -> bool:
@@ -127,24 +127,26 @@ class PowerSequencer:
         self, device: Device, attempt: Callable[[], Awaitable[T]], patience_s: float | None
     ) -> T:
         patience_s = self._policy.patience_s if patience_s is None else patience_s
+        working = patience_s > 0
         end_s = self._clock.monotonic_s() + patience_s
         delay_s = self._policy.poll_s
         while True:
             try:
                 async with device.turn:
-                    pause_s = self.breakers.wait_s(device.budget, working=patience_s > 0)
+                    pause_s = self.breakers.wait_s(device.budget, working=working)
                     if not pause_s:
                         return await self._attempt(device, attempt)
             except TransientError as error:
                 if self._clock.monotonic_s() + delay_s >= end_s:
-                    if isinstance(error, DeviceUnreachable) and patience_s > 0:
+                    if isinstance(error, DeviceUnreachable) and working:
                         error.add_note(f"tried for {patience_s:.0f} s")
                     raise
                 pause_s = delay_s
                 delay_s = min(delay_s * 2, 5.0)
             else:
                 if self._clock.monotonic_s() + pause_s >= end_s:
-                    raise self.breakers.left_alone(device.budget, "reach the power device", device.name)
+                    tried = "reach the power device"
+                    raise self.breakers.refusal(device.budget, tried, device.name, working=working)
             await self._clock.sleep(pause_s)
 
     async def _attempt(self, device: Device, attempt: Callable[[], Awaitable[T]]) -> T:

@@ -71,6 +71,17 @@ def test_whoever_cant_wait_is_told_at_once_and_the_device_is_not_asked() -> None
     play(story)
 
 
+def test_work_that_has_waited_for_long_enough_is_told_of_a_silent_device() -> None:
+    async def story(power: PowerSequencer, device: Device, bmc: Bmc, clock: JumpingClock) -> None:
+        await fail(power, device, POLICY.breaker.failures)
+        with pytest.raises(DeviceUnreachable) as refused:
+            await power.state(device, patience_s=WORK_PROBE_S / 2)
+        assert refused.value.code == "device-unreachable"
+        assert "5 failures in a row; the last: no answer in 4 s" in refused.value.message
+
+    play(story)
+
+
 def test_the_pause_grows_to_a_bound_with_one_probe_after_each() -> None:
     async def story(power: PowerSequencer, device: Device, bmc: Bmc, clock: JumpingClock) -> None:
         await fail(power, device, POLICY.breaker.failures)
