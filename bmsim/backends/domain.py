@@ -6,10 +6,15 @@ import os
 from pathlib import Path
 from xml.etree import ElementTree as xml
 
+from bmsim.backends import uboot
 from bmsim.rack.spec import Node
 
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+
+QEMU_NAMES = {"x86_64": ("x86_64", "pc"), "arm64": ("aarch64", "virt"), "armhf": ("armv7l", "virt")}
+PROCESSORS = {"arm64": "cortex-a57", "armhf": "cortex-a15"}
+"""What U-Boot for these boards and Debian's kernels are known to run on."""
 
 BRIDGES = {"provisioning": "prov", "management": "mgmt"}
 
@@ -23,16 +28,17 @@ def domain_xml(node: Node, folder: Path, *, kvm: bool, direct: bool) -> str:
 
     Source: https://libvirt.org/formatdomain.html
     """
+    kvm = kvm and node.arch == "x86_64"  # others are emulated on whatever this system is
     domain = xml.Element("domain", type="kvm" if kvm else "qemu")
     _text(domain, "name", node.name)
     _text(domain, "memory", str(node.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(node.vcpus))
     _firmware(domain, node, folder)
-    features = xml.SubElement(domain, "features")
-    xml.SubElement(features, "acpi")
-    xml.SubElement(features, "apic")
-    # Without KVM all that QEMU can emulate, which boots no slower than any smaller model; with it the host's.
-    xml.SubElement(domain, "cpu", mode="host-passthrough" if kvm else "maximum")
+    if node.arch == "x86_64":
+        features = xml.SubElement(domain, "features")
+        xml.SubElement(features, "acpi")
+        xml.SubElement(features, "apic")
+    _processor(domain, node, kvm)
     xml.SubElement(domain, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "restart")):
         _text(domain, event, action)
@@ -57,13 +63,28 @@ def disk_file(folder: Path, number: int) -> Path:
 
 def _firmware(domain: xml.Element, node: Node, folder: Path) -> None:
     system = xml.SubElement(domain, "os")
-    _text(system, "type", "hvm", arch=node.arch, machine="q35" if node.firmware == "uefi" else "pc")
+    arch, machine = QEMU_NAMES[node.arch]
+    _text(system, "type", "hvm", arch=arch, machine="q35" if node.firmware == "uefi" else machine)
     if node.firmware == "uefi":
         _text(system, "loader", str(OVMF_CODE), readonly="yes", type="pflash")
         _text(system, "nvram", str(folder / "nvram.fd"), template=str(OVMF_VARS))
+    elif node.firmware == "uboot":
+        code, environment = uboot.flash_files(folder)
+        _text(system, "loader", str(code), readonly="yes", type="pflash")
+        _text(system, "nvram", str(environment))
     else:
         xml.SubElement(system, "bios", useserial="yes", rebootTimeout=str(RETRY_BOOT_MS))
-    xml.SubElement(system, "boot", dev="hd")
+    if node.firmware != "uboot":
+        xml.SubElement(system, "boot", dev="hd")
+
+
+def _processor(domain: xml.Element, node: Node, kvm: bool) -> None:
+    if node.arch in PROCESSORS:
+        processor = xml.SubElement(domain, "cpu", mode="custom", match="exact", check="none")
+        _text(processor, "model", PROCESSORS[node.arch])
+        return
+    # Without KVM all that QEMU can emulate, which boots no slower than any smaller model; with it the host's.
+    xml.SubElement(domain, "cpu", mode="host-passthrough" if kvm else "maximum")
 
 
 def supports_direct_io(folder: Path) -> bool:

@@ -23,7 +23,7 @@ def _node(node: Node) -> dict[str, Any]:
         "memory_mib": node.memory_mib,
         "disk_mib": node.disks[0].size_mib,
         "ports": [{"mac": nic.mac} for nic in node.nics],
-        "boot": "ipxe",
+        "boot": "uboot" if node.firmware == "uboot" else "ipxe",
         "power": {
             "driver": "ipmi",
             "address": str(node.bmc.address),

@@ -59,15 +59,25 @@ class Bmc(_Part):
     password: Annotated[SecretStr, Field(min_length=1, max_length=20)]  # IPMI 2.0 §22.30
 
 
+FIRMWARE = {"x86_64": ("bios", "uefi"), "arm64": ("uboot",), "armhf": ("uboot",)}
+
+
 class Node(_Part):
     name: Name
-    arch: Literal["x86_64"] = "x86_64"
-    firmware: Literal["bios", "uefi"] = "bios"
+    arch: Literal["x86_64", "arm64", "armhf"] = "x86_64"
+    firmware: Literal["bios", "uefi", "uboot"] = "bios"
     vcpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256)] = 1024
     disks: Annotated[tuple[Disk, ...], Field(min_length=1, max_length=20)]
     nics: Annotated[tuple[Nic, ...], Field(min_length=1, max_length=8)]
     bmc: Bmc
+
+    @model_validator(mode="after")
+    def _firmware_is_of_its_architecture(self) -> Node:
+        known = FIRMWARE[self.arch]
+        if self.firmware not in known:
+            raise ValueError(f"firmware {self.firmware} doesn't run on {self.arch}: use {' or '.join(known)}")
+        return self
 
 
 class Rack(_Part):

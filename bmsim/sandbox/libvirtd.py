@@ -12,6 +12,7 @@ from xml.etree import ElementTree as xml
 
 import libvirt
 
+from bmsim.backends import uboot
 from bmsim.backends.domain import disk_file, domain_xml, supports_direct_io
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState
@@ -89,6 +90,8 @@ def define_machines(rack: Rack, state: RackState, *, kvm: bool) -> None:
             for number, disk in enumerate(node.disks):
                 with disk_file(folder, number).open("wb") as file:
                     file.truncate(disk.size_mib * 2**20)
+            if node.firmware == "uboot":
+                uboot.make_flash(node.arch, folder)
             direct = supports_direct_io(folder)
             connection.defineXML(domain_xml(node, folder, kvm=kvm, direct=direct))
     finally:

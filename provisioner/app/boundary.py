@@ -11,10 +11,12 @@ import httpx
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
 from provisioner.drivers.agent_client import HttpAgentClient
+from provisioner.drivers.boot_dialects import BootDialects
 from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.image_writer import QemuImageWriter
 from provisioner.drivers.ipmi import IpmiDevices
 from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.drivers.uboot import UbootPublisher
 from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.boot import BootPublisher
 from provisioner.protocols.clock import Clock
@@ -99,7 +101,12 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
             services.append(await enter(DnsmasqService(dhcp, folder, children, sink, clock)))
         yield Boundary(
             power_drivers={"ipmi": IpmiDevices(children)},
-            publisher=IpxePublisher(services, http.url, find_loaders()),
+            publisher=BootDialects(
+                {
+                    "ipxe": IpxePublisher(services, http.url, find_loaders()),
+                    "uboot": UbootPublisher(services),
+                }
+            ),
             writer=QemuImageWriter(children),
             roots=roots,
             agent=lambda node, address, token: HttpAgentClient(

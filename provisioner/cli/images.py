@@ -63,6 +63,12 @@ class Format(StrEnum):
     qcow2 = "qcow2"
 
 
+class Arch(StrEnum):
+    x86_64 = "x86_64"
+    arm64 = "arm64"
+    armhf = "armhf"
+
+
 @app.command()
 def register(
     context: typer.Context,
@@ -71,6 +77,7 @@ def register(
     file: Annotated[Path | None, typer.Option(help="Where its bytes are.")] = None,
     url: Annotated[str | None, typer.Option(help="Where the provisioner fetches its bytes.")] = None,
     format: Annotated[Format, typer.Option(help="Of its bytes.")] = Format.raw,
+    arch: Annotated[Arch, typer.Option(help="Of the nodes that it runs on.")] = Arch.x86_64,
     sha256: Annotated[str | None, typer.Option(help="Of its bytes; a file's own is computed.")] = None,
     kernel: Annotated[str | None, typer.Option(help="Of a root file system.")] = None,
     ramdisk: Annotated[str | None, typer.Option(help="Of a root file system.")] = None,
@@ -89,6 +96,7 @@ def register(
         "name": name,
         "kind": kind,
         "format": format,
+        "arch": arch,
         "sha256": sha256 or (_sha256(file) if file else None),
         "url": url,
         "kernel_id": kernel,

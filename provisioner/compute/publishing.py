@@ -46,6 +46,7 @@ def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
         node_name=node.name,
         arch=node.arch,
         firmware=node.firmware,
+        boot_driver=node.boot_driver,
         macs=tuple(port.id for port in booting),
         addresses=tuple(port.address for port in booting),
         kind=published.kind,

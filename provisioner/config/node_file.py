@@ -83,8 +83,8 @@ class NodeEntry(_Part):
     name: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; letters, digits, . _ -")
     ]
-    arch: Annotated[Literal["x86_64"], Field(description="Its architecture.")]
-    firmware: Annotated[Literal["bios", "uefi"], Field(description="What it starts with.")] = "bios"
+    arch: Annotated[Literal["x86_64", "arm64", "armhf"], Field(description="Its architecture.")]
+    firmware: Annotated[Literal["bios", "uefi", "uboot"], Field(description="What it starts with.")] = "bios"
     vcpus: Annotated[int, Field(ge=1, description="CPUs, or cores.")]
     memory_mib: Annotated[int, Field(ge=1, description="Memory.")]
     disk_mib: Annotated[
@@ -93,7 +93,7 @@ class NodeEntry(_Part):
     ports: Annotated[
         tuple[PortEntry, ...], Field(min_length=1, description="NICs on the provisioning network.")
     ]
-    boot: Annotated[Literal["ipxe"], Field(description="How it boots from the network.")] = "ipxe"
+    boot: Annotated[Literal["ipxe", "uboot"], Field(description="How it boots from the network.")] = "ipxe"
     deploy: Annotated[
         Literal["iscsi", "nfs"],
         Field(description="How it gets its root: written to its disk by iSCSI, or served by NFS."),
@@ -105,6 +105,14 @@ class NodeEntry(_Part):
         RootDevice,
         Field(description="Which disk gets the instance; by default the smallest that is large enough."),
     ] = RootDevice()
+
+    @model_validator(mode="after")
+    def _boots_as_its_firmware_can(self) -> NodeEntry:
+        if (self.firmware == "uboot") != (self.boot == "uboot"):
+            raise ValueError(f"boot: {self.boot} is not what firmware: {self.firmware} can do")
+        if (self.arch == "x86_64") == (self.boot == "uboot"):
+            raise ValueError(f"arch: {self.arch} can't boot by {self.boot}")
+        return self
 
 
 class NodeFile(_Part):

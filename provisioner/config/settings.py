@@ -195,7 +195,7 @@ class Settings(_Section):
     api: Annotated[Api, Field(description="Where the REST API is.")] = Field(default_factory=Api)
     network: Annotated[Network, Field(description="The provisioning network, which nodes boot from.")]
     ramdisks: Annotated[
-        dict[Literal["x86_64"], Ramdisk],
+        dict[Literal["x86_64", "arm64", "armhf"], Ramdisk],
         Field(description="Per architecture; by default what `provisioner ramdisk build` built last."),
     ] = Field(default_factory=dict)
     deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)

@@ -16,7 +16,8 @@ class BootEntry:
     node_id: str
     node_name: str
     arch: str
-    firmware: str  # bios | uefi
+    firmware: str  # bios | uefi | uboot
+    boot_driver: str = "ipxe"
     macs: tuple[str, ...]  # of its booting ports
     addresses: tuple[str, ...]  # their reservations, same order
     kind: PublicationKind

@@ -14,6 +14,7 @@ class Loader(StrEnum):
     BIOS = "bios"  # PXE ROM of a BIOS, by TFTP
     UEFI = "uefi"  # UEFI PXE on x86_64, by TFTP
     UEFI_HTTP = "uefi_http"  # UEFI HTTP boot on x86_64
+    UBOOT = "uboot"  # U-Boot on arm and arm64, by TFTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -22,7 +23,7 @@ class Offer:
 
     boot_files: what DHCP names to each kind of client: a TFTP file or a URL; empty = an address only
     files:      by HTTP, below /boot/<token>/; text is served as it is
-    tftp_files: by TFTP
+    tftp_files: by TFTP; bytes are served as they are
     nfs_root:   its root directory, by NFS, read and write
     bearer:     token that its agent reports with; empty when no agent is booted
     """
@@ -35,7 +36,7 @@ class Offer:
     bearer: str = field(default="", repr=False)
     boot_files: Mapping[Loader, str] = field(default_factory=dict, repr=False)
     files: Mapping[str, Path | str] = field(default_factory=dict, repr=False)
-    tftp_files: Mapping[str, Path] = field(default_factory=dict)
+    tftp_files: Mapping[str, Path | bytes] = field(default_factory=dict, repr=False)
     nfs_root: Path | None = None
 
 

@@ -102,7 +102,7 @@ def _versions(
         if known["wanted"] == wanted:
             return known["names"], [Package(*entry) for entry in known["packages"]]
     say("asking the package archive for current versions")
-    apt.update()
+    apt.update(say)
     names = [*wanted, *apt.known(FIRMWARE_PACKAGES)]
     packages = apt.resolve(names)
     entries = [(package.file, package.checksum) for package in packages]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,7 +22,7 @@ class Apt:
 
     def __init__(self, folder: Path, arch: str) -> None:
         self.archives = folder / "archives"
-        lists = folder / "lists"
+        self._lists = lists = folder / "lists"
         self._nothing = folder / "nothing"
         for path in (self.archives / "partial", self._nothing / "partial", lists / "partial"):
             path.mkdir(parents=True, exist_ok=True)
@@ -36,8 +36,15 @@ class Apt:
             *("-o", "APT::Sandbox::User=root", "-o", "Acquire::Retries=3"),
         ]
 
-    def update(self) -> None:
-        run(["apt-get", *self._options, "-qq", "update"])
+    def update(self, say: Callable[[str], None]) -> None:
+        """Goes on without a list that the archive can't give, if there are others: those of security updates
+        of other architectures lag behind their signatures for hours."""
+        try:
+            run(["apt-get", *self._options, "-qq", "update"])
+        except RamdiskError as error:
+            if "Some index files failed" not in str(error) or not any(self._lists.glob("*_Packages*")):
+                raise
+            say(f"without some package lists, which the archive couldn't give: {error}")
 
     def known(self, names: Sequence[str]) -> list[str]:
         """Those of the packages that the sources have."""

@@ -63,6 +63,13 @@ def _closure(library: Path, project: Path) -> dict[str, Path]:
     files = {name: getattr(module, "__file__", None) for name, module in finder.modules.items()}
     found = {name: Path(file) for name, file in files.items() if file}
     found["provisioner.agent.__main__"] = found.pop("__main__")
+    # The finder knows the extensions of the Python that runs it. Those of another architecture have other
+    # names, and what is built into one may be a file of the other.
+    unresolved = {name for name, file in files.items() if not file} | set(finder.badmodules)
+    for path in sorted((library / "lib-dynload").glob("*.cpython-*.so")):
+        name = path.name.partition(".")[0]
+        if name in unresolved and name not in UNUSED_PYTHON_MODULES:
+            found[name] = path
     return dict(sorted(found.items()))
 
 

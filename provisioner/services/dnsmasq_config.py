@@ -19,6 +19,7 @@ CLIENT_TAGS = {
     Loader.BIOS: "tag:!ipxe,tag:bios",
     Loader.UEFI: "tag:!ipxe,tag:uefi",
     Loader.UEFI_HTTP: "tag:!ipxe,tag:uefi_http",
+    Loader.UBOOT: "tag:!ipxe,tag:uboot",
 }
 
 
@@ -73,6 +74,8 @@ def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) ->
         "dhcp-match=set:uefi,option:client-arch,7",
         "dhcp-match=set:uefi,option:client-arch,9",
         "dhcp-match=set:uefi_http,option:client-arch,16",
+        "dhcp-match=set:uboot,option:client-arch,21",  # arm; IANA's list
+        "dhcp-match=set:uboot,option:client-arch,22",  # arm64
         # UEFI 2.10 §24.7: an HTTP boot client takes only offers that say so.
         "dhcp-option-force=tag:uefi_http,tag:!ipxe,option:vendor-class,HTTPClient",
     )

@@ -7,6 +7,7 @@ ASCII, answers from any of the machine's addresses, and needs seconds to stop.
 from __future__ import annotations
 
 import asyncio
+import io
 import logging
 import socket
 import struct
@@ -61,7 +62,7 @@ class TftpService:
         self._port = port
         self._sink = sink
         self._clock = clock
-        self._files: dict[str, Mapping[str, Path]] = {}  # by the node's address
+        self._files: dict[str, Mapping[str, Path | bytes]] = {}  # by the node's address
         self._addresses: dict[str, tuple[str, ...]] = {}  # by node
         self._transfers: dict[tuple[str, int], _Transfer] = {}
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
@@ -111,12 +112,12 @@ class TftpService:
         if peer in self._transfers or len(request) > MAX_REQUEST_BYTES:
             return  # a request sent again while its answer is on the way; or no request
         name = request[2:].split(b"\0", 1)[0].decode("ascii", "replace").lstrip("/")
-        path = self._files.get(peer[0], {}).get(name) if request[:2] == READ_REQUEST else None
-        if path is None or len(self._transfers) >= MAX_TRANSFERS:
+        content = self._files.get(peer[0], {}).get(name) if request[:2] == READ_REQUEST else None
+        if content is None or len(self._transfers) >= MAX_TRANSFERS:
             self._refuse(name, peer)
             return
         try:
-            transfer = _Transfer(self._address, peer, path, self._clock, self._ended)
+            transfer = _Transfer(self._address, peer, name, content, self._clock, self._ended)
         except OSError:  # out of file descriptors
             self._refuse(name, peer)
             return
@@ -134,7 +135,7 @@ class TftpService:
         del self._transfers[transfer.peer]
         if not transfer.complete:
             return
-        name, size, seconds = transfer.path.name, transfer.sent_bytes, transfer.seconds
+        name, size, seconds = transfer.name, transfer.sent_bytes, transfer.seconds
         detail = {"file": name, "bytes": size, "seconds": round(seconds, 3)}
         self._emit(
             "tftp.sent", transfer.peer[0], f"{name} sent by TFTP, {size} bytes in {seconds:.1f} s", detail
@@ -165,12 +166,14 @@ class _Transfer:
         self,
         address: str,
         peer: tuple[str, int],
-        path: Path,
+        name: str,
+        content: Path | bytes,
         clock: Clock,
         ended: Callable[[_Transfer], None],
     ) -> None:
         self.peer = peer
-        self.path = path
+        self.name = name
+        self._content = content
         self.complete = False
         self._clock = clock
         self._began_s = clock.monotonic_s()
@@ -206,7 +209,7 @@ class _Transfer:
         self._ended(self)
 
     def _open(self, name: str, **peer: object) -> BinaryIO:
-        return self.path.open("rb")
+        return io.BytesIO(self._content) if isinstance(self._content, bytes) else self._content.open("rb")
 
     def _go_on(self) -> None:
         self._resends = 0

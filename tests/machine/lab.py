@@ -280,10 +280,11 @@ class Lab:
             words = ["--kind", "disk"]
             if image.kernel is not None and image.ramdisk is not None:
                 for kind, path in (("kernel", image.kernel), ("ramdisk", image.ramdisk)):
-                    self.cli("image", "register", f"{name}-{kind}", "--kind", kind, "--file", path)
+                    words = ["--arch", image.arch, "--kind", kind]
+                    self.cli("image", "register", f"{name}-{kind}", *words, "--file", path)
                 words = ["--kind", "root", "--kernel", f"{name}-kernel", "--ramdisk", f"{name}-ramdisk"]
             self.cli(
-                *("image", "register", name, *words, "--format", image.image_format),
+                *("image", "register", name, *words, "--arch", image.arch, "--format", image.image_format),
                 *("--file", image.image),
                 timeout_s=300,
             )

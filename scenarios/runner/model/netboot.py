@@ -124,8 +124,8 @@ class ModelNetboot:
         offer = self._by_address.get(address)
         return offer.node_name if offer is not None else ""
 
-    def tftp(self, address: str, file: str) -> Path | None:
-        """The file to be sent; None: refused."""
+    def tftp(self, address: str, file: str) -> Path | bytes | None:
+        """What is to be sent; None: refused."""
         offer = self._by_address.get(address)
         path = offer.tftp_files.get(file) if offer is not None else None
         if path is None:

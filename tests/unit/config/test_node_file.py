@@ -82,3 +82,20 @@ def test_a_node_or_mac_address_that_is_there_twice_is_refused() -> None:
     again = NODE + NODE.removeprefix("nodes:\n")
     assert "node n1 is there twice" in refusal(again).message
     assert "52:54:00:77:00:01 is there twice" in refusal(again.replace("n1", "n2", 1)).message
+
+
+@pytest.mark.parametrize(
+    ("fields", "why"),
+    [
+        ("arch: arm64", "arch: arm64 can't boot by ipxe"),
+        ("arch: x86_64, firmware: uboot", "boot: ipxe is not what firmware: uboot can do"),
+        ("arch: x86_64, firmware: uboot, boot: uboot", "arch: x86_64 can't boot by uboot"),
+    ],
+)
+def test_firmware_architecture_and_boot_must_fit_each_other(fields: str, why: str) -> None:
+    text = f"""
+nodes:
+- {{name: n1, {fields}, vcpus: 2, memory_mib: 1024, disk_mib: 4096, ports: [{{mac: '52:54:00:77:00:01'}}],
+   power: {{driver: ipmi, address: 10.78.0.101, user: admin, password: open-sesame}}}}
+"""
+    assert why in refusal(text).message

@@ -1,0 +1,109 @@
+"""Network boot by U-Boot: its boot script, and the files that this loads, all by TFTP."""
+
+from __future__ import annotations
+
+import re
+import struct
+import zlib
+from collections.abc import Mapping, Sequence
+from importlib import resources
+
+from provisioner.core.errors import InvalidInput
+from provisioner.core.model import PublicationKind
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.netboot import Loader, NetbootService, Offer
+
+SCRIPT = "boot.scr.uimg"
+"""What U-Boot asks for by itself, after DHCP (`boot_script_dhcp` in its include/config_distro_bootcmd.h)."""
+
+_TEMPLATES = {
+    PublicationKind.AGENT: "kernel.cmd",
+    PublicationKind.INSTANCE: "kernel.cmd",
+    PublicationKind.LOCAL_DISK: "local_disk.cmd",
+}
+_WHAT = {
+    PublicationKind.AGENT: "the deploy ramdisk",
+    PublicationKind.INSTANCE: "its instance",
+    PublicationKind.LOCAL_DISK: "its own disk",
+}
+
+# Which command starts a kernel as Debian packages it.
+_BOOT_COMMANDS = {"arm64": "booti", "armhf": "bootz"}
+
+# The legacy image format. Source: U-Boot, include/image.h
+_HEADER = struct.Struct(">IIIIIIIBBBB32s")
+_MAGIC = 0x27051956
+_LINUX = 5
+_ARCHITECTURES = {"armhf": 2, "arm64": 22}
+_TYPE_SCRIPT = 6
+
+# In single quotes U-Boot's shell takes everything as it is, up to the next one; a line is a command.
+_UNSAFE = re.compile(r"[^\x20-\x7e]|'")
+
+
+class UbootPublisher:
+    """`protocols.boot.BootPublisher`. Services are told in the order given: DHCP comes last, so that what it
+    leads to is there."""
+
+    def __init__(self, services: Sequence[NetbootService]) -> None:
+        self._services = services
+
+    async def publish(self, entry: BootEntry) -> None:
+        offer = make_offer(entry)
+        for service in self._services:
+            await service.offer(offer)
+
+    async def withdraw(self, node_id: str) -> None:
+        for service in reversed(self._services):
+            await service.withdraw(node_id)
+
+
+def make_offer(entry: BootEntry) -> Offer:
+    """What the services give, for what is published. Raises InvalidInput for a command line that U-Boot can't
+    hand to a kernel."""
+    nothing = entry.kind is PublicationKind.NOTHING
+    boot_files: Mapping[Loader, str] = {} if nothing else {Loader.UBOOT: SCRIPT}
+    return Offer(
+        node_id=entry.node_id,
+        node_name=entry.node_name,
+        macs=entry.macs,
+        addresses=entry.addresses,
+        token=entry.token,
+        bearer=entry.token if entry.kind is PublicationKind.AGENT else "",
+        boot_files=boot_files,
+        tftp_files={} if nothing else {SCRIPT: image_of(script(entry), entry.arch), **entry.files},
+        nfs_root=entry.nfs_root,
+    )
+
+
+def script(entry: BootEntry) -> str:
+    """The commands of a node's boot. Raises InvalidInput."""
+    if unsafe := _UNSAFE.search(entry.command_line):
+        raise InvalidInput(
+            f"boot node {entry.node_name} by U-Boot",
+            field="command_line",
+            answer=f"{unsafe.group(0)!r} can't stand in a kernel's command line there",
+        )
+    template = resources.files("provisioner.drivers").joinpath("uboot_scripts", _TEMPLATES[entry.kind])
+    words = {
+        "NODE": entry.node_name,
+        "WHAT": _WHAT[entry.kind],
+        "BOOT": _BOOT_COMMANDS[entry.arch],
+        "COMMAND_LINE": entry.command_line,
+    }
+    return re.sub(r"@([A-Z_]+)@", lambda word: words[word[1]], template.read_text(encoding="utf-8"))
+
+
+def image_of(text: str, arch: str) -> bytes:
+    """A script as U-Boot's `source` takes it: a header with checksums, a list of lengths, the text."""
+    content = text.encode()
+    data = struct.pack(">II", len(content), 0) + content
+
+    def header(checksum: int) -> bytes:
+        return _HEADER.pack(
+            *(_MAGIC, checksum, 0, len(data), 0, 0, zlib.crc32(data)),
+            *(_LINUX, _ARCHITECTURES[arch], _TYPE_SCRIPT, 0),
+            b"provisioner",
+        )
+
+    return header(zlib.crc32(header(0))) + data

@@ -1,0 +1,86 @@
+from __future__ import annotations
+
+import subprocess
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import InvalidInput
+from provisioner.core.model import PublicationKind
+from provisioner.drivers.uboot import SCRIPT, image_of, make_offer, script
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.netboot import Loader
+
+ENTRY = BootEntry(
+    node_id="node-1",
+    node_name="n1",
+    arch="arm64",
+    firmware="uboot",
+    boot_driver="uboot",
+    macs=("52:54:00:77:00:01",),
+    addresses=("10.77.0.100",),
+    kind=PublicationKind.AGENT,
+    token="t0ken",
+    files={"kernel": Path("/k"), "ramdisk": Path("/r")},
+    command_line="console=ttyAMA0 provisioner.token=t0ken",
+)
+
+
+def test_a_board_is_given_its_script_and_the_files_that_it_names() -> None:
+    offer = make_offer(ENTRY)
+    assert offer.boot_files == {Loader.UBOOT: SCRIPT}
+    assert set(offer.tftp_files) == {SCRIPT, "kernel", "ramdisk"}
+    text = script(ENTRY)
+    for name in ("kernel", "ramdisk"):
+        assert f"${{serverip}}:{name}" in text
+    assert "setenv bootargs 'console=ttyAMA0 provisioner.token=t0ken'" in text
+
+
+@pytest.mark.parametrize(("arch", "command"), [("arm64", "booti"), ("armhf", "bootz")])
+def test_a_kernel_is_started_as_its_architecture_wants(arch: str, command: str) -> None:
+    assert f"    {command} ${{kernel_addr_r}}" in script(replace(ENTRY, arch=arch))
+
+
+def test_a_node_with_nothing_published_has_an_address_alone() -> None:
+    offer = make_offer(replace(ENTRY, kind=PublicationKind.NOTHING, token="", files={}))
+    assert (offer.boot_files, offer.tftp_files, offer.addresses) == ({}, {}, ENTRY.addresses)
+
+
+def test_a_node_that_boots_its_own_disk_asks_no_network_for_it() -> None:
+    text = script(replace(ENTRY, kind=PublicationKind.LOCAL_DISK, files={}))
+    assert "${boot_targets}" in text
+    assert "tftpboot" not in text
+
+
+@pytest.mark.parametrize(
+    ("kind", "bearer"), [(PublicationKind.AGENT, "t0ken"), (PublicationKind.INSTANCE, "")]
+)
+def test_only_the_agent_may_report_with_the_token(kind: PublicationKind, bearer: str) -> None:
+    assert make_offer(replace(ENTRY, kind=kind)).bearer == bearer
+
+
+@pytest.mark.parametrize("words", ["quote='", "line\nbreak", "gr\u00fc\u00df"])
+def test_a_command_line_that_would_end_its_quotes_is_refused(words: str) -> None:
+    with pytest.raises(InvalidInput, match="n1 by U-Boot"):
+        script(replace(ENTRY, command_line=words))
+
+
+def test_no_secret_is_shown_of_an_offer() -> None:
+    assert "t0ken" not in repr(make_offer(ENTRY))
+
+
+@pytest.mark.parametrize("arch", ["arm64", "armhf"])
+def test_the_image_is_the_one_that_u_boots_own_tool_makes(arch: str, tmp_path: Path) -> None:
+    made = tmp_path / "script.uimg"
+    made.write_bytes(image_of("echo hello\n", arch))
+    told = subprocess.run(["mkimage", "-l", str(made)], capture_output=True, text=True, check=True).stdout
+    assert "Script" in told
+    assert {"arm64": "AArch64", "armhf": "ARM"}[arch] in told
+    source = tmp_path / "script"
+    source.write_text("echo hello\n")
+    its = tmp_path / "its.uimg"
+    name = {"arm64": "arm64", "armhf": "arm"}[arch]
+    words = ["-A", name, "-C", "none", "-T", "script", "-n", "provisioner", "-d", str(source), str(its)]
+    subprocess.run(["mkimage", *words], check=True, capture_output=True, env={"SOURCE_DATE_EPOCH": "0"})
+    assert its.read_bytes() == made.read_bytes()
