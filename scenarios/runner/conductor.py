@@ -20,6 +20,7 @@ from scenarios.runner.story import (
     Deploy,
     Expected,
     Maintenance,
+    OnTold,
     Power,
     Request,
     Story,
@@ -96,7 +97,10 @@ class Conductor:
 
     async def _ask(self, asked: _Asked) -> None:
         request = asked.request
-        await self._moments.comes(request.when)
+        if isinstance(request, Delete) and self._story.struck_may_fail:
+            await self._given_back(request)
+        else:
+            await self._moments.comes(request.when)
         asked.asked_s = self._stage.now_s()
         match request:
             case Deploy():
@@ -108,6 +112,15 @@ class Conductor:
             case Maintenance():
                 asked.outcome = await self._client.maintenance(request)
         asked.ended_s = self._stage.now_s()
+
+    async def _given_back(self, request: Delete) -> None:
+        """When its moment comes; at once when its deploy has failed, for then others may wait for its node."""
+        moments = (request.when, OnTold(request.instance, "error"))
+        waiting = [asyncio.create_task(self._moments.comes(moment)) for moment in moments]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await _end(waiting)
 
     async def _within(self, duration_s: float) -> None:
         """Until every request has ended, or for so long."""

@@ -344,8 +344,10 @@ class ModelStage:
             event.set()
 
     def _follow_wipes(self, event: Event) -> None:
-        placed = event.source == "client" and event.name == "instance" and event.node
-        if placed and event.detail["state"] != "requested":
+        if event.source != "client" or event.name != "instance" or not event.node:
+            return
+        # One that is deleted before it had a machine names the node that it was asked for.
+        if event.detail["state"] not in ("requested", "deleted"):
             self._last_wipe[event.node] = self._wipes.get(event.detail["instance"], "quick")
 
 
