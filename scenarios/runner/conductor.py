@@ -114,7 +114,7 @@ class Conductor:
         asked.ended_s = self._stage.now_s()
 
     async def _given_back(self, request: Delete) -> None:
-        """When its moment comes; at once when its deploy has failed, for then others may wait for its node."""
+        """When its moment comes; at once when its deploy has failed: others may wait for its node."""
         moments = (request.when, OnTold(request.instance, "error"))
         waiting = [asyncio.create_task(self._moments.comes(moment)) for moment in moments]
         try:
@@ -271,9 +271,12 @@ class Conductor:
         )
 
     async def _expect_clean(self, asked: _Asked) -> None:
-        """A node that failed to clean was cleaned again when all had healed."""
+        """A node that failed to clean is cleaned again when all has healed; also one whose attempt was under
+        way then, and failed by what it had lost before."""
         assert isinstance(asked.request, Delete)
         node = self._client.node_of(asked.request.instance)
+        if (await self._client.look_at_node(node))["state"] == "clean_failed":
+            await self._client.clean(node)
         cleaning = asyncio.create_task(self._client.node_becomes(node, "available"))
         waiting = asyncio.create_task(self._stage.sleep(self._deadlines.of(asked.request)))
         await asyncio.wait((cleaning, waiting), return_when=asyncio.FIRST_COMPLETED)
