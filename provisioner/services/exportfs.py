@@ -72,5 +72,6 @@ class ExportfsService:
             raise TransientError(
                 f"export {arguments[-1]}", answer=f"exportfs was not done after {TIMEOUT_S:.0f} s"
             ) from error
-        if result.code:
+        # One that is gone already, with its system's restart for instance, needn't be withdrawn.
+        if result.code and not (arguments[0] == "-u" and "Could not find" in result.stderr):
             raise PermanentError(f"export {arguments[-1]}", answer=result.last_words())
