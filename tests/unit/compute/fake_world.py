@@ -18,9 +18,10 @@ from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.image_digest import TreeDigest
 from provisioner.core.model import Instance, Node, Port, TimelineEvent
-from provisioner.core.states import ProvisionState
+from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.drivers.fake import FakeRack
 from provisioner.protocols.events import WireEvent
+from provisioner.protocols.store import Tx
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore
@@ -96,6 +97,13 @@ class FakeWorld:
 
     async def ask(self, **changes: Any) -> None:
         await self.store.transact(lambda tx: (tx.insert(records.instance(**changes)), tx.notify("instances")))
+
+    async def delete(self) -> None:
+        def ask(tx: Tx) -> None:
+            tx.update(Instance, "instance-1", {"delete_requested": True, "state": InstanceState.DELETING})
+            tx.notify("instances")
+
+        await self.store.transact(ask)
 
     def start(self) -> None:
         """A new process: nothing in its memory but what it reads from the store."""
@@ -193,3 +201,20 @@ class FakeWorld:
             return (await self.node()).state is state
 
         await self.until(f"node {state}", there)
+
+
+def play(
+    folder: Path, story: Callable[[FakeWorld], Awaitable[None]], *, boot_s: float = 0.0, **node: Any
+) -> None:
+    """A story from a running provisioner on. node: what differs of the node."""
+
+    async def run() -> None:
+        world = FakeWorld(folder, boot_s=boot_s)
+        await world.fill(**node)
+        world.start()
+        try:
+            await story(world)
+        finally:
+            await world.die()
+
+    asyncio.run(run())

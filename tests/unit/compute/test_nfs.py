@@ -2,41 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
 
-from provisioner.core.model import Instance, PublicationKind
+from provisioner.core.model import PublicationKind
 from provisioner.core.plan import PLANS
-from provisioner.core.states import InstanceState, ProvisionState
-from tests.unit.compute.fake_world import FakeWorld
+from provisioner.core.states import ProvisionState
+from tests.unit.compute.fake_world import FakeWorld, play
 
 DEPLOY = [spec.name for spec in PLANS["deploy-nfs"].steps]
 CLEAN = [spec.name for spec in PLANS["clean-nfs"].steps]
-
-
-def play(folder: Path, story: Callable[[FakeWorld], Awaitable[None]]) -> None:
-    async def run() -> None:
-        world = FakeWorld(folder)
-        await world.fill(deploy_driver="nfs", disk_mib=0)
-        world.start()
-        try:
-            await story(world)
-        finally:
-            await world.die()
-
-    asyncio.run(run())
-
-
-async def delete(world: FakeWorld) -> None:
-    await world.store.transact(
-        lambda tx: (
-            tx.update(Instance, "instance-1", {"delete_requested": True, "state": InstanceState.DELETING}),
-            tx.notify("instances"),
-        )
-    )
 
 
 def test_the_kernel_is_told_where_its_root_is_served(tmp_path: Path) -> None:
@@ -52,7 +28,7 @@ def test_the_kernel_is_told_where_its_root_is_served(tmp_path: Path) -> None:
         assert "ip=dhcp" in entry.command_line.split()
         assert '"local-hostname"' in world.rack.roots.folders[folder]
 
-    play(tmp_path, story)
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
 
 @pytest.mark.parametrize("step", DEPLOY)
@@ -66,7 +42,7 @@ def test_a_deploy_goes_on_to_active_after_the_death_of_the_process_in(step: str,
         node = await world.node()
         assert list(world.rack.roots.folders) == [node.publication.root], "none of an earlier attempt is left"
 
-    play(tmp_path, story)
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
 
 @pytest.mark.parametrize("step", CLEAN)
@@ -74,7 +50,7 @@ def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_pat
     async def story(world: FakeWorld) -> None:
         await world.ask()
         await world.becomes(ProvisionState.ACTIVE)
-        await delete(world)
+        await world.delete()
         await world.comes_to(step)
         await world.die()
         world.start()
@@ -82,7 +58,7 @@ def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_pat
         assert world.rack.roots.folders == {}
         assert (await world.node()).publication.kind is PublicationKind.NOTHING
 
-    play(tmp_path, story)
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
 
 def test_an_owner_from_before_removes_nothing_of_a_newer_one(tmp_path: Path) -> None:
@@ -93,4 +69,4 @@ def test_an_owner_from_before_removes_nothing_of_a_newer_one(tmp_path: Path) -> 
         await world.rack.roots.remove(node.id, fence=node.fence - 1)
         assert list(world.rack.roots.folders) == [node.publication.root]
 
-    play(tmp_path, story)
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)

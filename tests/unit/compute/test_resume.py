@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
 from pathlib import Path
 
 import pytest
@@ -11,32 +9,10 @@ import pytest
 from provisioner.core.model import Instance, PublicationKind
 from provisioner.core.plan import PLANS
 from provisioner.core.states import InstanceState, ProvisionState
-from tests.unit.compute.fake_world import FakeWorld
+from tests.unit.compute.fake_world import FakeWorld, play
 
 DEPLOY = [spec.name for spec in PLANS["deploy-iscsi"].steps]
 CLEAN = [spec.name for spec in PLANS["clean"].steps]
-
-
-def play(folder: Path, story: Callable[[FakeWorld], Awaitable[None]], *, boot_s: float = 0.0) -> None:
-    async def run() -> None:
-        world = FakeWorld(folder, boot_s=boot_s)
-        await world.fill()
-        world.start()
-        try:
-            await story(world)
-        finally:
-            await world.die()
-
-    asyncio.run(run())
-
-
-async def delete(world: FakeWorld) -> None:
-    await world.store.transact(
-        lambda tx: (
-            tx.update(Instance, "instance-1", {"delete_requested": True, "state": InstanceState.DELETING}),
-            tx.notify("instances"),
-        )
-    )
 
 
 @pytest.mark.parametrize("step", DEPLOY)
@@ -66,7 +42,7 @@ def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_pat
     async def story(world: FakeWorld) -> None:
         await world.ask(wipe="full")
         await world.becomes(ProvisionState.ACTIVE)
-        await delete(world)
+        await world.delete()
         await world.comes_to(step)
         await world.die()
         world.start()
@@ -88,7 +64,7 @@ def test_an_instance_deleted_while_it_deploys_leaves_a_clean_node(step: str, tmp
     async def story(world: FakeWorld) -> None:
         await world.ask()
         await world.comes_to(step)
-        await delete(world)
+        await world.delete()
 
         async def ended() -> bool:
             return (await world.instance()).state is InstanceState.DELETED
