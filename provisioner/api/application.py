@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
+from functools import cache
 from typing import Any
 
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
+from starlette.routing import BaseRoute
 
 from provisioner.api import catalog, description, images, instances, nodes, service
 from provisioner.api.answers import (
@@ -25,12 +27,16 @@ from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.timeline_pruning import TimelinePruning
 from provisioner.core.errors import ProvisionerError
 
+# No page of its own for trying things out: it would load scripts from elsewhere.
+_OPTIONS: Mapping[str, Any] = {"title": "provisioner", "version": "1", "docs_url": None, "redoc_url": None}
+
 ROUTERS = (nodes.router, images.router, instances.router, catalog.router, service.router)
 
 
 def build_app(context: ApiContext) -> FastAPI:
     """The application; its background work runs between its startup and its shutdown."""
-    app = _routes(lifespan=_lifespan)
+    app = FastAPI(**_OPTIONS, lifespan=_lifespan)
+    app.router.routes.extend(_endpoints())
     app.openapi = lambda: description.describe(app)  # type: ignore[method-assign]
     app.state.context = context
     app.state.fetches = ImageFetches(context)
@@ -44,15 +50,19 @@ def build_app(context: ApiContext) -> FastAPI:
 
 def describe() -> dict[str, Any]:
     """The OpenAPI document, without a running provisioner."""
-    return description.describe(_routes())
+    app = FastAPI(**_OPTIONS)
+    app.router.routes.extend(_endpoints())
+    return description.describe(app)
 
 
-def _routes(**options: Any) -> FastAPI:
-    # No page of its own for trying things out: it would load scripts from elsewhere.
-    app = FastAPI(title="provisioner", version="1", docs_url=None, redoc_url=None, **options)
+@cache
+def _endpoints() -> tuple[BaseRoute, ...]:
+    """Of every application of this process: how a request is read and an answer is written is worked out
+    at the first request of each, which takes longer than some thousand requests after it."""
+    app = FastAPI(**_OPTIONS, openapi_url=None)
     for router in ROUTERS:
         app.include_router(router)
-    return app
+    return tuple(app.router.routes)
 
 
 @asynccontextmanager

@@ -151,8 +151,7 @@ class _MemoryTx:
         return self._now
 
     def get(self, kind: type[R], id: str) -> R | None:
-        found = self.find(kind, where={"id": id})
-        return found[0] if found else None
+        return self._one(kind, id, None)
 
     def find(
         self,
@@ -220,7 +219,17 @@ class _MemoryTx:
         self.topics += topics
 
     def _one(self, kind: type[R], id: str | int, expect: Mapping[str, Any] | None) -> R | None:
-        return next(self._met(shape_of(kind), {"id": id, **(expect or {})}, None, False), None)
+        if self.failed is not None:
+            raise self.failed
+        shape = shape_of(kind)
+        # Its own way, which is most of what a host asks for.
+        shape.column("id").checked(id)
+        if expect:
+            conditions(shape, expect)
+        record: R | None = self._tables[kind].records.get(id)
+        if record is None or not expect or _meets(record, expect):
+            return record
+        return None
 
     def _met(
         self, shape: Shape[R], where: Mapping[str, Any] | None, after: Any, newest_first: bool
@@ -228,17 +237,18 @@ class _MemoryTx:
         if self.failed is not None:
             raise self.failed
         conditions(shape, where)  # the same complaints as a database's
-        wanted = {
-            field: tuple(value) if isinstance(value, tuple | list | frozenset) else (value,)
-            for field, value in (where or {}).items()
-        }
+        wanted = _wanted(where or {})
         table = self._tables[shape.kind]
         ids = table.candidates(wanted)
         if after is not None:
             ids = ids[: bisect_left(ids, after)] if newest_first else ids[bisect_right(ids, after) :]
+        checks = tuple(wanted.items())
         for id in reversed(ids) if newest_first else ids:
             record = table.records[id]
-            if all(getattr(record, field) in values for field, values in wanted.items()):
+            for field, values in checks:
+                if getattr(record, field) not in values:
+                    break
+            else:
                 yield record
 
     def _put(self, table: _Table, id: Any, record: Any | None) -> None:
@@ -249,3 +259,15 @@ class _MemoryTx:
         """The transaction is lost, even when the caller's function swallows the error."""
         self.failed = Conflict(tried, answer=f"{taken} is taken")
         raise self.failed
+
+
+def _wanted(where: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+    """Of each field, the values that will do."""
+    return {
+        field: tuple(value) if isinstance(value, tuple | list | frozenset) else (value,)
+        for field, value in where.items()
+    }
+
+
+def _meets(record: Any, where: Mapping[str, Any]) -> bool:
+    return all(getattr(record, field) in values for field, values in _wanted(where).items())
