@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import gc
+import itertools
 import sys
 from collections.abc import Coroutine, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,11 @@ from scenarios.runner.waits import Livelock, Stalled, describe
 __all__ = ["Livelock", "Stalled", "VirtualLoop", "run"]
 
 T = TypeVar("T")
+
+COLLECT_EVERY = 16
+"""Stories; a collection takes a third of one."""
+
+_PLAYED = itertools.count(1)
 
 CLEANUP_S = 3600.0
 """Of virtual time: what was cancelled and hasn't ended by then never will."""
@@ -81,6 +87,9 @@ def _steady_memory() -> Iterator[None]:
     What lived before the story isn't looked at meanwhile, which also makes it fast."""
     was_enabled = gc.isenabled()
     gc.disable()
+    if not next(_PLAYED) % COLLECT_EVERY:
+        # What stories before this one left would be frozen again and again, and never found.
+        gc.collect()
     gc.freeze()
     try:
         yield
