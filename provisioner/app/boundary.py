@@ -10,13 +10,12 @@ import httpx
 
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
+from provisioner.drivers import ipxe, uboot
 from provisioner.drivers.agent_client import HttpAgentClient
-from provisioner.drivers.boot_dialects import BootDialects
 from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.image_writer import QemuImageWriter
 from provisioner.drivers.ipmi import IpmiDevices
-from provisioner.drivers.ipxe import IpxePublisher
-from provisioner.drivers.uboot import UbootPublisher
+from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.boot import BootPublisher
 from provisioner.protocols.clock import Clock
@@ -101,11 +100,8 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
             services.append(await enter(DnsmasqService(dhcp, folder, children, sink, clock)))
         yield Boundary(
             power_drivers={"ipmi": IpmiDevices(children)},
-            publisher=BootDialects(
-                {
-                    "ipxe": IpxePublisher(services, http.url, find_loaders()),
-                    "uboot": UbootPublisher(services),
-                }
+            publisher=OfferPublisher(
+                services, {"ipxe": ipxe.dialect(http.url, find_loaders()), "uboot": uboot.make_offer}
             ),
             writer=QemuImageWriter(children),
             roots=roots,

@@ -3,52 +3,20 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 from pathlib import Path
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
+from provisioner.drivers.boot_script import filled_in
+from provisioner.drivers.offer_publisher import Dialect
 from provisioner.protocols.boot import BootEntry
-from provisioner.protocols.netboot import Loader, NetbootService, Offer
+from provisioner.protocols.netboot import Loader, Offer
 
 SCRIPT = "boot.ipxe"
 
-_TEMPLATES = {
-    PublicationKind.AGENT: "kernel.ipxe",
-    PublicationKind.INSTANCE: "kernel.ipxe",
-    PublicationKind.LOCAL_DISK: "local_disk.ipxe",
-}
-_WHAT = {
-    PublicationKind.AGENT: "the deploy ramdisk",
-    PublicationKind.INSTANCE: "its instance",
-    PublicationKind.LOCAL_DISK: "its own disk",
-}
-
 # iPXE has no quoting: these would end the command, or be expanded.
 _UNSAFE = re.compile(r"[^\x20-\x7e]|\$\{|(?:^|\s)(?:\|\||&&|#)")
-
-
-class IpxePublisher:
-    """`protocols.boot.BootPublisher`. Services are told in the order given: DHCP comes last, so that
-    what it names is there."""
-
-    def __init__(
-        self, services: Sequence[NetbootService], base_url: str, loaders: Mapping[Loader, Path]
-    ) -> None:
-        """base_url: of the HTTP server among the services."""
-        self._services = services
-        self._base_url = base_url
-        self._loaders = loaders
-
-    async def publish(self, entry: BootEntry) -> None:
-        offer = make_offer(entry, self._base_url, self._loaders)
-        for service in self._services:
-            await service.offer(offer)
-
-    async def withdraw(self, node_id: str) -> None:
-        for service in reversed(self._services):
-            await service.withdraw(node_id)
 
 
 def make_offer(entry: BootEntry, base_url: str, loaders: Mapping[Loader, Path]) -> Offer:
@@ -87,11 +55,9 @@ def script(entry: BootEntry, url: str) -> str:
             field="command_line",
             answer=f"{unsafe.group(0).strip()!r} can't stand in a kernel's command line there",
         )
-    template = resources.files("provisioner.drivers").joinpath("ipxe_scripts", _TEMPLATES[entry.kind])
-    words = {
-        "NODE": entry.node_name,
-        "WHAT": _WHAT[entry.kind],
-        "URL": url,
-        "COMMAND_LINE": entry.command_line,
-    }
-    return re.sub(r"@([A-Z_]+)@", lambda word: words[word[1]], template.read_text(encoding="utf-8"))
+    return filled_in("ipxe_scripts", "ipxe", entry, {"URL": url})
+
+
+def dialect(base_url: str, loaders: Mapping[Loader, Path]) -> Dialect:
+    """base_url: of the HTTP server among the services."""
+    return lambda entry: make_offer(entry, base_url, loaders)

@@ -5,27 +5,16 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Mapping, Sequence
-from importlib import resources
+from collections.abc import Mapping
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
+from provisioner.drivers.boot_script import filled_in
 from provisioner.protocols.boot import BootEntry
-from provisioner.protocols.netboot import Loader, NetbootService, Offer
+from provisioner.protocols.netboot import Loader, Offer
 
 SCRIPT = "boot.scr.uimg"
 """What U-Boot asks for by itself, after DHCP (`boot_script_dhcp` in its include/config_distro_bootcmd.h)."""
-
-_TEMPLATES = {
-    PublicationKind.AGENT: "kernel.cmd",
-    PublicationKind.INSTANCE: "kernel.cmd",
-    PublicationKind.LOCAL_DISK: "local_disk.cmd",
-}
-_WHAT = {
-    PublicationKind.AGENT: "the deploy ramdisk",
-    PublicationKind.INSTANCE: "its instance",
-    PublicationKind.LOCAL_DISK: "its own disk",
-}
 
 # Which command starts a kernel as Debian packages it.
 _BOOT_COMMANDS = {"arm64": "booti", "armhf": "bootz"}
@@ -39,23 +28,6 @@ _TYPE_SCRIPT = 6
 
 # In single quotes U-Boot's shell takes everything as it is, up to the next one; a line is a command.
 _UNSAFE = re.compile(r"[^\x20-\x7e]|'")
-
-
-class UbootPublisher:
-    """`protocols.boot.BootPublisher`. Services are told in the order given: DHCP comes last, so that what it
-    leads to is there."""
-
-    def __init__(self, services: Sequence[NetbootService]) -> None:
-        self._services = services
-
-    async def publish(self, entry: BootEntry) -> None:
-        offer = make_offer(entry)
-        for service in self._services:
-            await service.offer(offer)
-
-    async def withdraw(self, node_id: str) -> None:
-        for service in reversed(self._services):
-            await service.withdraw(node_id)
 
 
 def make_offer(entry: BootEntry) -> Offer:
@@ -84,14 +56,7 @@ def script(entry: BootEntry) -> str:
             field="command_line",
             answer=f"{unsafe.group(0)!r} can't stand in a kernel's command line there",
         )
-    template = resources.files("provisioner.drivers").joinpath("uboot_scripts", _TEMPLATES[entry.kind])
-    words = {
-        "NODE": entry.node_name,
-        "WHAT": _WHAT[entry.kind],
-        "BOOT": _BOOT_COMMANDS[entry.arch],
-        "COMMAND_LINE": entry.command_line,
-    }
-    return re.sub(r"@([A-Z_]+)@", lambda word: words[word[1]], template.read_text(encoding="utf-8"))
+    return filled_in("uboot_scripts", "cmd", entry, {"BOOT": _BOOT_COMMANDS[entry.arch]})
 
 
 def image_of(text: str, arch: str) -> bytes:

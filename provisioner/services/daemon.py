@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import structlog
 
@@ -163,3 +165,11 @@ async def _line(stream: asyncio.StreamReader) -> str:
             continue
         if not line or line.strip():
             return line.decode("utf-8", "replace").rstrip()
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Never half written, and readable by us alone: what nodes boot by may be a secret."""
+    new = path.with_suffix(".new")
+    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
+        file.write(text)
+    new.replace(path)

@@ -15,7 +15,7 @@ from provisioner.protocols.children import Children
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink
 from provisioner.protocols.netboot import Offer
-from provisioner.services.daemon import Daemon
+from provisioner.services.daemon import Daemon, replace_file
 from provisioner.services.dnsmasq_config import DhcpNetwork, hosts, options, static_part
 from provisioner.services.dnsmasq_log import DnsmasqLog
 
@@ -87,18 +87,10 @@ class DnsmasqService:
 
     def _write_offers(self) -> None:
         offers = self._offers.values()
-        _replace(self._folder / "hosts", hosts(offers))
-        _replace(self._folder / "options", options(offers, self._network.address))
+        replace_file(self._folder / "hosts", hosts(offers))
+        replace_file(self._folder / "options", options(offers, self._network.address))
 
     def _heard(self, line: str) -> str:
         self._log.line(line)
         # Of DHCP exchanges nothing is kept: they name the secret URLs of nodes.
         return "" if "dnsmasq-dhcp" in line else line.removeprefix("dnsmasq: ")[:200]
-
-
-def _replace(path: Path, text: str) -> None:
-    """Never half written, and readable by us alone: boot URLs are secrets."""
-    new = path.with_suffix(".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600), "w") as file:
-        file.write(text)
-    new.replace(path)

@@ -11,7 +11,7 @@ from provisioner.core.errors import StorageFull
 from provisioner.protocols.children import Children
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.netboot import Offer
-from provisioner.services.daemon import Daemon
+from provisioner.services.daemon import Daemon, replace_file
 from provisioner.services.ganesha_config import MAX_EXPORTS, Export, exports_part, static_part
 
 _SERVES = ("NFS SERVER INITIALIZED", "Reread exports complete")
@@ -27,27 +27,15 @@ class GaneshaService:
 
     def __init__(self, address: IPv4Address, folder: Path, children: Children, clock: Clock) -> None:
         """address: where it listens. folder: where its files lie; they hold no secret."""
-        self._address = address
         self._folder = folder
         self._exports: dict[str, Export] = {}
         self._last_number = 0
-        config = folder / "ganesha.conf"
+        config, log = folder / "ganesha.conf", ("-L", "STDERR")
         self._daemon = Daemon(
-            (
-                "ganesha.nfsd",
-                "-F",
-                "-L",
-                "STDERR",
-                "-N",
-                "NIV_EVENT",
-                "-f",
-                str(config),
-                "-p",
-                str(folder / "pid"),
-            ),
+            ("ganesha.nfsd", "-F", "-N", "NIV_EVENT", *log, "-f", str(config), "-p", str(folder / "pid")),
             children,
             clock,
-            write=lambda: _replace(
+            write=lambda: replace_file(
                 config, static_part(address, folder) + exports_part(self._exports.values())
             ),
             renewal=signal.SIGHUP,
@@ -97,9 +85,3 @@ class GaneshaService:
             self._last_number = self._last_number % MAX_EXPORTS + 1
             if self._last_number not in taken:
                 return self._last_number
-
-
-def _replace(path: Path, text: str) -> None:
-    new = path.with_suffix(".new")
-    new.write_text(text)
-    new.replace(path)

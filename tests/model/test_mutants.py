@@ -17,7 +17,7 @@ from provisioner.core.model import Image, Node
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.plan import PLANS
 from provisioner.core.states import PowerState
-from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
 from scenarios.runner.play import play_story
@@ -130,16 +130,16 @@ def test_a_logged_secret_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    publish = IpxePublisher.publish
+    publish = OfferPublisher.publish
     entries: dict[str, BootEntry] = {}
 
-    async def publish_for_all(self: IpxePublisher, entry: BootEntry) -> None:
+    async def publish_for_all(self: OfferPublisher, entry: BootEntry) -> None:
         entries[entry.node_name] = entry
         macs = tuple(mac for one in entries.values() for mac in one.macs)
         addresses = tuple(address for one in entries.values() for address in one.addresses)
         await publish(self, replace(entry, macs=macs, addresses=addresses))
 
-    monkeypatch.setattr(IpxePublisher, "publish", publish_for_all)
+    monkeypatch.setattr(OfferPublisher, "publish", publish_for_all)
     published = OnEvent("step", "step.started", "n1", detail={"step": "agent_ready"})
     both = (DEPLOY, Power(node="n2", verb="on", when=published))
     assert "one_publisher" in broken_promises(story(*both, nodes=2))

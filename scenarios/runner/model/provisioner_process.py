@@ -21,8 +21,9 @@ from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.model import Node
+from provisioner.drivers import ipxe
 from provisioner.drivers.ipmi import IpmiDevices
-from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
@@ -112,7 +113,7 @@ class ProvisionerProcess:
             evidence=self._evidence,
             power=PowerSequencer(lease, around.clock, PowerPolicy()),
             device=devices.device,
-            publisher=IpxePublisher([self.netboot], self.netboot.url, LOADERS),
+            publisher=OfferPublisher([self.netboot], {"ipxe": ipxe.dialect(self.netboot.url, LOADERS)}),
             writer=around.writer,
             roots=NoRootFolders(),
             agent=around.agent,

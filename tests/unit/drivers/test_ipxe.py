@@ -9,7 +9,8 @@ import pytest
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
-from provisioner.drivers.ipxe import IpxePublisher, make_offer, script
+from provisioner.drivers.ipxe import dialect, make_offer, script
+from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
@@ -110,7 +111,7 @@ class Place:
 
 def test_what_dhcp_names_is_there_before_dhcp_names_it_and_until_after() -> None:
     told: list[str] = []
-    publisher = IpxePublisher([Place("http", told), Place("dhcp", told)], BASE, LOADERS)
+    publisher = OfferPublisher([Place("http", told), Place("dhcp", told)], {"ipxe": dialect(BASE, LOADERS)})
 
     async def story() -> None:
         await publisher.publish(ENTRY)

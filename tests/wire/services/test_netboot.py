@@ -17,7 +17,8 @@ import pytest
 from tftpy import TftpClient
 
 from provisioner.core.model import PublicationKind
-from provisioner.drivers.ipxe import IpxePublisher
+from provisioner.drivers.ipxe import dialect
+from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
@@ -36,7 +37,7 @@ COMMAND_LINE = "console=ttyS0 BOOTIF=01-52-54-00-77-00-01 provisioner.token=a1"
 
 
 @asynccontextmanager
-async def publisher(folder: Path, heard: Heard) -> AsyncIterator[IpxePublisher]:
+async def publisher(folder: Path, heard: Heard) -> AsyncIterator[OfferPublisher]:
     clock = SystemClock()
     async with (
         NodeHttpService(HOST, 0, heard, clock) as http_service,
@@ -44,7 +45,7 @@ async def publisher(folder: Path, heard: Heard) -> AsyncIterator[IpxePublisher]:
         DnsmasqService(NETWORK, folder / "dnsmasq", SystemChildren(), heard, clock) as dnsmasq,
     ):
         services = (http_service, tftp_service, dnsmasq)
-        yield IpxePublisher(services, http_service.url, find_loaders())
+        yield OfferPublisher(services, {"ipxe": dialect(http_service.url, find_loaders())})
 
 
 def entry(folder: Path, kind: PublicationKind = PublicationKind.AGENT) -> BootEntry:

@@ -1,0 +1,32 @@
+"""What nodes find when they boot: each firmware's dialect makes the offer, the same services give it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.netboot import NetbootService, Offer
+
+Dialect = Callable[[BootEntry], Offer]
+"""What the services give, for what is published. Raises InvalidInput for what the firmware can't be told."""
+
+
+class OfferPublisher:
+    """`protocols.boot.BootPublisher` by the boot driver that each node was enrolled with.
+
+    Services are told in the order given: DHCP comes last, so that what it names is there.
+    """
+
+    def __init__(self, services: Sequence[NetbootService], dialects: Mapping[str, Dialect]) -> None:
+        """dialects: by the name of the boot driver"""
+        self._services = services
+        self._dialects = dialects
+
+    async def publish(self, entry: BootEntry) -> None:
+        offer = self._dialects[entry.boot_driver](entry)
+        for service in self._services:
+            await service.offer(offer)
+
+    async def withdraw(self, node_id: str) -> None:
+        for service in reversed(self._services):
+            await service.withdraw(node_id)
