@@ -14,7 +14,7 @@ NFS_OPTIONS = "vers=4.2,proto=tcp,hard"
 def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
     """The complete entry of `node`, as its row's publication says.
 
-    Errors: PermanentError when the deploy ramdisk it needs isn't there any more.
+    Errors: PermanentError when the deploy ramdisk or the root by NFS that it needs isn't there any more.
     """
     published = node.publication
     token = edges.unseal(published.token_sealed) if published.token_sealed else ""

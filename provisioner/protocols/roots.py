@@ -25,11 +25,13 @@ class RootFolders(Protocol):
         ...
 
     async def remove(self, node_id: str, *, fence: int) -> None:
-        """Removes the node's folders that were made under this fence, or an older one. Idempotent."""
+        """Removes the node's folders that were made under this fence, or an older one. Idempotent. Raises
+        PermanentError when something of them stays."""
         ...
 
     def path(self, name: str) -> Path:
-        """The folder of this name."""
+        """The folder of this name. Raises NotFound when it isn't there: it was made on storage that this host
+        doesn't share."""
         ...
 
     def nfs_path(self, name: str) -> str:

@@ -14,7 +14,14 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
 from pathlib import Path, PurePosixPath
 
-from provisioner.core.errors import ImageInvalid, InvalidInput, PermanentError, ProvisionerError, StorageFull
+from provisioner.core.errors import (
+    ImageInvalid,
+    InvalidInput,
+    NotFound,
+    PermanentError,
+    ProvisionerError,
+    StorageFull,
+)
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread, storage_full_told
@@ -61,15 +68,22 @@ class MountedRootFolders:
         _remove_abandoned(self._drafts)
 
     def path(self, name: str) -> Path:
-        return self._nodes / _checked(name)
+        folder = self._nodes / _checked(name)
+        if not folder.is_dir():
+            raise NotFound(
+                "serve a root by NFS",
+                answer=f"{folder} isn't there",
+                advice="Let nfs.folder be on storage that all compute hosts share, or deploy the node again",
+            )
+        return folder
 
     def nfs_path(self, name: str) -> str:
-        return self._nfs_path(self.path(name))
+        return self._nfs_path(self._nodes / _checked(name))
 
     async def make(
         self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
     ) -> None:
-        made = self.path(name)
+        made = self._nodes / _checked(name)
         async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
             unpacked = await self._unpacked(image, format, digest)
         async with _draft_folder(self._drafts) as draft:
@@ -88,6 +102,7 @@ class MountedRootFolders:
                     # Gone from its place at once, whole: half a root helps nobody.
                     with contextlib.suppress(FileNotFoundError):
                         folder.rename(draft / "root")
+                        await in_thread(lambda doomed=draft / "root": _remove_tree(doomed))  # type: ignore[misc]
 
     async def _unpacked(self, image: Path, format: str, digest: str) -> Path:
         """The folder with what is in the image's file system."""
@@ -178,6 +193,19 @@ def _remove_abandoned(drafts: Path) -> None:
         finally:
             os.close(descriptor)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _remove_tree(folder: Path) -> None:
+    """To the last file: they are a tenant's."""
+    try:
+        shutil.rmtree(folder)
+    except OSError as error:
+        raise PermanentError(
+            "remove a root directory",
+            device=f"file {error.filename}",
+            answer=error.strerror or str(error),
+            advice="Remove it by hand, then have the node cleaned again",
+        ) from error
 
 
 def _write_all(root: Path, files: Mapping[str, str]) -> None:

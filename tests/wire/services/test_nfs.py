@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import ImageInvalid, PermanentError, StorageFull
+from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, StorageFull
 from provisioner.core.image_digest import TreeDigest
 from provisioner.protocols.netboot import Offer
 from provisioner.protocols.roots import folder_name
@@ -180,11 +180,33 @@ def test_only_folders_of_older_owners_are_removed(tmp_path: Path) -> None:
     async def story() -> None:
         made = folders(tmp_path)
         for node, fence in (("node-1", 2), ("node-1", 3), ("node-1", 4), ("node-11", 1)):
-            made.path(folder_name(node, fence, "x")).mkdir()
+            (tmp_path / "nodes" / folder_name(node, fence, "x")).mkdir()
         await made.remove("node-1", fence=3)
         assert sorted(path.name for path in (tmp_path / "nodes").iterdir()) == ["node-1.4.x", "node-11.1.x"]
 
     play(story)
+
+
+def test_what_of_a_root_stays_is_said_and_its_removal_not_claimed(tmp_path: Path) -> None:
+    stubborn = tmp_path / "nodes" / NAME / "etc"
+    made = folders(tmp_path)
+    stubborn.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(stubborn)], check=True)
+    try:
+
+        async def story() -> None:
+            await made.remove("node-1", fence=3)
+
+        with pytest.raises(PermanentError, match="Device or resource busy"):
+            play(story)
+    finally:
+        (mounted,) = tmp_path.rglob("etc")
+        subprocess.run(["umount", str(mounted)], check=True)
+
+
+def test_a_root_that_was_made_elsewhere_is_not_served(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="storage that all compute hosts share"):
+        folders(tmp_path).path(NAME)
 
 
 def offer(folder: Path | None, node: str = "node-1", address: str = NODE) -> Offer:
