@@ -22,7 +22,7 @@ class Apt:
 
     def __init__(self, folder: Path, arch: str) -> None:
         self.archives = folder / "archives"
-        self._lists = lists = folder / "lists"
+        self.lists = lists = folder / "lists"
         self._nothing = folder / "nothing"
         for path in (self.archives / "partial", self._nothing / "partial", lists / "partial"):
             path.mkdir(parents=True, exist_ok=True)
@@ -42,7 +42,7 @@ class Apt:
         try:
             run(["apt-get", *self._options, "-qq", "update"])
         except RamdiskError as error:
-            if "Some index files failed" not in str(error) or not any(self._lists.glob("*_Packages*")):
+            if "Some index files failed" not in str(error) or not any(self.lists.glob("*_Packages*")):
                 raise
             say(f"without some package lists, which the archive couldn't give: {error}")
 
