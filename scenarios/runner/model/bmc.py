@@ -67,6 +67,10 @@ class ModelBmc:
         self._note("bmc", name, sender, **ipmi.arguments(name, data), result=f"{result}{why}")
         return decision.code, decision.data
 
+    def guest_started(self) -> None:
+        """The machine began anew without being told to by its BMC."""
+        self._control.guest_started(self._now_s())
+
     def _serve(self, act: Act, now_s: float) -> None:
         if act is Act.RESTART_BMC:
             self._control.restart(now_s, RESTART_S)

@@ -197,6 +197,8 @@ class ModelNode:
                 self._note(self.name, "machine", "hung", why=output.why)
             case said.Began():
                 self._note(self.name, "machine", "post")
+                if output.by_guest:
+                    self.bmc.guest_started()
 
     # --- DHCP ----------------------------------------------------------------------------------
 
