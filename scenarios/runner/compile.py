@@ -7,6 +7,7 @@ from random import Random
 
 from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner import vocabulary
+from scenarios.runner.addresses import numbered_host, numbered_node
 from scenarios.runner.deadlines import DEADLINES
 from scenarios.runner.parts import (
     DeletePart,
@@ -36,7 +37,6 @@ from scenarios.runner.story import (
     Power,
     Request,
     Story,
-    StoryHost,
     StoryNode,
     Strike,
 )
@@ -47,10 +47,7 @@ def story_of(scenario: Scenario, fidelity: Fidelity, seed: int) -> Story:
     fault_names = (fault.do for fault in scenario.faults if _must_strike(fault))
     return Story(
         name=scenario.name,
-        hosts=tuple(
-            StoryHost(name=name, address=f"10.77.0.{9 + number}")
-            for number, name in enumerate(scenario.rack.host_names, 1)
-        ),
+        hosts=tuple(numbered_host(number) for number in range(1, scenario.rack.compute_hosts + 1)),
         nodes=tuple(_node(number, node) for number, node in enumerate(scenario.rack.node_list, 1)),
         requests=tuple(_requests(scenario)),
         strikes=tuple(_strikes(scenario, seed)),
@@ -60,18 +57,14 @@ def story_of(scenario: Scenario, fidelity: Fidelity, seed: int) -> Story:
         ),
         images=scenario.images,
         safety_s=DEADLINES[fidelity].safety_s if scenario.safety_s is None else scenario.safety_s,
+        struck_may_fail=scenario.struck_may_fail,
     )
 
 
 def _node(number: int, node: OneNode) -> StoryNode:
-    """The first 150 have addresses that a rack's management network holds; beyond that it is all model."""
-    near = number <= 150
-    return StoryNode(
-        name=node.name,
-        mac="52:54:" + (0x00770000 + number).to_bytes(4, "big").hex(":"),
-        bmc_address=f"10.78.0.{100 + number}" if near else f"10.128.{number >> 8}.{number & 255}",
-        bmc_user="admin",
-        bmc_password=f"correct-horse-{number}",
+    return numbered_node(
+        number,
+        node.name,
         arch=node.arch,
         firmware=node.firmware,
         cpus=node.cpus,

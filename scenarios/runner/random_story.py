@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from random import Random
 
 from bmsim.faults.catalogue import CATALOGUE
 from provisioner.core.plan import PLANS
+from scenarios.runner.addresses import numbered_host, numbered_node
 from scenarios.runner.story import (
     AtTime,
     Delete,
@@ -25,23 +26,14 @@ IMAGES = ("tiny", "tiny-disk")
 STEPS = tuple(spec.name for name in ("deploy-iscsi", "clean") for spec in PLANS[name].steps)
 COMMANDS = ("chassis.power.on", "chassis.power.off", "chassis.bootdev.set", "chassis.status")
 
-HOST_ADDRESS = "10.77.0.10"
-
 
 def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[StoryNode, ...]]:
     """A rack of machines that are alike but for their firmware: every fourth starts with UEFI."""
     made = tuple(
-        StoryNode(
-            name=f"n{number}",
-            mac="52:54:" + number.to_bytes(4, "big").hex(":"),
-            bmc_address=f"10.{128 + (number >> 16)}.{number >> 8 & 255}.{number & 255}",
-            bmc_user="admin",
-            bmc_password=f"correct-horse-{number}",
-            firmware="uefi" if number % 4 == 0 else "bios",
-        )
+        numbered_node(number, f"n{number}", firmware="uefi" if number % 4 == 0 else "bios")
         for number in range(1, nodes + 1)
     )
-    return tuple(StoryHost(name=f"ch{n}", address=f"10.64.0.{9 + n}") for n in range(1, hosts + 1)), made
+    return tuple(numbered_host(number) for number in range(1, hosts + 1)), made
 
 
 def random_story(seed: int, *, nodes: int = 5, strikes: int = 2) -> Story:
@@ -70,10 +62,14 @@ def random_story(seed: int, *, nodes: int = 5, strikes: int = 2) -> Story:
         nodes=machines,
         requests=tuple(requests),
         strikes=tuple(_strike(random, machines) for _ in range(strikes)),
-        images=IMAGES,
+        images=used_images(requests),
         safety_s=1800.0,
         struck_may_fail=True,
     )
+
+
+def used_images(requests: Iterable[Request]) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(one.image for one in requests if isinstance(one, Deploy)))
 
 
 def _strike(random: Random, nodes: tuple[StoryNode, ...]) -> Strike:
@@ -82,7 +78,7 @@ def _strike(random: Random, nodes: tuple[StoryNode, ...]) -> Strike:
     on_host = fault.startswith("host.")
     return Strike(
         fault=fault,
-        node="" if on_host and random.random() < 0.5 else node,
+        node="" if on_host else node,
         host="ch1" if on_host else "",
         parameters=CATALOGUE[fault].completed(parameters(random)),
         when=_moment(random, node),

@@ -39,6 +39,8 @@ def recorded(story: Story, *, seed: int, why: str, source: str) -> str:
         "expect": [_expectation(one) for one in story.expected if not one.struck],
         "safety_s": story.safety_s,
     }
+    if story.struck_may_fail:
+        scenario["struck_may_fail"] = True
     return yaml.safe_dump(scenario, sort_keys=False, allow_unicode=True, width=100)
 
 

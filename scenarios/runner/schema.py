@@ -27,7 +27,8 @@ Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10
 
 class Scenario(Part):
     """why: the promise that it guards. source: the bug in the wild that it comes from. safety_s: how long
-    faults may go on before everything heals; left out, as the table of deadlines says."""
+    faults may go on before everything heals; left out, as the table of deadlines says. struck_may_fail: a
+    deploy to a node that a fault struck may end with its failure told; its deletion then comes at once."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{2,60}$")]
     why: Sentence
@@ -39,6 +40,7 @@ class Scenario(Part):
     faults: tuple[FaultPart, ...] = ()
     expect: tuple[ExpectPart, ...] = ()
     safety_s: Seconds | None = None
+    struck_may_fail: bool = False
 
     @model_validator(mode="after")
     def _is_sound(self) -> Scenario:
