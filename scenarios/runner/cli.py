@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -150,24 +151,33 @@ def replay(
 
 @app.command()
 def record(
-    seed: Annotated[int, typer.Argument(help="The seed of a story that was made up.")],
-    file: Annotated[Path, typer.Argument(help="The scenario file to write.")],
+    made_up: Annotated[
+        str, typer.Argument(metavar="SEED|TRACE", help="What made the story up; or a trace that it left.")
+    ],
+    file: Annotated[Path, typer.Argument(help="The scenario file to write; its name is the scenario's.")],
     why: Annotated[str, typer.Option(help="The promise that it guards.")],
     source: Annotated[str, typer.Option(help="The bug that it comes from.")],
-    nodes: Annotated[int, typer.Option(min=1, max=1000, help="As they were when it failed.")] = 5,
-    strikes: Annotated[int, typer.Option(min=0, max=100, help="As they were when it failed.")] = 2,
+    nodes: Annotated[int, typer.Option(min=1, max=1000, help="Of a seed: as they were.")] = 5,
+    strikes: Annotated[int, typer.Option(min=0, max=100, help="Of a seed: as they were.")] = 2,
 ) -> None:
     """Write a made-up story down as a scenario file, to keep it."""
     if file.exists():
         _refuse(f"{file} is there already: choose another name, or remove it")
-    job = Job(fidelity=Fidelity.MODEL, seed=seed, nodes=nodes, strikes=strikes)
-    text = recorded(job.story, seed=seed, why=why, source=source)
     try:
+        if made_up.isdecimal():
+            job = Job(fidelity=Fidelity.MODEL, seed=int(made_up), nodes=nodes, strikes=strikes)
+        else:
+            job = read_saved(Path(made_up)).job
+        text = recorded(job.story, seed=job.seed, why=why, source=source, name=file.stem)
         load.check_text(text, str(file))
     except BadScenario as error:
         _refuse(str(error))
-    file.write_text(text)
-    out.print(f"written; play it by: bmsim scenario run {file}", soft_wrap=True, markup=False)
+    try:
+        file.write_text(text)
+    except OSError as error:
+        _refuse(f"{file} can't be written: {error.strerror}")
+    played_by = shlex.join(("bmsim", "scenario", "run", str(file)))
+    out.print(f"written; play it by: {played_by}", soft_wrap=True, markup=False)
 
 
 # --- what they share ------------------------------------------------------------------------------

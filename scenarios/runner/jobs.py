@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shlex
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -22,7 +23,7 @@ class Job:
     """A scenario of a file, or without one a story made up by the seed.
 
     file:     as it was given on the command line
-    scenario: None: made up, with so many nodes and strikes
+    scenario: None: made up by the seed, with so many nodes and strikes. One without a file was made up too.
     """
 
     fidelity: Fidelity
@@ -42,11 +43,14 @@ class Job:
 
     @property
     def command(self) -> str:
-        """What plays it again where no trace was kept."""
+        """What plays it again where no trace was kept; empty: nothing does, it is in no file."""
+        seed = str(self.seed)
+        if self.file:
+            return _command("run", self.file, "--fidelity", self.fidelity, "--seed", seed)
         if self.scenario is not None:
-            return f"bmsim scenario run {self.file} --fidelity {self.fidelity} --seed {self.seed}"
-        size = f"--nodes {self.nodes} --strikes {self.strikes}"
-        return f"bmsim scenario search --seeds {self.seed}..{self.seed} {size}"
+            return ""
+        size = ("--nodes", str(self.nodes), "--strikes", str(self.strikes))
+        return _command("search", "--seeds", f"{seed}..{seed}", *size)
 
     @property
     def story(self) -> Story:
@@ -86,7 +90,13 @@ def play_job(job: Job, traces: Path | None) -> Played:
     from scenarios.runner.saved import save
 
     played = play_story(job.story, job.fidelity, job.seed, file=job.file)
-    command = job.command
-    if traces is not None and played.result.verdict is not Verdict.PASS:
-        command = f"bmsim scenario replay {save(traces, job, played)}"
-    return replace(played, result=replace(played.result, replay=command))
+    if traces is None or played.result.verdict is Verdict.PASS:
+        return replace(played, result=replace(played.result, replay=job.command))
+    trace = str(save(traces, job, played))
+    keep = "" if job.file else _command("record", trace, "FILE", "--why", "…", "--source", "…")
+    result = replace(played.result, replay=_command("replay", trace), keep=keep)
+    return replace(played, result=result)
+
+
+def _command(*words: str) -> str:
+    return f"bmsim scenario {shlex.join(words)}"

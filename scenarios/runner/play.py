@@ -1,4 +1,4 @@
-"""Plays one scenario, or one story, once."""
+"""Plays one story once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,10 @@ import hashlib
 import time
 from random import Random
 
-from scenarios.runner.compile import story_of
 from scenarios.runner.conductor import Conductor
 from scenarios.runner.deadlines import DEADLINES
 from scenarios.runner.machine.stage import MachineStage
 from scenarios.runner.model.playing import play_model
-from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Trace
@@ -22,13 +20,9 @@ MOST_BREACHES = 100
 """A promise that is broken again and again is told so often."""
 
 
-def play(scenario: Scenario, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
-    """Blocks until the story has ended, well or badly; raises nothing that the story brings about."""
-    return play_story(story_of(scenario, fidelity, seed), fidelity, seed, file=file)
-
-
 def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
-    """A story that is no file's, such as one that a search made up."""
+    """Blocks until the story has ended, well or badly; raises nothing that the story brings about. What plays
+    it again is known to whoever knows where it comes from: `jobs.play_job`."""
     begun_s = time.perf_counter()
     trace, trouble = Trace(), ""
     breaches: list[Breach] = []
@@ -51,15 +45,9 @@ def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -
         trouble=trouble,
         took_s=time.perf_counter() - begun_s,
         story_s=trace[-1:][0].t_s if len(trace) else 0.0,
-        replay=replay_command(story, fidelity, seed, file),
         trace_sha256=hashlib.sha256(lines.encode()).hexdigest(),
     )
     return Played(result=result, trace=trace)
-
-
-def replay_command(story: Story, fidelity: Fidelity, seed: int, file: str) -> str:
-    what = file or "--random"
-    return f"bmsim scenario run {what} --fidelity {fidelity} --seed {seed}"
 
 
 async def _play_machine(story: Story, seed: int) -> tuple[Trace, list[Breach]]:

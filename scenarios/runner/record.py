@@ -26,16 +26,21 @@ from scenarios.runner.story import (
 )
 
 
-def recorded(story: Story, *, seed: int, why: str, source: str) -> str:
-    """YAML of a scenario that compiles to the same requests, faults and expectations."""
-    scenario = {
-        "name": story.name,
+def recorded(story: Story, *, seed: int, why: str, source: str, name: str = "") -> str:
+    """YAML of a scenario that compiles to the same story, but for its name where another is given."""
+    struck = {one.struck for one in story.expected}
+    scenario: dict[str, Any] = {
+        "name": name or story.name,
         "why": why,
         "source": source,
         "seed": seed,
         "rack": {"compute_hosts": len(story.hosts), "nodes": [_node(node) for node in story.nodes]},
         "requests": [_request(request) for request in story.requests],
-        "faults": [_fault(strike) for strike in story.strikes],
+        "faults": [
+            # A search draws moments that may never come.
+            _fault(strike) | ({} if strike.fault in struck else {"may_miss": True})
+            for strike in story.strikes
+        ],
         "expect": [_expectation(one) for one in story.expected if not one.struck],
         "safety_s": story.safety_s,
     }
@@ -92,8 +97,7 @@ def _fault(strike: Strike) -> dict[str, Any]:
         row["heal_after_s"] = strike.heal_after_s
     if strike.heal_when is not None:
         row["heal"] = _moment(strike.heal_when)
-    # A search draws moments that may never come.
-    return row | {"may_miss": True}
+    return row
 
 
 def _moment(moment: Moment) -> dict[str, Any]:

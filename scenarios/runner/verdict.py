@@ -34,8 +34,10 @@ class Breach:
 class Result:
     """scenario: its name. file: as given on the command line. fidelity: "model" | "machine".
     took_s: real seconds. story_s: seconds of the story's own time.
-    trouble: what broke in the lab, for INFRA. replay: the command that plays it again.
-    trace_sha256: of all its lines; equal for equal runs at fidelity model.
+    trouble: what broke in the lab, for INFRA. trace_sha256: of all its lines; equal for equal runs at
+    fidelity model.
+    replay: the command that plays it again. keep: the one that writes it down as a scenario file; empty: it
+    has one.
     """
 
     scenario: str
@@ -48,6 +50,7 @@ class Result:
     took_s: float = 0.0
     story_s: float = 0.0
     replay: str = ""
+    keep: str = ""
     trace_sha256: str = ""
 
 

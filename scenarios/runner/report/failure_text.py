@@ -25,6 +25,7 @@ def failure_text(played: Played) -> str:
     result = played.result
     if result.verdict is Verdict.PASS:
         return ""
+    commands = {"replay": result.replay, "keep": result.keep}
     head = f"{result.verdict.upper()} {result.scenario} at {result.fidelity}, seed {result.seed}"
     lines = [f"{head} ({result.file})" if result.file else head]
     events = list(played.trace)
@@ -36,7 +37,8 @@ def failure_text(played: Played) -> str:
     if further := result.breaches[TOLD:]:
         lines += ["", f"{len(further)} more:"]
         lines += [f"  {breach.promise}, at {breach.at_s:.3f} s: {breach.what}" for breach in further]
-    lines += ["", f"replay: {result.replay}"]
+    lines.append("")
+    lines += [f"{verb}: {command}" for verb, command in commands.items() if command]
     return "\n".join(lines)
 
 

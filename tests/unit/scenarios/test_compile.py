@@ -7,7 +7,7 @@ import yaml
 
 from scenarios.runner.compile import story_of
 from scenarios.runner.deadlines import DEADLINES
-from scenarios.runner.load import read
+from scenarios.runner.load import read, read_all
 from scenarios.runner.random_story import random_story
 from scenarios.runner.record import recorded
 from scenarios.runner.stage import Fidelity
@@ -196,3 +196,10 @@ def test_a_story_that_was_made_up_is_written_down_as_it_was(seed: int, tmp_path:
     again = story_of(read(written(tmp_path, text)).scenario, Fidelity.MODEL, seed)
     assert yaml.safe_load(text)["seed"] == seed
     assert again == made_up
+
+
+def test_every_scenario_is_written_down_as_it_was(tmp_path: Path) -> None:
+    for one in read_all([Path(__file__).parents[3] / "scenarios"]):
+        made = story_of(one.scenario, Fidelity.MODEL, 3)
+        text = recorded(made, seed=3, why=one.scenario.why, source=one.scenario.source)
+        assert story_of(scenario(tmp_path, text), Fidelity.MODEL, 3) == made, one.file
