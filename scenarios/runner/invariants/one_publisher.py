@@ -10,14 +10,20 @@ from scenarios.runner.verdict import Breach
 
 
 class OnePublisher:
-    """No two compute hosts answer one DHCP request, and no file meant for another node is sent."""
+    """No two compute hosts answer one DHCP request, and no file meant for another node is sent.
+
+    Whoever has died since it answered serves nothing any more: a machine asks again under the number of its
+    exchange, and the next process may answer.
+    """
 
     name = "one_publisher"
 
     def __init__(self) -> None:
-        self._answered: dict[tuple[str, str], str] = {}  # node, exchange → host
+        self._answered: dict[tuple[str, str], str] = {}  # node, exchange → who
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        if event.source == "host" and event.name in ("killed", "ended"):
+            self._died(str(event.detail["host"]))
         if event.origin is not Origin.DEVICE:
             return
         if event.source == "dhcp" and event.name == "offer":
@@ -39,6 +45,12 @@ class OnePublisher:
                     at_s=event.t_s,
                     event=index,
                 )
+
+    def _died(self, host: str) -> None:
+        """A process that was started again is called HOST#N."""
+        gone = [key for key, who in self._answered.items() if who.partition("#")[0] == host]
+        for key in gone:
+            del self._answered[key]
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         return ()

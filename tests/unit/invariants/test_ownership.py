@@ -50,6 +50,18 @@ def test_two_offers_to_one_request_are_seen() -> None:
     assert "ch2 and ch1 both offered n1" in watched.breaches[0].what
 
 
+def test_who_answers_after_the_one_before_has_died_is_no_second_one() -> None:
+    watched = Watched(OnePublisher())
+    for sender, end in (("ch1", "killed"), ("ch1#2", "ended"), ("ch1#3", "stopped")):
+        watched.device("dhcp", "offer", "n1", sender, exchange=1)
+        watched.host(end, "ch1")
+    watched.host("killed", "ch2")
+    assert not watched.breaches
+    # One that is only stopped goes on one day.
+    watched.device("dhcp", "offer", "n1", "ch2", exchange=1)
+    assert "ch1#3 and ch2 both offered n1" in watched.breaches[0].what
+
+
 def test_another_nodes_file_is_seen() -> None:
     watched = Watched(OnePublisher())
     watched.device("http", "sent", "n1", "ch1", file="kernel", offered_to="n1")

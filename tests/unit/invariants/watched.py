@@ -62,6 +62,9 @@ class Watched:
     def device(self, source: str, name: str, node: str, sender: str = "", **detail: Any) -> None:
         self._add(Origin.DEVICE, source, name, node, sender, detail)
 
+    def host(self, name: str, host: str) -> None:
+        self._add(Origin.STAGE, "host", name, "", host, {"host": host})
+
     def deployed(self, instance: str = "web", node: str = "n1", image: str = "tiny") -> None:
         """Asked for, seen running, and told to be active."""
         self.asked("deploy", node, instance=instance, image=image)
