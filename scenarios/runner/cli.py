@@ -169,7 +169,7 @@ def record(
         else:
             job = read_saved(Path(made_up)).job
         text = recorded(job.story, seed=job.seed, why=why, source=source, name=file.stem)
-        load.check_text(text, str(file))
+        load.read_text(text, str(file))
     except BadScenario as error:
         _refuse(str(error))
     try:

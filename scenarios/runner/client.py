@@ -11,7 +11,9 @@ from scenarios.runner.story import Delete, Deploy, Maintenance, Power, Story, St
 from scenarios.runner.trace import Event, Origin
 
 SMALLEST = {"cpus": 1, "memory_mib": 256, "disk_mib": 1}
-ENROLLED = ("available", "enroll_failed")
+ENROLLED = ("available", "enrol_failed")
+CLEANED = ("available", "deploying", "deploy_wait", "deploy_failed", "active")
+"""States of a node after its cleaning: whoever waits for it may have it before anybody looks."""
 
 
 class Client:
@@ -76,7 +78,8 @@ class Client:
         return await self.instance_becomes(request.instance, "active", "error", "deleted")
 
     async def delete(self, request: Delete) -> str:
-        """The node's last state: available, clean_failed; or "" when it never had one."""
+        """The node's next state that is none of a cleaning: available, clean_failed, one that the next
+        instance gave it; or "" when the instance never had one."""
         path = f"/v1/instances/{request.instance}"
         while (view := await self._stage.call("GET", path)).status != 200:
             await self._stage.news(request.instance)  # its deploy was asked for and not accepted yet
@@ -87,7 +90,7 @@ class Client:
         if answer.status >= 400:
             return "refused"
         await self.instance_becomes(request.instance, "deleted")
-        return await self.node_becomes(node, "available", "clean_failed") if node else ""
+        return await self.node_becomes(node, *CLEANED, "clean_failed") if node else ""
 
     async def clean(self, node: str) -> None:
         """What an operator does about a node that failed to clean, once it is mended."""

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 from random import Random
 from typing import Any
 
-from scenarios.runner.client import Client
+from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.invariants import INVARIANTS, Look
 from scenarios.runner.moments import Moments, fits
@@ -249,7 +249,7 @@ class Conductor:
                 if asked.outcome not in ("active", "deleted") and not self._excused(asked):
                     cause = await self._failure(asked.request)
                     self._breach("expectation", f"{asked.label} ended {asked.outcome}: {cause}")
-            elif isinstance(asked.request, Delete) and asked.outcome not in ("available", ""):
+            elif isinstance(asked.request, Delete) and asked.outcome not in (*CLEANED, ""):
                 await self._expect_clean(asked)
         for expected in self._story.expected:
             for complaint in await self._missed(expected):
@@ -277,7 +277,7 @@ class Conductor:
         node = self._client.node_of(asked.request.instance)
         if (await self._client.look_at_node(node))["state"] == "clean_failed":
             await self._client.clean(node)
-        cleaning = asyncio.create_task(self._client.node_becomes(node, "available"))
+        cleaning = asyncio.create_task(self._client.node_becomes(node, *CLEANED))
         waiting = asyncio.create_task(self._stage.sleep(self._deadlines.of(asked.request)))
         await asyncio.wait((cleaning, waiting), return_when=asyncio.FIRST_COMPLETED)
         await _end((waiting,))

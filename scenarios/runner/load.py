@@ -52,10 +52,10 @@ def read(path: Path) -> ScenarioFile:
         raise BadScenario(str(error)) from error
 
 
-def check_text(text: str, file: str) -> None:
+def read_text(text: str, file: str) -> Scenario:
     """As `read`, before there is a file."""
     try:
-        parse(text, Scenario, file)
+        return parse(text, Scenario, file)
     except RackError as error:
         raise BadScenario(str(error)) from error
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from bmsim.faults.catalogue import CATALOGUE
@@ -61,7 +61,7 @@ def random_story(seed: int, *, nodes: int = 5, strikes: int = 2) -> Story:
         hosts=hosts,
         nodes=machines,
         requests=tuple(requests),
-        strikes=tuple(_strike(random, machines) for _ in range(strikes)),
+        strikes=tuple(random_strike(random, hosts, machines) for _ in range(strikes)),
         images=used_images(requests),
         safety_s=1800.0,
         struck_may_fail=True,
@@ -72,14 +72,15 @@ def used_images(requests: Iterable[Request]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.image for one in requests if isinstance(one, Deploy)))
 
 
-def _strike(random: Random, nodes: tuple[StoryNode, ...]) -> Strike:
+def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[StoryNode]) -> Strike:
+    """What breaks, when, and until when."""
     node = random.choice(nodes).name
     fault, parameters = random.choice(FAULTS)
     on_host = fault.startswith("host.")
     return Strike(
         fault=fault,
         node="" if on_host else node,
-        host="ch1" if on_host else "",
+        host=random.choice(hosts).name if on_host else "",
         parameters=CATALOGUE[fault].completed(parameters(random)),
         when=_moment(random, node),
         heal_after_s=round(random.uniform(1, 400), 3) if random.random() < 0.8 else None,

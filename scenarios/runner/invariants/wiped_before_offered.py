@@ -8,22 +8,29 @@ from scenarios.runner.invariants.invariant import Look
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
+USES = (("machine", "instance"), ("iscsi", "write"))
+"""What a device saw of an instance: it ran, or its image was on its way to the disk."""
+
+OFFERS = (("client", "node"), ("node", "state"))
+"""What tells the state of a node. The client may look too late: the next instance is on it already."""
+
 
 class WipedBeforeOffered:
-    """When a node that was used is told to be available, nothing of its instance can be found on its disk;
-    and the next instance's image is written to a disk that was blank when that began."""
+    """When a node that was used becomes available, nothing of its instance can be found on its disk."""
 
     name = "wiped_before_offered"
 
     def __init__(self) -> None:
-        self._used: set[str] = set()  # nodes on which an instance ran
+        self._used: set[str] = set()  # nodes that hold something of an instance
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
-        if event.origin is Origin.DEVICE and (event.source, event.name) == ("machine", "instance"):
+        told = event.source, event.name
+        if event.origin is Origin.DEVICE and told in USES:
             self._used.add(event.node)
-        offered = event.origin is Origin.STAGE and (event.source, event.name) == ("client", "node")
-        if not offered or event.detail["state"] != "available" or event.node not in self._used:
-            return
+        elif told in OFFERS and event.detail["state"] == "available" and event.node in self._used:
+            yield from self._offered(index, event, look)
+
+    def _offered(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         truth = look.disk(event.node)
         if truth is not None and not truth.blank:
             what = f"a whole {truth.image}" if truth.image else "traces of its last instance"

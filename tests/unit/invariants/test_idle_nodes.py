@@ -18,6 +18,23 @@ def test_a_used_node_that_is_offered_unwiped_is_seen() -> None:
     assert "a whole tiny lies on its disk" in watched.breaches[0].what
 
 
+def test_a_node_is_looked_at_when_it_is_offered_though_its_client_looks_later() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.deployed()
+    watched.node_state("n1", "cleaning")
+    assert not watched.breaches
+    watched.node_state("n1", "available")
+    assert "a whole tiny lies on its disk" in watched.breaches[0].what
+
+
+def test_a_part_of_an_image_on_a_disk_is_seen_too() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.device("iscsi", "write", "n1", "ch1")
+    watched.lab.disks["n1"] = DiskTruth(image="", blank=False)
+    watched.told_node("n1", "available")
+    assert "traces of its last instance" in watched.breaches[0].what
+
+
 def test_a_wiped_node_may_be_offered() -> None:
     watched = Watched(WipedBeforeOffered())
     watched.deployed()

@@ -62,6 +62,10 @@ class Watched:
     def device(self, source: str, name: str, node: str, sender: str = "", **detail: Any) -> None:
         self._add(Origin.DEVICE, source, name, node, sender, detail)
 
+    def node_state(self, node: str, state: str) -> None:
+        """As the provisioner's store has it."""
+        self._add(Origin.PROVISIONER, "node", "state", node, "", {"state": state})
+
     def host(self, name: str, host: str) -> None:
         self._add(Origin.STAGE, "host", name, "", host, {"host": host})
 

@@ -1,0 +1,87 @@
+"""Stories that nobody wrote: whatever is asked of a rack and breaks in it, no promise is broken.
+
+STORIES=5000 in the environment plays so many, others each time, instead of the few that are always the same.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import yaml
+from hypothesis import HealthCheck, Phase, settings
+from hypothesis.stateful import run_state_machine_as_test
+
+from provisioner.core.plan import PLANS
+from scenarios.runner.cli import traces_folder
+from scenarios.runner.jobs import Job, play_job
+from scenarios.runner.load import read_text
+from scenarios.runner.record import recorded
+from scenarios.runner.report import failure_text
+from scenarios.runner.saved import read_saved
+from scenarios.runner.stage import Fidelity
+from tests.model.made_up import BrokenPromise, Storyteller
+
+FEW = 60
+DEEP = int(os.environ.get("STORIES", "0"))
+PROFILE = settings(
+    max_examples=DEEP or FEW,
+    derandomize=not DEEP,
+    database=None,
+    deadline=None,
+    stateful_step_count=20 if DEEP else 12,
+    # Not Phase.explain: it traces each line of whatever ran since the first failure.
+    phases=(Phase.generate, Phase.shrink),
+    report_multiple_bugs=False,
+    suppress_health_check=list(HealthCheck),
+    print_blob=False,
+)
+
+
+SEARCH = settings(PROFILE, max_examples=FEW, derandomize=True, stateful_step_count=12)
+
+
+def search(profile: settings = PROFILE) -> BrokenPromise | None:
+    """The smallest story that was found not to end as it should."""
+    try:
+        run_state_machine_as_test(Storyteller, settings=profile)
+    except BrokenPromise as broken:
+        return broken
+    return None
+
+
+def told(broken: BrokenPromise, traces: Path) -> str:
+    """What broke; the story as a scenario file, and the command that makes it one."""
+    why = "no promise is broken whatever breaks"
+    text = recorded(broken.story, seed=broken.seed, why=why, source="made up by Hypothesis")
+    job = Job(fidelity=Fidelity.MODEL, seed=broken.seed, scenario=read_text(text, "made-up"))
+    return f"{failure_text(play_job(job, traces))}\n\n{text}"
+
+
+@pytest.mark.timeout(FEW + 30 * DEEP + 600)
+def test_no_promise_is_broken_in_any_story_that_is_made_up() -> None:
+    broken = search()
+    if broken is not None:
+        pytest.fail(told(broken, traces_folder()), pytrace=False)
+
+
+def test_what_breaks_a_promise_is_found_and_made_small(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    clean = PLANS["clean"]
+    steps = tuple(step for step in clean.steps if step.name != "wipe")
+    monkeypatch.setitem(PLANS, "clean", replace(clean, steps=steps))
+    broken = search(SEARCH)
+    assert broken is not None
+    said = told(broken, tmp_path)
+    assert "wiped_before_offered" in said
+    written = yaml.safe_load(said[said.index("\nname: ") :])
+    assert written["rack"] == {"compute_hosts": 1, "nodes": [{"name": "n1"}]}
+    assert [next(iter(one)) for one in written["requests"]] == ["deploy", "delete"]
+    assert written["faults"] == []
+    trace = re.search(r"^keep: bmsim scenario record (\S+) FILE", said, re.MULTILINE)
+    assert trace is not None
+    assert read_saved(Path(trace[1])).job.story == broken.story
