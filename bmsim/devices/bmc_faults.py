@@ -8,6 +8,7 @@ from typing import Any
 
 from bmsim.devices import ipmi_codes as ipmi
 from bmsim.devices.bmc import Act
+from bmsim.devices.boot_flags import BootDevice
 
 CHANGING = ("chassis.power.", "chassis.bootdev.set", "chassis.bootparam.set", "mc.reset.")
 
@@ -67,13 +68,14 @@ class BmcFaults:
     def restart(self, now_s: float, silent_s: float) -> None:
         self._silent_until_s = now_s + silent_s
 
-    def done(self, act: Act, now_s: float) -> None:
-        """The machine was told to do something."""
+    def done(self, act: Act, now_s: float, boots_from: BootDevice = BootDevice.UNCHANGED) -> None:
+        """The machine was told to do something. boots_from: what it would if nothing were wrong."""
         if act in (Act.OFF, Act.SHUT_DOWN):
             self._powered_off_at_s = now_s
+            self._started_at_s = NEVER_S
         elif act in (Act.ON, Act.CYCLE, Act.RESET):
             self._started_at_s = now_s
-            if self.always_netboots():
+            if self.always_netboots() and boots_from is not BootDevice.NETWORK:
                 self._strikes("boot.ignores_flag")
 
     def quiet(self, now_s: float) -> bool:
@@ -125,10 +127,13 @@ class BmcFaults:
             and self._strikes("bmc.ack_not_done")
         )
 
-    def forgets_boot_device(self) -> bool:
-        """Asked once for each boot that flags would decide."""
+    def forgets_boot_device(self, *, own: bool) -> bool:
+        """Asked once for each boot that flags would decide. own: they name what the machine boots from
+        anyway, so that nothing comes of it."""
         active = self._active.get("bmc.boot_device_forgotten")
-        return active is not None and active.strike() and self._strikes("bmc.boot_device_forgotten")
+        if active is None or not active.strike():
+            return False
+        return own or self._strikes("bmc.boot_device_forgotten")
 
     def told_power(self, on: bool, now_s: float) -> bool:
         lie = self._lasting("bmc.lies_about_power", now_s)

@@ -105,6 +105,9 @@ class _Wiring:
     def kept(self) -> bytes:
         return self._kept
 
+    def own_device(self) -> BootDevice:
+        return self._machine.own_device
+
     def taken(self) -> list[Output]:
         outputs, self._outputs = self._outputs, []
         return outputs

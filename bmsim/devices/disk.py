@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import hashlib
 from bisect import bisect_left, bisect_right
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from itertools import pairwise
 from typing import Any, NamedTuple
 
@@ -35,17 +35,29 @@ def digest(extents: Iterable[Extent]) -> str:
 
 class Disk:
     """present, size_bytes, name: as the system sees them that runs since the machine's last start.
+    strikes: told of each time that a fault changes what would have happened.
 
     A write takes two binary searches, whatever lies on the disk.
     """
 
-    __slots__ = ("_faults", "_keys", "_made_bytes", "_made_name", "_starts", "name", "present", "size_bytes")
+    __slots__ = (
+        *("_faults", "_keys", "_made_bytes", "_made_name", "_starts", "_strikes"),
+        *("name", "present", "size_bytes"),
+    )
 
-    def __init__(self, size_bytes: int, *, content: str = "", name: str = "vda") -> None:
+    def __init__(
+        self,
+        size_bytes: int,
+        *,
+        content: str = "",
+        name: str = "vda",
+        strikes: Callable[[str], None] = lambda fault: None,
+    ) -> None:
         """content: what somebody left on it."""
         self._made_bytes = self.size_bytes = size_bytes
         self._made_name = self.name = name
         self.present = True
+        self._strikes = strikes
         self._faults: Mapping[str, Mapping[str, Any]] = {}
         # Extent i begins at _starts[i]. Its key is its content, and where the content's byte 0 would lie:
         # neighbours of one key are one extent.
@@ -65,12 +77,21 @@ class Disk:
         self.size_bytes = min(self._made_bytes, small["size_mib"] * MIB) if small else self._made_bytes
         renamed = "disk.renamed" in self._faults
         self.name = self._made_name[:-1] + chr(ord(self._made_name[-1]) + renamed)
+        for fault, changed in (
+            ("disk.missing", not self.present),
+            ("disk.too_small", self.size_bytes != self._made_bytes),
+            ("disk.renamed", renamed),
+        ):
+            if changed:
+                self._strikes(fault)
 
-    @property
-    def slowness(self) -> float:
-        """How many times longer than usual everything takes."""
+    def takes_s(self, usual_s: float) -> float:
+        """How long something takes that usually takes so long. Asked once for each."""
         slow = self._faults.get("disk.slow")
-        return float(slow["factor"]) if slow else 1.0
+        if slow is None or slow["factor"] == 1:
+            return usual_s
+        self._strikes("disk.slow")
+        return usual_s * float(slow["factor"])
 
     # --- what a system does with it ----------------------------------------------------------------
 
@@ -81,9 +102,11 @@ class Disk:
         corrupt = self._bad_place("disk.corrupts_writes", offset, good)
         self._put(offset, good, content, begin)
         if corrupt is not None:
+            self._strikes("disk.corrupts_writes")
             at = max(corrupt, offset)
             self._put(at, min(SECTOR_BYTES, offset + good - at), f"not {content}", begin + at - offset)
         if bad is not None:
+            self._strikes("disk.write_error")
             raise DiskError(f"{self.name}: I/O error, writing sector {max(bad, offset) // SECTOR_BYTES}")
 
     def zero(self, offset: int, length: int) -> None:
@@ -94,6 +117,7 @@ class Disk:
         """What lies there, in order, neighbours of one content joined. Raises DiskError."""
         bad = self._bad_place("disk.read_error", offset, length)
         if bad is not None:
+            self._strikes("disk.read_error")
             raise DiskError(f"{self.name}: I/O error, reading sector {max(bad, offset) // SECTOR_BYTES}")
         return self.extents(offset, length)
 

@@ -135,6 +135,8 @@ class BootManager:
         """Whether iPXE is there now, as what DHCP names."""
         machine, dialect = self._machine, self._dialect
         architecture = self._architecture(dialect.architecture)
+        if architecture != dialect.architecture:
+            machine.faults.strikes("boot.wrong_arch")
         vendor = dialect.vendor.replace(f"{dialect.architecture:05d}", f"{architecture:05d}")
         lease = yield from net_client.lease(machine, DhcpClient(architecture, vendor, PXE_DHCP_S, boots=True))
         got: Body | Failure

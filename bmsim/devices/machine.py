@@ -104,11 +104,19 @@ class Machine:
         self._run.port.block_for(self._run.faults.port_blocked_s())
         if self.disk is not None:
             self.disk.give_faults(given)
-        return self.update(now_s, (PowerOff() if "node.power_loss" in fresh else FaultsChanged(),))
+        lost_power = "node.power_loss" in fresh
+        if lost_power and self.on:
+            self._run.faults.strikes("node.power_loss")
+        return self.update(now_s, (PowerOff() if lost_power else FaultsChanged(),))
 
     def passes(self, now_s: float) -> bool:
         """Whether its NIC sends and receives: asked by whoever models what runs on it."""
         return self.on and self._run.port.passes(now_s)
+
+    @property
+    def own_device(self) -> BootDevice:
+        """What it boots from first when nobody says otherwise."""
+        return self._own_order[0]
 
     # --- power -------------------------------------------------------------------------------------
 
@@ -134,7 +142,7 @@ class Machine:
             case FaultsChanged():
                 self._go_on(given)
             case _:
-                if self._run.port.passes(self._run.now_s):
+                if self._run.passes():
                     self._go_on(given)
 
     def _begin(self, stopped: str, *, by_guest: bool) -> None:
@@ -155,6 +163,8 @@ class Machine:
     def _order(self) -> tuple[BootDevice, ...]:
         first = self.boot_next
         if self._run.faults.has("boot.ignores_flag"):
+            if (self.own_device if first is BootDevice.UNCHANGED else first) is not BootDevice.NETWORK:
+                self._run.faults.strikes("boot.ignores_flag")
             first = BootDevice.NETWORK
         if first not in (BootDevice.NETWORK, BootDevice.DISK):
             return self._own_order
@@ -181,6 +191,8 @@ class Machine:
     def _life(self, order: Sequence[BootDevice]) -> Flow[Then | None]:
         run = self._run
         run.mac, run.address = run.faults.mac(self.macs[0]), ""
+        if run.mac != self.macs[0]:
+            run.faults.strikes("bmc.nic_renamed")
         run.port.link_up(run.now_s + run.timing.link_up_s)
         yield from run.sleep(run.faults.post_s(run.timing.post_s))
         yield from run.gate("firmware")
@@ -190,7 +202,8 @@ class Machine:
             return end
         if isinstance(end, Kernel):
             return (yield from self._kernel(self._systems.of_kernel(end, self.disk)))
-        yield from run.sleep(run.timing.disk_loader_s * (self.disk.slowness if self.disk else 1.0))
+        usual_s = run.timing.disk_loader_s
+        yield from run.sleep(self.disk.takes_s(usual_s) if self.disk else usual_s)
         return (yield from self._kernel(end))
 
     def _kernel(self, system: System) -> Flow[Then | None]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 OWN = (
@@ -19,9 +19,12 @@ OWN = (
 
 
 class MachineFaults:
-    __slots__ = ("_given", "_struck")
+    """strikes: told of each time that one changes what would have happened."""
 
-    def __init__(self) -> None:
+    __slots__ = ("_given", "_struck", "strikes")
+
+    def __init__(self, strikes: Callable[[str], None]) -> None:
+        self.strikes = strikes
         self._given: dict[str, Mapping[str, Any]] = {}
         self._struck: dict[str, int] = {}
 
@@ -47,8 +50,12 @@ class MachineFaults:
         return self._strikes_at("boot.loop", stage)
 
     def post_s(self, usual_s: float) -> float:
+        """Asked once for each POST."""
         slow = self._given.get("node.slow_post")
-        return float(slow["post_s"]) if slow else usual_s
+        if slow is None or slow["post_s"] == usual_s:
+            return usual_s
+        self.strikes("node.slow_post")
+        return float(slow["post_s"])
 
     def port_blocked_s(self) -> float:
         blocked = self._given.get("net.port_blocked_at_first")
@@ -70,4 +77,5 @@ class MachineFaults:
         if count is not None and struck >= count:
             return False
         self._struck[name] = struck + 1
+        self.strikes(name)
         return True

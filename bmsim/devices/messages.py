@@ -126,7 +126,14 @@ class Hung:
     why: str
 
 
-Output = Question | Console | Fetched | Began | Started | Stopped | Hung
+@dataclass(frozen=True, slots=True)
+class Struck:
+    """A fault has changed what would have happened."""
+
+    fault: str
+
+
+Output = Question | Console | Fetched | Began | Started | Stopped | Hung | Struck
 
 # --- in: answers -----------------------------------------------------------------------------------
 

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from bmsim.devices.machine_faults import MachineFaults
-from bmsim.devices.messages import Console, Hung, Input, Output, Question
+from bmsim.devices.messages import Console, Hung, Input, Output, Question, Struck
 from bmsim.devices.switch import SwitchPort
 from bmsim.devices.timing import Timing
 
@@ -34,10 +34,10 @@ class Running:
 
     def __init__(self, timing: Timing) -> None:
         self.timing = timing
-        self.faults = MachineFaults()
+        self.out: list[Output] = []
+        self.faults = MachineFaults(lambda fault: self.out.append(Struck(fault)))
         self.port = SwitchPort()
         self.now_s = 0.0
-        self.out: list[Output] = []
         self.mac = self.address = ""
         self._asked = 0
 
@@ -48,8 +48,16 @@ class Running:
 
     def send(self, question: Question) -> None:
         """Lost, where the port of the switch lets nothing through."""
-        if self.port.passes(self.now_s):
+        if self.passes():
             self.out.append(question)
+
+    def passes(self) -> bool:
+        """Whether a message gets through the port now. Asked once for each."""
+        if self.port.passes(self.now_s):
+            return True
+        if fault := self.port.fault(self.now_s):
+            self.faults.strikes(fault)
+        return False
 
     def say(self, line: str) -> None:
         self.out.append(Console(f"{line}\r\n".encode()))

@@ -29,6 +29,12 @@ class SwitchPort:
     def passes(self, now_s: float) -> bool:
         return self.plugged and now_s >= self._link_up_at_s + self._blocks_for_s
 
+    def fault(self, now_s: float) -> str:
+        """What keeps a message from passing; empty: nothing but a link that isn't up yet."""
+        if not self.plugged:
+            return "node.dead_nic"
+        return "net.port_blocked_at_first" if self.blocks(now_s) else ""
+
     def blocks(self, now_s: float) -> bool:
         """Whether the link is up and the port doesn't forward yet: its BPDUs and LACPDUs tell."""
         return self.plugged and self._link_up_at_s <= now_s < self._link_up_at_s + self._blocks_for_s

@@ -40,6 +40,9 @@ class Machine(Protocol):
 
     def kept(self) -> bytes: ...
 
+    def own_device(self) -> BootDevice:
+        """What it boots from first when nobody says otherwise."""
+
 
 class Control:
     """Times are any seconds that never go back."""
@@ -114,15 +117,19 @@ class Control:
     def _power(self, decision: Decision, act: Act, name: str, now_s: float) -> None:
         if self.faults.swallows(name, now_s):
             return
-        flags = self.state.flags
+        wanted = self.state.flags.override
+        own = self._machine.own_device() if act in STARTS else BootDevice.UNCHANGED
         forgotten = (
-            act in STARTS and flags.override is not BootDevice.UNCHANGED and self.faults.forgets_boot_device()
+            act in STARTS
+            and wanted is not BootDevice.UNCHANGED
+            and self.faults.forgets_boot_device(own=wanted is own)
         )
         if forgotten:
             self.state = replace(self.state, flags=BootFlags())
         self._order_boot(self.state)
         self._machine.do(act)
-        self.faults.done(act, now_s)
+        overridden = wanted is not BootDevice.UNCHANGED and not forgotten
+        self.faults.done(act, now_s, wanted if overridden else own)
         self.state = replace(decision.state, flags=BootFlags()) if forgotten else decision.state
         self._follow_flags(now_s)
 

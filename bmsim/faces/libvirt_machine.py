@@ -75,6 +75,10 @@ class LibvirtMachine:
     def kept(self) -> bytes:
         return self._bounded(lambda: boot_order.read(self._xml()).kept)
 
+    def own_device(self) -> BootDevice:
+        first = self._bounded(lambda: boot_order.read(self._xml()).own[0])
+        return next((device for device, name in DEVICES.items() if name == first), BootDevice.UNCHANGED)
+
     # --- in the thread of the calls -------------------------------------------------------------
 
     def _start(self) -> None:

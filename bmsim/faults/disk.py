@@ -27,6 +27,21 @@ FAULTS = (
         by=By.RACK,
     ),
     Fault(
+        "disk.corrupts_writes",
+        "takes writes, and holds other bytes afterwards",
+        BY_HEAL,
+        "everyday: a controller's cache without its battery, memory that is broken",
+        (
+            Parameter(
+                "at_mib",
+                None,
+                (int,),
+                "the sector where this MiB begins is corrupt; null: the first of every write",
+                least=0,
+            ),
+        ),
+    ),
+    Fault(
         "disk.slow",
         "writes and reads take long",
         BY_HEAL,

@@ -46,10 +46,13 @@ class Orders:
         match fault:
             case "node.dead_nic":
                 libvirtd.set_link(node, up=False)
-                self._note(node, "fault", "struck", "", fault=fault)
+                if libvirtd.is_running(node):  # else when it is switched on: who watches machines tells then
+                    self._note(node, "fault", "struck", "", fault=fault)
             case "node.power_loss":
+                ran = libvirtd.is_running(node)
                 libvirtd.cut_power(node)
-                self._note(node, "fault", "struck", "", fault=fault)
+                if ran:
+                    self._note(node, "fault", "struck", "", fault=fault)
             case "disk.write_error":
                 disk_faults.fail_writes(URI, node, **parameters)
             case "disk.too_small":

@@ -36,6 +36,9 @@ from bmsim.sandbox.transfers import Transfers
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 DHCP_SERVER_PORT = 67
 
+FROM_THE_START = ("disk.too_small", "node.dead_nic")
+"""Faults that strike each machine that is switched on with them."""
+
 
 class Watch:
     """Used by one thread, the one that makes it; but `happened`."""
@@ -123,8 +126,9 @@ class Watch:
         if what == "on":
             if (parameters := faults.get("disk.write_error")) is not None:
                 self._guarded(node, partial(disk_faults.fail_writes, libvirtd.URI, node, **parameters))
-            if "disk.too_small" in faults:
-                self._struck(node, "disk.too_small")
+            for fault in FROM_THE_START:
+                if fault in faults:
+                    self._struck(node, fault)
         self.note(node, "machine", what, "")
 
     def _boot_struck(self, node: str, fault: str, at: str) -> None:

@@ -57,12 +57,16 @@ class ScenarioItem(pytest.Item):
         try:
             check_fits(one, self._fidelity, available_memory_mib())
         except BadScenario as error:
-            raise LabBroke(str(error)) from error
+            raise LabBroke(
+                f"the lab can't play it, nothing is said about the provisioner: {error}"
+            ) from error
         scenario = one.scenario
         job = Job(fidelity=self._fidelity, seed=scenario.seed, file=str(self.path), scenario=scenario)
         self._played = play_job(job, traces_folder())
         if self._played.result.verdict is Verdict.INFRA:
-            raise LabBroke(self._played.result.trouble)
+            from scenarios.runner.report import failure_text
+
+            raise LabBroke(failure_text(self._played))
 
     def runtest(self) -> None:
         if self._played.result.verdict is Verdict.FAIL:
@@ -74,7 +78,7 @@ class ScenarioItem(pytest.Item):
 
             return failure_text(excinfo.value.played)
         if isinstance(excinfo.value, LabBroke):
-            return f"the lab broke, nothing is said about the provisioner: {excinfo.value}"
+            return str(excinfo.value)
         return super().repr_failure(excinfo, *args, **kwargs)
 
     def reportinfo(self) -> tuple[Path, int, str]:

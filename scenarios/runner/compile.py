@@ -6,6 +6,7 @@ from collections.abc import Iterable, Iterator
 from random import Random
 
 from bmsim.faults.catalogue import CATALOGUE
+from bmsim.faults.fault import Strikes
 from scenarios.runner import vocabulary
 from scenarios.runner.addresses import numbered_host, numbered_node
 from scenarios.runner.deadlines import DEADLINES
@@ -44,16 +45,16 @@ from scenarios.runner.story import (
 
 def story_of(scenario: Scenario, fidelity: Fidelity, seed: int) -> Story:
     """Equal for equal scenarios and seeds."""
-    fault_names = (fault.do for fault in scenario.faults if _must_strike(fault))
+    strikes = tuple(_strikes(scenario, seed))
     return Story(
         name=scenario.name,
         hosts=tuple(numbered_host(number) for number in range(1, scenario.rack.compute_hosts + 1)),
         nodes=tuple(_node(number, node) for number, node in enumerate(scenario.rack.node_list, 1)),
         requests=tuple(_requests(scenario)),
-        strikes=tuple(_strikes(scenario, seed)),
+        strikes=tuple(strike for strike, _ in strikes),
         expected=(
             *map(_expected, scenario.expect),
-            *(Expected(struck=name) for name in dict.fromkeys(fault_names)),
+            *dict.fromkeys(Expected(struck=one.fault, node=_struck(one)) for one, must in strikes if must),
         ),
         images=scenario.images,
         safety_s=DEADLINES[fidelity].safety_s if scenario.safety_s is None else scenario.safety_s,
@@ -183,16 +184,18 @@ def _per(per: str) -> tuple[str, str]:
 # --- faults, expectations -------------------------------------------------------------------------
 
 
-def _strikes(scenario: Scenario, seed: int) -> Iterator[Strike]:
+def _strikes(scenario: Scenario, seed: int) -> Iterator[tuple[Strike, bool]]:
+    """With each whether it must strike."""
     for position, fault in enumerate(scenario.faults):
         if fault.share is None:
-            yield _strike(scenario, fault, scenario.node_of(fault), fault.when)
+            yield _strike(scenario, fault, scenario.node_of(fault), fault.when), _must_strike(fault)
             continue
         names = scenario.node_names
         number = max(1, round(fault.share * len(names)))
         for name in Random(f"{seed}:share:{position}").sample(names, number):
             of_node = {} if fault.when.kind == "at_s" else {"node": name}
-            yield _strike(scenario, fault, name, fault.when.model_copy(update=of_node))
+            strike = _strike(scenario, fault, name, fault.when.model_copy(update=of_node))
+            yield strike, _must_strike(fault)
 
 
 def _strike(scenario: Scenario, fault: FaultPart, node: str, when: When) -> Strike:
@@ -206,6 +209,11 @@ def _strike(scenario: Scenario, fault: FaultPart, node: str, when: When) -> Stri
         heal_after_s=fault.heal_after_s,
         heal_when=None if fault.heal is None else moment(fault.heal),
     )
+
+
+def _struck(strike: Strike) -> str:
+    """The node at which it is seen, if it is one."""
+    return strike.node if CATALOGUE[strike.fault].strikes is Strikes.NODE else ""
 
 
 def _must_strike(fault: FaultPart) -> bool:

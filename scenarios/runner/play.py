@@ -28,9 +28,9 @@ def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -
     breaches: list[Breach] = []
     try:
         if fidelity is Fidelity.MODEL:
-            trace, breaches = play_model(story, seed)
+            breaches = play_model(story, seed, trace)
         else:
-            trace, breaches = asyncio.run(_play_machine(story, seed))
+            breaches = asyncio.run(_play_machine(story, seed, trace))
     except LabTrouble as error:
         trouble = str(error)
     verdict = Verdict.INFRA if trouble else Verdict.FAIL if breaches else Verdict.PASS
@@ -50,8 +50,8 @@ def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -
     return Played(result=result, trace=trace)
 
 
-async def _play_machine(story: Story, seed: int) -> tuple[Trace, list[Breach]]:
-    async with MachineStage(story, f"story-{seed % 1000}") as stage:
+async def _play_machine(story: Story, seed: int, trace: Trace) -> list[Breach]:
+    async with MachineStage(story, f"story-{seed % 1000}", trace) as stage:
         conductor = Conductor(story, stage, stage, DEADLINES[Fidelity.MACHINE], Random(f"{seed}:moments"))
         await conductor.play()
-        return stage.trace, conductor.breaches
+        return conductor.breaches

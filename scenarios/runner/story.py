@@ -156,7 +156,7 @@ class Expected:
     instance + outcome: how its deploy ends (every other one ends ACTIVE); failure: code, cause and
                         last_proven: parts of what is told about it
     node + state:       where the node ends
-    struck:             a fault that must have struck, or the story said nothing
+    struck:             a fault that must have changed something, or the story said nothing; node: at which
     counted:            how often something was seen
     """
 

@@ -116,7 +116,8 @@ def _breaks(strike: Strike) -> str:
 
 def _expected(expected: Expected) -> str:
     if expected.struck:
-        return f"{expected.struck} strikes, else the story proves nothing"
+        at = f" at {expected.node}" if expected.node else ""
+        return f"{expected.struck} changes something{at}, else the story proves nothing"
     if expected.counted is not None:
         event, most = expected.counted.event, expected.counted.at_most
         bounds = f"at least {expected.counted.at_least}" + (

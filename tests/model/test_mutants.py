@@ -23,7 +23,7 @@ from provisioner.protocols.store import Tx
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Power, Story
+from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Power, Story, Strike
 from scenarios.runner.verdict import Verdict
 
 Step = Callable[[StepContext], Awaitable[Outcome]]
@@ -142,7 +142,9 @@ def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) 
     monkeypatch.setattr(OfferPublisher, "publish", publish_for_all)
     published = OnEvent("step", "step.started", "n1", detail={"step": "agent_ready"})
     both = (DEPLOY, Power(node="n2", verb="on", when=published))
-    assert "one_publisher" in broken_promises(story(*both, nodes=2))
+    # The other one netboots, whatever it is told: nobody has told it anything.
+    stray = Strike(fault="boot.ignores_flag", node="n2")
+    assert "one_publisher" in broken_promises(replace(story(*both, nodes=2), strikes=(stray,)))
 
 
 def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -47,8 +47,8 @@ class MachineStage:
 
     fidelity = Fidelity.MACHINE
 
-    def __init__(self, story: Story, name: str) -> None:
-        self.trace = Trace()
+    def __init__(self, story: Story, name: str, trace: Trace) -> None:
+        self.trace = trace
         self.public_key = ""
         self._story = story
         self._name = name
@@ -167,12 +167,15 @@ class MachineStage:
             case "host.kill":
                 await self._serve.kill()
                 self._host_event("killed")
+                self._struck(order.fault)
             case "host.stop":
                 await self._serve.freeze()
                 self._host_event("stopped")
+                self._struck(order.fault)
             case "host.restart":
                 await self._serve.kill()
                 self._host_event("killed")
+                self._struck(order.fault)
                 await self._serve.start()
                 self._host_event("started")
             case _:
@@ -198,14 +201,20 @@ class MachineStage:
             raise LabTrouble(f"the rack can't do that: {error}") from error
 
     def _host_event(self, name: str) -> None:
+        self._add("host", name, host=self._host)
+
+    def _struck(self, fault: str) -> None:
+        self._add("fault", "struck", fault=fault)
+
+    def _add(self, source: str, name: str, **detail: Any) -> None:
         self.trace.add(
             Event(
                 t_s=self.now_s(),
                 origin=Origin.STAGE,
-                source="host",
+                source=source,
                 name=name,
                 sender=self._host,
-                detail={"host": self._host},
+                detail=detail,
             )
         )
 

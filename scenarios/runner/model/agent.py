@@ -223,7 +223,7 @@ class ModelAgent:
         disk, offset, size = self._disk(), params["offset_bytes"], params["size_bytes"]
         if offset + size > disk.size_bytes:
             raise CommandFailed("disk-too-small", f"{device_of(disk)} has {disk.size_bytes} bytes")
-        yield QUICK_S + size / CHECKSUM_BYTES_PER_S * disk.slowness
+        yield QUICK_S + disk.takes_s(size / CHECKSUM_BYTES_PER_S)
         return {"tree_digest": digest_of_range(disk.read(offset, size))}
 
     def _partition_disk(self, params: Mapping[str, Any]) -> Steps:

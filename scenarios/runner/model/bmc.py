@@ -34,16 +34,23 @@ class ModelBmc:
         self._note = note
         self._control = Control(machine, BmcState())
         self._faults: dict[str, Mapping[str, Any]] = {}
+        self._told: dict[str, int] = {}  # how often each fault has struck, as far as it is noted
 
     def inject(self, fault: str, parameters: Mapping[str, Any]) -> None:
         self._faults[fault] = parameters
         self._control.give_faults(self._faults, self._now_s())
+        self._note_strikes("")
 
     def heal(self, fault: str) -> None:
         self._faults.pop(fault, None)
         self._control.give_faults(self._faults, self._now_s())
 
     def login(self, user: str, password: str, sender: str) -> Login | None:
+        answer = self._login(user, password, sender)
+        self._note_strikes(sender)
+        return answer
+
+    def _login(self, user: str, password: str, sender: str) -> Login | None:
         if self._control.faults.silent(self._now_s()):
             return None
         if self._control.faults.no_free_session():
@@ -55,6 +62,11 @@ class ModelBmc:
         return Login()
 
     def command(self, netfn: int, command: int, data: bytes, sender: str) -> tuple[int, bytes] | None:
+        answer = self._command(netfn, command, data, sender)
+        self._note_strikes(sender)
+        return answer
+
+    def _command(self, netfn: int, command: int, data: bytes, sender: str) -> tuple[int, bytes] | None:
         now_s = self._now_s()
         if self._control.faults.silent(now_s):
             return None
@@ -70,6 +82,12 @@ class ModelBmc:
     def guest_started(self) -> None:
         """The machine began anew without being told to by its BMC."""
         self._control.guest_started(self._now_s())
+
+    def _note_strikes(self, sender: str) -> None:
+        for fault, times in self._control.faults.struck.items():
+            if times != self._told.get(fault):
+                self._told[fault] = times
+                self._note("fault", "struck", sender, fault=fault)
 
     def _serve(self, act: Act, now_s: float) -> None:
         if act is Act.RESTART_BMC:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -82,9 +82,11 @@ LIBRARY: Mapping[str, Content] = {
 
 class ImageServer:
     """`provisioner.api.context.ImageSaver`: fetches what LIBRARY holds from an image server that may be
-    broken (image.corrupt, image.truncated, image.unreachable)."""
+    broken (image.corrupt, image.truncated, image.unreachable). struck(fault, image): told of each time that
+    it was."""
 
-    def __init__(self) -> None:
+    def __init__(self, struck: Callable[[str, str], None]) -> None:
+        self._struck = struck
         self.broken: dict[str, tuple[str, Mapping[str, Any]]] = {}  # image → fault, parameters
         self._by_sha256 = {content.sha256: content for content in LIBRARY.values()}
 
@@ -94,6 +96,8 @@ class ImageServer:
         name = url.rpartition("/")[2]
         content = LIBRARY[name]
         fault, _ = self.broken.get(name, ("", {}))
+        if fault:
+            self._struck(fault, name)
         if fault == "image.unreachable":
             raise TransientError(f"fetch {url}", answer="connection refused")
         if fault in ("image.corrupt", "image.truncated"):

@@ -72,7 +72,7 @@ class ModelImageWriter:
         for number in range(PIECES):
             begin = number * piece
             length = min(piece, size_bytes - begin)
-            await asyncio.sleep(content.size_bytes / PIECES / BYTES_PER_S * disk.slowness)
+            await asyncio.sleep(disk.takes_s(content.size_bytes / PIECES / BYTES_PER_S))
             await self._connected(device, target, agent)
             try:
                 disk.write(offset_bytes + begin, length, content.name, begin)

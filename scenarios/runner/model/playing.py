@@ -20,11 +20,12 @@ from scenarios.runner.verdict import Breach
 from scenarios.runner.virtual_time import run
 
 
-def play_model(story: Story, seed: int) -> tuple[Trace, list[Breach]]:
-    """The trace, and the promises that were broken. Equal for equal stories and seeds, in any process."""
+def play_model(story: Story, seed: int, trace: Trace) -> list[Breach]:
+    """The promises that were broken; what happened is added to the trace, also when the lab breaks. Equal for
+    equal stories and seeds, in any process."""
     log = _Log()
-    with _logs_to(log):
-        return run(_play(story, seed, log), seed)
+    with _logs_to(log), forbidden():
+        return run(_play(story, seed, trace, log), seed)
 
 
 class _Log:
@@ -39,14 +40,13 @@ class _Log:
         raise structlog.DropEvent
 
 
-async def _play(story: Story, seed: int, log: _Log) -> tuple[Trace, list[Breach]]:
-    log.stage = stage = ModelStage(story, seed)
+async def _play(story: Story, seed: int, trace: Trace, log: _Log) -> list[Breach]:
+    log.stage = stage = ModelStage(story, seed, trace)
     conductor = Conductor(story, stage, stage, DEADLINES[Fidelity.MODEL], chance(seed, "moments"))
-    with forbidden():
-        await stage.begin()
-        await conductor.play()
+    await stage.begin()
+    await conductor.play()
     log.stage = None
-    return stage.trace, conductor.breaches
+    return conductor.breaches
 
 
 @contextmanager

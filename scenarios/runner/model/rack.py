@@ -31,6 +31,9 @@ PACE = 0.1
 """Machines of a kind differ by so much."""
 
 FIRMWARE = {"bios": Firmware.BIOS_IPXE, "uefi": Firmware.UEFI}
+OWN_ORDER = (BootDevice.DISK,)
+"""As machines of a rack come: the network is tried when they are told to."""
+
 SYSTEMS = ModelSystems()
 LOADER_BYTES = MIB
 SCRIPT_BYTES = 600
@@ -64,7 +67,7 @@ class ModelNode:
     ) -> None:
         self.name, self.mac, self.arch = spec.name, spec.mac, spec.arch
         self.cpus, self.memory_mib = spec.cpus, spec.memory_mib
-        self.disk = Disk(spec.disk_mib * MIB)
+        self.disk = Disk(spec.disk_mib * MIB, strikes=self._struck)
         self.drives: dict[str, Mapping[str, str]] = {}
         self.address = ""
         self.addresses: dict[str, ModelNode] = {}  # of the whole rack
@@ -87,6 +90,7 @@ class ModelNode:
             (spec.mac,),
             SYSTEMS,
             firmware=FIRMWARE[spec.firmware],
+            order=OWN_ORDER,
             timing=timing.scaled(pace),
             disk=self.disk,
         )
@@ -99,6 +103,7 @@ class ModelNode:
             lambda source, name, sender, **detail: note(self.name, source, name, sender, **detail),
         )
         self._kept = b""
+        self._hellos: dict[str, Mapping[str, Any]] = {}  # what agents reported, by their tokens
 
     # --- faults --------------------------------------------------------------------------------
 
@@ -120,8 +125,16 @@ class ModelNode:
     def _faults_changed(self) -> None:
         as_world(lambda: self._follow(self.machine.give_faults(self._faults, self._loop.time())))
 
-    def has(self, fault: str) -> Mapping[str, Any] | None:
-        return self._faults.get(fault)
+    def _struck(self, fault: str) -> None:
+        self._note(self.name, "fault", "struck", fault=fault)
+
+    def passes(self) -> bool:
+        """Whether a message to or from what runs on it gets through its NIC."""
+        if self.machine.passes(self._loop.time()):
+            return True
+        if self.machine.on and "node.dead_nic" in self._faults:
+            self._struck("node.dead_nic")
+        return False
 
     def cuts_session(self, written_bytes: int) -> bool:
         fault = self._faults.get("iscsi.session_lost")
@@ -152,6 +165,9 @@ class ModelNode:
 
     def kept(self) -> bytes:
         return self._kept
+
+    def own_device(self) -> BootDevice:
+        return self.machine.own_device
 
     # --- the machine runs ----------------------------------------------------------------------
 
@@ -195,6 +211,8 @@ class ModelNode:
                 self._stopped()
             case said.Hung():
                 self._note(self.name, "machine", "hung", why=output.why)
+            case said.Struck():
+                self._struck(output.fault)
             case said.Began():
                 self._note(self.name, "machine", "post")
                 if output.by_guest:
@@ -218,7 +236,7 @@ class ModelNode:
         rival = self._faults.get("dhcp.rival")
         if rival is None or (isinstance(asked, said.DhcpRequest) and asked.server != RIVAL):
             return
-        self._note(self.name, "fault", "struck", fault="dhcp.rival")
+        self._struck("dhcp.rival")
         words = (asked.ask, rival["address"] or RIVAL_LEASE, RIVAL, rival["boot_file"])
         answer = said.DhcpOffer(*words) if isinstance(asked, said.DhcpDiscover) else said.DhcpAck(*words)
         self._loop.call_later(2 * LATENCY_S + self._random.random() * JITTER_S, self.feed, answer)
@@ -256,7 +274,7 @@ class ModelNode:
             if count <= 0:
                 return False
             self._faults[fault] = {**parameters, "count": count - 1}
-        self._note(self.name, "fault", "struck", fault=fault)
+        self._struck(fault)
         return True
 
     # --- TFTP and HTTP -------------------------------------------------------------------------
@@ -286,7 +304,7 @@ class ModelNode:
             return
         stall = self._faults.get("tftp.stall")
         if stall is not None:
-            self._note(self.name, "fault", "struck", fault="tftp.stall")
+            self._struck("tftp.stall")
             received = min(LOADER_BYTES - 1, 512 * int(stall["after_block"]))
             self._back("tftp", host, said.TftpData(asked.ask, LOADER_BYTES, received, False))
             return
@@ -351,6 +369,8 @@ class ModelNode:
         )
         self._note(self.name, "machine", "agent", boot_id=boot_id)
         late = self._faults.get("agent.late")
+        if late is not None and late["delay_s"]:
+            self._struck("agent.late")
         self._later(float(late["delay_s"]) if late else 0.0, self._announce, words, 0)
 
     def _announce(self, words: Mapping[str, str], tries: int) -> None:
@@ -360,7 +380,6 @@ class ModelNode:
         url = urlsplit(words["provisioner.announce"])
         host = self._host_at(url.hostname or "")
         told = False
-        bearer = "0" * 32 if "agent.stale_token" in self._faults else agent.token
         detail = {
             "node": agent.node_id,
             "boot_id": agent.boot_id,
@@ -369,21 +388,31 @@ class ModelNode:
             "mac": self.mac,
             "address": self.address,
         }
-        if host is not None and not self._wires.cut(Link("http", host.name, self.name)):
+        if host is not None and self._reaches(host):
             netboot = host.netboot
             if netboot is not None:
-                for _ in range(2 if "agent.twice" in self._faults else 1):
-                    status = netboot.hello(self.address, bearer, detail)
-                    self._note(
-                        self.name,
-                        "agent",
-                        "hello" if status == 200 else "refused",
-                        host.sender,
-                        status=status,
-                    )
-                    told = status == 200
+                told = self._says_hello(host, netboot, agent.token, detail)
+                self._say_again(host, netboot, agent.token)
         pause_s = HELLO_EVERY_S if told else HELLO_RETRY_S[min(tries, len(HELLO_RETRY_S) - 1)]
         self._later(pause_s, self._announce, words, 0 if told else tries + 1)
+
+    def _says_hello(
+        self, host: ModelHost, netboot: ModelNetboot, token: str, detail: Mapping[str, Any]
+    ) -> bool:
+        status = netboot.hello(self.address, token, detail)
+        told = status == 200
+        self._note(self.name, "agent", "hello" if told else "refused", host.sender, status=status)
+        if told:
+            self._hellos[token] = detail
+        return told
+
+    def _say_again(self, host: ModelHost, netboot: ModelNetboot, token: str) -> None:
+        """Who repeats what agents have reported: this one's report, or the last of a deploy before."""
+        earlier = [known for known in self._hellos if known != token]
+        for fault, again in (("agent.twice", token), ("agent.stale_token", earlier[-1] if earlier else "")):
+            if fault in self._faults and again in self._hellos:
+                self._struck(fault)
+                self._says_hello(host, netboot, again, self._hellos[again])
 
     def _phone_home(self, tries: int) -> None:
         drive = self.drives.get(config_drive(self.disk), {})
@@ -395,11 +424,15 @@ class ModelNode:
         heard = (
             host is not None
             and netboot is not None
-            and not self._wires.cut(Link("http", host.name, self.name))
+            and self._reaches(host)
             and netboot.phone_home(self.address, call[3]) == 200
         )
         if not heard and tries < PHONE_HOME_TRIES:
             self._later(PHONE_HOME_RETRY_S, self._phone_home, tries + 1)
+
+    def _reaches(self, host: ModelHost) -> bool:
+        """Whether a connection to one of its servers can be made."""
+        return self.passes() and not self._wires.cut(Link("http", host.name, self.name))
 
     def _host_at(self, address: str) -> ModelHost | None:
         return next((one for one in self._hosts() if one.netboot and one.netboot.address == address), None)
@@ -454,9 +487,7 @@ class ModelRack:
     def _at(self, address: str) -> ModelNode | None:
         """The node that has this address now, if its NIC works."""
         known = self._by_address.get(address)
-        if known is None or not known.is_on() or known.has("node.dead_nic") is not None:
-            return None
-        return known
+        return known if known is not None and known.passes() else None
 
     def name_at(self, address: str) -> str:
         known = self._by_address.get(address)

@@ -21,7 +21,8 @@ from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.provisioner_process import Surroundings
-from scenarios.runner.model.rack import ModelNode, ModelRack
+from scenarios.runner.model.rack import ModelRack
+from scenarios.runner.model.striking import Striking
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
@@ -49,14 +50,14 @@ class ModelStage:
     fidelity = Fidelity.MODEL
     public_key = PUBLIC_KEY
 
-    def __init__(self, story: Story, seed: int) -> None:
-        self.trace = Trace()
+    def __init__(self, story: Story, seed: int, trace: Trace) -> None:
+        self.trace = trace
         self._story = story
         self._seed = seed
         self._loop = asyncio.get_running_loop()
         self._clock = WorldClock(self._loop)
         self._store = MemoryStore(self._clock.wall, self._changed)
-        self._images = ImageServer()
+        self._images = ImageServer(self._image_struck)
         self._metrics = Metrics()
         self._wires = Wires(chance(seed, "wires"), self._wire_struck)
         self._hosts: dict[str, ModelHost] = {}
@@ -65,6 +66,16 @@ class ModelStage:
         )
         for host in story.hosts:
             self._hosts[host.name] = ModelHost(host.name, self._surroundings(host), self._host_event)
+        self._striking = Striking(
+            self._rack,
+            self._wires,
+            self._hosts,
+            self._images,
+            story.images,
+            self._clock,
+            seed,
+            self._host_struck,
+        )
         self._secrets = {node.bmc_password for node in story.nodes} | {ADMIN_TOKEN}
         self._ids: list[SeededIds] = []
         self._offending: list[tuple[str, str]] = []
@@ -170,61 +181,10 @@ class ModelStage:
         return self._owners.get(node, "")
 
     async def inject(self, order: Order) -> None:
-        family = order.fault.partition(".")[0]
-        if family == "host" and order.fault != "host.partition":
-            self._strike_host(order)
-        elif family == "image":
-            for name in [order.image] if order.image else self._story.images:
-                self._images.broken[name] = (order.fault, order.parameters)
-        elif order.fault in ON_WIRES:
-            random = chance(self._seed, f"{order.fault} {order.node} {order.host}")
-            name = "net.partition" if order.fault == "host.partition" else order.fault
-            self._wires.inject(name, order.node, order.host, order.parameters, random)
-        else:
-            self._node(order).inject(order.fault, order.parameters)
+        self._striking.inject(order)
 
     async def heal(self, order: Order) -> None:
-        family = order.fault.partition(".")[0]
-        if family == "host" and order.fault != "host.partition":
-            self._heal_host(order)
-        elif family == "image":
-            self._images.broken.clear()
-        elif order.fault in ON_WIRES:
-            name = "net.partition" if order.fault == "host.partition" else order.fault
-            self._wires.heal(name, order.node, order.host)
-        else:
-            self._node(order).heal(order.fault)
-
-    def _node(self, order: Order) -> ModelNode:
-        return self._rack.node(order.node)
-
-    def _strike_host(self, order: Order) -> None:
-        host = self._host(order)
-        match order.fault:
-            case "host.kill":
-                host.kill()
-            case "host.stop":
-                host.stop()
-            case "host.restart":
-                host.kill()
-                host.start()
-            case "host.clock_jump":
-                self._clock.ahead_s += order.parameters["by_s"]
-            case _:
-                raise LabTrouble(f"the model can't inject {order.fault}")
-
-    def _heal_host(self, order: Order) -> None:
-        host = self._host(order)
-        if order.fault == "host.kill":
-            host.start()
-        elif order.fault == "host.stop":
-            host.cont()
-        elif order.fault == "host.clock_jump":
-            self._clock.ahead_s -= order.parameters["by_s"]
-
-    def _host(self, order: Order) -> ModelHost:
-        name = order.host or next(iter(self._hosts))
-        return self._hosts[name]
+        self._striking.heal(order)
 
     async def settled(self) -> None:
         """Nothing is in the way of looking: the lab sees disks at any time."""
@@ -302,6 +262,12 @@ class ModelStage:
     def _host_event(self, host: str, name: str) -> None:
         self._add(Origin.STAGE, "host", name, "", host, {"host": host})
 
+    def _host_struck(self, fault: str, host: str) -> None:
+        self._add(Origin.STAGE, "fault", "struck", "", host, {"fault": fault})
+
+    def _image_struck(self, fault: str, image: str) -> None:
+        self._add(Origin.STAGE, "fault", "struck", "", "", {"fault": fault, "image": image})
+
     def _wire_struck(self, fault: str, link: Link, what: str) -> None:
         detail = {"fault": fault, "protocol": link.protocol, "what": what}
         self._add(Origin.STAGE, "fault", "struck", link.node, link.host, detail)
@@ -349,11 +315,6 @@ class ModelStage:
         # One that is deleted before it had a machine names the node that it was asked for.
         if event.detail["state"] not in ("requested", "deleted"):
             self._last_wipe[event.node] = self._wipes.get(event.detail["instance"], "quick")
-
-
-ON_WIRES = frozenset(
-    ("net.drop", "net.delay", "net.duplicate", "net.reorder", "net.partition", "host.partition")
-)
 
 
 def _order(name: str, kind: ImageKind) -> dict[str, Any]:

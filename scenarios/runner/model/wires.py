@@ -16,6 +16,9 @@ LATENCY_S = 0.0005
 JITTER_S = 0.0005
 """One way through a switch, and what it varies by: enough that two messages may overtake each other."""
 
+CUTTING = ("net.partition", "host.partition")
+"""Faults by which nothing passes."""
+
 
 @dataclass(frozen=True, slots=True)
 class Link:
@@ -85,11 +88,16 @@ class Wires:
         return tuple(delays)
 
     def cut(self, link: Link) -> bool:
-        """Whether a partition lies between the two ends, in either direction: no connection can be made."""
-        return any(
-            fault.name == "net.partition" and (fault.concerns(link, True) or fault.concerns(link, False))
+        """Whether a partition lies between the two ends, in either direction: no connection can be made.
+        Asked by whoever wants to make or use one."""
+        cutting = [
+            fault
             for fault in self._faults.values()
-        )
+            if fault.name in CUTTING and (fault.concerns(link, True) or fault.concerns(link, False))
+        ]
+        for fault in cutting:
+            self._struck(fault, link, "lost")
+        return bool(cutting)
 
     async def ask(
         self, link: Link, serve: Callable[[], T | None], *, timeout_s: float, resend_s: float
@@ -118,7 +126,7 @@ class Wires:
         fault.seen += 1
         parameters, draw = fault.parameters, fault.random.random
         match fault.name:
-            case "net.partition":
+            case "net.partition" | "host.partition":
                 self._struck(fault, link, "lost")
                 return []
             case "net.drop":

@@ -32,6 +32,9 @@ class Switch:
     def kept(self) -> bytes:
         return b""
 
+    def own_device(self) -> BootDevice:
+        return BootDevice.DISK
+
 
 def modelled_bmc(machine: Switch | None = None) -> ModelBmc:
     def note(source: str, name: str, sender: str, **detail: object) -> None:

@@ -9,6 +9,7 @@ import pytest
 from bmsim.devices import ipmi_codes as ipmi
 from bmsim.devices.bmc import Act
 from bmsim.devices.bmc_faults import BmcFaults
+from bmsim.devices.boot_flags import BootDevice
 from bmsim.faults.catalogue import completed
 from bmsim.faults.fault import BadFault
 
@@ -150,3 +151,22 @@ def test_a_machine_that_ignores_its_flags_is_said_to_at_each_start() -> None:
     assert faults.struck == {"boot.ignores_flag": 2}
     faults.update({}, 1.0)
     assert not faults.always_netboots()
+
+
+def test_what_a_machine_does_anyway_is_no_strike() -> None:
+    faults = having("bmc.boot_device_forgotten", count=2)
+    assert faults.forgets_boot_device(own=True)
+    assert faults.struck == {}
+    assert faults.forgets_boot_device(own=False)
+    assert faults.struck == {"bmc.boot_device_forgotten": 1}
+    faults = having("boot.ignores_flag")
+    faults.done(Act.ON, 0.0, BootDevice.NETWORK)
+    assert faults.struck == {}
+
+
+def test_a_machine_that_is_off_is_in_no_post() -> None:
+    faults = having("bmc.boot_device_refused_during_post", post_s=60)
+    faults.done(Act.ON, 0.0)
+    assert faults.refusal(BOOTDEV, 1.0) == ipmi.NOT_IN_THIS_STATE
+    faults.done(Act.OFF, 2.0)
+    assert faults.refusal(BOOTDEV, 3.0) == ipmi.OK

@@ -41,6 +41,10 @@ class Machine:
         self._check()
         return self.stored
 
+    def own_device(self) -> BootDevice:
+        self._check()
+        return BootDevice.DISK
+
     def _check(self) -> None:
         if self.broken:
             raise MachineRefused("it is broken", ipmi.UNREACHABLE)

@@ -147,7 +147,10 @@ def test_size_name_and_presence_change_with_the_machines_next_start() -> None:
 
 
 def test_a_slow_disk_says_how_slow() -> None:
-    disk = Disk(MIB)
-    assert disk.slowness == 1
+    struck: list[str] = []
+    disk = Disk(MIB, strikes=struck.append)
+    assert disk.takes_s(2.0) == 2.0
+    assert not struck
     disk.give_faults({"disk.slow": {"factor": 10}, "bmc.busy": {}})
-    assert disk.slowness == 10
+    assert disk.takes_s(2.0) == 20.0
+    assert struck == ["disk.slow"]

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from bmsim.devices.boot_flags import BootDevice
@@ -18,10 +20,12 @@ from bmsim.devices.messages import (
     Reset,
     Started,
     Stopped,
+    Struck,
     SystemKind,
     TftpData,
     TftpRead,
 )
+from bmsim.devices.timing import Timing
 from bmsim.faults.catalogue import completed
 from tests.unit.bmsim_devices.bench import Bench, Network, bench, hung, started
 
@@ -254,3 +258,43 @@ def test_faults_of_other_devices_are_nothing_to_it() -> None:
     rack.run(started)
     assert rack.all(Started)
     rack.give(PowerOff())
+
+
+@pytest.mark.parametrize(
+    ("fault", "given"),
+    [
+        ("node.slow_post", {"post_s": 60}),
+        ("node.hangs", {"at": "kernel", "count": None}),
+        ("node.dead_nic", {}),
+        ("boot.loop", {"at": "kernel", "count": None}),
+        ("boot.wrong_arch", {}),
+        ("bmc.nic_renamed", {}),
+        ("net.port_blocked_at_first", {"for_s": 30}),
+    ],
+)
+def test_a_fault_tells_that_it_has_changed_something(fault: str, given: dict[str, Any]) -> None:
+    rack = bench(Firmware.UEFI)
+    rack.faults({fault: given})
+    rack.give(PowerOn())
+    rack.run(limit_s=120)
+    assert {struck.fault for struck in rack.all(Struck)} == {fault}
+
+
+def test_a_fault_that_changes_nothing_tells_nothing() -> None:
+    usual_s = Timing().post_s
+    idle = {"node.power_loss": {}, "node.slow_post": {"post_s": usual_s}, "boot.wrong_arch": {}}
+    rack = bench(disk=Disk(128 * MIB, content="debian"))
+    rack.faults(idle)  # it is off; its firmware asks for no boot file: iPXE is in its ROM
+    rack.faults({"boot.ignores_flag": {}})
+    rack.machine.boot_next = BootDevice.NETWORK
+    rack.give(PowerOn())
+    rack.run(started)
+    assert not rack.all(Struck)
+
+
+def test_ignoring_a_flag_is_told_when_the_flag_says_another_device() -> None:
+    rack = bench(disk=Disk(128 * MIB, content="debian"))
+    rack.machine.boot_next = BootDevice.DISK
+    rack.faults({"boot.ignores_flag": {}})
+    rack.give(PowerOn())
+    assert rack.all(Struck) == [Struck("boot.ignores_flag")]

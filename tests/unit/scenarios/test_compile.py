@@ -135,7 +135,7 @@ def test_a_fault_has_all_its_parameters_and_must_strike(tmp_path: Path) -> None:
     [strike] = made.strikes
     assert (strike.fault, strike.node, strike.host) == ("bmc.busy", "n1", "")
     assert strike.parameters == {"for_commands": None, "count": 2, "after_power_off_s": None}
-    assert Expected(struck="bmc.busy") in made.expected
+    assert Expected(struck="bmc.busy", node="n1") in made.expected
 
 
 @pytest.mark.parametrize(

@@ -39,7 +39,7 @@ def test_scenarios_pass_fail_or_are_errors_of_the_lab(tmp_path: Path) -> None:
     assert "node n1 is active, not available" in ran
     assert "bmsim scenario replay" in ran
     assert "ERROR unstruck.yaml::model" in ran
-    assert "bmc.busy never struck" in ran
+    assert "bmc.busy at n1 never changed anything" in ran
     assert "1 failed, 1 passed, 1 error" in ran
 
 

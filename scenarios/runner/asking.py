@@ -1,0 +1,139 @@
+"""The requests of a story on their way: each asked at its moment, watched until it ends."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from scenarios.runner.client import Client
+from scenarios.runner.deadlines import Deadlines
+from scenarios.runner.moments import Moments
+from scenarios.runner.stage import Stage
+from scenarios.runner.story import Delete, Deploy, Maintenance, OnTold, Power, Request, Story
+
+
+@dataclass(slots=True)
+class Asked:
+    """A request on its way. ended_s: when; outcome: how."""
+
+    request: Request
+    asked_s: float | None = None
+    ended_s: float | None = None
+    outcome: str = ""
+    task: asyncio.Task[None] | None = field(default=None, repr=False)
+
+    @property
+    def label(self) -> str:
+        request = self.request
+        subject = request.instance if isinstance(request, Deploy | Delete) else request.node
+        return f"{type(request).__name__.lower()} {subject}"
+
+
+class Asking:
+    """All requests of one playing of a story."""
+
+    def __init__(
+        self, story: Story, stage: Stage, client: Client, moments: Moments, deadlines: Deadlines
+    ) -> None:
+        self._story = story
+        self._stage = stage
+        self._client = client
+        self._moments = moments
+        self._deadlines = deadlines
+        self._asked = [Asked(request) for request in story.requests]
+
+    def __iter__(self) -> Iterator[Asked]:
+        return iter(self._asked)
+
+    def begin(self) -> None:
+        for asked in self._asked:
+            asked.task = asyncio.create_task(self._ask(asked), name=asked.label)
+
+    @property
+    def tasks(self) -> list[asyncio.Task[None]]:
+        return [asked.task for asked in self._asked if asked.task is not None]
+
+    async def within(self, duration_s: float) -> None:
+        """Until every request has ended, or for so long."""
+        waiting = asyncio.create_task(self._stage.sleep(duration_s))
+        every = asyncio.gather(*self.tasks)
+        try:
+            await asyncio.wait((waiting, every), return_when=asyncio.FIRST_COMPLETED)
+            for task in self.tasks:
+                if task.done():
+                    task.result()
+        finally:
+            waiting.cancel()
+            if not every.done():
+                # Not `every.cancel()`: the requests go on.
+                every.add_done_callback(lambda gathered: gathered.cancelled() or gathered.exception())
+
+    async def late(self) -> list[str]:
+        """All has healed: gives each request its time, and tells of those that didn't end in it."""
+        told: list[str] = []
+        healed_s = self._stage.now_s()
+        for asked in self._asked:
+            if asked.asked_s is None:
+                continue  # its moment never came
+            allowed_s = self._deadlines.of(asked.request)
+            if asked.ended_s is None:
+                await self._until_ended(asked, max(healed_s, asked.asked_s) + allowed_s)
+            if asked.ended_s is None:
+                told.append(
+                    f"{asked.label} had not ended {allowed_s:.0f} s after everything had healed: "
+                    f"{await self._where(asked.request)}"
+                )
+        return told
+
+    async def _ask(self, asked: Asked) -> None:
+        request = asked.request
+        if isinstance(request, Delete) and self._story.struck_may_fail:
+            await self._given_back(request)
+        else:
+            await self._moments.comes(request.when)
+        asked.asked_s = self._stage.now_s()
+        match request:
+            case Deploy():
+                asked.outcome = await self._client.deploy(request)
+            case Delete():
+                asked.outcome = await self._client.delete(request)
+            case Power():
+                asked.outcome = await self._client.power(request)
+            case Maintenance():
+                asked.outcome = await self._client.maintenance(request)
+        asked.ended_s = self._stage.now_s()
+
+    async def _given_back(self, request: Delete) -> None:
+        """When its moment comes; at once when its deploy has failed: others may wait for its node."""
+        moments = (request.when, OnTold(request.instance, "error"))
+        waiting = [asyncio.create_task(self._moments.comes(moment)) for moment in moments]
+        try:
+            await asyncio.wait(waiting, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            await end(waiting)
+
+    async def _until_ended(self, asked: Asked, end_s: float) -> None:
+        assert asked.task is not None
+        waiting = asyncio.create_task(self._stage.sleep(max(0.0, end_s - self._stage.now_s())))
+        await asyncio.wait((waiting, asked.task), return_when=asyncio.FIRST_COMPLETED)
+        waiting.cancel()
+        if asked.task.done():
+            asked.task.result()
+
+    async def _where(self, request: Request) -> str:
+        if isinstance(request, Deploy | Delete):
+            answer = await self._stage.call("GET", f"/v1/instances/{request.instance}")
+            if answer.status == 200:
+                work = answer.body.get("work") or {}
+                return f"instance {answer.body['state']}, step {work.get('step', 'none')}"
+        return "no answer"
+
+
+async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:
+    """Returns when none of them runs any more."""
+    tasks = list(tasks)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

@@ -1,0 +1,131 @@
+"""What a story expects at its end, beside what holds in every story."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Iterator
+
+from scenarios.runner.asking import Asked, Asking, end
+from scenarios.runner.breaking import has_struck
+from scenarios.runner.client import CLEANED, Client
+from scenarios.runner.deadlines import Deadlines
+from scenarios.runner.moments import fits
+from scenarios.runner.stage import LabTrouble, Stage
+from scenarios.runner.story import Counted, Delete, Deploy, Expected, Story
+
+
+class Expecting:
+    """Asked once, when every request has ended or was given its time."""
+
+    def __init__(
+        self, story: Story, stage: Stage, client: Client, asking: Asking, deadlines: Deadlines
+    ) -> None:
+        self._story = story
+        self._stage = stage
+        self._client = client
+        self._asking = asking
+        self._deadlines = deadlines
+
+    async def missed(self) -> list[str]:
+        """A sentence for each that isn't so. Raises LabTrouble when a fault of the story did nothing."""
+        told: list[str] = []
+        special = {expected.instance for expected in self._story.expected if expected.outcome}
+        for asked in self._asking:
+            if asked.ended_s is None:
+                continue
+            if isinstance(asked.request, Deploy) and asked.request.instance not in special:
+                # One that was deleted on its way was not to become active any more.
+                if asked.outcome not in ("active", "deleted") and not self._excused(asked):
+                    cause = await self._failure(asked.request)
+                    told.append(f"{asked.label} ended {asked.outcome}: {cause}")
+            elif isinstance(asked.request, Delete) and asked.outcome not in (*CLEANED, ""):
+                told += await self._cleaned_after_all(asked)
+        for expected in self._story.expected:
+            told += await self._missed(expected)
+        return told
+
+    def _excused(self, asked: Asked) -> bool:
+        """Whether its node was struck, and the client was told what failed."""
+        if not self._story.struck_may_fail or asked.outcome != "error":
+            return False
+        struck = {strike.node for strike in self._story.strikes if strike.node}
+        assert isinstance(asked.request, Deploy)
+        name = asked.request.instance
+        return any(
+            event.source == "client"
+            and event.detail.get("instance") == name
+            and event.detail.get("failure")
+            and event.node in struck
+            for event in self._stage.trace
+        )
+
+    async def _cleaned_after_all(self, asked: Asked) -> list[str]:
+        """A node that failed to clean is cleaned again when all has healed; also one whose attempt was under
+        way then, and failed by what it had lost before."""
+        assert isinstance(asked.request, Delete)
+        node = self._client.node_of(asked.request.instance)
+        if (await self._client.look_at_node(node))["state"] == "clean_failed":
+            await self._client.clean(node)
+        cleaning = asyncio.create_task(self._client.node_becomes(node, *CLEANED))
+        waiting = asyncio.create_task(self._stage.sleep(self._deadlines.of(asked.request)))
+        await asyncio.wait((cleaning, waiting), return_when=asyncio.FIRST_COMPLETED)
+        await end((waiting,))
+        if cleaning.done():
+            return []
+        await end((cleaning,))
+        return [f"{asked.label} left its node {asked.outcome}"]
+
+    async def _failure(self, request: Deploy) -> str:
+        view = (await self._stage.call("GET", f"/v1/instances/{request.instance}")).body
+        failure = view.get("failure") or {}
+        return f"{failure.get('message', 'no failure was told')}; {failure.get('likely_cause', '')}"
+
+    async def _missed(self, expected: Expected) -> list[str]:
+        missed: list[str] = []
+        if expected.struck and not has_struck(self._stage.trace, expected.struck, expected.node):
+            of = f" at {expected.node}" if expected.node else ""
+            raise LabTrouble(
+                f"the fault {expected.struck}{of} never changed anything: the story proves nothing"
+            )
+        if expected.instance and expected.outcome:
+            missed += await self._missed_by_instance(expected)
+        if expected.counted is not None:
+            missed += self._miscounted(expected.counted)
+        if expected.node and expected.state:
+            view = await self._client.look_at_node(expected.node)
+            if view["state"] != expected.state:
+                missed.append(f"node {expected.node} is {view['state']}, not {expected.state}")
+        return missed
+
+    def _miscounted(self, counted: Counted) -> Iterator[str]:
+        found = sum(fits(event, counted.event) for event in self._stage.trace)
+        if found >= counted.at_least and (counted.at_most is None or found <= counted.at_most):
+            return
+        bounds = f"at least {counted.at_least}"
+        if counted.at_most is not None:
+            bounds += f" and at most {counted.at_most}"
+        of = f" of {counted.event.node}" if counted.event.node else ""
+        yield f"{counted.event.source} {counted.event.name}{of} was seen {found} times, not {bounds}"
+
+    async def _missed_by_instance(self, expected: Expected) -> list[str]:
+        refused = any(
+            isinstance(asked.request, Deploy)
+            and asked.request.instance == expected.instance
+            and asked.outcome == "refused"
+            for asked in self._asking
+        )
+        if refused or expected.outcome == "refused":
+            return [] if refused == (expected.outcome == "refused") else [f"{expected.instance}: {refused=}"]
+        view = await self._client.look_at_instance(expected.instance)
+        failure = view.get("failure") or {}
+        wanted = {
+            "state": (expected.outcome, view["state"]),
+            "failure": (expected.failure, failure.get("code", "")),
+            "likely cause": (expected.cause, failure.get("likely_cause", "")),
+            "last proven": (expected.last_proven, failure.get("last_proven", "")),
+        }
+        return [
+            f"the {what} of {expected.instance} is {found!r}, which has nothing of {part!r}"
+            for what, (part, found) in wanted.items()
+            if part not in found
+        ]

@@ -1,0 +1,95 @@
+"""Faults of a story in the model: which of its parts each is given to."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+
+from scenarios.runner.model.contents import ImageServer
+from scenarios.runner.model.host import ModelHost
+from scenarios.runner.model.rack import ModelRack
+from scenarios.runner.model.wires import Wires
+from scenarios.runner.model.world_time import WorldClock, chance
+from scenarios.runner.stage import LabTrouble, Order
+
+ON_WIRES = frozenset(
+    ("net.drop", "net.delay", "net.duplicate", "net.reorder", "net.partition", "host.partition")
+)
+
+
+class Striking:
+    """struck(fault, host): told of what befell a compute host; all else tells of itself."""
+
+    def __init__(
+        self,
+        rack: ModelRack,
+        wires: Wires,
+        hosts: Mapping[str, ModelHost],
+        images: ImageServer,
+        image_names: Sequence[str],
+        clock: WorldClock,
+        seed: int,
+        struck: Callable[[str, str], None],
+    ) -> None:
+        self._rack = rack
+        self._wires = wires
+        self._hosts = hosts
+        self._images = images
+        self._image_names = image_names
+        self._clock = clock
+        self._seed = seed
+        self._struck = struck
+
+    def inject(self, order: Order) -> None:
+        """Raises LabTrouble."""
+        if order.fault in ON_WIRES:
+            random = chance(self._seed, f"{order.fault} {order.node} {order.host}")
+            self._wires.inject(order.fault, order.node, order.host, order.parameters, random)
+        elif order.fault.startswith("host."):
+            self._strike_host(order)
+        elif order.fault.startswith("image."):
+            for name in [order.image] if order.image else self._image_names:
+                self._images.broken[name] = (order.fault, order.parameters)
+        else:
+            self._rack.node(order.node).inject(order.fault, order.parameters)
+
+    def heal(self, order: Order) -> None:
+        if order.fault in ON_WIRES:
+            self._wires.heal(order.fault, order.node, order.host)
+        elif order.fault.startswith("host."):
+            self._heal_host(order)
+        elif order.fault.startswith("image."):
+            for name in [order.image] if order.image else self._image_names:
+                self._images.broken.pop(name, None)
+        else:
+            self._rack.node(order.node).heal(order.fault)
+
+    def _strike_host(self, order: Order) -> None:
+        host = self._host(order)
+        runs = host.process is not None and host.process.alive
+        match order.fault:
+            case "host.kill":
+                host.kill()
+            case "host.stop":
+                host.stop()
+            case "host.restart":
+                host.kill()
+                host.start()
+            case "host.clock_jump":
+                self._clock.ahead_s += order.parameters["by_s"]
+                runs = order.parameters["by_s"] != 0
+            case _:
+                raise LabTrouble(f"the model can't inject {order.fault}")
+        if runs:
+            self._struck(order.fault, host.name)
+
+    def _heal_host(self, order: Order) -> None:
+        host = self._host(order)
+        if order.fault == "host.kill":
+            host.start()
+        elif order.fault == "host.stop":
+            host.cont()
+        elif order.fault == "host.clock_jump":
+            self._clock.ahead_s -= order.parameters["by_s"]
+
+    def _host(self, order: Order) -> ModelHost:
+        return self._hosts[order.host or next(iter(self._hosts))]
