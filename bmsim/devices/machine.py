@@ -30,8 +30,6 @@ from bmsim.devices.running import FOR_EVER, Failure, Flow, Running
 from bmsim.devices.system import Kernel, System, Systems, Then
 from bmsim.devices.timing import SYSTEM_DHCP_S, Timing
 
-SYSTEM_CLIENT = DhcpClient(None, "udhcp", SYSTEM_DHCP_S)
-
 OWN_ORDER = (BootDevice.NETWORK, BootDevice.DISK)
 
 
@@ -219,7 +217,8 @@ class Machine:
         if system.panics:
             run.say(f"Kernel panic - not syncing: {system.panics}")
             yield from run.stop(f"kernel panic: {system.panics}")
-        while isinstance((yield from net_client.lease(run, SYSTEM_CLIENT)), Failure):
+        client = DhcpClient(None, system.dhcp_client, SYSTEM_DHCP_S)
+        while isinstance((yield from net_client.lease(run, client)), Failure):
             pass  # it asks for ever
         if system.kind is SystemKind.AGENT:
             yield from run.gate("agent")

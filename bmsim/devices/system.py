@@ -23,13 +23,14 @@ class Kernel:
 @dataclass(frozen=True, slots=True)
 class System:
     """up_after_s: its kernel's start until it asks for an address; None: as the machine's timing says.
-    panics: why it doesn't come up, if so."""
+    panics: why it doesn't come up, if so. dhcp_client: what it calls itself when it asks for an address."""
 
     kind: SystemKind
     name: str
     up_after_s: float | None = None
     panics: str = ""
     command_line: str = ""
+    dhcp_client: str = "udhcp"
 
 
 class Then(Enum):

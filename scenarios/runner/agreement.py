@@ -3,21 +3,30 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 
 from scenarios.runner.trace import Event
 
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
+
+ONCE_A_BOOT = ("http hello", "http phone-home")
+"""What systems say again after a while: how often is a matter of how long something takes."""
 
 
 def essence(trace: Iterable[Event], node: str) -> list[str]:
     """What both fidelities must agree on, in order. The same thing several times in a row counts once: how
     often a packet is sent again is a matter of luck."""
     words: list[str] = []
-    for event in trace:
+    said: set[str] = set()
+    # What real devices did is seen in the order in which their logs are read.
+    for event in sorted(trace, key=lambda event: event.t_s):
         word = _word(event) if event.node == node else ""
-        if word and (not words or words[-1] != word):
+        if word.startswith("dhcp "):
+            said.clear()
+        if word and word not in said and (not words or words[-1] != word):
             words.append(word)
+        if word in ONCE_A_BOOT:
+            said.add(word)
     return words
 
 
@@ -37,8 +46,8 @@ def _word(event: Event) -> str:
 
 
 def _client(client: str) -> str:
-    """Firmware calls itself by its architecture and version: PXEClient:Arch:00000:UNDI:002001."""
-    return client.partition(":")[0]
+    """Without architecture and version: PXEClient:Arch:00000:UNDI:002001, udhcp 1.35.0."""
+    return client.partition(":")[0].partition(" ")[0]
 
 
 def differences(model: Sequence[str], machine: Sequence[str], excused: Iterable[str] = ()) -> list[str]:
@@ -48,3 +57,25 @@ def differences(model: Sequence[str], machine: Sequence[str], excused: Iterable[
     told = [line for line in lines if line[:1] in "+-" and not line.startswith(("+++", "---"))]
     allowed = set(excused)
     return [line for line in told if line not in allowed]
+
+
+def disagreements(
+    model: Iterable[Event],
+    machine: Iterable[Event],
+    nodes: Iterable[str],
+    excused: Callable[[str], Iterable[str]],
+) -> list[str]:
+    """A sentence for each node of which they tell different stories. excused(node): as in `differences`."""
+    model, machine, told = list(model), list(machine), []
+    for node in nodes:
+        lines = differences(essence(model, node), essence(machine, node), excused(node))
+        if lines:
+            listed = "; ".join(f"{WHOSE[line[0]]} alone: {line[1:]}" for line in lines)
+            told.append(
+                f"model and machine tell different stories of {node}: {listed}. Mend the model, or write it "
+                "down in the scenario's `differs`, with the reason"
+            )
+    return told
+
+
+WHOSE = {"-": "the model", "+": "the machine"}

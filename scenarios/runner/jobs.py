@@ -86,10 +86,13 @@ class Job:
 def play_job(job: Job, traces: Path | None) -> Played:
     """The trace of one that didn't pass is kept in `traces`, for `bmsim scenario replay`."""
     # Here, so that refusing a wrong file doesn't wait for all that plays it.
-    from scenarios.runner.play import play_story
+    from scenarios.runner.play import play, play_story
     from scenarios.runner.saved import save
 
-    played = play_story(job.story, job.fidelity, job.seed, file=job.file)
+    if job.scenario is not None:
+        played = play(job.scenario, job.fidelity, job.seed, file=job.file)
+    else:
+        played = play_story(job.story, job.fidelity, job.seed, file=job.file)
     if traces is None or played.result.verdict is Verdict.PASS:
         return replace(played, result=replace(played.result, replay=job.command))
     trace = str(save(traces, job, played))

@@ -12,17 +12,20 @@ from pydantic import (
     ConfigDict,
     Field,
     PlainValidator,
+    StringConstraints,
     TypeAdapter,
     model_validator,
 )
 
 from bmsim.rack.spec import Name
+from scenarios.runner.stage import Fidelity
 
 
 class Part(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
 
 
+Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]
 
 
@@ -235,3 +238,20 @@ class ExpectPart(Part):
     detail: Mapping[str, Any] = Field(default_factory=dict)
     at_least: Annotated[int, Field(ge=0)] | None = None
     at_most: Annotated[int, Field(ge=0)] | None = None
+
+
+# --- agreement ------------------------------------------------------------------------------------
+
+
+class DiffersPart(Part):
+    """Something that one fidelity alone tells of a node, and why that is right. what: as a failed agreement
+    names it: "http boot.ipxe", "step agent_ready"."""
+
+    only: Fidelity
+    what: Annotated[str, Field(pattern=r"^(bmc|dhcp|tftp|http|step) .+$")]
+    node: Name | None = None
+    why: Sentence
+
+    @property
+    def line(self) -> str:
+        return f"{'+' if self.only is Fidelity.MACHINE else '-'}{self.what}"

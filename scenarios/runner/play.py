@@ -5,8 +5,11 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from dataclasses import replace
 from random import Random
 
+from scenarios.runner.agreement import disagreements
+from scenarios.runner.compile import story_of
 from scenarios.runner.conductor import Conductor
 from scenarios.runner.deadlines import DEADLINES
 from scenarios.runner.machine.stage import MachineStage
@@ -18,6 +21,28 @@ from scenarios.runner.verdict import Breach, Played, Result, Verdict
 
 MOST_BREACHES = 100
 """A promise that is broken again and again is told so often."""
+
+
+def play(scenario: Scenario, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
+    """Blocks until the story has ended, well or badly; raises nothing that the story brings about."""
+    played = play_story(story_of(scenario, fidelity, seed), fidelity, seed, file=file)
+    if fidelity is Fidelity.MODEL or Fidelity.MODEL not in scenario.fidelities:
+        return played
+    return played if played.result.verdict is not Verdict.PASS else _compared(scenario, seed, played)
+
+
+def _compared(scenario: Scenario, seed: int, machine: Played) -> Played:
+    """What machines played, held against the model of it."""
+    model = play_story(story_of(scenario, Fidelity.MODEL, seed), Fidelity.MODEL, seed)
+    if model.result.verdict is Verdict.PASS:
+        told = disagreements(model.trace, machine.trace, scenario.node_names, scenario.excused)
+    else:
+        told = [f"it passes on machines, and at fidelity model it ends in {model.result.verdict}"]
+    if not told:
+        return machine
+    end_s = machine.result.story_s
+    breaches = tuple(Breach(promise="agreement", what=what, at_s=end_s) for what in told)
+    return replace(machine, result=replace(machine.result, verdict=Verdict.FAIL, breaches=breaches))
 
 
 def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:

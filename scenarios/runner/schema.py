@@ -5,30 +5,31 @@ from __future__ import annotations
 from functools import cached_property
 from typing import Annotated
 
-from pydantic import Field, StringConstraints, ValidationError, model_validator
+from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner.parts import (
     AnyRequest,
     DeployPart,
+    DiffersPart,
     ExpectPart,
     FaultPart,
     Part,
     RackPart,
     RebuildPart,
     Seconds,
+    Sentence,
 )
 from scenarios.runner.soundness import problems
 from scenarios.runner.stage import Fidelity
-
-Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
 
 
 class Scenario(Part):
     """why: the promise that it guards. source: the bug in the wild that it comes from. safety_s: how long
     faults may go on before everything heals; left out, as the table of deadlines says. struck_may_fail: a
-    deploy to a node that a fault struck may end with its failure told; its deletion then comes at once."""
+    deploy to a node that a fault struck may end with its failure told; its deletion then comes at once.
+    differs: where model and machines may disagree."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{2,60}$")]
     why: Sentence
@@ -39,6 +40,7 @@ class Scenario(Part):
     requests: Annotated[tuple[AnyRequest, ...], Field(min_length=1)]
     faults: tuple[FaultPart, ...] = ()
     expect: tuple[ExpectPart, ...] = ()
+    differs: tuple[DiffersPart, ...] = ()
     safety_s: Seconds | None = None
     struck_may_fail: bool = False
 
@@ -78,6 +80,10 @@ class Scenario(Part):
     def images(self) -> tuple[str, ...]:
         named = (request.image for request in self.requests if isinstance(request, DeployPart | RebuildPart))
         return tuple(dict.fromkeys(image for image in named if image is not None))
+
+    def excused(self, node: str) -> tuple[str, ...]:
+        """Lines of `agreement.differences` that were written down for a node."""
+        return tuple(one.line for one in self.differs if one.node in (None, node))
 
     def host_of(self, fault: FaultPart) -> str:
         """The compute host that a fault strikes, or "owner", or "" when it strikes none."""

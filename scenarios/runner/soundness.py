@@ -56,6 +56,13 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
     for index, expected in enumerate(scenario.expect):
         for place, told in known.expect_problems(expected):
             yield ("expect", index, *place), told
+    for index, differs in enumerate(scenario.differs):
+        if len(scenario.fidelities) < 2:
+            told = "played at one fidelity, nothing can differ: leave it out, or change fidelities"
+            yield ("differs", index), told
+        if differs.node is not None and differs.node not in scenario.node_names:
+            told = f"the rack has no node {differs.node}; {_some(scenario.node_names)}"
+            yield ("differs", index, "node"), told
 
 
 def _rack_problems(scenario: Scenario) -> Iterator[Problem]:

@@ -401,6 +401,7 @@ class ModelNode:
     ) -> bool:
         status = netboot.hello(self.address, token, detail)
         told = status == 200
+        self._note(self.name, "http", "sent" if told else "refused", host.sender, file="hello")
         self._note(self.name, "agent", "hello" if told else "refused", host.sender, status=status)
         if told:
             self._hellos[token] = detail
@@ -421,12 +422,11 @@ class ModelNode:
             return
         host = self._host_at(call[1])
         netboot = host.netboot if host is not None else None
-        heard = (
-            host is not None
-            and netboot is not None
-            and self._reaches(host)
-            and netboot.phone_home(self.address, call[3]) == 200
-        )
+        heard = False
+        if host is not None and netboot is not None and self._reaches(host):
+            heard = netboot.phone_home(self.address, call[3]) == 200
+            name = "sent" if heard else "refused"
+            self._note(self.name, "http", name, host.sender, file="phone-home")
         if not heard and tries < PHONE_HOME_TRIES:
             self._later(PHONE_HOME_RETRY_S, self._phone_home, tries + 1)
 

@@ -12,6 +12,9 @@ from scenarios.runner.model.agent import TABLE_BYTES, CommandFailed, table_of
 from scenarios.runner.model.contents import LIBRARY, MIB
 
 ROOT_OFFSET_BYTES = MIB
+RAMDISK_CLIENT = "provisioner-ramdisk"
+"""The vendor class of the deploy ramdisk's DHCP requests (docs/agent-protocol.md)."""
+
 UP_AFTER_S = {"tiny": 4.0, "tiny-disk": 4.0}
 """Of images whose systems are up sooner than a machine's usual one."""
 
@@ -22,7 +25,7 @@ class ModelSystems:
     def of_kernel(self, kernel: Kernel, disk: Disk | None) -> System:
         line = kernel.command_line
         if "provisioner.token=" in line:
-            return System(SystemKind.AGENT, "agent", command_line=line)
+            return System(SystemKind.AGENT, "agent", command_line=line, dhcp_client=RAMDISK_CLIENT)
         root = re.search(r"root=UUID=(\S+)", line)
         name = _root_image(disk, root[1]) if root and disk is not None else ""
         if not name:

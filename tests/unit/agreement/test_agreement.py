@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from typing import Any
 
-from scenarios.runner.agreement import differences, essence
+from scenarios.runner.agreement import differences, disagreements, essence
 from scenarios.runner.trace import Event, Origin
 
 
-def event(source: str, name: str, node: str = "n1", **detail: Any) -> Event:
-    return Event(t_s=0.0, origin=Origin.DEVICE, source=source, name=name, node=node, detail=detail)
+def event(source: str, name: str, node: str = "n1", at_s: float = 0.0, **detail: Any) -> Event:
+    return Event(t_s=at_s, origin=Origin.DEVICE, source=source, name=name, node=node, detail=detail)
 
 
 def test_what_devices_were_told_and_gave_is_the_essence() -> None:
@@ -40,6 +40,26 @@ def test_what_devices_were_told_and_gave_is_the_essence() -> None:
 def test_repetitions_do_not_count() -> None:
     again = [event("http", "sent", file="kernel")] * 3
     assert essence(again, "n1") == ["http kernel"]
+
+
+def test_what_a_system_says_now_and_then_counts_once_a_boot() -> None:
+    hello, step = event("http", "sent", file="hello"), event("step", "step.done", step="wipe")
+    boot = event("dhcp", "ack", client="udhcp 1.35.0")
+    trace = [boot, hello, step, hello, boot, hello]
+    assert essence(trace, "n1") == ["dhcp udhcp", "http hello", "step wipe", "dhcp udhcp", "http hello"]
+
+
+def test_the_order_is_that_of_the_times() -> None:
+    late, early = event("http", "sent", file="late", at_s=2.0), event("http", "sent", file="early")
+    assert essence([late, early], "n1") == ["http early", "http late"]
+
+
+def test_each_node_with_another_story_is_told_of() -> None:
+    model = [event("http", "sent", file="kernel"), event("http", "sent", node="n2", file="kernel")]
+    told = disagreements(model, model[:1], ("n1", "n2"), lambda node: ())
+    assert len(told) == 1
+    assert "different stories of n2: the model alone: http kernel" in told[0]
+    assert not disagreements(model, model[:1], ("n1", "n2"), lambda node: ["-http kernel"])
 
 
 def test_a_difference_is_told_unless_it_is_excused() -> None:
