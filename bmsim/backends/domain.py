@@ -50,6 +50,8 @@ def domain_xml(node: Node, folder: Path, *, kvm: bool, direct: bool) -> str:
         xml.SubElement(interface, "mac", address=nic.mac)
         xml.SubElement(interface, "source", bridge=BRIDGES[nic.network])
         xml.SubElement(interface, "model", type="virtio")
+        if not nic.ipxe:
+            xml.SubElement(interface, "rom", enabled="no")
     _serial(devices, folder)
     rng = xml.SubElement(devices, "rng", model="virtio")
     _text(rng, "backend", "/dev/urandom", model="random")

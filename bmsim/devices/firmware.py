@@ -15,7 +15,7 @@ from bmsim.devices.messages import Architecture
 from bmsim.devices.net_client import Body, DhcpClient
 from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import System, Systems, Then
-from bmsim.devices.timing import PXE_DHCP_S, PXE_TFTP_S, UEFI_HTTP_S
+from bmsim.devices.timing import BETWEEN_WAYS_S, PXE_DHCP_S, PXE_TFTP_S, UEFI_HTTP_S
 
 
 class Firmware(StrEnum):
@@ -23,6 +23,7 @@ class Firmware(StrEnum):
     BIOS_IPXE = "bios_ipxe"  # iPXE is the ROM, as in QEMU's NICs
     UEFI = "uefi"
     UEFI_HTTP = "uefi_http"
+    OVMF = "ovmf"  # by PXE, then by HTTP
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +41,9 @@ class Dialect:
 
 
 EFI_IA32_HTTP = 0x0F
+
+WAYS = {Firmware.OVMF: (Firmware.UEFI, Firmware.UEFI_HTTP)}
+"""How firmware that has several ways tries each NIC, in order."""
 
 _SEABIOS = ("Boot failed: not a bootable disk", "No bootable device.")
 _BDS = (
@@ -81,14 +85,14 @@ DIALECTS: Mapping[Firmware, Dialect] = {
 class BootManager:
     """The firmware of one machine."""
 
-    __slots__ = ("_dialect", "_disk", "_firmware", "_machine", "_macs", "_systems")
+    __slots__ = ("_disk", "_firmware", "_machine", "_macs", "_systems", "_ways")
 
     def __init__(
         self, machine: Running, firmware: Firmware, macs: Sequence[str], disk: Disk | None, systems: Systems
     ) -> None:
         self._machine = machine
         self._firmware = firmware
-        self._dialect = DIALECTS[firmware]
+        self._ways = tuple(DIALECTS[way] for way in WAYS.get(firmware, (firmware,)))
         self._macs = macs
         self._disk = disk
         self._systems = systems
@@ -99,7 +103,7 @@ class BootManager:
             end = yield from (self._from_disk() if device is BootDevice.DISK else self._from_network())
             if end is not Then.NEXT_DEVICE:
                 return end
-        self._machine.say(self._dialect.gives_up)
+        self._machine.say(self._ways[0].gives_up)
         yield from self._machine.stop("nothing to boot: the firmware has tried all there is")
         return Then.NEXT_DEVICE
 
@@ -107,7 +111,7 @@ class BootManager:
         self._machine.say("Booting from Hard Disk...")
         system = self.system_on_disk()
         if system is None:
-            self._machine.say(self._dialect.no_disk)
+            self._machine.say(self._ways[0].no_disk)
             return Then.NEXT_DEVICE
         yield from self._machine.gate("loader")
         return system
@@ -119,22 +123,27 @@ class BootManager:
 
     def _from_network(self) -> Flow[End]:
         for mac in self._macs:
-            self._machine.mac = self._machine.faults.mac(mac)
-            self._machine.address = ""
-            loaded = self._firmware is Firmware.BIOS_IPXE or (yield from self._load())
-            if not loaded:
-                continue
-            loader_architecture = self._architecture(self._dialect.loader_architecture)
-            loader = Ipxe(self._machine, self._dialect.platform, loader_architecture, self.system_on_disk)
-            end = yield from loader.start()
-            if end is not Then.NEXT_DEVICE:
-                return end
+            for number, dialect in enumerate(self._ways):
+                if number:
+                    yield from self._machine.sleep(BETWEEN_WAYS_S)
+                end = yield from self._from_nic(mac, dialect)
+                if end is not Then.NEXT_DEVICE:
+                    return end
         return Then.NEXT_DEVICE
 
-    def _load(self) -> Flow[bool]:
+    def _from_nic(self, mac: str, dialect: Dialect) -> Flow[End]:
+        self._machine.mac = self._machine.faults.mac(mac)
+        self._machine.address = ""
+        if self._firmware is not Firmware.BIOS_IPXE and not (yield from self._load(dialect)):
+            return Then.NEXT_DEVICE
+        loader_architecture = self._architecture(dialect, dialect.loader_architecture)
+        loader = Ipxe(self._machine, dialect.platform, loader_architecture, self.system_on_disk)
+        return (yield from loader.start())
+
+    def _load(self, dialect: Dialect) -> Flow[bool]:
         """Whether iPXE is there now, as what DHCP names."""
-        machine, dialect = self._machine, self._dialect
-        architecture = self._architecture(dialect.architecture)
+        machine = self._machine
+        architecture = self._architecture(dialect, dialect.architecture)
         if architecture != dialect.architecture:
             machine.faults.strikes("boot.wrong_arch")
         vendor = dialect.vendor.replace(f"{dialect.architecture:05d}", f"{architecture:05d}")
@@ -155,10 +164,10 @@ class BootManager:
             return False
         return True
 
-    def _architecture(self, true: Architecture) -> int:
+    def _architecture(self, dialect: Dialect, true: Architecture) -> int:
         """As DHCP is told."""
-        wrong = self._machine.faults.has("boot.wrong_arch") and true is self._dialect.architecture
-        return self._dialect.other if wrong else true
+        wrong = self._machine.faults.has("boot.wrong_arch") and true is dialect.architecture
+        return dialect.other if wrong else true
 
     @staticmethod
     def _is_efi(boot_file: str) -> bool:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmsim.faults.fault import BY_HEAL, NUMBER, Fault, Parameter
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter
 
 FAULTS = (
     Fault(
@@ -14,14 +14,18 @@ FAULTS = (
     ),
     Fault(
         "agent.twice",
-        "reports again what it has reported",
+        "what it has reported comes again, from its own address",
         BY_HEAL,
         "nova LP 1184470: the callback comes again",
+        fidelities=EVERYWHERE,
+        by=By.RUNNER,
     ),
     Fault(
         "agent.stale_token",
-        "reports with the token of an earlier deploy",
+        "with each of its reports, the one of an earlier deploy comes again, under the token of then",
         BY_HEAL,
         "nova LP 1184470: a machine that is still in the ramdisk of the deploy before",
+        fidelities=EVERYWHERE,
+        by=By.RUNNER,
     ),
 )

@@ -28,7 +28,7 @@ FAULTS = (
         "by itself",
         "everyday: an upgrade, a watchdog",
     ),
-    _fault(
+    _runner(
         "host.partition",
         "is cut off from the nodes and their BMCs",
         BY_HEAL,

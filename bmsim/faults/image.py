@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmsim.faults.fault import Fault, Parameter, Strikes
+from bmsim.faults.fault import EVERYWHERE, By, Fault, Parameter, Strikes
 
 _HEALS = "when it is healed: the next attempt gets what it should"
 
@@ -14,6 +14,8 @@ FAULTS = (
         "everyday: a mirror in mid-update, a disk that decays",
         (Parameter("at_byte", 0, (int,), "where a byte is changed", least=0),),
         strikes=Strikes.IMAGE,
+        fidelities=EVERYWHERE,
+        by=By.RUNNER,
     ),
     Fault(
         "image.truncated",
@@ -22,6 +24,8 @@ FAULTS = (
         "everyday: proxies with a limit",
         (Parameter("after_bytes", 65536, (int,), "where it ends", least=0),),
         strikes=Strikes.IMAGE,
+        fidelities=EVERYWHERE,
+        by=By.RUNNER,
     ),
     Fault(
         "image.unreachable",
@@ -29,5 +33,7 @@ FAULTS = (
         _HEALS,
         "everyday",
         strikes=Strikes.IMAGE,
+        fidelities=EVERYWHERE,
+        by=By.RUNNER,
     ),
 )

@@ -49,7 +49,10 @@ class Disk(_Part):
 
 
 class Nic(_Part):
+    """ipxe: it is in the NIC's option ROM, as in QEMU's; without it, firmware netboots by its own means."""
+
     mac: Mac
+    ipxe: bool = True
     network: Literal["provisioning"] = "provisioning"
 
 

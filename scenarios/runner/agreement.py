@@ -9,24 +9,16 @@ from scenarios.runner.trace import Event
 
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
 
-ONCE_A_BOOT = ("http hello", "http phone-home")
-"""What systems say again after a while: how often is a matter of how long something takes."""
-
 
 def essence(trace: Iterable[Event], node: str) -> list[str]:
     """What both fidelities must agree on, in order. The same thing several times in a row counts once: how
     often a packet is sent again is a matter of luck."""
     words: list[str] = []
-    said: set[str] = set()
     # What real devices did is seen in the order in which their logs are read.
     for event in sorted(trace, key=lambda event: event.t_s):
         word = _word(event) if event.node == node else ""
-        if word.startswith("dhcp "):
-            said.clear()
-        if word and word not in said and (not words or words[-1] != word):
+        if word and (not words or words[-1] != word):
             words.append(word)
-        if word in ONCE_A_BOOT:
-            said.add(word)
     return words
 
 
@@ -38,7 +30,9 @@ def _word(event: Event) -> str:
             return f"bmc {event.name}{device}"
         case "dhcp" if event.name == "ack":
             return f"dhcp {_client(str(detail.get('client', '')))}"
-        case "tftp" | "http" if event.name == "sent":
+        # When it was asked for. Whether all of it came is seen by the last acknowledgement, and a loader that
+        # has what it wants is gone without one.
+        case "tftp" | "http" if event.name in ("read", "get", "head"):
             return f"{event.source} {detail.get('file', '')}"
         case "step" if event.name == "step.done":
             return f"step {detail.get('step', '')}"

@@ -39,7 +39,6 @@ class Client:
     async def _register(self, name: str) -> None:
         for order in self._stage.image_orders(name):
             await self._must("POST", "/v1/images", order)
-            await self._stage.upload(order["name"])
             while True:
                 view = (await self._must("GET", f"/v1/images/{order['name']}")).body
                 if view["state"] not in ("queued", "saving"):

@@ -68,7 +68,7 @@ class Stage(Protocol):
     public_key: str  # of the lab: instances are to let it in
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
-        """Bodies of POST /v1/images that bring an image, and before it what boots it."""
+        """Bodies of POST /v1/images that bring an image, and before it what boots it: by URL."""
         ...
 
     def now_s(self) -> float:
@@ -80,10 +80,6 @@ class Stage(Protocol):
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
         """One call of the REST API (`path` begins with /v1); `key`: its idempotency key. While no
         process answers, it is tried again until one does. Raises LabTrouble when that takes too long."""
-        ...
-
-    async def upload(self, name: str) -> None:
-        """Brings the bytes of an image that was ordered, unless its order says where they are."""
         ...
 
     async def news(self, name: str) -> None:

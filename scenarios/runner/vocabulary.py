@@ -40,14 +40,14 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
         (
             *("machine.post", "machine.agent", "machine.instance", "machine.hung"),
             *("iscsi.exported", "iscsi.write", "iscsi.flushed"),
-            *("agent.hello", "agent.command", "agent.refused", "host.ended"),
+            *("agent.command", "agent.refused", "host.ended"),
         )
     ),
     "machine": frozenset(
         (
             *("machine.reset", "iscsi.login", "iscsi.close"),
             *("dhcp.request", "dhcp.decline", "dhcp.nak", "dhcp.release", "dhcp.inform"),
-            *("tftp.read", "http.get", "http.post", "http.put"),
+            *("http.post", "http.put"),
         )
     ),
 }

@@ -82,22 +82,6 @@ class Serve:
         answer = await self._http.request(method, path, json=body, headers=headers)
         return Answer(status=answer.status_code, body=json.loads(answer.content) if answer.content else None)
 
-    async def upload(self, path: str, file: Path) -> None:
-        """PUT of a file's bytes. Raises LabTrouble."""
-
-        async def pieces() -> Any:
-            with file.open("rb") as reading:
-                while piece := reading.read(2**20):
-                    yield piece
-
-        assert self._http is not None
-        token = (self._state / "admin.token").read_text().strip()
-        size_bytes = (await asyncio.to_thread(file.stat)).st_size
-        headers = {"Authorization": f"Bearer {token}", "Content-Length": str(size_bytes)}
-        answer = await self._http.put(path, content=pieces(), headers=headers, timeout=600)
-        if answer.status_code >= 400:
-            raise LabTrouble(f"PUT {path} was answered {answer.status_code}: {answer.text[:300]}")
-
     @property
     def ended_by_itself(self) -> bool:
         """As a provisioner does that has lost its lease; a service manager would start it again."""

@@ -17,26 +17,19 @@ import httpx
 
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
-from fixtures.images.cache import default_directory
-from fixtures.images.images import IMAGES, Image
 from scenarios.runner.machine import disks
+from scenarios.runner.machine.beside import Beside
+from scenarios.runner.machine.images import PORT as IMAGE_PORT
+from scenarios.runner.machine.images import StoryImages
 from scenarios.runner.machine.serve import POLL_S, Serve
-from scenarios.runner.machine.watching import Watching
+from scenarios.runner.machine.striking import REPLAYED, Striking
+from scenarios.runner.machine.watching import CutOff, Watching
 from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story
 from scenarios.runner.trace import Event, Origin, Trace
 
 ANSWER_S = 600.0
 """How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
-
-BY_THE_RUNNER = (
-    "host.kill",
-    "host.stop",
-    "host.restart",
-    "image.corrupt",
-    "agent.twice",
-    "agent.stale_token",
-)
 
 SUBNETS = {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}}
 HOST_ADDRESSES = {"provisioning_address": "10.77.0.10", "management_address": "10.78.0.10"}
@@ -56,6 +49,8 @@ class MachineStage:
         self._begun_at = time.time()
         self._disks_now: dict[str, DiskTruth] = {}
         self._managing = asyncio.Lock()
+        self._besides: list[Beside] = []
+        self._cut_off = CutOff()
 
     async def __aenter__(self) -> Self:
         try:
@@ -73,7 +68,7 @@ class MachineStage:
     async def _up(self) -> None:
         # Short: the paths of sockets end up below it.
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sc-")))
-        self._images = {name: await asyncio.to_thread(_image, name) for name in self._story.images}
+        self._images = await asyncio.to_thread(StoryImages, self._story.images, self._folder)
         try:
             self._rack = await asyncio.to_thread(
                 RunningRack.up, rack_of(self._story, self._name), self._folder
@@ -83,13 +78,48 @@ class MachineStage:
         self._stack.push_async_callback(asyncio.to_thread, self._rack.down)
         self._serve = Serve(self._rack, self._host, self._folder, self._settings())
         self._stack.push_async_callback(self._serve.stop)
+        await self._start_besides()
         await self._serve.start()
         self.public_key = await asyncio.to_thread(_key, self._folder / "key")
         hosts = {HOST_ADDRESSES["management_address"]: self._host}
         hosts[HOST_ADDRESSES["provisioning_address"]] = self._host
-        self._watching = Watching(self._rack, self._serve, self.trace, self._begun_at, hosts)
+        self._watching = Watching(
+            self._rack, self._serve, self.trace, self._begun_at, hosts, self._besides, self._cut_off
+        )
         self._watch = asyncio.create_task(self._watching.run(lambda: self._nodes))
         self._stack.push_async_callback(_cancelled, self._watch)
+
+    async def _start_besides(self) -> None:
+        """Programs of the lab on the compute host."""
+        served = {"port": IMAGE_PORT, "images": self._images.files()}
+        image_server = self._beside("image_server", served)
+        replays = self._beside(
+            "hello_replays",
+            {
+                "interface": "prov0",
+                "server": HOST_ADDRESSES["provisioning_address"],
+                "nodes": {node.mac: node.name for node in self._story.nodes},
+            },
+        )
+        self._besides.append(image_server)
+        if any(strike.fault in REPLAYED for strike in self._story.strikes):
+            self._besides.append(replays)
+        self._striking = Striking(
+            self._rack,
+            self._serve,
+            image_server,
+            replays,
+            self._cut_off,
+            self._nodes,
+            self._story.images,
+            self._note,
+        )
+        for beside in self._besides:
+            self._stack.push_async_callback(asyncio.to_thread, beside.stop)
+            await beside.start()
+
+    def _beside(self, module: str, given: Mapping[str, Any]) -> Beside:
+        return Beside(self._rack, self._host, self._folder, f"scenarios.runner.machine.{module}", given)
 
     @property
     def _nodes(self) -> tuple[str, ...]:
@@ -138,75 +168,23 @@ class MachineStage:
     async def _manage_service(self) -> None:
         async with self._managing:
             if self._serve.ended_by_itself:
-                self._host_event("ended")
+                self._note("host", "ended")
                 await self._serve.start()
-                self._host_event("started")
+                self._note("host", "started")
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
-        image = self._images[name]
-        if image.kernel is None:
-            return ({"name": name, "kind": "disk", "format": image.image_format},)
-        parts = [{"name": f"{name}-{kind}", "kind": kind} for kind in ("kernel", "ramdisk")]
-        boot = {"kernel_id": f"{name}-kernel", "ramdisk_id": f"{name}-ramdisk"}
-        return (*parts, {"name": name, "kind": "root", "format": image.image_format, **boot})
-
-    async def upload(self, name: str) -> None:
-        image = self._images.get(name)
-        if image is None:
-            of, _, part = name.rpartition("-")
-            file = getattr(self._images[of], part)
-        else:
-            file = image.image
-        await self._serve.upload(f"/v1/images/{name}/content", Path(file))
+        return self._images.orders(name)
 
     def owner(self, node: str) -> str:
         return self._host
 
     async def inject(self, order: Order) -> None:
-        match order.fault:
-            case "host.kill":
-                await self._serve.kill()
-                self._host_event("killed")
-                self._struck(order.fault)
-            case "host.stop":
-                await self._serve.freeze()
-                self._host_event("stopped")
-                self._struck(order.fault)
-            case "host.restart":
-                await self._serve.kill()
-                self._host_event("killed")
-                self._struck(order.fault)
-                await self._serve.start()
-                self._host_event("started")
-            case _:
-                await self._rack_does(self._rack.inject, order.node, order.fault, **order.parameters)
+        await self._striking.inject(order)
 
     async def heal(self, order: Order) -> None:
-        match order.fault:
-            case "host.kill":
-                await self._serve.start()
-                self._host_event("started")
-            case "host.stop":
-                await self._serve.thaw()
-                self._host_event("continued")
-            case "host.restart":
-                pass
-            case _:
-                await self._rack_does(self._rack.heal, order.node, order.fault)
+        await self._striking.heal(order)
 
-    async def _rack_does(self, act: Any, *words: Any, **parameters: Any) -> None:
-        try:
-            await asyncio.to_thread(act, *words, **parameters)
-        except RackError as error:
-            raise LabTrouble(f"the rack can't do that: {error}") from error
-
-    def _host_event(self, name: str) -> None:
-        self._add("host", name, host=self._host)
-
-    def _struck(self, fault: str) -> None:
-        self._add("fault", "struck", fault=fault)
-
-    def _add(self, source: str, name: str, **detail: Any) -> None:
+    def _note(self, source: str, name: str, **detail: Any) -> None:
         self.trace.add(
             Event(
                 t_s=self.now_s(),
@@ -214,7 +192,7 @@ class MachineStage:
                 source=source,
                 name=name,
                 sender=self._host,
-                detail=detail,
+                detail={"host": self._host, **detail},
             )
         )
 
@@ -224,26 +202,18 @@ class MachineStage:
         await self._watching.look(self._nodes)
         await self._serve.stop()
         for node in self._story.nodes:
-            await self._rack_does(self._rack.inject, node.name, "node.power_loss")
+            await self._striking.rack_does(self._rack.inject, node.name, "node.power_loss")
         for node in self._story.nodes:
             self._disks_now[node.name] = await asyncio.to_thread(self._read_disk, node.name)
 
     def _read_disk(self, node: str) -> DiskTruth:
         disk = next((self._folder).glob(f"*/nodes/{node}/disk0.*"))
         for name in self._story.images:
-            image = self._raw(name)
-            whole = self._images[name].kernel is None
-            if (disks.holds_disk_image if whole else disks.holds_root_image)(disk, image):
+            holds = disks.holds_disk_image if self._images.is_whole_disk(name) else disks.holds_root_image
+            if holds(disk, self._images.raw(name)):
                 return DiskTruth(image=name, blank=False)
         full = any(isinstance(one, Deploy) and one.wipe == "full" for one in self._story.requests)
         return DiskTruth(image="", blank=disks.is_blank(disk, whole=full and len(self._nodes) == 1))
-
-    def _raw(self, name: str) -> Path:
-        raw = self._folder / f"{name}.raw"
-        if not raw.exists():
-            argv = ["qemu-img", "convert", "-O", "raw", self._images[name].image, str(raw)]
-            subprocess.run(argv, check=True, capture_output=True)
-        return raw
 
     # --- Look ----------------------------------------------------------------------------------
 
@@ -287,7 +257,8 @@ def rack_of(story: Story, name: str) -> dict[str, Any]:
                 "vcpus": node.cpus,
                 "memory_mib": node.memory_mib,
                 "disks": [{"size_mib": node.disk_mib}],
-                "nics": [{"mac": node.mac}],
+                # As the model has it: with UEFI, firmware fetches its loader by TFTP.
+                "nics": [{"mac": node.mac, "ipxe": node.firmware != "uefi"}],
                 "bmc": {
                     "address": f"10.78.0.{100 + number}",
                     "user": node.bmc_user,
@@ -297,10 +268,6 @@ def rack_of(story: Story, name: str) -> dict[str, Any]:
             for number, node in enumerate(story.nodes, 1)
         ],
     }
-
-
-def _image(name: str) -> Image:
-    return IMAGES[name](default_directory())
 
 
 def _key(path: Path) -> str:

@@ -4,23 +4,29 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from datetime import datetime
-from typing import Any
+from typing import Any, Protocol
 
 import httpx
 
-from scenarios.runner.machine.serve import Serve
+from scenarios.runner.stage import Answer
 from scenarios.runner.trace import Event, Origin
 
 MOST = 1000
 """What one answer lists at most."""
 
 
+class Api(Protocol):
+    async def call(self, method: str, path: str) -> Answer:
+        """Raises httpx.HTTPError or OSError while nobody answers."""
+        ...
+
+
 class Told:
     """begun_at: Unix time at which the story began. While the API doesn't answer (it was killed, or is
     frozen), nothing is told: later."""
 
-    def __init__(self, serve: Serve, begun_at: float) -> None:
-        self._serve = serve
+    def __init__(self, api: Api, begun_at: float) -> None:
+        self._api = api
         self._begun_at = begun_at
         self._last_event: dict[str, int] = {}  # of each node's timeline
         self._known: dict[tuple[str, str, str], str] = {}  # source, name, subject → what it was
@@ -45,7 +51,7 @@ class Told:
 
     async def _listed(self, path: str, query: str = "") -> list[dict[str, Any]]:
         try:
-            answer = await self._serve.call("GET", f"{path}?{query}limit={MOST}")
+            answer = await self._api.call("GET", f"{path}?{query}limit={MOST}")
         except (httpx.HTTPError, OSError):
             return []
         items: list[dict[str, Any]] = answer.body["items"] if answer.status == 200 else []

@@ -5,15 +5,37 @@ from __future__ import annotations
 import asyncio
 import json
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
 
 from bmsim.api import RunningRack
 from bmsim.audit import Entry
+from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.serve import Serve
 from scenarios.runner.machine.told import Told
 from scenarios.runner.trace import Event, Origin, Trace
 
 POLL_S = 0.2
+
+
+class CutOff:
+    """When the compute host was cut off from all nodes; times are Unix times."""
+
+    def __init__(self) -> None:
+        self._spans: list[tuple[float, float]] = []
+
+    def begin(self) -> None:
+        self._spans.append((time.time(), float("inf")))
+
+    def end(self) -> None:
+        """Idempotent."""
+        if self._spans and self._spans[-1][1] == float("inf"):
+            self._spans[-1] = (self._spans[-1][0], time.time())
+
+    def shows_in(self, entry: Entry) -> bool:
+        """Whether it is what the wire of a node tells of."""
+        struck = entry.device == "fault" and entry.args.get("fault") == "net.partition"
+        return struck and any(begin <= entry.t <= end for begin, end in self._spans)
 
 
 class Watching:
@@ -22,13 +44,22 @@ class Watching:
     hosts: address → name, of the compute hosts. The times are those of the machine that both run on."""
 
     def __init__(
-        self, rack: RunningRack, serve: Serve, trace: Trace, begun_at: float, hosts: Mapping[str, str]
+        self,
+        rack: RunningRack,
+        serve: Serve,
+        trace: Trace,
+        begun_at: float,
+        hosts: Mapping[str, str],
+        besides: Sequence[Beside],
+        cut_off: CutOff,
     ) -> None:
         self._rack = rack
         self._told = Told(serve, begun_at)
         self._trace = trace
         self._begun_at = begun_at
         self._hosts = hosts
+        self._besides = besides
+        self._cut_off = cut_off
         self._audit_offset = 0
 
     async def run(self, nodes: Callable[[], tuple[str, ...]]) -> None:
@@ -38,7 +69,10 @@ class Watching:
 
     async def look(self, nodes: tuple[str, ...]) -> None:
         """Everything that came since the last look, in the order of its time."""
-        events = [self._device_event(entry) for entry in self._fresh_entries()]
+        entries = self._fresh_entries()
+        events = [self._device_event(entry) for entry in entries]
+        events += [self._host_cut_off(entry) for entry in entries if self._cut_off.shows_in(entry)]
+        events += [self._struck(told) for beside in self._besides for told in beside.fresh()]
         events += await self._told.since(nodes, time.time() - self._begun_at)
         for event in sorted(events, key=lambda event: event.t_s):
             self._trace.add(event)
@@ -64,4 +98,18 @@ class Watching:
             node=entry.node,
             sender=self._hosts.get(address, ""),
             detail={**entry.args, "result": entry.result},
+        )
+
+    def _host_cut_off(self, entry: Entry) -> Event:
+        return self._struck({**entry.args, "t": entry.t, "fault": "host.partition"})
+
+    def _struck(self, told: Mapping[str, Any]) -> Event:
+        """By what the lab itself did, or does beside the provisioner."""
+        return Event(
+            t_s=told["t"] - self._begun_at,
+            origin=Origin.DEVICE,
+            source="fault",
+            name="struck",
+            node=told.get("node", ""),
+            detail={key: value for key, value in told.items() if key not in ("t", "node")},
         )

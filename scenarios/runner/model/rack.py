@@ -30,7 +30,7 @@ from scenarios.runner.story import Story, StoryNode
 PACE = 0.1
 """Machines of a kind differ by so much."""
 
-FIRMWARE = {"bios": Firmware.BIOS_IPXE, "uefi": Firmware.UEFI}
+FIRMWARE = {"bios": Firmware.BIOS_IPXE, "uefi": Firmware.OVMF}
 OWN_ORDER = (BootDevice.DISK,)
 """As machines of a rack come: the network is tried when they are told to."""
 
@@ -298,6 +298,8 @@ class ModelNode:
         self._wires.send(link, False, arrived)
 
     def _read_by_tftp(self, host: ModelHost, netboot: ModelNetboot, asked: said.TftpRead) -> None:
+        if not asked.received_bytes:
+            self._note(self.name, "tftp", "read", file=asked.file)
         if netboot.tftp(asked.address, asked.file) is None:
             self._note(self.name, "tftp", "refused", host.sender, file=asked.file)
             self._back("tftp", host, said.TftpError(asked.ask))
@@ -311,6 +313,7 @@ class ModelNode:
         self._back("tftp", host, said.TftpData(asked.ask, LOADER_BYTES))
 
     def _got_by_http(self, host: ModelHost, netboot: ModelNetboot, asked: said.HttpGet) -> None:
+        self._note(self.name, "http", "get", file=asked.url.rpartition("/")[2])
         served = netboot.http(asked.address, urlsplit(asked.url).path)
         if served.text is not None:
             answer = said.HttpAnswer(asked.ask, 200, len(served.text), served.text)

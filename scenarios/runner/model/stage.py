@@ -174,9 +174,6 @@ class ModelStage:
         boot = {"kernel_id": content.kernel, "ramdisk_id": content.ramdisk} if parts else {}
         return [*orders, _order(name, content.kind) | boot]
 
-    async def upload(self, name: str) -> None:
-        """Its order says where the bytes are."""
-
     def owner(self, node: str) -> str:
         return self._owners.get(node, "")
 

@@ -287,3 +287,13 @@ def test_messages_have_a_stable_form() -> None:
     discover = next(shown[i] for i, o in enumerate(rack.outputs) if isinstance(o, DhcpDiscover))
     assert discover == {"kind": "DhcpDiscover", "ask": 1, "mac": MAC, "architecture": 0, "client": "iPXE"}
     assert shown == [to_json(output) for output in booted().outputs]
+
+
+def test_ovmf_tries_http_when_pxe_has_failed() -> None:
+    network = Network()
+    rack = bench(Firmware.OVMF, lambda q: None if isinstance(q, TftpRead) else network(q))
+    rack.give(PowerOn())
+    rack.run(started)
+    clients = [q.client.partition(":")[0] for q in rack.outputs if isinstance(q, DhcpDiscover)]
+    assert list(dict.fromkeys(clients)) == ["PXEClient", "HTTPClient", "iPXE", "udhcp"]
+    assert rack.all(Started)
