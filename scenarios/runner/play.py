@@ -14,6 +14,7 @@ from scenarios.runner.conductor import Conductor
 from scenarios.runner.deadlines import DEADLINES
 from scenarios.runner.machine.stage import MachineStage
 from scenarios.runner.model.playing import play_model
+from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Trace
