@@ -69,6 +69,7 @@ async def compute_side(
             clock=clock,
             ids=ids,
             lease=lease,
+            poll_s=settings.host.poll_s,
             evidence=evidence,
             power=PowerSequencer(lease, clock, _power_policy(settings)),
             device=devices.device,

@@ -77,7 +77,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                             silence=side.silence if side else lambda node: None,
                             ready=side.host.ready.is_set if side else lambda: True,
                         )
-                        group.create_task(Scheduler(store, clock, ids).run())
+                        group.create_task(Scheduler(store, clock, ids, settings.host.poll_s).run())
                         group.create_task(serve_api(settings, context))
                     log.info("provisioner.started", roles=sorted(roles), host=settings.host.name)
         finally:

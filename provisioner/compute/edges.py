@@ -70,6 +70,7 @@ class Edges:
     node_url:  base URL of the node-facing HTTP server
     initiator_address: ours, as the nodes' iSCSI targets see it, and the NFS server of their roots
     write_turns: bounds the images that are written at once: this host's disk and network
+    poll_s:     how often the store is looked at for work when no wake-up comes
     """
 
     store: Store
@@ -95,4 +96,5 @@ class Edges:
     node_url: str
     initiator_address: str
     write_turns: asyncio.Semaphore
+    poll_s: float = 2.0
     refresh: RefreshPolicy = field(default_factory=RefreshPolicy)

@@ -10,7 +10,7 @@ import structlog
 from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
 from provisioner.compute.operator_requests import OperatorRequests
-from provisioner.compute.ownership import adopt_at_start, adopt_unowned
+from provisioner.compute.ownership import adopt_at_start, adopt_unowned, next_lapse_s
 from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
@@ -18,13 +18,12 @@ from provisioner.compute.worker import Worker
 from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError
 from provisioner.core.model import Instance, Node, Port
 from provisioner.core.states import ACTING, InstanceState
-from provisioner.protocols.store import Tx
+from provisioner.protocols.store import Tx, Watch
 
 log = structlog.get_logger(__name__)
 
-POLL_S = 2.0
-"""How often the store is looked at when no wake-up comes."""
-
+RETRY_S = 2.0
+"""Work that was interrupted is taken up again after so long."""
 
 GATHER_S = 0.02
 
@@ -35,6 +34,7 @@ class ComputeHost:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._published: set[str] = set()
         self._requests = OperatorRequests(edges)
+        self._news = asyncio.Event()
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -42,13 +42,16 @@ class ComputeHost:
         the lease is lost: nothing more may be done, the process has to start anew."""
         edges = self._edges
         await edges.lease.acquire()
+        watch = edges.store.watch("nodes", "instances", "requests")
         try:
             async with asyncio.TaskGroup() as group:
                 group.create_task(edges.lease.keep())
                 group.create_task(edges.evidence.record())
                 group.create_task(PowerRefresh(edges, self._workers.__contains__).run())
+                group.create_task(self._hear(watch))
                 group.create_task(self._serve(group))
         finally:
+            watch.close()
             await self._stop_workers()
             if edges.lease.alive:
                 async with asyncio.timeout(5):
@@ -57,32 +60,39 @@ class ComputeHost:
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         edges = self._edges
         host = edges.lease.host
-        watch = edges.store.watch("nodes", "instances", "requests")
-        try:
-            adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
-            log.info("host.adopted", host=host, nodes=len(adopted))
-            while True:
-                await self._look_after_nodes(group)
-                self.ready.set()
-                await watch.wait(POLL_S)
-                # News come in crowds: one look for all that come close together.
-                await edges.clock.sleep(GATHER_S)
-        finally:
-            watch.close()
+        adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
+        log.info("host.adopted", host=host, nodes=len(adopted))
+        while True:
+            quiet_s = await self._look_after_nodes(group)
+            self.ready.set()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(quiet_s):
+                    await self._news.wait()
+            # News come in crowds: one look for all that come close together.
+            await edges.clock.sleep(GATHER_S)
+            self._news.clear()
 
-    async def _look_after_nodes(self, group: asyncio.TaskGroup) -> None:
+    async def _hear(self, watch: Watch) -> None:
+        while True:
+            if await watch.wait(self._edges.poll_s):
+                self._news.set()
+
+    async def _look_after_nodes(self, group: asyncio.TaskGroup) -> float:
+        """Returns after how long to look again, whatever is heard or not."""
         edges, host = self._edges, self._edges.lease.host
 
-        def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance]]:
+        def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance], float]:
             adopted = adopt_unowned(tx, host)
             # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
             changed = adopted or tx.count(Node, where={"owner": host}) != len(self._published)
             mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
             acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
-            return mine, acting, unwanted
+            lapse_s = next_lapse_s(tx, host)
+            quiet_s = edges.poll_s if lapse_s is None else min(edges.poll_s, lapse_s)
+            return mine, acting, unwanted, quiet_s
 
-        mine, acting, unwanted = await edges.store.transact(look)
+        mine, acting, unwanted, quiet_s = await edges.store.transact(look)
         if mine is not None:
             await self._follow_inventory(mine)
         for instance in unwanted:
@@ -96,6 +106,7 @@ class ComputeHost:
             ):
                 self._start_worker(group, node.id)
         await self._requests.serve(group, busy=frozenset(self._workers))
+        return quiet_s
 
     async def _follow_inventory(self, mine: list[str]) -> None:
         """Newly owned nodes get their address and what their row publishes; removed ones get nothing."""
@@ -151,13 +162,15 @@ class ComputeHost:
             log.warning("work.dropped", node=node_id, cause=error.message)
             if isinstance(error, LeaseLost) and not edges.lease.alive:
                 raise
+            await edges.clock.sleep(RETRY_S)
         except ProvisionerError as error:
             # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
             log.error("work.interrupted", node=node_id, cause=error.message)
-            await edges.clock.sleep(POLL_S)
+            await edges.clock.sleep(RETRY_S)
         finally:
             edges.progress.clear(node_id)
             self._workers.pop(node_id, None)
+            self._news.set()  # what had to wait for it, or is left of it, can begin
 
     async def _stop_workers(self) -> None:
         for worker in list(self._workers.values()):

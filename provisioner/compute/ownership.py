@@ -26,6 +26,17 @@ def adopt_unowned(tx: Tx, host: str) -> list[str]:
     return [node.id for node in nodes if _take(tx, node, host)]
 
 
+def next_lapse_s(tx: Tx, host: str) -> float | None:
+    """Until the next lease of another host runs out, unless it is renewed; None when none can."""
+    now = tx.now()
+    left = [
+        (row.expires_at - now).total_seconds()
+        for row in tx.find(Host)
+        if row.id != host and row.expires_at > now
+    ]
+    return min(left, default=None)
+
+
 def _take(tx: Tx, node: Node, host: str) -> bool:
     tx.notify("nodes")  # a node with an owner can be given to a request that waits
     return tx.update(Node, node.id, {"owner": host, "fence": node.fence + 1}, expect={"fence": node.fence})

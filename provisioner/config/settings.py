@@ -50,6 +50,12 @@ class Host(_Section):
     lease_ttl_s: Annotated[
         float, Field(ge=5, le=600, description="How long this host may act without reaching the database.")
     ] = 15.0
+    poll_s: Annotated[
+        float,
+        Field(
+            ge=0.1, le=600, description="How often the database is looked at for work when no wake-up comes."
+        ),
+    ] = 2.0
 
 
 class Api(_Section):

@@ -15,7 +15,6 @@ from provisioner.protocols.store import Store, Tx
 
 log = structlog.get_logger(__name__)
 
-POLL_S = 2.0
 GATHER_S = 0.02
 BATCH = 50
 """Requests placed in one transaction: bounds how long others wait for the store."""
@@ -24,10 +23,12 @@ BATCH = 50
 class Scheduler:
     """Any number of them may run: claims are conditional updates."""
 
-    def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
+    def __init__(self, store: Store, clock: Clock, ids: Ids, poll_s: float = 2.0) -> None:
+        """poll_s: how often the store is looked at when no wake-up comes."""
         self._store = store
         self._clock = clock
         self._ids = ids
+        self._poll_s = poll_s
 
     async def run(self) -> None:
         """Places requests until cancelled."""
@@ -40,7 +41,7 @@ class Scheduler:
                     log.warning("scheduler.interrupted", cause=error.message)
                     more = False
                 if not more:
-                    await watch.wait(POLL_S)
+                    await watch.wait(self._poll_s)
                     # Requests come in crowds: one transaction for all that come close together.
                     await self._clock.sleep(GATHER_S)
         finally:
