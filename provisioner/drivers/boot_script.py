@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Mapping
+from functools import cache
 from importlib import resources
 
 from provisioner.core.model import PublicationKind
@@ -24,11 +25,15 @@ _WHAT = {
 def filled_in(folder: str, suffix: str, entry: BootEntry, words: Mapping[str, str]) -> str:
     """The script for what is published, of those in `folder`; `words` are a dialect's own."""
     name = f"{_TEMPLATES[entry.kind]}.{suffix}"
-    template = resources.files("provisioner.drivers").joinpath(folder, name).read_text(encoding="utf-8")
     known = {
         "NODE": entry.node_name,
         "WHAT": _WHAT[entry.kind],
         "COMMAND_LINE": entry.command_line,
         **words,
     }
-    return re.sub(r"@([A-Z_]+)@", lambda word: known[word[1]], template)
+    return re.sub(r"@([A-Z_]+)@", lambda word: known[word[1]], _template(folder, name))
+
+
+@cache
+def _template(folder: str, name: str) -> str:
+    return resources.files("provisioner.drivers").joinpath(folder, name).read_text(encoding="utf-8")

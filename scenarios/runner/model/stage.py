@@ -77,6 +77,7 @@ class ModelStage:
             self._host_struck,
         )
         self._secrets = {node.bmc_password for node in story.nodes} | {ADMIN_TOKEN}
+        self._macs = {node.name: node.mac for node in story.nodes}
         self._ids: list[SeededIds] = []
         self._offending: list[tuple[str, str]] = []
         self._owners: dict[str, str] = {}
@@ -209,7 +210,7 @@ class ModelStage:
         return self._rack.node(node).running_image
 
     def served(self, node: str) -> str | None:
-        mac = self._story.node(node).mac
+        mac = self._macs[node]
         boots = (host.netboot.served(mac) for host in self._hosts.values() if host.netboot is not None)
         return next((boot for boot in boots if boot), "")
 

@@ -1,0 +1,111 @@
+"""How fast stories are played by the model: random schedules a minute, large racks, cost per node.
+
+Run: `python -m tests.benchmarks.model_speed [--seeds 100] [--most-nodes 1000]`. To judge a change,
+run it beside a checkout of the version before: figures of a shared machine mean little by themselves. Exits
+with 1 when a story doesn't pass.
+"""
+
+from __future__ import annotations
+
+import argparse
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+
+from bmsim.faults.catalogue import CATALOGUE
+from scenarios.runner.play import play_story
+from scenarios.runner.random_story import rack, random_story
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.story import AtTime, Deploy, OnEvent, Story, Strike
+from scenarios.runner.verdict import Verdict
+
+JOBS = 2
+SIZES = (100, 1_000, 10_000)
+ONE_IN = 100
+"""Of so many nodes, one has a faulty BMC."""
+
+
+class Failed(Exception):
+    """A story didn't pass: its time says nothing."""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
+    parser.add_argument("--seeds", type=int, default=100, help="so many random schedules")
+    parser.add_argument("--most-nodes", type=int, default=1_000, choices=SIZES, help="the largest rack")
+    wanted = parser.parse_args()
+    try:
+        for what, figure in _figures(wanted.seeds, wanted.most_nodes):
+            print(f"| {what} | {figure} |", flush=True)
+    except Failed as error:
+        print(error, file=sys.stderr)
+        return 1
+    return 0
+
+
+def _figures(seeds: int, most_nodes: int) -> Iterator[tuple[str, str]]:
+    _cpu_s(random_story(0), 0)  # what is imported and worked out once is no story's
+    spent_s = sum(_cpu_s(random_story(seed), seed) for seed in range(1, seeds + 1))
+    yield "CPU of a random schedule, 5 nodes, 2 faults", f"{spent_s / seeds:.3f} s"
+    yield f"random schedules with {JOBS} jobs", f"{_searched_a_minute(seeds):.0f}/min"
+    smallest_s = 0.0
+    for nodes in SIZES:
+        if nodes > most_nodes:
+            return
+        begun_s = time.perf_counter()
+        cost_s = _cpu_s(large_story(nodes), 1) / nodes
+        smallest_s = smallest_s or cost_s
+        took_s = time.perf_counter() - begun_s
+        yield f"deploys of {nodes} nodes, 1 in {ONE_IN} faulty", f"{took_s:.1f} s"
+        yield f"CPU per node of {nodes}", f"{1000 * cost_s:.1f} ms, {cost_s / smallest_s:.2f} of that of 100"
+
+
+def _cpu_s(story: Story, seed: int) -> float:
+    begun_s = time.process_time()
+    result = play_story(story, Fidelity.MODEL, seed).result
+    if result.verdict is not Verdict.PASS:
+        raise Failed(f"{story.name}, seed {seed}: {result.verdict} {result.breaches or result.trouble}")
+    return time.process_time() - begun_s
+
+
+def _searched_a_minute(seeds: int) -> float:
+    """The command as it is typed, with the start of its workers."""
+    begun_s = time.perf_counter()
+    search = f"import sys; from bmsim.cli import main; sys.argv = ['bmsim', *{_search(seeds)!r}]; main()"
+    done = subprocess.run([sys.executable, "-c", search], capture_output=True, text=True, timeout=3600)
+    if done.returncode:
+        raise Failed(done.stdout + done.stderr)
+    return 60 * seeds / (time.perf_counter() - begun_s)
+
+
+def _search(seeds: int) -> list[str]:
+    return ["scenario", "search", "--seeds", f"1..{seeds}", "--jobs", str(JOBS)]
+
+
+def large_story(nodes: int) -> Story:
+    """All nodes at once, as `scenarios/scale/thousand-nodes.yaml` has them."""
+    hosts, machines = rack(nodes)
+    return Story(
+        name=f"{nodes}-nodes",
+        hosts=hosts,
+        nodes=machines,
+        requests=tuple(
+            Deploy(instance=f"i-{node.name}", image="tiny", node=node.name, when=AtTime(0))
+            for node in machines
+        ),
+        strikes=tuple(
+            Strike(
+                fault="bmc.busy",
+                node=node.name,
+                parameters=CATALOGUE["bmc.busy"].completed({"count": 5}),
+                when=OnEvent("step", "step.started", node.name, detail={"step": "set_boot_device"}),
+            )
+            for node in machines[::ONE_IN]
+        ),
+        images=("tiny",),
+    )
+
+
+if __name__ == "__main__":
+    sys.exit(main())
