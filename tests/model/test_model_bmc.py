@@ -34,7 +34,7 @@ async def _loops_with_a_flag() -> tuple[bool, bool]:
     hosts, machines = rack(1)
     story = Story(name="loops", hosts=hosts, nodes=machines, requests=())
     wires = Wires(chance(1, "wires"), lambda *_: None)
-    node = ModelRack(story, wires, lambda: (), ImageServer(), note, 1).node("n1")
+    node = ModelRack(story, wires, lambda: (), ImageServer(lambda *_: None), note, 1).node("n1")
     image = LIBRARY["tiny-disk"]
     node.disk.write(0, image.virtual_size_bytes, image.name)
     node.inject("boot.loop", CATALOGUE["boot.loop"].completed({}))

@@ -11,7 +11,8 @@ from bmsim.devices.disk import DiskError
 from provisioner.core.errors import PermanentError, TransientError
 from provisioner.drivers.image_writer import SILENCE_S
 from provisioner.protocols.image import DiskTarget
-from scenarios.runner.model.agent import Export, ModelAgent
+from scenarios.runner.model.agent import ModelAgent
+from scenarios.runner.model.agent_commands import Export
 from scenarios.runner.model.contents import MIB, Content
 from scenarios.runner.model.wires import Link, Wires
 

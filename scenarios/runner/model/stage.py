@@ -10,11 +10,11 @@ from typing import Any
 
 from provisioner.api.context import hash_token
 from provisioner.api.metrics import Metrics
-from provisioner.core.model import ApiToken, ImageKind, Instance, Node, Record, TimelineEvent
+from provisioner.core.model import ApiToken, ImageKind, Node
 from provisioner.store.memory import MemoryStore
 from scenarios.runner.model import asgi
-from scenarios.runner.model.agent import EDGE_BYTES, TABLE_BYTES
 from scenarios.runner.model.agent_client import ModelAgentClient
+from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES
 from scenarios.runner.model.consoles import ModelConsoles, ModelSshProbe
 from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer
 from scenarios.runner.model.host import ModelHost
@@ -23,18 +23,16 @@ from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.provisioner_process import Surroundings
 from scenarios.runner.model.rack import ModelRack
 from scenarios.runner.model.striking import Striking
+from scenarios.runner.model.telling import Telling
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
 from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
-from scenarios.runner.trace import Event, Origin, Trace
+from scenarios.runner.trace import Event, Trace
 
 ANSWER_S = 3600.0
 RETRY_S = 0.5
-NEWS_S = 300.0
-"""Nobody waits longer without looking: two who wait for one thing may take the news from each other."""
-
 ADMIN_TOKEN = "0" * 31 + "1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 
@@ -56,16 +54,17 @@ class ModelStage:
         self._seed = seed
         self._loop = asyncio.get_running_loop()
         self._clock = WorldClock(self._loop)
-        self._store = MemoryStore(self._clock.wall, self._changed)
-        self._images = ImageServer(self._image_struck)
+        self._telling = telling = Telling(trace, self._loop.time, self._tell)
+        self._store = MemoryStore(self._clock.wall, telling.changed)
+        self._images = ImageServer(telling.image_struck)
         self._metrics = Metrics()
-        self._wires = Wires(chance(seed, "wires"), self._wire_struck)
+        self._wires = Wires(chance(seed, "wires"), telling.wire_struck)
         self._hosts: dict[str, ModelHost] = {}
         self._rack = ModelRack(
-            story, self._wires, lambda: tuple(self._hosts.values()), self._images, self.note, seed
+            story, self._wires, lambda: tuple(self._hosts.values()), self._images, telling.note, seed
         )
         for host in story.hosts:
-            self._hosts[host.name] = ModelHost(host.name, self._surroundings(host), self._host_event)
+            self._hosts[host.name] = ModelHost(host.name, self._surroundings(host), telling.host_event)
         self._striking = Striking(
             self._rack,
             self._wires,
@@ -74,15 +73,12 @@ class ModelStage:
             story.images,
             self._clock,
             seed,
-            self._host_struck,
+            telling.host_struck,
         )
         self._secrets = {node.bmc_password for node in story.nodes} | {ADMIN_TOKEN}
         self._macs = {node.name: node.mac for node in story.nodes}
         self._ids: list[SeededIds] = []
         self._offending: list[tuple[str, str]] = []
-        self._owners: dict[str, str] = {}
-        self._node_names: dict[str, str] = {}
-        self._news: dict[str, asyncio.Event] = {}
         self._wipes = {one.instance: one.wipe for one in story.requests if isinstance(one, Deploy)}
         self._last_wipe: dict[str, str] = {}
         self.trace.listen(self._follow_wipes)
@@ -124,10 +120,10 @@ class ModelStage:
                 lambda address: link_to("iscsi", address),
                 self._images.content_at,
                 sender,
-                self.note,
+                self._telling.note,
             ),
             probe=ModelSshProbe(self._wires, lambda address: link_to("ssh", address), rack.serves_ssh),
-            consoles=ModelConsoles(lambda node_id: rack.printed(self._node_names.get(node_id, ""))),
+            consoles=ModelConsoles(lambda node_id: rack.printed(self._telling.node_name(node_id))),
             agent=agent,
             metrics=self._metrics,
             pool=(first, first + max(254, 2 * len(self._story.nodes))),
@@ -142,13 +138,7 @@ class ModelStage:
         await asyncio.sleep(duration_s)
 
     async def news(self, name: str) -> None:
-        event = self._news.setdefault(name, asyncio.Event())
-        try:
-            async with asyncio.timeout(NEWS_S):
-                await event.wait()
-        except TimeoutError:
-            pass
-        event.clear()
+        await self._telling.news(name)
 
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
         end_s = self.now_s() + ANSWER_S
@@ -176,7 +166,7 @@ class ModelStage:
         return [*orders, _order(name, content.kind) | boot]
 
     def owner(self, node: str) -> str:
-        return self._owners.get(node, "")
+        return self._telling.owner(node)
 
     async def inject(self, order: Order) -> None:
         self._striking.inject(order)
@@ -207,7 +197,7 @@ class ModelStage:
         return size <= disk.size_bytes and disk.holds(TABLE_BYTES, size - TABLE_BYTES, name, TABLE_BYTES)
 
     def running(self, node: str) -> str | None:
-        return self._rack.node(node).running_image
+        return self._rack.node(node).system.image
 
     def served(self, node: str) -> str | None:
         mac = self._macs[node]
@@ -235,77 +225,6 @@ class ModelStage:
             self._secrets.update(ids.secrets)
             ids.secrets.clear()
         return self._secrets
-
-    # --- the trace -----------------------------------------------------------------------------
-
-    def note(self, node: str, source: str, name: str, sender: str = "", **detail: Any) -> None:
-        """What a device saw."""
-        self._add(Origin.DEVICE, source, name, node, sender, detail)
-
-    def _add(
-        self, origin: Origin, source: str, name: str, node: str, sender: str, detail: Mapping[str, Any]
-    ) -> None:
-        self.trace.add(
-            Event(
-                t_s=self.now_s(),
-                origin=origin,
-                source=source,
-                name=name,
-                node=node,
-                sender=sender,
-                detail=detail,
-            )
-        )
-
-    def _host_event(self, host: str, name: str) -> None:
-        self._add(Origin.STAGE, "host", name, "", host, {"host": host})
-
-    def _host_struck(self, fault: str, host: str) -> None:
-        self._add(Origin.STAGE, "fault", "struck", "", host, {"fault": fault})
-
-    def _image_struck(self, fault: str, image: str) -> None:
-        self._add(Origin.STAGE, "fault", "struck", "", "", {"fault": fault, "image": image})
-
-    def _wire_struck(self, fault: str, link: Link, what: str) -> None:
-        detail = {"fault": fault, "protocol": link.protocol, "what": what}
-        self._add(Origin.STAGE, "fault", "struck", link.node, link.host, detail)
-
-    def _changed(self, before: Record | None, after: Record | None) -> None:
-        match after:
-            case TimelineEvent():
-                self._timeline(after)
-            case Node():
-                self._node_changed(before, after)
-            case Instance():
-                self._wake(after.name)
-                if not isinstance(before, Instance) or before.state is not after.state:
-                    node = self._node_names.get(after.node_id or "", "")
-                    detail = {"instance": after.name, "state": str(after.state)}
-                    self._add(Origin.PROVISIONER, "instance", "state", node, "", detail)
-            case None:
-                pass
-            case _:
-                self._wake(getattr(after, "name", ""))
-
-    def _node_changed(self, before: Record | None, after: Node) -> None:
-        self._node_names[after.id] = after.name
-        if not isinstance(before, Node) or before.state is not after.state:
-            self._add(Origin.PROVISIONER, "node", "state", after.name, "", {"state": str(after.state)})
-            self._wake(after.name)
-        if not isinstance(before, Node) or before.owner != after.owner:
-            self._owners[after.name] = after.owner or ""
-            self._add(Origin.PROVISIONER, "lease", "owner", after.name, "", {"owner": after.owner or ""})
-
-    def _timeline(self, event: TimelineEvent) -> None:
-        if event.name.startswith("step."):
-            detail = {"step": event.step, "text": event.text}
-            node = self._node_names.get(event.node_id, "")
-            self._add(Origin.PROVISIONER, "step", event.name, node, "", detail)
-        self._tell("a timeline", f"{event.text} {dict(event.detail)}" if event.detail else event.text)
-
-    def _wake(self, name: str) -> None:
-        if event := self._news.get(name):
-            event.set()
 
     def _follow_wipes(self, event: Event) -> None:
         if event.source != "client" or event.name != "instance" or not event.node:

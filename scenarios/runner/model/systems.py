@@ -8,7 +8,7 @@ from bmsim.devices.disk import Disk, DiskError
 from bmsim.devices.messages import SystemKind
 from bmsim.devices.system import Kernel, System
 from provisioner.core.model import ImageKind
-from scenarios.runner.model.agent import TABLE_BYTES, CommandFailed, table_of
+from scenarios.runner.model.agent_commands import TABLE_BYTES, CommandFailed, table_of
 from scenarios.runner.model.contents import LIBRARY, MIB
 
 ROOT_OFFSET_BYTES = MIB
