@@ -9,7 +9,14 @@ from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
 
 from scenarios.runner.jobs import Job
 from scenarios.runner.pool import Journal, play_all
@@ -17,10 +24,13 @@ from scenarios.runner.report import failure_text, junit, page
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.verdict import Played, Verdict
 
-EXIT_FAIL, EXIT_INFRA = 1, 5
+EXIT_FAIL, EXIT_INFRA, EXIT_INTERRUPTED = 1, 5, 130
 
 FEW = 100
 """So many stories at most have a line each, even when they pass."""
+
+LINE_EVERY_S = 60.0
+"""Of progress, where no bar can be drawn."""
 
 
 def exit_code(verdicts: Iterable[Verdict]) -> int:
@@ -66,16 +76,19 @@ class Campaign:
         self._kept: list[Played] = []
 
     def play(self, todo: Sequence[Job]) -> int:
-        """The exit code. Raises LabTrouble when a worker dies."""
+        """The exit code. Raises LabTrouble when a worker dies. Ctrl-C ends it, with what is known by then."""
         left = [job for job in todo if self._journal is None or job not in self._journal]
         if len(left) < len(todo):
             self._say(f"{len(todo) - len(left)} passed already, by the journal")
+        if self._journal is not None and self._journal.outdated:
+            self._say(f"{self._journal.outdated} passed before the code changed, and are played again")
         models = [job for job in left if job.fidelity is Fidelity.MODEL]
         machines = [job for job in left if job.fidelity is Fidelity.MACHINE]
         rows = chain(self._stream(models, os.cpu_count() or 1), self._stream(machines, 1))
-        self._watch(rows, len(left))
+        interrupted = self._watch(rows, len(left))
         self._reports.write(self._kept)
-        return exit_code(verdict for verdict, number in self._verdicts.items() if number)
+        found = exit_code(verdict for verdict, number in self._verdicts.items() if number)
+        return EXIT_INTERRUPTED if interrupted and not found else found
 
     def _stream(self, jobs: Sequence[Job], usual: int) -> Iterator[tuple[Job, Played]]:
         if jobs and not self._stopped:
@@ -91,20 +104,42 @@ class Campaign:
     def _stopped(self) -> bool:
         return self._stop_at_first and self._verdicts[Verdict.FAIL] > 0
 
-    def _watch(self, rows: Iterable[tuple[Job, Played]], total: int) -> None:
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
-        with Progress(*columns, console=self._out, disable=not self._out.is_terminal) as progress:
-            task = progress.add_task("", total=total)
-            started = progress.get_time()
-            for job, played in rows:
-                self._take(job, played, tell=total <= FEW)
-                progress.update(task, advance=1, description=self._rate(progress.get_time() - started))
+    def _watch(self, rows: Iterable[tuple[Job, Played]], total: int) -> bool:
+        """Until all are played, or somebody has enough of it: then true."""
+        interrupted, drawn = False, self._out.is_terminal
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
+        times = (TimeElapsedColumn(), TimeRemainingColumn())
+        with Progress(*columns, *times, console=self._out, disable=not drawn) as progress:
+            task = progress.add_task("starting", total=total)
+            started = told = progress.get_time()
+            try:
+                for job, played in rows:
+                    self._take(job, played, tell=total <= FEW)
+                    now = progress.get_time()
+                    progress.update(task, advance=1, description=self._progress(now - started))
+                    if not drawn and now - told >= LINE_EVERY_S:
+                        self._say(f"{self._played} of {total}, {self._progress(now - started)}")
+                        told = now
+            except KeyboardInterrupt:
+                interrupted = True
             took_s = progress.get_time() - started
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self._verdicts.items() if number)
         self._say(f"{counts or 'nothing to play'} in {took_s:.1f} s, {self._rate(took_s)}")
+        if interrupted:
+            again = "the same command goes on" if self._journal else "with --resume FILE one can go on"
+            self._say(f"interrupted, {total - self._played} were not played: {again}")
+        return interrupted
+
+    @property
+    def _played(self) -> int:
+        return sum(self._verdicts.values())
 
     def _rate(self, took_s: float) -> str:
-        return f"{60 * sum(self._verdicts.values()) / max(took_s, 1e-6):.0f} a minute"
+        return f"{60 * self._played / max(took_s, 1e-6):.0f} a minute"
+
+    def _progress(self, took_s: float) -> str:
+        bad = sum(number for verdict, number in self._verdicts.items() if verdict is not Verdict.PASS)
+        return f"{self._rate(took_s)}, {bad} failed" if bad else self._rate(took_s)
 
     def _take(self, job: Job, played: Played, *, tell: bool) -> None:
         result = played.result

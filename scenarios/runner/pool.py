@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ctypes
+import hashlib
 import json
 import multiprocessing
 import os
@@ -104,10 +105,15 @@ def _bare(trace: Trace) -> Trace:
 
 
 class Journal:
-    """What passed already, so that a search goes on where it was interrupted. A file of lines of JSON."""
+    """What passed already, so that a search goes on where it was interrupted. A file of lines of JSON.
+
+    What other code passed says nothing about this one: outdated is the number of such lines.
+    """
 
     def __init__(self, path: Path) -> None:
+        self.outdated = 0
         self._path = path
+        self._code = code_sha256()
         self._passed: set[str] = set()
         if path.exists():
             for number, line in enumerate(path.read_text().splitlines(), 1):
@@ -116,8 +122,12 @@ class Journal:
     def _remember(self, number: int, line: str) -> None:
         try:
             row = json.loads(line)
-            if row["verdict"] == Verdict.PASS:
+            if row["verdict"] != Verdict.PASS:
+                return
+            if row["code"] == self._code:
                 self._passed.add(row["key"])
+            else:
+                self.outdated += 1
         except (ValueError, KeyError, TypeError) as error:
             raise BadScenario(f"{self._path}:{number}: no line of a journal of --resume: {error}") from error
 
@@ -125,6 +135,17 @@ class Journal:
         return job.key in self._passed
 
     def add(self, job: Job, result: Result) -> None:
-        row = {"key": job.key, "story": job.label, "verdict": str(result.verdict)}
+        row = {"key": job.key, "story": job.label, "verdict": str(result.verdict), "code": self._code}
         with self._path.open("a") as file:
             file.write(json.dumps(row, sort_keys=True) + "\n")
+
+
+def code_sha256() -> str:
+    """Of all that plays and is played: the lab's code and the provisioner's."""
+    found = hashlib.sha256()
+    root = Path(__file__).parents[2]
+    for package in ("bmsim", "provisioner", "scenarios"):
+        for path in sorted((root / package).rglob("*.py")):
+            found.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
+            found.update(path.read_bytes())
+    return found.hexdigest()

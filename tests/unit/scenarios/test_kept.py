@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.runner import pool
 from scenarios.runner.jobs import Job
 from scenarios.runner.load import BadScenario
 from scenarios.runner.pool import Journal
@@ -80,6 +81,17 @@ def test_a_journal_remembers_what_passed_and_nothing_else(tmp_path: Path) -> Non
     assert [seed for seed in (1, 2, 3, 4) if job(tmp_path, seed) in again] == [1]
 
 
+def test_what_other_code_passed_is_played_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    path = tmp_path / "journal"
+    Journal(path).add(job(tmp_path, 1), result(1, Verdict.PASS))
+    monkeypatch.setattr(pool, "code_sha256", lambda: "of tomorrow's code")
+    later = Journal(path)
+    assert job(tmp_path, 1) not in later
+    assert later.outdated == 1
+    later.add(job(tmp_path, 1), result(1, Verdict.PASS))
+    assert job(tmp_path, 1) in Journal(path)
+
+
 def test_a_scenario_that_changed_is_played_again(tmp_path: Path) -> None:
     journal = Journal(tmp_path / "journal")
     journal.add(job(tmp_path), result(verdict=Verdict.PASS))
@@ -90,7 +102,7 @@ def test_a_scenario_that_changed_is_played_again(tmp_path: Path) -> None:
 
 def test_a_line_that_was_cut_off_in_a_journal_is_told_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "journal"
-    path.write_text('{"key": "a", "verdict": "pass"}\n{"key": "b", "ver')
+    path.write_text('{"code": "", "key": "a", "verdict": "pass"}\n{"key": "b", "ver')
     with pytest.raises(BadScenario, match="journal:2: no line of a journal"):
         Journal(path)
 
