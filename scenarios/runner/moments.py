@@ -18,7 +18,7 @@ class Moments:
         self._stage = stage
         self._random = random
         self._begun_s = 0.0
-        self._waiting: list[Callable[[Event], None]] = []
+        self._waiting: dict[str, list[Callable[[Event], None]]] = {}  # by the source that they wait for
         stage.trace.listen(self._heard)
 
     def begin(self) -> None:
@@ -40,14 +40,15 @@ class Moments:
         if not isinstance(moment, ByChance):
             for event in self._stage.trace:
                 heard(event)
-        self._waiting.append(heard)
+        waiting = self._waiting.setdefault(_source(moment), [])
+        waiting.append(heard)
         try:
             await here
         finally:
-            self._waiting.remove(heard)
+            waiting.remove(heard)
 
     def _heard(self, event: Event) -> None:
-        for heard in tuple(self._waiting):
+        for heard in tuple(self._waiting.get(event.source, ())):
             heard(event)
 
     def _test(self, moment: OnEvent | OnTold | ByChance) -> Callable[[Event], bool]:
@@ -63,6 +64,10 @@ class Moments:
                     and moment.node in ("", event.node)
                     and self._random.random() < moment.probability
                 )
+
+
+def _source(moment: OnEvent | OnTold | ByChance) -> str:
+    return "client" if isinstance(moment, OnTold) else moment.source
 
 
 def _nth(nth: int, fits: Callable[[Event], bool]) -> Callable[[Event], bool]:

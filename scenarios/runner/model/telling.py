@@ -85,7 +85,8 @@ class Telling:
             case Node():
                 self._node_changed(before, after)
             case Instance():
-                self._wake(after.name)
+                if not isinstance(before, Instance) or _shown(before) != _shown(after):
+                    self._wake(after.name)
                 if not isinstance(before, Instance) or before.state is not after.state:
                     node = self.node_name(after.node_id or "")
                     detail = {"instance": after.name, "state": str(after.state)}
@@ -113,3 +114,8 @@ class Telling:
     def _wake(self, name: str) -> None:
         if event := self._news.get(name):
             event.set()
+
+
+def _shown(instance: Instance) -> tuple[object, ...]:
+    """What its client waits for."""
+    return instance.state, instance.node_id, instance.failure
