@@ -1,4 +1,4 @@
-"""Faults of the store behind several compute hosts. Written down; no rack has one yet."""
+"""Faults of the store that compute hosts share."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from bmsim.faults.fault import BY_HEAL, NOWHERE_YET, NUMBER, Fault, Parameter, Strikes
 
-_fault = partial(Fault, strikes=Strikes.RACK, fidelities=NOWHERE_YET)
+_fault = partial(Fault, strikes=Strikes.RACK)
 
 FAULTS = (
     _fault(
@@ -28,5 +28,6 @@ FAULTS = (
         "another server takes over; what was not yet copied to it is lost",
         "by itself",
         "everyday",
+        fidelities=NOWHERE_YET,
     ),
 )

@@ -30,9 +30,19 @@ FAULTS = (
     ),
     _runner(
         "host.partition",
-        "is cut off from the nodes and their BMCs",
+        "is cut off from the nodes and their BMCs, from the store, or from both",
         BY_HEAL,
-        "everyday: a switch that restarts",
+        "everyday: a switch that restarts, a firewall rule too many",
+        (
+            Parameter(
+                "from",
+                "nodes",
+                (str,),
+                "what it can't reach; at fidelity machine: nodes",
+                choices=("nodes", "store", "both"),
+            ),
+            Parameter("one_way", False, (bool,), "what it sends arrives, answers don't"),
+        ),
     ),
     _fault(
         "host.clock_jump",

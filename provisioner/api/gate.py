@@ -6,8 +6,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from provisioner.api.answers import problem
+from provisioner.api.answers import problem, problem_of_error
 from provisioner.api.context import ApiContext
+from provisioner.core.errors import ProvisionerError
 
 MAX_BODY_BYTES = 2**20
 """Of every request but an image's content."""
@@ -47,9 +48,12 @@ class Gate:
             return None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
-        if scheme.lower() == "bearer" and await self._context.accepts(token):
-            request.state.token = token
-            return None
+        try:
+            if scheme.lower() == "bearer" and await self._context.accepts(token):
+                request.state.token = token
+                return None
+        except ProvisionerError as error:
+            return await problem_of_error(request, error)
         return problem(
             401,
             "unauthorized",

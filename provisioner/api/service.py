@@ -1,4 +1,4 @@
-"""Hosts, tokens, health, readiness, metrics."""
+"""Events, tokens, health, readiness, metrics."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from provisioner.api import views
 from provisioner.api.answers import answer, page, problem
 from provisioner.api.context import AfterEvent, Context, Limit, hash_token
 from provisioner.core.errors import Conflict, NotFound, ProvisionerError
-from provisioner.core.model import ApiToken, Host, Node, TimelineEvent
+from provisioner.core.model import ApiToken, TimelineEvent
 from provisioner.protocols.store import Tx
 
 router = APIRouter(tags=["service"])
@@ -22,21 +22,6 @@ class TokenOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
-
-
-@router.get("/v1/hosts")
-async def hosts(context: Context) -> Response:
-    """Compute hosts, their leases, and how many nodes they own."""
-
-    def read(tx: Tx) -> list[views.View]:
-        now = tx.now()
-        return [
-            views.host(host)
-            | {"alive": host.expires_at > now, "nodes": tx.count(Node, where={"owner": host.id})}
-            for host in tx.find(Host)
-        ]
-
-    return answer({"items": await context.store.transact(read)})
 
 
 @router.get("/v1/events")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
+from datetime import datetime
 from typing import Any
 
 from provisioner.core.model import (
@@ -90,8 +91,21 @@ def event(record: TimelineEvent) -> View:
     return asdict(record)
 
 
-def host(record: Host) -> View:
-    return _pick(record, "epoch", "expires_at", "renewed_at") | {"id": record.id, "name": record.id}
+def host(record: Host, now: datetime, nodes: int, working: int) -> View:
+    """nodes: that it owns; working: those of them that are being worked on."""
+    left_s = (record.expires_at - now).total_seconds()
+    state = "gone" if left_s <= 0 else "serving"
+    if left_s > 0 and (record.leaving or record.draining):
+        state = "leaving" if record.leaving else "draining"
+    return {
+        "id": record.id,
+        "name": record.id,
+        "state": state,
+        "nodes": nodes,
+        "working": working,
+        "lease_left_s": round(max(0.0, left_s), 1),
+        **_pick(record, "draining", "epoch", "started_at", "renewed_at", "expires_at"),
+    }
 
 
 def request(record: NodeRequest) -> View:

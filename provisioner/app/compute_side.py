@@ -28,6 +28,7 @@ from provisioner.services.console_log import ConsoleLog
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
 from provisioner.services.ssh_probe import TcpSshProbe
+from provisioner.services.state_folder import holder_of
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,8 +54,9 @@ async def compute_side(
 ) -> AsyncIterator[ComputeSide]:
     """Its services run while this is entered; `host.run()` does the work."""
     evidence, progress = Evidence(store), ProgressBoard()
-    # The state folder is locked: whoever held this host's lease before is dead.
-    lease = LeaseKeeper(store, clock, settings.host.name, settings.host.lease_ttl_s, sole_owner=True)
+    # The state folder is locked: whoever had it, and this host's lease, before is dead.
+    holder = holder_of(settings.state_dir, ids)
+    lease = LeaseKeeper(store, clock, settings.host.name, settings.host.lease_ttl_s, holder=holder)
     async with boundary_of(settings, evidence, clock, ids) as boundary:
         devices = PowerDevices(boundary.power_drivers, box.open)
 
@@ -70,6 +72,7 @@ async def compute_side(
             ids=ids,
             lease=lease,
             poll_s=settings.host.poll_s,
+            drain_s=settings.host.drain_s,
             evidence=evidence,
             power=PowerSequencer(lease, clock, _power_policy(settings)),
             device=devices.device,

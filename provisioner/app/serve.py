@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, suppress
 
 import structlog
 
@@ -13,6 +13,7 @@ from provisioner.app.api_side import api_context, first_start, serve_api
 from provisioner.app.compute_side import ComputeSide, compute_side
 from provisioner.app.image_sweep import sweep_images
 from provisioner.app.logging import set_up_logging
+from provisioner.compute.host import ComputeHost
 from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.image_store import ImageStore
@@ -32,17 +33,33 @@ async def serve(settings: Settings, roles: frozenset[str]) -> None:
     Raises ProvisionerError when something can't start, LeaseLost when this host may no longer act.
     """
     set_up_logging(settings.log.level, settings.log.format)
-    serving = asyncio.create_task(_serve(settings, roles))
+    ending = Ending()
+    serving = asyncio.create_task(_serve(settings, roles, ending))
     loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, serving.cancel)
-    try:
+    loop.add_signal_handler(signal.SIGINT, serving.cancel)
+    loop.add_signal_handler(signal.SIGTERM, lambda: ending.begins() or serving.cancel())
+    with suppress(asyncio.CancelledError):
         await serving
-    except asyncio.CancelledError:
-        log.info("provisioner.stopped")
+    log.info("provisioner.stopped")
 
 
-async def _serve(settings: Settings, roles: frozenset[str]) -> None:
+class Ending:
+    """SIGTERM has a compute host hand its nodes over first; a second one, or SIGINT, ends it at once."""
+
+    host: ComputeHost | None = None
+    _begun = False
+
+    def begins(self) -> bool:
+        """Whether the process will end by itself now."""
+        if self.host is None or self._begun:
+            return False
+        self._begun = True
+        log.info("provisioner.leaving")
+        self.host.leave()
+        return True
+
+
+async def _serve(settings: Settings, roles: frozenset[str], ending: Ending) -> None:
     clock, ids = SystemClock(), RandomIds()
     with StateFolder(settings.state_dir):
         box = SecretBox.from_file(settings.secret_key)
@@ -61,8 +78,7 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                     )
                     metrics.follow_devices(side.breakers.count_open)
                 async with asyncio.TaskGroup() as group:
-                    if side is not None:
-                        group.create_task(side.host.run())
+                    tasks: list[asyncio.Task[None]] = []
                     if API in roles:
                         context = api_context(
                             settings,
@@ -77,8 +93,14 @@ async def _serve(settings: Settings, roles: frozenset[str]) -> None:
                             silence=side.silence if side else lambda node: None,
                             ready=side.host.ready.is_set if side else lambda: True,
                         )
-                        group.create_task(Scheduler(store, clock, ids, settings.host.poll_s).run())
-                        group.create_task(serve_api(settings, context))
+                        scheduler = Scheduler(store, clock, ids, settings.host.poll_s)
+                        tasks.append(group.create_task(scheduler.run()))
+                        tasks.append(group.create_task(serve_api(settings, context)))
                     log.info("provisioner.started", roles=sorted(roles), host=settings.host.name)
+                    if side is not None:
+                        ending.host = side.host
+                        await side.host.run()
+                        for task in tasks:
+                            task.cancel()
         finally:
             await store.close()

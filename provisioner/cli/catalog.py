@@ -12,7 +12,6 @@ from provisioner.cli.options import Json, client_and_output
 
 flavors = typer.Typer(help="Flavors: what instances need.", no_args_is_help=True)
 keys = typer.Typer(help="Keys that may log in.", no_args_is_help=True)
-hosts = typer.Typer(help="Compute hosts.", no_args_is_help=True)
 tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
 
 FLAVOR = {
@@ -104,20 +103,6 @@ def delete_key(context: typer.Context, name: Name, as_json: Json = False) -> Non
     client, output = client_and_output(context, as_json)
     client.delete(f"/v1/keys/{name}")
     output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
-
-
-@hosts.command("list")
-def list_hosts(context: typer.Context, as_json: Json = False) -> None:
-    """List the compute hosts and their leases."""
-    client, output = client_and_output(context, as_json)
-    columns = {
-        "name": "host",
-        "alive": "alive",
-        "nodes": "nodes",
-        "epoch": "epoch",
-        "renewed_at": "last heartbeat",
-    }
-    output.table(client.get("/v1/hosts")["items"], columns)
 
 
 @tokens.command("create")

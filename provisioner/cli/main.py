@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from provisioner.cli import catalog, images, instances, nodes
+from provisioner.cli import catalog, hosts, images, instances, nodes
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
@@ -31,7 +31,7 @@ for name, group in (
     ("instance", instances.app),
     ("flavor", catalog.flavors),
     ("key", catalog.keys),
-    ("host", catalog.hosts),
+    ("host", hosts.app),
     ("token", catalog.tokens),
     ("config", config_app),
     ("ramdisk", ramdisk_app),

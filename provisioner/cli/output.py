@@ -25,6 +25,10 @@ STATE_STYLES = {
     "enrol_failed": "red",
     "failed": "red",
     "unknown": "yellow",
+    "serving": "green",
+    "draining": "yellow",
+    "leaving": "yellow",
+    "gone": "red",
 }
 
 

@@ -151,7 +151,7 @@ class PowerSequencer:
 
     async def _attempt(self, device: Device, attempt: Callable[[], Awaitable[T]]) -> T:
         """One command, within the lease. What comes of it is the breaker's news."""
-        self._lease.cover(device.control.longest_command_s)
+        await self._lease.cover(device.control.longest_command_s)
         try:
             result = await attempt()
         except DeviceUnreachable as error:

@@ -70,6 +70,7 @@ class Edges:
     node_url:  base URL of the node-facing HTTP server
     initiator_address: ours, as the nodes' iSCSI targets see it, and the NFS server of their roots
     write_turns: bounds the images that are written at once: this host's disk and network
+    drain_s:    how long a host that is to end waits for the work on its nodes
     poll_s:     how often the store is looked at for work when no wake-up comes
     """
 
@@ -97,4 +98,5 @@ class Edges:
     initiator_address: str
     write_turns: asyncio.Semaphore
     poll_s: float = 2.0
+    drain_s: float = 30.0
     refresh: RefreshPolicy = field(default_factory=RefreshPolicy)

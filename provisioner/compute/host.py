@@ -3,22 +3,27 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from contextlib import suppress
+from typing import TypeVar
 
 import structlog
 
 from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
+from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
-from provisioner.compute.ownership import adopt_at_start, adopt_unowned, next_lapse_s
+from provisioner.compute.ownership import adopt_at_start, next_lapse_s, share_out
 from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.worker import Worker
-from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError
+from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Instance, Node, Port
 from provisioner.core.states import ACTING, InstanceState
 from provisioner.protocols.store import Tx, Watch
+
+T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 
@@ -27,50 +32,110 @@ RETRY_S = 2.0
 
 GATHER_S = 0.02
 
+THOROUGHLY_EVERY_S = 60.0
+"""As many may have come as have gone."""
+
 
 class ComputeHost:
+    """Any number of them share the nodes; `leave` has this one hand over its own and end."""
+
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._published: set[str] = set()
+        self._thorough_look_s = 0.0
         self._requests = OperatorRequests(edges)
+        self._handover = Handover(edges, self._withdraw, self._is_busy)
         self._news = asyncio.Event()
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
-        """Serves until cancelled; then stops its workers and gives the lease back. Raises LeaseLost when
-        the lease is lost: nothing more may be done, the process has to start anew."""
+        """Serves until it has left, or until cancelled; then stops its workers and gives the lease back.
+        When the lease is lost it stops whatever it does, and begins anew as soon as the lease can be had.
+
+        Raises Conflict when another process has the lease under this name.
+        """
+        await self._edges.lease.acquire()
+        try:
+            while not await self._reign():
+                await self._acquire_again()
+        finally:
+            await self._stop_workers()
+            if self._edges.lease.alive:
+                async with asyncio.timeout(5):
+                    await self._edges.lease.release()
+
+    def leave(self) -> None:
+        """Has `run` hand over what others can take, and return; at once when there are no others."""
+        self._handover.begin()
+        self._news.set()
+
+    async def _reign(self) -> bool:
+        """Until this host has left: True; or its lease is lost: False."""
         edges = self._edges
-        await edges.lease.acquire()
-        watch = edges.store.watch("nodes", "instances", "requests")
+        watch = edges.store.watch("nodes", "instances", "requests", "hosts")
+        background = (
+            edges.lease.keep(),
+            edges.evidence.record(),
+            PowerRefresh(edges, self._workers.__contains__).run(),
+            self._hear(watch),
+        )
+        left = False
         try:
             async with asyncio.TaskGroup() as group:
-                group.create_task(edges.lease.keep())
-                group.create_task(edges.evidence.record())
-                group.create_task(PowerRefresh(edges, self._workers.__contains__).run())
-                group.create_task(self._hear(watch))
-                group.create_task(self._serve(group))
+                tasks = [group.create_task(one) for one in background]
+                await self._serve(group)
+                await self._stop_workers()
+                left = True
+                for task in tasks:
+                    task.cancel()
+        except* LeaseLost as lost:
+            log.error("host.lease_lost", host=edges.lease.host, cause=str(lost.exceptions[0]))
         finally:
             watch.close()
-            await self._stop_workers()
-            if edges.lease.alive:
-                async with asyncio.timeout(5):
-                    await edges.lease.release()
+        return left
+
+    async def _acquire_again(self) -> None:
+        """Nothing of ours is served while we have no lease."""
+        self.ready.clear()
+        edges = self._edges
+        await self._stop_workers()
+        for node_id in sorted(self._published):
+            await self._withdraw(node_id)
+        while True:
+            try:
+                await edges.lease.acquire()
+                return
+            except TransientError as error:
+                log.warning("host.waits_for_store", host=edges.lease.host, cause=error.message)
+                await edges.clock.sleep(RETRY_S)
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         edges = self._edges
         host = edges.lease.host
-        adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
+        adopted = await self._patiently(lambda tx: adopt_at_start(tx, host))
         log.info("host.adopted", host=host, nodes=len(adopted))
-        while True:
-            quiet_s = await self._look_after_nodes(group)
-            self.ready.set()
+        while not self._handover.done:
+            try:
+                quiet_s = await self._look_after_nodes(group)
+                self.ready.set()
+            except TransientError as error:
+                log.warning("host.waits_for_store", host=host, cause=error.message)
+                quiet_s = RETRY_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(quiet_s):
                     await self._news.wait()
             # News come in crowds: one look for all that come close together.
             await edges.clock.sleep(GATHER_S)
             self._news.clear()
+
+    async def _patiently(self, work: Callable[[Tx], T]) -> T:
+        while True:
+            try:
+                return await self._edges.store.transact(work)
+            except TransientError as error:
+                log.warning("host.waits_for_store", host=self._edges.lease.host, cause=error.message)
+                await self._edges.clock.sleep(RETRY_S)
 
     async def _hear(self, watch: Watch) -> None:
         while True:
@@ -80,13 +145,20 @@ class ComputeHost:
     async def _look_after_nodes(self, group: asyncio.TaskGroup) -> float:
         """Returns after how long to look again, whatever is heard or not."""
         edges, host = self._edges, self._edges.lease.host
+        now_s = edges.clock.monotonic_s()
+        thoroughly = now_s >= self._thorough_look_s
 
         def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance], float]:
-            adopted = adopt_unowned(tx, host)
-            # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
-            changed = adopted or tx.count(Node, where={"owner": host}) != len(self._published)
-            mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
+            shared = share_out(tx, host)
             acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
+            # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
+            changed = (
+                shared
+                or thoroughly
+                or any(node.id not in self._published for node in acting)
+                or tx.count(Node, where={"owner": host}) != len(self._published)
+            )
+            mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
             lapse_s = next_lapse_s(tx, host)
             quiet_s = edges.poll_s if lapse_s is None else min(edges.poll_s, lapse_s)
@@ -95,6 +167,7 @@ class ComputeHost:
         mine, acting, unwanted, quiet_s = await edges.store.transact(look)
         if mine is not None:
             await self._follow_inventory(mine)
+            self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
         for instance in unwanted:
             if instance.node_id in self._published:
                 await self._release(instance)
@@ -106,7 +179,16 @@ class ComputeHost:
             ):
                 self._start_worker(group, node.id)
         await self._requests.serve(group, busy=frozenset(self._workers))
+        await self._handover.go_on()
         return quiet_s
+
+    def _is_busy(self, node_id: str) -> bool:
+        return node_id in self._workers or node_id in self._requests.nodes
+
+    async def _withdraw(self, node_id: str) -> None:
+        await self._edges.publisher.withdraw(node_id)
+        self._edges.evidence.forget(node_id)
+        self._published.discard(node_id)
 
     async def _follow_inventory(self, mine: list[str]) -> None:
         """Newly owned nodes get their address and what their row publishes; removed ones get nothing."""
@@ -126,9 +208,7 @@ class ComputeHost:
                 log.error("node.not_published", node=node.name, cause=error.message)
             self._published.add(node_id)
         for node_id in sorted(self._published - set(mine)):
-            await edges.publisher.withdraw(node_id)
-            edges.evidence.forget(node_id)
-            self._published.discard(node_id)
+            await self._withdraw(node_id)
 
     async def _release(self, instance: Instance) -> None:
         """An instance that is to be deleted: its deploy ends, its node is cleaned."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from datetime import timedelta
+from typing import Any
 
 import structlog
 
@@ -19,17 +20,18 @@ log = structlog.get_logger(__name__)
 class LeaseKeeper:
     """Holds one host's lease.
 
-    sole_owner: the caller has proven by other means (a lock on the state folder) that no other process
-    acts under this name, so that a lease left behind by a killed one needn't be waited for.
+    holder: who acts under the host's name, such as the state folder that the process has locked. A lease that
+    was left behind by the same holder needn't be waited for: its process is dead.
     """
 
-    def __init__(self, store: Store, clock: Clock, host: str, ttl_s: float, *, sole_owner: bool) -> None:
+    def __init__(self, store: Store, clock: Clock, host: str, ttl_s: float, *, holder: str) -> None:
         self._store = store
         self._clock = clock
         self._host = host
         self._ttl_s = ttl_s
-        self._sole_owner = sole_owner
+        self._holder = holder
         self._lease: Lease | None = None
+        self._renewing = asyncio.Lock()
 
     @property
     def host(self) -> str:
@@ -40,18 +42,25 @@ class LeaseKeeper:
         return self._lease is not None and self._lease.covers(self._clock.monotonic_s(), 0)
 
     async def acquire(self) -> Lease:
-        """Takes the lease. Raises Conflict when another process of this name holds a live one."""
+        """Takes the lease. Raises Conflict when another holder of this name has a live one."""
 
         def take(tx: Tx) -> int | None:
             now = tx.now()
             row = tx.get(Host, self._host)
-            expires_at = now + timedelta(seconds=self._ttl_s)
+            taken: dict[str, Any] = {
+                "holder": self._holder,
+                "expires_at": now + timedelta(seconds=self._ttl_s),
+                "renewed_at": now,
+                "started_at": now,
+                "leaving": False,
+            }
+            tx.notify("hosts")
             if row is None:
-                tx.insert(Host(id=self._host, epoch=1, expires_at=expires_at, renewed_at=now))
+                tx.insert(Host(id=self._host, epoch=1, **taken))
                 return 1
-            if row.expires_at > now and not self._sole_owner:
+            if row.expires_at > now and row.holder != self._holder:
                 return None
-            taken = {"epoch": row.epoch + 1, "expires_at": expires_at, "renewed_at": now}
+            taken["epoch"] = row.epoch + 1
             return row.epoch + 1 if tx.update(Host, self._host, taken, expect={"epoch": row.epoch}) else None
 
         asked_at_s = self._clock.monotonic_s()
@@ -70,28 +79,39 @@ class LeaseKeeper:
         out before the store could be reached again: what this host was doing must stop at once."""
         while True:
             lease = self._held()
-            await self._clock.sleep(lease.renew_every_s)
-            asked_at_s = self._clock.monotonic_s()
+            now_s = self._clock.monotonic_s()
+            pause_s = max(lease.retry_every_s, lease.asked_at_s + lease.renew_every_s - now_s)
+            await self._clock.sleep(min(pause_s, lease.ends_at_s - now_s))
+            self._held()
             try:
-                async with asyncio.timeout(lease.renew_every_s):
-                    renewed = await self._store.transact(self._renew)
+                await self._renew(lease.renew_every_s)
             except (TransientError, TimeoutError) as error:
                 log.warning("lease.renewal_failed", host=self._host, error=str(error))
-                self._held()
-                continue
-            if not renewed:
-                self._lease = None
-                raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")
-            self._lease = Lease(self._host, lease.epoch, self._ttl_s, asked_at_s)
 
-    def cover(self, duration_s: float) -> None:
-        """Raises LeaseLost unless something that takes at most `duration_s` ends before the lease does."""
+    async def cover(self, duration_s: float) -> None:
+        """Raises LeaseLost unless something that takes at most `duration_s` ends before the lease does. It is
+        renewed before its time if need be."""
+        if self._held().covers(self._clock.monotonic_s(), duration_s):
+            return
+        try:
+            await self._renew(duration_s)
+        except (TransientError, TimeoutError) as error:
+            log.warning("lease.renewal_failed", host=self._host, error=str(error))
         if not self._held().covers(self._clock.monotonic_s(), duration_s):
             raise LeaseLost(
                 f"start a hardware command of up to {duration_s:.1f} s",
                 device=f"compute host {self._host}",
                 answer="the lease ends sooner",
             )
+
+    async def leave(self) -> None:
+        """Nothing more is given to this host, which is about to end."""
+
+        def leave(tx: Tx) -> None:
+            tx.update(Host, self._host, {"leaving": True}, expect={"epoch": self._held().epoch})
+            tx.notify("hosts")
+
+        await self._store.transact(leave)
 
     async def release(self) -> None:
         """Gives the lease back, so that nobody has to wait for it to run out."""
@@ -101,10 +121,26 @@ class LeaseKeeper:
 
         def end(tx: Tx) -> None:
             tx.update(Host, self._host, {"expires_at": tx.now()}, expect={"epoch": lease.epoch})
+            tx.notify("hosts")
 
         await self._store.transact(end)
 
-    def _renew(self, tx: Tx) -> bool:
+    async def _renew(self, within_s: float) -> None:
+        """Raises LeaseLost, TransientError, TimeoutError."""
+        before = self._held()
+        async with asyncio.timeout(within_s), self._renewing:
+            lease = self._held()
+            if lease is not before:
+                return  # others had waited for the same
+            asked_at_s = self._clock.monotonic_s()
+            renewed = await self._store.transact(self._prolong)
+        if not renewed:
+            self._lease = None
+            raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")
+        self._lease = Lease(self._host, lease.epoch, self._ttl_s, asked_at_s)
+
+    def _prolong(self, tx: Tx) -> bool:
+        """Also when it has run out by the store's clock: who takes a dead host's nodes raises its epoch."""
         now = tx.now()
         fields = {"expires_at": now + timedelta(seconds=self._ttl_s), "renewed_at": now}
         return tx.update(Host, self._host, fields, expect={"epoch": self._held().epoch})

@@ -3,19 +3,31 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Collection
+
+import structlog
 
 from provisioner.compute.edges import Edges
-from provisioner.core.errors import Conflict, InvalidInput, ProvisionerError
+from provisioner.core.errors import Conflict, InvalidInput, ProvisionerError, TransientError
 from provisioner.core.model import Node, NodeRequest, RequestState, TimelineEvent
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import PowerVerb
 from provisioner.protocols.store import Tx
 
+log = structlog.get_logger(__name__)
+
+RETRY_S = 2.0
+
 
 class OperatorRequests:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
-        self._running: set[str] = set()
+        self._running: dict[str, str] = {}  # request → node
+
+    @property
+    def nodes(self) -> Collection[str]:
+        """Ids of those that are being switched."""
+        return self._running.values()
 
     async def serve(self, group: asyncio.TaskGroup, *, busy: frozenset[str]) -> None:
         """Starts the pending requests of our nodes; a node in `busy` has work of its own."""
@@ -31,7 +43,7 @@ class OperatorRequests:
 
         for request, node in await self._edges.store.transact(pending):
             if request.id not in self._running:
-                self._running.add(request.id)
+                self._running[request.id] = node.id
                 group.create_task(self._do(request, node, node.id in busy))
 
     async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
@@ -41,7 +53,7 @@ class OperatorRequests:
         except ProvisionerError as error:
             await self._answer(request, RequestState.FAILED, error.message, None)
         finally:
-            self._running.discard(request.id)
+            self._running.pop(request.id, None)
 
     async def _carry_out(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
         sequencer, device = self._edges.power, self._edges.device(node)
@@ -82,7 +94,13 @@ class OperatorRequests:
                     tx.insert(_event(node, request, answer, tx))
             tx.notify("requests", f"node:{request.node_id}")
 
-        await self._edges.store.transact(write)
+        while True:
+            try:
+                return await self._edges.store.transact(write)
+            except TransientError as error:
+                # What was switched was switched: to forget it would be to switch it again.
+                log.warning("request.not_answered", request=request.id, cause=error.message)
+                await self._edges.clock.sleep(RETRY_S)
 
 
 def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEvent:

@@ -49,7 +49,16 @@ class Host(_Section):
     ] = Field(default_factory=socket.gethostname)
     lease_ttl_s: Annotated[
         float, Field(ge=5, le=600, description="How long this host may act without reaching the database.")
-    ] = 15.0
+    ] = 5.0
+    drain_s: Annotated[
+        float,
+        Field(
+            ge=0,
+            le=86400,
+            description="How long a host that is told to end (SIGTERM) goes on with deploys that have begun, "
+            "before others take them over. It ends at once when there are no others.",
+        ),
+    ] = 30.0
     poll_s: Annotated[
         float,
         Field(

@@ -26,6 +26,11 @@ class Lease:
     def renew_every_s(self) -> float:
         return self.ttl_s / 3
 
+    @property
+    def retry_every_s(self) -> float:
+        """After a renewal that failed."""
+        return self.ttl_s / 10
+
     def covers(self, now_s: float, duration_s: float) -> bool:
         """Whether something that takes at most `duration_s` ends before the lease does."""
         return now_s + duration_s < self.ends_at_s

@@ -193,6 +193,10 @@ class Host:
     epoch: int  # grows with every start
     expires_at: datetime
     renewed_at: datetime
+    started_at: datetime  # when this epoch began
+    holder: str  # whoever holds the lease again needn't wait for its end
+    draining: bool = False  # its operator wants it to have no nodes
+    leaving: bool = False  # it ends, and hands its nodes over
 
 
 class RequestState(StrEnum):

@@ -8,6 +8,8 @@ from pathlib import Path
 from types import TracebackType
 
 from provisioner.core.errors import Conflict, PermanentError
+from provisioner.protocols.ids import Ids
+from provisioner.services.daemon import replace_file
 
 
 class StateFolder:
@@ -49,3 +51,21 @@ class StateFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def holder_of(path: Path, ids: Ids) -> str:
+    """Who this folder's provisioner is, for as long as the folder is there: a process that has locked it
+    knows that no other one acts under this name. Raises PermanentError."""
+    file = path / "holder"
+    try:
+        if file.exists():
+            return file.read_text(encoding="utf-8").strip()
+        holder = ids.uuid()
+        replace_file(file, f"{holder}\n")
+        return holder
+    except OSError as error:
+        raise PermanentError(
+            f"keep {file}",
+            answer=error.strerror or str(error),
+            advice="The state folder must be writable, and its file system not be full",
+        ) from error

@@ -23,6 +23,7 @@ from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.words import in_words
 
 EXIT_USE = 2
+MOST_HOSTS = 16
 
 app = typer.Typer(
     help="Scenarios: play stories of racks, requests and faults; replay what failed.\n\n"
@@ -96,6 +97,9 @@ def search(
     traces: Traces,
     nodes: Annotated[int, typer.Option(min=1, max=1000, help="Nodes of each rack.")] = 5,
     strikes: Annotated[int, typer.Option(min=0, max=100, help="Faults of each story.")] = 2,
+    compute_hosts: Annotated[
+        str, typer.Option(help="Compute hosts of each rack: a number, or A..B for all of these in turn.")
+    ] = "1",
     jobs: Jobs = None,
     junit_file: Junit = None,
     html: Html = None,
@@ -103,8 +107,19 @@ def search(
     resume: Resume = None,
 ) -> None:
     """Play stories that are made up by seeds, as models."""
-    numbers = _numbers(seeds)
-    todo = [Job(fidelity=Fidelity.MODEL, seed=one, nodes=nodes, strikes=strikes) for one in numbers]
+    hosts = _numbers(compute_hosts if ".." in compute_hosts else f"{compute_hosts}..{compute_hosts}")
+    if not 1 <= hosts[0] <= hosts[-1] <= MOST_HOSTS:
+        _refuse(f"--compute-hosts {compute_hosts}: a rack has 1 to {MOST_HOSTS} of them")
+    todo = [
+        Job(
+            fidelity=Fidelity.MODEL,
+            seed=one,
+            nodes=nodes,
+            strikes=strikes,
+            compute_hosts=hosts[one % len(hosts)],
+        )
+        for one in _numbers(seeds)
+    ]
     _play(todo, traces, jobs, stop_at_first, resume, Reports(junit_file, html))
 
 
@@ -159,13 +174,20 @@ def record(
     source: Annotated[str, typer.Option(help="The bug that it comes from.")],
     nodes: Annotated[int, typer.Option(min=1, max=1000, help="Of a seed: as they were.")] = 5,
     strikes: Annotated[int, typer.Option(min=0, max=100, help="Of a seed: as they were.")] = 2,
+    compute_hosts: Annotated[int, typer.Option(min=1, help="Of a seed: as they were.")] = 1,
 ) -> None:
     """Write a made-up story down as a scenario file, to keep it."""
     if file.exists():
         _refuse(f"{file} is there already: choose another name, or remove it")
     try:
         if made_up.isdecimal():
-            job = Job(fidelity=Fidelity.MODEL, seed=int(made_up), nodes=nodes, strikes=strikes)
+            job = Job(
+                fidelity=Fidelity.MODEL,
+                seed=int(made_up),
+                nodes=nodes,
+                strikes=strikes,
+                compute_hosts=compute_hosts,
+            )
         else:
             job = read_saved(Path(made_up)).job
         text = recorded(job.story, seed=job.seed, why=why, source=source, name=file.stem)
@@ -215,7 +237,7 @@ def _check_fits(chosen: Iterable[tuple[ScenarioFile, Fidelity]]) -> None:
 def _numbers(seeds: str) -> range:
     first, dots, last = seeds.partition("..")
     if not dots or not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
-        _refuse(f"--seeds {seeds} is not A..B with A at most B, as 1..1000")
+        _refuse(f"{seeds} is not A..B with A at most B, as 1..1000")
     return range(int(first), int(last) + 1)
 
 

@@ -24,6 +24,7 @@ class Client:
         self._story = story
         self._told: dict[str, tuple[str, str]] = {}  # instance or node → state, node
         self._placed: dict[str, str] = {}  # instance → node
+        self._switched = 0
 
     # --- before the story ----------------------------------------------------------------------
 
@@ -99,7 +100,10 @@ class Client:
     async def power(self, request: Power) -> str:
         """How the request for it ended: done, failed."""
         self._asked("power", request.node, verb=request.verb)
-        answer = await self._stage.call("POST", f"/v1/nodes/{request.node}/power", {"verb": request.verb})
+        self._switched += 1
+        key = _key("power", f"{request.node} {self._switched}")
+        path, body = f"/v1/nodes/{request.node}/power", {"verb": request.verb}
+        answer = await self._stage.call("POST", path, body, key=key)
         if answer.status >= 400:
             return "refused"
         path = f"/v1/nodes/{request.node}/requests/{answer.body['id']}"

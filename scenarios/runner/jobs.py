@@ -23,7 +23,8 @@ class Job:
     """A scenario of a file, or without one a story made up by the seed.
 
     file:     as it was given on the command line
-    scenario: None: made up by the seed, with so many nodes and strikes. One without a file was made up too.
+    scenario: None: made up by the seed, with so many nodes, strikes and compute hosts. One without a file was
+              made up too.
     """
 
     fidelity: Fidelity
@@ -32,6 +33,7 @@ class Job:
     scenario: Scenario | None = None
     nodes: int = 5
     strikes: int = 2
+    compute_hosts: int = 1
 
     @property
     def name(self) -> str:
@@ -50,13 +52,15 @@ class Job:
         if self.scenario is not None:
             return ""
         size = ("--nodes", str(self.nodes), "--strikes", str(self.strikes))
-        return _command("search", "--seeds", f"{seed}..{seed}", *size)
+        hosts = ("--compute-hosts", str(self.compute_hosts)) if self.compute_hosts > 1 else ()
+        return _command("search", "--seeds", f"{seed}..{seed}", *size, *hosts)
 
     @property
     def story(self) -> Story:
         if self.scenario is not None:
             return story_of(self.scenario, self.fidelity, self.seed)
-        return random_story(self.seed, nodes=self.nodes, strikes=self.strikes)
+        size = {"nodes": self.nodes, "strikes": self.strikes, "compute_hosts": self.compute_hosts}
+        return random_story(self.seed, **size)
 
     @property
     def key(self) -> str:
@@ -66,7 +70,11 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {"fidelity": str(self.fidelity), "seed": self.seed, "file": self.file}
         if self.scenario is None:
-            return row | {"nodes": self.nodes, "strikes": self.strikes}
+            return row | {
+                "nodes": self.nodes,
+                "strikes": self.strikes,
+                "compute_hosts": self.compute_hosts,
+            }
         # Without defaults: a moment names nothing but what its kind allows. Without warnings: the serializer
         # knows nothing of the functions that choose the class of a request.
         written = self.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterable, Sequence
 from random import Random
 
 from bmsim.faults.catalogue import CATALOGUE
+from bmsim.faults.fault import Strikes
 from provisioner.core.plan import PLANS
 from scenarios.runner.addresses import numbered_host, numbered_node
 from scenarios.runner.story import (
@@ -36,10 +37,10 @@ def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[Story
     return tuple(numbered_host(number) for number in range(1, hosts + 1)), made
 
 
-def random_story(seed: int, *, nodes: int = 5, strikes: int = 2) -> Story:
+def random_story(seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: int = 1) -> Story:
     """Each node is deployed once and released again, while so many faults strike."""
     random = Random(f"{seed}:story")
-    hosts, machines = rack(nodes)
+    hosts, machines = rack(nodes, compute_hosts)
     requests: list[Request] = []
     for node in machines:
         instance, when = f"i-{node.name}", AtTime(round(random.uniform(0, 60), 3))
@@ -75,12 +76,13 @@ def used_images(requests: Iterable[Request]) -> tuple[str, ...]:
 def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[StoryNode]) -> Strike:
     """What breaks, when, and until when."""
     node = random.choice(nodes).name
-    fault, parameters = random.choice(FAULTS)
-    on_host = fault.startswith("host.")
+    # With several hosts it is they who are on trial.
+    fault, parameters = random.choice(OF_HOSTS if len(hosts) > 1 and random.random() < 0.7 else FAULTS)
+    strikes = CATALOGUE[fault].strikes
     return Strike(
         fault=fault,
-        node="" if on_host else node,
-        host=random.choice(hosts).name if on_host else "",
+        node=node if strikes is Strikes.NODE else "",
+        host=random.choice(hosts).name if strikes is Strikes.HOST else "",
         parameters=CATALOGUE[fault].completed(parameters(random)),
         when=_moment(random, node),
         heal_after_s=round(random.uniform(1, 400), 3) if random.random() < 0.8 else None,
@@ -106,6 +108,20 @@ def _some(random: Random) -> dict[str, object]:
     return {"probability": round(random.uniform(0.05, 0.6), 2)}
 
 
+OF_HOSTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
+    ("host.kill", _nothing),
+    ("host.stop", _nothing),
+    ("host.restart", _nothing),
+    (
+        "host.partition",
+        lambda random: {
+            "from": random.choice(("nodes", "store", "both")),
+            "one_way": random.random() < 0.3,
+        },
+    ),
+    ("db.slow", lambda random: {"delay_s": round(random.uniform(0.1, 6.0), 2)}),
+    ("db.restart", lambda random: {"down_s": random.randint(1, 90)}),
+)
 FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("bmc.silent", _nothing),
     ("bmc.busy", lambda random: {"count": random.randint(1, 6)}),
@@ -129,8 +145,6 @@ FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("iscsi.session_lost", _nothing),
     ("agent.twice", _nothing),
     ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
-    ("host.kill", _nothing),
-    ("host.stop", _nothing),
-    ("host.restart", _nothing),
+    *OF_HOSTS,
 )
 """Faults that end when they are healed, so that every request can still end well."""

@@ -100,7 +100,7 @@ class Scenario(Part):
     def node_of(self, fault: FaultPart) -> str:
         """The node that a fault strikes, or whose owner; "" when it is none or not said."""
         strikes = CATALOGUE[fault.do].strikes
-        if strikes == "image" or (strikes == "host" and fault.target != "owner"):
+        if strikes in ("image", "rack") or (strikes == "host" and fault.target != "owner"):
             return ""
         if fault.target in self.node_names:
             return fault.target

@@ -148,12 +148,11 @@ def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def adopt_everything(tx: Tx, name: str) -> list[str]:
-        nodes = tx.find(Node)
-        others = [node.id for node in nodes if node.owner != name]
+    def take_everything(tx: Tx, name: str) -> int:
+        others = [node.id for node in tx.find(Node) if node.owner != name]
         for id in others:
             tx.update(Node, id, {"owner": name})
-        return others
+        return len(others)
 
     async def write_unfenced(
         self: NodeLedger, changes: Mapping[str, Any], *events: Any, also: Any = None
@@ -166,6 +165,6 @@ def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> No
         await self._store.transact(write)
         self.node = replace(self.node, **changes)
 
-    monkeypatch.setattr(host, "adopt_unowned", adopt_everything)
+    monkeypatch.setattr(host, "share_out", take_everything)
     monkeypatch.setattr(NodeLedger, "write", write_unfenced)
     assert "one_owner" in broken_promises(story(DEPLOY, hosts=2))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from scenarios.runner.invariants.invariant import Look
 from scenarios.runner.trace import Event, Origin
@@ -21,14 +21,19 @@ class _Reign:
 
 class OneOwner:
     """Once another compute host has acted on a node, the one before it acts no more: neither on its BMC
-    nor on its agent or disk, unless it has been started anew meanwhile (and is another process)."""
+    nor on its agent or disk, unless it has been started anew meanwhile (and is another process), or the
+    store gave it the node anew, under a newer fence."""
 
     name = "one_owner"
 
     def __init__(self) -> None:
         self._reigns: dict[str, _Reign] = {}
+        self._fences: dict[str, int] = {}
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        if event.source == "lease":
+            self._given(event)
+            return
         if event.origin is not Origin.DEVICE or not event.sender or not _acts(event):
             return
         reign = self._reigns.get(event.node)
@@ -45,6 +50,13 @@ class OneOwner:
         else:
             before = reign.before | {reign.owner}
             self._reigns[event.node] = _Reign(event.sender, event.t_s, before)
+
+    def _given(self, event: Event) -> None:
+        fence, owner = event.detail.get("fence", 0), event.detail["owner"]
+        if fence > self._fences.get(event.node, 0) and (reign := self._reigns.get(event.node)):
+            before = {sender for sender in reign.before if sender.partition("#")[0] != owner}
+            self._reigns[event.node] = replace(reign, before=frozenset(before))
+        self._fences[event.node] = max(fence, self._fences.get(event.node, 0))
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         return ()

@@ -73,7 +73,7 @@ class Told:
         if self._is_new("node", "state", name, state):
             yield _event(now_s, "node", "state", name, state=state)
         if self._is_new("lease", "owner", name, owner):
-            yield _event(now_s, "lease", "owner", name, owner=owner)
+            yield _event(now_s, "lease", "owner", name, owner=owner, fence=view["fence"])
 
     def _instance(self, view: Mapping[str, Any], now_s: float) -> Iterator[Event]:
         name, state = view["name"], view["state"]

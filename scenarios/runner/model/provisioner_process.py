@@ -38,7 +38,7 @@ from scenarios.runner.model.contents import BLOBS, ImageServer
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.netboot import LOADERS, ModelNetboot
 
-LEASE_TTL_S = 15.0
+LEASE_TTL_S = 5.0
 MAX_WRITES = 8
 POLL_S = 60.0
 """All processes share one store, whose wake-ups none of them misses: polling is the safety net that it is in
@@ -107,7 +107,7 @@ class ProvisionerProcess:
 
     def _edges(self, progress: ProgressBoard) -> Edges:
         around = self._around
-        lease = LeaseKeeper(around.store, around.clock, around.host, LEASE_TTL_S, sole_owner=True)
+        lease = LeaseKeeper(around.store, around.clock, around.host, LEASE_TTL_S, holder=around.host)
         devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool)}, unseal)
         return Edges(
             store=around.store,

@@ -22,6 +22,7 @@ from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.provisioner_process import Surroundings
 from scenarios.runner.model.rack import ModelRack
+from scenarios.runner.model.store_link import StoreLink
 from scenarios.runner.model.striking import Striking
 from scenarios.runner.model.telling import Telling
 from scenarios.runner.model.wires import Link, Wires
@@ -32,6 +33,9 @@ from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Trace
 
 ANSWER_S = 3600.0
+UNAVAILABLE = 503
+"""To be asked again, of this host or another."""
+
 RETRY_S = 0.5
 ADMIN_TOKEN = "0" * 31 + "1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
@@ -109,7 +113,7 @@ class ModelStage:
         return Surroundings(
             host=host.name,
             address=host.address,
-            store=self._store,
+            store=StoreLink(self._store, self._wires, host.name),
             clock=self._clock,
             ids=ids,
             images=self._images,
@@ -154,7 +158,8 @@ class ModelStage:
                 except ProcessDied:
                     continue
                 self._tell(f"the answer to {method} {path}", text)
-                return answer
+                if answer.status != UNAVAILABLE:
+                    return answer
             await asyncio.sleep(RETRY_S)
         raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s")
 

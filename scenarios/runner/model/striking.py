@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping, Sequence
 
 from scenarios.runner.model.contents import ImageServer
@@ -9,10 +10,14 @@ from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.rack import ModelRack
 from scenarios.runner.model.wires import Wires
 from scenarios.runner.model.world_time import WorldClock, chance
+from scenarios.runner.processes import as_world
 from scenarios.runner.stage import LabTrouble, Order
 
 ON_WIRES = frozenset(
-    ("net.drop", "net.delay", "net.duplicate", "net.reorder", "net.partition", "host.partition")
+    (
+        *("net.drop", "net.delay", "net.duplicate", "net.reorder", "net.partition", "host.partition"),
+        *("db.slow", "db.restart"),
+    )
 )
 
 
@@ -44,6 +49,8 @@ class Striking:
         if order.fault in ON_WIRES:
             random = chance(self._seed, f"{order.fault} {order.node} {order.host}")
             self._wires.inject(order.fault, order.node, order.host, order.parameters, random)
+            if order.fault == "db.restart":
+                as_world(asyncio.get_running_loop().call_later, order.parameters["down_s"], self.heal, order)
         elif order.fault.startswith("host."):
             self._strike_host(order)
         elif order.fault.startswith("image."):

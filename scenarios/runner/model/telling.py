@@ -103,7 +103,8 @@ class Telling:
             self._wake(after.name)
         if not isinstance(before, Node) or before.owner != after.owner:
             self._owners[after.name] = after.owner or ""
-            self._add(Origin.PROVISIONER, "lease", "owner", after.name, "", {"owner": after.owner or ""})
+            detail = {"owner": after.owner or "", "fence": after.fence}
+            self._add(Origin.PROVISIONER, "lease", "owner", after.name, "", detail)
 
     def _timeline(self, event: TimelineEvent) -> None:
         if event.name.startswith("step."):

@@ -16,15 +16,18 @@ LATENCY_S = 0.0005
 JITTER_S = 0.0005
 """One way through a switch, and what it varies by: enough that two messages may overtake each other."""
 
-CUTTING = ("net.partition", "host.partition")
+CUTTING = ("net.partition", "host.partition", "db.restart")
 """Faults by which nothing passes."""
+
+OF_STORE = ("host.partition", "db.restart", "db.slow")
+"""Faults that can concern the way to the store; no other does."""
 
 
 @dataclass(frozen=True, slots=True)
 class Link:
-    """host: a compute host. node: a node, or its BMC when the protocol is ipmi."""
+    """host: a compute host. node: a node, or its BMC when the protocol is ipmi; empty: the store."""
 
-    protocol: str  # ipmi | dhcp | tftp | http | agent | iscsi | ssh
+    protocol: str  # ipmi | dhcp | tftp | http | agent | iscsi | ssh | store
     host: str
     node: str
 
@@ -40,13 +43,25 @@ class _Fault:
     seen: int = 0
 
     def concerns(self, link: Link, to_node: bool) -> bool:
-        if (self.node and self.node != link.node) or (self.host and self.host != link.host):
+        to_store = link.protocol == "store"
+        if self.host and self.host != link.host:
+            return False
+        if self.name.startswith("db.") or to_store:
+            return to_store and self._concerns_store(to_node)
+        if self.name == "host.partition":
+            return self.parameters["from"] != "store" and not (to_node and self.parameters["one_way"])
+        if self.node and self.node != link.node:
             return False
         protocols = self.parameters.get("protocols")
         if protocols and link.protocol not in protocols:
             return False
         direction = self.parameters.get("direction")
         return direction in (None, "both") or (direction == "to_node") == to_node
+
+    def _concerns_store(self, to_store: bool) -> bool:
+        if self.name == "host.partition":
+            return self.parameters["from"] != "nodes" and not (to_store and self.parameters["one_way"])
+        return self.name in OF_STORE
 
 
 class Wires:
@@ -126,7 +141,7 @@ class Wires:
         fault.seen += 1
         parameters, draw = fault.parameters, fault.random.random
         match fault.name:
-            case "net.partition" | "host.partition":
+            case "net.partition" | "host.partition" | "db.restart":
                 self._struck(fault, link, "lost")
                 return []
             case "net.drop":
@@ -139,6 +154,9 @@ class Wires:
                 if draw() < parameters.get("probability", 1.0):
                     self._struck(fault, link, "late")
                     return [delay_s + parameters["delay_s"] for delay_s in delays]
+            case "db.slow":
+                self._struck(fault, link, "late")
+                return [delay_s + parameters["delay_s"] for delay_s in delays]
             case "net.duplicate":
                 if draw() < parameters["probability"]:
                     self._struck(fault, link, "twice")

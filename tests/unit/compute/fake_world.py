@@ -119,7 +119,7 @@ class FakeWorld:
     async def _run(self) -> None:
         evidence = Evidence(self.store)
         self._sink = evidence
-        lease = LeaseKeeper(self.store, self.clock, "host", 3600.0, sole_owner=True)
+        lease = LeaseKeeper(self.store, self.clock, "host", 3600.0, holder="host")
         power = PowerSequencer(lease, self.clock, PowerPolicy(poll_s=0.001))
         edges = Edges(
             store=self.store,

@@ -42,7 +42,7 @@ Story = Callable[[PowerSequencer, Device, Bmc, JumpingClock], Awaitable[None]]
 def play(story: Story, *, silent_until_s: float = 1e9) -> None:
     async def run() -> None:
         clock = JumpingClock()
-        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", 1e9, sole_owner=False)
+        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", 1e9, holder="ch1")
         await lease.acquire()
         bmc = Bmc(clock, silent_until_s=silent_until_s)
         device = Device(f"{KEY} of node n1", bmc, asyncio.Lock(), KEY)

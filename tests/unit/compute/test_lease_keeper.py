@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from typing import TypeVar
+from uuid import uuid4
 
 import pytest
 
@@ -36,8 +37,9 @@ def play(story: Callable[[JumpingClock, MovableStore], Awaitable[T]]) -> T:
     return asyncio.run(run())
 
 
-def keeper(store: Store, clock: JumpingClock, *, sole_owner: bool = False) -> LeaseKeeper:
-    return LeaseKeeper(store, clock, "ch1", TTL_S, sole_owner=sole_owner)
+def keeper(store: Store, clock: JumpingClock, holder: str = "") -> LeaseKeeper:
+    """holder: empty: another one each time."""
+    return LeaseKeeper(store, clock, "ch1", TTL_S, holder=holder or str(uuid4()))
 
 
 def test_a_second_host_of_one_name_is_refused_while_the_first_lives() -> None:
@@ -53,8 +55,8 @@ def test_a_second_host_of_one_name_is_refused_while_the_first_lives() -> None:
 
 def test_a_process_that_is_proven_to_be_alone_does_not_wait_for_its_dead_forerunner() -> None:
     async def story(clock: JumpingClock, store: MovableStore) -> int:
-        await keeper(store, clock).acquire()
-        return (await keeper(store, clock, sole_owner=True).acquire()).epoch
+        await keeper(store, clock, "folder").acquire()
+        return (await keeper(store, clock, "folder").acquire()).epoch
 
     assert play(story) == 2
 
@@ -63,11 +65,27 @@ def test_a_command_that_may_outlast_the_lease_is_not_started() -> None:
     async def story(clock: JumpingClock, store: MovableStore) -> None:
         lease = keeper(store, clock)
         with pytest.raises(LeaseLost):
-            lease.cover(1)
+            await lease.cover(1)
         await lease.acquire()
-        lease.cover(8.9)
+        store.away = True
+        await lease.cover(TTL_S - 0.1)
         with pytest.raises(LeaseLost, match="the lease ends sooner"):
-            lease.cover(9.0)
+            await lease.cover(TTL_S)
+
+    play(story)
+
+
+def test_a_lease_is_prolonged_for_a_command_that_would_outlast_it() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        clock.now_s += TTL_S / 2
+        await asyncio.gather(*(lease.cover(TTL_S - 1) for _ in range(5)))
+        row = await store.transact(lambda tx: tx.get(Host, "ch1"))
+        assert row is not None
+        assert (row.expires_at - clock.wall()).total_seconds() == TTL_S
+        with pytest.raises(LeaseLost, match="the lease ends sooner"):
+            await lease.cover(TTL_S)
 
     play(story)
 
@@ -91,9 +109,9 @@ def test_a_kept_lease_is_renewed_every_third_of_its_life() -> None:
 
 def test_a_host_whose_name_was_taken_stops() -> None:
     async def story(clock: JumpingClock, store: MovableStore) -> None:
-        lease = keeper(store, clock)
+        lease = keeper(store, clock, "folder")
         await lease.acquire()
-        await keeper(store, clock, sole_owner=True).acquire()
+        await keeper(store, clock, "folder").acquire()
         with pytest.raises(LeaseLost, match="it was taken"):
             await lease.keep()
         assert not lease.alive

@@ -1,69 +1,141 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
+from collections.abc import Callable
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from provisioner.compute.ledger import NodeLedger
-from provisioner.compute.ownership import adopt_at_start, adopt_unowned
+from provisioner.compute.ownership import adopt_at_start, give, next_lapse_s, share_out, to_give
 from provisioner.core.errors import LeaseLost
-from provisioner.core.model import Host, Node, TimelineEvent
+from provisioner.core.model import Host, Node, Publication, PublicationKind, TimelineEvent
+from provisioner.core.states import ProvisionState
+from provisioner.protocols.store import Tx
 from provisioner.store.memory import MemoryStore
 from tests.unit.fakes import JumpingClock
 from tests.unit.records import NOW, node
 
 
-def host(name: str, expires_in_s: float) -> Host:
-    return Host(id=name, epoch=1, expires_at=NOW + timedelta(seconds=expires_in_s), renewed_at=NOW)
+def host(name: str, expires_in_s: float = 60, **fields: Any) -> Host:
+    expires_at = NOW + timedelta(seconds=expires_in_s)
+    return Host(
+        id=name, epoch=1, expires_at=expires_at, renewed_at=NOW, started_at=NOW, holder=name, **fields
+    )
 
 
-def world() -> MemoryStore:
-    return MemoryStore(JumpingClock().wall)
+def nodes_of(owner: str | None, number: int, **fields: Any) -> list[Node]:
+    return [
+        node(id=f"id-{owner}-{n}", name=f"{owner}-{n}", owner=owner, fence=5, **fields) for n in range(number)
+    ]
 
 
-def test_a_start_takes_the_nodes_of_nobody_of_the_dead_and_of_its_last_life_but_not_of_the_living() -> None:
-    async def story() -> dict[str, tuple[str | None, int]]:
-        store = world()
-        await store.transact(
-            lambda tx: tx.insert(
-                host("dead", -1),
-                host("alive", 60),
-                host("me", 60),
-                *(
-                    node(id=f"id-{owner}", name=f"n-{owner}", owner=owner, fence=5)
-                    for owner in ("dead", "alive", "me", None)
-                ),
-            )
-        )
-        await store.transact(lambda tx: adopt_at_start(tx, "me"))
-        nodes = await store.transact(lambda tx: tx.find(Node))
-        return {found.name: (found.owner, found.fence) for found in nodes}
+def after(records: list[Any], *works: Callable[[Tx], object]) -> list[Node]:
+    """All nodes, once each of the transactions has been done."""
 
-    assert asyncio.run(story()) == {
-        "n-dead": ("me", 6),
-        "n-alive": ("alive", 5),
-        "n-me": ("me", 6),
-        "n-None": ("me", 6),
+    async def story() -> list[Node]:
+        store = MemoryStore(JumpingClock().wall)
+        await store.transact(lambda tx: tx.insert(*records))
+        for work in works:
+            await store.transact(work)
+        return await store.transact(lambda tx: tx.find(Node))
+
+    return asyncio.run(story())
+
+
+def shares(nodes: list[Node]) -> dict[str | None, int]:
+    return dict(Counter(node.owner for node in nodes))
+
+
+def test_a_start_takes_what_this_name_had_anew_and_nothing_of_others() -> None:
+    records = [host("me"), *nodes_of("me", 1), *nodes_of("other", 1), *nodes_of(None, 1)]
+    nodes = after(records, lambda tx: adopt_at_start(tx, "me"))
+    assert {found.name: (found.owner, found.fence) for found in nodes} == {
+        "me-0": ("me", 6),
+        "other-0": ("other", 5),
+        "None-0": (None, 5),
     }
 
 
-def test_later_looks_take_new_nodes_and_leave_ours_alone() -> None:
-    async def story() -> list[str]:
-        store = world()
-        await store.transact(
-            lambda tx: tx.insert(
-                host("me", 60), node(owner="me", fence=5), node(id="new", name="new", owner=None)
-            )
-        )
-        return await store.transact(lambda tx: adopt_unowned(tx, "me"))
+def test_new_nodes_and_those_of_the_dead_are_shared_out_evenly_all_at_once() -> None:
+    records = [host("me"), host("other"), host("dead", -1), *nodes_of("other", 3)]
+    records += [*nodes_of("dead", 8), *nodes_of(None, 1)]
+    nodes = after(records, lambda tx: share_out(tx, "me"))
+    assert shares(nodes) == {"me": 6, "other": 6}
+    assert {found.fence for found in nodes if "other" not in found.name} == {6}
 
-    assert asyncio.run(story()) == ["new"]
+
+def test_one_that_was_taken_for_dead_cannot_prolong_its_lease() -> None:
+    async def story() -> tuple[int, int]:
+        store = MemoryStore(JumpingClock().wall)
+        await store.transact(lambda tx: tx.insert(host("me"), host("dead", -1), host("bare", -1)))
+        await store.transact(lambda tx: tx.insert(*nodes_of("dead", 1)))
+        await store.transact(lambda tx: share_out(tx, "me"))
+        rows = await store.transact(lambda tx: {row.id: row.epoch for row in tx.find(Host)})
+        return rows["dead"], rows["bare"]
+
+    assert asyncio.run(story()) == (2, 1)
+
+
+@pytest.mark.parametrize("kind", ["draining", "leaving"])
+def test_nothing_is_given_to_a_host_that_is_to_have_none_while_there_is_another(kind: str) -> None:
+    records = [host("me", **{kind: True}), host("other"), *nodes_of("other", 5), *nodes_of(None, 2)]
+    assert shares(after(records, lambda tx: share_out(tx, "me"))) == {"other": 7}
+    alone = [host("me", **{kind: True}), *nodes_of(None, 2)]
+    assert shares(after(alone, lambda tx: share_out(tx, "me"))) == {"me": 2}
+
+
+def hand_over(tx: Tx) -> None:
+    give(tx, "me", to_give(tx, "me"))
+
+
+def test_a_host_that_joins_is_given_idle_nodes_a_few_at_a_time_until_shares_are_even() -> None:
+    records = [host("me"), host("new"), *nodes_of("me", 50)]
+    assert shares(after(records, hand_over)) == {"me": 34, "new": 16}
+    assert shares(after(records, *[hand_over] * 5)) == {"me": 25, "new": 25}
+    busy = [host("me"), host("new"), *nodes_of("me", 9, state=ProvisionState.ACTIVE)]
+    assert shares(after(busy, hand_over)) == {"me": 9}
+
+
+def test_a_host_that_is_drained_gives_all_that_nobody_works_on_and_no_root_that_it_serves() -> None:
+    served = Publication(kind=PublicationKind.INSTANCE, root="n-1")
+    records = [
+        host("me", draining=True),
+        host("other"),
+        *nodes_of("me", 30),
+        node(id="active", name="active", owner="me", state=ProvisionState.ACTIVE),
+        node(id="deploying", name="deploying", owner="me", state=ProvisionState.DEPLOYING),
+        node(id="nfs", name="nfs", owner="me", state=ProvisionState.ACTIVE, publication=served),
+    ]
+    nodes = after(records, hand_over)
+    assert sorted(found.name for found in nodes if found.owner == "me") == ["deploying", "nfs"]
+
+
+def test_what_has_begun_something_since_it_was_looked_at_stays() -> None:
+    def begin_between(tx: Tx) -> None:
+        found = to_give(tx, "me")
+        tx.update(Node, found[0].id, {"state": ProvisionState.DEPLOYING})
+        assert give(tx, "me", found) == len(found) - 1
+
+    records = [host("me", draining=True), host("other"), *nodes_of("me", 3)]
+    nodes = after(records, begin_between)
+    assert [found.owner for found in nodes if found.state is ProvisionState.DEPLOYING] == ["me"]
+
+
+def test_a_host_looks_again_when_the_next_lease_of_another_runs_out() -> None:
+    async def story() -> float | None:
+        store = MemoryStore(JumpingClock().wall)
+        await store.transact(lambda tx: tx.insert(host("me", 1), host("other", 4), host("dead", -1)))
+        return await store.transact(lambda tx: next_lapse_s(tx, "me"))
+
+    assert asyncio.run(story()) == 4.0
 
 
 def test_an_older_fence_can_write_nothing() -> None:
     async def story() -> None:
-        store = world()
+        store = MemoryStore(JumpingClock().wall)
         stale = node(fence=5)
         await store.transact(lambda tx: tx.insert(stale))
         ledger = NodeLedger(store, stale)

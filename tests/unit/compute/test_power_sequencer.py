@@ -30,7 +30,7 @@ def play(
 ) -> T:
     async def run() -> T:
         clock = JumpingClock()
-        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", ttl_s, sole_owner=False)
+        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", ttl_s, holder="ch1")
         await lease.acquire()
         return await story(PowerSequencer(lease, clock, PowerPolicy()), Device("BMC of n1", bmc))
 

@@ -31,6 +31,23 @@ def test_who_comes_back_as_another_process_is_another() -> None:
     assert not watched.end()
 
 
+def test_who_is_given_the_node_again_under_a_newer_fence_may_act_again() -> None:
+    watched = Watched(OneOwner())
+    for fence, owner in ((1, "ch1"), (2, "ch2"), (3, "ch1")):
+        watched.device("lease", "owner", "n1", owner=owner, fence=fence)
+        watched.device("bmc", "chassis.power.on", "n1", owner, result="ok")
+    assert not watched.end()
+
+
+def test_who_is_given_the_node_again_under_the_same_fence_may_not() -> None:
+    watched = Watched(OneOwner())
+    for owner in ("ch1", "ch2", "ch1"):
+        watched.device("lease", "owner", "n1", owner=owner, fence=2)
+        watched.device("bmc", "chassis.power.on", "n1", owner, result="ok")
+    (breach,) = watched.end()
+    assert "ch1 acted on n1" in breach.what
+
+
 def test_reading_and_being_refused_is_no_act() -> None:
     watched = Watched(OneOwner())
     watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")

@@ -36,10 +36,10 @@ def look(told: Told) -> list[tuple[str, str, str, str]]:
 def test_each_change_is_told_once() -> None:
     api = Api()
     told = Told(api, 0.0)
-    api.lists["/v1/nodes"] = [{"name": "n1", "state": "available", "owner": None}]
+    api.lists["/v1/nodes"] = [{"name": "n1", "state": "available", "owner": None, "fence": 0}]
     assert look(told) == [("node", "state", "n1", "available"), ("lease", "owner", "n1", "")]
     assert look(told) == []
-    api.lists["/v1/nodes"] = [{"name": "n1", "state": "deploying", "owner": "ch1"}]
+    api.lists["/v1/nodes"] = [{"name": "n1", "state": "deploying", "owner": "ch1", "fence": 1}]
     api.lists["/v1/instances"] = [{"name": "web", "state": "requested", "node": "n1"}]
     assert look(told) == [
         ("node", "state", "n1", "deploying"),
@@ -65,7 +65,7 @@ def test_steps_and_agents_are_told_with_their_times() -> None:
 
 def test_nothing_is_told_while_nobody_answers_and_nothing_is_lost() -> None:
     api = Api()
-    api.lists["/v1/nodes"] = [{"name": "n1", "state": "active", "owner": "ch1"}]
+    api.lists["/v1/nodes"] = [{"name": "n1", "state": "active", "owner": "ch1", "fence": 1}]
     told = Told(api, 0.0)
     api.away = True
     assert look(told) == []

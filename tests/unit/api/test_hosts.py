@@ -1,0 +1,53 @@
+from __future__ import annotations
+
+from datetime import timedelta
+
+from provisioner.core.model import Host
+from provisioner.core.states import ProvisionState
+from tests.unit.api.conftest import Api
+from tests.unit.records import NOW, node
+
+
+def put(api: Api, name: str, expires_in_s: float, nodes: int = 0) -> None:
+    host = Host(
+        id=name,
+        epoch=3,
+        expires_at=NOW + timedelta(seconds=expires_in_s),
+        renewed_at=NOW,
+        started_at=NOW,
+        holder=name,
+    )
+    owned = [node(id=f"{name}-{n}", name=f"{name}-{n}", owner=name) for n in range(nodes)]
+    working = node(id=f"{name}-w", name=f"{name}-w", owner=name, state=ProvisionState.DEPLOYING)
+    api.transact(lambda tx: tx.insert(host, *owned, *([working] if nodes else [])))
+
+
+def test_hosts_are_shown_with_their_lease_and_their_nodes(api: Api) -> None:
+    put(api, "ch1", 4.2, nodes=2)
+    put(api, "ch2", -9)
+    one, two = api.get("/v1/hosts")["items"]
+    assert (one["state"], one["nodes"], one["working"], one["lease_left_s"]) == ("serving", 3, 1, 4.2)
+    assert (two["state"], two["nodes"], two["lease_left_s"]) == ("gone", 0, 0.0)
+    assert api.get("/v1/hosts/ch1") == one
+    assert "holder" not in one
+    assert "none of that name" in api.get("/v1/hosts/ch9", 404)["title"]
+
+
+def test_a_host_is_drained_and_not(api: Api) -> None:
+    put(api, "ch1", 9)
+    assert api.call("PUT", "/v1/hosts/ch1/drain").json()["state"] == "draining"
+    assert api.get("/v1/hosts/ch1")["draining"] is True
+    assert api.call("DELETE", "/v1/hosts/ch1/drain").json()["state"] == "serving"
+    assert api.call("PUT", "/v1/hosts/ch9/drain").status_code == 404
+
+
+def test_only_a_host_that_is_gone_and_owns_nothing_is_forgotten(api: Api) -> None:
+    put(api, "alive", 9)
+    put(api, "owning", -9, nodes=1)
+    put(api, "gone", -9)
+    for name, told in (("alive", "it is alive"), ("owning", "it owns 2 nodes")):
+        refused = api.call("DELETE", f"/v1/hosts/{name}")
+        assert refused.status_code == 409
+        assert told in refused.json()["title"]
+    assert api.call("DELETE", "/v1/hosts/gone").status_code == 204
+    assert api.get("/v1/hosts/gone", 404)
