@@ -5,21 +5,47 @@ from __future__ import annotations
 import difflib
 from collections.abc import Callable, Iterable, Sequence
 
+from provisioner.core.plan import PLANS
 from scenarios.runner.trace import Event
+
+STEP = "step "
+ENDS = frozenset(f"{STEP}{plan.steps[-1].name}" for plan in PLANS.values())
 
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
 
 
 def essence(trace: Iterable[Event], node: str) -> list[str]:
-    """What both fidelities must agree on, in order. The same thing several times in a row counts once: how
-    often a packet is sent again is a matter of luck."""
-    words: list[str] = []
+    """What both fidelities must agree on, in order: what led to each end, without what was tried in vain. How
+    often a packet is sent again, and how many boots fit into the time that a fault lasts, is a matter of
+    luck; what a boot and a deploy consist of is not."""
+    story = _Path()
     # What real devices did is seen in the order in which their logs are read.
     for event in sorted(trace, key=lambda event: event.t_s):
-        word = _word(event) if event.node == node else ""
-        if word and (not words or words[-1] != word):
-            words.append(word)
-    return words
+        if event.node == node and (word := _word(event)):
+            story.went(word)
+    return story.words
+
+
+class _Path:
+    """Where a node came by, with its detours cut off: who comes by a place again has been there once. A step
+    that is done again cuts what came after it the first time; anything else only what came since the last
+    step, for one deploy boots twice. What has come to its end is done with."""
+
+    def __init__(self) -> None:
+        self.words: list[str] = []
+        self._plan = self._step = 0  # where the plan, and the step in hand, begin
+
+    def went(self, word: str) -> None:
+        a_step = word.startswith(STEP)
+        since = self._plan if a_step else self._step
+        if word in self.words[since:]:
+            del self.words[self.words.index(word, since) + 1 :]
+        else:
+            self.words.append(word)
+        if a_step:
+            self._step = len(self.words)
+        if word in ENDS:
+            self._plan = self._step
 
 
 def _word(event: Event) -> str:
@@ -35,7 +61,7 @@ def _word(event: Event) -> str:
         case "tftp" | "http" if event.name in ("read", "get", "head"):
             return f"{event.source} {detail.get('file', '')}"
         case "step" if event.name == "step.done":
-            return f"step {detail.get('step', '')}"
+            return f"{STEP}{detail.get('step', '')}"
     return ""
 
 

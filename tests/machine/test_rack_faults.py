@@ -249,4 +249,5 @@ def test_a_power_loss_and_a_pulled_cable_are_written_down(tmp_path: Path) -> Non
         sees(running, "machine", "off")
         struck(running, "node.power_loss")
         running.inject("n1", "node.dead_nic")
+        bmc(running, "power", "on")
         struck(running, "node.dead_nic")

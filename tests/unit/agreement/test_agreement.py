@@ -42,6 +42,28 @@ def test_repetitions_do_not_count() -> None:
     assert essence(again, "n1") == ["http kernel"]
 
 
+def steps(*names: str) -> list[Event]:
+    return [event("step", "step.done", step=name) for name in names]
+
+
+def boot(*files: str) -> list[Event]:
+    asked = [event("http", "get", file=file) for file in files]
+    return [event("bmc", "chassis.power.on", result="ok"), event("dhcp", "ack", client="iPXE"), *asked]
+
+
+def test_attempts_that_came_to_nothing_do_not_count() -> None:
+    once = [*steps("power_on"), *boot("kernel", "ramdisk"), *steps("agent_ready"), *boot("kernel")]
+    cut = [*steps("power_on"), *boot("kernel"), *boot(), *boot("kernel", "ramdisk")]
+    again = [*steps("power_on"), *boot("kernel"), *steps("set_boot_device", "power_on")]
+    for attempts in (cut, [*again, *cut[1:]]):
+        assert essence([*attempts, *steps("agent_ready"), *boot("kernel")], "n1") == essence(once, "n1")
+
+
+def test_a_second_deploy_counts_though_it_is_as_the_first() -> None:
+    deploy = [*steps("power_on"), *boot("kernel"), *steps("instance_running")]
+    assert len(essence(deploy * 2, "n1")) == 2 * len(essence(deploy, "n1"))
+
+
 def test_the_order_is_that_of_the_times() -> None:
     late, early = event("http", "get", file="late", at_s=2.0), event("http", "get", file="early")
     assert essence([late, early], "n1") == ["http early", "http late"]
