@@ -47,10 +47,9 @@ async def forget(context: Context, host: str) -> Response:
     """Forget a host that is gone and owns nothing; one of this name may come again."""
 
     def remove(tx: Tx) -> None:
-        found = _find(tx, host)
-        nodes = tx.count(Node, where={"owner": host})
-        if found.expires_at > tx.now() or nodes:
-            why = f"it owns {nodes} nodes" if nodes else "it is alive"
+        view = _view(tx, _find(tx, host))
+        if view["state"] != "gone" or view["nodes"]:
+            why = f"it owns {view['nodes']} nodes" if view["nodes"] else "it is alive"
             raise Conflict(
                 f"forget compute host {host}",
                 answer=why,

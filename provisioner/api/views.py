@@ -93,7 +93,8 @@ def event(record: TimelineEvent) -> View:
 
 def host(record: Host, now: datetime, nodes: int, working: int) -> View:
     """nodes: that it owns; working: those of them that are being worked on."""
-    left_s = (record.expires_at - now).total_seconds()
+    left_s = record.ttl_ms / 1000 - (now - record.renewed_at).total_seconds()
+    left_s = 0.0 if record.released else left_s
     state = "gone" if left_s <= 0 else "serving"
     if left_s > 0 and (record.leaving or record.draining):
         state = "leaving" if record.leaving else "draining"
@@ -104,7 +105,7 @@ def host(record: Host, now: datetime, nodes: int, working: int) -> View:
         "nodes": nodes,
         "working": working,
         "lease_left_s": round(max(0.0, left_s), 1),
-        **_pick(record, "draining", "epoch", "started_at", "renewed_at", "expires_at"),
+        **_pick(record, "draining", "epoch", "started_at", "renewed_at"),
     }
 
 

@@ -23,7 +23,7 @@ COLUMNS = {
 }
 DETAILS = (
     *("name", "state", "nodes", "working", "draining"),
-    *("lease_left_s", "renewed_at", "expires_at", "started_at", "epoch"),
+    *("lease_left_s", "renewed_at", "started_at", "epoch"),
 )
 
 

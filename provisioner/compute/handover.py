@@ -7,8 +7,9 @@ from collections.abc import Awaitable, Callable
 import structlog
 
 from provisioner.compute.edges import Edges
-from provisioner.compute.ownership import give, others_take, to_give, works
+from provisioner.compute.ownership import Hosts, give, to_give, works
 from provisioner.core.model import Node
+from provisioner.protocols.store import Tx
 
 log = structlog.get_logger(__name__)
 
@@ -16,12 +17,18 @@ BALANCE_EVERY_S = 5.0
 
 
 class Handover:
-    """withdraw(node_id): what this host serves to a node is served no more. busy(node_id): it is in use."""
+    """hosts: who there is. withdraw(node_id): what this host serves to a node is served no more.
+    busy(node_id): it is in use."""
 
     def __init__(
-        self, edges: Edges, withdraw: Callable[[str], Awaitable[None]], busy: Callable[[str], bool]
+        self,
+        edges: Edges,
+        hosts: Callable[[Tx], Hosts],
+        withdraw: Callable[[str], Awaitable[None]],
+        busy: Callable[[str], bool],
     ) -> None:
         self._edges = edges
+        self._hosts = hosts
         self._withdraw = withdraw
         self._busy = busy
         self._ends_s: float | None = None
@@ -45,12 +52,12 @@ class Handover:
         if self._ends_s is None and now_s < self._balance_s:
             return
         self._balance_s = now_s + BALANCE_EVERY_S
-        found = await store.transact(lambda tx: to_give(tx, lease.host))
+        found = await store.transact(lambda tx: to_give(tx, self._hosts(tx)))
         nodes = [node for node in found if not self._busy(node.id)]
         if nodes:
             await self._give(nodes)
         if self._ends_s is not None:
-            nobody = not await store.transact(lambda tx: others_take(tx, lease.host))
+            nobody = not await store.transact(lambda tx: self._hosts(tx).others)
             working = await store.transact(lambda tx: works(tx, lease.host))
             self.done = nobody or not working or now_s >= self._ends_s
 
@@ -59,5 +66,5 @@ class Handover:
         host = self._edges.lease.host
         for node in nodes:
             await self._withdraw(node.id)
-        given = await self._edges.store.transact(lambda tx: give(tx, host, nodes))
+        given = await self._edges.store.transact(lambda tx: give(tx, self._hosts(tx), nodes))
         log.info("host.handed_over", host=host, nodes=given)

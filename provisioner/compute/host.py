@@ -13,7 +13,7 @@ from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
 from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
-from provisioner.compute.ownership import adopt_at_start, next_lapse_s, share_out
+from provisioner.compute.ownership import adopt_at_start, share_out
 from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
@@ -45,7 +45,7 @@ class ComputeHost:
         self._published: set[str] = set()
         self._thorough_look_s = 0.0
         self._requests = OperatorRequests(edges)
-        self._handover = Handover(edges, self._withdraw, self._is_busy)
+        self._handover = Handover(edges, edges.hosts, self._withdraw, self._is_busy)
         self._news = asyncio.Event()
         self.ready = asyncio.Event()
 
@@ -75,7 +75,7 @@ class ComputeHost:
         edges = self._edges
         watch = edges.store.watch("nodes", "instances", "requests", "hosts")
         background = (
-            edges.lease.keep(),
+            self._keep_lease(),
             edges.evidence.record(),
             PowerRefresh(edges, self._workers.__contains__).run(),
             self._hear(watch),
@@ -95,12 +95,20 @@ class ComputeHost:
             watch.close()
         return left
 
+    async def _keep_lease(self) -> None:
+        """Nothing of ours is served without a lease. First of all: workers take their time to stop."""
+        try:
+            await self._edges.lease.keep()
+        except LeaseLost:
+            self.ready.clear()
+            for node_id in sorted(self._published):
+                await self._edges.publisher.withdraw(node_id)
+            raise
+
     async def _acquire_again(self) -> None:
-        """Nothing of ours is served while we have no lease."""
-        self.ready.clear()
         edges = self._edges
         await self._stop_workers()
-        for node_id in sorted(self._published):
+        for node_id in sorted(self._published):  # also what a worker has published meanwhile
             await self._withdraw(node_id)
         while True:
             try:
@@ -149,7 +157,8 @@ class ComputeHost:
         thoroughly = now_s >= self._thorough_look_s
 
         def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance], float]:
-            shared = share_out(tx, host)
+            hosts = edges.hosts(tx)
+            shared = share_out(tx, hosts)
             acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
             # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
             changed = (
@@ -160,9 +169,7 @@ class ComputeHost:
             )
             mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
-            lapse_s = next_lapse_s(tx, host)
-            quiet_s = edges.poll_s if lapse_s is None else min(edges.poll_s, lapse_s)
-            return mine, acting, unwanted, quiet_s
+            return mine, acting, unwanted, min(edges.poll_s, hosts.next_lapse_s)
 
         mine, acting, unwanted, quiet_s = await edges.store.transact(look)
         if mine is not None:

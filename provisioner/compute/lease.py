@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from datetime import timedelta
 from typing import Any
 
 import structlog
 
+from provisioner.compute.membership import Membership
 from provisioner.core.errors import Conflict, LeaseLost, TransientError
 from provisioner.core.lease import Lease
 from provisioner.core.model import Host
@@ -42,49 +42,67 @@ class LeaseKeeper:
         return self._lease is not None and self._lease.covers(self._clock.monotonic_s(), 0)
 
     async def acquire(self) -> Lease:
-        """Takes the lease. Raises Conflict when another holder of this name has a live one."""
+        """Takes the lease; waits for the end of one that another holder of this name has left behind. Raises
+        Conflict when that one is being renewed."""
+        membership = Membership("")
 
-        def take(tx: Tx) -> int | None:
+        def take(tx: Tx) -> tuple[int, float]:
             now = tx.now()
             row = tx.get(Host, self._host)
             taken: dict[str, Any] = {
+                "beat": 0,
+                "ttl_ms": round(1000 * self._ttl_s),
                 "holder": self._holder,
-                "expires_at": now + timedelta(seconds=self._ttl_s),
                 "renewed_at": now,
                 "started_at": now,
+                "released": False,
                 "leaving": False,
             }
-            tx.notify("hosts")
             if row is None:
+                tx.notify("hosts")
                 tx.insert(Host(id=self._host, epoch=1, **taken))
-                return 1
-            if row.expires_at > now and row.holder != self._holder:
-                return None
+                return 1, 0.0
+            membership.observe((row,), self._clock.monotonic_s())
+            left_s = membership.left_s(row, self._clock.monotonic_s())
+            if row.holder != self._holder and left_s:
+                return row.beat, left_s
             taken["epoch"] = row.epoch + 1
-            return row.epoch + 1 if tx.update(Host, self._host, taken, expect={"epoch": row.epoch}) else None
+            tx.update(Host, self._host, taken, expect={"epoch": row.epoch, "beat": row.beat})
+            tx.notify("hosts")
+            return row.epoch + 1, 0.0
 
-        asked_at_s = self._clock.monotonic_s()
-        epoch = await self._store.transact(take)
-        if epoch is None:
-            raise Conflict(
-                f"start compute host {self._host}",
-                answer="another process holds a live lease under this name",
-                advice=f"Give this one another host.name; or wait {self._ttl_s:.0f} s if it has died",
-            )
-        self._lease = Lease(self._host, epoch, self._ttl_s, asked_at_s)
+        beat: int | None = None
+        while True:
+            asked_at_s = self._clock.monotonic_s()
+            found, left_s = await self._store.transact(take)
+            if not left_s:
+                break
+            if beat is not None and found != beat:
+                raise Conflict(
+                    f"start compute host {self._host}",
+                    answer="another process holds a lease under this name, and renews it",
+                    advice="Give this one another host.name",
+                )
+            beat = found
+            await self._clock.sleep(min(left_s, self._ttl_s / 10))
+        self._lease = Lease(self._host, found, self._ttl_s, asked_at_s)
         return self._lease
 
     async def keep(self) -> None:
-        """Renews until cancelled. Raises LeaseLost when someone else took the name, or when the lease ran
-        out before the store could be reached again: what this host was doing must stop at once."""
+        """Renews until cancelled. Raises LeaseLost when someone else took the name, or when the lease is
+        about to run out and the store could not be reached: what this host was doing must stop at once."""
         while True:
             lease = self._held()
             now_s = self._clock.monotonic_s()
             pause_s = max(lease.retry_every_s, lease.asked_at_s + lease.renew_every_s - now_s)
-            await self._clock.sleep(min(pause_s, lease.ends_at_s - now_s))
-            self._held()
+            await self._clock.sleep(max(0.0, min(pause_s, lease.leave_by_s - now_s)))
+            lease = self._held()
+            left_s = lease.leave_by_s - self._clock.monotonic_s()
+            if left_s <= 0:
+                self._lease = None
+                raise self._run_out("keep the lease")
             try:
-                await self._renew(lease.renew_every_s)
+                await self._renew(min(left_s, lease.renew_every_s))
             except (TransientError, TimeoutError) as error:
                 log.warning("lease.renewal_failed", host=self._host, error=str(error))
 
@@ -120,7 +138,7 @@ class LeaseKeeper:
             return
 
         def end(tx: Tx) -> None:
-            tx.update(Host, self._host, {"expires_at": tx.now()}, expect={"epoch": lease.epoch})
+            tx.update(Host, self._host, {"released": True}, expect={"epoch": lease.epoch})
             tx.notify("hosts")
 
         await self._store.transact(end)
@@ -133,20 +151,25 @@ class LeaseKeeper:
             if lease is not before:
                 return  # others had waited for the same
             asked_at_s = self._clock.monotonic_s()
-            renewed = await self._store.transact(self._prolong)
+            renewed = await self._store.transact(lambda tx: self._prolong(tx, lease.epoch))
         if not renewed:
             self._lease = None
             raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")
         self._lease = Lease(self._host, lease.epoch, self._ttl_s, asked_at_s)
 
-    def _prolong(self, tx: Tx) -> bool:
-        """Also when it has run out by the store's clock: who takes a dead host's nodes raises its epoch."""
-        now = tx.now()
-        fields = {"expires_at": now + timedelta(seconds=self._ttl_s), "renewed_at": now}
-        return tx.update(Host, self._host, fields, expect={"epoch": self._held().epoch})
+    def _prolong(self, tx: Tx, epoch: int) -> bool:
+        """Also when it has run out: who takes a dead host's nodes raises its epoch."""
+        row = tx.get(Host, self._host)
+        if row is None:
+            return False
+        beats = {"beat": row.beat + 1, "renewed_at": tx.now()}
+        return tx.update(Host, self._host, beats, expect={"epoch": epoch})
 
     def _held(self) -> Lease:
         lease = self._lease
         if lease is None or not lease.covers(self._clock.monotonic_s(), 0):
-            raise LeaseLost("act", device=f"compute host {self._host}", answer="the lease has run out")
+            raise self._run_out("act")
         return lease
+
+    def _run_out(self, tried: str) -> LeaseLost:
+        return LeaseLost(tried, device=f"compute host {self._host}", answer="the lease has run out")

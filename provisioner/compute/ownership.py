@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from datetime import datetime
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from math import inf
 
+from provisioner.compute.membership import Membership
 from provisioner.core.model import Host, Node
 from provisioner.core.sharing import hand_out, surplus
 from provisioner.core.states import ACTING, ProvisionState
@@ -26,18 +28,49 @@ def adopt_at_start(tx: Tx, host: str) -> list[str]:
     return [node.id for node in nodes if _give(tx, node, host, {})]
 
 
-def share_out(tx: Tx, host: str) -> int:
+@dataclass(frozen=True, slots=True)
+class Hosts:
+    """All compute hosts as one of them, `name`, saw them at one moment."""
+
+    name: str
+    alive: tuple[Host, ...]
+    dead: tuple[Host, ...]
+    next_lapse_s: float
+    """Until the next of them can be taken for dead unless it is heard of; infinite: none."""
+
+    @classmethod
+    def seen(cls, tx: Tx, membership: Membership, name: str, monotonic_s: Callable[[], float]) -> Hosts:
+        rows = tx.find(Host)
+        now_s = monotonic_s()  # after they were read: later than each of them was written
+        membership.observe(rows, now_s)
+        left_s = {row.id: membership.left_s(row, now_s) for row in rows}
+        return cls(
+            name,
+            tuple(row for row in rows if left_s[row.id]),
+            tuple(row for row in rows if not left_s[row.id]),
+            min((left for left in left_s.values() if left), default=inf),
+        )
+
+    @property
+    def takers(self) -> list[str]:
+        """Those that nodes can be given to."""
+        return [row.id for row in self.alive if not row.draining and not row.leaving and not row.released]
+
+    @property
+    def others(self) -> list[str]:
+        """Of these, all but ourselves."""
+        return [taker for taker in self.takers if taker != self.name]
+
+
+def share_out(tx: Tx, hosts: Hosts) -> int:
     """Newly enrolled nodes, and those of hosts whose lease has run out, get an owner that is alive, all of
     them at once; each host does this for all. Returns how many."""
-    rows = tx.find(Host)
-    now = tx.now()
     orphans = tx.find(Node, where={"owner": None})
-    for dead in rows:
-        if dead.expires_at <= now and dead.id != host:
-            orphans += _bury(tx, dead)
+    for dead in hosts.dead:
+        orphans += _bury(tx, dead)
     if not orphans:
         return 0
-    takers = _takers(rows, now) or [host]
+    takers = hosts.takers or [hosts.name]
     return _hand(tx, orphans, hand_out(_owned(tx, takers)), quiet=False)
 
 
@@ -45,58 +78,44 @@ def _bury(tx: Tx, dead: Host) -> list[Node]:
     """Its nodes; none when it lives after all. Its epoch grows with it, so that it can't prolong its lease
     when it was only asleep: it has to start anew."""
     nodes = tx.find(Node, where={"owner": dead.id})
-    seen = {"epoch": dead.epoch, "expires_at": dead.expires_at}
+    seen = {"epoch": dead.epoch, "beat": dead.beat}
     if not nodes or not tx.update(Host, dead.id, {"epoch": dead.epoch + 1}, expect=seen):
         return []
     return nodes
 
 
-def to_give(tx: Tx, host: str) -> list[Node]:
-    """Nodes that `host` should hand over: what it has beyond its share, a few at a time; all that nobody
+def to_give(tx: Tx, hosts: Hosts) -> list[Node]:
+    """Nodes that this host should hand over: what it has beyond its share, a few at a time; all that nobody
     works on, when it is to have none. Empty as well when nobody can take them."""
-    rows = tx.find(Host)
-    takers = _takers(rows, tx.now())
-    if all(taker == host for taker in takers):
+    if not hosts.others:
         return []
-    if host not in takers:
-        nodes = tx.find(Node, where={"owner": host, "state": QUIET})
+    takers = hosts.takers
+    if hosts.name not in takers:
+        nodes = tx.find(Node, where={"owner": hosts.name, "state": QUIET})
         # A root that is served from here goes on being served from here.
         return [node for node in nodes if not node.publication.root]
-    most = min(GENTLY, surplus(host, _owned(tx, takers)))
-    where = {"owner": host, "state": ProvisionState.AVAILABLE}
+    most = min(GENTLY, surplus(hosts.name, _owned(tx, takers)))
+    where = {"owner": hosts.name, "state": ProvisionState.AVAILABLE}
     return tx.find(Node, where=where, limit=most) if most else []
 
 
-def others_take(tx: Tx, host: str) -> bool:
-    """Whether there is another host that nodes can be given to."""
-    return any(taker != host for taker in _takers(tx.find(Host), tx.now()))
+def give(tx: Tx, hosts: Hosts, nodes: Sequence[Node]) -> int:
+    """Hands these nodes over, as they are known; those that have changed meanwhile stay. Returns how many
+    went."""
+    if not hosts.others:
+        return 0
+    return _hand(tx, nodes, hand_out(_owned(tx, hosts.others)), quiet=True)
+
+
+def next_to_try(tx: Tx, hosts: Hosts, tried: Iterable[str]) -> str | None:
+    """Of the hosts that nodes can be given to, one that isn't among `tried`: the one with fewest nodes."""
+    left = sorted(set(hosts.takers).difference(tried))
+    return next(hand_out(_owned(tx, left))) if left else None
 
 
 def works(tx: Tx, host: str) -> int:
     """How many nodes of this host are being worked on."""
     return tx.count(Node, where={"owner": host, "state": tuple(ACTING)})
-
-
-def give(tx: Tx, host: str, nodes: Sequence[Node]) -> int:
-    """Hands these nodes over, as they are known; those that have changed meanwhile stay. Returns how many
-    went."""
-    takers = [taker for taker in _takers(tx.find(Host), tx.now()) if taker != host]
-    return _hand(tx, nodes, hand_out(_owned(tx, takers)), quiet=True) if takers else 0
-
-
-def next_lapse_s(tx: Tx, host: str) -> float | None:
-    """Until the next lease of another host runs out, unless it is renewed; None when none can."""
-    now = tx.now()
-    left = [
-        (row.expires_at - now).total_seconds()
-        for row in tx.find(Host)
-        if row.id != host and row.expires_at > now
-    ]
-    return min(left, default=None)
-
-
-def _takers(rows: Iterable[Host], now: datetime) -> list[str]:
-    return [row.id for row in rows if row.expires_at > now and not row.draining and not row.leaving]
 
 
 def _owned(tx: Tx, hosts: Iterable[str]) -> Mapping[str, int]:

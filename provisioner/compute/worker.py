@@ -10,8 +10,15 @@ import structlog
 from provisioner.compute.agent_session import AgentLost
 from provisioner.compute.context import StepContext
 from provisioner.compute.endings import ENDINGS, Ending
+from provisioner.compute.ownership import next_to_try
 from provisioner.compute.steps import STEPS
-from provisioner.core.errors import PermanentError, ProvisionerError, StateError, TransientError
+from provisioner.core.errors import (
+    DeviceUnreachable,
+    PermanentError,
+    ProvisionerError,
+    StateError,
+    TransientError,
+)
 from provisioner.core.model import Failure
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.core.plan import PLANS, Plan
@@ -21,6 +28,12 @@ log = structlog.get_logger(__name__)
 
 REBOOT_FROM = "set_boot_device"
 """Where a plan goes on when the agent of its ramdisk is gone."""
+
+TRIED_BY = "tried_by"
+"""A fact of a work: hosts that couldn't reach the node's devices since its last attempt was counted."""
+
+HOSTS_PER_ATTEMPT = 2
+"""A node that is dead for one host mostly is for all, and its requester waits to hear so."""
 
 MAX_RETRY_DELAY_S = 30.0
 
@@ -93,7 +106,8 @@ class Worker:
             case Retry():
                 return await self._retry(outcome)
             case Fail():
-                await self._fail(outcome.cause)
+                if not await self._passed_on(outcome.cause, self._ctx.work.step):
+                    await self._fail(outcome.cause)
                 return True
 
     async def _go_on(self, outcome: Next) -> bool:
@@ -132,20 +146,54 @@ class Worker:
 
     async def _retry(self, outcome: Retry) -> bool:
         ctx, work = self._ctx, self._ctx.work
+        target = outcome.from_step or work.step
+        if await self._passed_on(outcome.cause, target):
+            return True
         if work.retries >= self._plan.max_retries:
             await self._fail(outcome.cause)
             return True
         ctx.edges.meter.step_retried(work.step)
         self._left_step()
-        target = outcome.from_step or work.step
+        facts = {name: value for name, value in work.facts.items() if name != TRIED_BY}
+        again = replace(work, step=target, retries=work.retries + 1, facts=facts)
         await ctx.ledger.write(
-            {"work": replace(work, step=target, retries=work.retries + 1), "state": self._acting_state()},
+            {"work": again, "state": self._acting_state()},
             ctx.ledger.event("step.retry", outcome.cause.message, step=work.step, detail={"from": target}),
             ctx.ledger.event("step.started", step=target),
         )
         log.warning("step.retry", node=ctx.node.name, step=work.step, cause=outcome.cause.message)
         await ctx.edges.clock.sleep(min(outcome.delay_s * 2**work.retries, MAX_RETRY_DELAY_S))
         return False
+
+    async def _passed_on(self, cause: ProvisionerError, target: str) -> bool:
+        """What this host can't reach, another may: the work goes to one that hasn't tried. Only when that one
+        can't either it counts as an attempt."""
+        ctx, work = self._ctx, self._ctx.work
+        tried = [*work.facts.get(TRIED_BY, ()), ctx.edges.lease.host]
+        if not isinstance(cause, DeviceUnreachable) or len(tried) >= HOSTS_PER_ATTEMPT:
+            return False
+        host = await ctx.edges.store.transact(lambda tx: next_to_try(tx, ctx.edges.hosts(tx), tried))
+        if host is None:
+            return False
+        self._left_step()
+        await ctx.edges.publisher.withdraw(ctx.node.id)
+        await ctx.ledger.write(
+            {
+                "owner": host,
+                "fence": ctx.node.fence + 1,
+                "work": replace(work, step=target, facts={**work.facts, TRIED_BY: tried}),
+                "state": self._acting_state(),
+            },
+            ctx.ledger.event(
+                "step.passed_on",
+                f"{cause.message}. {host} tries now",
+                step=work.step,
+                detail={"from": ctx.edges.lease.host, "to": host},
+            ),
+            also=lambda tx: tx.notify("nodes"),
+        )
+        log.warning("step.passed_on", node=ctx.node.name, step=work.step, to=host, cause=cause.message)
+        return True
 
     async def _fail(self, cause: ProvisionerError) -> None:
         ctx = self._ctx

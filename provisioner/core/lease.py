@@ -27,6 +27,11 @@ class Lease:
         return self.ttl_s / 3
 
     @property
+    def leave_by_s(self) -> float:
+        """When to stop serving, to have stopped when it ends."""
+        return self.ends_at_s - self.ttl_s / 10
+
+    @property
     def retry_every_s(self) -> float:
         """After a renewal that failed."""
         return self.ttl_s / 10

@@ -187,14 +187,17 @@ class Instance:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Host:
-    """A compute host and its lease, by the store's clock."""
+    """A compute host and its lease. Its times are the store's, and for people: other hosts tell by its beat
+    whether it lives."""
 
     id: str  # its name
-    epoch: int  # grows with every start
-    expires_at: datetime
+    epoch: int  # grows with every start, and when it is taken for dead
+    beat: int  # grows with every renewal
+    ttl_ms: int  # of its lease, from each renewal on
+    holder: str  # whoever holds the lease again needn't wait for its end
     renewed_at: datetime
     started_at: datetime  # when this epoch began
-    holder: str  # whoever holds the lease again needn't wait for its end
+    released: bool = False  # it has ended, and said so
     draining: bool = False  # its operator wants it to have no nodes
     leaving: bool = False  # it ends, and hands its nodes over
 

@@ -11,6 +11,7 @@ from scenarios.runner.trace import Event
 STEP = "step "
 ENDS = frozenset(f"{STEP}{plan.steps[-1].name}" for plan in PLANS.values())
 
+ON, OFF = "bmc chassis.power.on", "bmc chassis.power.off"
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
 
 
@@ -38,6 +39,8 @@ class _Path:
     def went(self, word: str) -> None:
         a_step = word.startswith(STEP)
         since = self._plan if a_step else self._step
+        if word == ON and self.words[since:][-1:] == [OFF]:
+            self.words.pop()  # one that was on already, from an attempt before, goes off to go on
         if word in self.words[since:]:
             del self.words[self.words.index(word, since) + 1 :]
         else:

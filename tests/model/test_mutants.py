@@ -13,6 +13,7 @@ import structlog
 from provisioner.compute import host, worker
 from provisioner.compute.context import StepContext
 from provisioner.compute.ledger import NodeLedger
+from provisioner.compute.ownership import Hosts
 from provisioner.core.model import Image, Node
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.plan import PLANS
@@ -148,10 +149,10 @@ def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def take_everything(tx: Tx, name: str) -> int:
-        others = [node.id for node in tx.find(Node) if node.owner != name]
+    def take_everything(tx: Tx, hosts: Hosts) -> int:
+        others = [node.id for node in tx.find(Node) if node.owner != hosts.name]
         for id in others:
-            tx.update(Node, id, {"owner": name})
+            tx.update(Node, id, {"owner": hosts.name})
         return len(others)
 
     async def write_unfenced(

@@ -59,6 +59,12 @@ def test_attempts_that_came_to_nothing_do_not_count() -> None:
         assert essence([*attempts, *steps("agent_ready"), *boot("kernel")], "n1") == essence(once, "n1")
 
 
+def test_a_machine_that_an_attempt_left_on_goes_off_to_go_on() -> None:
+    off = event("bmc", "chassis.power.off", result="ok")
+    assert essence([off, *boot("kernel")], "n1") == essence(boot("kernel"), "n1")
+    assert essence([off], "n1") == ["bmc chassis.power.off"]
+
+
 def test_a_second_deploy_counts_though_it_is_as_the_first() -> None:
     deploy = [*steps("power_on"), *boot("kernel"), *steps("instance_running")]
     assert len(essence(deploy * 2, "n1")) == 2 * len(essence(deploy, "n1"))

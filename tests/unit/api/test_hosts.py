@@ -8,12 +8,13 @@ from tests.unit.api.conftest import Api
 from tests.unit.records import NOW, node
 
 
-def put(api: Api, name: str, expires_in_s: float, nodes: int = 0) -> None:
+def put(api: Api, name: str, left_s: float, nodes: int = 0) -> None:
     host = Host(
         id=name,
         epoch=3,
-        expires_at=NOW + timedelta(seconds=expires_in_s),
-        renewed_at=NOW,
+        beat=1,
+        ttl_ms=5000,
+        renewed_at=NOW + timedelta(seconds=left_s - 5),
         started_at=NOW,
         holder=name,
     )

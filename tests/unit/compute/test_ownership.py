@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 from collections import Counter
 from collections.abc import Callable
-from datetime import timedelta
 from typing import Any
 
 import pytest
 
 from provisioner.compute.ledger import NodeLedger
-from provisioner.compute.ownership import adopt_at_start, give, next_lapse_s, share_out, to_give
+from provisioner.compute.membership import Membership
+from provisioner.compute.ownership import Hosts, adopt_at_start, give, share_out, to_give
 from provisioner.core.errors import LeaseLost
 from provisioner.core.model import Host, Node, Publication, PublicationKind, TimelineEvent
 from provisioner.core.states import ProvisionState
@@ -19,11 +19,16 @@ from tests.unit.fakes import JumpingClock
 from tests.unit.records import NOW, node
 
 
-def host(name: str, expires_in_s: float = 60, **fields: Any) -> Host:
-    expires_at = NOW + timedelta(seconds=expires_in_s)
-    return Host(
-        id=name, epoch=1, expires_at=expires_at, renewed_at=NOW, started_at=NOW, holder=name, **fields
-    )
+def host(name: str, **fields: Any) -> Host:
+    return Host(id=name, epoch=1, beat=7, ttl_ms=5000, renewed_at=NOW, started_at=NOW, holder=name, **fields)
+
+
+def seen_by_me(tx: Tx) -> Hosts:
+    return Hosts.seen(tx, Membership("me"), "me", lambda: 0.0)
+
+
+def share(tx: Tx) -> int:
+    return share_out(tx, seen_by_me(tx))
 
 
 def nodes_of(owner: str | None, number: int, **fields: Any) -> list[Node]:
@@ -60,9 +65,9 @@ def test_a_start_takes_what_this_name_had_anew_and_nothing_of_others() -> None:
 
 
 def test_new_nodes_and_those_of_the_dead_are_shared_out_evenly_all_at_once() -> None:
-    records = [host("me"), host("other"), host("dead", -1), *nodes_of("other", 3)]
+    records = [host("me"), host("other"), host("dead", released=True), *nodes_of("other", 3)]
     records += [*nodes_of("dead", 8), *nodes_of(None, 1)]
-    nodes = after(records, lambda tx: share_out(tx, "me"))
+    nodes = after(records, share)
     assert shares(nodes) == {"me": 6, "other": 6}
     assert {found.fence for found in nodes if "other" not in found.name} == {6}
 
@@ -70,9 +75,11 @@ def test_new_nodes_and_those_of_the_dead_are_shared_out_evenly_all_at_once() -> 
 def test_one_that_was_taken_for_dead_cannot_prolong_its_lease() -> None:
     async def story() -> tuple[int, int]:
         store = MemoryStore(JumpingClock().wall)
-        await store.transact(lambda tx: tx.insert(host("me"), host("dead", -1), host("bare", -1)))
+        await store.transact(
+            lambda tx: tx.insert(host("me"), host("dead", released=True), host("bare", released=True))
+        )
         await store.transact(lambda tx: tx.insert(*nodes_of("dead", 1)))
-        await store.transact(lambda tx: share_out(tx, "me"))
+        await store.transact(share)
         rows = await store.transact(lambda tx: {row.id: row.epoch for row in tx.find(Host)})
         return rows["dead"], rows["bare"]
 
@@ -82,13 +89,14 @@ def test_one_that_was_taken_for_dead_cannot_prolong_its_lease() -> None:
 @pytest.mark.parametrize("kind", ["draining", "leaving"])
 def test_nothing_is_given_to_a_host_that_is_to_have_none_while_there_is_another(kind: str) -> None:
     records = [host("me", **{kind: True}), host("other"), *nodes_of("other", 5), *nodes_of(None, 2)]
-    assert shares(after(records, lambda tx: share_out(tx, "me"))) == {"other": 7}
+    assert shares(after(records, share)) == {"other": 7}
     alone = [host("me", **{kind: True}), *nodes_of(None, 2)]
-    assert shares(after(alone, lambda tx: share_out(tx, "me"))) == {"me": 2}
+    assert shares(after(alone, share)) == {"me": 2}
 
 
 def hand_over(tx: Tx) -> None:
-    give(tx, "me", to_give(tx, "me"))
+    hosts = seen_by_me(tx)
+    give(tx, hosts, to_give(tx, hosts))
 
 
 def test_a_host_that_joins_is_given_idle_nodes_a_few_at_a_time_until_shares_are_even() -> None:
@@ -115,22 +123,14 @@ def test_a_host_that_is_drained_gives_all_that_nobody_works_on_and_no_root_that_
 
 def test_what_has_begun_something_since_it_was_looked_at_stays() -> None:
     def begin_between(tx: Tx) -> None:
-        found = to_give(tx, "me")
+        hosts = seen_by_me(tx)
+        found = to_give(tx, hosts)
         tx.update(Node, found[0].id, {"state": ProvisionState.DEPLOYING})
-        assert give(tx, "me", found) == len(found) - 1
+        assert give(tx, hosts, found) == len(found) - 1
 
     records = [host("me", draining=True), host("other"), *nodes_of("me", 3)]
     nodes = after(records, begin_between)
     assert [found.owner for found in nodes if found.state is ProvisionState.DEPLOYING] == ["me"]
-
-
-def test_a_host_looks_again_when_the_next_lease_of_another_runs_out() -> None:
-    async def story() -> float | None:
-        store = MemoryStore(JumpingClock().wall)
-        await store.transact(lambda tx: tx.insert(host("me", 1), host("other", 4), host("dead", -1)))
-        return await store.transact(lambda tx: next_lapse_s(tx, "me"))
-
-    assert asyncio.run(story()) == 4.0
 
 
 def test_an_older_fence_can_write_nothing() -> None:

@@ -1,4 +1,4 @@
-"""Compute hosts that leave, are drained, and are known again by their state folder."""
+"""Compute hosts that beat, leave, are drained, and are known again by their state folder."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -10,6 +10,7 @@ depends_on = None
 
 TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 TIME = sa.String(32).with_variant(sa.String(32, collation="C"), "postgresql")
+INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 
 
 def upgrade() -> None:
@@ -18,11 +19,13 @@ def upgrade() -> None:
     op.create_table(
         "host",
         sa.Column("id", TEXT, nullable=False),
-        sa.Column("epoch", sa.BigInteger().with_variant(sa.Integer(), "sqlite"), nullable=False),
-        sa.Column("expires_at", TIME, nullable=False),
+        sa.Column("epoch", INTEGER, nullable=False),
+        sa.Column("beat", INTEGER, nullable=False),
+        sa.Column("ttl_ms", INTEGER, nullable=False),
+        sa.Column("holder", TEXT, nullable=False),
         sa.Column("renewed_at", TIME, nullable=False),
         sa.Column("started_at", TIME, nullable=False),
-        sa.Column("holder", TEXT, nullable=False),
+        sa.Column("released", sa.Boolean(), nullable=False),
         sa.Column("draining", sa.Boolean(), nullable=False),
         sa.Column("leaving", sa.Boolean(), nullable=False),
         sa.PrimaryKeyConstraint("id", name="pk_host"),
