@@ -30,6 +30,8 @@ log = structlog.get_logger(__name__)
 RETRY_S = 2.0
 """Work that was interrupted is taken up again after so long."""
 
+LOOKS_PER_LEASE = 5
+
 GATHER_S = 0.02
 
 THOROUGHLY_EVERY_S = 60.0
@@ -79,6 +81,7 @@ class ComputeHost:
             edges.evidence.record(),
             PowerRefresh(edges, self._workers.__contains__).run(),
             self._hear(watch),
+            self._observe_others(),
         )
         left = False
         try:
@@ -124,8 +127,9 @@ class ComputeHost:
         adopted = await self._patiently(lambda tx: adopt_at_start(tx, host))
         log.info("host.adopted", host=host, nodes=len(adopted))
         while not self._handover.done:
+            quiet_s = edges.poll_s
             try:
-                quiet_s = await self._look_after_nodes(group)
+                await self._look_after_nodes(group)
                 self.ready.set()
             except TransientError as error:
                 log.warning("host.waits_for_store", host=host, cause=error.message)
@@ -150,15 +154,28 @@ class ComputeHost:
             if await watch.wait(self._edges.poll_s):
                 self._news.set()
 
-    async def _look_after_nodes(self, group: asyncio.TaskGroup) -> float:
-        """Returns after how long to look again, whatever is heard or not."""
+    async def _observe_others(self) -> None:
+        """Whoever is seen often is soon missed."""
+        edges, missing = self._edges, set[str]()
+        while True:
+            pause_s = edges.poll_s
+            with suppress(TransientError):
+                hosts = await edges.store.transact(edges.hosts)
+                dead = {row.id for row in hosts.dead}
+                if dead - missing:
+                    self._news.set()
+                missing = dead
+                if len(hosts.alive) > 1:
+                    pause_s = min(pause_s, edges.lease.ttl_s / LOOKS_PER_LEASE, hosts.next_lapse_s)
+            await edges.clock.sleep(pause_s)
+
+    async def _look_after_nodes(self, group: asyncio.TaskGroup) -> None:
         edges, host = self._edges, self._edges.lease.host
         now_s = edges.clock.monotonic_s()
         thoroughly = now_s >= self._thorough_look_s
 
-        def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance], float]:
-            hosts = edges.hosts(tx)
-            shared = share_out(tx, hosts)
+        def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance]]:
+            shared = share_out(tx, edges.hosts(tx))
             acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
             # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
             changed = (
@@ -169,9 +186,9 @@ class ComputeHost:
             )
             mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
-            return mine, acting, unwanted, min(edges.poll_s, hosts.next_lapse_s)
+            return mine, acting, unwanted
 
-        mine, acting, unwanted, quiet_s = await edges.store.transact(look)
+        mine, acting, unwanted = await edges.store.transact(look)
         if mine is not None:
             await self._follow_inventory(mine)
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
@@ -187,7 +204,6 @@ class ComputeHost:
                 self._start_worker(group, node.id)
         await self._requests.serve(group, busy=frozenset(self._workers))
         await self._handover.go_on()
-        return quiet_s
 
     def _is_busy(self, node_id: str) -> bool:
         return node_id in self._workers or node_id in self._requests.nodes

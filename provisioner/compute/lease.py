@@ -17,6 +17,11 @@ from provisioner.protocols.store import Store, Tx
 log = structlog.get_logger(__name__)
 
 
+FIRST_TRY = 0.75
+"""Of the time that is left, an attempt to renew may take so much: a slow store is waited for, and one whose
+answer was lost is asked once more."""
+
+
 class LeaseKeeper:
     """Holds one host's lease.
 
@@ -36,6 +41,10 @@ class LeaseKeeper:
     @property
     def host(self) -> str:
         return self._host
+
+    @property
+    def ttl_s(self) -> float:
+        return self._ttl_s
 
     @property
     def alive(self) -> bool:
@@ -102,7 +111,7 @@ class LeaseKeeper:
                 self._lease = None
                 raise self._run_out("keep the lease")
             try:
-                await self._renew(min(left_s, lease.renew_every_s))
+                await self._renew(FIRST_TRY * left_s)
             except (TransientError, TimeoutError) as error:
                 log.warning("lease.renewal_failed", host=self._host, error=str(error))
 
