@@ -24,8 +24,10 @@ from provisioner.protocols.ids import Ids
 from provisioner.protocols.meter import StepMeter
 from provisioner.protocols.power import Console, DeviceSilence
 from provisioner.protocols.store import Store
+from provisioner.services.children import SystemChildren
 from provisioner.services.console_log import ConsoleLog
 from provisioner.services.image_store import ImageStore
+from provisioner.services.lease_guard import lease_guard
 from provisioner.services.secret_box import SecretBox
 from provisioner.services.ssh_probe import TcpSshProbe
 from provisioner.services.state_folder import holder_of
@@ -56,8 +58,18 @@ async def compute_side(
     evidence, progress = Evidence(store), ProgressBoard()
     # The state folder is locked: whoever had it, and this host's lease, before is dead.
     holder = holder_of(settings.state_dir, ids)
-    lease = LeaseKeeper(store, clock, settings.host.name, settings.host.lease_ttl_s, holder=holder)
-    async with boundary_of(settings, evidence, clock, ids) as boundary:
+    async with (
+        lease_guard(settings.state_dir / "lease", SystemChildren()) as lasts_until,
+        boundary_of(settings, evidence, clock, ids) as boundary,
+    ):
+        lease = LeaseKeeper(
+            store,
+            clock,
+            settings.host.name,
+            settings.lease_ttl_s,
+            holder=holder,
+            lasts_until=lasts_until,
+        )
         devices = PowerDevices(boundary.power_drivers, box.open)
 
         async def console_of(node_id: str) -> Console | None:

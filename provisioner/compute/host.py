@@ -32,6 +32,8 @@ RETRY_S = 2.0
 
 LOOKS_PER_LEASE = 5
 
+WITHDRAW_S = 2.0
+
 GATHER_S = 0.02
 
 THOROUGHLY_EVERY_S = 60.0
@@ -104,15 +106,24 @@ class ComputeHost:
             await self._edges.lease.keep()
         except LeaseLost:
             self.ready.clear()
-            for node_id in sorted(self._published):
-                await self._edges.publisher.withdraw(node_id)
+            await self._withdraw_all()
             raise
+
+    async def _withdraw_all(self) -> None:
+        """All at once, so that services change once. None of their failures keeps us: without a lease they
+        are ended one by one."""
+        withdrawing = (self._edges.publisher.withdraw(node_id) for node_id in sorted(self._published))
+        with suppress(TimeoutError):
+            async with asyncio.timeout(WITHDRAW_S):
+                await asyncio.gather(*withdrawing, return_exceptions=True)
 
     async def _acquire_again(self) -> None:
         edges = self._edges
         await self._stop_workers()
-        for node_id in sorted(self._published):  # also what a worker has published meanwhile
-            await self._withdraw(node_id)
+        await self._withdraw_all()  # also what a worker has published meanwhile
+        for node_id in self._published:
+            edges.evidence.forget(node_id)
+        self._published.clear()
         while True:
             try:
                 await edges.lease.acquire()

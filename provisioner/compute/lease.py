@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
 from typing import Any
 
 import structlog
@@ -27,14 +28,25 @@ class LeaseKeeper:
 
     holder: who acts under the host's name, such as the state folder that the process has locked. A lease that
     was left behind by the same holder needn't be waited for: its process is dead.
+    lasts_until: told of each new end of the lease, in monotonic seconds.
     """
 
-    def __init__(self, store: Store, clock: Clock, host: str, ttl_s: float, *, holder: str) -> None:
+    def __init__(
+        self,
+        store: Store,
+        clock: Clock,
+        host: str,
+        ttl_s: float,
+        *,
+        holder: str,
+        lasts_until: Callable[[float], None] = lambda ends_at_s: None,
+    ) -> None:
         self._store = store
         self._clock = clock
         self._host = host
         self._ttl_s = ttl_s
         self._holder = holder
+        self._lasts_until = lasts_until
         self._lease: Lease | None = None
         self._renewing = asyncio.Lock()
 
@@ -94,8 +106,7 @@ class LeaseKeeper:
                 )
             beat = found
             await self._clock.sleep(min(left_s, self._ttl_s / 10))
-        self._lease = Lease(self._host, found, self._ttl_s, asked_at_s)
-        return self._lease
+        return self._hold(found, asked_at_s)
 
     async def keep(self) -> None:
         """Renews until cancelled. Raises LeaseLost when someone else took the name, or when the lease is
@@ -164,7 +175,7 @@ class LeaseKeeper:
         if not renewed:
             self._lease = None
             raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")
-        self._lease = Lease(self._host, lease.epoch, self._ttl_s, asked_at_s)
+        self._hold(lease.epoch, asked_at_s)
 
     def _prolong(self, tx: Tx, epoch: int) -> bool:
         """Also when it has run out: who takes a dead host's nodes raises its epoch."""
@@ -173,6 +184,11 @@ class LeaseKeeper:
             return False
         beats = {"beat": row.beat + 1, "renewed_at": tx.now()}
         return tx.update(Host, self._host, beats, expect={"epoch": epoch})
+
+    def _hold(self, epoch: int, asked_at_s: float) -> Lease:
+        self._lease = lease = Lease(self._host, epoch, self._ttl_s, asked_at_s)
+        self._lasts_until(lease.ends_at_s)
+        return lease
 
     def _held(self) -> Lease:
         lease = self._lease

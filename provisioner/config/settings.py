@@ -48,8 +48,14 @@ class Host(_Section):
         ),
     ] = Field(default_factory=socket.gethostname)
     lease_ttl_s: Annotated[
-        float, Field(ge=5, le=600, description="How long this host may act without reaching the database.")
-    ] = 5.0
+        float | None,
+        Field(
+            ge=5,
+            le=600,
+            description="How long this host may act without reaching the database, and how long others wait "
+            "before they take its nodes over. Left out: 5; with SQLite, where there are no others, 60.",
+        ),
+    ] = None
     drain_s: Annotated[
         float,
         Field(
@@ -222,6 +228,10 @@ class Settings(_Section):
         Field(description="What is kept of it; always what belongs to work in progress or to an instance."),
     ] = Field(default_factory=Timeline)
     log: Annotated[Log, Field(description="On standard error.")] = Field(default_factory=Log)
+
+    @property
+    def lease_ttl_s(self) -> float:
+        return self.host.lease_ttl_s or (60.0 if self.database_url.startswith("sqlite:") else 5.0)
 
     @property
     def database_url(self) -> str:

@@ -1,0 +1,97 @@
+"""What a provisioner has started ends with its lease, also when the provisioner itself stands still."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from tests.wire.bmsim.traces import eventually
+
+pytestmark = pytest.mark.wire
+
+PROVISIONER = """
+import asyncio, sys, time
+from pathlib import Path
+from provisioner.services.children import SystemChildren
+from provisioner.services.lease_guard import lease_guard
+
+async def main():
+    children = SystemChildren()
+    async with lease_guard(Path(sys.argv[1]), children) as lasts_until:
+        async with children.started(["sleep", "1000"]) as service:
+            print(service.pid, flush=True)
+            while line := await asyncio.to_thread(sys.stdin.readline):
+                lasts_until(time.monotonic() + float(line))
+                print("told", flush=True)
+            await service.wait()
+
+asyncio.run(main())
+"""
+
+
+@contextmanager
+def provisioner(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+    """One that has a child, and the child's process id."""
+    with subprocess.Popen(
+        [sys.executable, "-c", PROVISIONER, str(folder / "lease")],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    ) as process:
+        try:
+            assert process.stdout is not None
+            yield process, int(process.stdout.readline())
+        finally:
+            process.kill()
+
+
+def tell(process: subprocess.Popen[str], left_s: float) -> None:
+    assert process.stdin is not None and process.stdout is not None
+    process.stdin.write(f"{left_s}\n")
+    process.stdin.flush()
+    assert process.stdout.readline() == "told\n"
+
+
+def runs(pid: int) -> bool:
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except FileNotFoundError:
+        return False
+
+
+def test_children_of_one_that_stands_still_end_with_its_lease(tmp_path: Path) -> None:
+    with provisioner(tmp_path) as (process, child):
+        tell(process, 600.0)
+        tell(process, 0.5)
+        begun_s = time.monotonic()
+        os.kill(process.pid, signal.SIGSTOP)
+        eventually("its child has ended", lambda: not runs(child))
+        assert time.monotonic() - begun_s >= 0.4
+
+
+def test_nothing_ends_before_a_lease_was_told_or_while_it_is_renewed(tmp_path: Path) -> None:
+    with provisioner(tmp_path) as (process, child):
+        assert runs(child)
+        for _ in range(20):
+            tell(process, 600.0)
+        assert runs(child)
+
+
+def test_the_guard_ends_with_its_provisioner(tmp_path: Path) -> None:
+    with provisioner(tmp_path) as (process, child):
+        tell(process, 600.0)
+        (guard,) = (
+            int(pid)
+            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+            if int(pid) != child
+        )
+        process.kill()
+        eventually("all have ended", lambda: not runs(guard) and not runs(child))
