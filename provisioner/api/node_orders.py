@@ -9,6 +9,7 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, find_node
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput
+from provisioner.core.feeds import OUTLET_DRIVERS, feeds_of
 from provisioner.core.model import Node, NodeRequest, Port, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
 from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
@@ -16,8 +17,8 @@ from provisioner.protocols.store import Tx
 
 
 def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
-    """Raises Conflict when name, MAC or address are taken, or the pool is empty; InvalidInput for a power
-    driver that no compute host has."""
+    """Raises Conflict when name, MAC, address or outlet are taken, or the pool is empty; InvalidInput for a
+    power driver that no compute host has."""
     if entry.power.driver not in context.power_drivers:
         raise InvalidInput(
             f"enrol node {entry.name}",
@@ -32,6 +33,7 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
             answer=f"this provisioner can't deploy by {entry.deploy}",
             advice="Set nfs.server in the configuration of its compute hosts, or use `deploy: iscsi`",
         )
+    _feeds_nobody_else(tx, entry)
     now = tx.now()
     secret = entry.power.secrets()
     node = Node(
@@ -61,6 +63,21 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     tx.insert(node, *ports)
     tx.notify("nodes")
     return views.node(node, ports)
+
+
+def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
+    """Two nodes on one outlet would switch each other off. Raises Conflict."""
+    feeds = feeds_of(entry.power.driver, entry.power.shown())
+    if not feeds:
+        return
+    for other in tx.find(Node, where={"power_driver": OUTLET_DRIVERS}):
+        common = feeds & feeds_of(other.power_driver, other.power_address)
+        if common:
+            raise Conflict(
+                f"enrol node {entry.name}",
+                answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
+                advice="Look where its cable ends, and correct power of the one or the other",
+            )
 
 
 def delete(tx: Tx, id_or_name: str) -> None:

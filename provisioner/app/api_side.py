@@ -16,6 +16,7 @@ from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext, hash_token
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
+from provisioner.app.power_drivers import REAL_POWER
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
 from provisioner.core.model import ApiToken, Flavor, Node
@@ -53,7 +54,7 @@ def api_context(
         images=images,
         seal=box.seal,
         pool=AddressPool(*settings.network.pool_range),
-        power_drivers=frozenset(("fake",) if settings.rack == "fake" else ("ipmi",)),
+        power_drivers=frozenset(("fake",) if settings.rack == "fake" else REAL_POWER),
         deploy_drivers=_deploy_drivers(settings),
         metrics=metrics,
         consoles=consoles,

@@ -8,14 +8,15 @@ from dataclasses import dataclass
 
 import httpx
 
+from provisioner.app.power_drivers import power_drivers
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
 from provisioner.drivers import ipxe, uboot
 from provisioner.drivers.agent_client import HttpAgentClient
 from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.image_writer import QemuImageWriter
-from provisioner.drivers.ipmi import IpmiDevices
 from provisioner.drivers.offer_publisher import OfferPublisher
+from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.boot import BootPublisher
 from provisioner.protocols.clock import Clock
@@ -84,6 +85,8 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
         client = await enter(httpx.AsyncClient(trust_env=False, timeout=AGENT_TIMEOUT_S, limits=limits))
         http = await enter(NodeHttpService(str(network.address), network.http_port, sink, clock))
         services: list[NetbootService] = [http]
+        messages = PysnmpMessages()
+        stack.callback(messages.close)
         nfs, roots = _nfs_of(settings, children, clock)
         if nfs is not None:
             services.append(await enter(nfs))
@@ -99,7 +102,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
             folder = settings.state_dir / "dnsmasq"
             services.append(await enter(DnsmasqService(dhcp, folder, children, sink, clock)))
         yield Boundary(
-            power_drivers={"ipmi": IpmiDevices(children)},
+            power_drivers=power_drivers(settings, children, client, messages),
             publisher=OfferPublisher(
                 services, {"ipxe": ipxe.dialect(http.url, find_loaders()), "uboot": uboot.make_offer}
             ),

@@ -1,4 +1,4 @@
-"""From a node's row to its power device, and the turn that keeps it to one command at a time."""
+"""From a node's row to its power device, and the turn that bounds what it is asked at once."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import json
 from collections.abc import Callable, Mapping
 from weakref import WeakValueDictionary
 
+from provisioner.app.power_drivers import COMMANDS_AT_ONCE
 from provisioner.compute.devices import Device
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Node
@@ -19,7 +20,7 @@ class PowerDevices:
     def __init__(self, drivers: Mapping[str, DeviceFactory], unseal: Callable[[str], str]) -> None:
         self._drivers = drivers
         self._unseal = unseal
-        self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+        self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def control(self, node: Node) -> PowerControl:
         """Raises InvalidInput when there is no such driver or its address is unusable."""
@@ -36,17 +37,23 @@ class PowerDevices:
 
     def device(self, node: Node) -> Device:
         """The device with its turn. Raises as `control`."""
-        address = str(node.power_address.get("address", node.id))
         key = device_key(node)
         turn = self._turns.get(key)
         if turn is None:
-            turn = self._turns[key] = asyncio.Lock()
-        name = f"{node.power_driver} device {address} of node {node.name}"
+            turn = self._turns[key] = asyncio.Semaphore(COMMANDS_AT_ONCE.get(node.power_driver, 1))
+        name = f"{node.power_driver} device {_where(node)} of node {node.name}"
         return Device(name, self.control(node), turn, key)
 
 
 def device_key(node: Node) -> str:
     """The same for all nodes on one physical device."""
-    address = str(node.power_address.get("address", node.id))
     port = node.power_address.get("port", "")
-    return f"{node.power_driver} device {address}" + (f":{port}" if port else "")
+    return f"{node.power_driver} device {_where(node)}" + (f":{port}" if port else "")
+
+
+def _where(node: Node) -> str:
+    """Of a node with several feeds, all devices that they come from: they fail it together."""
+    feeds = node.power_address.get("feeds", ())
+    if feeds:
+        return " and ".join(dict.fromkeys(str(feed.get("address", node.id)) for feed in feeds))
+    return str(node.power_address.get("address", node.id))

@@ -12,7 +12,7 @@ from provisioner.compute.lease import LeaseKeeper
 from provisioner.core.errors import DeviceUnreachable, ProvisionerError, TransientError
 from provisioner.core.states import PowerState
 from provisioner.protocols.clock import Clock
-from provisioner.protocols.power import BootDevice, BootDeviceControl, PowerControl, PowerVerb
+from provisioner.protocols.power import BootDevice, BootDeviceControl, Feeds, PowerControl, PowerVerb
 
 T = TypeVar("T")
 
@@ -72,7 +72,8 @@ class PowerSequencer:
         """Returns when the device confirms `wanted`; True when a command was needed.
 
         Raises DeviceUnreachable/DeviceBusy (no answer for patience_s), TransientError (acknowledged and not
-        done within confirm_s), and the permanent errors of PowerControl at once.
+        done within confirm_s), and the permanent errors of PowerControl at once. What hangs on outlets has
+        discharged when this returns from a change to off.
         """
         verb = PowerVerb.ON if wanted is PowerState.ON else PowerVerb.OFF
         if await self.state(device) is wanted:
@@ -87,19 +88,29 @@ class PowerSequencer:
             resend_at_s = self._clock.monotonic_s() + self._policy.resend_s
             while self._clock.monotonic_s() < min(resend_at_s, end_s):
                 if await self.state(device) is wanted:
+                    await self._discharge(device.control, wanted)
                     return True
                 await self._clock.sleep(self._policy.poll_s)
             if self._clock.monotonic_s() >= end_s:
                 raise TransientError(
                     f"switch power {wanted}",
                     device=device.name,
-                    answer=f"acknowledged, but not {wanted} after {self._policy.confirm_s:.0f} s",
+                    answer=f"acknowledged, but not {wanted} after {self._policy.confirm_s:.0f} s"
+                    + (f" ({feeds})" if (feeds := seen(device.control)) else ""),
                     advice="Look at the machine: its power feed, its BMC's event log",
                 )
 
     async def send(self, device: Device, verb: PowerVerb) -> None:
-        """One command, patiently; nothing is confirmed."""
+        """One command, patiently; nothing is confirmed. Outlets are cycled by off and on, both confirmed."""
+        if isinstance(device.control, Feeds) and verb in (PowerVerb.CYCLE, PowerVerb.RESET):
+            await self.ensure(device, PowerState.OFF)
+            await self.ensure(device, PowerState.ON)
+            return
         await self._patiently(device, lambda: device.control.set_power(verb), None)
+
+    async def _discharge(self, control: PowerControl, reached: PowerState) -> None:
+        if reached is PowerState.OFF and isinstance(control, Feeds):
+            await self._clock.sleep(control.discharge_s)
 
     async def ensure_boot_device(self, device: Device, wanted: BootDevice, *, uefi: bool) -> str:
         """Sets the persistent boot device and reads it back. Returns what was proven, for the timeline.
@@ -162,3 +173,8 @@ class PowerSequencer:
             raise
         self.breakers.answered(device.budget)
         return result
+
+
+def seen(control: PowerControl) -> str:
+    """What is known beyond on and off: of outlets, which one is what. Empty of other devices."""
+    return control.last_seen() if isinstance(control, Feeds) else ""

@@ -7,6 +7,7 @@ from collections.abc import Callable
 
 import structlog
 
+from provisioner.compute.devices import seen
 from provisioner.compute.edges import Edges
 from provisioner.core.errors import ProvisionerError, StateError, TransientError
 from provisioner.core.model import Node, TimelineEvent
@@ -80,9 +81,10 @@ class PowerRefresh:
                 log.warning("power.not_refreshed", node=node.name, cause=error.message)
 
     async def _ask(self, node: Node) -> tuple[PowerState, str]:
-        """The power, and why it is not known."""
+        """The power, and what is known beyond it: of outlets, each; or why it isn't known."""
         try:
-            return await self._edges.power.state(self._edges.device(node), patience_s=0), ""
+            device = self._edges.device(node)
+            return await self._edges.power.state(device, patience_s=0), seen(device.control)
         except StateError:
             raise
         except ProvisionerError as error:

@@ -4,9 +4,13 @@ from __future__ import annotations
 
 import re
 from ipaddress import IPv4Address
-from typing import Annotated, Any, Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, SecretStr, model_validator
+from pydantic import BeforeValidator, Field, model_validator
+
+from provisioner.config.node_power import FakePower, IpmiPower, Part
+from provisioner.config.outlet_power import CommandPower, FeedsPower, HttpPower, IbootPower, SnmpPower
+from provisioner.core.feeds import feeds_of
 
 
 def _mac(value: object) -> str:
@@ -18,59 +22,14 @@ def _mac(value: object) -> str:
     return value.lower()
 
 
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-class PortEntry(_Part):
+class PortEntry(Part):
     mac: Annotated[str, BeforeValidator(_mac), Field(description="Of the NIC, in quotes.")]
     address: Annotated[
         IPv4Address | None, Field(description="Its reservation; by default one from network.pool.")
     ] = None
 
 
-class _Power(_Part):
-    """One class per driver, every field named: a mistyped `pasword` is refused, not stored for all to see."""
-
-    driver: str
-
-    def shown(self) -> dict[str, Any]:
-        """What the driver needs, but for the secrets."""
-        return self.model_dump(mode="json", exclude={"driver", *self.secrets()}, exclude_none=True)
-
-    def secrets(self) -> dict[str, str]:
-        return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
-
-
-class IpmiPower(_Power):
-    """A BMC that speaks IPMI 2.0."""
-
-    driver: Annotated[Literal["ipmi"], Field(description="A BMC that speaks IPMI 2.0.")]
-    address: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$", description="The BMC's address or name.")
-    ]
-    port: Annotated[int, Field(ge=1, le=65535, description="Its UDP port.")] = 623
-    user: Annotated[str, Field(max_length=16, description="Who logs in (IPMI 2.0 §22.28).")]
-    password: Annotated[
-        SecretStr, Field(max_length=20, description="Kept encrypted, never shown (IPMI 2.0 §22.30).")
-    ]
-    privilege: Annotated[
-        Literal["USER", "OPERATOR", "ADMINISTRATOR"] | None,
-        Field(description="What the session asks for; by default ADMINISTRATOR."),
-    ] = None
-    cipher_suites: Annotated[
-        tuple[Annotated[int, Field(ge=0, le=17)], ...] | None,
-        Field(min_length=1, description="Tried in this order; by default 3, then 17."),
-    ] = None
-
-
-class FakePower(_Power):
-    """A machine in memory, for `rack: fake`."""
-
-    driver: Annotated[Literal["fake"], Field(description="A machine in memory, for `rack: fake`.")]
-
-
-class RootDevice(_Part):
+class RootDevice(Part):
     """Which disk gets the instance; by default the smallest that is large enough."""
 
     serial: Annotated[str | None, Field(description="Its serial number.")] = None
@@ -79,7 +38,7 @@ class RootDevice(_Part):
     path: Annotated[str | None, Field(description="Its device path, such as /dev/vda.")] = None
 
 
-class NodeEntry(_Part):
+class NodeEntry(Part):
     name: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; letters, digits, . _ -")
     ]
@@ -99,7 +58,8 @@ class NodeEntry(_Part):
         Field(description="How it gets its root: written to its disk by iSCSI, or served by NFS."),
     ] = "iscsi"
     power: Annotated[
-        IpmiPower | FakePower, Field(discriminator="driver", description="How it is switched on and off.")
+        IpmiPower | SnmpPower | IbootPower | HttpPower | CommandPower | FeedsPower | FakePower,
+        Field(discriminator="driver", description="How it is switched on and off."),
     ]
     root_device: Annotated[
         RootDevice,
@@ -115,14 +75,15 @@ class NodeEntry(_Part):
         return self
 
 
-class NodeFile(_Part):
+class NodeFile(Part):
     nodes: Annotated[tuple[NodeEntry, ...], Field(min_length=1, description="The nodes.")]
 
     @model_validator(mode="after")
     def _each_is_there_once(self) -> NodeFile:
         names = [node.name for node in self.nodes]
         macs = [port.mac for node in self.nodes for port in node.ports]
-        for what, found in (("node", names), ("MAC address", macs)):
+        feeds = [feed for node in self.nodes for feed in feeds_of(node.power.driver, node.power.shown())]
+        for what, found in (("node", names), ("MAC address", macs), ("the feed", feeds)):
             twice = next((one for one in found if found.count(one) > 1), None)
             if twice is not None:
                 raise ValueError(f"{what} {twice} is there twice")

@@ -78,13 +78,19 @@ def _table(model: type[BaseModel]) -> str:
     return "\n".join(rows) + "\n"
 
 
-def _fields(part: Schema, root: Schema, above: str) -> Iterator[tuple[str, Schema, bool]]:
-    """Every field below `part`, with its path, and whether it must be there."""
+def _fields(
+    part: Schema, root: Schema, above: str, told: set[int] | None = None
+) -> Iterator[tuple[str, Schema, bool]]:
+    """Every field below `part`, with its path, and whether it must be there. What stands in several places
+    is told at the first."""
+    told = set() if told is None else told
     for name, field in part.get("properties", {}).items():
         path = f"{above}{name}"
         yield path, field, name in part.get("required", ())
         for inner, suffix in _inner(field, root):
-            yield from _fields(inner, root, f"{path}{suffix}.")
+            if id(inner) not in told:
+                told.add(id(inner))
+                yield from _fields(inner, root, f"{path}{suffix}.", told)
 
 
 def _inner(field: Schema, root: Schema) -> Iterator[tuple[Schema, str]]:

@@ -174,6 +174,21 @@ class Power(_Section):
     longest_pause_s: Annotated[
         float, Field(ge=10, description="A silent device is asked at least so often; in a deploy every 5 s.")
     ] = 120
+    discharge_s: Annotated[
+        float,
+        Field(
+            ge=0, le=600, description="How long a node on outlets stays off before it is on: it discharges."
+        ),
+    ] = 10
+    commands: Annotated[
+        dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")], AbsolutePath],
+        Field(
+            description="Programs that switch outlets (driver `command`), by the names that nodes call them."
+        ),
+    ] = Field(default_factory=dict)
+    command_timeout_s: Annotated[
+        float, Field(ge=1, le=60, description="What such a program may take; less than host.lease_ttl_s.")
+    ] = 4
 
 
 class Console(_Section):

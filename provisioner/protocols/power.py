@@ -50,6 +50,21 @@ class PowerControl(Protocol):
 
 
 @runtime_checkable
+class Feeds(Protocol):
+    """Outlets that a node hangs on, as a PowerControl offers them: ON and OFF alone, CYCLE and RESET are made
+    of them; SOFT is refused, since nobody hears it.
+
+    discharge_s: what is fed keeps going that long after all of its feeds are off
+    """
+
+    discharge_s: float
+
+    def last_seen(self) -> str:
+        """What power_state saw last, feed by feed: "outlet 1 off, outlet 2 on". Empty before that."""
+        ...
+
+
+@runtime_checkable
 class BootDeviceControl(Protocol):
     """The firmware's next boot, where the power device can choose it (IPMI can, a PDU can't)."""
 

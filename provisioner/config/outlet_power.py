@@ -1,0 +1,179 @@
+"""`power` of a node that hangs on outlets."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import AfterValidator, Field, SecretStr, model_validator
+
+from provisioner.config.node_power import PowerEntry
+from provisioner.core.feeds import feeds_of
+from provisioner.core.pdus.families import AUTO, FAMILIES
+
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$")]
+Outlet = Annotated[int, Field(ge=1, le=1000)]
+Passphrase = Annotated[SecretStr, Field(min_length=8, max_length=128)]  # RFC 3414 §11.2
+
+
+def _known(family: str) -> str:
+    if family != AUTO and family not in FAMILIES:
+        raise ValueError(f"there is no family {family}; there are: {', '.join(FAMILIES)}, or {AUTO}")
+    return family
+
+
+class _OutletPower(PowerEntry):
+    discharge_s: Annotated[
+        float | None,
+        Field(
+            ge=0, le=600, description="How long it stays off before it is on; by default power.discharge_s."
+        ),
+    ] = None
+
+
+class SnmpPower(_OutletPower):
+    """Outlets of a PDU by SNMP."""
+
+    driver: Annotated[Literal["snmp"], Field(description="Outlets of a PDU by SNMP.")]
+    family: Annotated[
+        str,
+        AfterValidator(_known),
+        Field(
+            description="What the PDU is; auto: it is asked.",
+            json_schema_extra={"enum": [*FAMILIES, AUTO]},
+        ),
+    ] = AUTO
+    address: Annotated[Host, Field(description="The PDU's address or name.")]
+    port: Annotated[int, Field(ge=1, le=65535, description="Its UDP port.")] = 161
+    outlets: Annotated[
+        tuple[Outlet, ...],
+        Field(
+            min_length=1, max_length=8, description="Those that the node hangs on, as the PDU counts them."
+        ),
+    ]
+    unit: Annotated[
+        str | None,
+        Field(
+            pattern=r"^\d{1,3}(\.\d{1,3}){0,2}$",
+            description="In a chain of PDUs, or the tower and infeed: by default the family's first.",
+        ),
+    ] = None
+    version: Annotated[Literal["1", "2c", "3"], Field(description="Of SNMP, in quotes.")] = "2c"
+    community: Annotated[
+        SecretStr | None,
+        Field(min_length=1, max_length=64, description="Versions 1 and 2c. Kept encrypted, never shown."),
+    ] = None
+    write_community: Annotated[
+        SecretStr | None, Field(min_length=1, max_length=64, description="For commands; by default the same.")
+    ] = None
+    user: Annotated[str | None, Field(max_length=32, description="Version 3.")] = None
+    auth_protocol: Annotated[
+        Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"] | None,
+        Field(description="By default SHA."),
+    ] = None
+    auth_key: Annotated[
+        Passphrase | None, Field(description="Authenticates. Kept encrypted, never shown.")
+    ] = None
+    priv_protocol: Annotated[
+        Literal["DES", "AES", "AES-192", "AES-256"] | None, Field(description="By default AES.")
+    ] = None
+    priv_key: Annotated[Passphrase | None, Field(description="Encrypts. Kept encrypted, never shown.")] = None
+
+    @model_validator(mode="after")
+    def _can_be_asked(self) -> SnmpPower:
+        if len(set(self.outlets)) < len(self.outlets):
+            raise ValueError("outlets: one of them is there twice")
+        family = FAMILIES.get(self.family)
+        if family is not None and max(self.outlets) > family.outlets:
+            raise ValueError(
+                f"outlets: there is no outlet {max(self.outlets)}; {self.family} has {family.outlets} at most"
+            )
+        if self.version == "3":
+            if not self.user:
+                raise ValueError("version 3 needs a user")
+            if self.priv_key and not self.auth_key:
+                raise ValueError("priv_key needs auth_key: there is no privacy without authentication")
+        elif self.community is None:
+            raise ValueError(f"version {self.version} needs a community")
+        return self
+
+
+class IbootPower(_OutletPower):
+    """An outlet that is switched over TCP, as Dataprobe's iBoot is."""
+
+    driver: Annotated[Literal["iboot"], Field(description="An outlet over TCP, as Dataprobe's iBoot.")]
+    address: Annotated[Host, Field(description="Its address or name.")]
+    port: Annotated[int, Field(ge=1, le=65535, description="Its TCP port.")] = 80
+    password: Annotated[SecretStr, Field(max_length=21, description="Kept encrypted, never shown.")]
+
+
+class HttpPower(_OutletPower):
+    """An outlet that is switched by requests to URLs: a webhook, a smart plug, a home automation."""
+
+    driver: Annotated[Literal["http"], Field(description="An outlet, or anything, by requests to URLs.")]
+    on: Annotated[str, Field(pattern=r"^https?://", description="The URL that switches it on.")]
+    off: Annotated[str, Field(pattern=r"^https?://", description="The URL that switches it off.")]
+    state: Annotated[str, Field(pattern=r"^https?://", description="The URL that tells its state, by GET.")]
+    method: Annotated[Literal["GET", "POST", "PUT"], Field(description="Of the requests that switch.")] = (
+        "POST"
+    )
+    when_on: Annotated[
+        str, Field(min_length=1, max_length=100, description="Stands in the answer of `state` when it is on.")
+    ]
+    when_off: Annotated[
+        str,
+        Field(min_length=1, max_length=100, description="Stands in the answer of `state` when it is off."),
+    ]
+    user: Annotated[str | None, Field(max_length=64, description="Who logs in (RFC 7617).")] = None
+    password: Annotated[SecretStr | None, Field(description="Kept encrypted, never shown.")] = None
+    token: Annotated[
+        SecretStr | None, Field(description="In place of a user (RFC 6750). Kept encrypted, never shown.")
+    ] = None
+
+
+class CommandPower(_OutletPower):
+    """Outlets that a program of the compute host's switches, such as a site's own `pdu_mgr`."""
+
+    driver: Annotated[Literal["command"], Field(description="Outlets by a program of the compute host's.")]
+    command: Annotated[
+        str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="Its name in power.commands of the hosts.")
+    ]
+    address: Annotated[Host, Field(description="Of the PDU: the program's first argument.")]
+    outlets: Annotated[
+        tuple[Outlet, ...],
+        Field(
+            min_length=1, max_length=8, description="Each is a second argument, then comes on, off or status."
+        ),
+    ]
+
+
+Feed = Annotated[SnmpPower | IbootPower | HttpPower | CommandPower, Field(discriminator="driver")]
+
+
+class FeedsPower(_OutletPower):
+    """A node with several power supplies, on outlets of several devices."""
+
+    driver: Annotated[Literal["feeds"], Field(description="Several of the above: a node with two supplies.")]
+    feeds: Annotated[
+        tuple[Feed, ...],
+        Field(min_length=2, max_length=4, description="All that it hangs on, each as above."),
+    ]
+
+    @model_validator(mode="after")
+    def _are_different(self) -> FeedsPower:
+        each = [outlet for feed in self.feeds for outlet in feeds_of(feed.driver, feed.shown())]
+        twice = next((one for one in each if each.count(one) > 1), None)
+        if twice is not None:
+            raise ValueError(f"feeds: {twice} is there twice")
+        return self
+
+    def shown(self) -> dict[str, Any]:
+        feeds = [{"driver": feed.driver, **feed.shown()} for feed in self.feeds]
+        return {**super().shown(), "feeds": feeds}
+
+    def secrets(self) -> dict[str, str]:
+        """Named as the feed's, with its number before: "0.community"."""
+        return {
+            f"{number}.{name}": value
+            for number, feed in enumerate(self.feeds)
+            for name, value in feed.secrets().items()
+        }

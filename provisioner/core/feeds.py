@@ -1,0 +1,34 @@
+"""Which outlets a node's power hangs on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.core.pdus.families import FAMILIES
+
+OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
+"""Power drivers by which nodes hang on outlets."""
+
+
+def feeds_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
+    """The outlets that a node with this power hangs on, each named as nobody else's is; none for a BMC."""
+    if driver == "feeds":
+        return frozenset(
+            outlet for feed in address["feeds"] for outlet in feeds_of(str(feed["driver"]), feed)
+        )
+    where = ":".join(str(address[name]) for name in ("address", "port") if address.get(name) is not None)
+    match driver:
+        case "snmp":
+            family = FAMILIES.get(str(address["family"]))
+            unit = address.get("unit") or (family.unit if family else "")
+            of = f"unit {unit} of PDU {where}" if unit else f"PDU {where}"
+            return frozenset(f"outlet {outlet} of {of}" for outlet in address["outlets"])
+        case "iboot":
+            return frozenset((f"the outlet at {where}",))
+        case "http":
+            return frozenset((f"the outlet at {address['on']}",))
+        case "command":
+            of = f"{address['command']} of {address['address']}"
+            return frozenset(f"outlet {outlet} by {of}" for outlet in address["outlets"])
+    return frozenset()

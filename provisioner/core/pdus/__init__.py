@@ -1,0 +1,1 @@
+"""What is known of families of PDUs: one module each, data alone."""

@@ -1,0 +1,76 @@
+"""What the driver `snmp` needs to know of a family of PDUs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from provisioner.core.outlets import OutletState
+
+Oid = tuple[int, ...]
+
+ENTERPRISES: Oid = (1, 3, 6, 1, 4, 1)
+"""Vendors' own objects (RFC 1155 §3.1.4)."""
+
+SYS_OBJECT_ID: Oid = (1, 3, 6, 1, 2, 1, 1, 2, 0)
+"""Which product it is (SNMPv2-MIB, RFC 3418)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Command:
+    """oid: below ENTERPRISES, with {outlet} and {unit} in it. value: the INTEGER to write."""
+
+    oid: str
+    value: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Family:
+    """One kind of outlets behind SNMP. OIDs stand as vendors' MIBs count them, below ENTERPRISES.
+
+    outlets:  the most that a PDU of the family has, per unit
+    known_by: beginnings of its sysObjectID, for `family: auto`
+    state:    the object that tells an outlet's state, with {outlet} and {unit} in it
+    on, off:  what to write for which end, at once and not after the PDU's own delay
+    when_on, when_off, pending: what `state` says; anything else is unknown
+    unit:     what {unit} is unless the node file says otherwise: of PDUs in a chain, or of towers and infeeds
+    arc:      what stands for an outlet's number in OIDs; by default the number
+    source:   where that was read
+    """
+
+    name: str
+    outlets: int
+    known_by: tuple[str, ...]
+    state: str
+    on: Command
+    off: Command
+    when_on: frozenset[int]
+    when_off: frozenset[int]
+    pending: frozenset[int] = frozenset()
+    unit: str = ""
+    arc: Callable[[int], int] = int
+    source: str
+
+    def read(self, value: int) -> OutletState:
+        for values, state in (
+            (self.when_on, OutletState.ON),
+            (self.when_off, OutletState.OFF),
+            (self.pending, OutletState.PENDING),
+        ):
+            if value in values:
+                return state
+        return OutletState.UNKNOWN
+
+    def oid(self, pattern: str, outlet: int, unit: str = "") -> Oid:
+        """Of an object of this family, for one outlet."""
+        text = pattern.format(outlet=self.arc(outlet), unit=unit or self.unit)
+        return ENTERPRISES + tuple(int(number) for number in text.split("."))
+
+    def matches(self, system: Oid) -> int:
+        """How much of a sysObjectID this family is known by: 0, not at all."""
+        lengths = (
+            len(known)
+            for known in (ENTERPRISES + tuple(map(int, text.split("."))) for text in self.known_by)
+            if system[: len(known)] == known
+        )
+        return max(lengths, default=0)

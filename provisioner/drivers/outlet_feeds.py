@@ -1,0 +1,89 @@
+"""A node with several power supplies, on outlets of several devices."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Coroutine, Iterable, Mapping
+from typing import Any, TypeVar
+
+from provisioner.core.errors import ProvisionerError
+from provisioner.core.states import PowerState
+from provisioner.protocols.power import DeviceFactory, Feeds, PowerControl, PowerVerb
+
+T = TypeVar("T")
+
+
+class SeveralFeeds:
+    """`PowerControl` and `Feeds` of one node: all of them together.
+
+    feeds: by a name for messages
+    """
+
+    def __init__(self, feeds: Mapping[str, PowerControl], discharge_s: float) -> None:
+        self.discharge_s = discharge_s
+        self.longest_command_s = max(feed.longest_command_s for feed in feeds.values())
+        self._feeds = feeds
+        self._last: dict[str, str] = {}
+
+    def last_seen(self) -> str:
+        return "; ".join(f"{name}: {seen}" for name, seen in self._last.items())
+
+    async def power_state(self) -> PowerState:
+        """Off is all off. One that can't be asked makes the whole unknown, so its error is the answer."""
+        states = await _all(feed.power_state() for feed in self._feeds.values())
+        self._last = {
+            name: feed.last_seen() if isinstance(feed, Feeds) else str(state)
+            for (name, feed), state in zip(self._feeds.items(), states, strict=True)
+        }
+        found = set(states)
+        return found.pop() if len(found) == 1 else PowerState.UNKNOWN
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        """All are told, though one fails."""
+        await _all(feed.set_power(verb) for feed in self._feeds.values())
+
+
+class FeedDevices:
+    """`protocols.power.DeviceFactory` of the driver `feeds`.
+
+    address: feeds, each the address of another driver with its `driver`; discharge_s.
+    secret: of each feed, its number before the name.
+    """
+
+    def __init__(self, drivers: Mapping[str, DeviceFactory], *, discharge_s: float) -> None:
+        self._drivers = drivers
+        self._discharge_s = discharge_s
+
+    def __call__(
+        self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
+    ) -> PowerControl:
+        feeds = address["feeds"]
+        assert isinstance(feeds, list | tuple)
+        made = {}
+        for number, feed in enumerate(feeds):
+            start = f"{number}."
+            own = {
+                name.removeprefix(start): value for name, value in secret.items() if name.startswith(start)
+            }
+            factory = self._drivers[feed["driver"]]
+            made[f"feed {chr(ord('A') + number)}"] = factory(node_name, feed, own)
+        return SeveralFeeds(made, float(str(address.get("discharge_s", self._discharge_s))))
+
+
+async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+    """Each to its end; then the first error is raised, if there was one."""
+
+    async def outcome(call: Coroutine[Any, Any, T]) -> T | ProvisionerError:
+        try:
+            return await call
+        except ProvisionerError as error:
+            return error
+
+    async with asyncio.TaskGroup() as group:
+        tasks = [group.create_task(outcome(call)) for call in calls]
+    done: list[T] = []
+    for result in [task.result() for task in tasks]:
+        if isinstance(result, ProvisionerError):
+            raise result
+        done.append(result)
+    return done

@@ -1,0 +1,106 @@
+"""An outlet behind URLs: one switches it on, one off, one tells its state."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import httpx
+
+from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, WrongCredentials
+from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_verbs import ends_on
+from provisioner.protocols.power import PowerControl, PowerVerb
+
+LONGEST_COMMAND_S = 4.0
+LONGEST_ANSWER_BYTES = 64 * 1024
+
+
+class HttpOutlet:
+    """`PowerControl` and `Feeds` of one node."""
+
+    longest_command_s = LONGEST_COMMAND_S
+
+    def __init__(
+        self,
+        client: httpx.AsyncClient,
+        address: Mapping[str, str],
+        secret: Mapping[str, str],
+        discharge_s: float,
+    ) -> None:
+        self.discharge_s = discharge_s
+        self._client = client
+        self._address = address
+        self._name = f"outlet at {httpx.URL(address['state']).host}"
+        self._headers = {"Authorization": f"Bearer {secret['token']}"} if "token" in secret else {}
+        user = address.get("user")
+        self._login = httpx.BasicAuth(user, secret.get("password", "")) if user else None
+        self._last: dict[str, OutletState] = {}
+
+    def last_seen(self) -> str:
+        return told(self._last)
+
+    async def power_state(self) -> PowerState:
+        text = await self._request("read its state", "GET", self._address["state"])
+        is_on, is_off = self._address["when_on"] in text, self._address["when_off"] in text
+        state = OutletState.UNKNOWN
+        if is_on != is_off:  # "on" in the words of both tells nothing
+            state = OutletState.ON if is_on else OutletState.OFF
+        self._last = {"outlet": state}
+        return together(self._last.values())
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        tried = f"switch {verb}"
+        url = self._address["on" if ends_on(verb, tried, self._name) else "off"]
+        await self._request(tried, self._address.get("method", "POST"), url)
+
+    async def _request(self, tried: str, method: str, url: str) -> str:
+        try:
+            async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
+                status, text = await self._exchange(method, url)
+        except (httpx.HTTPError, TimeoutError) as error:
+            answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
+            raise DeviceUnreachable(
+                tried, device=self._name, answer=answer, advice="Look at its power and its network"
+            ) from error
+        if status < 300:
+            return text
+        told_status = f"HTTP status {status}"
+        if status in (401, 403):
+            advice = "Check power.user, power.password or power.token"
+            raise WrongCredentials(tried, device=self._name, answer=told_status, advice=advice)
+        if status in (408, 429) or status >= 500:
+            raise DeviceBusy(tried, device=self._name, answer=told_status)
+        raise DeviceRefused(
+            tried, device=self._name, answer=told_status, advice="Check the URLs and power.method"
+        )
+
+    async def _exchange(self, method: str, url: str) -> tuple[int, str]:
+        """The answer, and of its text what LONGEST_ANSWER_BYTES hold."""
+        auth = self._login or httpx.USE_CLIENT_DEFAULT
+        async with self._client.stream(method, url, headers=self._headers, auth=auth) as answer:
+            text = bytearray()
+            async for piece in answer.aiter_bytes():
+                text += piece
+                if len(text) >= LONGEST_ANSWER_BYTES:
+                    break
+            return answer.status_code, text.decode("utf-8", "replace")
+
+
+class HttpDevices:
+    """`protocols.power.DeviceFactory` of the driver `http`.
+
+    address: on, off, state, when_on, when_off; method (POST), user, discharge_s. secret: password or token.
+    """
+
+    def __init__(self, client: httpx.AsyncClient, *, discharge_s: float) -> None:
+        self._client = client
+        self._discharge_s = discharge_s
+
+    def __call__(
+        self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
+    ) -> PowerControl:
+        words = {name: str(value) for name, value in address.items()}
+        discharge_s = float(words.get("discharge_s", self._discharge_s))
+        return HttpOutlet(self._client, words, secret, discharge_s)

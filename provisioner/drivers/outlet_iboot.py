@@ -1,0 +1,93 @@
+"""One outlet over TCP, in the words of Dataprobe's iBoot: a line in, ON or OFF out."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
+from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_verbs import ends_on
+from provisioner.protocols.power import PowerControl, PowerVerb
+
+LONGEST_COMMAND_S = 4.0
+PORT = 80
+QUERY, ON, OFF = "q", "n", "f"
+LONGEST_ANSWER_BYTES = 64
+
+
+class IbootOutlet:
+    """`PowerControl` and `Feeds` of one node."""
+
+    longest_command_s = LONGEST_COMMAND_S
+
+    def __init__(self, host: str, port: int, password: str, *, discharge_s: float) -> None:
+        self.discharge_s = discharge_s
+        self._name = f"outlet {host}:{port}"
+        self._host = host
+        self._port = port
+        self._password = password
+        self._last: dict[str, OutletState] = {}
+
+    def last_seen(self) -> str:
+        return told(self._last)
+
+    async def power_state(self) -> PowerState:
+        answer = await self._ask("read its state", QUERY)
+        known = {"ON": OutletState.ON, "OFF": OutletState.OFF, "CYCLE": OutletState.PENDING}
+        self._last = {"outlet": known.get(answer, OutletState.UNKNOWN)}
+        return together(self._last.values())
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        tried = f"switch {verb}"
+        answer = await self._ask(tried, ON if ends_on(verb, tried, self._name) else OFF)
+        if answer not in ("ON", "OFF"):
+            raise DeviceRefused(tried, device=self._name, answer=repr(answer))
+
+    async def _ask(self, tried: str, command: str) -> str:
+        try:
+            async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
+                answer = await self._exchange(command)
+        except (OSError, TimeoutError) as error:
+            answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
+            raise DeviceUnreachable(
+                tried, device=self._name, answer=answer, advice="Look at its power and its network"
+            ) from error
+        if not answer:
+            raise WrongCredentials(
+                tried, device=self._name, answer="it hung up without a word", advice="Check power.password"
+            )
+        return answer
+
+    async def _exchange(self, command: str) -> str:
+        reader, writer = await asyncio.open_connection(self._host, self._port)
+        try:
+            writer.write(f"\x1b{self._password}\x1b{command}\r".encode())
+            await writer.drain()
+            line = await reader.read(LONGEST_ANSWER_BYTES)
+            return line.decode("ascii", "replace").strip().upper()
+        finally:
+            writer.close()
+
+
+class IbootDevices:
+    """`protocols.power.DeviceFactory` of the driver `iboot`.
+
+    address: address; port (80), discharge_s. secret: password.
+    """
+
+    def __init__(self, *, discharge_s: float) -> None:
+        self._discharge_s = discharge_s
+
+    def __call__(
+        self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
+    ) -> PowerControl:
+        if "password" not in secret:
+            raise InvalidInput("reach an iBoot", field="power.password", answer="it is missing")
+        return IbootOutlet(
+            str(address["address"]),
+            int(str(address.get("port", PORT))),
+            secret["password"],
+            discharge_s=float(str(address.get("discharge_s", self._discharge_s))),
+        )

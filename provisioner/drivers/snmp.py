@@ -1,0 +1,140 @@
+"""Outlets of PDUs by SNMP: a family's table (`core/pdus/`), and how its states come to a node's power."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
+
+from provisioner.core.errors import DeviceUnreachable, InvalidInput
+from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.pdus.families import AUTO, FAMILIES
+from provisioner.core.pdus.family import Family
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_verbs import ends_on
+from provisioner.drivers.snmp_credentials import Credentials
+from provisioner.drivers.snmp_messages import Agent, Messages
+from provisioner.drivers.snmp_queue import PduQueue
+from provisioner.protocols.power import PowerControl, PowerVerb
+
+LONGEST_COMMAND_S = 4.0
+"""A wait for its turn, and a message; of several outlets, several messages."""
+
+PORT = 161
+
+MOST_PDUS = 1024
+"""That are remembered: their queues, and the families of those that are asked for it."""
+
+
+class SnmpOutlets:
+    """`PowerControl` and `Feeds` of one node, by the outlets of one PDU that it hangs on.
+
+    family: None: to be asked for
+    """
+
+    longest_command_s = LONGEST_COMMAND_S
+
+    def __init__(
+        self,
+        pdu: PduQueue,
+        credentials: Credentials,
+        family: Family | None,
+        outlets: Sequence[int],
+        *,
+        unit: str = "",
+        discharge_s: float,
+    ) -> None:
+        self.discharge_s = discharge_s
+        self._pdu = pdu
+        self._credentials = credentials
+        self._family = family
+        self._outlets = outlets
+        self._unit = unit
+        self._last: dict[str, OutletState] = {}
+
+    def last_seen(self) -> str:
+        return told(self._last)
+
+    async def power_state(self) -> PowerState:
+        tried = f"read the state of {self._names()}"
+        async with self._bounded(tried):
+            family = self._family or await self._pdu.family(self._credentials)
+            oids = [family.oid(family.state, outlet, self._unit) for outlet in self._outlets]
+            values = await self._pdu.read(tried, self._credentials, oids)
+        self._last = {
+            f"outlet {outlet}": family.read(value) if isinstance(value, int) else OutletState.UNKNOWN
+            for outlet, value in zip(self._outlets, values, strict=True)
+        }
+        return together(self._last.values())
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        tried = f"switch {verb} {self._names()}"
+        on = ends_on(verb, tried, self._pdu.agent.name)
+        async with self._bounded(tried):
+            family = self._family or await self._pdu.family(self._credentials)
+            command = family.on if on else family.off
+            for outlet in self._outlets:
+                oid = family.oid(command.oid, outlet, self._unit)
+                await self._pdu.write(f"switch {verb} outlet {outlet}", self._credentials, oid, command.value)
+
+    def _names(self) -> str:
+        numbers = ", ".join(map(str, self._outlets))
+        return f"outlet{'s' if len(self._outlets) > 1 else ''} {numbers}"
+
+    @asynccontextmanager
+    async def _bounded(self, tried: str) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
+                yield
+        except TimeoutError as error:
+            raise DeviceUnreachable(
+                tried, device=self._pdu.agent.name, answer=f"not done in {LONGEST_COMMAND_S:g} s"
+            ) from error
+
+
+class SnmpDevices:
+    """`protocols.power.DeviceFactory` of the driver `snmp`.
+
+    address: address, family, outlets; port (161), unit (the family's), version (2c), discharge_s;
+    for version 3 user, auth_protocol (SHA), priv_protocol (AES).
+    secret: community, write_community (the same); for version 3 auth_key, priv_key.
+    discharge_s: of nodes that don't say it
+    """
+
+    def __init__(self, messages: Messages, *, discharge_s: float) -> None:
+        self._messages = messages
+        self._discharge_s = discharge_s
+        self._pdus: OrderedDict[tuple[str, int], PduQueue] = OrderedDict()
+
+    def __call__(
+        self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
+    ) -> PowerControl:
+        name = str(address["family"])
+        if name != AUTO and name not in FAMILIES:
+            raise InvalidInput(
+                f"reach the PDU of node {node_name}",
+                field="power.family",
+                answer=f"there is no family {name!r}",
+                advice=f"Known families: {', '.join(FAMILIES)}, or {AUTO}",
+            )
+        outlets = address["outlets"]
+        assert isinstance(outlets, list | tuple)
+        return SnmpOutlets(
+            self._pdu(str(address["address"]), int(str(address.get("port", PORT)))),
+            Credentials.parse(address, secret),
+            None if name == AUTO else FAMILIES[name],
+            tuple(int(outlet) for outlet in outlets),
+            unit=str(address.get("unit") or ""),
+            discharge_s=float(str(address.get("discharge_s", self._discharge_s))),
+        )
+
+    def _pdu(self, host: str, port: int) -> PduQueue:
+        pdu = self._pdus.get((host, port))
+        if pdu is None:
+            pdu = PduQueue(Agent(f"PDU {host}", host, port), self._messages)
+            self._pdus[(host, port)] = pdu
+            if len(self._pdus) > MOST_PDUS:
+                self._pdus.popitem(last=False)
+        self._pdus.move_to_end((host, port))
+        return pdu

@@ -1,0 +1,207 @@
+"""One SNMP message and its answer, by pysnmp: v1, v2c and v3 with authentication and privacy."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+from pysnmp.error import PySnmpError
+from pysnmp.hlapi.v3arch import asyncio as snmp
+from pysnmp.proto import errind
+from pysnmp.proto.rfc1905 import EndOfMibView, NoSuchInstance, NoSuchObject
+
+from provisioner.core.errors import (
+    DeviceBusy,
+    DeviceRefused,
+    DeviceUnreachable,
+    ProvisionerError,
+    WrongCredentials,
+)
+from provisioner.core.pdus.family import Oid
+from provisioner.drivers.snmp_credentials import Credentials
+
+MESSAGE_S = 2.5
+"""A message is sent once: what is lost is asked again by whoever asked, and a PDU that is slow isn't asked
+twice for one thing."""
+
+Value = int | Oid
+"""INTEGER or OBJECT IDENTIFIER: what PDUs' objects are, as far as we look."""
+
+AUTH = {
+    "MD5": snmp.USM_AUTH_HMAC96_MD5,
+    "SHA": snmp.USM_AUTH_HMAC96_SHA,
+    "SHA-224": snmp.USM_AUTH_HMAC128_SHA224,
+    "SHA-256": snmp.USM_AUTH_HMAC192_SHA256,
+    "SHA-384": snmp.USM_AUTH_HMAC256_SHA384,
+    "SHA-512": snmp.USM_AUTH_HMAC384_SHA512,
+}
+PRIV = {
+    "DES": snmp.USM_PRIV_CBC56_DES,
+    "AES": snmp.USM_PRIV_CFB128_AES,
+    "AES-192": snmp.USM_PRIV_CFB192_AES,
+    "AES-256": snmp.USM_PRIV_CFB256_AES,
+}
+
+REFUSED_USER = (
+    errind.unknownUserName,
+    errind.unknownSecurityName,
+    errind.unsupportedSecurityLevel,
+    errind.authenticationFailure,
+    errind.authenticationError,
+    errind.wrongDigest,
+    errind.decryptionError,
+)
+"""RFC 3414 §3.2: reports that an SNMPv3 agent sends in place of an answer."""
+
+BUSY = ("genErr", "resourceUnavailable", "commitFailed", "undoFailed", "tooBig")
+NO_ACCESS = ("noAccess", "authorizationError", "notWritable", "readOnly")
+NO_OBJECT = ("noSuchName", "noCreation", "inconsistentName")
+"""RFC 3416 §3. Version 1 says noSuchName of what may not be written too (RFC 1157 §4.1.5)."""
+
+
+@dataclass(frozen=True, slots=True)
+class Agent:
+    """The SNMP agent of one PDU. name: for messages."""
+
+    name: str
+    host: str
+    port: int
+
+
+class Messages(Protocol):
+    """Raise DeviceUnreachable (no answer in MESSAGE_S), DeviceBusy, DeviceRefused, WrongCredentials; name the
+    agent. When cancelled, nothing is sent any more."""
+
+    async def get(
+        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+    ) -> list[Value]:
+        """As many values as OIDs. Raises DeviceRefused when one of them is missing."""
+        ...
+
+    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None: ...
+
+
+class PysnmpMessages:
+    """`Messages`. One socket and one engine, made at the first message; `close` ends both."""
+
+    def __init__(self) -> None:
+        self._engine: snmp.SnmpEngine | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
+
+    def close(self) -> None:
+        """Idempotent."""
+        engine, self._engine, self._loop = self._engine, None, None
+        if engine is not None:
+            engine.close_dispatcher()
+
+    async def get(
+        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+    ) -> list[Value]:
+        objects = [snmp.ObjectType(snmp.ObjectIdentity(oid)) for oid in oids]
+        found = await self._ask(snmp.get_cmd, tried, agent, credentials, objects, write=False)
+        return [_value(tried, agent, oid, value) for oid, value in zip(oids, found, strict=True)]
+
+    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
+        objects = [snmp.ObjectType(snmp.ObjectIdentity(oid), snmp.Integer32(value))]
+        await self._ask(snmp.set_cmd, tried, agent, credentials, objects, write=True)
+
+    async def _ask(
+        self,
+        command: Callable[..., Any],
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        objects: Sequence[Any],
+        *,
+        write: bool,
+    ) -> list[object]:
+        try:
+            target = await snmp.UdpTransportTarget.create(
+                (agent.host, agent.port), timeout=MESSAGE_S, retries=0
+            )
+            error, status, _, found = await command(
+                self._own_engine(),
+                _auth_data(credentials, write=write),
+                target,
+                snmp.ContextData(),
+                *objects,
+                lookupMib=False,
+            )
+        except (PySnmpError, OSError) as problem:
+            raise DeviceUnreachable(
+                tried, device=agent.name, answer=str(problem), advice="Check power.address"
+            ) from problem
+        if error is not None:
+            raise _failed(tried, agent, credentials, error)
+        if status:
+            raise _refused(tried, agent, status.prettyPrint(), write=write)
+        return [value for _, value in found]
+
+    def _own_engine(self) -> snmp.SnmpEngine:
+        # The socket belongs to the loop that it was made in.
+        loop = asyncio.get_running_loop()
+        if self._engine is None or self._loop is not loop:
+            self.close()
+            self._engine, self._loop = snmp.SnmpEngine(), loop
+        return self._engine
+
+
+def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData | snmp.UsmUserData:
+    if credentials.version == "3":
+        return snmp.UsmUserData(
+            credentials.user,
+            authKey=credentials.auth_key or None,
+            privKey=credentials.priv_key or None,
+            authProtocol=AUTH[credentials.auth_protocol] if credentials.auth_key else snmp.USM_AUTH_NONE,
+            privProtocol=PRIV[credentials.priv_protocol] if credentials.priv_key else snmp.USM_PRIV_NONE,
+        )
+    community = (write and credentials.write_community) or credentials.community
+    return snmp.CommunityData(community, mpModel=0 if credentials.version == "1" else 1)
+
+
+def _value(tried: str, agent: Agent, oid: Oid, value: object) -> Value:
+    if isinstance(value, NoSuchObject | NoSuchInstance | EndOfMibView):
+        raise _refused(tried, agent, f"it has no object {_text(oid)}", write=False)
+    if isinstance(value, snmp.ObjectIdentifier):
+        return tuple(value)
+    if isinstance(value, snmp.Integer | snmp.Integer32):
+        return int(value)
+    raise DeviceRefused(
+        tried, device=agent.name, answer=f"{_text(oid)} is no number", advice="Check power.family"
+    )
+
+
+def _failed(tried: str, agent: Agent, credentials: Credentials, error: object) -> ProvisionerError:
+    if isinstance(error, errind.RequestTimedOut):
+        advice = "Look at its power and its network"
+        if credentials.version != "3":
+            advice += ", and check the community: a wrong one is not answered at all"
+        return DeviceUnreachable(
+            tried, device=agent.name, answer=f"no answer in {MESSAGE_S:g} s", advice=advice
+        )
+    if any(error is known or type(error) is type(known) for known in REFUSED_USER):
+        return WrongCredentials(
+            tried,
+            device=agent.name,
+            answer=str(error),
+            advice="Check user, auth_key, priv_key and their protocols",
+        )
+    return DeviceUnreachable(tried, device=agent.name, answer=str(error), advice="Check power.version")
+
+
+def _refused(tried: str, agent: Agent, answer: str, *, write: bool) -> ProvisionerError:
+    if answer in BUSY:
+        return DeviceBusy(tried, device=agent.name, answer=answer)
+    if answer in NO_ACCESS:
+        advice = "Its user or community may read only: allow it to write, or give write_community"
+    else:
+        advice = "Check power.family, power.outlets and power.unit"
+        if write and answer in NO_OBJECT:
+            advice += "; version 1 says so too when the community may read only"
+    return DeviceRefused(tried, device=agent.name, answer=answer, advice=advice)
+
+
+def _text(oid: Oid) -> str:
+    return ".".join(map(str, oid))

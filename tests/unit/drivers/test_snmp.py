@@ -1,0 +1,195 @@
+"""Outlets by SNMP above the messages: what is asked of a PDU, in which order, and what answers come to."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
+
+import pytest
+
+from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, InvalidInput
+from provisioner.core.pdus.families import FAMILIES
+from provisioner.core.pdus.family import SYS_OBJECT_ID, Oid
+from provisioner.core.states import PowerState
+from provisioner.drivers import snmp, snmp_queue
+from provisioner.drivers.snmp import SnmpDevices, SnmpOutlets
+from provisioner.drivers.snmp_messages import Value
+from provisioner.protocols.power import PowerVerb
+from tests.unit.drivers.fake_pdu import FakeAgent
+
+T = TypeVar("T")
+APC = FAMILIES["apc_rackpdu"]
+ADDRESS = {"address": "10.78.0.201", "family": "apc_rackpdu"}
+COMMUNITY = {"community": "open-sesame"}
+
+
+def play(story: Callable[[], Awaitable[T]]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(30):
+            return await story()
+
+    return asyncio.run(bounded())
+
+
+def object_of(outlet: int) -> Oid:
+    return APC.oid(APC.state, outlet)
+
+
+def rack(**states: int) -> FakeAgent:
+    """Outlets by name: rack(o1=1, o2=2)."""
+    return FakeAgent({object_of(int(name[1:])): value for name, value in states.items()})
+
+
+def outlets(
+    agent: FakeAgent, *numbers: int, devices: SnmpDevices | None = None, **more: object
+) -> SnmpOutlets:
+    devices = devices or SnmpDevices(agent, discharge_s=1)
+    made = devices("n1", {**ADDRESS, "outlets": list(numbers), **more}, COMMUNITY)
+    assert isinstance(made, SnmpOutlets)
+    return made
+
+
+@pytest.mark.parametrize(
+    ("states", "power", "seen"),
+    [
+        ((1, 1), PowerState.ON, "outlet 1 on, outlet 2 on"),
+        ((2, 2), PowerState.OFF, "outlet 1 off, outlet 2 off"),
+        ((2, 1), PowerState.UNKNOWN, "outlet 1 off, outlet 2 on"),
+        ((2, 4), PowerState.UNKNOWN, "outlet 1 off, outlet 2 unknown"),
+    ],
+)
+def test_two_feeds_are_off_when_both_are(states: tuple[int, int], power: PowerState, seen: str) -> None:
+    control = outlets(rack(o1=states[0], o2=states[1]), 1, 2)
+    assert play(control.power_state) is power
+    assert control.last_seen() == seen
+
+
+def test_all_outlets_of_a_node_are_asked_in_one_message_and_told_one_by_one() -> None:
+    agent = rack(o1=1, o2=1)
+    control = outlets(agent, 1, 2)
+    play(control.power_state)
+    play(lambda: control.set_power(PowerVerb.OFF))
+    prefix = "318.1.1.12.3.3.1.1.4"
+    assert agent.log == ["get 2", f"set {prefix}.1=2", f"set {prefix}.2=2"]
+
+
+@pytest.mark.parametrize("verb", [PowerVerb.CYCLE, PowerVerb.RESET, PowerVerb.SOFT])
+def test_an_outlet_knows_on_and_off_alone(verb: PowerVerb) -> None:
+    agent = rack(o1=1)
+    with pytest.raises(DeviceRefused, match="on and off alone"):
+        play(lambda: outlets(agent, 1).set_power(verb))
+    assert agent.log == []
+
+
+def test_what_many_ask_at_once_is_one_message_at_a_time() -> None:
+    agent = rack(**{f"o{number}": 1 for number in range(1, 21)})
+    devices = SnmpDevices(agent, discharge_s=1)
+    controls = [outlets(agent, number, devices=devices) for number in range(1, 21)]
+
+    async def story() -> list[PowerState]:
+        return await asyncio.gather(*(control.power_state() for control in controls))
+
+    assert play(story) == [PowerState.ON] * 20
+    assert agent.log == ["get 1", "get 16", "get 3"]
+    assert agent.most_at_once == 1
+
+
+def test_who_asks_for_what_is_missing_spoils_nobody_elses_answer() -> None:
+    agent = rack(o1=1, o2=1, o3=2)
+    devices = SnmpDevices(agent, discharge_s=1)
+
+    async def story() -> list[PowerState | BaseException]:
+        asked = (outlets(agent, number, devices=devices).power_state() for number in (1, 2, 30, 3))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, second, missing, third = play(story)
+    assert (first, second, third) == (PowerState.ON, PowerState.ON, PowerState.OFF)
+    assert isinstance(missing, DeviceRefused)
+    assert "read the state of outlet 30 on PDU 10.78.0.201: it has no object" in str(missing)
+
+
+def test_whoever_leaves_the_queue_holds_up_nobody() -> None:
+    agent = rack(o1=1, o2=1, o3=1)
+    devices = SnmpDevices(agent, discharge_s=1)
+
+    async def story() -> PowerState:
+        agent.hold = asyncio.Event()
+        asked = [
+            asyncio.ensure_future(outlets(agent, number, devices=devices).power_state())
+            for number in (1, 2, 3)
+        ]
+        while not agent.log:
+            await asyncio.sleep(0)
+        for one in asked[:2]:  # the one whose message is under way, and one that waits
+            one.cancel()
+        await asyncio.gather(*asked[:2], return_exceptions=True)
+        agent.hold.set()
+        return await asked[2]
+
+    assert play(story) is PowerState.ON
+    assert agent.at_once == 0
+
+
+def test_who_waits_too_long_is_told_that_the_pdu_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snmp_queue, "QUEUE_S", 0.05)
+    agent = rack(o1=1, o2=1)
+    devices = SnmpDevices(agent, discharge_s=1)
+
+    async def story() -> None:
+        agent.hold = asyncio.Event()
+        first = asyncio.ensure_future(outlets(agent, 1, devices=devices).power_state())
+        while not agent.log:
+            await asyncio.sleep(0)
+        with pytest.raises(DeviceBusy, match="others have asked it"):
+            await outlets(agent, 2, devices=devices).set_power(PowerVerb.ON)
+        agent.hold.set()
+        assert await first is PowerState.ON
+        assert await outlets(agent, 2, devices=devices).power_state() is PowerState.ON
+
+    play(story)
+
+
+def test_no_call_lasts_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.2)
+    agent = rack(o1=1)
+
+    async def story() -> None:
+        agent.hold = asyncio.Event()
+        with pytest.raises(DeviceUnreachable, match="read the state of outlet 1 on PDU"):
+            await outlets(agent, 1).power_state()
+
+    play(story)
+    assert agent.at_once == 0
+
+
+def test_a_pdu_is_asked_once_for_its_family() -> None:
+    objects: dict[Oid, Value] = {object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)}
+    agent = FakeAgent(objects)
+    devices = SnmpDevices(agent, discharge_s=1)
+    for _ in range(2):
+        assert play(outlets(agent, 1, devices=devices, family="auto").power_state) is PowerState.ON
+    assert agent.log == ["get 1"] * 3
+
+
+def test_a_pdu_of_no_known_family_is_told_with_what_it_calls_itself() -> None:
+    agent = FakeAgent({SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 9, 1)})
+    with pytest.raises(DeviceRefused, match=r"calls itself 1\.3\.6\.1\.4\.1\.9\.1.*Set power\.family"):
+        play(outlets(agent, 1, family="auto").power_state)
+
+
+@pytest.mark.parametrize(
+    ("address", "secret", "field"),
+    [
+        ({"family": "acme"}, COMMUNITY, "power.family"),
+        ({}, {}, "power.community"),
+        ({"version": "3"}, {}, "power.user"),
+        ({"version": "3", "user": "u"}, {"priv_key": "x" * 8}, "power.auth_key"),
+    ],
+)
+def test_what_cant_be_asked_is_told_by_field(
+    address: dict[str, object], secret: dict[str, str], field: str
+) -> None:
+    with pytest.raises(InvalidInput) as caught:
+        SnmpDevices(rack(), discharge_s=1)("n1", {**ADDRESS, "outlets": [1], **address}, secret)
+    assert caught.value.field == field
