@@ -1,32 +1,34 @@
-"""Faults of power distribution units. Written down; no rack has a PDU yet."""
+"""Faults of power distribution units, given for a node that hangs on their outlets."""
 
 from __future__ import annotations
 
 from functools import partial
 
-from bmsim.faults.fault import BY_HEAL, NOWHERE_YET, NUMBER, Fault, Parameter
+from bmsim.faults.fault import BY_HEAL, MACHINE, NUMBER, By, Fault, Parameter
 
-_fault = partial(Fault, fidelities=NOWHERE_YET)
+_fault = partial(Fault, fidelities=MACHINE, by=By.RACK)
 
 FAULTS = (
     _fault(
         "pdu.slow_queue",
-        "serves one command at a time, and answers late",
+        "serves one message at a time, and answers late",
         BY_HEAL,
         "pdudaemon: PDUs can't handle many requests",
-        (Parameter("each_s", 5, NUMBER, "how long a command takes", least=0),),
+        (Parameter("each_s", 2, NUMBER, "how long a message takes", least=0),),
     ),
     _fault(
         "pdu.outlet_stuck",
         "an outlet stays as it is: its relay is welded",
-        BY_HEAL,
+        "when it is healed, and the outlet is told again",
         "sonic-mgmt #13793",
+        (Parameter("tells_command", False, (bool,), "whether it tells what it commanded, not what is"),),
     ),
     _fault(
         "pdu.wrong_wiring",
-        "another machine hangs on the outlet than is written down",
+        "another machine hangs on the node's outlets, and the node on that one's",
         BY_HEAL,
         "everyday: a rack that somebody has tidied up",
+        (Parameter("node", None, (str,), "that other machine; null: the next one on the same PDU"),),
     ),
     _fault(
         "pdu.pending",
@@ -37,8 +39,8 @@ FAULTS = (
     ),
     _fault(
         "pdu.half_off",
-        "one of two feeds stays on, and so does the machine",
-        BY_HEAL,
+        "of several feeds all but the first stay on, and so does the machine",
+        "when it is healed, and the outlets are told again",
         "sonic-mgmt #13793",
     ),
     _fault(

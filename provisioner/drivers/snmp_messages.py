@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
+from pyasn1.type import univ
 from pysnmp.error import PySnmpError
 from pysnmp.hlapi.v3arch import asyncio as snmp
 from pysnmp.proto import errind
@@ -164,9 +165,9 @@ def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData |
 def _value(tried: str, agent: Agent, oid: Oid, value: object) -> Value:
     if isinstance(value, NoSuchObject | NoSuchInstance | EndOfMibView):
         raise _refused(tried, agent, f"it has no object {_text(oid)}", write=False)
-    if isinstance(value, snmp.ObjectIdentifier):
+    if isinstance(value, univ.ObjectIdentifier):
         return tuple(value)
-    if isinstance(value, snmp.Integer | snmp.Integer32):
+    if isinstance(value, univ.Integer):
         return int(value)
     raise DeviceRefused(
         tried, device=agent.name, answer=f"{_text(oid)} is no number", advice="Check power.family"

@@ -45,7 +45,7 @@ def test_these_can_be_injected_into_models_and_machines(name: str) -> None:
     assert CATALOGUE[name].fidelities == {"model", "machine"}
 
 
-@pytest.mark.parametrize("family", ["pdu", "nfs"])
+@pytest.mark.parametrize("family", ["nfs"])
 def test_what_no_rack_has_yet_can_be_injected_nowhere(family: str) -> None:
     written_down = [fault for fault in CATALOGUE.values() if fault.family == family]
     assert written_down

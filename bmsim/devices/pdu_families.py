@@ -1,0 +1,200 @@
+"""The MIBs of PDU families, as far as outlets go: one row each, from the vendors' documents.
+
+Written apart from what the provisioner knows of them: what both got wrong alike would be seen by nobody.
+Sources: fixtures/SOURCES.md.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+
+from bmsim.devices.pdu import Order, Told
+
+ON, OFF, PENDING_ON, PENDING_OFF = Told.ON, Told.OFF, Told.PENDING_ON, Told.PENDING_OFF
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Column:
+    """One object per outlet; what `oid` has no {outlet} for stands before it, below enterprises.
+
+    states: how it tells the outlet's state. orders: what a value that is written does; delays: the value is
+    seconds to wait before that. rests_at: what a command reads as. milliamps_per_unit: it tells the current.
+    names: it tells the outlet's name. None of them: the index itself.
+    """
+
+    oid: str
+    states: Mapping[Told, int] = field(default_factory=dict)
+    orders: Mapping[int, Order] = field(default_factory=dict)
+    delays: bool = False
+    rests_at: int = 0
+    milliamps_per_unit: int = 0
+    names: bool = False
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PduFamily:
+    """system: its sysObjectID, below enterprises. outlets: the most of them."""
+
+    name: str
+    description: str
+    system: str
+    outlets: int
+    columns: tuple[Column, ...]
+    arc: Callable[[int], int] = int
+
+
+def _states(
+    on: int, off: int, pending_on: int | None = None, pending_off: int | None = None
+) -> dict[Told, int]:
+    """A MIB without words for an outlet on its way shows where it comes from."""
+    return {
+        ON: on,
+        OFF: off,
+        PENDING_ON: off if pending_on is None else pending_on,
+        PENDING_OFF: on if pending_off is None else pending_off,
+    }
+
+
+def _orders(on: int, off: int, reboot: int | None = None) -> dict[int, Order]:
+    orders = {on: Order.ON, off: Order.OFF}
+    return orders if reboot is None else {**orders, reboot: Order.REBOOT}
+
+
+_ALL = (
+    PduFamily(
+        name="apc_masterswitch",
+        description="APC MasterSwitch (emulated)",
+        system="318.1.3.4.2",
+        outlets=24,
+        columns=(
+            Column(oid="318.1.1.4.4.2.1.1.{outlet}"),  # sPDUOutletControlIndex
+            Column(oid="318.1.1.4.4.2.1.3.{outlet}", states=_states(1, 2), orders=_orders(1, 2, 3)),
+            Column(oid="318.1.1.4.4.2.1.4.{outlet}", names=True),
+        ),
+    ),
+    PduFamily(
+        name="apc_masterswitchplus",
+        description="APC MasterSwitch Plus (emulated)",
+        system="318.1.3.4.4",
+        outlets=32,
+        columns=(
+            Column(oid="318.1.1.6.5.1.1.1.{outlet}"),
+            Column(oid="318.1.1.6.5.1.1.5.{outlet}", states=_states(1, 3), orders=_orders(1, 3, 5)),
+        ),
+    ),
+    PduFamily(
+        name="apc_rackpdu",
+        description="APC Switched Rack PDU (emulated)",
+        system="318.1.3.4.5",
+        outlets=48,
+        columns=(
+            Column(oid="318.1.1.12.3.3.1.1.1.{outlet}"),  # rPDUOutletControlIndex
+            Column(oid="318.1.1.12.3.3.1.1.2.{outlet}", names=True),
+            Column(oid="318.1.1.12.3.3.1.1.4.{outlet}", states=_states(1, 2), orders=_orders(1, 2, 3)),
+            Column(oid="318.1.1.12.3.5.1.1.4.{outlet}", states=_states(1, 2)),  # rPDUOutletStatusOutletState
+            Column(oid="318.1.1.12.3.5.1.1.7.{outlet}", milliamps_per_unit=100),  # rPDUOutletStatusLoad
+        ),
+    ),
+    PduFamily(
+        name="aten",
+        description="ATEN PE (emulated)",
+        system="21317.1.3.2",
+        outlets=30,
+        columns=(
+            Column(oid="21317.1.3.2.2.2.2.{outlet}.0", states=_states(2, 1, 3, 3), orders=_orders(2, 1, 4)),
+        ),
+        # outlet1Status to outlet8Status are .2 to .9; .10 is something else
+        arc=lambda outlet: outlet + (1 if outlet < 9 else 2),
+    ),
+    PduFamily(
+        name="cyberpower",
+        description="CyberPower Switched ePDU (emulated)",
+        system="3808.1.1.3",
+        outlets=48,
+        columns=(
+            Column(oid="3808.1.1.3.3.3.1.1.1.{outlet}"),
+            Column(oid="3808.1.1.3.3.3.1.1.2.{outlet}", names=True),
+            Column(oid="3808.1.1.3.3.3.1.1.4.{outlet}", states=_states(1, 2), orders=_orders(1, 2, 3)),
+        ),
+    ),
+    PduFamily(
+        name="eatonpower",
+        description="Eaton ePDU (emulated)",
+        system="534.6.6.7",
+        outlets=48,
+        columns=(
+            # outletControlStatus, OffCmd, OnCmd, RebootCmd: what is written are seconds, -1 is at rest
+            Column(oid="534.6.6.7.6.6.1.2.0.{outlet}", states=_states(1, 0, 3, 2)),
+            Column(oid="534.6.6.7.6.6.1.3.0.{outlet}", orders={0: Order.OFF}, delays=True, rests_at=-1),
+            Column(oid="534.6.6.7.6.6.1.4.0.{outlet}", orders={0: Order.ON}, delays=True, rests_at=-1),
+            Column(oid="534.6.6.7.6.6.1.5.0.{outlet}", orders={0: Order.REBOOT}, delays=True, rests_at=-1),
+            Column(oid="534.6.6.7.6.4.1.3.0.{outlet}", milliamps_per_unit=1),  # outletCurrent
+        ),
+    ),
+    PduFamily(
+        name="teltronix",
+        description="Teltronix PDU (emulated)",
+        system="23620.1",
+        outlets=24,
+        columns=(Column(oid="23620.1.2.2.1.4.{outlet}", states=_states(2, 1), orders=_orders(2, 1)),),
+    ),
+    PduFamily(
+        name="baytech_mrp27",
+        description="BayTech MRP27 (emulated)",
+        system="4779.1",
+        outlets=24,
+        columns=(
+            Column(oid="4779.1.3.5.3.1.2.1.{outlet}"),
+            Column(oid="4779.1.3.5.3.1.3.1.{outlet}", states=_states(1, 0), orders=_orders(1, 0, 2)),
+            Column(oid="4779.1.3.5.3.1.4.1.{outlet}", names=True),
+        ),
+    ),
+    PduFamily(
+        name="servertech_sentry3",
+        description="Sentry Switched CDU (emulated)",
+        system="1718.3",
+        outlets=48,
+        columns=(
+            Column(oid="1718.3.2.3.1.3.1.1.{outlet}", names=True),
+            Column(oid="1718.3.2.3.1.5.1.1.{outlet}", states=_states(1, 0, 3, 2)),  # outletStatus
+            Column(oid="1718.3.2.3.1.7.1.1.{outlet}", milliamps_per_unit=10),  # outletLoadValue
+            Column(oid="1718.3.2.3.1.11.1.1.{outlet}", orders=_orders(1, 2, 3)),  # outletControlAction
+        ),
+    ),
+    PduFamily(
+        name="servertech_sentry4",
+        description="Sentry PRO2 (emulated)",
+        system="1718.4",
+        outlets=96,
+        columns=(
+            Column(oid="1718.4.1.8.5.1.1.1.1.{outlet}", states=_states(3, 2, 8, 9)),  # idleOn, idleOff
+            Column(oid="1718.4.1.8.5.1.2.1.1.{outlet}", orders=_orders(1, 2, 3)),
+        ),
+    ),
+    PduFamily(
+        name="raritan_pdu2",
+        description="Raritan PX3 (emulated)",
+        system="13742.6",
+        outlets=54,
+        columns=(
+            Column(oid="13742.6.4.1.2.1.2.1.{outlet}", orders=_orders(1, 0, 2)),  # switchingOperation
+            Column(oid="13742.6.4.1.2.1.3.1.{outlet}", states=_states(7, 8)),  # outletSwitchingState
+        ),
+    ),
+    PduFamily(
+        name="vertivgeist_pdu",
+        description="Vertiv Geist rPDU (emulated)",
+        system="21239.5.2",
+        outlets=100,
+        columns=(
+            Column(oid="21239.5.2.3.5.1.3.{outlet}", names=True),  # pduOutletSwitchLabel
+            Column(oid="21239.5.2.3.5.1.4.{outlet}", states=_states(1, 2, 4, 3)),  # pduOutletSwitchState
+            Column(oid="21239.5.2.3.5.1.6.{outlet}", orders=_orders(2, 4, 6), rests_at=8),
+            Column(oid="21239.5.2.3.6.1.8.{outlet}", milliamps_per_unit=10),  # pduOutletMeterCurrent
+        ),
+    ),
+)
+
+FAMILIES: Mapping[str, PduFamily] = MappingProxyType({family.name: family for family in _ALL})

@@ -1,0 +1,121 @@
+"""What a PDU shows by SNMP: the objects of its family's MIB, read from and written to the model."""
+
+from __future__ import annotations
+
+from bisect import bisect_right
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from bmsim.devices.pdu import Order, Pdu
+from bmsim.devices.pdu_families import Column, PduFamily
+
+Oid = tuple[int, ...]
+Value = int | str | Oid
+
+ENTERPRISES: Oid = (1, 3, 6, 1, 4, 1)
+SYSTEM: Oid = (1, 3, 6, 1, 2, 1, 1)
+"""SNMPv2-MIB, RFC 3418."""
+
+
+class NotWritable(Exception):
+    """The object is there, and can only be read."""
+
+
+class WrongValue(Exception):
+    """The object can't have that value."""
+
+
+class NoObject(Exception):
+    """There is no such object."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Object:
+    read: Callable[[float], Value]
+    orders: Mapping[int, Order] | None = None  # by the value written; None: can't be written
+    outlet: int = 0
+    delays: bool = False  # the value written is a delay in seconds, of the only order there is
+
+
+class PduMib:
+    """Times as of the model. name: sysName."""
+
+    def __init__(self, pdu: Pdu, family: PduFamily, name: str) -> None:
+        self._pdu = pdu
+        self.family = family
+        self._started_s: float | None = None
+        self._objects: dict[Oid, _Object] = {}
+        self._add_system(name)
+        for column in family.columns:
+            for outlet in pdu.numbers:
+                self._add_outlet(column, outlet)
+        self._order = sorted(self._objects)
+
+    def state_object(self, outlet: int) -> Oid:
+        """Where it tells the outlet's state."""
+        column = next(column for column in self.family.columns if column.states)
+        return _oid(column, self.family, outlet)
+
+    def get(self, oid: Oid, now_s: float) -> Value:
+        """Raises NoObject."""
+        found = self._objects.get(oid)
+        if found is None:
+            raise NoObject
+        return found.read(now_s)
+
+    def following(self, oid: Oid) -> Oid | None:
+        """The first object after that; None: there is none."""
+        place = bisect_right(self._order, oid)
+        return self._order[place] if place < len(self._order) else None
+
+    def command(self, oid: Oid, value: object) -> tuple[int, Order, float]:
+        """Which outlet is told what, with which delay in s. Raises NoObject, NotWritable, WrongValue."""
+        found = self._objects.get(oid)
+        if found is None:
+            raise NoObject
+        if found.orders is None:
+            raise NotWritable
+        if not isinstance(value, int):
+            raise WrongValue
+        if found.delays:
+            if value < 0:
+                raise WrongValue
+            return found.outlet, next(iter(found.orders.values())), float(value)
+        order = found.orders.get(value)
+        if order is None:
+            raise WrongValue
+        return found.outlet, order, 0.0
+
+    def _add_system(self, name: str) -> None:
+        family = self.family
+        texts = {1: family.description, 4: "", 5: name, 6: ""}  # sysDescr, sysContact, sysName, sysLocation
+        for number, text in texts.items():
+            self._objects[(*SYSTEM, number, 0)] = _Object(lambda now_s, text=text: text)  # type: ignore[misc]
+        system = ENTERPRISES + _numbers(family.system)
+        self._objects[(*SYSTEM, 2, 0)] = _Object(lambda now_s: system)
+
+    def _add_outlet(self, column: Column, outlet: int) -> None:
+        self._objects[_oid(column, self.family, outlet)] = _Object(
+            self._reader(column, outlet), column.orders or None, outlet, column.delays
+        )
+
+    def _reader(self, column: Column, outlet: int) -> Callable[[float], Value]:
+        pdu = self._pdu
+        if column.states:
+            states = column.states
+            return lambda now_s: states[pdu.told(outlet, now_s)]
+        if column.milliamps_per_unit:
+            per_unit = column.milliamps_per_unit
+            return lambda now_s: round(pdu.milliamps(outlet) / per_unit)
+        if column.names:
+            return lambda now_s: f"Outlet {outlet}"
+        return lambda now_s: column.rests_at if column.orders else outlet
+
+
+def _oid(column: Column, family: PduFamily, outlet: int) -> Oid:
+    arc = family.arc(outlet)
+    return ENTERPRISES + tuple(int(word.format(outlet=arc)) for word in column.oid.split("."))
+
+
+def _numbers(text: str) -> Oid:
+    return tuple(int(word) for word in text.split("."))

@@ -1,0 +1,165 @@
+"""Every family of PDUs as net-snmp's tools see it, and the provisioner's driver: they agree."""
+
+from __future__ import annotations
+
+import asyncio
+import subprocess
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import pytest
+
+from provisioner.core.pdus.families import FAMILIES
+from provisioner.core.states import PowerState
+from provisioner.drivers.snmp import SnmpDevices
+from provisioner.drivers.snmp_messages import PysnmpMessages
+from provisioner.protocols.power import PowerControl, PowerVerb
+from tests.contract.drivers.pdu import AUTH_KEY, KEYS, PRIV_KEY, READ, USER, V3, WRITE, Pdu, running_pdu
+
+pytestmark = pytest.mark.wire
+T = TypeVar("T")
+DEADLINE_S = 60.0
+ENTERPRISES = "1.3.6.1.4.1"
+
+# state's object of outlet 3, and its values; on's object and value; off's: as the MIBs have them
+OBJECTS = {
+    "apc_masterswitch": ("318.1.1.4.4.2.1.3.3", 1, 2, "318.1.1.4.4.2.1.3.3", 1, "318.1.1.4.4.2.1.3.3", 2),
+    "apc_masterswitchplus": ("318.1.1.6.5.1.1.5.3", 1, 3, "318.1.1.6.5.1.1.5.3", 1, "318.1.1.6.5.1.1.5.3", 3),
+    "apc_rackpdu": ("318.1.1.12.3.5.1.1.4.3", 1, 2, "318.1.1.12.3.3.1.1.4.3", 1, "318.1.1.12.3.3.1.1.4.3", 2),
+    "aten": ("21317.1.3.2.2.2.2.4.0", 2, 1, "21317.1.3.2.2.2.2.4.0", 2, "21317.1.3.2.2.2.2.4.0", 1),
+    "cyberpower": ("3808.1.1.3.3.3.1.1.4.3", 1, 2, "3808.1.1.3.3.3.1.1.4.3", 1, "3808.1.1.3.3.3.1.1.4.3", 2),
+    "eatonpower": ("534.6.6.7.6.6.1.2.0.3", 1, 0, "534.6.6.7.6.6.1.4.0.3", 0, "534.6.6.7.6.6.1.3.0.3", 0),
+    "teltronix": ("23620.1.2.2.1.4.3", 2, 1, "23620.1.2.2.1.4.3", 2, "23620.1.2.2.1.4.3", 1),
+    "baytech_mrp27": ("4779.1.3.5.3.1.3.1.3", 1, 0, "4779.1.3.5.3.1.3.1.3", 1, "4779.1.3.5.3.1.3.1.3", 0),
+    "servertech_sentry3": (
+        "1718.3.2.3.1.5.1.1.3",
+        1,
+        0,
+        "1718.3.2.3.1.11.1.1.3",
+        1,
+        "1718.3.2.3.1.11.1.1.3",
+        2,
+    ),
+    "servertech_sentry4": (
+        *("1718.4.1.8.5.1.1.1.1.3", 3, 2),
+        *("1718.4.1.8.5.1.2.1.1.3", 1, "1718.4.1.8.5.1.2.1.1.3", 2),
+    ),
+    "raritan_pdu2": ("13742.6.4.1.2.1.3.1.3", 7, 8, "13742.6.4.1.2.1.2.1.3", 1, "13742.6.4.1.2.1.2.1.3", 0),
+    "vertivgeist_pdu": ("21239.5.2.3.5.1.4.3", 1, 2, "21239.5.2.3.5.1.6.3", 2, "21239.5.2.3.5.1.6.3", 4),
+}
+
+LOGINS = {
+    "1": ("-v1", "-c", WRITE),
+    "2c": ("-v2c", "-c", WRITE),
+    "3": ("-v3", "-l", "authPriv", "-u", USER, "-a", "SHA", "-A", AUTH_KEY, "-x", "AES", "-X", PRIV_KEY),
+}
+
+
+def tool(program: str, pdu: Pdu, login: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
+    argv = (program, *login, "-t", "5", "-r", "0", "-On", "-Oq", f"127.0.0.1:{pdu.port}", *words)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S)
+
+
+def value(pdu: Pdu, oid: object, login: tuple[str, ...] = LOGINS["2c"]) -> int:
+    done = tool("snmpget", pdu, login, f"{ENTERPRISES}.{oid}")
+    assert done.returncode == 0, done.stderr
+    return int(done.stdout.split()[-1])
+
+
+def write(pdu: Pdu, oid: object, number: object, login: tuple[str, ...] = LOGINS["2c"]) -> None:
+    done = tool("snmpset", pdu, login, f"{ENTERPRISES}.{oid}", "i", str(number))
+    assert done.returncode == 0, done.stderr
+
+
+def play(story: Callable[[PowerControl], Awaitable[T]], pdu: Pdu, *outlets: int, **more: object) -> T:
+    async def bounded() -> T:
+        messages = PysnmpMessages()
+        address = {**pdu.address, "outlets": list(outlets), **more}
+        secret = KEYS if more.get("version") == "3" else {"community": WRITE}
+        try:
+            async with asyncio.timeout(DEADLINE_S):
+                return await story(SnmpDevices(messages, discharge_s=1)("n1", address, secret))
+        finally:
+            messages.close()
+
+    return asyncio.run(bounded())
+
+
+@pytest.fixture(params=FAMILIES)
+def pdu(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pdu]:
+    with running_pdu(tmp_path, request.param) as running:
+        yield running
+
+
+def test_what_one_switches_the_other_sees(pdu: Pdu) -> None:
+    state, is_on, is_off, on_oid, on, off_oid, off = OBJECTS[pdu.family]
+
+    async def switched_off_and_on(control: PowerControl) -> None:
+        await control.set_power(PowerVerb.OFF)
+        assert await control.power_state() is PowerState.OFF
+        assert await asyncio.to_thread(value, pdu, state) == is_off
+        await control.set_power(PowerVerb.ON)
+        assert await control.power_state() is PowerState.ON
+        assert await asyncio.to_thread(value, pdu, state) == is_on
+        await asyncio.to_thread(write, pdu, off_oid, off)
+        assert await control.power_state() is PowerState.OFF
+        await asyncio.to_thread(write, pdu, on_oid, on)
+        assert await control.power_state() is PowerState.ON
+
+    play(switched_off_and_on, pdu, 3)
+    commands = [(entry.command, entry.args["outlet"]) for entry in pdu.received() if "outlet" in entry.args]
+    assert commands == [("outlet.off", 3), ("outlet.on", 3)] * 2
+
+
+@pytest.mark.parametrize("version", LOGINS)
+def test_every_version_of_snmp_is_spoken(pdu: Pdu, version: str) -> None:
+    state, is_on, is_off, _, _, off_oid, off = OBJECTS[pdu.family]
+    write(pdu, off_oid, off, LOGINS[version])
+    assert value(pdu, state, LOGINS[version]) == is_off
+
+    async def switched_on(control: PowerControl) -> None:
+        assert await control.power_state() is PowerState.OFF
+        await control.set_power(PowerVerb.ON)
+
+    play(switched_on, pdu, 3, **({**V3} if version == "3" else {"version": version}))
+    assert value(pdu, state, LOGINS[version]) == is_on
+
+
+def test_a_pdu_tells_its_family(pdu: Pdu) -> None:
+    async def told(control: PowerControl) -> PowerState:
+        return await control.power_state()
+
+    assert play(told, pdu, 1, 2, family="auto") is PowerState.ON
+
+
+def test_a_walk_finds_every_outlet_and_ends(pdu: Pdu) -> None:
+    for program, login in (
+        ("snmpwalk", LOGINS["1"]),
+        ("snmpwalk", LOGINS["2c"]),
+        ("snmpbulkwalk", LOGINS["3"]),
+    ):
+        done = tool(program, pdu, login, "1.3.6.1")
+        assert done.returncode == 0, done.stderr
+        lines = done.stdout.splitlines()
+        assert any(line.startswith(".1.3.6.1.2.1.1.2.0 ") for line in lines)
+        state = OBJECTS[pdu.family][0]
+        assert any(line.startswith(f".{ENTERPRISES}.{state} ") for line in lines)
+        assert "End of MIB" in lines[-1] or lines[-1].startswith(f".{ENTERPRISES}")
+
+
+def test_who_may_only_read_switches_nothing(pdu: Pdu) -> None:
+    state, is_on, _, _, _, off_oid, off = OBJECTS[pdu.family]
+    done = tool("snmpset", pdu, ("-v2c", "-c", READ), f"{ENTERPRISES}.{off_oid}", "i", str(off))
+    assert done.returncode != 0
+    assert "noAccess" in done.stderr
+    assert value(pdu, state, ("-v2c", "-c", READ)) == is_on
+
+
+def test_what_an_object_cannot_have_is_refused(pdu: Pdu) -> None:
+    on_oid = OBJECTS[pdu.family][3]
+    refused = -7 if pdu.family == "eatonpower" else 77
+    done = tool("snmpset", pdu, LOGINS["2c"], f"{ENTERPRISES}.{on_oid}", "i", str(refused))
+    assert "wrongValue" in done.stderr
+    done = tool("snmpset", pdu, LOGINS["2c"], f"{ENTERPRISES}.{on_oid}.9", "i", "1")
+    assert "noCreation" in done.stderr
