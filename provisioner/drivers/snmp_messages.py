@@ -93,8 +93,8 @@ class PysnmpMessages:
 
     def close(self) -> None:
         """Idempotent."""
-        engine, self._engine, self._loop = self._engine, None, None
-        if engine is not None:
+        engine, loop, self._engine, self._loop = self._engine, self._loop, None, None
+        if engine is not None and loop is not None and not loop.is_closed():  # else it has taken them along
             engine.close_dispatcher()
 
     async def get(

@@ -1,0 +1,330 @@
+"""Outlet drivers against PDUs that misbehave as real ones do, and against what was written down wrongly."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from contextlib import ExitStack, suppress
+from pathlib import Path
+from typing import Any, TypeVar
+
+import httpx
+import pytest
+
+from provisioner.core.errors import (
+    DeviceRefused,
+    DeviceUnreachable,
+    InvalidInput,
+    ProvisionerError,
+    WrongCredentials,
+)
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_command import CommandDevices
+from provisioner.drivers.outlet_http import HttpDevices
+from provisioner.drivers.outlet_iboot import IbootDevices
+from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices
+from provisioner.protocols.power import Feeds, PowerControl, PowerVerb
+from provisioner.services.children import SystemChildren
+from tests.contract.drivers.outlets import by_feeds, http_address, programs, snmp_messages
+from tests.contract.drivers.pdu import AUTH_KEY, KEYS, PASSWORD, PRIV_KEY, READ, V3, WRITE, Pdu, running_pdu
+
+pytestmark = pytest.mark.wire
+T = TypeVar("T")
+DEADLINE_S = 60.0
+
+
+@pytest.fixture
+def stack() -> Iterator[ExitStack]:
+    with ExitStack() as stack:
+        yield stack
+
+
+@pytest.fixture
+def pdu(stack: ExitStack, tmp_path: Path) -> Pdu:
+    return stack.enter_context(running_pdu(tmp_path))
+
+
+def play(story: Callable[[], Awaitable[T]]) -> T:
+    async def bounded() -> T:
+        async with asyncio.timeout(DEADLINE_S):
+            return await story()
+
+    return asyncio.run(bounded())
+
+
+def snmp(
+    stack: ExitStack, pdu: Pdu, *outlets: int, secret: dict[str, str] | None = None, **more: Any
+) -> PowerControl:
+    devices = SnmpDevices(snmp_messages(stack), discharge_s=1)
+    address = {**pdu.address, "outlets": list(outlets or (1,)), **more}
+    return devices("n1", address, {"community": WRITE} if secret is None else secret)
+
+
+@pytest.mark.parametrize("version", ["1", "2c"])
+def test_a_wrong_community_is_silence_and_the_message_says_so(
+    stack: ExitStack, pdu: Pdu, version: str
+) -> None:
+    control = snmp(stack, pdu, secret={"community": "wrong-word"}, version=version)
+    began = time.monotonic()
+    with pytest.raises(
+        DeviceUnreachable, match=r"check the community: a wrong one is not answered"
+    ) as caught:
+        play(control.power_state)
+    assert time.monotonic() - began < LONGEST_COMMAND_S
+    assert "PDU 127.0.0.1" in str(caught.value)
+    assert "wrong-word" not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["1", "2c"])
+def test_a_community_that_may_only_read_is_told(stack: ExitStack, pdu: Pdu, version: str) -> None:
+    control = snmp(stack, pdu, secret={"community": READ}, version=version)
+    assert play(control.power_state) is PowerState.ON
+    with pytest.raises(DeviceRefused, match="read only"):
+        play(lambda: control.set_power(PowerVerb.OFF))
+    both = snmp(stack, pdu, secret={"community": READ, "write_community": WRITE}, version=version)
+    play(lambda: both.set_power(PowerVerb.OFF))
+    assert play(both.power_state) is PowerState.OFF
+
+
+@pytest.mark.parametrize(
+    ("address", "secret"),
+    [
+        ({"user": "nobody"}, {}),
+        ({}, {"auth_key": "not-the-right-key"}),
+        ({}, {"priv_key": "not-the-right-key"}),
+        ({"auth_protocol": "SHA-256"}, {}),
+    ],
+)
+def test_wrong_version_3_credentials_are_told_and_not_repeated(
+    stack: ExitStack, pdu: Pdu, address: dict[str, str], secret: dict[str, str]
+) -> None:
+    control = snmp(stack, pdu, secret={**KEYS, **secret}, **{**V3, **address})
+    with pytest.raises((WrongCredentials, DeviceUnreachable)) as caught:
+        play(control.power_state)
+    if "priv_key" not in secret:  # what can't be decrypted needn't be answered (RFC 3414 §3.2, 8)
+        assert isinstance(caught.value, WrongCredentials)
+        assert "Check user, auth_key, priv_key" in str(caught.value)
+    for word in (AUTH_KEY, PRIV_KEY, "not-the-right-key"):
+        assert word not in str(caught.value)
+
+
+@pytest.mark.parametrize("version", ["1", "2c"])
+def test_an_outlet_that_is_not_there_is_told(stack: ExitStack, pdu: Pdu, version: str) -> None:
+    control = snmp(stack, pdu, 1, 30, version=version)
+    with pytest.raises(DeviceRefused, match=r"Check power\.family, power\.outlets"):
+        play(control.power_state)
+    with pytest.raises(DeviceRefused, match=r"switch off outlet 30 on PDU 127\.0\.0\.1"):
+        play(lambda: control.set_power(PowerVerb.OFF))
+
+
+def test_a_pdu_of_another_family_is_told(stack: ExitStack, pdu: Pdu) -> None:
+    with pytest.raises(DeviceRefused, match=r"Check power\.family"):
+        play(snmp(stack, pdu, family="raritan_pdu2").power_state)
+
+
+def test_no_call_to_a_dead_pdu_lasts_longer_than_it_may(stack: ExitStack, pdu: Pdu) -> None:
+    pdu.kill()
+    control = snmp(stack, pdu, 1, 2, 3, 4)
+    calls: tuple[Callable[[], Awaitable[object]], ...] = (
+        control.power_state,
+        lambda: control.set_power(PowerVerb.ON),
+    )
+    for call in calls:
+        began = time.monotonic()
+        with pytest.raises(DeviceUnreachable, match="no answer"):
+            play(call)
+        assert time.monotonic() - began < control.longest_command_s
+
+
+def test_what_was_told_to_a_pdu_that_cannot_be_reached_is_not_done_later(stack: ExitStack, pdu: Pdu) -> None:
+    pdu.faults({"pdu.unreachable": {}})
+    with pytest.raises(DeviceUnreachable):
+        play(lambda: snmp(stack, pdu).set_power(PowerVerb.OFF))
+    pdu.faults({})
+    assert play(snmp(stack, pdu).power_state) is PowerState.ON
+    assert pdu.fed(1)
+    assert "struck" in {entry.command for entry in pdu.received()}
+
+
+def test_a_slow_pdu_is_waited_for_and_switches_all_in_its_turn(stack: ExitStack, pdu: Pdu) -> None:
+    pdu.faults({"pdu.slow_queue": {"each_s": 0.2}})
+    devices = SnmpDevices(snmp_messages(stack), discharge_s=1)
+    controls = [
+        devices("n1", {**pdu.address, "outlets": [outlet]}, {"community": WRITE}) for outlet in (1, 2, 3, 4)
+    ]
+
+    async def story() -> list[PowerState]:
+        await asyncio.gather(*(control.set_power(PowerVerb.OFF) for control in controls))
+        return await asyncio.gather(*(control.power_state() for control in controls))
+
+    began = time.monotonic()
+    assert play(story) == [PowerState.OFF] * 4
+    assert time.monotonic() - began >= 4 * 0.2
+
+
+@pytest.mark.parametrize("family", ["eatonpower", "aten", "vertivgeist_pdu", "servertech_sentry3"])
+def test_an_outlet_on_its_way_is_neither_on_nor_off(stack: ExitStack, tmp_path: Path, family: str) -> None:
+    pdu = stack.enter_context(running_pdu(tmp_path, family, timing={"off_s": 600.0}))
+    control = snmp(stack, pdu)
+    play(lambda: control.set_power(PowerVerb.OFF))
+    assert play(control.power_state) is PowerState.UNKNOWN
+    assert isinstance(control, Feeds)
+    assert control.last_seen() == "outlet 1 pending"
+    assert pdu.fed(1)
+
+
+def test_a_welded_relay_is_on_and_half_off_is_told_as_such(stack: ExitStack, pdu: Pdu) -> None:
+    pdu.faults({"pdu.outlet_stuck": {}}, node="n2")
+    control = snmp(stack, pdu, 1, 2)
+    play(lambda: control.set_power(PowerVerb.OFF))
+    assert play(control.power_state) is PowerState.UNKNOWN
+    assert isinstance(control, Feeds)
+    assert control.last_seen() == "outlet 1 off, outlet 2 on"
+    assert (pdu.fed(1), pdu.fed(2)) == (False, True)
+
+
+def test_a_pdu_that_restarts_is_asked_on_by_every_version(stack: ExitStack, pdu: Pdu) -> None:
+    """RFC 3414 §2.2: its engine counts one start more, which those who asked it before have to learn."""
+    by_v3 = snmp(stack, pdu, secret=KEYS, **V3)
+    play(lambda: by_v3.set_power(PowerVerb.OFF))
+    pdu.kill()
+    pdu.start()
+    assert play(snmp(stack, pdu).power_state) is PowerState.OFF
+
+    async def asked_again() -> PowerState:
+        while True:  # within its patience, which is above the driver
+            try:
+                return await by_v3.power_state()
+            except DeviceUnreachable:
+                continue
+
+    assert play(asked_again) is PowerState.OFF
+    assert not pdu.fed(1)
+
+
+def test_two_pdus_that_disagree_are_half_off(stack: ExitStack, tmp_path: Path) -> None:
+    control = by_feeds(stack, tmp_path)
+    fault = tmp_path / "b" / "n1.json"
+    fault.write_text('{"pdu.outlet_stuck": {}}')
+    play(lambda: control.set_power(PowerVerb.OFF))
+    assert play(control.power_state) is PowerState.UNKNOWN
+    assert isinstance(control, Feeds)
+    assert control.last_seen() == "feed A: outlet 1 off; feed B: outlet on"
+
+
+def test_of_two_feeds_each_is_told_though_one_fails(stack: ExitStack, tmp_path: Path) -> None:
+    control = by_feeds(stack, tmp_path)
+    (tmp_path / "a" / "n1.json").write_text('{"pdu.unreachable": {}}')
+    with pytest.raises(DeviceUnreachable, match=r"PDU 127\.0\.0\.1"):
+        play(lambda: control.set_power(PowerVerb.OFF))
+    (tmp_path / "a" / "n1.json").unlink()
+    assert play(control.power_state) is PowerState.UNKNOWN
+
+
+def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path) -> None:
+    pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1))
+    address = {"address": "127.0.0.1", "port": pdu.http_port}
+    control = IbootDevices(discharge_s=1)("n1", address, {"password": "not-this-one"})
+    with pytest.raises(WrongCredentials, match=r"Check power\.password") as caught:
+        play(control.power_state)
+    assert "not-this-one" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("change", "secret", "error"),
+    [
+        ({}, {"token": "not-this-one"}, WrongCredentials),
+        ({"state": "/outlets/99"}, {"token": PASSWORD}, DeviceRefused),
+    ],
+)
+def test_what_a_web_server_says_no_to_is_told(
+    pdu: Pdu, change: dict[str, str], secret: dict[str, str], error: type[ProvisionerError]
+) -> None:
+    address = http_address(pdu) | {
+        name: f"http://127.0.0.1:{pdu.http_port}{path}" for name, path in change.items()
+    }
+
+    async def story() -> PowerState:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await HttpDevices(client, discharge_s=1)("n1", address, secret).power_state()
+
+    with pytest.raises(error, match=r"outlet at 127\.0\.0\.1: HTTP status 4") as caught:
+        play(story)
+    assert "not-this-one" not in str(caught.value)
+
+
+def test_a_web_server_that_is_not_there_is_unreachable(pdu: Pdu) -> None:
+    pdu.kill()
+
+    async def story() -> PowerState:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            return await HttpDevices(client, discharge_s=1)("n1", http_address(pdu), {}).power_state()
+
+    with pytest.raises(DeviceUnreachable):
+        play(story)
+
+
+def command(folder: Path, script: str, timeout_s: float = 4.0) -> PowerControl:
+    program = folder / "switch"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    devices = CommandDevices(SystemChildren(), {"switch": program}, discharge_s=1, timeout_s=timeout_s)
+    return devices("n1", {"command": "switch", "address": "pdu1", "outlets": [3]}, {})
+
+
+@pytest.mark.parametrize(
+    ("script", "error", "said"),
+    [
+        ("echo 'no such PDU' >&2; exit 1", DeviceUnreachable, "no such PDU"),
+        ("echo 'login failed' >&2; exit 77", WrongCredentials, "login failed"),
+        ("echo 'pdu1 has no outlet 3' >&2; exit 64", DeviceRefused, "pdu1 has no outlet 3"),
+    ],
+)
+def test_a_program_that_fails_is_told_by_its_last_words(
+    tmp_path: Path, script: str, error: type[ProvisionerError], said: str
+) -> None:
+    with pytest.raises(error, match=f"read the state of outlet 3 on PDU pdu1 by switch: {said}"):
+        play(command(tmp_path, script).power_state)
+
+
+@pytest.mark.parametrize(
+    ("says", "state"),
+    [("outlet 3 is ON", PowerState.ON), ("off", PowerState.OFF), ("?", PowerState.UNKNOWN)],
+)
+def test_a_programs_last_word_is_the_state(tmp_path: Path, says: str, state: PowerState) -> None:
+    assert play(command(tmp_path, f"echo '{says}'").power_state) is state
+
+
+def test_a_program_that_hangs_is_killed_when_its_time_is_up(tmp_path: Path) -> None:
+    control = command(tmp_path, f"echo $$ > {tmp_path}/pid; sleep 600", timeout_s=1.0)
+    began = time.monotonic()
+    with pytest.raises(DeviceUnreachable, match="not done in 1 s"):
+        play(lambda: control.set_power(PowerVerb.ON))
+    assert time.monotonic() - began < 5.0
+    with pytest.raises(ProcessLookupError):
+        os.kill(int((tmp_path / "pid").read_text()), 0)
+
+
+def test_a_program_dies_with_whoever_asked(tmp_path: Path) -> None:
+    pid_file = tmp_path / "pid"
+    control = command(tmp_path, f"echo $$ > {pid_file}; sleep 600")
+
+    async def story() -> None:
+        asked = asyncio.ensure_future(control.set_power(PowerVerb.ON))
+        while not (pid_file.exists() and pid_file.read_text()):
+            await asyncio.sleep(0.01)
+        asked.cancel()
+        with suppress(asyncio.CancelledError):
+            await asked
+
+    play(story)
+    with pytest.raises(ProcessLookupError):
+        os.kill(int(pid_file.read_text()), 0)
+
+
+def test_only_programs_that_the_host_names_are_run(tmp_path: Path) -> None:
+    devices = CommandDevices(SystemChildren(), programs(tmp_path), discharge_s=1, timeout_s=4)
+    with pytest.raises(InvalidInput, match=r"no command 'reboot'.*power\.commands"):
+        devices("n1", {"command": "reboot", "address": "pdu1", "outlets": [1]}, {})
