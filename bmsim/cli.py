@@ -152,7 +152,7 @@ def show(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: 
 
 
 def _print_nodes(rack: Rack, running: dict[str, bool]) -> None:
-    table = Table("node", "power", "firmware", "CPUs", "memory", "disks", "MAC", "BMC", box=None)
+    table = Table("node", "power", "firmware", "CPUs", "memory", "disks", "MAC", "BMC", "outlets", box=None)
     for node in rack.nodes:
         table.add_row(
             node.name,
@@ -162,7 +162,8 @@ def _print_nodes(rack: Rack, running: dict[str, bool]) -> None:
             f"{node.memory_mib} MiB",
             ", ".join(f"{disk.size_mib} MiB" for disk in node.disks),
             ", ".join(nic.mac for nic in node.nics),
-            str(node.bmc.address),
+            str(node.bmc.address) if node.bmc is not None else "",
+            ", ".join(f"{feed.pdu}/{feed.outlet}" for feed in node.outlets),
         )
     _print_whole(table)
 

@@ -28,7 +28,7 @@ FAULTS = (
         "another machine hangs on the node's outlets, and the node on that one's",
         BY_HEAL,
         "everyday: a rack that somebody has tidied up",
-        (Parameter("node", None, (str,), "that other machine; null: the next one on the same PDU"),),
+        (Parameter("other", None, (str,), "that other machine; null: the next one on the same PDU"),),
     ),
     _fault(
         "pdu.pending",

@@ -19,13 +19,17 @@ ONCE = ("node.power_loss",)
 """Nothing of these lasts that could be healed."""
 
 # Those of these families are brought about by whoever reads the file of faults, at the next occasion.
-BY_THE_FILE_ALONE = ("bmc.", "dhcp.rival", "boot.")
+BY_THE_FILE_ALONE = (
+    *("bmc.", "dhcp.rival", "boot."),
+    *("pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending", "pdu.half_off", "pdu.unreachable"),
+)
 
 
 def inject(state: RackState, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
     """Raises RackError when there is no such node, fault or parameter, or the rack can't."""
     _known_node(state, node)
     _known_fault(fault)
+    _known_feeds(state, node, fault)
     try:
         FAULTS[fault].completed(parameters)
     except BadFault as error:
@@ -65,6 +69,18 @@ def _known_fault(fault: str) -> None:
             known = CATALOGUE[fault]
             raise RackError(f"{fault} can't be injected into a rack: that is done by {known.by}", code=2)
         raise RackError(f"there is no fault {fault}; there are: {', '.join(FAULTS)}", code=3)
+
+
+def _known_feeds(state: RackState, node: str, fault: str) -> None:
+    """That the node has what the fault is one of."""
+    found = state.rack().node(node)
+    assert found is not None
+    if fault.startswith("pdu.") and not found.outlets:
+        raise RackError(f"{fault} strikes outlets, and node {node} hangs on none", code=4)
+    if fault == "pdu.half_off" and len(found.outlets) < 2:
+        raise RackError(f"{fault} needs two feeds, and node {node} has one", code=4)
+    if fault.startswith("bmc.") and found.bmc is None:
+        raise RackError(f"{fault} strikes a BMC, and node {node} has none", code=4)
 
 
 def _active(state: RackState, node: str) -> dict[str, Any]:

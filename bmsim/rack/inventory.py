@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from typing import Any
 
-from bmsim.rack.spec import Node, Rack
+from bmsim.rack.pdu_spec import IBOOT, Pdu
+from bmsim.rack.spec import Bmc, Node, Rack
 
 IPMI_PORT = 623
 
 
 def inventory(rack: Rack) -> dict[str, Any]:
-    """Plain data. It holds the BMC passwords: they are made up, and whoever enrols the nodes needs them."""
-    return {"nodes": [_node(node) for node in rack.nodes]}
+    """Plain data, with the passwords of BMCs and PDUs: they are made up, and needed to enrol the nodes."""
+    return {"nodes": [_node(node, rack) for node in rack.nodes]}
 
 
-def _node(node: Node) -> dict[str, Any]:
+def _node(node: Node, rack: Rack) -> dict[str, Any]:
     return {
         "name": node.name,
         "arch": node.arch,
@@ -24,11 +25,38 @@ def _node(node: Node) -> dict[str, Any]:
         "disk_mib": node.disks[0].size_mib,
         "ports": [{"mac": nic.mac} for nic in node.nics],
         "boot": "uboot" if node.firmware == "uboot" else "ipxe",
-        "power": {
-            "driver": "ipmi",
-            "address": str(node.bmc.address),
-            "port": IPMI_PORT,
-            "user": node.bmc.user,
-            "password": node.bmc.password.get_secret_value(),
-        },
+        "power": _bmc(node.bmc) if node.bmc is not None else _outlets(node, rack),
     }
+
+
+def _bmc(bmc: Bmc) -> dict[str, Any]:
+    return {
+        "driver": "ipmi",
+        "address": str(bmc.address),
+        "port": IPMI_PORT,
+        "user": bmc.user,
+        "password": bmc.password.get_secret_value(),
+    }
+
+
+def _outlets(node: Node, rack: Rack) -> dict[str, Any]:
+    """Of one PDU, or of several: then they are feeds."""
+    numbers: dict[str, list[int]] = {}
+    for feed in node.outlets:
+        numbers.setdefault(feed.pdu, []).append(feed.outlet)
+    feeds = [_on(pdu, numbers[pdu.name]) for pdu in rack.pdus if pdu.name in numbers]
+    return feeds[0] if len(feeds) == 1 else {"driver": "feeds", "feeds": feeds}
+
+
+def _on(pdu: Pdu, outlets: list[int]) -> dict[str, Any]:
+    address = str(pdu.address)
+    if pdu.family == IBOOT:
+        return {"driver": "iboot", "address": address, "password": pdu.password.get_secret_value()}
+    power = {"driver": "snmp", "family": pdu.family, "address": address, "outlets": outlets}
+    if pdu.user is None:
+        return {**power, "community": pdu.community.get_secret_value()}
+    user = {"version": "3", "user": pdu.user.name, "auth_protocol": pdu.user.auth_protocol}
+    user["auth_key"] = pdu.user.auth_key.get_secret_value()
+    if pdu.user.priv_key is not None:
+        user |= {"priv_protocol": pdu.user.priv_protocol, "priv_key": pdu.user.priv_key.get_secret_value()}
+    return {**power, **user}

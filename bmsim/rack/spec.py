@@ -11,6 +11,8 @@ from typing import Annotated, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bmsim.rack.errors import RackError
+from bmsim.rack.names import Name
+from bmsim.rack.pdu_spec import Feed, Pdu
 
 
 class _Part(BaseModel):
@@ -25,7 +27,6 @@ def _mac(text: str) -> str:
     return text.lower()
 
 
-Name = Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{0,30}$")]
 Mac = Annotated[str, AfterValidator(_mac)]
 
 
@@ -66,6 +67,10 @@ FIRMWARE = {"x86_64": ("bios", "uefi"), "arm64": ("uboot",), "armhf": ("uboot",)
 
 
 class Node(_Part):
+    """bmc: a board may do without. outlets: its power supplies; by default it always has power.
+    starts_when_fed: whether it starts when power comes; by default that is how one without a BMC is started.
+    """
+
     name: Name
     arch: Literal["x86_64", "arm64", "armhf"] = "x86_64"
     firmware: Literal["bios", "uefi", "uboot"] = "bios"
@@ -73,7 +78,9 @@ class Node(_Part):
     memory_mib: Annotated[int, Field(ge=256)] = 1024
     disks: Annotated[tuple[Disk, ...], Field(min_length=1, max_length=20)]
     nics: Annotated[tuple[Nic, ...], Field(min_length=1, max_length=8)]
-    bmc: Bmc
+    bmc: Bmc | None = None
+    outlets: Annotated[tuple[Feed, ...], Field(max_length=4)] = ()
+    starts_when_fed: bool | None = None
 
     @model_validator(mode="after")
     def _firmware_is_of_its_architecture(self) -> Node:
@@ -82,11 +89,22 @@ class Node(_Part):
             raise ValueError(f"firmware {self.firmware} doesn't run on {self.arch}: use {' or '.join(known)}")
         return self
 
+    @model_validator(mode="after")
+    def _can_be_switched(self) -> Node:
+        if self.bmc is None and not self.outlets:
+            raise ValueError("there is nothing to switch it by: give it a bmc, or outlets")
+        return self
+
+    @property
+    def starts_by_feed(self) -> bool:
+        return self.bmc is None if self.starts_when_fed is None else self.starts_when_fed
+
 
 class Rack(_Part):
     name: Name
     networks: Networks
     compute_hosts: Annotated[tuple[ComputeHost, ...], Field(min_length=1)]
+    pdus: tuple[Pdu, ...] = ()
     nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
 
     @model_validator(mode="after")
@@ -98,17 +116,39 @@ class Rack(_Part):
             _inside(f"compute host {host.name}", host.provisioning_address, provisioning)
             _inside(f"compute host {host.name}", host.management_address, management)
         for node in self.nodes:
-            _inside(f"the BMC of node {node.name}", node.bmc.address, management)
+            if node.bmc is not None:
+                _inside(f"the BMC of node {node.name}", node.bmc.address, management)
+        for pdu in self.pdus:
+            _inside(f"PDU {pdu.name}", pdu.address, management)
         _once("compute host", (host.name for host in self.compute_hosts))
+        _once("PDU", (pdu.name for pdu in self.pdus))
         _once("node", (node.name for node in self.nodes))
         _once("MAC address", (nic.mac for node in self.nodes for nic in node.nics))
         _once("address", map(str, self._addresses()))
+        self._check_outlets()
         return self
 
     def _addresses(self) -> Iterator[IPv4Address]:
         for host in self.compute_hosts:
             yield from (host.provisioning_address, host.management_address)
-        yield from (node.bmc.address for node in self.nodes)
+        yield from (node.bmc.address for node in self.nodes if node.bmc is not None)
+        yield from (pdu.address for pdu in self.pdus)
+
+    def _check_outlets(self) -> None:
+        there = {pdu.name: pdu.outlets for pdu in self.pdus}
+        for node in self.nodes:
+            for feed in node.outlets:
+                if feed.pdu not in there:
+                    raise ValueError(f"node {node.name} hangs on PDU {feed.pdu}, which there is not")
+                if feed.outlet > there[feed.pdu]:
+                    raise ValueError(
+                        f"node {node.name} hangs on outlet {feed.outlet} of PDU {feed.pdu}, which has"
+                        f" {there[feed.pdu]}"
+                    )
+        _once(
+            "outlet",
+            (f"{feed.outlet} of PDU {feed.pdu}" for node in self.nodes for feed in node.outlets),
+        )
 
     def renamed(self, name: str) -> Rack:
         """The same rack by another name. Raises RackError."""
@@ -119,6 +159,9 @@ class Rack(_Part):
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
+
+    def pdu(self, name: str) -> Pdu | None:
+        return next((pdu for pdu in self.pdus if pdu.name == name), None)
 
 
 def _inside(what: str, address: IPv4Address, subnet: IPv4Network) -> None:

@@ -11,6 +11,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from pydantic import SecretStr
+
 from bmsim.rack.errors import RackError
 from bmsim.rack.spec import Rack
 
@@ -69,6 +71,12 @@ class RackState:
     def faults_file(self, node: str) -> Path:
         return self.folder / "faults" / f"{node}.json"
 
+    def pdu_folder(self, pdu: str) -> Path:
+        return self.folder / "pdus" / pdu
+
+    def pdu_socket(self, pdu: str) -> Path:
+        return self.pdu_folder(pdu) / "pdu.sock"
+
     def create(self, rack: Rack) -> None:
         """Makes the folder, readable by its owner alone: the rack's passwords stand in it."""
         for shadowed in _SHADOWED:
@@ -77,7 +85,9 @@ class RackState:
                     f"the state folder {self.folder} is below {shadowed}, which racks cover", code=2
                 )
         # The longest socket path that Linux takes is 107 bytes (unix(7)).
-        longest = max(len(os.fsencode(self.console_socket(node.name))) for node in rack.nodes)
+        sockets = [self.console_socket(node.name) for node in rack.nodes]
+        sockets += [self.pdu_socket(pdu.name) for pdu in rack.pdus]
+        longest = max(len(os.fsencode(path)) for path in sockets)
         if longest > 107:
             raise RackError(
                 f"the path of the state folder {self.folder} is {longest - 107} bytes too long", code=2
@@ -86,6 +96,8 @@ class RackState:
         (self.folder / "faults").mkdir()
         for node in rack.nodes:
             self.node_folder(node.name).mkdir(parents=True)
+        for pdu in rack.pdus:
+            self.pdu_folder(pdu.name).mkdir(parents=True)
         self.spec_file.touch(mode=0o600)
         self.spec_file.write_text(_with_passwords(rack))
 
@@ -157,7 +169,7 @@ def find_rack(folder: Path, name: str | None) -> RackState:
 
 
 def _with_passwords(rack: Rack) -> str:
-    data = rack.model_dump(mode="json")
-    for node, plain in zip(data["nodes"], rack.nodes, strict=True):
-        node["bmc"]["password"] = plain.bmc.password.get_secret_value()
-    return json.dumps(data)
+    def plain(value: object) -> str:
+        return value.get_secret_value() if isinstance(value, SecretStr) else str(value)
+
+    return json.dumps(rack.model_dump(), default=plain)

@@ -25,8 +25,10 @@ async def keep(
     log: Path,
     ready: asyncio.Event,
     say: Callable[[str], None],
+    told: Callable[[str], None] = lambda line: None,
 ) -> None:
-    """Runs `python -m module` for ever. ready: set when it says "ready" on standard output."""
+    """Runs `python -m module` until cancelled, and ends it then. ready: set when it says "ready" on standard
+    output; told: what else it says there, line by line."""
     while True:
         with log.open("ab") as errors:
             process = await asyncio.create_subprocess_exec(
@@ -40,10 +42,16 @@ async def keep(
         # By standard input: a command line is for everybody to read.
         process.stdin.write(json.dumps(configuration).encode())
         process.stdin.close()
-        while line := await process.stdout.readline():
-            if line.strip() == b"ready":
-                ready.set()
-        code = await process.wait()
+        try:
+            while line := await process.stdout.readline():
+                if line.strip() == b"ready":
+                    ready.set()
+                else:
+                    told(line.decode(errors="replace").strip())
+            code = await process.wait()
+        finally:
+            if process.returncode is None:
+                process.kill()
         say(f"{what} ended ({code}) and is started again")
         await asyncio.sleep(RESTART_S)
 

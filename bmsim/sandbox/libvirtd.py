@@ -127,6 +127,17 @@ def cut_power(node: str) -> None:
         connection.close()
 
 
+def give_power(node: str) -> None:
+    """The machine starts. Does nothing to one that is on."""
+    connection = libvirt.open(URI)
+    try:
+        domain = connection.lookupByName(node)
+        if not domain.isActive():
+            domain.create()
+    finally:
+        connection.close()
+
+
 def restart(node: str) -> None:
     """As by its reset button. Does nothing to a machine that is off."""
     connection = libvirt.open(URI)

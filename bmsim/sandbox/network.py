@@ -23,8 +23,9 @@ def _commands(rack: Rack) -> Iterator[str]:
         yield f"link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
         yield f"link set {bridge} up"
     management = rack.networks.management.subnet
-    for node in rack.nodes:
-        yield f"address add {node.bmc.address}/{management.prefixlen} dev mgmt"
+    devices = [node.bmc.address for node in rack.nodes if node.bmc is not None]
+    for address in (*devices, *(pdu.address for pdu in rack.pdus)):
+        yield f"address add {address}/{management.prefixlen} dev mgmt"
     for number, host in enumerate(rack.compute_hosts):
         yield f"netns add {host.name}"
         yield from _leg(host, f"p{number}", "prov", "prov0")

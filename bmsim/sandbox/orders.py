@@ -7,6 +7,7 @@ from typing import Any
 
 from bmsim.audit import AuditLog, Entry
 from bmsim.backends import disk_faults
+from bmsim.devices.cabling import Cabling
 from bmsim.faults.catalogue import completed
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState
@@ -18,10 +19,11 @@ from bmsim.sandbox.wire_faults import WireFaults
 class Orders:
     """One at a time. Raises libvirt.libvirtError, OSError, ValueError, with words for who ordered."""
 
-    def __init__(self, rack: Rack, state: RackState) -> None:
+    def __init__(self, rack: Rack, state: RackState, cabling: Cabling) -> None:
         self._rack = rack
+        self._cabling = cabling
         self._audit = AuditLog(state.audit_file)
-        self.wires = WireFaults(rack, self._note)
+        self.wires = WireFaults(rack, self.note)
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """The answer. Blocks."""
@@ -47,12 +49,15 @@ class Orders:
             case "node.dead_nic":
                 libvirtd.set_link(node, up=False)
                 if libvirtd.is_running(node):  # else when it is switched on: who watches machines tells then
-                    self._note(node, "fault", "struck", "", fault=fault)
+                    self.note(node, "fault", "struck", "", fault=fault)
             case "node.power_loss":
                 ran = libvirtd.is_running(node)
                 libvirtd.cut_power(node)
                 if ran:
-                    self._note(node, "fault", "struck", "", fault=fault)
+                    self.note(node, "fault", "struck", "", fault=fault)
+            case "pdu.wrong_wiring":
+                other = self._cabling.swap(node, parameters["other"])
+                self.note(node, "fault", "struck", "", fault=fault, other=other)
             case "disk.write_error":
                 disk_faults.fail_writes(URI, node, **parameters)
             case "disk.too_small":
@@ -66,6 +71,8 @@ class Orders:
                 libvirtd.set_link(node, up=True)
             case "node.hangs":
                 libvirtd.thaw(node)
+            case "pdu.wrong_wiring":
+                self._cabling.unswap(node)
             case "disk.write_error":
                 disk_faults.mend_writes(URI, node)
             case "disk.too_small":
@@ -73,7 +80,7 @@ class Orders:
             case _ if fault in wire_faults.FAULTS:
                 self.wires.mend(node, fault)
 
-    def _note(self, node: str, device: str, command: str, sender: str, /, **args: Any) -> None:
+    def note(self, node: str, device: str, command: str, sender: str, /, **args: Any) -> None:
         self._audit.write(
             Entry(
                 t=time.time(),

@@ -15,13 +15,16 @@ from pathlib import Path
 
 import libvirt
 
+from bmsim.devices.cabling import Cabling
 from bmsim.rack.state import RackState
 from bmsim.sandbox import libvirtd
 from bmsim.sandbox.bmc_processes import BmcProcesses
 from bmsim.sandbox.child import DidNotStart
+from bmsim.sandbox.feeds import Feeds
 from bmsim.sandbox.firmware import keep_trying
 from bmsim.sandbox.network import lay_wires
 from bmsim.sandbox.orders import Orders
+from bmsim.sandbox.pdu_processes import PduProcesses
 from bmsim.sandbox.watching import start_watching
 
 STRUCK_POLL_S = 0.5
@@ -34,8 +37,19 @@ class Supervisor:
         self._rack = state.rack()
         self._kvm = kvm
         self._libvirtd_pid = 0
-        self._orders = Orders(self._rack, state)
+        self._cabling = Cabling(
+            {
+                node.name: [(feed.pdu, feed.outlet) for feed in node.outlets]
+                for node in self._rack.nodes
+                if node.outlets
+            }
+        )
+        self._orders = Orders(self._rack, state, self._cabling)
         self._one_at_a_time = asyncio.Lock()
+        self._bmcs = BmcProcesses(self._rack, state, say)
+        self._feeds = Feeds(
+            self._rack, self._cabling, self._bmcs, self._one_at_a_time, self._orders.note, say
+        )
         self._stop = asyncio.Event()
 
     def set_up(self) -> None:
@@ -64,7 +78,9 @@ class Supervisor:
                     group.create_task(keep_trying(log, partial(libvirtd.restart, node.name)))
             await start_watching(self._rack, self._state, group, say)
             group.create_task(self._look_at_wires())
-            await BmcProcesses(self._rack, self._state, say).start_all(group)
+            await PduProcesses(self._rack, self._state, say, self._feeds.switched).start_all(group)
+            await self._bmcs.start_all(group)
+            group.create_task(self._feeds.follow())
             server = await asyncio.start_unix_server(self._answer, self._state.control_socket)
             os.write(ready, b"ready\n")
             os.close(ready)
@@ -77,6 +93,7 @@ class Supervisor:
             # libvirt's calls block; the BMCs have to be looked after meanwhile.
             async with self._one_at_a_time:
                 answer = await asyncio.to_thread(self._orders.obey, order)
+            self._feeds.look()
         except (libvirt.libvirtError, OSError, ValueError, KeyError) as error:
             answer = {"error": str(error)}
         writer.write(json.dumps(answer).encode() + b"\n")

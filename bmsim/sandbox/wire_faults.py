@@ -119,17 +119,19 @@ def _concerned(node: Node, macs: str, parameters: Mapping[str, Any]) -> Iterator
     for direction in both.get(parameters["direction"], ("to_node", "to_host")):
         to_node = direction == "to_node"
         port, address = ("dport", "daddr") if to_node else ("sport", "saddr")
-        bmc = f"ip {address} {node.bmc.address}"
+        bmc = f"ip {address} {node.bmc.address}" if node.bmc is not None else ""
         # DHCP to a node is a broadcast when it asks for that: every other node's would be lost as well.
         machine = f"ether {address} {macs}"
         protocols = parameters["protocols"]
         if protocols is None:
-            yield f"ether type ip {bmc}"
+            if bmc:
+                yield f"ether type ip {bmc}"
             yield machine
             continue
         for protocol in protocols:
             if protocol == "ipmi":
-                yield f"ether type ip {bmc} udp {port} {IPMI_PORT}"
+                if bmc:
+                    yield f"ether type ip {bmc} udp {port} {IPMI_PORT}"
             elif protocol == "tftp":
                 yield f"{machine} ether type ip {TFTP}"
                 if not to_node:

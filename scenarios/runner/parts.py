@@ -17,7 +17,7 @@ from pydantic import (
     model_validator,
 )
 
-from bmsim.rack.spec import Name
+from bmsim.rack.names import Name
 from scenarios.runner.stage import Fidelity
 
 

@@ -1,0 +1,118 @@
+"""PDUs in rack files, and nodes that hang on their outlets."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmsim.rack.errors import RackError
+from bmsim.rack.inventory import inventory
+from bmsim.rack.spec import Rack
+from bmsim.rack.state import RackState
+from bmsim.rack.yaml_source import parse
+from tests.unit.bmsim.racks import TEXT
+
+PDUS = """\
+pdus:
+  - {name: a, family: apc_rackpdu, address: 10.78.0.201, outlets: 4}
+  - name: b
+    family: raritan_pdu2
+    address: 10.78.0.202
+    user: {name: power, auth_key: first-of-two-keys, priv_key: second-of-two-keys}
+  - {name: c, family: iboot, address: 10.78.0.203, outlets: 1, password: third-secret}
+"""
+BOARD = """\
+  - name: board
+    arch: arm64
+    firmware: uboot
+    disks: [{size_mib: 64}]
+    nics: [{mac: "52:54:00:77:00:03"}]
+    outlets: [{pdu: a, outlet: 3}]
+"""
+
+
+def rack(board: str = BOARD, pdus: str = PDUS) -> Rack:
+    return parse(TEXT + board + pdus, Rack, "rack.yaml")
+
+
+def power(outlets: str) -> dict[str, Any]:
+    nodes = inventory(rack(BOARD.replace("[{pdu: a, outlet: 3}]", outlets)))["nodes"]
+    found: dict[str, Any] = nodes[2]["power"]
+    return found
+
+
+def test_a_board_without_a_bmc_starts_when_it_is_fed_and_one_with_a_bmc_does_not() -> None:
+    board, server = rack().node("board"), rack().node("n1")
+    assert board is not None
+    assert server is not None
+    assert (board.starts_by_feed, server.starts_by_feed) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("right", "wrong", "told"),
+    [
+        ("outlet: 3", "outlet: 5", "node board hangs on outlet 5 of PDU a, which has 4"),
+        ("pdu: a, outlet", "pdu: d, outlet", "node board hangs on PDU d, which there is not"),
+        (
+            "[{pdu: a, outlet: 3}]",
+            "[{pdu: a, outlet: 3}, {pdu: a, outlet: 3}]",
+            "outlet 3 of PDU a is given twice",
+        ),
+        ("    outlets: [{pdu: a, outlet: 3}]\n", "", "there is nothing to switch it by"),
+        ("apc_rackpdu", "abc_rackpdu", "there is no family abc_rackpdu; there are: apc_masterswitch, "),
+        ("10.78.0.202", "10.78.0.201", "address 10.78.0.201 is given twice"),
+        ("10.78.0.202", "10.77.0.202", "PDU b has 10.77.0.202"),
+        ("name: c, family", "name: a, family", "PDU a is given twice"),
+        ("outlets: 1,", "outlets: 2,", "2 outlets are more than the 1 of iboot"),
+    ],
+)
+def test_a_mistake_in_wiring_is_told(right: str, wrong: str, told: str) -> None:
+    text = TEXT + BOARD + PDUS
+    assert text.count(right) == 1
+    with pytest.raises(RackError, match=told):
+        parse(text.replace(right, wrong), Rack, "rack.yaml")
+
+
+def test_the_inventory_tells_how_a_pdu_is_asked() -> None:
+    assert power("[{pdu: a, outlet: 3}]") == {
+        "driver": "snmp",
+        "family": "apc_rackpdu",
+        "address": "10.78.0.201",
+        "outlets": [3],
+        "community": "private",
+    }
+
+
+def test_outlets_of_one_pdu_are_one_entry_and_those_of_several_are_feeds() -> None:
+    both = power("[{pdu: a, outlet: 3}, {pdu: a, outlet: 1}]")
+    assert (both["driver"], both["outlets"]) == ("snmp", [3, 1])
+    feeds = power("[{pdu: a, outlet: 3}, {pdu: b, outlet: 2}, {pdu: c, outlet: 1}]")
+    assert feeds["driver"] == "feeds"
+    assert [feed["driver"] for feed in feeds["feeds"]] == ["snmp", "snmp", "iboot"]
+    assert feeds["feeds"][1] == {
+        "driver": "snmp",
+        "family": "raritan_pdu2",
+        "address": "10.78.0.202",
+        "outlets": [2],
+        "version": "3",
+        "user": "power",
+        "auth_protocol": "SHA",
+        "auth_key": "first-of-two-keys",
+        "priv_protocol": "AES",
+        "priv_key": "second-of-two-keys",
+    }
+    assert feeds["feeds"][2] == {"driver": "iboot", "address": "10.78.0.203", "password": "third-secret"}
+
+
+def test_keys_are_not_shown_and_are_kept_for_the_rack(tmp_path: Path) -> None:
+    made = rack()
+    shown = f"{made!r} {made.model_dump(mode='json')}"
+    assert "two-keys" not in shown
+    assert "third-secret" not in shown
+    state = RackState(tmp_path / "r")
+    state.create(made)
+    assert state.rack() == made
+    assert "second-of-two-keys" in json.dumps(json.loads(state.spec_file.read_text()))

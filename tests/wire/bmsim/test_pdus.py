@@ -1,0 +1,184 @@
+"""Machines go on and off with the outlets that they hang on."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmsim.api import RunningRack
+from bmsim.rack.errors import RackError
+from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
+from tests.wire.bmsim.traces import eventually
+
+pytestmark = [pytest.mark.wire, pytest.mark.rack]
+
+APC = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4"
+RARITAN = "1.3.6.1.4.1.13742.6.4.1.2.1"
+
+
+def machine(number: int, **changes: Any) -> dict[str, Any]:
+    return {
+        "name": f"n{number}",
+        "memory_mib": 256,
+        "disks": [{"size_mib": 64}],
+        "nics": [{"mac": f"52:54:00:77:00:0{number}"}],
+        **changes,
+    }
+
+
+@pytest.fixture(scope="module")
+def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
+    """n1 and n2 on one outlet each, n3 on two PDUs, n4 with a BMC on the same outlet."""
+    pdus = [
+        {"name": "a", "family": "apc_rackpdu", "address": "10.78.0.201"},
+        {"name": "b", "family": "raritan_pdu2", "address": "10.78.0.202"},
+    ]
+    bmc = {"address": "10.78.0.104", "user": "admin", "password": BMC_PASSWORD}
+    nodes = [
+        machine(1, outlets=[{"pdu": "a", "outlet": 1}]),
+        machine(2, outlets=[{"pdu": "a", "outlet": 2}]),
+        machine(3, outlets=[{"pdu": "a", "outlet": 3}, {"pdu": "b", "outlet": 3}]),
+        machine(4, outlets=[{"pdu": "b", "outlet": 4}], bmc=bmc),
+    ]
+    spec = {**rack_file(), "pdus": pdus, "nodes": nodes}
+    with RunningRack.up(spec, tmp_path_factory.mktemp("pdus")) as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _as_it_was(rack: RunningRack) -> Iterator[None]:
+    yield
+    for node in ("n1", "n2", "n3"):
+        rack.heal(node)
+    for outlet in (1, 2, 3):
+        apc(rack, outlet, 2)
+    raritan(rack, 3, 0)
+    raritan(rack, 4, 1)
+    runs(rack)
+
+
+def snmpset(rack: RunningRack, address: str, oid: str, value: int) -> str:
+    words = ("snmpset", "-v2c", "-c", "private", "-t", "1", "-r", "3", "-Oqvn", address, oid, "i", str(value))
+    done = rack.run("ch1", words, capture_output=True, text=True)
+    return str(done.stdout + done.stderr)
+
+
+def apc(rack: RunningRack, outlet: int, value: int) -> str:
+    return snmpset(rack, "10.78.0.201", f"{APC}.{outlet}", value)
+
+
+def raritan(rack: RunningRack, outlet: int, value: int) -> str:
+    return snmpset(rack, "10.78.0.202", f"{RARITAN}.2.1.{outlet}", value)
+
+
+def runs(rack: RunningRack, *nodes: str) -> None:
+    wanted = {node: node in nodes for node in ("n1", "n2", "n3", "n4")}
+    eventually(f"only {nodes or 'nothing'} runs", lambda: rack.running() == wanted)
+
+
+def bmc_answers(rack: RunningRack) -> bool:
+    words = ("ipmitool", "-I", "lanplus", "-N", "1", "-R", "1", "-H", "10.78.0.104", "-U", "admin", "-E")
+    environment = {**os.environ, "IPMI_PASSWORD": BMC_PASSWORD}
+    done = rack.run("ch1", [*words, "power", "status"], capture_output=True, text=True, env=environment)
+    return done.returncode == 0
+
+
+def received(rack: RunningRack, node: str, device: str, command: str) -> list[dict[str, Any]]:
+    return [
+        dict(entry.args)
+        for entry in rack.received()
+        if (entry.node, entry.device, entry.command) == (node, device, command)
+    ]
+
+
+def test_a_machine_without_a_bmc_runs_while_its_outlet_is_on(rack: RunningRack) -> None:
+    runs(rack)
+    apc(rack, 1, 1)
+    runs(rack, "n1")
+    apc(rack, 1, 2)
+    runs(rack)
+    assert {"pdu": "a", "outlet": 1} in received(rack, "n1", "pdu", "outlet.on")
+    assert received(rack, "n1", "feed", "power.lost")
+
+
+def test_two_feeds_are_one_too_many_to_lose(rack: RunningRack) -> None:
+    apc(rack, 3, 1)
+    raritan(rack, 3, 1)
+    runs(rack, "n3")
+    lost = len(received(rack, "n3", "feed", "power.lost"))
+    apc(rack, 3, 2)
+    # Whatever follows an outlet follows in order: n1 is on after what came before it is done.
+    apc(rack, 1, 1)
+    runs(rack, "n1", "n3")
+    assert len(received(rack, "n3", "feed", "power.lost")) == lost
+    raritan(rack, 3, 0)
+    runs(rack, "n1")
+    assert len(received(rack, "n3", "feed", "power.lost")) == lost + 1
+
+
+def test_a_bmc_goes_and_comes_with_its_outlet_and_leaves_the_machine_off(rack: RunningRack) -> None:
+    assert bmc_answers(rack)
+    raritan(rack, 4, 0)
+    eventually("the BMC is gone", lambda: not bmc_answers(rack))
+    raritan(rack, 4, 1)
+    eventually("the BMC is back", lambda: bmc_answers(rack))
+    runs(rack)
+
+
+def test_a_welded_relay_keeps_its_machine_on_until_it_is_mended_and_told_again(rack: RunningRack) -> None:
+    apc(rack, 1, 1)
+    runs(rack, "n1")
+    rack.inject("n1", "pdu.outlet_stuck")
+    apc(rack, 1, 2)
+    eventually(
+        "the fault struck",
+        lambda: (
+            {"fault": "pdu.outlet_stuck", "pdu": "a", "outlet": 1} in received(rack, "n1", "fault", "struck")
+        ),
+    )
+    runs(rack, "n1")
+    rack.heal("n1")
+    apc(rack, 1, 2)
+    runs(rack)
+
+
+def test_a_pdu_that_is_unreachable_does_nothing_that_it_is_told(rack: RunningRack) -> None:
+    rack.inject("n1", "pdu.unreachable")
+    assert "Timeout" in apc(rack, 2, 1)
+    runs(rack)
+    rack.heal("n1")
+    apc(rack, 2, 1)
+    runs(rack, "n2")
+
+
+def test_wrong_wiring_switches_the_neighbour_until_it_is_put_right(rack: RunningRack) -> None:
+    rack.inject("n1", "pdu.wrong_wiring", other="n2")
+    apc(rack, 1, 1)
+    runs(rack, "n2")
+    rack.heal("n1")
+    runs(rack, "n1")
+
+
+@pytest.mark.parametrize(
+    ("node", "fault", "told"),
+    [
+        ("n1", "bmc.silent", "node n1 has none"),
+        ("n1", "pdu.half_off", "needs two feeds"),
+        ("n1", "pdu.wrong_wiring", "n9 hangs on no outlet"),
+    ],
+)
+def test_a_fault_of_what_a_node_does_not_have_is_refused(
+    rack: RunningRack, node: str, fault: str, told: str
+) -> None:
+    parameters = {"other": "n9"} if fault == "pdu.wrong_wiring" else {}
+    with pytest.raises(RackError, match=told):
+        rack.inject(node, fault, **parameters)
+
+
+def test_keys_of_pdus_stand_in_no_log(rack: RunningRack, tmp_path: Path) -> None:
+    for log in rack.state.folder.glob("*.log"):
+        assert "private" not in log.read_text()
