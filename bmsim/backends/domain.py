@@ -77,7 +77,9 @@ def _firmware(domain: xml.Element, node: Node, folder: Path) -> None:
     else:
         xml.SubElement(system, "bios", useserial="yes", rebootTimeout=str(RETRY_BOOT_MS))
     if node.firmware != "uboot":
-        xml.SubElement(system, "boot", dev="hd")
+        # With nobody to tell it what comes first, the network does, and the disk when nothing answers there.
+        for device in ("hd",) if node.bmc is not None else ("network", "hd"):
+            xml.SubElement(system, "boot", dev=device)
 
 
 def _processor(domain: xml.Element, node: Node, kvm: bool) -> None:
