@@ -50,6 +50,7 @@ install_without_services() { # PACKAGE...
     trap restore_policy EXIT
 
     before=$(enabled_units)
+    no_database_cluster
     export DEBIAN_FRONTEND=noninteractive NEEDRESTART_SUSPEND=1
     install_packages "$@"
     comm -13 <(printf '%s\n' "$before") <(enabled_units) | while read -r link; do
@@ -59,17 +60,27 @@ install_without_services() { # PACKAGE...
     trap - EXIT
 }
 
+# PostgreSQL's package makes a cluster when it is installed, and starts it at every boot, unless it is told
+# not to before (pg_createcluster(1)). A configuration that is there already is somebody's decision.
+no_database_cluster() {
+    local settings=/etc/postgresql-common/createcluster.conf
+    [[ -e $settings ]] && return
+    mkdir -p "${settings%/*}"
+    printf '# Placed by script/setup: tests run servers of their own.\ncreate_main_cluster = false\n' > "$settings"
+}
+
 disable_if_ours() { # UNIT
     local owner
     owner=$(dpkg-query --search "/lib/systemd/system/$1" 2> /dev/null | cut -d : -f 1) || return 0
-    [[ $owner =~ ^(libvirt-.*|tgt)$ ]] || return 0 # a dependency's own affair
+    [[ $owner =~ ^(libvirt-.*|tgt|postgresql.*)$ ]] || return 0 # a dependency's own affair
     echo "setup: leaves $1 disabled"
     # The helper serves maintainer scripts only, and remembers for upgrades that the unit is off.
     DPKG_MAINTSCRIPT_PACKAGE=$owner deb-systemd-helper disable "$1" > /dev/null
 }
 
 install_packages() { # PACKAGE...
-    local options=(--yes --quiet --no-install-recommends)
+    # confold: a configuration that we placed is kept without asking.
+    local options=(--yes --quiet --no-install-recommends -o Dpkg::Options::=--force-confold)
     # Package lists may be missing, or name versions that the archive no longer has.
     apt-get "${options[@]}" install "$@" || { apt-get --quiet update && apt-get "${options[@]}" install "$@"; }
 }

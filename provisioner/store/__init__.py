@@ -1,4 +1,4 @@
-"""Where the records live: SQLite, and an in-memory twin."""
+"""Where the records live: SQLite, PostgreSQL for more than one host, and an in-memory twin."""
 
 from __future__ import annotations
 
@@ -9,7 +9,9 @@ from pathlib import Path
 from provisioner.core.errors import InvalidInput
 from provisioner.protocols.store import Store
 from provisioner.store.memory import MemoryStore
-from provisioner.store.migrate import migrate
+from provisioner.store.migrate import check_postgres, migrate, upgrade_postgres
+from provisioner.store.postgres import SCHEME, Postgres
+from provisioner.store.postgres_store import PostgresStore
 from provisioner.store.sql import SqlStore
 from provisioner.store.sqlite import Sqlite
 
@@ -18,8 +20,9 @@ def _utc_now() -> datetime:
     return datetime.now(UTC)
 
 
-def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now) -> Store:
-    """Opens `sqlite:////path/to/file.db` (made and upgraded as needed) or `memory:`.
+def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now, password: str = "") -> Store:
+    """Opens `sqlite:////path/to/file.db` (made and upgraded as needed), `postgresql+psycopg://user@host/name`
+    (which must have this program's schema) or `memory:`.
 
     `wall_clock` is the clock of an embedded store. Errors: InvalidInput for another URL;
     PermanentError or TransientError, with advice, when the database can't be opened.
@@ -34,9 +37,25 @@ def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now) -> St
             database.engine.dispose()
             raise
         return SqlStore(database)
+    if url.startswith(SCHEME):
+        postgres = Postgres(url, password)
+        check_postgres(postgres)
+        return PostgresStore(postgres)
     raise InvalidInput(
         "open the store",
         field="database_url",
         answer=f"{url.partition(':')[0] or 'an empty address'} is not a kind of database that is known",
-        advice="Use sqlite:////absolute/path/file.db, or memory: to keep nothing",
+        advice=f"Use sqlite:////absolute/path/file.db, {SCHEME}user@host/name, or memory: to keep nothing",
     )
+
+
+def upgrade_store(url: str, password: str = "") -> tuple[str | None, str]:
+    """Brings the schema of a database up to this program's; the revisions before (None: it was empty) and
+    after. Errors: as `open_store`."""
+    if url.startswith(SCHEME):
+        return upgrade_postgres(Postgres(url, password))
+    database = Sqlite(Path(url.removeprefix("sqlite:///")), _utc_now)
+    try:
+        return migrate(database)
+    finally:
+        database.engine.dispose()

@@ -19,6 +19,10 @@ class Database(Protocol):
         """The database's wall clock, aware, UTC."""
         ...
 
+    def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
+        """Rows of `table` brought their numbers with them, up to `highest`: it isn't given again."""
+        ...
+
     # Errors come as the driver raises them, or wrapped by SQLAlchemy.
 
     def busy(self, error: Exception) -> bool:

@@ -10,6 +10,7 @@ from sqlalchemy.exc import DBAPIError
 
 from provisioner.core.errors import PermanentError
 from provisioner.store.dialect import Database
+from provisioner.store.postgres import Postgres
 
 REVISIONS = ("0001", "0002")  # oldest first; kept here so that opening a current database needs no Alembic
 
@@ -19,8 +20,8 @@ BUSY_POLL_S = 0.05
 _VERSION = sa.table("alembic_version", sa.column("version_num"))
 
 
-def migrate(database: Database) -> None:
-    """Makes or upgrades the schema, in one transaction.
+def migrate(database: Database) -> tuple[str | None, str]:
+    """Makes or upgrades the schema, in one transaction; the revisions before and after.
 
     Errors: PermanentError when the schema is newer than this program or the database holds something
     else; whatever the database's failures mean.
@@ -37,19 +38,50 @@ def migrate(database: Database) -> None:
             time.sleep(BUSY_POLL_S)
 
 
-def _migrate(connection: sa.Connection) -> None:
+def upgrade_postgres(database: Postgres) -> tuple[str | None, str]:
+    """Makes or upgrades the schema; the revisions before and after. Errors: as `migrate`."""
+    with database.blocking() as engine, engine.begin() as connection:
+        # Of several that upgrade at once, one does.
+        connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("provisioner schema"))))
+        return _migrate(connection)
+
+
+def check_postgres(database: Postgres) -> None:
+    """Raises PermanentError unless the schema is this program's: hosts of another version may be using it,
+    so that it changes only when somebody says so."""
+    with database.blocking() as engine, engine.connect() as connection:
+        found = _revision(connection)
+        if found is None:
+            _refuse_foreign(connection, database.device)
+        if found is not None and found not in REVISIONS:
+            raise _too_new(found, database.device)
+        if found != REVISIONS[-1]:
+            raise PermanentError(
+                "open the database",
+                device=database.device,
+                answer=f"its schema ({found or 'none yet'}) is older than this program ({REVISIONS[-1]})",
+                advice="Back it up, then run `provisioner db upgrade`",
+            )
+
+
+def _too_new(found: str, device: str) -> PermanentError:
+    return PermanentError(
+        "open the database",
+        device=device,
+        answer=f"its schema ({found}) is newer than this program ({REVISIONS[-1]})",
+        advice="Upgrade the provisioner, or restore the backup made before its upgrade",
+    )
+
+
+def _migrate(connection: sa.Connection) -> tuple[str | None, str]:
     found = _revision(connection)
     if found is None:
-        _refuse_foreign(connection)
+        _refuse_foreign(connection, str(connection.engine.url))
     elif found not in REVISIONS:
-        raise PermanentError(
-            "open the database",
-            device=str(connection.engine.url),
-            answer=f"its schema ({found}) is newer than this program ({REVISIONS[-1]})",
-            advice="Upgrade the provisioner, or restore the backup made before its upgrade",
-        )
+        raise _too_new(found, str(connection.engine.url))
     if found != REVISIONS[-1]:
         _upgrade(connection)
+    return found, REVISIONS[-1]
 
 
 def _revision(connection: sa.Connection) -> str | None:
@@ -58,12 +90,12 @@ def _revision(connection: sa.Connection) -> str | None:
     return connection.execute(sa.select(_VERSION.c.version_num)).scalar_one_or_none()
 
 
-def _refuse_foreign(connection: sa.Connection) -> None:
+def _refuse_foreign(connection: sa.Connection, device: str) -> None:
     tables = sa.inspect(connection).get_table_names()
     if tables:
         raise PermanentError(
             "open the database",
-            device=str(connection.engine.url),
+            device=device,
             answer=f"it holds tables of something else ({', '.join(sorted(tables)[:5])})",
             advice="Name a database of the provisioner's, or one that is empty",
         )

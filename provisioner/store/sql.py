@@ -58,7 +58,11 @@ class _Job:
 
 
 class SqlStore:
-    """Implements `provisioner.protocols.store.Store`. Serves one event loop."""
+    """Implements `provisioner.protocols.store.Store`. Serves one event loop.
+
+    How a group of transactions is stored (`_attempt`) is for a database that is a file of this machine: no
+    call of it waits for long. `provisioner.store.postgres_store` does it for one that is elsewhere.
+    """
 
     def __init__(self, database: Database) -> None:
         """Takes over the database's engine, and ends it in `close`."""

@@ -99,6 +99,8 @@ class SqlTx:
             rows = [tuple(shape.row(record)[numbered:]) for record in group]  # the id comes first
             self.wrote = True
             self._execute(f"add {shape.label}", statement.text, rows, many=True)
+            if not numbered:
+                self._database.gave_numbers(self._connection, shape.table.name, max(row[0] for row in rows))
 
     def update(
         self,

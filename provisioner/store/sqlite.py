@@ -56,6 +56,9 @@ class Sqlite:
         # An embedded database runs on this machine's clock.
         return self._wall_clock()
 
+    def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
+        pass  # AUTOINCREMENT goes on after the highest that there ever was
+
     def busy(self, error: Exception) -> bool:
         return _code(error) & 0xFF == sqlite3.SQLITE_BUSY
 

@@ -25,6 +25,10 @@ class Topics:
             for watch in self._watches.get(topic, ()):
                 watch.heard.set()
 
+    def notify_all(self) -> None:
+        """When something may have been missed, or it isn't known what."""
+        self.notify(list(self._watches))
+
     def forget(self, watch: TopicWatch, topics: Iterable[str]) -> None:
         for topic in topics:
             watches = self._watches.get(topic, {})

@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+import tempfile
+from collections.abc import Awaitable, Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TypeVar
 
 import pytest
 
+from fixtures.postgres_server import PostgresServer
 from provisioner.protocols.store import Store
-from provisioner.store import open_store
+from provisioner.store import open_store, upgrade_store
 
 T = TypeVar("T")
 
@@ -30,16 +32,14 @@ class TickingClock:
 class Stores:
     """Opens stores of one kind, each in its own event loop, and closes them."""
 
-    def __init__(self, kind: str, folder: Path) -> None:
+    def __init__(self, kind: str, new_url: Callable[[], str]) -> None:
         self.kind = kind
         self.clock = TickingClock()
-        self._folder = folder
-        self._number = 0
+        self._new_url = new_url
 
     def url(self) -> str:
         """Of a store that is still empty."""
-        self._number += 1
-        return "memory:" if self.kind == "memory" else f"sqlite:///{self._folder}/store-{self._number}.db"
+        return self._new_url()
 
     def play(self, story: Callable[[Store], Awaitable[T]], url: str | None = None) -> T:
         """What `story` gives on an open store (a fresh one when no `url` is named)."""
@@ -55,6 +55,37 @@ class Stores:
         return asyncio.run(main())
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+class PostgresDatabases:
+    """A server of our own, with databases that have the schema already: copies of one."""
+
+    def __init__(self, server: PostgresServer) -> None:
+        self.server = server
+        self._number = 0
+        server.execute("CREATE DATABASE template")
+        upgrade_store(server.url("template"))
+
+    def url(self) -> str:
+        self._number += 1
+        name = f"store{self._number}"
+        self.server.execute(f"CREATE DATABASE {name} TEMPLATE template")
+        return self.server.url(name)
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[PostgresDatabases]:
+    # pytest's own folders have names that are too long for a socket's.
+    with tempfile.TemporaryDirectory(prefix="pg") as folder, PostgresServer(Path(folder)) as server:
+        yield PostgresDatabases(server)
+
+
+@pytest.fixture(params=["memory", "sqlite", "postgresql"])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
-    return Stores(request.param, tmp_path)
+    numbers = iter(range(1, 1_000_000))
+    match request.param:
+        case "memory":
+            return Stores("memory", lambda: "memory:")
+        case "sqlite":
+            return Stores("sqlite", lambda: f"sqlite:///{tmp_path}/store-{next(numbers)}.db")
+        case _:
+            databases: PostgresDatabases = request.getfixturevalue("postgres")
+            return Stores("postgresql", databases.url)

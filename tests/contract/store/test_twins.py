@@ -83,7 +83,8 @@ def test_the_twins_agree(tmp_path: Path, transactions: list[list[Call]]) -> None
 
     answers = []
     for kind in ("memory", "sqlite"):
-        stores = Stores(kind, Path(tempfile.mkdtemp(dir=tmp_path)))  # every example a new one
+        folder = tempfile.mkdtemp(dir=tmp_path)  # every example a new one
+        stores = Stores(kind, lambda: "memory:" if kind == "memory" else f"sqlite:///{folder}/store.db")  # noqa: B023
         answers.append(_without_times(stores.play(story)))
     assert answers[0] == answers[1]
 

@@ -1,0 +1,200 @@
+"""PostgreSQL: the store of more than one compute host."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from typing import Any
+
+import psycopg
+import sqlalchemy as sa
+from psycopg import errors as pg
+from sqlalchemy.exc import ArgumentError, DBAPIError
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+
+from provisioner.core.errors import (
+    InvalidInput,
+    PermanentError,
+    ProvisionerError,
+    StorageFull,
+    TransientError,
+)
+from provisioner.store.schema import METADATA
+
+SCHEME = "postgresql+psycopg://"
+CONNECT_TIMEOUT_S = 4  # whole seconds, as libpq has them, and at least 2
+SESSION = {
+    # A host that is frozen or cut off in the middle of a transaction holds its rows no longer than this.
+    "idle_in_transaction_session_timeout": "5s",
+    "lock_timeout": "5s",
+    "statement_timeout": "30s",
+    # Reading a small table as a whole would make it conflict with whoever writes any row of it.
+    "enable_seqscan": "off",
+    "synchronous_commit": "on",  # a role's or a database's default may be laxer
+}
+
+
+class Again(TransientError):
+    """The database undid the transaction since it met another one: run it again."""
+
+
+class Away(TransientError):
+    """The database can't be reached, or the connection to it broke."""
+
+
+class Postgres:
+    """Implements `provisioner.store.dialect.Database`."""
+
+    def __init__(self, url: str, password: str = "") -> None:
+        """Connects to nothing yet. Raises InvalidInput, which doesn't repeat the address."""
+        self.url = _parsed(url)
+        server = self.url.host or self.url.query.get("host", "localhost")
+        self.device = f"database {self.url.database or ''} at {server}"
+        self._arguments = {
+            "connect_timeout": CONNECT_TIMEOUT_S,
+            "application_name": "provisioner",
+            "options": " ".join(f"-c {name}={value}" for name, value in SESSION.items()),
+            # A connection that died silently is noticed without anybody's asking, where TCP is used.
+            "keepalives_idle": 5,
+            "keepalives_interval": 2,
+            "keepalives_count": 3,
+            # Of several servers, the one that takes writes.
+            "target_session_attrs": "read-write",
+            **({"password": password} if password else {}),
+        }
+        self.async_engine: AsyncEngine = create_async_engine(
+            self.url,
+            connect_args=self._arguments,
+            isolation_level="SERIALIZABLE",
+            paramstyle="format",
+            use_native_hstore=False,
+            hide_parameters=True,
+            pool_size=1,
+            max_overflow=1,
+            pool_reset_on_return="rollback",
+        )
+        self.engine = self.async_engine.sync_engine
+
+    @contextmanager
+    def blocking(self) -> Iterator[sa.Engine]:
+        """An engine for what happens before anything else runs: looking at the schema, changing it."""
+        engine = sa.create_engine(
+            self.url, connect_args=self._arguments, hide_parameters=True, use_native_hstore=False
+        )
+        try:
+            yield engine
+        except DBAPIError as error:
+            raise self.failure(error) or error from error
+        finally:
+            engine.dispose()
+
+    async def connect(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        """A connection of its own, in autocommit mode."""
+        url = self.url
+        named: dict[str, Any] = {
+            "host": url.host,
+            "port": url.port,
+            "user": url.username,
+            "dbname": url.database,
+            **url.query,
+        }
+        given = {name: value for name, value in named.items() if value is not None}
+        arguments: dict[str, Any] = {**given, **self._arguments}
+        return await psycopg.AsyncConnection.connect(autocommit=True, **arguments)
+
+    def now(self, connection: sa.Connection) -> datetime:
+        cursor = connection.connection.cursor()
+        cursor.execute("SELECT clock_timestamp()", ())
+        row = cursor.fetchone()
+        assert row is not None
+        found: datetime = row[0]
+        return found.astimezone(UTC)
+
+    def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
+        cursor = connection.connection.cursor()
+        series = "pg_get_serial_sequence(%s, 'id')"
+        cursor.execute(
+            f"SELECT setval({series}, greatest(nextval({series}), %s))",
+            (table, table, highest),
+        )
+
+    def busy(self, error: Exception) -> bool:
+        return False  # beginning a transaction waits for nobody
+
+    def conflict(self, error: Exception) -> str | None:
+        cause = _cause(error)
+        if not isinstance(cause, pg.UniqueViolation):
+            return None
+        # By the constraint's name: the message is in the server's language.
+        return _FIELDS.get(cause.diag.constraint_name or "", cause.diag.constraint_name or "a value")
+
+    def failure(self, error: Exception) -> ProvisionerError | None:
+        if isinstance(error, ProvisionerError):
+            return error
+        cause = _cause(error)
+        answer = " ".join(str(cause).split())
+        match cause:
+            case (
+                pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable() | pg.QueryCanceled()
+            ):
+                return Again("use the database", device=self.device, answer=answer, advice="Try again")
+            case pg.DiskFull():
+                advice = "Free space on the database's disk; nothing of it was stored"
+                return StorageFull("write to the database", device=self.device, answer=answer, advice=advice)
+            case pg.InvalidPassword() | pg.InvalidAuthorizationSpecification() | pg.InvalidCatalogName():
+                advice = "Set database and database_password_file to a database and a role of the server's"
+                return PermanentError("open the database", device=self.device, answer=answer, advice=advice)
+            case pg.InsufficientPrivilege():
+                advice = "The role must own the database's tables, or be granted them"
+                return PermanentError("use the database", device=self.device, answer=answer, advice=advice)
+            case pg.UndefinedTable() | pg.UndefinedColumn():
+                advice = "Run `provisioner db upgrade`, and the same version on every host"
+                return PermanentError("use the database", device=self.device, answer=answer, advice=advice)
+            case psycopg.DataError():
+                return InvalidInput("store a value", answer=answer)
+            case (
+                psycopg.OperationalError()
+                | psycopg.InterfaceError()
+                | pg.ReadOnlySqlTransaction()
+                | OSError()
+            ):
+                advice = "Look whether it runs and is reached from here; it is tried again by itself"
+                return Away("use the database", device=self.device, answer=answer, advice=advice)
+        return None
+
+
+def _parsed(url: str) -> sa.URL:
+    try:
+        parsed = sa.make_url(url)
+    except (ArgumentError, ValueError):
+        raise InvalidInput(
+            "open the store",
+            field="database",
+            answer="the address can't be read",
+            advice=f"Write {SCHEME}user@host:port/database",
+        ) from None
+    if parsed.password is not None or "password" in parsed.query:
+        raise InvalidInput(
+            "open the store",
+            field="database",
+            answer="it holds a password, which anyone sees who sees the configuration",
+            advice="Put the password into a file named by database_password_file, or into PGPASSFILE's",
+        )
+    return parsed
+
+
+def _cause(error: BaseException) -> BaseException | None:
+    return error.orig if isinstance(error, DBAPIError) else error
+
+
+def _fields() -> Iterator[tuple[str, str]]:
+    for table in METADATA.tables.values():
+        for constraint in table.constraints:
+            columns = [column.name for column in getattr(constraint, "columns", ())]
+            if isinstance(constraint, sa.UniqueConstraint | sa.PrimaryKeyConstraint) and len(columns) == 1:
+                own = isinstance(constraint, sa.UniqueConstraint)
+                yield (f"uq_{table.name}_{columns[0]}" if own else f"pk_{table.name}"), columns[0]
+
+
+_FIELDS = dict(_fields())

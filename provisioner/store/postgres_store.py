@@ -1,0 +1,231 @@
+"""The store on PostgreSQL: group commit over one connection, and the truth about what was stored.
+
+One connection per process: its transactions don't conflict with one another then, and what is asked while
+one group is on its way goes into the next, so that a commit's wait for the disk is shared as with SQLite.
+
+The callers' functions run on the event loop's thread, in a greenlet that lets others go on while the
+database thinks: however slow it is, a lease's end is noticed in time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import random
+import socket
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+
+import psycopg
+import sqlalchemy as sa
+import structlog
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.ext.asyncio import AsyncConnection
+
+from provisioner.core.errors import TransientError
+from provisioner.store.postgres import Again, Away, Postgres
+from provisioner.store.postgres_wakeups import CHANNEL, Wakeups
+from provisioner.store.sql import SqlStore, _Job
+from provisioner.store.sql_tx import SqlTx
+from provisioner.store.topics import TopicWatch
+
+log = structlog.get_logger(__name__)
+
+ANSWER_S = 10.0  # for a whole group; then the connection is cut, and who waited hears of it
+AGAIN_FOR_S = 10.0  # how long transactions that meet others are run again
+AWAY_PATIENCE_S = 3.0  # since it was lost; a restart of the database that is shorter is only a delay
+OUTCOME_WAIT_S = 10.0  # for learning whether a commit whose answer was lost took place
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Mark:
+    """By what a transaction is known afterwards. Numbers may be given again by a server that crashed, so
+    they are believed only from the one that gave them."""
+
+    transaction: str
+    server: str
+
+
+class _Unknown(TransientError):
+    """Nobody can tell whether it was stored."""
+
+
+class PostgresStore(SqlStore):
+    """Implements `provisioner.protocols.store.Store`."""
+
+    def __init__(self, database: Postgres) -> None:
+        super().__init__(database)
+        self._postgres = database
+        self._wakeups = Wakeups(database, self._topics)
+        self._listener: asyncio.Task[None] | None = None
+        self._lost_at: float | None = None
+        self._pause_s = FIRST_PAUSE_S
+
+    def watch(self, *topics: str) -> TopicWatch:
+        if self._listener is None and not self._closed:
+            self._listener = asyncio.create_task(self._wakeups.run(), name="store-wakeups")
+        return super().watch(*topics)
+
+    async def close(self) -> None:
+        self._closed = True
+        if self._writer is not None:
+            await asyncio.wait([self._writer])
+        if self._listener is not None:
+            self._listener.cancel()
+            with suppress(asyncio.CancelledError):
+                await asyncio.wait([self._listener])
+        self._committer.shutdown()
+        await self._postgres.async_engine.dispose()
+
+    async def _attempt(self, group: list[_Job]) -> list[list[_Job]]:
+        began, meetings = time.monotonic(), 0
+        while True:
+            try:
+                rest = await self._play(group)
+            except Again as error:
+                meetings += 1
+                if time.monotonic() - began > AGAIN_FOR_S:
+                    _fail(group, error)
+                    return []
+                await asyncio.sleep(random.uniform(0, min(0.1, 0.001 * 2**meetings)))
+            except Away as error:
+                if not await self._patient(error):
+                    _fail(group, error)
+                    return []
+            except Exception as error:  # noqa: BLE001 - whatever ends a transaction is its callers' to hear
+                if len(group) > 1 and not isinstance(error, _Unknown):
+                    return [[job] for job in group]
+                _fail(group, error)
+                return []
+            else:
+                self._lost_at, self._pause_s = None, FIRST_PAUSE_S
+                return rest
+
+    async def _patient(self, error: Away) -> bool:
+        """Whether to try again, after a pause."""
+        now = time.monotonic()
+        if self._lost_at is None:
+            self._lost_at = now
+            log.warning("store.away", cause=error.message)
+        await self._postgres.async_engine.dispose()
+        await asyncio.sleep(self._pause_s)
+        self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
+        return now - self._lost_at < AWAY_PATIENCE_S
+
+    async def _play(self, group: list[_Job]) -> list[list[_Job]]:
+        """One transaction. Says what of the group is still to be run. Raises Again, Away, _Unknown, or what
+        else the database answered: nothing was stored then."""
+        try:
+            async with self._postgres.async_engine.connect() as connection:
+                await connection.begin()  # or SQLAlchemy, past which we go, would have nothing to commit
+                driver = (await connection.get_raw_connection()).driver_connection
+                assert isinstance(driver, psycopg.AsyncConnection)
+                with _cut_when_silent(driver.fileno()):
+                    return await self._transaction(connection, group)
+        except (DBAPIError, psycopg.Error, OSError, TimeoutError) as error:
+            raise self._postgres.failure(error) or error from error
+
+    async def _transaction(self, connection: AsyncConnection, group: list[_Job]) -> list[list[_Job]]:
+        try:
+            failed, wrote, doom = await connection.run_sync(self._run_group, group)
+            if isinstance(doom, Again | Away):
+                raise doom
+            if failed is not None:
+                await connection.rollback()
+                parts = (group[:failed], group[failed : failed + 1], group[failed + 1 :])
+                return [part for part in parts if part] if len(group) > 1 else []
+            said = wrote or any(job.topics for job in group)
+            mark = await connection.run_sync(self._announce, group) if said else None
+        except BaseException:
+            await connection.invalidate()
+            raise
+        try:
+            # Also when nothing was written: what was read is sure only when the commit says so.
+            await connection.commit()
+        except Exception as error:
+            await connection.invalidate()
+            meaning = self._postgres.failure(error) or error
+            if mark is None or not isinstance(meaning, Away) or not await self._took_place(mark, meaning):
+                raise meaning from error
+        return []
+
+    def _run_group(
+        self, sync: sa.Connection, group: list[_Job]
+    ) -> tuple[int | None, bool, BaseException | None]:
+        """In a greenlet. As `SqlStore._run_all`; and by what the transaction was doomed."""
+        wrote = False
+        for position, job in enumerate(group):
+            tx = SqlTx(sync, self._postgres, self._statements)
+            self._run(job, tx)
+            if isinstance(job.error, asyncio.CancelledError):
+                raise job.error  # the program is ending
+            if tx.failed is not None or (job.error is not None and tx.wrote):
+                return position, wrote, tx.failed
+            wrote = wrote or tx.wrote
+        return None, wrote, None
+
+    def _announce(self, sync: sa.Connection, group: list[_Job]) -> _Mark:
+        """Has the others woken by the commit, and learns by what to ask for its outcome."""
+        payloads = self._wakeups.payloads(topic for job in group for topic in job.topics)
+        calls = "".join(f", pg_notify('{CHANNEL}', %s)" for _ in payloads)
+        cursor = sync.connection.cursor()
+        asked = f"SELECT pg_current_xact_id()::text, pg_postmaster_start_time()::text{calls}"
+        cursor.execute(asked, tuple(payloads))
+        row = cursor.fetchone()
+        assert row is not None
+        return _Mark(row[0], row[1])
+
+    async def _took_place(self, mark: _Mark, lost: Away) -> bool:
+        """Whether a commit whose answer was lost took place. Raises _Unknown when nobody can tell."""
+        until, pause_s, status = time.monotonic() + OUTCOME_WAIT_S, FIRST_PAUSE_S, ""
+        while time.monotonic() < until:
+            try:
+                async with asyncio.timeout(OUTCOME_WAIT_S), await self._postgres.connect() as connection:
+                    asked = await connection.execute(
+                        "SELECT pg_postmaster_start_time()::text,"
+                        " CASE WHEN pg_postmaster_start_time()::text = %s THEN pg_xact_status(%s::xid8) END",
+                        (mark.server, mark.transaction),
+                    )
+                    row = await asked.fetchone()
+            except (psycopg.Error, OSError, TimeoutError):
+                row = None
+            if row is not None:
+                server, status = str(row[0]), str(row[1])
+                if server != mark.server or status in ("committed", "aborted"):
+                    break
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+        if status in ("committed", "aborted"):
+            log.info("store.outcome_found", transaction=mark.transaction, status=status)
+            return status == "committed"
+        raise _Unknown(
+            "store a change",
+            device=self._postgres.device,
+            answer=f"the connection was lost in the commit ({lost.answer}), and the server can't tell any"
+            " more whether it took place",
+            advice="Look at what is stored before doing it again",
+        )
+
+
+@contextmanager
+def _cut_when_silent(number: int) -> Iterator[None]:
+    """Ends the connection under who waits for its answer. Not by cancelling it: psycopg would ask the server
+    to cancel first, and wait for the answer of one that is silent."""
+
+    def cut() -> None:
+        with suppress(OSError), socket.socket(fileno=os.dup(number)) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(ANSWER_S, cut)
+    try:
+        yield
+    finally:
+        timer.cancel()
+
+
+def _fail(group: list[_Job], error: Exception) -> None:
+    for job in group:
+        job.fail(error)

@@ -1,0 +1,63 @@
+"""Wake-ups between processes by PostgreSQL's LISTEN and NOTIFY.
+
+Hints: whoever misses one finds out by polling.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import Iterable
+
+import psycopg
+import structlog
+
+from provisioner.store.postgres import Postgres
+from provisioner.store.topics import Topics
+
+log = structlog.get_logger(__name__)
+
+CHANNEL = "provisioner"
+MAX_PAYLOAD = 7_000  # characters; PostgreSQL takes fewer than 8,000 bytes, and topics are ASCII
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+
+
+class Wakeups:
+    """Hears what other processes stored, while `run` runs."""
+
+    def __init__(self, database: Postgres, topics: Topics) -> None:
+        self._database = database
+        self._topics = topics
+        self._sender = secrets.token_hex(8)
+
+    def payloads(self, topics: Iterable[str]) -> list[str]:
+        """What to notify CHANNEL of: who says it, and the topics, in as few texts as they fit in."""
+        texts: list[str] = []
+        for topic in dict.fromkeys(topics):
+            if texts and len(texts[-1]) + len(topic) < MAX_PAYLOAD:
+                texts[-1] += f" {topic}"
+            else:
+                texts.append(f"{self._sender} {topic}")
+        return texts
+
+    async def run(self) -> None:
+        """Until cancelled; connects again, ever more slowly, when the connection breaks."""
+        pause_s, lost = FIRST_PAUSE_S, False
+        while True:
+            try:
+                async with await self._database.connect() as connection:
+                    await connection.execute(f"LISTEN {CHANNEL}")
+                    pause_s = FIRST_PAUSE_S
+                    if lost:
+                        self._topics.notify_all()  # something may have been said meanwhile
+                    async for notice in connection.notifies():
+                        sender, *topics = notice.payload.split(" ")
+                        if sender != self._sender:
+                            self._topics.notify(topics)
+            except (psycopg.Error, OSError) as error:
+                log.warning(
+                    "store.wakeups_lost", cause=" ".join(str(error).split()), again_in_s=round(pause_s, 1)
+                )
+            lost = True
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
