@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import signal
-from contextlib import AsyncExitStack, suppress
+from contextlib import AbstractContextManager, AsyncExitStack, ExitStack, nullcontext, suppress
+from pathlib import Path
 
 import structlog
 
@@ -18,7 +19,7 @@ from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
-from provisioner.services.state_folder import StateFolder
+from provisioner.services.state_folder import OnlyUser, StateFolder
 from provisioner.services.system import RandomIds, SystemClock
 from provisioner.store import open_store
 
@@ -59,15 +60,28 @@ class Ending:
         return True
 
 
+def _only_compute_host(settings: Settings) -> AbstractContextManager[None]:
+    """Holds an embedded database for one compute host. Raises Conflict when another one has it."""
+    if not settings.database_url.startswith("sqlite:////"):
+        return nullcontext()
+    return OnlyUser(
+        Path(settings.database_url.removeprefix("sqlite:///")),
+        "SQLite serves one compute host: set database to one PostgreSQL (postgresql+psycopg://…) on each",
+    )
+
+
 async def _serve(settings: Settings, roles: frozenset[str], ending: Ending) -> None:
     clock, ids = SystemClock(), RandomIds()
-    with StateFolder(settings.state_dir):
+    with ExitStack() as locks:
+        locks.enter_context(StateFolder(settings.state_dir, "".join(roles) if len(roles) == 1 else ""))
+        if COMPUTE in roles:
+            locks.enter_context(_only_compute_host(settings))
         box = SecretBox.from_file(settings.secret_key)
-        images = ImageStore(settings.state_dir / "images")
-        store = open_store(settings.database_url)
+        images = ImageStore(settings.images)
+        store = open_store(settings.database_url, password=settings.database_password())
         try:
-            await first_start(settings, store, ids)
             if API in roles:
+                await first_start(settings, store, ids)
                 await sweep_images(store, images)
             metrics = Metrics()
             async with AsyncExitStack() as stack:

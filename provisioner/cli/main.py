@@ -24,6 +24,7 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 config_app = typer.Typer(help="The configuration file.", no_args_is_help=True)
+db_app = typer.Typer(help="The database.", no_args_is_help=True)
 ramdisk_app = typer.Typer(help="The deploy ramdisk.", no_args_is_help=True)
 for name, group in (
     ("node", nodes.app),
@@ -34,6 +35,7 @@ for name, group in (
     ("host", hosts.app),
     ("token", catalog.tokens),
     ("config", config_app),
+    ("db", db_app),
     ("ramdisk", ramdisk_app),
 ):
     app.add_typer(group, name=name)
@@ -97,6 +99,18 @@ def check_config(
 
     settings = load(file, Settings).model_dump(mode="json")
     Output(as_json).json(settings)
+
+
+@db_app.command("upgrade")
+def upgrade_database(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
+    """Bring the database's schema up to this version; at once if it is. SQLite does so at each start."""
+    from provisioner.config.settings import Settings
+    from provisioner.config.source import load
+    from provisioner.store import upgrade_store
+
+    settings = load(config, Settings)
+    before, after = upgrade_store(settings.database_url, settings.database_password())
+    Output(as_json).record({"before": before, "after": after}, ("before", "after"))
 
 
 @ramdisk_app.command("build")

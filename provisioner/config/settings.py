@@ -10,6 +10,8 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from provisioner.core.errors import InvalidInput
+
 
 class _Section(BaseModel):
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -218,7 +220,22 @@ class Settings(_Section):
         "/var/lib/provisioner"
     )
     database: Annotated[
-        str | None, Field(description="sqlite:////path; by default provisioner.db in state_dir.")
+        str | None,
+        Field(
+            description="sqlite:////path for one compute host, by default provisioner.db in state_dir; "
+            "postgresql+psycopg://user@server:port/name for any number of them."
+        ),
+    ] = None
+    database_password_file: Annotated[
+        AbsolutePath | None,
+        Field(description="Holds the password for PostgreSQL; without it libpq's PGPASSWORD and PGPASSFILE."),
+    ] = None
+    images_dir: Annotated[
+        AbsolutePath | None,
+        Field(
+            description="Where images' bytes lie; by default images in state_dir. On storage that the API "
+            "and all compute hosts share when they are on several machines."
+        ),
     ] = None
     secret_key_file: Annotated[
         AbsolutePath | None, Field(description="Encrypts stored secrets; by default secret.key in state_dir.")
@@ -251,6 +268,21 @@ class Settings(_Section):
     @property
     def database_url(self) -> str:
         return self.database or f"sqlite:///{self.state_dir / 'provisioner.db'}"
+
+    @property
+    def images(self) -> Path:
+        return self.images_dir or self.state_dir / "images"
+
+    def database_password(self) -> str:
+        """Empty when none is set. Raises InvalidInput."""
+        path = self.database_password_file
+        if path is None:
+            return ""
+        try:
+            return path.read_text().strip()
+        except (OSError, UnicodeDecodeError) as error:
+            answer = (error.strerror if isinstance(error, OSError) else None) or "it isn't text"
+            raise InvalidInput(f"read {path}", field="database_password_file", answer=answer) from None
 
     @property
     def roots(self) -> Path:

@@ -13,37 +13,106 @@ from provisioner.services.daemon import replace_file
 
 
 class StateFolder:
-    """Holds the folder's lock while entered. The kernel lets go of it when the process dies, however
-    it dies; the lock file holds the process id of the last holder."""
+    """Holds the folder's lock while entered; with a `role` the lock of that role, beside which processes of
+    other roles may use the folder. The kernel lets go of it when the process dies, however it dies; the lock
+    file holds the process id of the last holder."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, role: str = "") -> None:
         self.path = path
-        self._lock: int | None = None
+        self._role = role
+        self._locks: list[int] = []
 
     def __enter__(self) -> StateFolder:
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
-            self._lock = os.open(self.path / "lock", os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise PermanentError(
-                f"open the state folder {self.path}",
-                answer=error.strerror or str(error),
-                advice="Set state_dir in the configuration to a folder that this user may write",
-            ) from error
+            self._make()
+            self._take(self.path / "lock", fcntl.LOCK_SH if self._role else fcntl.LOCK_EX)
+            if self._role:
+                self._take(self.path / f"lock.{self._role}", fcntl.LOCK_EX)
+        except BaseException:
+            self._let_go()
+            raise
+        return self
+
+    def _make(self) -> None:
         try:
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o700)
+        except OSError as error:
+            raise self._unusable(error) from error
+
+    def _take(self, file: Path, kind: int) -> None:
+        """Raises Conflict, or PermanentError when it can't be made."""
+        try:
+            lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise self._unusable(error) from error
+        self._locks.append(lock)
+        try:
+            fcntl.flock(lock, kind | fcntl.LOCK_NB)
         except BlockingIOError as error:
-            holder = os.read(self._lock, 32).decode(errors="replace").strip()
-            os.close(self._lock)
-            self._lock = None
             raise Conflict(
                 f"use the state folder {self.path}",
-                answer=f"process {holder or 'unknown'} uses it",
+                answer=f"process {self._holder(lock)} uses it",
                 advice="Stop that process, or give this one a state_dir of its own",
             ) from error
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
-        return self
+        if kind == fcntl.LOCK_EX:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+
+    def _unusable(self, error: OSError) -> PermanentError:
+        return PermanentError(
+            f"open the state folder {self.path}",
+            answer=error.strerror or str(error),
+            advice="Set state_dir in the configuration to a folder that this user may write",
+        )
+
+    def _holder(self, lock: int) -> str:
+        """Who has the lock that this process wants: for all roles, whoever has one of them."""
+        held = [] if self._role else [path for path in sorted(self.path.glob("lock.*")) if _is_locked(path)]
+        texts = [path.read_text(errors="replace") for path in held]
+        texts = texts or [os.pread(lock, 32, 0).decode(errors="replace")]
+        return " and ".join(text.strip() for text in texts if text.strip()) or "unknown"
+
+    def _let_go(self) -> None:
+        while self._locks:
+            os.close(self._locks.pop())
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._let_go()
+
+
+class OnlyUser:
+    """Holds the lock of a file that one process at a time may use, while entered."""
+
+    def __init__(self, path: Path, advice: str) -> None:
+        self._path = path
+        self._advice = advice
+        self._lock: int | None = None
+
+    def __enter__(self) -> None:
+        file = self._path.with_name(f"{self._path.name}.compute")
+        try:
+            lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        except OSError as error:
+            raise PermanentError(
+                f"lock {file}",
+                answer=error.strerror or str(error),
+                advice="Its folder must exist and be writable by the provisioner",
+            ) from error
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError as error:
+            holder = os.pread(lock, 100, 0).decode(errors="replace").strip()
+            os.close(lock)
+            raise Conflict(
+                f"use {self._path}",
+                answer=f"process {holder or 'unknown'} uses it",
+                advice=self._advice,
+            ) from error
+        os.ftruncate(lock, 0)
+        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        self._lock = lock
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -51,6 +120,15 @@ class StateFolder:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _is_locked(path: Path) -> bool:
+    with path.open("rb") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+        return False
 
 
 def holder_of(path: Path, ids: Ids) -> str:

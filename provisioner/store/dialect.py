@@ -23,6 +23,10 @@ class Database(Protocol):
         """Rows of `table` brought their numbers with them, up to `highest`: it isn't given again."""
         ...
 
+    def changed_elsewhere(self, connection: sa.PoolProxiedConnection) -> bool:
+        """Whether another process has changed something since this connection was asked last."""
+        ...
+
     # Errors come as the driver raises them, or wrapped by SQLAlchemy.
 
     def busy(self, error: Exception) -> bool:

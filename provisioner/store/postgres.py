@@ -25,8 +25,9 @@ from provisioner.store.schema import METADATA
 SCHEME = "postgresql+psycopg://"
 CONNECT_TIMEOUT_S = 4  # whole seconds, as libpq has them, and at least 2
 SESSION = {
-    # A host that is frozen or cut off in the middle of a transaction holds its rows no longer than this.
-    "idle_in_transaction_session_timeout": "5s",
+    # A host that is frozen or cut off in the middle of a transaction holds its rows no longer than this:
+    # less than the shortest lease, which others must be able to renew.
+    "idle_in_transaction_session_timeout": "2s",
     "lock_timeout": "5s",
     "statement_timeout": "30s",
     # Reading a small table as a whole would make it conflict with whoever writes any row of it.
@@ -118,6 +119,9 @@ class Postgres:
             f"SELECT setval({series}, greatest(nextval({series}), %s))",
             (table, table, highest),
         )
+
+    def changed_elsewhere(self, connection: sa.PoolProxiedConnection) -> bool:
+        return False  # its own wake-ups tell
 
     def busy(self, error: Exception) -> bool:
         return False  # beginning a transaction waits for nobody

@@ -29,7 +29,6 @@ from provisioner.store.postgres import Again, Away, Postgres
 from provisioner.store.postgres_wakeups import CHANNEL, Wakeups
 from provisioner.store.sql import SqlStore, _Job
 from provisioner.store.sql_tx import SqlTx
-from provisioner.store.topics import TopicWatch
 
 log = structlog.get_logger(__name__)
 
@@ -60,24 +59,13 @@ class PostgresStore(SqlStore):
         super().__init__(database)
         self._postgres = database
         self._wakeups = Wakeups(database, self._topics)
-        self._listener: asyncio.Task[None] | None = None
         self._lost_at: float | None = None
         self._pause_s = FIRST_PAUSE_S
 
-    def watch(self, *topics: str) -> TopicWatch:
-        if self._listener is None and not self._closed:
-            self._listener = asyncio.create_task(self._wakeups.run(), name="store-wakeups")
-        return super().watch(*topics)
+    async def _listen(self) -> None:
+        await self._wakeups.run()
 
-    async def close(self) -> None:
-        self._closed = True
-        if self._writer is not None:
-            await asyncio.wait([self._writer])
-        if self._listener is not None:
-            self._listener.cancel()
-            with suppress(asyncio.CancelledError):
-                await asyncio.wait([self._listener])
-        self._committer.shutdown()
+    async def _disconnect(self) -> None:
         await self._postgres.async_engine.dispose()
 
     async def _attempt(self, group: list[_Job]) -> list[list[_Job]]:

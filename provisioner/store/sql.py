@@ -13,10 +13,12 @@ from __future__ import annotations
 
 import asyncio
 import contextvars
+import sqlite3
 import time
 from collections import deque
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, suppress
 from dataclasses import dataclass, field
 from itertools import islice
 from typing import Any, TypeVar
@@ -40,6 +42,7 @@ PATIENCE_S = 0.002  # with a commit, before the loop's thread makes way for it
 MAKE_WAY_S = 0.0001
 BUSY_WAIT_S = 5.0  # how long another process may hold the database before we say so
 BUSY_POLL_S = 0.01
+ELSEWHERE_EVERY_S = 0.4  # looked whether another process has changed something, who then waits for us
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class SqlStore:
         self._accepted: deque[_Job] = deque()
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-commit")
         self._writer: asyncio.Task[None] | None = None  # while there is something to store
+        self._listener: asyncio.Task[None] | None = None  # since somebody watches
         self._closed = False
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
@@ -94,14 +98,37 @@ class SqlStore:
         return result
 
     def watch(self, *topics: str) -> TopicWatch:
+        if self._listener is None and not self._closed:
+            self._listener = asyncio.create_task(self._listen(), name="store-listener")
         return self._topics.watch(*topics)
 
     async def close(self) -> None:
         self._closed = True
         if self._writer is not None:
             await asyncio.wait([self._writer])
+        if self._listener is not None:
+            self._listener.cancel()
+            await asyncio.wait([self._listener])
         self._committer.shutdown()
+        await self._disconnect()
+
+    async def _disconnect(self) -> None:
         self._database.engine.dispose()
+
+    async def _listen(self) -> None:
+        """Wakes who watches when another process has changed something; the file doesn't tell what."""
+        while True:
+            await asyncio.sleep(ELSEWHERE_EVERY_S)
+            if self._writer is None:  # or it looks itself, on the connection that the pool has given it
+                with (
+                    suppress(DBAPIError, sqlite3.Error),
+                    closing(self._database.engine.raw_connection()) as own,
+                ):
+                    self._look_elsewhere(own)
+
+    def _look_elsewhere(self, connection: sa.PoolProxiedConnection) -> None:
+        if self._listener is not None and self._database.changed_elsewhere(connection):
+            self._topics.notify_all()
 
     async def _write(self) -> None:
         """Stores what was accepted until nothing is left."""
@@ -138,6 +165,7 @@ class SqlStore:
             with self._database.engine.connect() as connection:
                 await self._begin(connection)
                 begun = True
+                self._look_elsewhere(connection.connection)
                 failed, wrote = await self._run_all(group, connection)
                 if failed is not None:  # leaving without a commit undoes it all
                     parts = (group[:failed], group[failed : failed + 1], group[failed + 1 :])

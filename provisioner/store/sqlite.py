@@ -59,6 +59,17 @@ class Sqlite:
     def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
         pass  # AUTOINCREMENT goes on after the highest that there ever was
 
+    def changed_elsewhere(self, connection: sa.PoolProxiedConnection) -> bool:
+        # A number that changes with every commit of other connections, as this one sees it. The pool has one
+        # connection only, since there is one writer.
+        cursor = connection.cursor()
+        cursor.execute("PRAGMA data_version")
+        (version,) = cursor.fetchall()[0]
+        cursor.close()
+        before = connection.info.get("data_version", version)
+        connection.info["data_version"] = version
+        return bool(before != version)
+
     def busy(self, error: Exception) -> bool:
         return _code(error) & 0xFF == sqlite3.SQLITE_BUSY
 

@@ -198,6 +198,29 @@ def test_a_loop_that_is_never_idle_does_not_starve_the_store(tmp_path: Path) -> 
     assert play(f"sqlite:///{tmp_path}/store.db", story) < 5
 
 
+def test_a_watcher_wakes_by_what_another_process_stored_and_not_by_its_own_writes_twice(
+    tmp_path: Path,
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    writes = f"""
+import asyncio
+from provisioner.store import open_store
+from tests.contract.store.records import flavor
+asyncio.run(open_store("{url}").transact(lambda tx: tx.insert(flavor("b"))))
+"""
+
+    async def story(store: Store) -> None:
+        watch = store.watch("nodes")
+        for number in range(20):
+            await store.transact(lambda tx, n=number: tx.insert(flavor(f"a{n}")))
+        assert not await watch.wait(3 * sql.ELSEWHERE_EVERY_S)
+        await asyncio.to_thread(subprocess.run, [sys.executable, "-c", writes], cwd=ROOT, check=True)
+        assert await watch.wait(10)
+        assert not await watch.wait(3 * sql.ELSEWHERE_EVERY_S)
+
+    play(url, story)
+
+
 OPENS = "import sys; from provisioner.store import open_store; open_store(sys.argv[1])"
 
 

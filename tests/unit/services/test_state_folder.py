@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.core.errors import Conflict, PermanentError
-from provisioner.services.state_folder import StateFolder
+from provisioner.services.state_folder import OnlyUser, StateFolder
 
 HOLD = """
 import sys, signal
@@ -42,3 +42,22 @@ def test_a_folder_that_cannot_be_made_is_named_with_the_setting_to_change(tmp_pa
     (tmp_path / "file").write_text("")
     with pytest.raises(PermanentError, match="state_dir"):
         StateFolder(tmp_path / "file" / "state").__enter__()
+
+
+def test_processes_of_different_roles_share_the_folder_and_those_of_one_role_do_not(tmp_path: Path) -> None:
+    with StateFolder(tmp_path, "api"), StateFolder(tmp_path, "compute"):
+        for role in ("api", "compute", ""):
+            with pytest.raises(Conflict, match=f"process {os.getpid()}"):
+                StateFolder(tmp_path, role).__enter__()
+    with StateFolder(tmp_path), pytest.raises(Conflict, match=f"process {os.getpid()} uses it"):
+        StateFolder(tmp_path, "api").__enter__()
+
+
+def test_a_database_for_one_process_is_refused_to_the_second_with_what_to_do(tmp_path: Path) -> None:
+    def only() -> OnlyUser:
+        return OnlyUser(tmp_path / "store.db", "Use PostgreSQL")
+
+    with only(), pytest.raises(Conflict, match=f"process {os.getpid()} uses it. Use PostgreSQL"):
+        only().__enter__()
+    with only():
+        pass

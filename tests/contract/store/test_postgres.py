@@ -1,0 +1,273 @@
+"""What PostgreSQL has to keep besides the contract: several hosts at once, and the loss of the server."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+import time
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+from typing import TypeVar
+
+import psycopg
+import pytest
+
+from fixtures.postgres_server import PostgresServer
+from provisioner.core.errors import InvalidInput, PermanentError, TransientError
+from provisioner.core.model import Flavor, Node
+from provisioner.protocols.store import Store, Tx
+from provisioner.store import open_store, postgres_store, upgrade_store
+from provisioner.store.postgres import SESSION
+from provisioner.store.postgres_store import PostgresStore
+from tests.contract.store.conftest import PostgresDatabases
+from tests.contract.store.records import flavor, node
+
+T = TypeVar("T")
+FROZEN = f"-c idle_in_transaction_session_timeout={SESSION['idle_in_transaction_session_timeout']}"
+
+
+def play(url: str, *stories: Callable[[Store], Awaitable[T]]) -> list[T]:
+    """Each story on a store of its own, as processes have them, all at once."""
+
+    async def main() -> list[T]:
+        stores = [open_store(url) for _ in stories]
+        try:
+            async with asyncio.timeout(60):
+                return list(
+                    await asyncio.gather(*(story(s) for story, s in zip(stories, stores, strict=True)))
+                )
+        finally:
+            for store in stores:
+                await store.close()
+
+    return asyncio.run(main())
+
+
+def name_in(url: str) -> str:
+    """The database's."""
+    return url.split("/")[3].partition("?")[0]
+
+
+@pytest.fixture
+def own_server() -> Iterator[PostgresServer]:
+    """One to be stopped and frozen."""
+    with tempfile.TemporaryDirectory(prefix="pg") as folder, PostgresServer(Path(folder)) as server:
+        yield server
+
+
+def increment(tx: Tx) -> int:
+    found = tx.get(Node, "id-a")
+    assert found is not None
+    assert tx.update(Node, "id-a", {"fence": found.fence + 1})
+    return found.fence
+
+
+def test_no_update_is_lost_between_hosts(postgres: PostgresDatabases) -> None:
+    url = postgres.url()
+    play(url, lambda store: store.transact(lambda tx: tx.insert(node("a"))))
+
+    async def story(store: Store) -> list[int]:
+        return [await store.transact(increment) for _ in range(50)]
+
+    seen = [number for found in play(url, story, story, story) for number in found]
+    assert sorted(seen) == list(range(150))
+
+
+def test_what_two_hosts_read_and_write_crosswise_is_as_if_one_came_first(postgres: PostgresDatabases) -> None:
+    """Write skew: each sees that the other's record is missing, and adds its own. One must see it."""
+    url = postgres.url()
+
+    def adder(own: str, other: str) -> Callable[[Store], Awaitable[list[bool]]]:
+        async def story(store: Store) -> list[bool]:
+            def add(tx: Tx, number: int) -> bool:
+                alone = not tx.find(Flavor, where={"name": f"{other}{number}"})
+                tx.insert(flavor(f"{own}{number}"))
+                return alone
+
+            return [await store.transact(lambda tx, n=n: add(tx, n)) for n in range(40)]
+
+        return story
+
+    left, right = play(url, adder("a", "b"), adder("b", "a"))
+    assert not any(first and second for first, second in zip(left, right, strict=True))
+
+
+def test_a_watcher_on_one_host_wakes_by_what_another_stored(postgres: PostgresDatabases) -> None:
+    url = postgres.url()
+    listening = asyncio.Event()
+
+    async def watcher(store: Store) -> bool:
+        watch = store.watch("nodes")
+        asked = f"SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = '{name_in(url)}'"
+        while not postgres.server.execute(asked):
+            await asyncio.sleep(0.02)
+        listening.set()
+        return await watch.wait(10)
+
+    async def writer(store: Store) -> bool:
+        await listening.wait()
+        await store.transact(lambda tx: tx.notify("nodes"))
+        return True
+
+    assert play(url, watcher, writer) == [True, True]
+
+
+def test_a_restart_of_the_server_is_a_delay(own_server: PostgresServer) -> None:
+    url = own_server.new_database()
+    upgrade_store(url)
+
+    async def story(store: Store) -> int:
+        await store.transact(lambda tx: tx.insert(flavor("a")))
+        own_server.stop()
+        own_server.start()
+        await store.transact(lambda tx: tx.insert(flavor("b")))
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    assert play(url, story) == [2]
+
+
+def test_a_server_that_is_gone_is_told_and_used_again_when_it_is_back(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "AWAY_PATIENCE_S", 0.1)
+    url = own_server.new_database()
+    upgrade_store(url)
+
+    async def story(store: Store) -> int:
+        await store.transact(lambda tx: tx.insert(flavor("a")))
+        own_server.crash()
+        with pytest.raises(TransientError, match="Look whether it runs"):
+            await store.transact(lambda tx: tx.insert(flavor("b")))
+        own_server.start()
+        await store.transact(lambda tx: tx.insert(flavor("c")))
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    assert play(url, story) == [2]
+
+
+def test_a_silent_server_blocks_nobody_who_watches_the_clock(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "ANSWER_S", 1.0)
+    url = own_server.new_database()
+    upgrade_store(url)
+
+    async def story(store: Store) -> int:
+        await store.transact(lambda tx: tx.insert(flavor("a")))
+        own_server.freeze()
+        began = time.monotonic()
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.2):
+                await store.transact(lambda tx: tx.count(Flavor))
+        assert time.monotonic() - began < 1
+        with pytest.raises(TransientError):
+            await store.transact(lambda tx: tx.insert(flavor("b")))
+        own_server.thaw()
+        await store.transact(lambda tx: tx.insert(flavor("c")))
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    assert play(url, story) == [2]
+
+
+@pytest.mark.parametrize("stored", [True, False])
+def test_the_outcome_of_a_commit_whose_answer_was_lost_is_found_out(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch, stored: bool
+) -> None:
+    """The connection is killed right after, or right before, the commit, whose caller hears of neither."""
+    url = postgres.url()
+
+    async def story(store: Store) -> tuple[int, int]:
+        assert isinstance(store, PostgresStore)
+        runs = 0
+
+        def add(tx: Tx) -> None:
+            nonlocal runs
+            runs += 1
+            tx.insert(flavor("a"))
+
+        commit, lost = postgres_store.AsyncConnection.commit, False
+
+        async def lossy(connection: postgres_store.AsyncConnection) -> None:
+            nonlocal lost
+            if lost:
+                return await commit(connection)
+            lost = True
+            raw = (await connection.get_raw_connection()).driver_connection
+            assert raw is not None
+            if stored:
+                await commit(connection)
+            own = raw.info.backend_pid
+            postgres.server.execute(f"SELECT pg_terminate_backend({own}, 5000)")
+            return await raw.execute("SELECT 1") and None
+
+        monkeypatch.setattr(postgres_store.AsyncConnection, "commit", lossy)
+        await store.transact(add)
+        return runs, await store.transact(lambda tx: tx.count(Flavor))
+
+    assert play(url, story) == [(1 if stored else 2, 1)]
+
+
+def test_what_a_host_that_is_frozen_in_mid_transaction_held_is_free_again_before_others_lose_their_leases(
+    postgres: PostgresDatabases,
+) -> None:
+    url = postgres.url()
+    play(url, lambda store: store.transact(lambda tx: tx.insert(node("a"))))
+
+    async def story(store: Store) -> int:
+        with psycopg.connect(url.replace("+psycopg", ""), options=FROZEN) as frozen:
+            frozen.execute("UPDATE node SET fence = 9")
+            began = time.monotonic()
+            found = await store.transact(increment)
+            assert time.monotonic() - began < 4
+            frozen.close()
+            return found
+
+    assert play(url, story) == [0]
+
+
+def test_an_empty_database_is_refused_until_it_is_upgraded_and_a_newer_one_always(
+    postgres: PostgresDatabases,
+) -> None:
+    url = postgres.server.new_database()
+    with pytest.raises(PermanentError, match=r"none yet.*older than this program.*provisioner db upgrade"):
+        open_store(url)
+    assert upgrade_store(url)[0] is None
+    assert upgrade_store(url)[0] == upgrade_store(url)[1]
+    open_store(url)
+    postgres.server.execute("UPDATE alembic_version SET version_num = '9999'", name_in(url))
+    with pytest.raises(PermanentError, match=r"9999.*newer than this program.*Upgrade the provisioner"):
+        open_store(url)
+    with pytest.raises(PermanentError, match="newer than this program"):
+        upgrade_store(url)
+
+
+def test_a_database_of_something_else_is_refused(postgres: PostgresDatabases) -> None:
+    url = postgres.server.new_database()
+    postgres.server.execute("CREATE TABLE songs (title text)", name_in(url))
+    for use in (open_store, upgrade_store):
+        with pytest.raises(PermanentError, match="songs"):
+            use(url)
+
+
+def test_a_database_that_does_not_exist_or_a_server_that_does_not_run_is_named(
+    postgres: PostgresDatabases, tmp_path: Path
+) -> None:
+    with pytest.raises((PermanentError, TransientError), match="nowhere"):
+        open_store(postgres.server.url("nowhere"))
+    with pytest.raises(TransientError, match="Look whether it runs"):
+        open_store(f"postgresql+psycopg://provisioner@/x?host={tmp_path}")
+
+
+def test_a_password_in_the_address_is_refused_without_repeating_it() -> None:
+    with pytest.raises(InvalidInput, match="database_password_file") as raised:
+        open_store("postgresql+psycopg://provisioner:sesame@db/provisioner")
+    assert "sesame" not in raised.value.message
+
+
+def test_text_that_postgresql_cannot_hold_is_the_callers_fault(postgres: PostgresDatabases) -> None:
+    async def story(store: Store) -> int:
+        with pytest.raises(InvalidInput, match="NUL"):
+            await store.transact(lambda tx: tx.insert(flavor("a\0b")))
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    assert play(postgres.url(), story) == [0]
