@@ -98,7 +98,7 @@ class Wires:
         """After which times the copies of one message arrive; none: it is lost."""
         delays = [LATENCY_S + JITTER_S * self._random.random()]
         for fault in self._faults.values():
-            if fault.concerns(link, to_node):
+            if delays and fault.concerns(link, to_node):
                 delays = self._strike(fault, link, delays)
         return tuple(delays)
 
