@@ -9,6 +9,7 @@ from fastapi import Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from provisioner.api.context import ApiContext
+from provisioner.core.errors import Conflict
 from provisioner.core.model import Instance
 from provisioner.core.states import InstanceState
 from provisioner.protocols.console import ConsoleBook
@@ -26,8 +27,14 @@ def answer(
 ) -> Response:
     """instance_id: following ends when this instance no longer has the node."""
     book = context.consoles
-    if node_id is None or book is None:
+    if node_id is None:
         return PlainTextResponse("")
+    if book is None:
+        raise Conflict(
+            "read a console",
+            answer="consoles are recorded by compute hosts, and none runs in the API's process",
+            advice="Look into the folder consoles in the state_dir of the node's owner",
+        )
     if not follow:
         return PlainTextResponse(_tail(book, node_id, tail_bytes))
     said = _said(context, book, node_id, tail_bytes, instance_id)

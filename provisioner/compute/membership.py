@@ -9,13 +9,14 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass
+from datetime import datetime
 
 from provisioner.core.model import Host
 
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    beat: tuple[int, int]
+    beat: tuple[datetime, int]
     at_s: float
 
 
@@ -29,7 +30,8 @@ class Membership:
     def observe(self, rows: Iterable[Host], now_s: float) -> None:
         """now_s: from after they were read."""
         for row in rows:
-            beat = (row.epoch, row.beat)
+            # Not the epoch: who buries a host raises it, and would see it rise from the dead.
+            beat = (row.started_at, row.beat)
             known = self._seen.get(row.id)
             if known is None or known.beat != beat:
                 self._seen[row.id] = _Seen(beat, now_s)

@@ -46,3 +46,11 @@ def test_nobody_is_dead_to_himself() -> None:
     seen = Membership("ch1")
     seen.observe((me,), 0.0)
     assert seen.left_s(me, 1e9) == inf
+
+
+def test_who_is_buried_by_another_host_does_not_rise_from_the_dead() -> None:
+    seen = Membership("ch1")
+    seen.observe((OTHER,), 0.0)
+    buried = replace(OTHER, epoch=4)
+    seen.observe((buried,), 5.0)
+    assert seen.left_s(buried, 5.0) == 0.0

@@ -1,0 +1,94 @@
+"""API and compute hosts as processes of their own."""
+
+from __future__ import annotations
+
+import signal
+import time
+
+import pytest
+
+from fixtures.postgres_server import PostgresServer
+from provisioner.cli.exits import CONFLICT
+from tests.wire.cli.conftest import eventually
+from tests.wire.control_plane.conftest import ControlPlane
+
+pytestmark = pytest.mark.wire
+
+
+def test_api_and_compute_host_share_a_state_folder_and_sqlite(embedded: ControlPlane) -> None:
+    embedded.start()
+    host = embedded.host("here", state=embedded.state)
+    host.start()
+    embedded.enrol("n1")
+    embedded.register_images()
+    made = embedded.cli("instance", "create", "web", "--image", "root", "--wait")
+    assert made.code == 0, made.err + host.log()
+    assert embedded.json("instance", "show", "web")["state"] == "active"
+    # Consoles are the compute host's: that is said, rather than that there was nothing.
+    assert "recorded by compute hosts" in embedded.refused(CONFLICT, "node", "console", "n1")
+
+
+def test_a_second_compute_host_on_sqlite_is_refused_with_what_to_do(embedded: ControlPlane) -> None:
+    embedded.start()
+    first, second = embedded.host("a"), embedded.host("b")
+    first.start()
+    eventually("a has its lease", lambda: "a" in embedded.hosts())
+    second.start()
+    assert second.wait() == 1
+    assert "SQLite serves one compute host" in second.log()
+    assert "Traceback" not in second.log()
+    first.signal(signal.SIGKILL)
+    first.wait()
+    second.start()
+    eventually("b has its lease", lambda: "b" in embedded.hosts())
+
+
+def test_a_second_host_of_one_name_is_refused_while_the_first_one_lives(plane: ControlPlane) -> None:
+    plane.start()
+    first = plane.host("a")
+    second = plane.host("a", state=plane.folder / "elsewhere", file="second")
+    first.start()
+    eventually("a has its lease", lambda: "a" in plane.hosts())
+    second.start()
+    assert second.wait() == 1
+    assert "Give this one another host.name" in second.log()
+    first.signal(signal.SIGKILL)
+    first.wait()
+    second.start()
+    before = plane.hosts()["a"]["epoch"]
+    eventually("the second has the lease", lambda: plane.hosts()["a"]["epoch"] > before)
+
+
+def test_two_hosts_share_nodes_and_one_takes_over_what_the_other_dies_with(plane: ControlPlane) -> None:
+    plane.start()
+    a, b = plane.host("a"), plane.host("b")
+    a.start()
+    b.start()
+    eventually("both have a lease", lambda: {"a", "b"} <= set(plane.hosts()))
+    plane.enrol(*(f"n{number}" for number in range(6)))
+    eventually("both own nodes", lambda: all(host["nodes"] for host in plane.hosts().values()))
+    a.signal(signal.SIGKILL)
+    a.wait()
+    died = time.monotonic()
+    eventually("b owns all of them", lambda: plane.hosts()["b"]["nodes"] == 6)
+    assert time.monotonic() - died < 20
+    plane.register_images()
+    for number in range(6):
+        words = ("--image", "root", "--node", f"n{number}", "--wait")
+        made = plane.cli("instance", "create", f"i{number}", *words)
+        assert made.code == 0, made.err + b.log()
+
+
+def test_a_database_without_the_schema_is_refused_until_it_is_upgraded(
+    plane: ControlPlane, server: PostgresServer
+) -> None:
+    empty = ControlPlane(plane.folder / "e", server.new_database())
+    try:
+        empty.api.start()
+        assert empty.api.wait() == 1
+        assert "provisioner db upgrade" in empty.api.log()
+        assert "Traceback" not in empty.api.log()
+        assert empty.json("db", "upgrade")["before"] is None
+        empty.start()
+    finally:
+        empty.close()
