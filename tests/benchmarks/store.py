@@ -4,7 +4,7 @@
 
 One transaction is what a deploy step does: read the clock, move the node's work on under its fence, add
 three timeline events. `busy` runs them beside a loop that always has something to compute, as the engine
-and the API do.
+and the API do. PostgreSQL is a server of our own on this machine, whose commits wait for the disk.
 """
 
 from __future__ import annotations
@@ -20,10 +20,11 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from fixtures.postgres_server import PostgresServer
 from provisioner.core.model import Node, TimelineEvent, Work
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Store, Tx
-from provisioner.store import open_store
+from provisioner.store import open_store, upgrade_store
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,23 +133,27 @@ async def spin(stop: asyncio.Event) -> None:
 
 
 async def run(url: str, tasks: int, seconds: float) -> None:
-    store = open_store(url)
+    store, kind = open_store(url), url.partition(":")[0].partition("+")[0]
     try:
         await store.transact(lambda tx: tx.insert(*(node(i, tx) for i in range(max(tasks, 1_000)))))
         for callers in (1, tasks):
             print(
-                f"{url.partition(':')[0]:7} {callers:4} callers      ", await measure(store, callers, seconds)
+                f"{kind:10} {callers:4} callers      ",
+                await measure(store, callers, seconds),
             )
         stop = asyncio.Event()
         spinner = asyncio.create_task(spin(stop))
-        print(f"{url.partition(':')[0]:7} {tasks:4} callers, busy", await measure(store, tasks, seconds))
+        print(
+            f"{kind:10} {tasks:4} callers, busy",
+            await measure(store, tasks, seconds),
+        )
         stop.set()
         await spinner
         await store.transact(lambda tx: tx.find(Node))
         begin = time.perf_counter()
         found = await store.transact(lambda tx: tx.find(Node))
         each_us = (time.perf_counter() - begin) / len(found) * 1e6
-        print(f"{url.partition(':')[0]:7} reading {len(found)} nodes: {each_us:.1f} µs each")
+        print(f"{kind:10} reading {len(found)} nodes: {each_us:.1f} µs each")
     finally:
         await store.close()
 
@@ -165,8 +170,14 @@ def main() -> None:
     parser.add_argument("--seconds", type=float, default=5)
     parser.add_argument("--profile", action="store_true", help="where the time goes (slower)")
     given = parser.parse_args()
-    with tempfile.TemporaryDirectory() as folder:
-        for url in (f"sqlite:///{Path(folder) / 'store.db'}", "memory:"):
+    with (
+        tempfile.TemporaryDirectory() as folder,
+        tempfile.TemporaryDirectory(prefix="pg") as server_folder,
+        PostgresServer(Path(server_folder), durable=True) as server,
+    ):
+        postgres = server.new_database()
+        upgrade_store(postgres)
+        for url in (f"sqlite:///{Path(folder) / 'store.db'}", postgres, "memory:"):
 
             def work(url: str = url) -> None:
                 asyncio.run(run(url, given.tasks, given.seconds))
