@@ -130,7 +130,7 @@ def _table(output: Output, nodes: Iterable[dict[str, Any]]) -> None:
 
 def _body(entry: NodeEntry) -> dict[str, Any]:
     body = entry.model_dump(mode="json", exclude={"power"}, exclude_none=True)
-    body["power"] = {"driver": entry.power.driver, **entry.power.shown(), **entry.power.secrets()}
+    body["power"] = entry.power.written()
     return body
 
 

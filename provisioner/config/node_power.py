@@ -23,6 +23,10 @@ class PowerEntry(Part):
     def secrets(self) -> dict[str, str]:
         return {name: value.get_secret_value() for name, value in self if isinstance(value, SecretStr)}
 
+    def written(self) -> dict[str, Any]:
+        """As it stands in a node file, secrets and all."""
+        return {"driver": self.driver, **self.shown(), **self.secrets()}
+
 
 class IpmiPower(PowerEntry):
     """A BMC that speaks IPMI 2.0."""

@@ -170,6 +170,9 @@ class FeedsPower(_OutletPower):
         feeds = [{"driver": feed.driver, **feed.shown()} for feed in self.feeds]
         return {**super().shown(), "feeds": feeds}
 
+    def written(self) -> dict[str, Any]:
+        return {"driver": self.driver, **super().shown(), "feeds": [feed.written() for feed in self.feeds]}
+
     def secrets(self) -> dict[str, str]:
         """Named as the feed's, with its number before: "0.community"."""
         return {

@@ -1,0 +1,79 @@
+"""`power` of nodes on outlets, as node files say it."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+
+from provisioner.config.node_file import NodeFile
+from provisioner.config.source import parse
+from provisioner.core.errors import InvalidInput
+from tests.unit.config.test_source import NODE
+
+APC = {
+    "driver": "snmp",
+    "family": "apc_rackpdu",
+    "address": "10.78.0.201",
+    "outlets": [1],
+    "community": "first-secret",
+}
+RARITAN = {
+    "driver": "snmp",
+    "family": "raritan_pdu2",
+    "address": "10.78.0.202",
+    "outlets": [1],
+    "version": "3",
+    "user": "power",
+    "auth_key": "second-secret",
+    "priv_key": "third-secret",
+}
+IBOOT = {"driver": "iboot", "address": "10.78.0.203", "password": "fourth-secret"}
+FEEDS = {"driver": "feeds", "feeds": [APC, RARITAN, IBOOT]}
+
+
+def entry(power: dict[str, Any]) -> Any:
+    given = yaml.safe_load(NODE)
+    given["nodes"][0]["power"] = power
+    return parse(yaml.safe_dump(given), NodeFile, "nodes.yaml").nodes[0].power
+
+
+@pytest.mark.parametrize("power", [APC, RARITAN, IBOOT, FEEDS], ids=["v2c", "v3", "iboot", "feeds"])
+def test_what_is_sent_to_be_enrolled_is_read_as_the_same(power: dict[str, Any]) -> None:
+    read = entry(power)
+    again = entry(read.written())
+    assert again == read
+    assert again.secrets() == read.secrets()
+
+
+def test_secrets_of_feeds_are_told_apart_and_not_shown() -> None:
+    read = entry(FEEDS)
+    assert read.secrets() == {
+        "0.community": "first-secret",
+        "1.auth_key": "second-secret",
+        "1.priv_key": "third-secret",
+        "2.password": "fourth-secret",
+    }
+    assert "secret" not in f"{read.shown()} {read!r}"
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({"family": "apc_rackpdux"}, "there is no family apc_rackpdux"),
+        ({"outlets": [99]}, "there is no outlet 99; apc_rackpdu has 48 at most"),
+        ({"outlets": [1, 1]}, "one of them is there twice"),
+        ({"community": None}, "version 2c needs a community"),
+        ({"version": "3"}, "version 3 needs a user"),
+    ],
+)
+def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
+    power = {name: value for name, value in {**APC, **change}.items() if value is not None}
+    with pytest.raises(InvalidInput, match=told):
+        entry(power)
+
+
+def test_one_outlet_is_not_two_feeds() -> None:
+    with pytest.raises(InvalidInput, match="is there twice"):
+        entry({"driver": "feeds", "feeds": [APC, APC]})
