@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 
@@ -19,11 +20,12 @@ def node(number: int = 1, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
-def rack(*nodes: dict[str, Any]) -> dict[str, Any]:
+def rack(*nodes: dict[str, Any], pdus: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     return {
         "networks": {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}},
         "compute_hosts": [
             {"name": "ch1", "provisioning_address": "10.77.0.10", "management_address": "10.78.0.10"}
         ],
+        "pdus": list(pdus),
         "nodes": list(nodes) or [node()],
     }
