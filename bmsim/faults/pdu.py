@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from functools import partial
 
-from bmsim.faults.fault import BY_HEAL, MACHINE, NUMBER, By, Fault, Parameter
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter
 
-_fault = partial(Fault, fidelities=MACHINE, by=By.RACK)
+_fault = partial(Fault, fidelities=EVERYWHERE, by=By.RACK)
 
 FAULTS = (
     _fault(

@@ -11,7 +11,10 @@ from scenarios.runner.trace import Event
 STEP = "step "
 ENDS = frozenset(f"{STEP}{plan.steps[-1].name}" for plan in PLANS.values())
 
-ON, OFF = "bmc chassis.power.on", "bmc chassis.power.off"
+OFF_BEFORE = {
+    "bmc chassis.power.on": "bmc chassis.power.off",
+    "feed power.back": "feed power.lost",
+}
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
 
 
@@ -39,7 +42,7 @@ class _Path:
     def went(self, word: str) -> None:
         a_step = word.startswith(STEP)
         since = self._plan if a_step else self._step
-        if word == ON and self.words[since:][-1:] == [OFF]:
+        if word in OFF_BEFORE and self.words[since:][-1:] == [OFF_BEFORE[word]]:
             self.words.pop()  # one that was on already, from an attempt before, goes off to go on
         if word in self.words[since:]:
             del self.words[self.words.index(word, since) + 1 :]
@@ -57,6 +60,9 @@ def _word(event: Event) -> str:
         case "bmc" if event.name.startswith(CHANGING) and detail.get("result") == "ok":
             device = f" {detail['device']}" if "device" in detail else ""
             return f"bmc {event.name}{device}"
+        # What came of commands to outlets: those of two feeds are given at once.
+        case "feed":
+            return f"feed {event.name}"
         case "dhcp" if event.name == "ack":
             return f"dhcp {_client(str(detail.get('client', '')))}"
         # When it was asked for. Whether all of it came is seen by the last acknowledgement, and a loader that

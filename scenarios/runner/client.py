@@ -186,13 +186,29 @@ def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
         "memory_mib": node.memory_mib,
         "disk_mib": node.disk_mib,
         "ports": [{"mac": node.mac}],
-        "power": {
-            "driver": "ipmi",
-            "address": node.bmc_address,
-            "user": node.bmc_user,
-            "password": node.bmc_password,
-        },
+        "power": _power(node),
     }
+
+
+def _power(node: StoryNode) -> dict[str, Any]:
+    feeds = [
+        {
+            "driver": "snmp",
+            "family": feed.pdu.family,
+            "address": feed.pdu.address,
+            "outlets": [feed.outlet],
+            "community": feed.pdu.community,
+        }
+        for feed in node.feeds
+    ]
+    match feeds:
+        case []:
+            user, password = node.bmc_user, node.bmc_password
+            return {"driver": "ipmi", "address": node.bmc_address, "user": user, "password": password}
+        case [only]:
+            return only
+        case _:
+            return {"driver": "feeds", "feeds": feeds}
 
 
 def _key(verb: str, name: str) -> str:

@@ -68,6 +68,7 @@ def _node(number: int, node: OneNode) -> StoryNode:
         node.name,
         arch=node.arch,
         firmware=node.firmware,
+        power=node.power,
         cpus=node.cpus,
         memory_mib=node.memory_mib,
         disk_mib=node.disk_mib,

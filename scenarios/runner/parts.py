@@ -46,7 +46,7 @@ class NodeKind(Part):
 
     arch: Literal["x86_64"] = "x86_64"
     firmware: Literal["bios", "uefi"] = "bios"
-    power: Literal["ipmi"] = "ipmi"
+    power: Literal["ipmi", "pdu", "two-pdus"] = "ipmi"
     boot: Literal["ipxe"] = "ipxe"
     cpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256, le=2**20)] = 1024

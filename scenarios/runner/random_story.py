@@ -25,13 +25,22 @@ from scenarios.runner.story import (
 
 IMAGES = ("tiny", "tiny-disk")
 STEPS = tuple(spec.name for name in ("deploy-iscsi", "clean") for spec in PLANS[name].steps)
+POWERS = ("ipmi", "ipmi", "pdu", "ipmi", "two-pdus")
+"""Of the first node, the second, …, and again."""
+
 COMMANDS = ("chassis.power.on", "chassis.power.off", "chassis.bootdev.set", "chassis.status")
 
 
 def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[StoryNode, ...]]:
-    """A rack of machines that are alike but for their firmware: every fourth starts with UEFI."""
+    """A rack of machines that are alike but for their firmware, every fourth starts with UEFI, and for what
+    switches them."""
     made = tuple(
-        numbered_node(number, f"n{number}", firmware="uefi" if number % 4 == 0 else "bios")
+        numbered_node(
+            number,
+            f"n{number}",
+            firmware="uefi" if number % 4 == 0 else "bios",
+            power=POWERS[(number - 1) % len(POWERS)],
+        )
         for number in range(1, nodes + 1)
     )
     return tuple(numbered_host(number) for number in range(1, hosts + 1)), made
@@ -75,9 +84,11 @@ def used_images(requests: Iterable[Request]) -> tuple[str, ...]:
 
 def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[StoryNode]) -> Strike:
     """What breaks, when, and until when."""
-    node = random.choice(nodes).name
+    struck = random.choice(nodes)
+    node = struck.name
     # With several hosts it is they who are on trial.
-    fault, parameters = random.choice(OF_HOSTS if len(hosts) > 1 and random.random() < 0.7 else FAULTS)
+    of_nodes = FAULTS + (OF_OUTLETS if struck.feeds else OF_BMCS)
+    fault, parameters = random.choice(OF_HOSTS if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
     strikes = CATALOGUE[fault].strikes
     # A node that no host can reach for long is no host's fault: its deploy fails after all its attempts.
     longest_s, heals = (200.0, 1.0) if fault == "host.partition" else (400.0, 0.8)
@@ -86,20 +97,23 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
         node=node if strikes is Strikes.NODE else "",
         host=random.choice(hosts).name if strikes is Strikes.HOST else "",
         parameters=CATALOGUE[fault].completed(parameters(random)),
-        when=_moment(random, node),
+        when=_moment(random, struck),
         heal_after_s=round(random.uniform(1, longest_s), 3) if random.random() < heals else None,
     )
 
 
-def _moment(random: Random, node: str) -> Moment:
+def _moment(random: Random, node: StoryNode) -> Moment:
     match random.randrange(4):
         case 0:
             return AtTime(round(random.uniform(0, 300), 3))
+        case 1 if node.feeds:
+            command = random.choice(("outlet.on", "outlet.off"))
+            return OnEvent("pdu", command, node.name, nth=random.randint(1, 4))
         case 1:
-            return OnEvent("bmc", random.choice(COMMANDS), node, nth=random.randint(1, 4))
+            return OnEvent("bmc", random.choice(COMMANDS), node.name, nth=random.randint(1, 4))
         case _:
             name = random.choice(("step.started", "step.started", "step.done"))
-            return OnEvent("step", name, node, detail={"step": random.choice(STEPS)})
+            return OnEvent("step", name, node.name, detail={"step": random.choice(STEPS)})
 
 
 def _nothing(random: Random) -> dict[str, object]:
@@ -124,7 +138,7 @@ OF_HOSTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("db.slow", lambda random: {"delay_s": round(random.uniform(0.1, 6.0), 2)}),
     ("db.restart", lambda random: {"down_s": random.randint(1, 90)}),
 )
-FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
+OF_BMCS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("bmc.silent", _nothing),
     ("bmc.busy", lambda random: {"count": random.randint(1, 6)}),
     ("bmc.ack_not_done", lambda random: {"count": random.randint(1, 3)}),
@@ -133,6 +147,15 @@ FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("bmc.lies_about_power", lambda random: {"for_s": round(random.uniform(1, 20), 1)}),
     ("bmc.cold_reset", lambda random: {"silent_s": random.randint(5, 60)}),
     ("bmc.sessions_exhausted", _nothing),
+)
+OF_OUTLETS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
+    ("pdu.unreachable", _nothing),
+    ("pdu.slow_queue", lambda random: {"each_s": round(random.uniform(0.1, 2.4), 2)}),
+    ("pdu.outlet_stuck", lambda random: {"tells_command": random.random() < 0.3}),
+    ("pdu.pending", lambda random: {"for_s": random.randint(1, 30)}),
+    ("pdu.half_off", _nothing),
+)
+FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("net.drop", _some),
     ("net.delay", lambda random: {"delay_s": round(random.uniform(0.05, 2.0), 2)}),
     ("net.duplicate", _some),
@@ -149,4 +172,5 @@ FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
     *OF_HOSTS,
 )
-"""Faults that end when they are healed, so that every request can still end well."""
+"""Faults that end when they are healed, so that every request can still end well. Those of nodes whatever
+switches them, and of hosts."""

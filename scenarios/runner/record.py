@@ -52,6 +52,7 @@ def recorded(story: Story, *, seed: int, why: str, source: str, name: str = "") 
 def _node(node: StoryNode) -> dict[str, Any]:
     said = {
         "firmware": (node.firmware, "bios"),
+        "power": (node.power, "ipmi"),
         "cpus": (node.cpus, 1),
         "memory_mib": (node.memory_mib, 1024),
         "disk_mib": (node.disk_mib, 2048),

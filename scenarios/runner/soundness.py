@@ -23,6 +23,7 @@ from scenarios.runner.parts import (
     When,
 )
 from scenarios.runner.stage import Fidelity
+from scenarios.runner.switched_by import unfit
 
 if TYPE_CHECKING:
     from scenarios.runner.schema import Scenario
@@ -35,7 +36,6 @@ CHOSEN = ("any", "all")
 
 MACHINE_NODES = 100
 """More have no address left on the management network of a rack, nor memory on any machine."""
-
 
 NODE_STATES: Sequence[str] = (
     *("available", "active", "deploy_failed", "clean_failed", "enrol_failed"),
@@ -216,6 +216,10 @@ class _Known:
         except BadFault as error:
             yield ("with",), str(error)
         yield from self._target_problems(fault, known.strikes)
+        struck = self._scenario.node_of(fault)
+        power = next((node.power for node in self._scenario.rack.node_list if node.name == struck), "")
+        if told := unfit(fault.do, struck, power):
+            yield ("do",), told
 
     def _target_problems(self, fault: FaultPart, strikes: str) -> Iterator[Problem]:
         target, hosts = fault.target, self._scenario.rack.host_names

@@ -9,8 +9,24 @@ from typing import Any
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class StoryPdu:
+    name: str
+    family: str
+    address: str
+    community: str = field(repr=False)
+
+
+@dataclass(frozen=True, slots=True)
+class StoryFeed:
+    """One of a node's power supplies."""
+
+    pdu: StoryPdu
+    outlet: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class StoryNode:
-    """disk_mib: of its first disk, the one that is deployed to."""
+    """disk_mib: of its first disk, the one that is deployed to. feeds: it has no BMC, and hangs on these."""
 
     name: str
     mac: str
@@ -22,6 +38,11 @@ class StoryNode:
     cpus: int = 1
     memory_mib: int = 1024
     disk_mib: int = 2048
+    feeds: tuple[StoryFeed, ...] = ()
+
+    @property
+    def power(self) -> str:
+        return POWERS[len(self.feeds)]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -30,6 +51,10 @@ class StoryHost:
 
     name: str
     address: str
+
+
+POWERS = ("ipmi", "pdu", "two-pdus")
+"""How a node is switched, by how many feeds it has."""
 
 
 # --- when something happens -----------------------------------------------------------------------
@@ -187,6 +212,10 @@ class Story:
     images: tuple[str, ...] = ()
     safety_s: float = 3600.0
     struck_may_fail: bool = False
+
+    @property
+    def pdus(self) -> tuple[StoryPdu, ...]:
+        return tuple(dict.fromkeys(feed.pdu for node in self.nodes for feed in node.feeds))
 
     def node(self, name: str) -> StoryNode:
         return next(node for node in self.nodes if node.name == name)

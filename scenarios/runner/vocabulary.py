@@ -22,6 +22,8 @@ COMMANDS = (
 
 EVENTS: Mapping[str, tuple[str, ...]] = {
     "bmc": COMMANDS,
+    "pdu": ("outlet.on", "outlet.off", "outlet.reboot"),
+    "feed": ("power.back", "power.lost"),
     "machine": ("on", "off", "reset", "post", "agent", "instance", "hung"),
     "dhcp": ("discover", "offer", "request", "ack", "decline", "nak", "release", "inform"),
     "tftp": ("read", "sent", "refused"),

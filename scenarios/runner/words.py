@@ -21,6 +21,7 @@ from scenarios.runner.story import (
     OnTold,
     Power,
     Request,
+    StoryNode,
     Strike,
 )
 
@@ -36,7 +37,7 @@ def in_words(scenario: Scenario) -> str:
     lines += ["", f"A rack of {len(story.nodes)} nodes, with compute hosts {hosts}:"]
     lines += _some(
         f"{node.name}: {node.arch} {node.firmware}, {node.cpus} CPUs, {node.memory_mib} MiB of memory, "
-        f"{node.disk_mib} MiB of disk, MAC {node.mac}, BMC {node.bmc_address}"
+        f"{node.disk_mib} MiB of disk, MAC {node.mac}, {_switched_by(node)}"
         for node in story.nodes
     )
     lines += ["", "What is asked:", *_some(map(_asked, story.requests))]
@@ -54,6 +55,15 @@ def in_words(scenario: Scenario) -> str:
             f"{row.deploy_s:g} s, a deletion {row.clean_s:g} s."
         )
     return "\n".join(lines)
+
+
+def _switched_by(node: StoryNode) -> str:
+    if not node.feeds:
+        return f"BMC {node.bmc_address}"
+    return " and ".join(
+        f"outlet {feed.outlet} of PDU {feed.pdu.name} ({feed.pdu.family}, {feed.pdu.address})"
+        for feed in node.feeds
+    )
 
 
 def _some(lines: Iterator[str]) -> Iterator[str]:

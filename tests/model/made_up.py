@@ -14,6 +14,7 @@ from scenarios.runner.play import play_story
 from scenarios.runner.random_story import IMAGES, random_strike, used_images
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import (
+    POWERS,
     AtTime,
     Delete,
     Deploy,
@@ -37,6 +38,7 @@ times = st.builds(AtTime, st.integers(0, SOON_S))
 places = st.integers(0, NODES - 1)
 firmware = st.sampled_from(("bios", "uefi"))
 disks_mib = st.sampled_from((2048, 1024, 4096))
+powers = st.sampled_from(POWERS)
 
 
 class BrokenPromise(Exception):
@@ -78,14 +80,14 @@ class Storyteller(RuleBasedStateMachine):
 
     @initialize(
         hosts=st.integers(1, 2),
-        kinds=st.lists(st.tuples(firmware, disks_mib), min_size=1, max_size=NODES),
+        kinds=st.lists(st.tuples(firmware, disks_mib, powers), min_size=1, max_size=NODES),
         seed=st.integers(0, 999),
     )
-    def rack(self, hosts: int, kinds: list[tuple[str, int]], seed: int) -> None:
+    def rack(self, hosts: int, kinds: list[tuple[str, int, str]], seed: int) -> None:
         self.hosts = tuple(numbered_host(number) for number in range(1, hosts + 1))
         self.nodes = tuple(
-            numbered_node(number, f"n{number}", firmware=firmware, disk_mib=disk_mib)
-            for number, (firmware, disk_mib) in enumerate(kinds, 1)
+            numbered_node(number, f"n{number}", firmware=firmware, disk_mib=disk_mib, power=power)
+            for number, (firmware, disk_mib, power) in enumerate(kinds, 1)
         )
         self.seed = seed
 

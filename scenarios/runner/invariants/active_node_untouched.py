@@ -28,7 +28,7 @@ class ActiveNodeUntouched:
         instance = self._seen.on(event.node)
         if instance is None or instance.state != "active" or instance.leaving:
             return
-        if event.node in self._seen.powered_by_client and event.source == "bmc":
+        if event.node in self._seen.powered_by_client and event.source in ("bmc", "pdu"):
             return
         if what := _harm(event):
             yield Breach(
@@ -45,6 +45,8 @@ class ActiveNodeUntouched:
 def _harm(event: Event) -> str:
     if event.source == "bmc" and event.name in POWER and event.detail.get("result") == "ok":
         return "switched the power"
+    if event.source == "pdu" and event.name in ("outlet.off", "outlet.reboot"):
+        return "switched an outlet"
     if event.source == "iscsi" and event.name == "write":
         return "wrote to a disk"
     if event.source == "agent" and event.name == "command":

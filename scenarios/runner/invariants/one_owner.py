@@ -66,6 +66,8 @@ def _acts(event: Event) -> bool:
     """Whether the device was told to change something, and did what it was told."""
     if event.source == "bmc":
         return not event.name.startswith(READING) and event.detail.get("result") == "ok"
+    if event.source == "pdu":
+        return event.name.startswith("outlet.") and event.detail.get("result") == "ok"
     if event.source == "agent":
         return event.name == "command"
     return event.source == "iscsi" and event.name == "write"

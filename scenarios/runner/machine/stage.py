@@ -25,7 +25,7 @@ from scenarios.runner.machine.serve import POLL_S, Serve
 from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.watching import CutOff, Watching
 from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
-from scenarios.runner.story import Deploy, Story
+from scenarios.runner.story import Deploy, Story, StoryNode
 from scenarios.runner.trace import Event, Origin, Trace
 
 ANSWER_S = 600.0
@@ -235,6 +235,7 @@ class MachineStage:
 
     def secrets(self) -> Iterable[str]:
         yield from (node.bmc_password for node in self._story.nodes)
+        yield from (pdu.community for pdu in self._story.pdus)
         yield from (path.read_text().strip() for path in self._folder.glob("provisioner/admin.token"))
 
     def told(self) -> Iterable[tuple[str, str]]:
@@ -259,15 +260,22 @@ def rack_of(story: Story, name: str) -> dict[str, Any]:
                 "disks": [{"size_mib": node.disk_mib}],
                 # As the model has it: with UEFI, firmware fetches its loader by TFTP.
                 "nics": [{"mac": node.mac, "ipxe": node.firmware != "uefi"}],
-                "bmc": {
-                    "address": f"10.78.0.{100 + number}",
-                    "user": node.bmc_user,
-                    "password": node.bmc_password,
-                },
+                **_switched_by(node),
             }
-            for number, node in enumerate(story.nodes, 1)
+            for node in story.nodes
+        ],
+        "pdus": [
+            {"name": pdu.name, "family": pdu.family, "address": pdu.address, "community": pdu.community}
+            for pdu in story.pdus
         ],
     }
+
+
+def _switched_by(node: StoryNode) -> dict[str, Any]:
+    if node.feeds:
+        return {"outlets": [{"pdu": feed.pdu.name, "outlet": feed.outlet} for feed in node.feeds]}
+    bmc = {"address": node.bmc_address, "user": node.bmc_user, "password": node.bmc_password}
+    return {"bmc": bmc}
 
 
 def _key(path: Path) -> str:

@@ -29,8 +29,11 @@ PACE = 0.1
 """Machines of a kind differ by so much."""
 
 FIRMWARE = {"bios": Firmware.BIOS_IPXE, "uefi": Firmware.OVMF}
-OWN_ORDER = (BootDevice.DISK,)
+TOLD_ORDER = (BootDevice.DISK,)
 """As machines of a rack come: the network is tried when they are told to."""
+
+UNTOLD_ORDER = (BootDevice.NETWORK, BootDevice.DISK)
+"""Of those whom nobody can tell."""
 
 SYSTEMS = ModelSystems()
 
@@ -71,7 +74,7 @@ class ModelNode:
             (spec.mac,),
             SYSTEMS,
             firmware=FIRMWARE[spec.firmware],
-            order=OWN_ORDER,
+            order=UNTOLD_ORDER if spec.feeds else TOLD_ORDER,
             timing=timing.scaled(pace),
             disk=self.disk,
         )
@@ -153,6 +156,10 @@ class ModelNode:
         return self.machine.own_device
 
     # --- the machine runs ----------------------------------------------------------------------
+
+    def powered(self, on: bool) -> None:
+        """By its outlets: it starts when power comes."""
+        self.feed(said.PowerOn() if on else said.PowerOff())
 
     def feed(self, *given: said.Input) -> None:
         as_world(self._feed, given)

@@ -24,6 +24,8 @@ from provisioner.core.model import Node
 from provisioner.drivers import ipxe
 from provisioner.drivers.ipmi import IpmiDevices
 from provisioner.drivers.offer_publisher import OfferPublisher
+from provisioner.drivers.outlet_feeds import FeedDevices
+from provisioner.drivers.snmp import SnmpDevices
 from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
@@ -37,8 +39,10 @@ from provisioner.scheduler.scheduler import Scheduler
 from scenarios.runner.model.contents import BLOBS, ImageServer
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.netboot import LOADERS, ModelNetboot
+from scenarios.runner.model.snmp import ModelSnmp
 
 LEASE_TTL_S = 5.0
+DISCHARGE_S = 5.0
 MAX_WRITES = 8
 POLL_S = 60.0
 """All processes share one store, whose wake-ups none of them misses: polling is the safety net that it is in
@@ -58,6 +62,7 @@ class Surroundings:
     ids: Ids
     images: ImageServer
     ipmitool: ModelIpmitool
+    snmp: ModelSnmp
     writer: ImageWriter
     probe: SshProbe
     consoles: ConsoleBook
@@ -90,7 +95,7 @@ class ProvisionerProcess:
             images=around.images,
             seal=seal,
             pool=AddressPool(*around.pool),
-            power_drivers=frozenset(("ipmi",)),
+            power_drivers=frozenset(("ipmi", "snmp", "feeds")),
             metrics=around.metrics,
             consoles=around.consoles,
             progress=progress.get,
@@ -108,7 +113,9 @@ class ProvisionerProcess:
     def _edges(self, progress: ProgressBoard) -> Edges:
         around = self._around
         lease = LeaseKeeper(around.store, around.clock, around.host, LEASE_TTL_S, holder=around.host)
-        devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool)}, unseal)
+        snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S)
+        feeds = FeedDevices({"snmp": snmp}, discharge_s=DISCHARGE_S)
+        devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool), "snmp": snmp, "feeds": feeds}, unseal)
         return Edges(
             store=around.store,
             clock=around.clock,

@@ -7,6 +7,7 @@ from collections.abc import Callable, Sequence
 from scenarios.runner.model.agent import ModelAgent
 from scenarios.runner.model.bmc import ModelBmc
 from scenarios.runner.model.contents import LIBRARY, ImageServer
+from scenarios.runner.model.feeds import ModelFeeds
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.node import ModelNode, Note
 from scenarios.runner.model.wires import Wires
@@ -33,7 +34,8 @@ class ModelRack:
             )
             for node in story.nodes
         }
-        self._by_bmc = {node.bmc_address: self._nodes[node.name] for node in story.nodes}
+        self._by_bmc = {node.bmc_address: self._nodes[node.name] for node in story.nodes if not node.feeds}
+        self.feeds = ModelFeeds(story, lambda node, on: self._nodes[node].powered(on), note)
 
     def _took_address(self, node: ModelNode) -> None:
         self._by_address[node.address] = node

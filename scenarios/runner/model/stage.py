@@ -22,6 +22,7 @@ from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.provisioner_process import Surroundings
 from scenarios.runner.model.rack import ModelRack
+from scenarios.runner.model.snmp import ModelSnmp
 from scenarios.runner.model.store_link import StoreLink
 from scenarios.runner.model.striking import Striking
 from scenarios.runner.model.telling import Telling
@@ -41,7 +42,7 @@ ADMIN_TOKEN = "0" * 31 + "1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 
 SECRET = re.compile(r"[0-9a-f]{32}|correct-horse-\d+")
-"""What a secret of a story looks like: `SeededIds`, and the passwords of its BMCs."""
+"""What a secret of a story looks like: `SeededIds`, and the passwords of its BMCs and PDUs."""
 
 ROOT_OFFSET_BYTES = MIB
 
@@ -79,7 +80,11 @@ class ModelStage:
             seed,
             telling.host_struck,
         )
-        self._secrets = {node.bmc_password for node in story.nodes} | {ADMIN_TOKEN}
+        self._secrets = {
+            ADMIN_TOKEN,
+            *(node.bmc_password for node in story.nodes),
+            *(pdu.community for pdu in story.pdus),
+        }
         self._macs = {node.name: node.mac for node in story.nodes}
         self._ids: list[SeededIds] = []
         self._offending: list[tuple[str, str]] = []
@@ -118,6 +123,7 @@ class ModelStage:
             ids=ids,
             images=self._images,
             ipmitool=ModelIpmitool(host.name, sender, self._wires, rack.bmc_at),
+            snmp=ModelSnmp(host.name, sender, self._wires, rack.feeds.pdu_at),
             writer=ModelImageWriter(
                 self._wires,
                 rack,

@@ -56,6 +56,8 @@ class Striking:
         elif order.fault.startswith("image."):
             for name in [order.image] if order.image else self._image_names:
                 self._images.broken[name] = (order.fault, order.parameters)
+        elif order.fault.startswith("pdu."):
+            self._rack.feeds.inject(order.fault, order.node, order.parameters)
         else:
             self._rack.node(order.node).inject(order.fault, order.parameters)
 
@@ -67,6 +69,8 @@ class Striking:
         elif order.fault.startswith("image."):
             for name in [order.image] if order.image else self._image_names:
                 self._images.broken.pop(name, None)
+        elif order.fault.startswith("pdu."):
+            self._rack.feeds.heal(order.fault, order.node)
         else:
             self._rack.node(order.node).heal(order.fault)
 

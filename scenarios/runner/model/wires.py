@@ -126,7 +126,7 @@ class Wires:
         def arrived() -> None:
             answer = serve()
             if answer is not None:
-                self.send(link, False, lambda: _settle(answered, answer))
+                self.send(link, False, lambda: settle(answered, answer))
 
         end_s = loop.time() + timeout_s
         while (left_s := end_s - loop.time()) > 0:
@@ -172,6 +172,6 @@ class Wires:
         self._on_struck(fault.name, link, what)
 
 
-def _settle(future: asyncio.Future[T], value: T) -> None:
+def settle(future: asyncio.Future[T], value: T) -> None:
     if not future.done():
         future.set_result(value)

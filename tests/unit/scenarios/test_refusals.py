@@ -73,6 +73,11 @@ REFUSED = {
         "when: {at_s: 1}",
         [":8: faults[0].target:", "add target: NODE"],
     ),
+    "a fault of outlets at a node with a BMC": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: pdu.outlet_stuck",
+        [":8: faults[0].do:", "give it power: pdu"],
+    ),
     "a fault of a host aimed at a node": (
         "do: bmc.busy, with: {count: 2}",
         "do: host.kill, target: n1",

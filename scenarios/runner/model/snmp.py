@@ -1,0 +1,71 @@
+"""SNMP on a compute host of the model: the provisioner's own driver of PDUs runs on it unchanged."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+
+from provisioner.core.errors import DeviceRefused, DeviceUnreachable
+from provisioner.core.pdus.family import Oid
+from provisioner.drivers.snmp_credentials import Credentials
+from provisioner.drivers.snmp_messages import MESSAGE_S, Agent, Value
+from scenarios.runner.model.pdu import ModelPdu, Refused
+from scenarios.runner.model.wires import Link, Wires, settle
+from scenarios.runner.processes import as_world
+
+Found = list[int | str | Oid] | Refused
+
+
+class ModelSnmp:
+    """`provisioner.drivers.snmp_messages.Messages` of one compute host.
+
+    pdu:    by its address; None when nothing answers there
+    sender: how devices name this process in their audit log
+    """
+
+    def __init__(self, host: str, sender: str, wires: Wires, pdu: Callable[[str], ModelPdu | None]) -> None:
+        self._link = Link("snmp", host, "")
+        self._sender = sender
+        self._wires = wires
+        self._pdu = pdu
+
+    async def get(
+        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+    ) -> list[Value]:
+        community = credentials.community
+        found = await self._ask(tried, agent, community, lambda pdu: pdu.get(oids))
+        return [value for value in found if not isinstance(value, str)]
+
+    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
+        community = credentials.write_community or credentials.community
+        await self._ask(tried, agent, community, lambda pdu: pdu.set(oid, value, self._sender))
+
+    async def _ask(
+        self, tried: str, agent: Agent, community: str, serve: Callable[[ModelPdu], Found]
+    ) -> list[int | str | Oid]:
+        """One message, sent once."""
+        loop = asyncio.get_running_loop()
+        answered: asyncio.Future[Found] = loop.create_future()
+
+        def arrived() -> None:
+            pdu = self._pdu(agent.host)
+            takes_s = pdu.hears(community) if pdu is not None else None
+            if pdu is not None and takes_s is not None:
+                # The PDU's: it serves what it has heard, whether or not anybody waits for it still.
+                as_world(loop.call_later, takes_s, served, pdu)
+
+        def served(pdu: ModelPdu) -> None:
+            found = serve(pdu)
+            self._wires.send(self._link, False, lambda: settle(answered, found))
+
+        self._wires.send(self._link, True, arrived)
+        try:
+            async with asyncio.timeout(MESSAGE_S):
+                answer = await answered
+        except TimeoutError:
+            raise DeviceUnreachable(
+                tried, device=agent.name, answer=f"no answer in {MESSAGE_S:g} s"
+            ) from None
+        if isinstance(answer, Refused):
+            raise DeviceRefused(tried, device=agent.name, answer=answer.status)
+        return answer
