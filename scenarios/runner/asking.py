@@ -43,6 +43,8 @@ class Asking:
         self._moments = moments
         self._deadlines = deadlines
         self._asked = [Asked(request) for request in story.requests]
+        # While nobody answers, requests wait: "on" must not come after the "off" that was asked for later.
+        self._maintaining = {node.name: asyncio.Lock() for node in story.nodes}
 
     def __iter__(self) -> Iterator[Asked]:
         return iter(self._asked)
@@ -102,7 +104,8 @@ class Asking:
             case Power():
                 asked.outcome = await self._client.power(request)
             case Maintenance():
-                asked.outcome = await self._client.maintenance(request)
+                async with self._maintaining[request.node]:
+                    asked.outcome = await self._client.maintenance(request)
         asked.ended_s = self._stage.now_s()
 
     async def _given_back(self, request: Delete) -> None:
