@@ -1,0 +1,188 @@
+"""How soon a dead compute host is followed, and what it costs to be ready for it.
+
+    python -m tests.benchmarks.failover [--rounds 5] [--nodes 3500] [--hosts 10] [--idle-nodes 10000]
+
+Real processes (`provisioner compute`) on racks in memory, and a PostgreSQL server of our own on a UNIX
+socket, whose commits wait for the disk. Printed: from SIGKILL of a host until the store has given its nodes
+to another; the same with many nodes; and what idle hosts ask of the server and of the processor.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import random
+import signal
+import statistics
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import replace
+from pathlib import Path
+
+from fixtures.postgres_server import PostgresServer
+from provisioner.core.states import ProvisionState
+from provisioner.protocols.store import Tx
+from provisioner.store import open_store, upgrade_store
+from tests.benchmarks.store import node
+from tests.wire.control_plane.conftest import ControlPlane, Process, short_folder
+
+DEADLINE_S = 120.0
+IDLE_S = 20.0
+
+
+class Bench:
+    """A control plane on a server whose commits wait for the disk."""
+
+    def __init__(self, server: PostgresServer, plane: ControlPlane, database: str) -> None:
+        self.server = server
+        self.plane = plane
+        self._database = database
+
+    def one(self, question: str) -> int:
+        ((found,),) = self.server.execute(question, self._database)
+        return int(str(found))
+
+    def owned_by(self, host: str) -> int:
+        return self.one(f"SELECT count(*) FROM node WHERE owner = '{host}'")
+
+    def fill(self, nodes: int) -> None:
+        """That many idle nodes that nobody owns."""
+
+        def insert(tx: Tx) -> None:
+            tx.insert(
+                *(
+                    replace(
+                        node(n, tx),
+                        owner=None,
+                        fence=0,
+                        state=ProvisionState.AVAILABLE,
+                        power_driver="fake",
+                        power_secret_sealed="",
+                    )
+                    for n in range(nodes)
+                )
+            )
+
+        async def fill() -> None:
+            store = open_store(self.plane.database)
+            try:
+                await store.transact(insert)
+            finally:
+                await store.close()
+
+        asyncio.run(fill())
+
+    def host(self, name: str) -> Process:
+        process = self.plane.host(name)
+        process.start()
+        until(f"{name} serves", lambda: self.one(f"SELECT count(*) FROM host WHERE id = '{name}'"))
+        return process
+
+
+@contextmanager
+def bench() -> Iterator[Bench]:
+    with ExitStack() as stack:
+        server = stack.enter_context(PostgresServer(stack.enter_context(short_folder()), durable=True))
+        url = server.new_database()
+        upgrade_store(url)
+        plane = ControlPlane(stack.enter_context(short_folder()), url)
+        stack.callback(plane.close)
+        yield Bench(server, plane, url.partition("?")[0].rpartition("/")[2])
+
+
+def until(what: str, look: Callable[[], object]) -> float:
+    """Seconds until it is so."""
+    begun = time.monotonic()
+    while not look():
+        if time.monotonic() - begun > DEADLINE_S:
+            raise SystemExit(f"not within {DEADLINE_S:.0f} s: {what}")
+        time.sleep(0.02)
+    return time.monotonic() - begun
+
+
+def takeover_s(at: Bench, rounds: int, nodes: int) -> list[float]:
+    """From SIGKILL of one of two hosts until none of its nodes is its own any more."""
+    at.fill(nodes)
+    killed, survivor = at.host("ch1"), at.host("ch2")
+    until("all have an owner", lambda: at.one("SELECT count(*) FROM node WHERE owner IS NULL") == 0)
+    took: list[float] = []
+    for _ in range(rounds):
+        until("ch1 has some of them", lambda: at.owned_by("ch1"))
+        time.sleep(random.uniform(1, 3))  # anywhere between two beats
+        killed.signal(signal.SIGKILL)
+        took.append(until("ch2 has all of them", lambda: at.owned_by("ch1") == 0))
+        killed.wait()
+        killed.start()
+    survivor.end()
+    killed.end()
+    return took
+
+
+def idle_cost(at: Bench, hosts: int, nodes: int) -> tuple[float, float, float]:
+    """Of that many idle hosts together: transactions and statements a second, and cores."""
+    at.fill(nodes)
+    processes = [at.host(f"ch{number}") for number in range(1, hosts + 1)]
+    until("all have an owner", lambda: at.one("SELECT count(*) FROM node WHERE owner IS NULL") == 0)
+    time.sleep(IDLE_S)  # shares are evened out, and what each serves is published
+    at.server.execute("ALTER SYSTEM SET log_statement = 'all'")
+    at.server.execute("SELECT pg_reload_conf()")
+    time.sleep(1)
+    transactions, statements, cpu_s = _transactions(at), _statements(at), sum(map(_cpu_s, processes))
+    begun = time.monotonic()
+    time.sleep(IDLE_S)
+    took_s = time.monotonic() - begun
+    return (
+        (_transactions(at) - transactions) / took_s,
+        (_statements(at) - statements) / took_s,
+        (sum(map(_cpu_s, processes)) - cpu_s) / took_s,
+    )
+
+
+def _transactions(at: Bench) -> int:
+    return at.one(
+        "SELECT xact_commit + xact_rollback FROM pg_stat_database WHERE datname = current_database()"
+    )
+
+
+def _statements(at: Bench) -> int:
+    """All that the server was asked since it logs them, this question too."""
+    said = at.server.log_file.read_text(errors="replace")
+    return said.count("LOG:  statement: ") + said.count("LOG:  execute ")
+
+
+def _cpu_s(process: Process) -> float:
+    assert process.running is not None
+    fields = Path(f"/proc/{process.running.pid}/stat").read_text().rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / 100
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--nodes", type=int, default=3500)
+    parser.add_argument("--hosts", type=int, default=10)
+    parser.add_argument("--idle-nodes", type=int, default=10_000)
+    given = parser.parse_args()
+    with bench() as at:
+        took = takeover_s(at, given.rounds, 20)
+        print(f"takeover of 20 nodes:    {_told(took)}")
+    with bench() as at:
+        took = takeover_s(at, given.rounds, given.nodes)
+        print(f"takeover of {given.nodes // 2} nodes:  {_told(took)}")
+    with bench() as at:
+        transactions, statements, cores = idle_cost(at, given.hosts, given.idle_nodes)
+        print(
+            f"{given.hosts} idle hosts, {given.idle_nodes} nodes: {transactions:.1f} transactions and "
+            f"{statements:.1f} statements a second, {100 * cores:.1f} % of a core"
+        )
+
+
+def _told(took: list[float]) -> str:
+    return f"{statistics.median(took):.2f} s median, {min(took):.2f} to {max(took):.2f}"
+
+
+if __name__ == "__main__":
+    main()
