@@ -20,6 +20,7 @@ from provisioner.core.errors import (
     StorageFull,
     TransientError,
 )
+from provisioner.store.brief_connection import BriefConnection
 from provisioner.store.schema import METADATA
 
 SCHEME = "postgresql+psycopg://"
@@ -66,7 +67,7 @@ class Postgres:
         }
         self.async_engine: AsyncEngine = create_async_engine(
             self.url,
-            connect_args=self._arguments,
+            connect_args={**self._arguments, "async_creator_fn": BriefConnection.connect},
             isolation_level="SERIALIZABLE",
             paramstyle="format",
             use_native_hstore=False,
@@ -106,7 +107,8 @@ class Postgres:
 
     def now(self, connection: sa.Connection) -> datetime:
         cursor = connection.connection.cursor()
-        cursor.execute("SELECT clock_timestamp()", ())
+        # Of the transaction's beginning: of a whole group, then, which asks once.
+        cursor.execute("SELECT transaction_timestamp()", ())
         row = cursor.fetchone()
         assert row is not None
         found: datetime = row[0]

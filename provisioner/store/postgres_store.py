@@ -144,10 +144,11 @@ class PostgresStore(SqlStore):
         self, sync: sa.Connection, group: list[_Job]
     ) -> tuple[int | None, bool, BaseException | None]:
         """In a greenlet. As `SqlStore._run_all`; and by what the transaction was doomed."""
-        wrote = False
+        wrote, now = False, None
         for position, job in enumerate(group):
-            tx = SqlTx(sync, self._postgres, self._statements)
+            tx = SqlTx(sync, self._postgres, self._statements, now)
             self._run(job, tx)
+            now = tx.asked_now
             if isinstance(job.error, asyncio.CancelledError):
                 raise job.error  # the program is ending
             if tx.failed is not None or (job.error is not None and tx.wrote):

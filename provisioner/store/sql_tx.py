@@ -28,14 +28,26 @@ class SqlTx:
     topics: whom to wake when it is stored
     """
 
-    def __init__(self, connection: sa.Connection, database: Database, statements: Statements) -> None:
+    def __init__(
+        self,
+        connection: sa.Connection,
+        database: Database,
+        statements: Statements,
+        now: datetime | None = None,
+    ) -> None:
+        """now: where it is known already."""
         self.wrote = False
         self.failed: Exception | None = None
         self.topics: list[str] = []
         self._connection = connection
         self._database = database
         self._statements = statements
-        self._now: datetime | None = None
+        self._now = now
+
+    @property
+    def asked_now(self) -> datetime | None:
+        """None when nobody has asked."""
+        return self._now
 
     def now(self) -> datetime:
         if self._now is None:
