@@ -13,7 +13,7 @@ ENDS = frozenset(f"{STEP}{plan.steps[-1].name}" for plan in PLANS.values())
 
 OFF_BEFORE = {
     "bmc chassis.power.on": "bmc chassis.power.off",
-    "feed power.back": "feed power.lost",
+    "pdu outlet.on": "pdu outlet.off",
 }
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
 
@@ -60,9 +60,9 @@ def _word(event: Event) -> str:
         case "bmc" if event.name.startswith(CHANGING) and detail.get("result") == "ok":
             device = f" {detail['device']}" if "device" in detail else ""
             return f"bmc {event.name}{device}"
-        # What came of commands to outlets: those of two feeds are given at once.
-        case "feed":
-            return f"feed {event.name}"
+        # Whichever outlet: those of two feeds are told at once.
+        case "pdu" if event.name.startswith("outlet.") and detail.get("result") == "ok":
+            return f"pdu {event.name}"
         case "dhcp" if event.name == "ack":
             return f"dhcp {_client(str(detail.get('client', '')))}"
         # When it was asked for. Whether all of it came is seen by the last acknowledgement, and a loader that
