@@ -261,6 +261,16 @@ class Settings(_Section):
     ] = Field(default_factory=Timeline)
     log: Annotated[Log, Field(description="On standard error.")] = Field(default_factory=Log)
 
+    @model_validator(mode="after")
+    def _commands_fit_into_the_lease(self) -> Settings:
+        longest_s, lease_s = self.power.command_timeout_s, self.lease_ttl_s
+        if self.power.commands and longest_s >= lease_s:
+            raise ValueError(
+                f"power.command_timeout_s, {longest_s:g} s, is not less than host.lease_ttl_s, "
+                f"{lease_s:g} s: no such command could ever be begun; make the lease longer"
+            )
+        return self
+
     @property
     def lease_ttl_s(self) -> float:
         return self.host.lease_ttl_s or (60.0 if self.database_url.startswith("sqlite:") else 5.0)
