@@ -42,14 +42,15 @@ class Handover:
         if self._ends_s is None:
             self._ends_s = self._edges.clock.monotonic_s() + self._edges.drain_s
 
-    async def go_on(self) -> None:
-        """Hands over what can be handed over now. Raises TransientError."""
+    async def go_on(self, hosts: Hosts) -> None:
+        """Hands over what can be handed over now. hosts: as they were seen last. Raises TransientError."""
         lease, store = self._edges.lease, self._edges.store
         if self._ends_s is not None and not self._told:
             await lease.leave()
             self._told = True
         now_s = self._edges.clock.monotonic_s()
-        if self._ends_s is None and now_s < self._balance_s:
+        well = self._ends_s is None and hosts.name in hosts.takers
+        if well and now_s < self._balance_s:
             return
         self._balance_s = now_s + BALANCE_EVERY_S
         found = await store.transact(lambda tx: to_give(tx, self._hosts(tx)))

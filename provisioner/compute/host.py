@@ -13,7 +13,7 @@ from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
 from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
-from provisioner.compute.ownership import adopt_at_start, share_out
+from provisioner.compute.ownership import Hosts, adopt_at_start, share_out
 from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
@@ -185,8 +185,9 @@ class ComputeHost:
         now_s = edges.clock.monotonic_s()
         thoroughly = now_s >= self._thorough_look_s
 
-        def look(tx: Tx) -> tuple[list[str] | None, list[Node], list[Instance]]:
-            shared = share_out(tx, edges.hosts(tx))
+        def look(tx: Tx) -> tuple[Hosts, list[str] | None, list[Node], list[Instance]]:
+            hosts = edges.hosts(tx)
+            shared = share_out(tx, hosts)
             acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
             # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
             changed = (
@@ -197,9 +198,9 @@ class ComputeHost:
             )
             mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
-            return mine, acting, unwanted
+            return hosts, mine, acting, unwanted
 
-        mine, acting, unwanted = await edges.store.transact(look)
+        hosts, mine, acting, unwanted = await edges.store.transact(look)
         if mine is not None:
             await self._follow_inventory(mine)
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
@@ -214,7 +215,7 @@ class ComputeHost:
             ):
                 self._start_worker(group, node.id)
         await self._requests.serve(group, busy=frozenset(self._workers))
-        await self._handover.go_on()
+        await self._handover.go_on(hosts)
 
     def _is_busy(self, node_id: str) -> bool:
         return node_id in self._workers or node_id in self._requests.nodes

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shlex
+import signal
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -249,6 +250,8 @@ def _play(
     resume: Path | None,
     reports: Reports,
 ) -> NoReturn:
+    # As Ctrl-C: what is being played comes to its end, and takes its rack down.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         journal = Journal(resume) if resume is not None else None
         campaign = Campaign(out, traces, workers, stop_at_first, journal, reports)
