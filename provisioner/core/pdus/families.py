@@ -2,47 +2,26 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from importlib import import_module
+from pkgutil import iter_modules
 from types import MappingProxyType
 
-from provisioner.core.pdus import (
-    apc_masterswitch,
-    apc_masterswitchplus,
-    apc_rackpdu,
-    aten,
-    baytech_mrp27,
-    cyberpower,
-    eatonpower,
-    raritan_pdu2,
-    servertech_sentry3,
-    servertech_sentry4,
-    teltronix,
-    vertivgeist_pdu,
-)
+from provisioner.core import pdus
 from provisioner.core.pdus.family import Family, Oid
 
 AUTO = "auto"
 """In place of a family: ask the PDU which one it is of."""
 
-FAMILIES: Mapping[str, Family] = MappingProxyType(
-    {
-        module.FAMILY.name: module.FAMILY
-        for module in (
-            apc_masterswitch,
-            apc_masterswitchplus,
-            apc_rackpdu,
-            aten,
-            baytech_mrp27,
-            cyberpower,
-            eatonpower,
-            raritan_pdu2,
-            servertech_sentry3,
-            servertech_sentry4,
-            teltronix,
-            vertivgeist_pdu,
-        )
-    }
-)
+
+def _families() -> Iterator[Family]:
+    """Of each module beside this one that has one."""
+    for module in iter_modules(pdus.__path__):
+        if module.name not in ("families", "family"):
+            yield import_module(f"{pdus.__name__}.{module.name}").FAMILY
+
+
+FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _families()})
 
 
 def family_of(system: Oid) -> Family | None:
