@@ -42,21 +42,15 @@ class StateFolder:
     def _take(self, file: Path, kind: int) -> None:
         """Raises Conflict, or PermanentError when it can't be made."""
         try:
-            lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
-        except OSError as error:
-            raise self._unusable(error) from error
-        self._locks.append(lock)
-        try:
-            fcntl.flock(lock, kind | fcntl.LOCK_NB)
+            self._locks.append(_locked(file, kind))
         except BlockingIOError as error:
             raise Conflict(
                 f"use the state folder {self.path}",
-                answer=f"process {self._holder(lock)} uses it",
+                answer=f"process {self._holder(file)} uses it",
                 advice="Stop that process, or give this one a state_dir of its own",
             ) from error
-        if kind == fcntl.LOCK_EX:
-            os.ftruncate(lock, 0)
-            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+        except OSError as error:
+            raise self._unusable(error) from error
 
     def _unusable(self, error: OSError) -> PermanentError:
         return PermanentError(
@@ -65,11 +59,10 @@ class StateFolder:
             advice="Set state_dir in the configuration to a folder that this user may write",
         )
 
-    def _holder(self, lock: int) -> str:
+    def _holder(self, file: Path) -> str:
         """Who has the lock that this process wants: for all roles, whoever has one of them."""
         held = [] if self._role else [path for path in sorted(self.path.glob("lock.*")) if _is_locked(path)]
-        texts = [path.read_text(errors="replace") for path in held]
-        texts = texts or [os.pread(lock, 32, 0).decode(errors="replace")]
+        texts = [path.read_text(errors="replace") for path in held or (file,)]
         return " and ".join(text.strip() for text in texts if text.strip()) or "unknown"
 
     def _let_go(self) -> None:
@@ -93,26 +86,20 @@ class OnlyUser:
     def __enter__(self) -> None:
         file = self._path.with_name(f"{self._path.name}.compute")
         try:
-            lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+            self._lock = _locked(file, fcntl.LOCK_EX)
+        except BlockingIOError as error:
+            holder = file.read_text(errors="replace").strip()
+            raise Conflict(
+                f"use {self._path}",
+                answer=f"process {holder or 'unknown'} uses it",
+                advice=self._advice,
+            ) from error
         except OSError as error:
             raise PermanentError(
                 f"lock {file}",
                 answer=error.strerror or str(error),
                 advice="Its folder must exist and be writable by the provisioner",
             ) from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError as error:
-            holder = os.pread(lock, 100, 0).decode(errors="replace").strip()
-            os.close(lock)
-            raise Conflict(
-                f"use {self._path}",
-                answer=f"process {holder or 'unknown'} uses it",
-                advice=self._advice,
-            ) from error
-        os.ftruncate(lock, 0)
-        os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
-        self._lock = lock
 
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
@@ -120,6 +107,21 @@ class OnlyUser:
         if self._lock is not None:
             os.close(self._lock)
             self._lock = None
+
+
+def _locked(file: Path, kind: int) -> int:
+    """The descriptor that holds the lock; an exclusive one says in the file whose it is. Raises
+    BlockingIOError when another process has it, OSError when the file can't be made."""
+    lock = os.open(file, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+        if kind == fcntl.LOCK_EX:
+            os.ftruncate(lock, 0)
+            os.pwrite(lock, f"{os.getpid()}\n".encode(), 0)
+    except BaseException:
+        os.close(lock)
+        raise
+    return lock
 
 
 def _is_locked(path: Path) -> bool:
