@@ -17,18 +17,12 @@ BALANCE_EVERY_S = 5.0
 
 
 class Handover:
-    """hosts: who there is. withdraw(node_id): what this host serves to a node is served no more.
-    busy(node_id): it is in use."""
+    """withdraw(node_id): what this host serves to a node is served no more. busy(node_id): it is in use."""
 
     def __init__(
-        self,
-        edges: Edges,
-        hosts: Callable[[Tx], Hosts],
-        withdraw: Callable[[str], Awaitable[None]],
-        busy: Callable[[str], bool],
+        self, edges: Edges, withdraw: Callable[[str], Awaitable[None]], busy: Callable[[str], bool]
     ) -> None:
         self._edges = edges
-        self._hosts = hosts
         self._withdraw = withdraw
         self._busy = busy
         self._ends_s: float | None = None
@@ -44,28 +38,31 @@ class Handover:
 
     async def go_on(self, hosts: Hosts) -> None:
         """Hands over what can be handed over now. hosts: as they were seen last. Raises TransientError."""
-        lease, store = self._edges.lease, self._edges.store
+        edges, host = self._edges, self._edges.lease.host
         if self._ends_s is not None and not self._told:
-            await lease.leave()
+            await edges.lease.leave()
             self._told = True
-        now_s = self._edges.clock.monotonic_s()
+        now_s = edges.clock.monotonic_s()
         well = self._ends_s is None and hosts.name in hosts.takers
         if well and now_s < self._balance_s:
             return
         self._balance_s = now_s + BALANCE_EVERY_S
-        found = await store.transact(lambda tx: to_give(tx, self._hosts(tx)))
+
+        def look(tx: Tx) -> tuple[list[Node], bool]:
+            hosts = edges.hosts(tx)
+            return to_give(tx, hosts), bool(hosts.others) and works(tx, host) > 0
+
+        found, waits = await edges.store.transact(look)
         nodes = [node for node in found if not self._busy(node.id)]
         if nodes:
             await self._give(nodes)
         if self._ends_s is not None:
-            nobody = not await store.transact(lambda tx: self._hosts(tx).others)
-            working = await store.transact(lambda tx: works(tx, lease.host))
-            self.done = nobody or not working or now_s >= self._ends_s
+            self.done = not waits or now_s >= self._ends_s
 
     async def _give(self, nodes: list[Node]) -> None:
         """Withdrawn first: no two hosts ever serve one node."""
-        host = self._edges.lease.host
+        edges = self._edges
         for node in nodes:
             await self._withdraw(node.id)
-        given = await self._edges.store.transact(lambda tx: give(tx, self._hosts(tx), nodes))
-        log.info("host.handed_over", host=host, nodes=given)
+        given = await edges.store.transact(lambda tx: give(tx, edges.hosts(tx), nodes))
+        log.info("host.handed_over", host=edges.lease.host, nodes=given)

@@ -49,7 +49,7 @@ class ComputeHost:
         self._published: set[str] = set()
         self._thorough_look_s = 0.0
         self._requests = OperatorRequests(edges)
-        self._handover = Handover(edges, edges.hosts, self._withdraw, self._is_busy)
+        self._handover = Handover(edges, self._withdraw, self._is_busy)
         self._news = asyncio.Event()
         self.ready = asyncio.Event()
 

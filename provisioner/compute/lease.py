@@ -88,7 +88,8 @@ class LeaseKeeper:
             if row.holder != self._holder and left_s:
                 return row.beat, left_s
             taken["epoch"] = row.epoch + 1
-            tx.update(Host, self._host, taken, expect={"epoch": row.epoch, "beat": row.beat})
+            if not tx.update(Host, self._host, taken, expect={"epoch": row.epoch, "beat": row.beat}):
+                return row.beat, self._ttl_s  # somebody was faster: look again
             tx.notify("hosts")
             return row.epoch + 1, 0.0
 
