@@ -62,13 +62,13 @@ class RunningRack:
         found: dict[str, bool] = order(self.state, "status")["running"]
         return found
 
-    def inject(self, node: str, fault: str, **parameters: Any) -> None:
-        """Breaks something of a node."""
-        faults.inject(self.state, node, fault, parameters)
+    def inject(self, target: str, fault: str, /, **parameters: Any) -> None:
+        """Breaks something of a node or of a compute host."""
+        faults.inject(self.state, target, fault, parameters)
 
-    def heal(self, node: str, fault: str | None = None) -> None:
-        """Mends one fault of a node, or all."""
-        faults.heal(self.state, node, fault)
+    def heal(self, target: str, fault: str | None = None) -> None:
+        """Mends one fault of a node or of a compute host, or all."""
+        faults.heal(self.state, target, fault)
 
     def console(self, node: str) -> str:
         """All that the machine has said on its serial console."""

@@ -60,6 +60,7 @@ Racks = Annotated[
     ),
 ]
 NodeName = Annotated[str, typer.Argument(help="The node.")]
+Target = Annotated[str, typer.Argument(metavar="NODE|HOST", help="The node or compute host that it strikes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on as more comes.")]
 
@@ -212,7 +213,7 @@ def console(node: NodeName, racks: Racks, rack: RackOption = None, watch: Follow
 
 @rack_app.command()
 def fault(
-    node: NodeName,
+    target: Target,
     name: Annotated[str, typer.Argument(help="The fault, as node.dead_nic or bmc.silent.")],
     racks: Racks,
     parameters: Annotated[list[str] | None, typer.Argument(help="key=value …, values as YAML.")] = None,
@@ -225,18 +226,18 @@ def fault(
         if not equals:
             raise RackError(f"{word!r} is not key=value", code=2)
         given[key] = yaml.safe_load(value)
-    faults.inject(find_rack(racks, rack), node, name, given)
+    faults.inject(find_rack(racks, rack), target, name, given)
 
 
 @rack_app.command()
 def heal(
-    node: NodeName,
+    target: Target,
     racks: Racks,
-    name: Annotated[str | None, typer.Argument(help="The fault; all of the node's if not given.")] = None,
+    name: Annotated[str | None, typer.Argument(help="The fault; all of the target's if not given.")] = None,
     rack: RackOption = None,
 ) -> None:
     """Mend what was broken."""
-    faults.heal(find_rack(racks, rack), node, name)
+    faults.heal(find_rack(racks, rack), target, name)
 
 
 @rack_app.command()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bmsim.faults.fault import BY_HEAL, NOWHERE_YET, NUMBER, Fault, Parameter, Strikes
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NOWHERE_YET, NUMBER, By, Fault, Parameter, Strikes
 
 _fault = partial(Fault, strikes=Strikes.RACK)
 
@@ -15,6 +15,8 @@ FAULTS = (
         "by itself after down_s",
         "everyday: an upgrade",
         (Parameter("down_s", 10, NUMBER, "how long it is away", least=0),),
+        fidelities=EVERYWHERE,
+        by=By.RUNNER,
     ),
     _fault(
         "db.slow",

@@ -28,21 +28,17 @@ FAULTS = (
         "by itself",
         "everyday: an upgrade, a watchdog",
     ),
-    _runner(
+    _fault(
         "host.partition",
         "is cut off from the nodes and their BMCs, from the store, or from both",
         BY_HEAL,
         "everyday: a switch that restarts, a firewall rule too many",
         (
-            Parameter(
-                "from",
-                "nodes",
-                (str,),
-                "what it can't reach; at fidelity machine: nodes",
-                choices=("nodes", "store", "both"),
-            ),
+            Parameter("from", "nodes", (str,), "what it can't reach", choices=("nodes", "store", "both")),
             Parameter("one_way", False, (bool,), "what it sends arrives, answers don't"),
         ),
+        fidelities=EVERYWHERE,
+        by=By.RACK,
     ),
     _fault(
         "host.clock_jump",

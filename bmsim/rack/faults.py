@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
-from bmsim.faults.fault import BadFault, By, Fault
+from bmsim.faults.fault import BadFault, By, Fault, Strikes
 from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
@@ -25,42 +25,43 @@ BY_THE_FILE_ALONE = (
 )
 
 
-def inject(state: RackState, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
-    """Raises RackError when there is no such node, fault or parameter, or the rack can't."""
-    _known_node(state, node)
+def inject(state: RackState, target: str, fault: str, parameters: Mapping[str, Any]) -> None:
+    """target: a node or a compute host. Raises RackError when there is no such target, fault or parameter, or
+    the rack can't."""
+    _known_target(state, target)
     _known_fault(fault)
-    _known_feeds(state, node, fault)
+    _fits(state, target, fault)
     try:
         FAULTS[fault].completed(parameters)
     except BadFault as error:
         raise RackError(str(error), code=2) from error
     if fault not in ONCE:
-        _change(state, node, lambda active: {**active, fault: dict(parameters)})
+        _change(state, target, lambda active: {**active, fault: dict(parameters)})
     if fault.startswith(BY_THE_FILE_ALONE):
         return
     try:
-        order(state, "strike", node=node, fault=fault, parameters=dict(parameters))
+        order(state, "strike", target=target, fault=fault, parameters=dict(parameters))
     except RackError:
-        _change(state, node, lambda active: {k: v for k, v in active.items() if k != fault})
+        _change(state, target, lambda active: {k: v for k, v in active.items() if k != fault})
         raise
 
 
-def heal(state: RackState, node: str, fault: str | None) -> None:
-    """One fault of the node, or all of them. Idempotent."""
-    _known_node(state, node)
+def heal(state: RackState, target: str, fault: str | None) -> None:
+    """One fault of a node or compute host, or all of them. Idempotent."""
+    _known_target(state, target)
     if fault is not None:
         _known_fault(fault)
-    healed = tuple(_active(state, node)) if fault is None else (fault,)
-    _change(state, node, lambda active: {k: v for k, v in active.items() if k not in healed})
+    healed = tuple(_active(state, target)) if fault is None else (fault,)
+    _change(state, target, lambda active: {k: v for k, v in active.items() if k not in healed})
     for name in healed:
         if not name.startswith(BY_THE_FILE_ALONE) and name not in ONCE:
-            order(state, "mend", node=node, fault=name)
+            order(state, "mend", target=target, fault=name)
 
 
-def _known_node(state: RackState, node: str) -> None:
+def _known_target(state: RackState, target: str) -> None:
     rack = state.rack()
-    if rack.node(node) is None:
-        raise RackError(f"rack {rack.name} has no node {node}", code=3)
+    if rack.node(target) is None and rack.compute_host(target) is None:
+        raise RackError(f"rack {rack.name} has no node or compute host {target}", code=3)
 
 
 def _known_fault(fault: str) -> None:
@@ -71,26 +72,30 @@ def _known_fault(fault: str) -> None:
         raise RackError(f"there is no fault {fault}; there are: {', '.join(FAULTS)}", code=3)
 
 
-def _known_feeds(state: RackState, node: str, fault: str) -> None:
-    """That the node has what the fault is one of."""
-    found = state.rack().node(node)
-    assert found is not None
+def _fits(state: RackState, target: str, fault: str) -> None:
+    """That the target is and has what the fault is one of."""
+    found = state.rack().node(target)
+    if (found is None) is not (FAULTS[fault].strikes is Strikes.HOST):
+        is_a = "compute host" if found is None else "node"
+        raise RackError(f"{fault} strikes a {FAULTS[fault].strikes}, and {target} is a {is_a}", code=4)
+    if found is None:
+        return
     if fault.startswith("pdu.") and not found.outlets:
-        raise RackError(f"{fault} strikes outlets, and node {node} hangs on none", code=4)
+        raise RackError(f"{fault} strikes outlets, and node {target} hangs on none", code=4)
     if fault == "pdu.half_off" and len(found.outlets) < 2:
-        raise RackError(f"{fault} needs two feeds, and node {node} has one", code=4)
+        raise RackError(f"{fault} needs two feeds, and node {target} has one", code=4)
     if fault.startswith("bmc.") and found.bmc is None:
-        raise RackError(f"{fault} strikes a BMC, and node {node} has none", code=4)
+        raise RackError(f"{fault} strikes a BMC, and node {target} has none", code=4)
 
 
-def _active(state: RackState, node: str) -> dict[str, Any]:
-    path = state.faults_file(node)
+def _active(state: RackState, target: str) -> dict[str, Any]:
+    path = state.faults_file(target)
     return dict(json.loads(path.read_text())) if path.exists() else {}
 
 
-def _change(state: RackState, node: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
+def _change(state: RackState, target: str, change: Callable[[dict[str, Any]], dict[str, Any]]) -> None:
     # Renamed into place: it is read at any moment.
-    path = state.faults_file(node)
+    path = state.faults_file(target)
     fresh = path.with_suffix(".new")
-    fresh.write_text(json.dumps(change(_active(state, node))))
+    fresh.write_text(json.dumps(change(_active(state, target))))
     fresh.replace(path)

@@ -123,6 +123,9 @@ class Rack(_Part):
         _once("compute host", (host.name for host in self.compute_hosts))
         _once("PDU", (pdu.name for pdu in self.pdus))
         _once("node", (node.name for node in self.nodes))
+        for node in self.nodes:
+            if self.compute_host(node.name) is not None:
+                raise ValueError(f"a node and a compute host are called {node.name}")
         _once("MAC address", (nic.mac for node in self.nodes for nic in node.nics))
         _once("address", map(str, self._addresses()))
         self._check_outlets()
@@ -131,8 +134,13 @@ class Rack(_Part):
     def _addresses(self) -> Iterator[IPv4Address]:
         for host in self.compute_hosts:
             yield from (host.provisioning_address, host.management_address)
-        yield from (node.bmc.address for node in self.nodes if node.bmc is not None)
-        yield from (pdu.address for pdu in self.pdus)
+        yield from self.device_addresses
+
+    @property
+    def device_addresses(self) -> list[IPv4Address]:
+        """Of BMCs and PDUs."""
+        bmcs = [node.bmc.address for node in self.nodes if node.bmc is not None]
+        return bmcs + [pdu.address for pdu in self.pdus]
 
     def _check_outlets(self) -> None:
         there = {pdu.name: pdu.outlets for pdu in self.pdus}
@@ -159,6 +167,9 @@ class Rack(_Part):
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)
+
+    def compute_host(self, name: str) -> ComputeHost | None:
+        return next((host for host in self.compute_hosts if host.name == name), None)
 
     def pdu(self, name: str) -> Pdu | None:
         return next((pdu for pdu in self.pdus if pdu.name == name), None)

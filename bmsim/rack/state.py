@@ -68,8 +68,9 @@ class RackState:
     def console_socket(self, node: str) -> Path:
         return self.node_folder(node) / "console.sock"
 
-    def faults_file(self, node: str) -> Path:
-        return self.folder / "faults" / f"{node}.json"
+    def faults_file(self, target: str) -> Path:
+        """target: a node or a compute host."""
+        return self.folder / "faults" / f"{target}.json"
 
     def pdu_folder(self, pdu: str) -> Path:
         return self.folder / "pdus" / pdu

@@ -9,6 +9,12 @@ from pathlib import Path
 from bmsim.rack.spec import ComputeHost, Rack, ipv6_prefix
 
 
+def legs(rack: Rack, host: str) -> tuple[str, str]:
+    """The outer ends of a compute host's legs: on the provisioning bridge, and on the management bridge."""
+    number = [known.name for known in rack.compute_hosts].index(host)
+    return f"p{number}", f"m{number}"
+
+
 def lay_wires(rack: Rack) -> None:
     """Called once, inside the rack's own network and mount namespaces."""
     Path("/run/netns").mkdir(parents=True, exist_ok=True)
@@ -23,13 +29,13 @@ def _commands(rack: Rack) -> Iterator[str]:
         yield f"link add {bridge} type bridge stp_state 0 forward_delay 0 mcast_snooping 0"
         yield f"link set {bridge} up"
     management = rack.networks.management.subnet
-    devices = [node.bmc.address for node in rack.nodes if node.bmc is not None]
-    for address in (*devices, *(pdu.address for pdu in rack.pdus)):
+    for address in rack.device_addresses:
         yield f"address add {address}/{management.prefixlen} dev mgmt"
     for number, host in enumerate(rack.compute_hosts):
         yield f"netns add {host.name}"
-        yield from _leg(host, f"p{number}", "prov", "prov0")
-        yield from _leg(host, f"m{number}", "mgmt", "mgmt0")
+        to_nodes, to_devices = legs(rack, host.name)
+        yield from _leg(host, to_nodes, "prov", "prov0")
+        yield from _leg(host, to_devices, "mgmt", "mgmt0")
         yield f"-n {host.name} link set lo up"
         provisioning = rack.networks.provisioning.subnet
         yield f"-n {host.name} address add {host.provisioning_address}/{provisioning.prefixlen} dev prov0"

@@ -35,16 +35,17 @@ class Orders:
             case {"do": "cut_power", "node": str(node)}:
                 libvirtd.cut_power(node)
                 return {}
-            case {"do": "strike", "node": str(node), "fault": str(fault), "parameters": dict(given)}:
+            case {"do": "strike", "target": str(node), "fault": str(fault), "parameters": dict(given)}:
                 self._strike(node, fault, completed(fault, given))
                 return {}
-            case {"do": "mend", "node": str(node), "fault": str(fault)}:
+            case {"do": "mend", "target": str(node), "fault": str(fault)}:
                 self._mend(node, fault)
                 return {}
         return {"error": f"there is no such order: {order}", "code": 2}
 
     def _strike(self, node: str, fault: str, parameters: dict[str, Any]) -> None:
-        """What has to be done at once; the rest is done by who reads the node's file of faults."""
+        """What has to be done at once; the rest is done by who reads the file of faults. node: or the compute
+        host that is struck."""
         match fault:
             case "node.dead_nic":
                 libvirtd.set_link(node, up=False)

@@ -9,15 +9,17 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from ipaddress import IPv4Address
 from random import Random
 from typing import Any
 
 from bmsim.rack.inventory import IPMI_PORT
-from bmsim.rack.spec import Node, Rack
+from bmsim.rack.spec import ComputeHost, Node, Rack
 from bmsim.sandbox.frames import HTTP_PORT, ISCSI_PORT
+from bmsim.sandbox.network import legs
 
-FAULTS = ("net.drop", "net.partition", "dhcp.lost_offer", "tftp.stall")
+FAULTS = ("net.drop", "net.partition", "dhcp.lost_offer", "tftp.stall", "host.partition")
 
 FOR_EVER = 2**32 - 1
 """The modulus of a counter that doesn't come round."""
@@ -52,45 +54,82 @@ class WireFaults:
         self._note = note
         self._struck: dict[tuple[str, str], int] = {}
 
-    def strike(self, node: str, fault: str, parameters: Mapping[str, Any]) -> None:
-        """One that is there already begins anew. Raises OSError with nft's words."""
-        found = self._rack.node(node)
-        assert found is not None, "who orders knows the rack's nodes"
-        self.mend(node, fault)
-        _nft(rules=ruleset(found, fault, parameters))
-        self._struck[(node, fault)] = 0
+    def strike(self, target: str, fault: str, parameters: Mapping[str, Any]) -> None:
+        """target: a node, or a compute host. A fault that is there already begins anew. Raises OSError with
+        nft's words."""
+        self.mend(target, fault)
+        _nft(rules=self._ruleset(target, fault, parameters))
+        self._struck[(target, fault)] = 0
 
-    def mend(self, node: str, fault: str) -> None:
+    def mend(self, target: str, fault: str) -> None:
         """Idempotent."""
-        if (node, fault) in self._struck:
-            self._look(node, fault)
-            del self._struck[(node, fault)]
-            _nft("delete", "table", "bridge", _table(node, fault))
+        if (target, fault) in self._struck:
+            self._look(target, fault)
+            del self._struck[(target, fault)]
+            _nft("delete", "table", "bridge", _table(target, fault))
 
     def look(self) -> None:
         """Notes what was struck since the last look."""
-        for node, fault in tuple(self._struck):
-            self._look(node, fault)
+        for target, fault in tuple(self._struck):
+            self._look(target, fault)
 
-    def _look(self, node: str, fault: str) -> None:
-        answer = json.loads(_nft("-j", "list", "counters", "table", "bridge", _table(node, fault)))
+    def _look(self, target: str, fault: str) -> None:
+        answer = json.loads(_nft("-j", "list", "counters", "table", "bridge", _table(target, fault)))
         counted = sum(item["counter"]["packets"] for item in answer["nftables"] if "counter" in item)
-        fresh = counted - self._struck[(node, fault)]
+        fresh = counted - self._struck[(target, fault)]
         if fresh > 0:
-            self._struck[(node, fault)] = counted
-            self._note(node, "fault", "struck", "", fault=fault, packets=fresh)
+            self._struck[(target, fault)] = counted
+            host = self._rack.compute_host(target)
+            whose = {"host": host.name} if host is not None else {}
+            self._note("" if host else target, "fault", "struck", "", fault=fault, packets=fresh, **whose)
+
+    def _ruleset(self, target: str, fault: str, parameters: Mapping[str, Any]) -> str:
+        host, node = self._rack.compute_host(target), self._rack.node(target)
+        if host is not None:
+            return host_ruleset(self._rack, host, parameters)
+        assert node is not None, "who orders knows what the rack has"
+        return ruleset(node, fault, parameters)
 
 
 def ruleset(node: Node, fault: str, parameters: Mapping[str, Any]) -> str:
-    """For nft -f. parameters: completed."""
-    rules = "\n".join(
-        f"    {match} {when} counter name hits drop" for match, when in _rules(node, fault, parameters)
-    )
+    """For nft -f, of a node. parameters: completed."""
+    rules = [f"{match} {when}" for match, when in _rules(node, fault, parameters)]
+    return _table_of(_table(node.name, fault), {"prerouting": rules, "output": rules})
+
+
+def host_ruleset(rack: Rack, host: ComputeHost, parameters: Mapping[str, Any]) -> str:
+    """For nft -f: a compute host is cut off from the rack's devices, from the other hosts (one of which has
+    the store), or from both. parameters: of host.partition, completed."""
+    to_nodes, to_devices = legs(rack, host.name)
+    others = [other for other in rack.compute_hosts if other != host]
+    everybody = None
+    cut_off_from: dict[str, dict[str, list[IPv4Address] | None]] = {
+        "nodes": {to_nodes: everybody, to_devices: rack.device_addresses},
+        "store": {
+            to_nodes: [other.provisioning_address for other in others],
+            to_devices: [other.management_address for other in others],
+        },
+        "both": {to_nodes: everybody, to_devices: everybody},
+    }
+    sent, received = [], []
+    for leg, peers in cut_off_from[parameters["from"]].items():
+        listed = "{ " + ", ".join(map(str, peers or ())) + " }"
+        if peers != []:
+            sent.append(f'iifname "{leg}"' + (f" ip daddr {listed}" if peers else ""))
+            received.append(f'oifname "{leg}"' + (f" ip saddr {listed}" if peers else ""))
+    chains = {"postrouting": received, **({} if parameters["one_way"] else {"prerouting": sent})}
+    return _table_of(_table(host.name, "host.partition"), chains)
+
+
+def _table_of(name: str, dropped: Mapping[str, Iterable[str]]) -> str:
+    """dropped: hook → what of that passes it."""
     chains = "\n".join(
-        f"  chain {hook} {{\n    type filter hook {hook} priority 0; policy accept;\n{rules}\n  }}"
-        for hook in ("prerouting", "output")
+        f"  chain {hook} {{\n    type filter hook {hook} priority 0; policy accept;\n"
+        + "".join(f"    {match} counter name hits drop\n" for match in matches)
+        + "  }"
+        for hook, matches in dropped.items()
     )
-    return f"table bridge {_table(node.name, fault)} {{\n  counter hits {{ }}\n{chains}\n}}\n"
+    return f"table bridge {name} {{\n  counter hits {{ }}\n{chains}\n}}\n"
 
 
 def _rules(node: Node, fault: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
@@ -152,8 +191,8 @@ def _chosen(parameters: Mapping[str, Any]) -> str:
     return f"numgen inc mod {CYCLE} {{ {', '.join(lost)} }}" if lost else ""
 
 
-def _table(node: str, fault: str) -> str:
-    return f"bmsim-{node}-{fault.replace('.', '-').replace('_', '-')}"
+def _table(target: str, fault: str) -> str:
+    return f"bmsim-{target}-{fault.replace('.', '-').replace('_', '-')}"
 
 
 def _nft(*words: str, rules: str = "") -> str:

@@ -14,6 +14,7 @@ from rich.console import Console
 
 from scenarios.runner import load
 from scenarios.runner.campaign import EXIT_INFRA, Campaign, Reports, exit_code
+from scenarios.runner.invariants import INVARIANTS
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario, ScenarioFile
 from scenarios.runner.pool import Journal
@@ -21,6 +22,7 @@ from scenarios.runner.record import recorded
 from scenarios.runner.report import failure_text, page
 from scenarios.runner.saved import first_difference, read_saved
 from scenarios.runner.stage import Fidelity, LabTrouble
+from scenarios.runner.watch import SideBySide
 from scenarios.runner.words import in_words
 
 EXIT_USE = 2
@@ -73,6 +75,9 @@ def run(
     html: Html = None,
     stop_at_first: Stop = False,
     resume: Resume = None,
+    watch: Annotated[
+        bool, typer.Option("--watch", help="Show one story as it goes on, each compute host's side by side.")
+    ] = False,
 ) -> None:
     """Play scenarios."""
     if seed is not None and seeds is not None:
@@ -89,6 +94,10 @@ def run(
         for one, fid in chosen
         for number in numbers or [one.scenario.seed]
     ]
+    if watch:
+        if len(todo) > 1:
+            _refuse(f"--watch shows one story, and these are {len(todo)}: choose a file, a fidelity, a seed")
+        _play_watched(todo[0], traces, Reports(junit_file, html))
     _play(todo, traces, jobs, stop_at_first, resume, Reports(junit_file, html))
 
 
@@ -240,6 +249,18 @@ def _numbers(seeds: str) -> range:
     if not dots or not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
         _refuse(f"{seeds} is not A..B with A at most B, as 1..1000")
     return range(int(first), int(last) + 1)
+
+
+def _play_watched(job: Job, traces: Path, reports: Reports) -> NoReturn:
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    out.print(in_words(job.scenario) if job.scenario is not None else job.label, markup=False)
+    shown = SideBySide(out, tuple(host.name for host in job.story.hosts))
+    played = play_job(job, traces, shown)
+    reports.write([played])
+    shown.end()
+    held = f"passed: {', '.join(make().name for make in INVARIANTS)} held at every moment"
+    out.print(failure_text(played) or held, soft_wrap=True, markup=False)
+    raise typer.Exit(exit_code({played.result.verdict}))
 
 
 def _play(

@@ -163,14 +163,14 @@ def moment(when: When, instance: str = "") -> Moment:
             return AtTime(when.at_s or 0.0)
         case "step":
             name = "step.done" if when.done else "step.started"
-            return OnEvent("step", name, node, when.nth, {"step": when.step})
+            return OnEvent("step", name, node, when.nth, {"step": when.step}, when.after_s)
         case "command":
-            return OnEvent("bmc", when.command or "", node, when.nth, dict(when.detail))
+            return OnEvent("bmc", when.command or "", node, when.nth, dict(when.detail), when.after_s)
         case "event":
             source, name = vocabulary.split(when.event or "")
-            return OnEvent(source, name, node, when.nth, dict(when.detail))
+            return OnEvent(source, name, node, when.nth, dict(when.detail), when.after_s)
         case "state":
-            return OnTold(when.instance or instance, str(when.state), when.nth)
+            return OnTold(when.instance or instance, str(when.state), when.nth, when.after_s)
         case _:
             source, name = _per(when.per or "")
             return ByChance(when.probability or 0.0, source, name, node)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import shlex
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -15,6 +15,7 @@ from scenarios.runner.random_story import random_story
 from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import Story
+from scenarios.runner.trace import Event
 from scenarios.runner.verdict import Played, Verdict
 
 
@@ -91,16 +92,17 @@ class Job:
         return cls(fidelity=fidelity, scenario=scenario, **given)
 
 
-def play_job(job: Job, traces: Path | None) -> Played:
-    """The trace of one that didn't pass is kept in `traces`, for `bmsim scenario replay`."""
+def play_job(job: Job, traces: Path | None, listener: Callable[[Event], None] | None = None) -> Played:
+    """The trace of one that didn't pass is kept in `traces`, for `bmsim scenario replay`. listener: told of
+    each event as it is seen."""
     # Here, so that refusing a wrong file doesn't wait for all that plays it.
     from scenarios.runner.play import play, play_story
     from scenarios.runner.saved import save
 
     if job.scenario is not None:
-        played = play(job.scenario, job.fidelity, job.seed, file=job.file)
+        played = play(job.scenario, job.fidelity, job.seed, file=job.file, listener=listener)
     else:
-        played = play_story(job.story, job.fidelity, job.seed, file=job.file)
+        played = play_story(job.story, job.fidelity, job.seed, file=job.file, listener=listener)
     if traces is None or played.result.verdict is Verdict.PASS:
         return replace(played, result=replace(played.result, replay=job.command))
     trace = str(save(traces, job, played))

@@ -46,6 +46,8 @@ class Moments:
             await here
         finally:
             waiting.remove(heard)
+        if not isinstance(moment, ByChance) and moment.after_s:
+            await self._stage.sleep(moment.after_s)
 
     def _heard(self, event: Event) -> None:
         for heard in tuple(self._waiting.get(event.source, ())):

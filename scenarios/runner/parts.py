@@ -91,17 +91,18 @@ class RackPart(Part):
 
 KINDS: Mapping[str, tuple[str, ...]] = {
     "at_s": (),
-    "step": ("node", "done", "nth"),
-    "command": ("node", "detail", "nth"),
-    "event": ("node", "detail", "nth"),
-    "state": ("instance", "nth"),
+    "step": ("node", "done", "nth", "after_s"),
+    "command": ("node", "detail", "nth", "after_s"),
+    "event": ("node", "detail", "nth", "after_s"),
+    "state": ("instance", "nth", "after_s"),
     "probability": ("per", "node"),
 }
 """What tells one kind of moment from another, and what may stand beside it."""
 
 
 class When(Part):
-    """A moment. done: the step's end instead of its beginning. nth: which time, counted from 1."""
+    """A moment. done: the step's end instead of its beginning. nth: which time, counted from 1. after_s: so
+    long after all that."""
 
     at_s: Seconds | None = None
     step: str | None = None
@@ -115,6 +116,7 @@ class When(Part):
     done: bool = False
     detail: Mapping[str, Any] = Field(default_factory=dict)
     nth: Annotated[int, Field(ge=1)] = 1
+    after_s: Seconds = 0.0
 
     @property
     def kind(self) -> str:

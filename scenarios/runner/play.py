@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import time
+from collections.abc import Callable
 from dataclasses import replace
 from random import Random
 
@@ -17,16 +18,23 @@ from scenarios.runner.model.playing import play_model
 from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.story import Story
-from scenarios.runner.trace import Trace
+from scenarios.runner.trace import Event, Trace
 from scenarios.runner.verdict import Breach, Played, Result, Verdict
 
 MOST_BREACHES = 100
 """A promise that is broken again and again is told so often."""
 
 
-def play(scenario: Scenario, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
-    """Blocks until the story has ended, well or badly; raises nothing that the story brings about."""
-    played = play_story(story_of(scenario, fidelity, seed), fidelity, seed, file=file)
+Listener = Callable[[Event], None]
+
+
+def play(
+    scenario: Scenario, fidelity: Fidelity, seed: int, *, file: str = "", listener: Listener | None = None
+) -> Played:
+    """Blocks until the story has ended, well or badly; raises nothing that the story brings about. listener:
+    told of each event as it is seen."""
+    story = story_of(scenario, fidelity, seed)
+    played = play_story(story, fidelity, seed, file=file, listener=listener)
     if fidelity is Fidelity.MODEL or Fidelity.MODEL not in scenario.fidelities:
         return played
     return played if played.result.verdict is not Verdict.PASS else _compared(scenario, seed, played)
@@ -46,11 +54,15 @@ def _compared(scenario: Scenario, seed: int, machine: Played) -> Played:
     return replace(machine, result=replace(machine.result, verdict=Verdict.FAIL, breaches=breaches))
 
 
-def play_story(story: Story, fidelity: Fidelity, seed: int, *, file: str = "") -> Played:
+def play_story(
+    story: Story, fidelity: Fidelity, seed: int, *, file: str = "", listener: Listener | None = None
+) -> Played:
     """Blocks until the story has ended, well or badly; raises nothing that the story brings about. What plays
     it again is known to whoever knows where it comes from: `jobs.play_job`."""
     begun_s = time.perf_counter()
     trace, trouble = Trace(), ""
+    if listener is not None:
+        trace.listen(listener)
     breaches: list[Breach] = []
     try:
         if fidelity is Fidelity.MODEL:

@@ -111,19 +111,24 @@ def _words(moment: Moment) -> Iterator[tuple[str, Any]]:
             yield "at_s", moment.at_s
         case OnTold():
             yield from (("instance", moment.name), ("state", moment.state))
-            yield "nth", moment.nth if moment.nth > 1 else None
+            yield from _which(moment)
         case ByChance():
             yield from (("probability", moment.probability), ("per", _per(moment)), ("node", moment.node))
         case OnEvent(source="step", name="step.started" | "step.done"):
             yield from (("node", moment.node), ("step", moment.detail.get("step")))
             yield "done", True if moment.name == "step.done" else None
-            yield "nth", moment.nth if moment.nth > 1 else None
+            yield from _which(moment)
         case OnEvent():
             command = moment.source == "bmc"
             yield "node", moment.node
             yield ("command", moment.name) if command else ("event", f"{moment.source}.{moment.name}")
             yield "detail", dict(moment.detail)
-            yield "nth", moment.nth if moment.nth > 1 else None
+            yield from _which(moment)
+
+
+def _which(moment: OnEvent | OnTold) -> Iterator[tuple[str, Any]]:
+    yield "nth", moment.nth if moment.nth > 1 else None
+    yield "after_s", moment.after_s or None
 
 
 def _per(moment: ByChance) -> str:

@@ -22,20 +22,11 @@ from scenarios.runner.parts import (
     RequestPart,
     When,
 )
-from scenarios.runner.stage import Fidelity
+from scenarios.runner.sound_rack import CHOSEN, Problem, rack_problems, without_its_store
 from scenarios.runner.switched_by import unfit
 
 if TYPE_CHECKING:
     from scenarios.runner.schema import Scenario
-
-Problem = tuple[tuple[int | str, ...], str]
-"""Where it stands, and what to change."""
-
-CHOSEN = ("any", "all")
-"""In the place of a node's or an instance's name."""
-
-MACHINE_NODES = 100
-"""More have no address left on the management network of a rack, nor memory on any machine."""
 
 NODE_STATES: Sequence[str] = (
     *("available", "active", "deploy_failed", "clean_failed", "enrol_failed"),
@@ -45,7 +36,7 @@ INSTANCE_STATES: Sequence[str] = ("active", "error", "deleted", "refused")
 
 
 def problems(scenario: Scenario) -> Iterator[Problem]:
-    yield from _rack_problems(scenario)
+    yield from rack_problems(scenario)
     known = _Known(scenario)
     for index, request in enumerate(scenario.requests):
         for place, told in known.request_problems(request):
@@ -63,29 +54,6 @@ def problems(scenario: Scenario) -> Iterator[Problem]:
         if differs.node is not None and differs.node not in scenario.node_names:
             told = f"the rack has no node {differs.node}; {_some(scenario.node_names)}"
             yield ("differs", index, "node"), told
-
-
-def _rack_problems(scenario: Scenario) -> Iterator[Problem]:
-    names = scenario.node_names
-    seen: set[str] = set()
-    for index, name in enumerate(names):
-        if name in CHOSEN or name == "owner" or name in scenario.rack.host_names:
-            yield ("rack", "nodes", index, "name"), f"{name} has a meaning of its own: take another name"
-        if name in seen:
-            yield ("rack", "nodes", index, "name"), f"{name} is given twice"
-        seen.add(name)
-    if Fidelity.MACHINE in scenario.fidelities:
-        if scenario.rack.compute_hosts > 1:
-            yield (
-                ("rack", "compute_hosts"),
-                "at fidelity machine a rack has one compute host: write 1, or play it at model alone",
-            )
-        if len(names) > MACHINE_NODES:
-            yield (
-                ("rack", "nodes"),
-                f"{len(names)} nodes are too many for fidelity machine: write at most {MACHINE_NODES}, "
-                "or play it at model alone",
-            )
 
 
 class _Known:
@@ -219,6 +187,8 @@ class _Known:
         struck = self._scenario.node_of(fault)
         power = next((node.power for node in self._scenario.rack.node_list if node.name == struck), "")
         if told := unfit(fault.do, struck, power):
+            yield ("do",), told
+        if told := without_its_store(self._scenario, fault):
             yield ("do",), told
 
     def _target_problems(self, fault: FaultPart, strikes: str) -> Iterator[Problem]:

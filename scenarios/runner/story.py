@@ -69,22 +69,25 @@ class AtTime:
 
 @dataclass(frozen=True, slots=True)
 class OnEvent:
-    """The n-th event of the trace that has all of this. name: of the event; detail: what it must contain."""
+    """The n-th event of the trace that has all of this, or so long after it. name: of the event; detail:
+    what it must contain."""
 
     source: str
     name: str
     node: str = ""
     nth: int = 1
     detail: Mapping[str, Any] = field(default_factory=dict)
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)
 class OnTold:
-    """The client was told this state of an instance or a node."""
+    """The client was told this state of an instance or a node, or so long after that."""
 
     name: str
     state: str
     nth: int = 1
+    after_s: float = 0.0
 
 
 @dataclass(frozen=True, slots=True)

@@ -93,7 +93,7 @@ def _moment(moment: Moment) -> str:
         case AtTime():
             return f"at {moment.at_s:g} s"
         case OnTold():
-            return f"when {moment.name} is told to be {moment.state}{_nth(moment.nth)}"
+            return f"when {moment.name} is told to be {moment.state}{_which(moment)}"
         case ByChance():
             of = f" of {moment.node}" if moment.node else ""
             return (
@@ -102,11 +102,12 @@ def _moment(moment: Moment) -> str:
         case OnEvent():
             of = f" of {moment.node}" if moment.node else ""
             detail = "".join(f", {key} {value}" for key, value in moment.detail.items())
-            return f"at {moment.source} {moment.name}{of}{detail}{_nth(moment.nth)}"
+            return f"at {moment.source} {moment.name}{of}{detail}{_which(moment)}"
 
 
-def _nth(nth: int) -> str:
-    return f", the {nth}. time" if nth > 1 else ""
+def _which(moment: OnEvent | OnTold) -> str:
+    nth = f", the {moment.nth}. time" if moment.nth > 1 else ""
+    return nth + (f", {moment.after_s:g} s later" if moment.after_s else "")
 
 
 def _breaks(strike: Strike) -> str:

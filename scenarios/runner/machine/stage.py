@@ -1,4 +1,4 @@
-"""A story's rack, up for real, with the provisioner on its first compute host."""
+"""A story's rack, up for real, with the provisioner on its compute hosts."""
 
 from __future__ import annotations
 
@@ -21,18 +21,19 @@ from scenarios.runner.machine import disks
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
 from scenarios.runner.machine.images import StoryImages
-from scenarios.runner.machine.serve import POLL_S, Serve
+from scenarios.runner.machine.provisioner import POLL_S, Provisioner
+from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
 from scenarios.runner.machine.striking import REPLAYED, Striking
-from scenarios.runner.machine.watching import CutOff, Watching
+from scenarios.runner.machine.watching import Watching
 from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
-from scenarios.runner.story import Deploy, Story, StoryNode
+from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
 ANSWER_S = 600.0
 """How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
 
-SUBNETS = {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}}
-HOST_ADDRESSES = {"provisioning_address": "10.77.0.10", "management_address": "10.78.0.10"}
+UNAVAILABLE = 503
+"""To be asked again."""
 
 
 class MachineStage:
@@ -48,9 +49,9 @@ class MachineStage:
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
         self._disks_now: dict[str, DiskTruth] = {}
-        self._managing = asyncio.Lock()
         self._besides: list[Beside] = []
-        self._cut_off = CutOff()
+        self._owners: dict[str, str] = {}
+        trace.listen(self._follow_owners)
 
     async def __aenter__(self) -> Self:
         try:
@@ -76,67 +77,69 @@ class MachineStage:
         except RackError as error:
             raise LabTrouble(f"the rack doesn't come up: {error}") from error
         self._stack.push_async_callback(asyncio.to_thread, self._rack.down)
-        self._serve = Serve(self._rack, self._host, self._folder, self._settings())
-        self._stack.push_async_callback(self._serve.stop)
+        names = tuple(host.name for host in self._story.hosts)
+        self._provisioner = Provisioner(
+            self._rack,
+            names,
+            self._folder,
+            self._settings,
+            lambda name, host: self._note("host", name, host),
+        )
+        self._stack.push_async_callback(self._provisioner.stop)
         await self._start_besides()
-        await self._serve.start()
+        await self._provisioner.start()
         self.public_key = await asyncio.to_thread(_key, self._folder / "key")
-        hosts = {HOST_ADDRESSES["management_address"]: self._host}
-        hosts[HOST_ADDRESSES["provisioning_address"]] = self._host
+        hosts = {address: host.name for host in self._hosts for address in addresses(host).values()}
         self._watching = Watching(
-            self._rack, self._serve, self.trace, self._begun_at, hosts, self._besides, self._cut_off
+            self._rack, self._provisioner, self.trace, self._begun_at, hosts, self._besides
         )
         self._watch = asyncio.create_task(self._watching.run(lambda: self._nodes))
         self._stack.push_async_callback(_cancelled, self._watch)
 
     async def _start_besides(self) -> None:
-        """Programs of the lab on the compute host."""
+        """Programs of the lab on the provisioner's hosts."""
         served = {"port": IMAGE_PORT, "images": self._images.files()}
-        image_server = self._beside("image_server", served)
-        replays = self._beside(
-            "hello_replays",
-            {
-                "interface": "prov0",
-                "server": HOST_ADDRESSES["provisioning_address"],
-                "nodes": {node.mac: node.name for node in self._story.nodes},
-            },
-        )
+        image_server = self._beside("image_server", self._provisioner.services_host, served)
         self._besides.append(image_server)
-        if any(strike.fault in REPLAYED for strike in self._story.strikes):
-            self._besides.append(replays)
+        replayed = any(strike.fault in REPLAYED for strike in self._story.strikes)
+        replays = [self._replays(host) for host in self._story.hosts if replayed]
+        self._besides += replays
         self._striking = Striking(
-            self._rack,
-            self._serve,
-            image_server,
-            replays,
-            self._cut_off,
-            self._nodes,
-            self._story.images,
-            self._note,
+            self._rack, self._provisioner, image_server, replays, self._story.images, self._note
         )
         for beside in self._besides:
             self._stack.push_async_callback(asyncio.to_thread, beside.stop)
             await beside.start()
 
-    def _beside(self, module: str, given: Mapping[str, Any]) -> Beside:
-        return Beside(self._rack, self._host, self._folder, f"scenarios.runner.machine.{module}", given)
+    def _replays(self, host: StoryHost) -> Beside:
+        given = {
+            "interface": "prov0",
+            "server": host.address,
+            "nodes": {node.mac: node.name for node in self._story.nodes},
+        }
+        return self._beside("hello_replays", host.name, given)
+
+    def _beside(self, module: str, host: str, given: Mapping[str, Any]) -> Beside:
+        return Beside(self._rack, host, self._folder, f"scenarios.runner.machine.{module}", given)
 
     @property
     def _nodes(self) -> tuple[str, ...]:
         return tuple(node.name for node in self._story.nodes)
 
     @property
-    def _host(self) -> str:
-        return self._story.hosts[0].name
+    def _hosts(self) -> tuple[StoryHost, ...]:
+        return hosts_of(self._story)
 
-    def _settings(self) -> dict[str, Any]:
+    def _settings(self, name: str) -> dict[str, Any]:
+        """Of the provisioner on one of the rack's hosts."""
+        address = next(host.address for host in self._hosts if host.name == name)
         return {
-            "host": {"name": self._host},
+            "host": {"name": name},
             # A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten.
             "deploy": {"boot_deadline_s": 150, "running_deadline_s": 240},
             "network": {
                 "interface": "prov0",
-                "address": HOST_ADDRESSES["provisioning_address"],
+                "address": address,
                 "subnet": SUBNETS["provisioning"]["subnet"],
                 "pool": "10.77.0.100-10.77.0.199",
             },
@@ -158,25 +161,23 @@ class MachineStage:
             async with asyncio.timeout(ANSWER_S):
                 while True:
                     with suppress(httpx.HTTPError, FileNotFoundError):
-                        return await self._serve.call(method, path, body, key=key)
+                        answer = await self._provisioner.call(method, path, body, key=key)
+                        if answer.status != UNAVAILABLE:
+                            return answer
                     await asyncio.sleep(POLL_S)
-                    await self._manage_service()
         except TimeoutError:
-            log = self._serve.log()[-2000:]
+            log = self._provisioner.log()[-2000:]
             raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s: {log}") from None
-
-    async def _manage_service(self) -> None:
-        async with self._managing:
-            if self._serve.ended_by_itself:
-                self._note("host", "ended")
-                await self._serve.start()
-                self._note("host", "started")
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
         return self._images.orders(name)
 
     def owner(self, node: str) -> str:
-        return self._host
+        return self._owners.get(node) or self._story.hosts[0].name
+
+    def _follow_owners(self, event: Event) -> None:
+        if event.source == "lease" and event.name == "owner":
+            self._owners[event.node] = event.detail["owner"]
 
     async def inject(self, order: Order) -> None:
         await self._striking.inject(order)
@@ -184,15 +185,15 @@ class MachineStage:
     async def heal(self, order: Order) -> None:
         await self._striking.heal(order)
 
-    def _note(self, source: str, name: str, **detail: Any) -> None:
+    def _note(self, source: str, name: str, host: str, **detail: Any) -> None:
         self.trace.add(
             Event(
                 t_s=self.now_s(),
                 origin=Origin.STAGE,
                 source=source,
                 name=name,
-                sender=self._host,
-                detail={"host": self._host, **detail},
+                sender=host,
+                detail={"host": host, **detail},
             )
         )
 
@@ -200,7 +201,7 @@ class MachineStage:
         """All machines are off, their disks are read: nothing of the story goes on after this."""
         await _cancelled(self._watch)
         await self._watching.look(self._nodes)
-        await self._serve.stop()
+        await self._provisioner.stop()
         for node in self._story.nodes:
             await self._striking.rack_does(self._rack.inject, node.name, "node.power_loss")
         for node in self._story.nodes:
@@ -236,46 +237,14 @@ class MachineStage:
     def secrets(self) -> Iterable[str]:
         yield from (node.bmc_password for node in self._story.nodes)
         yield from (pdu.community for pdu in self._story.pdus)
-        yield from (path.read_text().strip() for path in self._folder.glob("provisioner/admin.token"))
+        yield self._provisioner.token_file.read_text().strip()
+        if self._provisioner.database is not None:
+            yield self._provisioner.database.password_file.read_text().strip()
 
     def told(self) -> Iterable[tuple[str, str]]:
-        yield "the provisioner's log", self._serve.log()
+        yield "the provisioner's log", self._provisioner.log()
         for node in self._nodes:
             yield f"the console of {node}", self._rack.console(node)
-
-
-def rack_of(story: Story, name: str) -> dict[str, Any]:
-    """The rack file of a story's rack."""
-    return {
-        "name": name,
-        "networks": SUBNETS,
-        "compute_hosts": [{"name": story.hosts[0].name, **HOST_ADDRESSES}],
-        "nodes": [
-            {
-                "name": node.name,
-                "arch": node.arch,
-                "firmware": node.firmware,
-                "vcpus": node.cpus,
-                "memory_mib": node.memory_mib,
-                "disks": [{"size_mib": node.disk_mib}],
-                # As the model has it: with UEFI, firmware fetches its loader by TFTP.
-                "nics": [{"mac": node.mac, "ipxe": node.firmware != "uefi"}],
-                **_switched_by(node),
-            }
-            for node in story.nodes
-        ],
-        "pdus": [
-            {"name": pdu.name, "family": pdu.family, "address": pdu.address, "community": pdu.community}
-            for pdu in story.pdus
-        ],
-    }
-
-
-def _switched_by(node: StoryNode) -> dict[str, Any]:
-    if node.feeds:
-        return {"outlets": [{"pdu": feed.pdu.name, "outlet": feed.outlet} for feed in node.feeds]}
-    bmc = {"address": node.bmc_address, "user": node.bmc_user, "password": node.bmc_password}
-    return {"bmc": bmc}
 
 
 def _key(path: Path) -> str:

@@ -3,86 +3,85 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
 from scenarios.runner.machine.beside import Beside
-from scenarios.runner.machine.serve import Serve
-from scenarios.runner.machine.watching import CutOff
+from scenarios.runner.machine.process import Process
+from scenarios.runner.machine.provisioner import Provisioner
 from scenarios.runner.stage import LabTrouble, Order
 
 REPLAYED = ("agent.twice", "agent.stale_token")
 
 
 class Striking:
-    """note(source, name, detail): the stage's record, of what befell the compute host. All else tells of
-    itself."""
+    """replays: of each compute host. note(source, name, host, **detail): the stage's record, of what befell
+    compute hosts and what they share. All else tells of itself."""
 
     def __init__(
         self,
         rack: RunningRack,
-        serve: Serve,
+        provisioner: Provisioner,
         image_server: Beside,
-        replays: Beside,
-        cut_off: CutOff,
-        nodes: Sequence[str],
+        replays: Sequence[Beside],
         images: Sequence[str],
         note: Callable[..., None],
     ) -> None:
         self._rack = rack
-        self._serve = serve
+        self._provisioner = provisioner
         self._image_server = image_server
         self._replays = replays
-        self._cut_off = cut_off
-        self._nodes = nodes
         self._images = images
         self._note = note
+        self._database_returns: asyncio.Task[None] | None = None
 
     async def inject(self, order: Order) -> None:
         """Raises LabTrouble."""
         match order.fault:
             case "host.kill":
-                await self._befalls(order.fault, self._serve.kill, "killed")
+                await self._host(order).kill()
+                self._befell(order, "killed")
             case "host.stop":
-                await self._befalls(order.fault, self._serve.freeze, "stopped")
+                self._host(order).freeze()
+                self._befell(order, "stopped")
             case "host.restart":
-                await self._befalls(order.fault, self._serve.kill, "killed")
-                await self._start()
-            case "host.partition":
-                self._cut_off.begin()
-                for node in self._nodes:
-                    await self.rack_does(self._rack.inject, node, "net.partition")
+                await self._host(order).kill()
+                self._befell(order, "killed")
+                self._start(order)
+            case "db.restart":
+                await self._restart_database(order)
             case fault if fault.startswith("image."):
                 for name in [order.image] if order.image else self._images:
                     self._image_server.inject(fault, name, order.parameters)
             case fault if fault in REPLAYED:
-                self._replays.inject(fault, order.node, order.parameters)
+                for replays in self._replays:
+                    replays.inject(fault, order.node, order.parameters)
             case _:
-                await self.rack_does(self._rack.inject, order.node, order.fault, **order.parameters)
+                await self.rack_does(self._rack.inject, _target(order), order.fault, **order.parameters)
 
     async def heal(self, order: Order) -> None:
         """Raises LabTrouble."""
         match order.fault:
             case "host.kill":
-                await self._start()
+                self._start(order)
             case "host.stop":
-                await self._serve.thaw()
-                self._note("host", "continued")
+                self._host(order).thaw()
+                self._note("host", "continued", order.host)
             case "host.restart":
                 pass
-            case "host.partition":
-                for node in self._nodes:
-                    await self.rack_does(self._rack.heal, node, "net.partition")
-                self._cut_off.end()
+            case "db.restart":
+                assert self._database_returns is not None
+                await self._database_returns
             case fault if fault.startswith("image."):
                 for name in [order.image] if order.image else self._images:
                     self._image_server.heal(fault, name)
             case fault if fault in REPLAYED:
-                self._replays.heal(fault, order.node)
+                for replays in self._replays:
+                    replays.heal(fault, order.node)
             case _:
-                await self.rack_does(self._rack.heal, order.node, order.fault)
+                await self.rack_does(self._rack.heal, _target(order), order.fault)
 
     async def rack_does(self, act: Any, *words: Any, **parameters: Any) -> None:
         """Raises LabTrouble with the rack's own words."""
@@ -91,11 +90,30 @@ class Striking:
         except RackError as error:
             raise LabTrouble(f"the rack can't do that: {error}") from error
 
-    async def _befalls(self, fault: str, act: Callable[[], Awaitable[None]], name: str) -> None:
-        await act()
-        self._note("host", name)
-        self._note("fault", "struck", fault=fault)
+    def _host(self, order: Order) -> Process:
+        return self._provisioner.hosts[order.host]
 
-    async def _start(self) -> None:
-        await self._serve.start()
-        self._note("host", "started")
+    def _befell(self, order: Order, name: str) -> None:
+        self._note("host", name, order.host)
+        self._note("fault", "struck", order.host, fault=order.fault)
+
+    def _start(self, order: Order) -> None:
+        self._host(order).start()
+        self._note("host", "started", order.host)
+
+    async def _restart_database(self, order: Order) -> None:
+        database = self._provisioner.database
+        assert database is not None, "a scenario without one is refused"
+        await asyncio.to_thread(database.stop)
+        self._note("fault", "struck", "", fault=order.fault)
+
+        async def returns() -> None:
+            await asyncio.sleep(order.parameters["down_s"])
+            await asyncio.to_thread(database.start)
+
+        self._database_returns = asyncio.create_task(returns())
+
+
+def _target(order: Order) -> str:
+    """By the name that the rack has for it."""
+    return order.host or order.node

@@ -11,31 +11,10 @@ from typing import Any
 from bmsim.api import RunningRack
 from bmsim.audit import Entry
 from scenarios.runner.machine.beside import Beside
-from scenarios.runner.machine.serve import Serve
-from scenarios.runner.machine.told import Told
+from scenarios.runner.machine.told import Api, Told
 from scenarios.runner.trace import Event, Origin, Trace
 
 POLL_S = 0.2
-
-
-class CutOff:
-    """When the compute host was cut off from all nodes; times are Unix times."""
-
-    def __init__(self) -> None:
-        self._spans: list[tuple[float, float]] = []
-
-    def begin(self) -> None:
-        self._spans.append((time.time(), float("inf")))
-
-    def end(self) -> None:
-        """Idempotent."""
-        if self._spans and self._spans[-1][1] == float("inf"):
-            self._spans[-1] = (self._spans[-1][0], time.time())
-
-    def shows_in(self, entry: Entry) -> bool:
-        """Whether it is what the wire of a node tells of."""
-        struck = entry.device == "fault" and entry.args.get("fault") == "net.partition"
-        return struck and any(begin <= entry.t <= end for begin, end in self._spans)
 
 
 class Watching:
@@ -46,20 +25,18 @@ class Watching:
     def __init__(
         self,
         rack: RunningRack,
-        serve: Serve,
+        api: Api,
         trace: Trace,
         begun_at: float,
         hosts: Mapping[str, str],
         besides: Sequence[Beside],
-        cut_off: CutOff,
     ) -> None:
         self._rack = rack
-        self._told = Told(serve, begun_at)
+        self._told = Told(api, begun_at)
         self._trace = trace
         self._begun_at = begun_at
         self._hosts = hosts
         self._besides = besides
-        self._cut_off = cut_off
         self._audit_offset = 0
 
     async def run(self, nodes: Callable[[], tuple[str, ...]]) -> None:
@@ -71,7 +48,6 @@ class Watching:
         """Everything that came since the last look, in the order of its time."""
         entries = self._fresh_entries()
         events = [self._device_event(entry) for entry in entries]
-        events += [self._host_cut_off(entry) for entry in entries if self._cut_off.shows_in(entry)]
         events += [self._struck(told) for beside in self._besides for told in beside.fresh()]
         events += await self._told.since(nodes, time.time() - self._begun_at)
         for event in sorted(events, key=lambda event: event.t_s):
@@ -99,9 +75,6 @@ class Watching:
             sender=self._hosts.get(address, ""),
             detail={**entry.args, "result": entry.result},
         )
-
-    def _host_cut_off(self, entry: Entry) -> Event:
-        return self._struck({**entry.args, "t": entry.t, "fault": "host.partition"})
 
     def _struck(self, told: Mapping[str, Any]) -> Event:
         """By what the lab itself did, or does beside the provisioner."""

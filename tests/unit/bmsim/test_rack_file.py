@@ -48,6 +48,7 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
         ("10.77.0.10,", "10.78.0.10,", "compute host ch1 has 10.78.0.10"),
         ("10.78.0.0/24", "10.77.0.0/16", "overlap"),
         ("name: n2", "name: n1", "node n1 is given twice"),
+        ("name: n2", "name: ch1", "a node and a compute host are called ch1"),
         ("name: n2", "name: ../n2", "nodes[1].name"),
         ("password: battery-staple", "password: a-password-of-21-chars", "at most 20"),
     ],

@@ -118,7 +118,7 @@ def test_faults_of_a_bmc_are_handed_over_by_file_until_they_heal(tmp_path: Path)
 @pytest.mark.parametrize(
     ("node", "fault", "parameters", "told"),
     [
-        ("n9", "bmc.silent", {}, "no node n9"),
+        ("n9", "bmc.silent", {}, "no node or compute host n9"),
         ("n1", "bmc.unheard_of", {}, "there are: bmc.silent"),
         ("n1", "bmc.silent", {"count": 1}, "has no parameter count"),
         ("n1", "bmc.busy", {"cuont": 1}, "has no parameter cuont"),

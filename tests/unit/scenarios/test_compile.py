@@ -114,7 +114,11 @@ MOMENTS: dict[str, Moment] = {
     "{node: n1, event: http.sent, detail: {file: kernel}}": OnEvent(
         "http", "sent", "n1", detail={"file": "kernel"}
     ),
+    "{node: n1, step: power_on, after_s: 2}": OnEvent(
+        "step", "step.started", "n1", detail={"step": "power_on"}, after_s=2
+    ),
     "{instance: i-n1, state: active}": OnTold("i-n1", "active"),
+    "{instance: i-n1, state: active, after_s: 5}": OnTold("i-n1", "active", after_s=5),
     "{probability: 0.1, per: step}": ByChance(0.1, "step", "step.started"),
     "{probability: 0.1, per: command, node: n1}": ByChance(0.1, "bmc", "", "n1"),
     "{probability: 0.5, per: dhcp.discover}": ByChance(0.5, "dhcp", "discover"),

@@ -157,10 +157,15 @@ REFUSED = {
         "event: machine.post",
         [":9: faults[0].when.event:", "never seen at fidelity machine"],
     ),
-    "two compute hosts for machines": (
-        "rack: {",
-        "rack: {compute_hosts: 2, ",
-        [":5: rack.compute_hosts:", "write 1"],
+    "a store for machines that only one host uses": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: db.restart",
+        [":9: faults[0].do:", "its store to itself", "compute_hosts: 2"],
+    ),
+    "a way for machines to a store that only one host uses": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: host.partition, with: {from: both}",
+        [":9: faults[0].do:", "its store to itself", "compute_hosts: 2"],
     ),
     "more nodes than machines have addresses for": (
         "[{name: n1}, {name: n2}]",

@@ -26,15 +26,23 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
 def healed(rack: RunningRack) -> Iterator[None]:
     yield
     rack.heal("n1")
+    rack.heal("ch1")
 
 
-def asks(rack: RunningRack, *, tries: int = 1) -> bool:
-    """Whether the BMC answers ipmitool, which sends each message so many times."""
+def asks(rack: RunningRack, *, tries: int = 1, host: str = "ch1") -> bool:
+    """Whether the BMC answers ipmitool on a compute host, which sends each message so many times."""
     argv = ["ipmitool", "-I", "lanplus", "-H", "10.78.0.101", "-U", "admin", "-E", "-C", "3"]
     argv += ["-N", "1", "-R", str(tries), "power", "status"]
     environment = {**os.environ, "IPMI_PASSWORD": BMC_PASSWORD}
-    done = rack.run("ch1", argv, capture_output=True, text=True, env=environment, check=False)
+    done = rack.run(host, argv, capture_output=True, text=True, env=environment, check=False)
     return done.returncode == 0
+
+
+def reaches(rack: RunningRack, address: str, *, host: str = "ch1") -> bool:
+    """Whether it says so when nobody listens there."""
+    connect = f"import socket; socket.create_connection(('{address}', 9), timeout=1)"
+    done = rack.run(host, ["python3", "-c", connect], capture_output=True, text=True, check=False)
+    return "ConnectionRefusedError" in done.stderr
 
 
 def struck(rack: RunningRack, fault: str) -> int:
@@ -97,6 +105,41 @@ def test_the_same_seed_loses_the_same_messages(rack: RunningRack) -> None:
     assert first == again
     assert 10 < first[1] < 50
     assert other[0] != first[0]
+
+
+@pytest.mark.parametrize(
+    ("cut_off_from", "bmc", "by_management", "by_provisioning"),
+    [("nodes", False, True, False), ("store", True, False, False), ("both", False, False, False)],
+)
+def test_a_compute_host_is_cut_off_from_what_was_said_and_no_other_is(
+    cut_off_from: str, bmc: bool, by_management: bool, by_provisioning: bool, rack: RunningRack
+) -> None:
+    before = struck(rack, "host.partition")
+    rack.inject("ch1", "host.partition", **{"from": cut_off_from})
+    assert asks(rack) is bmc
+    assert reaches(rack, "10.78.0.11") is by_management
+    assert reaches(rack, "10.77.0.11") is by_provisioning
+    assert asks(rack, host="ch2")
+    eventually("it is written down", lambda: struck(rack, "host.partition") > before)
+    rack.heal("ch1", "host.partition")
+    assert asks(rack)
+    assert reaches(rack, "10.78.0.11") and reaches(rack, "10.77.0.11")
+
+
+def test_a_one_way_partition_lets_commands_out_and_no_answers_in(rack: RunningRack) -> None:
+    before = struck(rack, "host.partition")
+    rack.inject("ch1", "host.partition", **{"from": "nodes", "one_way": True})
+    assert not asks(rack)
+    eventually("its answers were lost", lambda: struck(rack, "host.partition") > before)
+
+
+def test_what_a_fault_strikes_is_held_against_its_target(rack: RunningRack) -> None:
+    with pytest.raises(RackError, match=r"host\.partition strikes a host, and n1 is a node"):
+        rack.inject("n1", "host.partition")
+    with pytest.raises(RackError, match=r"net\.drop strikes a node, and ch1 is a compute host"):
+        rack.inject("ch1", "net.drop")
+    with pytest.raises(RackError, match="no node or compute host ch9"):
+        rack.inject("ch9", "net.drop")
 
 
 @pytest.mark.parametrize("fault", ["host.kill", "agent.twice", "net.delay"])

@@ -163,3 +163,27 @@ def test_nothing_is_written_where_a_record_would_be_refused(tmp_path: Path) -> N
     assert kept.exit_code == 2
     assert "source: " in kept.stderr
     assert not (tmp_path / "kept.yaml").exists()
+
+
+def test_a_story_is_watched_with_each_host_in_a_column_of_its_own(tmp_path: Path) -> None:
+    file = tmp_path / "two.yaml"
+    kill = "{do: host.kill, target: owner, when: {node: n1, step: power_on, after_s: 0.01}}"
+    text = STORY.format(name="two", state="active").replace("rack: {", "rack: {compute_hosts: 2, ")
+    file.write_text(re.sub(r"\{do: bmc.*", kill, text))
+    done = bmsim(tmp_path, "run", file, "--watch")
+    assert done.returncode == 0, done.stdout + done.stderr
+    # An owner's steps and the commands that its node's BMC got from it stand in its column.
+    columns = [re.split(r" │ ?", line) for line in done.stdout.splitlines() if " │" in line]
+    assert [cell.strip() for cell in columns[0][1:]] == ["ch1", "ch2", "rack"]
+    first, second = (" ".join(row[place] for row in columns if len(row) > place) for place in (1, 2))
+    assert "power_on started" in first and "process killed" in first
+    assert "taken over from ch1" in re.sub(r" +", " ", second)
+    assert "instance_running done" in second and "instance_running" not in first
+    assert "bmc chassis.power" in first + second
+    assert "one_owner" in done.stdout.splitlines()[-1]
+
+
+def test_one_story_at_a_time_is_watched(tmp_path: Path) -> None:
+    done = bmsim(tmp_path, "run", story(tmp_path, "one"), "--seeds", "1..2", "--watch")
+    assert done.returncode == 2
+    assert "--watch shows one story, and these are 2" in done.stderr

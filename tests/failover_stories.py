@@ -1,0 +1,70 @@
+"""Something befalls a node's owner in one step of its way: stories for more than one fidelity."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from bmsim.faults.catalogue import CATALOGUE
+from provisioner.core.plan import PLANS
+from scenarios.runner.random_story import rack
+from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Request, Story, Strike
+from scenarios.runner.trace import Trace
+
+STEPS = [(plan, spec.name) for plan in ("deploy-iscsi", "clean") for spec in PLANS[plan].steps]
+
+LONGER_THAN_THE_LEASE_S = 30.0
+
+FAULTS: Mapping[str, tuple[str, Mapping[str, Any], float | None]] = {
+    "killed": ("host.kill", {}, None),
+    "frozen": ("host.stop", {}, LONGER_THAN_THE_LEASE_S),
+    "cut off from the store": ("host.partition", {"from": "store"}, LONGER_THAN_THE_LEASE_S),
+    "heard by the store, and not answered": (
+        "host.partition",
+        {"from": "store", "one_way": True},
+        LONGER_THAN_THE_LEASE_S,
+    ),
+    "cut off from the nodes": ("host.partition", {"from": "nodes"}, LONGER_THAN_THE_LEASE_S),
+    "cut off from both": ("host.partition", {"from": "both"}, LONGER_THAN_THE_LEASE_S),
+    "with a slow store": ("db.slow", {"delay_s": 1.5}, LONGER_THAN_THE_LEASE_S),
+    "with a store that goes away": ("db.restart", {"down_s": 20}, None),
+}
+
+LOSES_ITS_NODES = ("killed", "frozen", "cut off from the store", "cut off from both")
+"""What no lease outlives."""
+
+
+def story(plan: str, step: str, befalls: str, *, release: bool = True) -> Story:
+    """One node is deployed and, unless `release` is off, released; something befalls its owner in a step of
+    one of the two."""
+    fault, given, heal_after_s = FAULTS[befalls]
+    hosts, nodes = rack(1, 2)
+    strikes = CATALOGUE[fault].strikes
+    nth = 2 if plan == "clean" and step in {spec.name for spec in PLANS["deploy-iscsi"].steps} else 1
+    requests: list[Request] = [Deploy(instance="web", image="tiny", node="n1")]
+    if release:
+        requests.append(Delete(instance="web", when=OnTold("web", "active")))
+    return Story(
+        name="failover",
+        hosts=hosts,
+        nodes=nodes,
+        requests=tuple(requests),
+        strikes=(
+            Strike(
+                fault=fault,
+                node="n1" if strikes == "host" else "",
+                host="owner" if strikes == "host" else "",
+                parameters=CATALOGUE[fault].completed(given),
+                when=OnEvent("step", "step.started", "n1", nth=nth, detail={"step": step}),
+                heal_after_s=heal_after_s,
+            ),
+        ),
+        images=("tiny",),
+        safety_s=1800.0,
+    )
+
+
+def owners(trace: Trace) -> list[str]:
+    """Of n1, one after the other."""
+    told = [event.detail["owner"] for event in trace if event.source == "lease" and event.node == "n1"]
+    return [owner for owner in told if owner]

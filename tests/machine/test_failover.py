@@ -1,0 +1,58 @@
+"""A compute host is killed, frozen or cut off in each step, on real machines; whoever lives finishes it.
+
+The judges are the invariants of scenarios, which know nothing of the provisioner: they read what BMCs, wires
+and disks tell. `script/test` plays the representatives, `script/test --full` all."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from scenarios.runner.breaking import has_struck
+from scenarios.runner.play import play_story
+from scenarios.runner.report import failure_text
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.verdict import Verdict
+from tests.failover_stories import FAULTS, LOSES_ITS_NODES, STEPS, owners, story
+
+pytestmark = pytest.mark.machine
+
+BEFALLS = (
+    *("killed", "frozen", "cut off from the store", "cut off from the nodes", "cut off from both"),
+    "with a store that goes away",
+)
+
+REPRESENTATIVES = {
+    ("deploy-iscsi", "power_on", "cut off from the store"),
+    ("deploy-iscsi", "write_image", "killed"),
+    ("deploy-iscsi", "verify_image", "cut off from both"),
+    ("deploy-iscsi", "partition_disk", "with a store that goes away"),
+    ("deploy-iscsi", "instance_running", "cut off from the nodes"),
+    ("clean", "wipe", "frozen"),
+}
+
+NEEDS_NO_NODE = ("withdraw_boot", "withdraw_instance", "publish_boot", "publish_instance_boot")
+"""Steps in which a host asks nothing of a node or of its devices: a cut between them may pass unseen."""
+
+
+def cells() -> Iterator[object]:
+    for plan, step in STEPS:
+        for befalls in BEFALLS:
+            cell = (plan, step, befalls)
+            marks = () if cell in REPRESENTATIVES else (pytest.mark.full,)
+            yield pytest.param(*cell, marks=marks)
+
+
+@pytest.mark.parametrize(("plan", "step", "befalls"), cells())
+def test_whoever_lives_finishes_it(plan: str, step: str, befalls: str) -> None:
+    played = play_story(story(plan, step, befalls, release=plan == "clean"), Fidelity.MACHINE, 1)
+    assert played.result.verdict is Verdict.PASS, failure_text(played)
+    if befalls in LOSES_ITS_NODES:
+        assert len(set(owners(played.trace))) == 2, "nobody took over"
+    if step not in NEEDS_NO_NODE:
+        assert has_struck(played.trace, FAULTS[befalls][0], ""), "the fault did nothing: it proves nothing"
+
+
+def test_the_representatives_are_of_the_matrix() -> None:
+    assert {(plan, step, befalls) for plan, step in STEPS for befalls in BEFALLS} >= REPRESENTATIVES
