@@ -83,7 +83,7 @@ async def compute_side(
             clock=clock,
             ids=ids,
             lease=lease,
-            poll_s=settings.host.poll_s,
+            poll_s=settings.poll_s,
             drain_s=settings.host.drain_s,
             evidence=evidence,
             power=PowerSequencer(lease, clock, _power_policy(settings)),

@@ -107,7 +107,7 @@ async def _serve(settings: Settings, roles: frozenset[str], ending: Ending) -> N
                             silence=side.silence if side else lambda node: None,
                             ready=side.host.ready.is_set if side else lambda: True,
                         )
-                        scheduler = Scheduler(store, clock, ids, settings.host.poll_s)
+                        scheduler = Scheduler(store, clock, ids, settings.poll_s)
                         tasks.append(group.create_task(scheduler.run()))
                         tasks.append(group.create_task(serve_api(settings, context)))
                     log.info("provisioner.started", roles=sorted(roles), host=settings.host.name)

@@ -10,7 +10,6 @@ from pathlib import Path
 from provisioner.compute.devices import Device, PowerSequencer
 from provisioner.compute.evidence import Evidence
 from provisioner.compute.lease import LeaseKeeper
-from provisioner.compute.membership import Membership
 from provisioner.compute.ownership import Hosts
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.model import Node
@@ -102,11 +101,7 @@ class Edges:
     poll_s: float = 2.0
     drain_s: float = 30.0
     refresh: RefreshPolicy = field(default_factory=RefreshPolicy)
-    membership: Membership = field(init=False)
-
-    def __post_init__(self) -> None:
-        object.__setattr__(self, "membership", Membership(self.lease.host))
 
     def hosts(self, tx: Tx) -> Hosts:
         """All compute hosts, as this one sees them."""
-        return Hosts.seen(tx, self.membership, self.lease.host, self.clock.monotonic_s)
+        return Hosts.seen(tx, self.lease.others, self.lease.host, self.clock.monotonic_s)

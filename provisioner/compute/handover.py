@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
+from math import inf
 
 import structlog
 
@@ -14,6 +15,10 @@ from provisioner.protocols.store import Tx
 log = structlog.get_logger(__name__)
 
 BALANCE_EVERY_S = 5.0
+SETTLED_S = 300.0
+"""Once shares are even, they are looked at so often."""
+
+ENDING_S = 2.0
 
 
 class Handover:
@@ -28,6 +33,8 @@ class Handover:
         self._ends_s: float | None = None
         self._told = False
         self._balance_s = 0.0
+        self._under_way = False
+        self._takers: list[str] = []
         self.done = False
         """This host may end: it has nothing left that it could hand over, or no time left for it."""
 
@@ -35,6 +42,13 @@ class Handover:
         """This host is about to end, in `drain_s` at most."""
         if self._ends_s is None:
             self._ends_s = self._edges.clock.monotonic_s() + self._edges.drain_s
+
+    @property
+    def quiet_s(self) -> float:
+        """Until it has to go on at the latest; infinite: there is nothing to do."""
+        if self._ends_s is not None:
+            return max(0.0, min(ENDING_S, self._ends_s - self._edges.clock.monotonic_s()))
+        return BALANCE_EVERY_S if self._under_way else inf
 
     async def go_on(self, hosts: Hosts) -> None:
         """Hands over what can be handed over now. hosts: as they were seen last. Raises TransientError."""
@@ -44,9 +58,10 @@ class Handover:
             self._told = True
         now_s = edges.clock.monotonic_s()
         well = self._ends_s is None and hosts.name in hosts.takers
-        if well and now_s < self._balance_s:
+        # Reading how much everybody has is dear; mostly nothing has come or gone.
+        if well and hosts.takers == self._takers and now_s < self._balance_s:
             return
-        self._balance_s = now_s + BALANCE_EVERY_S
+        self._takers = hosts.takers
 
         def look(tx: Tx) -> tuple[list[Node], bool]:
             hosts = edges.hosts(tx)
@@ -54,6 +69,8 @@ class Handover:
 
         found, waits = await edges.store.transact(look)
         nodes = [node for node in found if not self._busy(node.id)]
+        self._under_way = bool(found) or not well
+        self._balance_s = now_s + (BALANCE_EVERY_S if self._under_way else SETTLED_S)
         if nodes:
             await self._give(nodes)
         if self._ends_s is not None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable
 from contextlib import suppress
+from math import inf
 from typing import TypeVar
 
 import structlog
@@ -29,8 +30,6 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 2.0
 """Work that was interrupted is taken up again after so long."""
-
-LOOKS_PER_LEASE = 5
 
 WITHDRAW_S = 2.0
 
@@ -138,13 +137,13 @@ class ComputeHost:
         adopted = await self._patiently(lambda tx: adopt_at_start(tx, host))
         log.info("host.adopted", host=host, nodes=len(adopted))
         while not self._handover.done:
-            quiet_s = edges.poll_s
+            quiet_s = RETRY_S
             try:
                 await self._look_after_nodes(group)
                 self.ready.set()
+                quiet_s = min(edges.poll_s, self._handover.quiet_s)
             except TransientError as error:
                 log.warning("host.waits_for_store", host=host, cause=error.message)
-                quiet_s = RETRY_S
             with suppress(TimeoutError):
                 async with asyncio.timeout(quiet_s):
                     await self._news.wait()
@@ -166,19 +165,19 @@ class ComputeHost:
                 self._news.set()
 
     async def _observe_others(self) -> None:
-        """Whoever is seen often is soon missed."""
-        edges, missing = self._edges, set[str]()
+        """With each renewal of our own lease they are seen; whoever is missed is looked for at once."""
+        lease, missing = self._edges.lease, frozenset[str]()
         while True:
-            pause_s = edges.poll_s
-            with suppress(TransientError):
-                hosts = await edges.store.transact(edges.hosts)
-                dead = {row.id for row in hosts.dead}
-                if dead - missing:
-                    self._news.set()
-                missing = dead
-                if len(hosts.alive) > 1:
-                    pause_s = min(pause_s, edges.lease.ttl_s / LOOKS_PER_LEASE, hosts.next_lapse_s)
-            await edges.clock.sleep(pause_s)
+            lease.renewed.clear()
+            now_s = self._edges.clock.monotonic_s()
+            dead = lease.others.missing(now_s)
+            if dead - missing:
+                self._news.set()
+            missing = dead
+            lapse_s = lease.others.next_lapse_s(now_s)
+            with suppress(TimeoutError):
+                async with asyncio.timeout(lapse_s if lapse_s < inf else None):
+                    await lease.renewed.wait()
 
     async def _look_after_nodes(self, group: asyncio.TaskGroup) -> None:
         edges, host = self._edges, self._edges.lease.host

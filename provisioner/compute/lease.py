@@ -1,4 +1,4 @@
-"""A compute host's lease: taken, renewed every third of its life, and asked before hardware is touched."""
+"""A compute host's lease: taken, renewed well before its end, and asked before hardware is touched."""
 
 from __future__ import annotations
 
@@ -49,6 +49,10 @@ class LeaseKeeper:
         self._lasts_until = lasts_until
         self._lease: Lease | None = None
         self._renewing = asyncio.Lock()
+        self.others = Membership(host)
+        """Seen with each renewal."""
+        self.renewed = asyncio.Event()
+        """For whoever waits for the next one, and clears it before."""
 
     @property
     def host(self) -> str:
@@ -180,7 +184,9 @@ class LeaseKeeper:
 
     def _prolong(self, tx: Tx, epoch: int) -> bool:
         """Also when it has run out: who takes a dead host's nodes raises its epoch."""
-        row = tx.get(Host, self._host)
+        rows = tx.find(Host)
+        self.others.observe(rows, self._clock.monotonic_s())
+        row = next((row for row in rows if row.id == self._host), None)
         if row is None:
             return False
         beats = {"beat": row.beat + 1, "renewed_at": tx.now()}
@@ -189,6 +195,7 @@ class LeaseKeeper:
     def _hold(self, epoch: int, asked_at_s: float) -> Lease:
         self._lease = lease = Lease(self._host, epoch, self._ttl_s, asked_at_s)
         self._lasts_until(lease.ends_at_s)
+        self.renewed.set()
         return lease
 
     def _held(self) -> Lease:

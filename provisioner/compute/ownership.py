@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from math import inf
 
 from provisioner.compute.membership import Membership
 from provisioner.core.model import Host, Node
@@ -35,8 +34,6 @@ class Hosts:
     name: str
     alive: tuple[Host, ...]
     dead: tuple[Host, ...]
-    next_lapse_s: float
-    """Until the next of them can be taken for dead unless it is heard of; infinite: none."""
 
     @classmethod
     def seen(cls, tx: Tx, membership: Membership, name: str, monotonic_s: Callable[[], float]) -> Hosts:
@@ -48,7 +45,6 @@ class Hosts:
             name,
             tuple(row for row in rows if left_s[row.id]),
             tuple(row for row in rows if not left_s[row.id]),
-            min((left for left in left_s.values() if left), default=inf),
         )
 
     @property

@@ -68,11 +68,14 @@ class Host(_Section):
         ),
     ] = 30.0
     poll_s: Annotated[
-        float,
+        float | None,
         Field(
-            ge=0.1, le=600, description="How often the database is looked at for work when no wake-up comes."
+            ge=0.1,
+            le=600,
+            description="How often the database is looked at for work when no wake-up comes. Left out: 2; "
+            "with PostgreSQL, which wakes who waits, 30.",
         ),
-    ] = 2.0
+    ] = None
 
 
 class Api(_Section):
@@ -273,7 +276,15 @@ class Settings(_Section):
 
     @property
     def lease_ttl_s(self) -> float:
-        return self.host.lease_ttl_s or (60.0 if self.database_url.startswith("sqlite:") else 5.0)
+        return self.host.lease_ttl_s or (60.0 if self._embedded else 5.0)
+
+    @property
+    def poll_s(self) -> float:
+        return self.host.poll_s or (2.0 if self._embedded else 30.0)
+
+    @property
+    def _embedded(self) -> bool:
+        return self.database_url.startswith("sqlite:")
 
     @property
     def database_url(self) -> str:

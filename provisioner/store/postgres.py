@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,6 +36,22 @@ SESSION = {
     "enable_seqscan": "off",
     "synchronous_commit": "on",  # a role's or a database's default may be laxer
 }
+
+
+CHANNEL = "provisioner"
+"""What others are notified by."""
+
+_MARK = "mark"
+_NOW_AND_MARK = "SELECT transaction_timestamp(), pg_current_xact_id()::text, pg_postmaster_start_time()::text"
+
+
+@dataclass(frozen=True, slots=True)
+class Mark:
+    """By what a transaction is known afterwards. Numbers may be given again by a server that crashed, so
+    they are believed only from the one that gave them."""
+
+    transaction: str
+    server: str
 
 
 class Again(TransientError):
@@ -106,13 +123,31 @@ class Postgres:
         return await psycopg.AsyncConnection.connect(autocommit=True, **arguments)
 
     def now(self, connection: sa.Connection) -> datetime:
+        """Of the transaction's beginning: of a whole group, then, which asks once. Whoever asks mostly writes
+        what it is told, so the transaction's mark comes with it."""
+        now, _ = self.now_and_mark(connection)
+        return now
+
+    def now_and_mark(self, connection: sa.Connection, payloads: Sequence[str] = ()) -> tuple[datetime, Mark]:
+        """payloads: what the commit is to notify others of."""
         cursor = connection.connection.cursor()
-        # Of the transaction's beginning: of a whole group, then, which asks once.
-        cursor.execute("SELECT transaction_timestamp()", ())
+        calls = "".join(f", pg_notify('{CHANNEL}', %s)" for _ in payloads)
+        asked = f"{_NOW_AND_MARK}{calls}"
+        cursor.execute(asked, tuple(payloads))
         row = cursor.fetchone()
         assert row is not None
-        found: datetime = row[0]
-        return found.astimezone(UTC)
+        now: datetime = row[0]
+        connection.info[_MARK] = mark = Mark(row[1], row[2])
+        return now.astimezone(UTC), mark
+
+    def mark(self, connection: sa.Connection) -> Mark | None:
+        """Of the transaction, if it has been asked for."""
+        found: Mark | None = connection.info.get(_MARK)
+        return found
+
+    def forget_mark(self, connection: sa.Connection) -> None:
+        """Another transaction begins."""
+        connection.info.pop(_MARK, None)
 
     def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
         cursor = connection.connection.cursor()

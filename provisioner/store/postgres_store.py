@@ -16,7 +16,6 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass
 
 import psycopg
 import sqlalchemy as sa
@@ -25,8 +24,8 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from provisioner.core.errors import TransientError
-from provisioner.store.postgres import Again, Away, Postgres
-from provisioner.store.postgres_wakeups import CHANNEL, Wakeups
+from provisioner.store.postgres import Again, Away, Mark, Postgres
+from provisioner.store.postgres_wakeups import Wakeups
 from provisioner.store.sql import SqlStore, _Job
 from provisioner.store.sql_tx import SqlTx
 
@@ -37,15 +36,6 @@ AGAIN_FOR_S = 10.0  # how long transactions that meet others are run again
 AWAY_PATIENCE_S = 3.0  # since it was lost; a restart of the database that is shorter is only a delay
 OUTCOME_WAIT_S = 10.0  # for learning whether a commit whose answer was lost took place
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
-
-
-@dataclass(frozen=True, slots=True)
-class _Mark:
-    """By what a transaction is known afterwards. Numbers may be given again by a server that crashed, so
-    they are believed only from the one that gave them."""
-
-    transaction: str
-    server: str
 
 
 class _Unknown(TransientError):
@@ -145,6 +135,7 @@ class PostgresStore(SqlStore):
     ) -> tuple[int | None, bool, BaseException | None]:
         """In a greenlet. As `SqlStore._run_all`; and by what the transaction was doomed."""
         wrote, now = False, None
+        self._postgres.forget_mark(sync)
         for position, job in enumerate(group):
             tx = SqlTx(sync, self._postgres, self._statements, now)
             self._run(job, tx)
@@ -156,18 +147,16 @@ class PostgresStore(SqlStore):
             wrote = wrote or tx.wrote
         return None, wrote, None
 
-    def _announce(self, sync: sa.Connection, group: list[_Job]) -> _Mark:
+    def _announce(self, sync: sa.Connection, group: list[_Job]) -> Mark:
         """Has the others woken by the commit, and learns by what to ask for its outcome."""
         payloads = self._wakeups.payloads(topic for job in group for topic in job.topics)
-        calls = "".join(f", pg_notify('{CHANNEL}', %s)" for _ in payloads)
-        cursor = sync.connection.cursor()
-        asked = f"SELECT pg_current_xact_id()::text, pg_postmaster_start_time()::text{calls}"
-        cursor.execute(asked, tuple(payloads))
-        row = cursor.fetchone()
-        assert row is not None
-        return _Mark(row[0], row[1])
+        known = self._postgres.mark(sync)
+        if known is not None and not payloads:
+            return known
+        _, mark = self._postgres.now_and_mark(sync, payloads)
+        return mark
 
-    async def _took_place(self, mark: _Mark, lost: Away) -> bool:
+    async def _took_place(self, mark: Mark, lost: Away) -> bool:
         """Whether a commit whose answer was lost took place. Raises _Unknown when nobody can tell."""
         until, pause_s, status = time.monotonic() + OUTCOME_WAIT_S, FIRST_PAUSE_S, ""
         while time.monotonic() < until:

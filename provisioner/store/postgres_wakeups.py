@@ -12,12 +12,11 @@ from collections.abc import Iterable
 import psycopg
 import structlog
 
-from provisioner.store.postgres import Postgres
+from provisioner.store.postgres import CHANNEL, Postgres
 from provisioner.store.topics import Topics
 
 log = structlog.get_logger(__name__)
 
-CHANNEL = "provisioner"
 MAX_PAYLOAD = 7_000  # characters; PostgreSQL takes fewer than 8,000 bytes, and topics are ASCII
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
 

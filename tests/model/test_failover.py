@@ -13,21 +13,27 @@ from scenarios.runner.story import OnEvent
 from scenarios.runner.verdict import Verdict
 from tests.failover_stories import FAULTS, LOSES_ITS_NODES, STEPS, owners, story
 
+SEEDS = range(1, 17)
+"""By chance a step that takes no time is over before its host is lost: one of these loses it in the step."""
+
+NEEDS_NO_NODE = ("clean", "withdraw_boot", "cut off from the nodes")
+
 
 @pytest.mark.parametrize("befalls", FAULTS)
 @pytest.mark.parametrize(("plan", "step"), STEPS, ids=lambda value: value)
 def test_a_host_may_be_lost_in_any_step(plan: str, step: str, befalls: str) -> None:
-    played = play_story(story(plan, step, befalls), Fidelity.MODEL, 1)
-    assert played.result.verdict is Verdict.PASS, (played.result.breaches, played.result.trouble)
-    if (plan, step, befalls) != (
-        "clean",
-        "withdraw_boot",
-        "cut off from the nodes",
-    ):  # which needs none of them
-        struck = [event for event in played.trace if event.source == "fault" and event.name == "struck"]
-        assert struck, "the fault did nothing: the story proves nothing"
-    if befalls in LOSES_ITS_NODES:
-        assert len(set(owners(played.trace))) == 2, "nobody took over"
+    for seed in SEEDS:
+        played = play_story(story(plan, step, befalls), Fidelity.MODEL, seed)
+        assert played.result.verdict is Verdict.PASS, (seed, played.result.breaches, played.result.trouble)
+        if (plan, step, befalls) == NEEDS_NO_NODE:
+            return
+        assert any(event.source == "fault" and event.name == "struck" for event in played.trace), (
+            "the fault did nothing: the story proves nothing"
+        )
+        if befalls not in LOSES_ITS_NODES or len(set(owners(played.trace))) == 2:
+            return
+        assert (plan, step) == ("clean", "withdraw_boot"), "nobody took over"
+    pytest.fail("nobody took over, whatever the seed")
 
 
 def test_a_wall_clock_that_jumps_changes_no_owner() -> None:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -20,6 +21,6 @@ def test_what_a_lease_covers_ends_before_the_lease_does(
 def test_a_lease_is_counted_from_before_it_was_asked_for() -> None:
     lease = Lease("a", 1, ttl_s=9.0, asked_at_s=100.0)
     assert lease.ends_at_s == 109.0
-    assert lease.renew_every_s == 3.0
+    assert lease.renew_every_s == pytest.approx(3.24)
     assert lease.covers(100.0, 8.9)
     assert not lease.covers(100.0, 9.0)
