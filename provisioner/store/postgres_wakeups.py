@@ -19,6 +19,8 @@ log = structlog.get_logger(__name__)
 
 MAX_PAYLOAD = 7_000  # characters; PostgreSQL takes fewer than 8,000 bytes, and topics are ASCII
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+DRAIN_S = 0.01
+"""Waited for what comes together."""
 
 
 class Wakeups:
@@ -49,10 +51,11 @@ class Wakeups:
                     pause_s = FIRST_PAUSE_S
                     if lost:
                         self._topics.notify_all()  # something may have been said meanwhile
-                    async for notice in connection.notifies():
-                        sender, *topics = notice.payload.split(" ")
-                        if sender != self._sender:
-                            self._topics.notify(topics)
+                    while True:
+                        async for notice in connection.notifies(timeout=DRAIN_S):
+                            self._heard(notice.payload)
+                        # psycopg itself would look ten times a second.
+                        await _readable(connection.fileno())
             except (psycopg.Error, OSError) as error:
                 log.warning(
                     "store.wakeups_lost", cause=" ".join(str(error).split()), again_in_s=round(pause_s, 1)
@@ -60,3 +63,19 @@ class Wakeups:
             lost = True
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
+
+    def _heard(self, payload: str) -> None:
+        sender, *topics = payload.split(" ")
+        if sender != self._sender:
+            self._topics.notify(topics)
+
+
+async def _readable(number: int) -> None:
+    """Returns when there is something to read, or the connection has ended."""
+    loop = asyncio.get_running_loop()
+    came: asyncio.Future[None] = loop.create_future()
+    loop.add_reader(number, lambda: None if came.done() else came.set_result(None))
+    try:
+        await came
+    finally:
+        loop.remove_reader(number)
