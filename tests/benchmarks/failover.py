@@ -1,10 +1,12 @@
 """How soon a dead compute host is followed, and what it costs to be ready for it.
 
-    python -m tests.benchmarks.failover [--rounds 5] [--nodes 3500] [--hosts 10] [--idle-nodes 10000]
+    python -m tests.benchmarks.failover [--rounds 5] [--nodes 7000] [--hosts 10] [--idle-nodes 10000]
+                                        [--deploys 200]
 
 Real processes (`provisioner compute`) on racks in memory, and a PostgreSQL server of our own on a UNIX
 socket, whose commits wait for the disk. Printed: from SIGKILL of a host until the store has given its nodes
-to another; the same with many nodes; and what idle hosts ask of the server and of the processor.
+to another; the same with many nodes; what idle hosts ask of the server and of the processor; and how many
+deploys a second one, two and three hosts carry.
 """
 
 from __future__ import annotations
@@ -20,10 +22,13 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
+import httpx
+
 from fixtures.postgres_server import PostgresServer
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 from provisioner.store import open_store, upgrade_store
+from tests.benchmarks.control_plane import phases
 from tests.benchmarks.store import node
 from tests.wire.control_plane.conftest import ControlPlane, Process, short_folder
 
@@ -119,6 +124,24 @@ def takeover_s(at: Bench, rounds: int, nodes: int) -> list[float]:
     return took
 
 
+def deploys_a_second(at: Bench, hosts: int, nodes: int) -> float:
+    """Through that many hosts, asked for by REST. Enrolling isn't counted."""
+    at.plane.start()
+    for number in range(1, hosts + 1):
+        at.host(f"ch{number}")
+
+    async def ask() -> float:
+        transport = httpx.AsyncHTTPTransport(uds=str(at.plane.socket))
+        async with httpx.AsyncClient(
+            transport=transport, base_url="http://provisioner", timeout=60
+        ) as client:
+            token = (at.plane.state / "admin.token").read_text().strip()
+            client.headers["Authorization"] = f"Bearer {token}"
+            return nodes / (await phases(client, nodes))["deploy"]
+
+    return asyncio.run(ask())
+
+
 def idle_cost(at: Bench, hosts: int, nodes: int) -> tuple[float, float, float]:
     """Of that many idle hosts together: transactions a second, statements besides their begin and end, and
     cores."""
@@ -164,9 +187,10 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--rounds", type=int, default=5)
-    parser.add_argument("--nodes", type=int, default=3500)
+    parser.add_argument("--nodes", type=int, default=7000)
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--idle-nodes", type=int, default=10_000)
+    parser.add_argument("--deploys", type=int, default=200)
     given = parser.parse_args()
     with bench() as at:
         took = takeover_s(at, given.rounds, 20)
@@ -180,6 +204,12 @@ def main() -> None:
             f"{given.hosts} idle hosts, {given.idle_nodes} nodes: {transactions:.1f} transactions and "
             f"{statements:.1f} statements a second, {100 * cores:.1f} % of a core"
         )
+    for hosts in (1, 2, 3):
+        rates = []
+        for _ in range(3):
+            with bench() as at:
+                rates.append(deploys_a_second(at, hosts, given.deploys))
+        print(f"{hosts} hosts: {statistics.median(rates):.0f} deploys a second")
 
 
 def _told(took: list[float]) -> str:
