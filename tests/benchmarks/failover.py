@@ -20,6 +20,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 
 import httpx
@@ -33,6 +34,7 @@ from tests.benchmarks.store import node
 from tests.wire.control_plane.conftest import ControlPlane, Process, short_folder
 
 DEADLINE_S = 120.0
+LEASE_S = 5.0
 IDLE_S = 60.0
 
 
@@ -47,6 +49,13 @@ class Bench:
     def one(self, question: str) -> int:
         ((found,),) = self.server.execute(question, self._database)
         return int(str(found))
+
+    def beat_age_s(self, host: str) -> float:
+        """Since its lease was renewed last."""
+        asked = f"SELECT clock_timestamp() - renewed_at::timestamptz FROM host WHERE id = '{host}'"
+        ((age,),) = self.server.execute(asked, self._database)
+        assert isinstance(age, timedelta)
+        return age.total_seconds()
 
     def owned_by(self, host: str) -> int:
         return self.one(f"SELECT count(*) FROM node WHERE owner = '{host}'")
@@ -106,17 +115,20 @@ def until(what: str, look: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def takeover_s(at: Bench, rounds: int, nodes: int) -> list[float]:
-    """From SIGKILL of one of two hosts until none of its nodes is its own any more."""
+def takeover_s(at: Bench, rounds: int, nodes: int) -> list[tuple[float, float]]:
+    """From SIGKILL of one of two hosts until none of its nodes is its own any more; and from the end of the
+    lease that it had."""
     at.fill(nodes)
     killed, survivor = at.host("ch1"), at.host("ch2")
     until("all have an owner", lambda: at.one("SELECT count(*) FROM node WHERE owner IS NULL") == 0)
-    took: list[float] = []
+    took: list[tuple[float, float]] = []
     for _ in range(rounds):
         until("ch1 has some of them", lambda: at.owned_by("ch1"))
         time.sleep(random.uniform(1, 3))  # anywhere between two beats
         killed.signal(signal.SIGKILL)
-        took.append(until("ch2 has all of them", lambda: at.owned_by("ch1") == 0))
+        ends_s = LEASE_S - at.beat_age_s("ch1")
+        whole_s = until("ch2 has all of them", lambda: at.owned_by("ch1") == 0)
+        took.append((whole_s, whole_s - ends_s))
         killed.wait()
         killed.start()
     survivor.end()
@@ -212,8 +224,12 @@ def main() -> None:
         print(f"{hosts} hosts: {statistics.median(rates):.0f} deploys a second")
 
 
-def _told(took: list[float]) -> str:
-    return f"{statistics.median(took):.2f} s median, {min(took):.2f} to {max(took):.2f}"
+def _told(took: list[tuple[float, float]]) -> str:
+    whole, after = ([one[place] for one in took] for place in (0, 1))
+    return (
+        f"{statistics.median(whole):.2f} s median, {min(whole):.2f} to {max(whole):.2f}; "
+        f"after the lease's end {statistics.median(after):.2f} s, {min(after):.2f} to {max(after):.2f}"
+    )
 
 
 if __name__ == "__main__":
