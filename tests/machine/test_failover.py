@@ -44,7 +44,7 @@ def cells() -> Iterator[object]:
             yield pytest.param(*cell, marks=marks)
 
 
-@pytest.mark.parametrize(("plan", "step", "befalls"), cells())
+@pytest.mark.parametrize(("plan", "step", "befalls"), list(cells()))
 def test_whoever_lives_finishes_it(plan: str, step: str, befalls: str) -> None:
     played = play_story(story(plan, step, befalls, release=plan == "clean"), Fidelity.MACHINE, 1)
     assert played.result.verdict is Verdict.PASS, failure_text(played)
