@@ -45,17 +45,19 @@ class Expecting:
         return told
 
     def _excused(self, asked: Asked) -> bool:
-        """Whether its node was struck, and the client was told what failed."""
+        """Whether its node was struck, also by what befell a device that it shares with others, and the
+        client was told what failed."""
         if not self._story.struck_may_fail or asked.outcome != "error":
             return False
-        struck = {strike.node for strike in self._story.strikes if strike.node}
+        told = (event for event in self._stage.trace if (event.source, event.name) == ("fault", "struck"))
+        struck = {strike.node for strike in self._story.strikes} | {event.node for event in told}
         assert isinstance(asked.request, Deploy)
         name = asked.request.instance
         return any(
             event.source == "client"
             and event.detail.get("instance") == name
             and event.detail.get("failure")
-            and event.node in struck
+            and event.node in struck - {""}
             for event in self._stage.trace
         )
 
