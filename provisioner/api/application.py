@@ -13,7 +13,7 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
-from provisioner.api import catalog, description, hosts, images, instances, nodes, service
+from provisioner.api import access_keys, catalog, description, hosts, images, instances, nodes, service
 from provisioner.api.answers import (
     problem_of_defect,
     problem_of_error,
@@ -30,7 +30,15 @@ from provisioner.core.errors import ProvisionerError
 # No page of its own for trying things out: it would load scripts from elsewhere.
 _OPTIONS: Mapping[str, Any] = {"title": "provisioner", "version": "1", "docs_url": None, "redoc_url": None}
 
-ROUTERS = (nodes.router, images.router, instances.router, catalog.router, hosts.router, service.router)
+ROUTERS = (
+    nodes.router,
+    images.router,
+    instances.router,
+    catalog.router,
+    access_keys.router,
+    hosts.router,
+    service.router,
+)
 
 
 def build_app(context: ApiContext) -> FastAPI:

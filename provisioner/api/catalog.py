@@ -15,8 +15,8 @@ from provisioner.api import views
 from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
-from provisioner.core.errors import InvalidInput
-from provisioner.core.model import Flavor, KeyPair
+from provisioner.core.errors import Conflict, InvalidInput, NotFound
+from provisioner.core.model import DEFAULT_TENANT, Flavor, KeyPair
 from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1", tags=["flavors and keys"])
@@ -71,6 +71,22 @@ def checked_key(text: str, field: str) -> str:
     )
 
 
+def insert_key(tx: Tx, key: KeyPair) -> None:
+    """Raises Conflict when its tenant has one of this name."""
+    if tx.count(KeyPair, where={"tenant": key.tenant, "name": key.name}):
+        raise Conflict(f"add key {key.name}", answer="its name is taken", advice="Delete that one, or use it")
+    tx.insert(key)
+
+
+def find_key(tx: Tx, tenant: str, id_or_name: str) -> KeyPair:
+    """Raises NotFound, for another tenant's too."""
+    own = tx.find(KeyPair, where={"tenant": tenant, "name": id_or_name}, limit=1)
+    found = own[0] if own else tx.get(KeyPair, id_or_name)
+    if found is None or found.tenant != tenant:
+        raise NotFound(f"find key {id_or_name}", answer="there is no such key")
+    return found
+
+
 @router.post("/flavors", status_code=201)
 async def create_flavor(context: Context, request: Request, order: FlavorOrder) -> Response:
     def make(tx: Tx) -> views.View:
@@ -110,8 +126,8 @@ async def delete_flavor(context: Context, flavor: str) -> Response:
 async def add_key(context: Context, request: Request, order: KeyOrder) -> Response:
     def make(tx: Tx) -> views.View:
         public_key = checked_key(order.public_key, "public_key")
-        key = KeyPair(id=context.ids.uuid(), name=order.name, public_key=public_key)
-        tx.insert(key)
+        key = KeyPair(id=context.ids.uuid(), name=order.name, public_key=public_key, created_at=tx.now())
+        insert_key(tx, key)
         return views.key(key)
 
     return await once(context, request, 201, make)
@@ -119,19 +135,20 @@ async def add_key(context: Context, request: Request, order: KeyOrder) -> Respon
 
 @router.get("/keys")
 async def list_keys(context: Context, request: Request, limit: Limit = 100, after: After = None) -> Response:
-    found = await context.store.transact(lambda tx: tx.find(KeyPair, after=after, limit=limit))
+    where = {"tenant": DEFAULT_TENANT}
+    found = await context.store.transact(lambda tx: tx.find(KeyPair, where=where, after=after, limit=limit))
     return page(request, [views.key(key) for key in found], limit)
 
 
 @router.get("/keys/{key}")
 async def show_key(context: Context, key: str) -> Response:
-    return answer(views.key(await context.store.transact(lambda tx: by_id_or_name(tx, KeyPair, "key", key))))
+    return answer(views.key(await context.store.transact(lambda tx: find_key(tx, DEFAULT_TENANT, key))))
 
 
 @router.delete("/keys/{key}", status_code=204)
 async def delete_key(context: Context, key: str) -> Response:
     def remove(tx: Tx) -> None:
-        tx.delete(KeyPair, by_id_or_name(tx, KeyPair, "key", key).id)
+        tx.delete(KeyPair, find_key(tx, DEFAULT_TENANT, key).id)
 
     await context.store.transact(remove)
     return Response(status_code=204)

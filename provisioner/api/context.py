@@ -6,6 +6,7 @@ import asyncio
 import hashlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -15,7 +16,7 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.core.errors import NotFound
-from provisioner.core.model import ApiToken, ImageKind, Instance, Node, Record
+from provisioner.core.model import AccessKey, ApiToken, ImageKind, Instance, Node, Record
 from provisioner.core.states import InstanceState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
@@ -53,21 +54,33 @@ class ImageSaver(Protocol):
     def path(self, sha256: str) -> Path: ...
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class KnownAccessKey:
+    """An access key as it was read at `read_at` of the store's clock, which was `read_s` of ours."""
+
+    tenant: str
+    secret: str = field(repr=False)
+    read_at: datetime
+    read_s: float
+
+
 @dataclass(slots=True, kw_only=True)
 class ApiContext:
     """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
     alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
-    bytes of an image are needed any longer."""
+    bytes of an image are needed any longer. region: what EC2 clients are told that this place is called."""
 
     store: Store
     ids: Ids
     clock: Clock
     images: ImageSaver
     seal: Callable[[str], str]
+    unseal: Callable[[str], str]
     pool: AddressPool
     power_drivers: frozenset[str]
     metrics: Metrics
     deploy_drivers: frozenset[str] = frozenset({"iscsi"})
+    region: str = "metal"
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None
     silence: Callable[[Node], DeviceSilence | None] = lambda node: None
@@ -75,6 +88,7 @@ class ApiContext:
     timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
     blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     tokens: dict[str, float] = field(default_factory=dict)
+    access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
 
     async def accepts(self, token: str) -> bool:
         """Whether this API token is one of ours. Looked up by its hash: comparing takes no secret."""
@@ -88,6 +102,22 @@ class ApiContext:
             return False
         self.tokens[digest] = now_s + TOKEN_CACHE_S
         return True
+
+    async def access_key(self, id: str) -> KnownAccessKey | None:
+        """The access key of this id, in the clear. One that was deleted elsewhere may be known for
+        TOKEN_CACHE_S."""
+        now_s = self.clock.monotonic_s()
+        known = self.access_keys.get(id)
+        if known is not None and now_s < known.read_s + TOKEN_CACHE_S:
+            return known
+        found, now = await self.store.transact(lambda tx: (tx.get(AccessKey, id), tx.now()))
+        if found is None:
+            self.access_keys.pop(id, None)
+            return None
+        secret = self.unseal(found.secret_sealed)
+        known = KnownAccessKey(tenant=found.tenant, secret=secret, read_at=now, read_s=now_s)
+        self.access_keys[id] = known
+        return known
 
 
 def hash_token(token: str) -> str:

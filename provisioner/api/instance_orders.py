@@ -5,10 +5,10 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provisioner.api import views
-from provisioner.api.catalog import checked_key
+from provisioner.api.catalog import checked_key, find_key
 from provisioner.api.context import ApiContext, by_id_or_name, find_instance, find_node
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
-from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, KeyPair, Node
+from provisioner.core.model import DEFAULT_TENANT, Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement import disk_needed_mib
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
@@ -28,7 +28,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
         _check_fits(node, flavor, image)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
     if order.key:
-        public_key = by_id_or_name(tx, KeyPair, "key", order.key).public_key
+        public_key = find_key(tx, DEFAULT_TENANT, order.key).public_key
     now = tx.now()
     instance = Instance(
         id=context.ids.uuid(),

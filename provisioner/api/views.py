@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from provisioner.core.model import (
+    AccessKey,
     ApiToken,
     Flavor,
     Host,
@@ -72,7 +73,7 @@ def flavor(record: Flavor) -> View:
 
 
 def key(record: KeyPair) -> View:
-    return asdict(record)
+    return _pick(record, "id", "name", "public_key")
 
 
 def instance(record: Instance, node_name: str | None = None) -> View:
@@ -116,3 +117,7 @@ def request(record: NodeRequest) -> View:
 def token(record: ApiToken) -> View:
     """By the beginning of its hash: the token itself is nowhere."""
     return {"id": record.id[:16], "name": record.name, "created_at": record.created_at}
+
+
+def access_key(record: AccessKey) -> View:
+    return _pick(record, "id", "tenant", "created_at")

@@ -53,6 +53,8 @@ def api_context(
         clock=clock,
         images=images,
         seal=box.seal,
+        unseal=box.open,
+        region=settings.api.region,
         pool=AddressPool(*settings.network.pool_range),
         power_drivers=frozenset(("fake",) if settings.rack == "fake" else REAL_POWER),
         deploy_drivers=_deploy_drivers(settings),

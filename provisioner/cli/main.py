@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from provisioner.cli import catalog, hosts, images, instances, nodes
+from provisioner.cli import access_keys, catalog, hosts, images, instances, nodes
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
@@ -34,6 +34,7 @@ for name, group in (
     ("key", catalog.keys),
     ("host", hosts.app),
     ("token", catalog.tokens),
+    ("access-key", access_keys.app),
     ("config", config_app),
     ("db", db_app),
     ("ramdisk", ramdisk_app),

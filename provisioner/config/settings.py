@@ -86,6 +86,14 @@ class Api(_Section):
     socket: Annotated[
         AbsolutePath | None, Field(description="A UNIX socket on which the API listens as well.")
     ] = None
+    region: Annotated[
+        str,
+        Field(
+            pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$",
+            description="What EC2 clients are told that this place is called; its only zone is this with an "
+            "`a` at the end.",
+        ),
+    ] = "metal"
 
 
 class Network(_Section):

@@ -15,6 +15,9 @@ from typing import Any
 
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 
+DEFAULT_TENANT = "default"
+"""Whose it is what came without a tenant: by the REST API, or before there were any."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Work:
@@ -155,8 +158,11 @@ class Flavor:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class KeyPair:
     id: str
-    name: str  # unique
+    name: str  # unique among its tenant's
     public_key: str
+    tenant: str = DEFAULT_TENANT
+    fingerprint: str = ""  # as EC2 shows it; empty when it was added otherwise
+    created_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,6 +187,10 @@ class Instance:
     failure: Failure | None = None
     waiting_for: str = ""  # why the scheduler has not placed it yet, by name
     phone_home_sha256: str = ""  # of the token its proof of life must carry
+    tenant: str = DEFAULT_TENANT
+    key_name: str = ""  # of the key pair that public_key came from
+    reservation_id: str = ""  # of the order that asked for it and its siblings; empty: for it alone
+    launch_index: int = 0  # among its siblings
     created_at: datetime
     updated_at: datetime
 
@@ -249,6 +259,28 @@ class ApiToken:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AccessKey:
+    """What a tenant signs its EC2 requests with."""
+
+    id: str  # AKIA…, as its user names it
+    tenant: str
+    secret_sealed: str  # needed in the clear to verify a signature, so that a hash wouldn't do
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Tag:
+    """A word that a tenant put on something."""
+
+    id: str  # tenant:resource:key
+    tenant: str
+    resource_id: str
+    resource_type: str  # instance | image | key-pair
+    key: str
+    value: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyRecord:
     """The answer once given to an idempotency key."""
 
@@ -270,5 +302,7 @@ Record = (
     | NodeRequest
     | TimelineEvent
     | ApiToken
+    | AccessKey
+    | Tag
     | IdempotencyRecord
 )

@@ -104,13 +104,16 @@ _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.Port, unique=("address",), indexes=(("node_id",),)),
     Shape(model.Image, unique=("name",), indexes=(("state",), ("sha256",))),
     Shape(model.Flavor, unique=("name",)),
-    Shape(model.KeyPair, unique=("name",)),
-    # An instance's name is free again once it is deleted, so the API decides, not a constraint.
-    Shape(model.Instance, indexes=(("name",), ("state",), ("node_id",))),
+    # Names are a tenant's own, so that the API decides, not a constraint.
+    Shape(model.KeyPair, indexes=(("tenant", "name"),)),
+    # An instance's name is free again once it is deleted: the API decides here too.
+    Shape(model.Instance, indexes=(("name",), ("state",), ("node_id",), ("tenant",), ("reservation_id",))),
     Shape(model.Host),
     Shape(model.NodeRequest, indexes=(("state",), ("node_id",))),
     Shape(model.TimelineEvent, indexes=(("node_id", "id"), ("instance_id", "id")), numbered=True),
     Shape(model.ApiToken, unique=("name",)),
+    Shape(model.AccessKey, indexes=(("tenant",),)),
+    Shape(model.Tag, indexes=(("resource_id",), ("tenant",))),
     Shape(model.IdempotencyRecord),
 )
 

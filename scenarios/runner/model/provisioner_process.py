@@ -94,6 +94,7 @@ class ProvisionerProcess:
             clock=around.clock,
             images=around.images,
             seal=seal,
+            unseal=unseal,
             pool=AddressPool(*around.pool),
             power_drivers=frozenset(("ipmi", "snmp", "feeds")),
             metrics=around.metrics,

@@ -62,6 +62,7 @@ class Api:
             clock=SystemClock(),
             images=self.images,
             seal=self.box.seal,
+            unseal=self.box.open,
             pool=AddressPool(IPv4Address("10.77.0.100"), IPv4Address("10.77.0.103")),
             power_drivers=frozenset({"ipmi"}),
             metrics=Metrics(),

@@ -1,0 +1,47 @@
+"""provisioner access-key …"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provisioner.cli.options import Json, client_and_output
+
+app = typer.Typer(help="Access keys, for EC2 clients.", no_args_is_help=True)
+
+
+@app.command("create")
+def create(
+    context: typer.Context,
+    tenant: Annotated[str, typer.Option(help="Whose it is; made as needed.")] = "default",
+    as_json: Json = False,
+) -> None:
+    """Make an access key. Its secret is shown now, and never again."""
+    client, output = client_and_output(context, as_json)
+    output.record(client.post("/v1/access-keys", {"tenant": tenant}), ("id", "secret", "tenant"))
+
+
+@app.command("list")
+def list_keys(
+    context: typer.Context,
+    tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None,
+    as_json: Json = False,
+) -> None:
+    """List the access keys, without their secrets."""
+    client, output = client_and_output(context, as_json)
+    only = {"tenant": tenant} if tenant else {}
+    found = client.get("/v1/access-keys", **only)["items"]
+    output.table(found, {"id": "access key", "tenant": "tenant", "created_at": "since"})
+
+
+@app.command("delete")
+def delete(
+    context: typer.Context,
+    key: Annotated[str, typer.Argument(help="Its id.")],
+    as_json: Json = False,
+) -> None:
+    """Revoke an access key."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/access-keys/{key}")
+    output.json({"deleted": key}) if as_json else output.say(f"{key}: deleted")
