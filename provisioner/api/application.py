@@ -21,6 +21,7 @@ from provisioner.api.answers import (
     problem_of_input,
 )
 from provisioner.api.context import ApiContext
+from provisioner.api.ec2 import endpoint as ec2
 from provisioner.api.gate import Gate
 from provisioner.api.housekeeping import forget_old_answers
 from provisioner.api.image_fetches import ImageFetches
@@ -47,6 +48,7 @@ def build_app(context: ApiContext) -> FastAPI:
     app.router.routes.extend(_endpoints())
     app.openapi = lambda: description.describe(app)  # type: ignore[method-assign]
     app.state.context = context
+    app.state.ec2 = ec2.Endpoint(context)
     app.state.fetches = ImageFetches(context)
     app.add_exception_handler(ProvisionerError, problem_of_error)
     app.add_exception_handler(RequestValidationError, problem_of_input)
@@ -70,7 +72,7 @@ def _endpoints() -> tuple[BaseRoute, ...]:
     app = FastAPI(**_OPTIONS, openapi_url=None)
     for router in ROUTERS:
         app.include_router(router)
-    return tuple(app.router.routes)
+    return (*app.router.routes, *ec2.ROUTES)
 
 
 @asynccontextmanager

@@ -8,6 +8,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from provisioner.api.answers import problem, problem_of_error
 from provisioner.api.context import ApiContext
+from provisioner.api.ec2 import endpoint as ec2
 from provisioner.core.errors import ProvisionerError
 
 MAX_BODY_BYTES = 2**20
@@ -15,6 +16,9 @@ MAX_BODY_BYTES = 2**20
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What needs no token: nothing of it tells of a node or takes an order."""
+
+EC2_PATHS = frozenset(ec2.PATHS)
+"""Requests there are signed; their bodies are bounded, and refusals told, as EC2's clients understand it."""
 
 METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 """Any other is counted as "other": a client can't make labels up without end."""
@@ -40,7 +44,9 @@ class Gate:
                 self._count(request, message["status"], clock.monotonic_s() - begun_s)
             await send(message)
 
-        refusal = _refused_body(request) or await self._refused_client(request)
+        refusal = None
+        if request.url.path not in EC2_PATHS:
+            refusal = _refused_body(request) or await self._refused_client(request)
         await (refusal or self._app)(scope, receive, counted)
 
     async def _refused_client(self, request: Request) -> Response | None:

@@ -1,0 +1,55 @@
+"""One call, as its handler sees it, and what an operation is."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from provisioner.api.context import ApiContext
+from provisioner.protocols.store import Tx
+
+Members = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Call:
+    """given: the members of the request, by the model's names. prepared: what `Operation.prepare` made."""
+
+    context: ApiContext
+    tenant: str
+    given: Members
+    prepared: Any = None
+
+    @property
+    def account(self) -> str:
+        """Twelve digits, as EC2 names tenants."""
+        return account_of(self.tenant)
+
+    @property
+    def zone(self) -> str:
+        return f"{self.context.region}a"
+
+
+def account_of(tenant: str) -> str:
+    digest = hashlib.sha256(tenant.encode()).digest()
+    return f"{int.from_bytes(digest[:8]) % 10**12:012d}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Operation:
+    """handle:  answers with the members of the operation's output, in one transaction, that a dry run undoes
+    takes:   members of its input that mean something here; DryRun always does
+    ignores: members that change nothing here, so that clients may send them
+    prepare: work that takes time, done in a thread before the transaction
+    """
+
+    handle: Callable[[Tx, Call], Members]
+    takes: frozenset[str] = frozenset()
+    ignores: frozenset[str] = frozenset()
+    prepare: Callable[[Mapping[str, Any]], Any] | None = None
+
+
+def takes(*names: str) -> frozenset[str]:
+    return frozenset(names)

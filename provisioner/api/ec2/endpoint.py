@@ -1,0 +1,141 @@
+"""/ec2: reads a request, knows whose it is, has it done, answers in XML."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+
+import structlog
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from starlette.routing import Route
+
+from provisioner.api.context import ApiContext
+from provisioner.api.ec2.answers import Writer, refusal
+from provisioner.api.ec2.authentication import Authentication
+from provisioner.api.ec2.call import Call, Members, Operation
+from provisioner.api.ec2.errors import Ec2Error, dry_run, of_error, unsupported
+from provisioner.api.ec2.operations import OPERATIONS
+from provisioner.api.ec2.parameters import decode, members
+from provisioner.api.ec2.shapes import VERSION, Model, model
+from provisioner.core.errors import ProvisionerError
+from provisioner.protocols.store import Tx
+
+log = structlog.get_logger(__name__)
+
+PATHS = ("/ec2", "/ec2/")
+MAX_BODY_BYTES = 2**18
+"""User data of 16 KiB has 64 KiB at most when it is encoded twice; the rest is for lists of ids."""
+
+
+class Endpoint:
+    def __init__(self, context: ApiContext) -> None:
+        self._context = context
+        self._authentication = Authentication(context)
+        self._writer: Writer | None = None
+
+    async def serve(self, request: Request) -> Response:
+        request_id = self._context.ids.uuid()
+        try:
+            text = await self._answer(request, request_id)
+            return _xml(text, 200, request_id)
+        except ProvisionerError as error:
+            told = of_error(error)
+        except Ec2Error as error:
+            told = error
+        except Exception:
+            log.exception("ec2.defect", request=request_id)
+            told = Ec2Error("InternalError", "A defect; the log has this request id", 500)
+        return _xml(refusal(told, request_id), told.status, request_id)
+
+    async def _answer(self, request: Request, request_id: str) -> str:
+        body = await _body(request)
+        if request.url.query:
+            raise Ec2Error("MalformedQueryString", "Parameters are taken from the body alone")
+        headers = _headers(request)
+        path = request.scope["raw_path"].decode("latin-1")
+        tenant = await self._authentication.tenant(
+            method=request.method, path=path, headers=headers, body=body
+        )
+        known = await self._model()
+        parameters = decode(body)
+        name = parameters.pop("Action", "")
+        operation = _operation(known, name, parameters.pop("Version", VERSION))
+        given = members(known, known.input(name), parameters)
+        dry = bool(given.pop("DryRun", False))
+        _check_supported(operation, given)
+        prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
+        call = Call(context=self._context, tenant=tenant, given=given, prepared=prepared)
+        answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
+        assert self._writer is not None
+        return self._writer.answer(name, answer, request_id)
+
+    async def _model(self) -> Model:
+        if self._writer is None:
+            self._writer = Writer(await asyncio.to_thread(model))
+        return model()
+
+
+def _handled(tx: Tx, operation: Operation, call: Call, dry: bool) -> Members:
+    answer = operation.handle(tx, call)
+    if dry:
+        # Checked to its end, and undone with the transaction.
+        raise dry_run()
+    return answer
+
+
+def _operation(known: Model, name: str, version: str) -> Operation:
+    if version != VERSION:
+        raise Ec2Error("NoSuchVersion", f"Only version {VERSION} is spoken here")
+    operation = OPERATIONS.get(name)
+    if operation is not None:
+        return operation
+    if name in known.operations:
+        raise unsupported(f"The operation {name}")
+    if not name:
+        raise Ec2Error("MissingAction", "The request must contain the parameter Action")
+    raise Ec2Error("InvalidAction", f"The action {name[:100]} is not valid for this web service.")
+
+
+def _check_supported(operation: Operation, given: Mapping[str, object]) -> None:
+    for name in given:
+        if name not in operation.takes and name not in operation.ignores:
+            raise unsupported(f"The parameter {name}")
+
+
+async def _body(request: Request) -> bytes:
+    parts: list[bytes] = []
+    size = 0
+    try:
+        async for part in request.stream():
+            parts.append(part)
+            size += len(part)
+            if size > MAX_BODY_BYTES:
+                raise Ec2Error("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes", 413)
+    except ClientDisconnect:
+        raise Ec2Error("RequestTimeout", "The client went away") from None
+    return b"".join(parts)
+
+
+def _headers(request: Request) -> dict[str, str]:
+    """One that is repeated is joined, as its signer has it."""
+    found: dict[str, str] = {}
+    for name, value in request.headers.items():
+        found[name] = f"{found[name]},{value}" if name in found else value
+    return found
+
+
+def _xml(text: str, status: int, request_id: str) -> Response:
+    headers = {"x-amzn-requestid": request_id, "cache-control": "no-store"}
+    if status == 413:
+        # The client may still be sending.
+        headers["connection"] = "close"
+    return Response(text.encode(), status, headers, media_type="text/xml;charset=UTF-8")
+
+
+async def _serve(request: Request) -> Response:
+    endpoint: Endpoint = request.app.state.ec2
+    return await endpoint.serve(request)
+
+
+ROUTES = tuple(Route(path, _serve, methods=["POST"], include_in_schema=False) for path in PATHS)

@@ -1,0 +1,77 @@
+"""Ids as EC2 clients know them, made from ours and found again without being stored.
+
+`i-` and 17 hexadecimal digits: the first ones of the UUID, 64 of whose 68 bits are random.
+"""
+
+from __future__ import annotations
+
+import re
+from typing import TypeVar
+
+from provisioner.api.ec2.errors import malformed_id, unknown_id
+from provisioner.core.model import Image, ImageKind, Instance, KeyPair
+from provisioner.protocols.store import Tx
+
+R = TypeVar("R", Image, Instance, KeyPair)
+
+DIGITS = 17
+_ID = re.compile(r"([a-z]{1,8})-([0-9a-f]{17})\Z")
+
+IMAGE_PREFIX = {
+    ImageKind.ROOT: "ami",
+    ImageKind.DISK: "ami",
+    ImageKind.KERNEL: "aki",
+    ImageKind.RAMDISK: "ari",
+}
+
+
+def public_id(prefix: str, uuid: str) -> str:
+    return f"{prefix}-{uuid.replace('-', '')[:DIGITS]}"
+
+
+def instance_id(uuid: str) -> str:
+    return public_id("i", uuid)
+
+
+def image_id(image: Image) -> str:
+    return public_id(IMAGE_PREFIX[image.kind], image.id)
+
+
+def key_pair_id(uuid: str) -> str:
+    return public_id("key", uuid)
+
+
+def find_instance(tx: Tx, tenant: str, id: str) -> Instance:
+    """Raises Ec2Error, the same for another tenant's as for nobody's."""
+    found = _find(tx, Instance, ("i",), "InstanceID", id)
+    if found.tenant != tenant:
+        raise unknown_id("InstanceID", id)
+    return found
+
+
+def find_image(tx: Tx, id: str, *kinds: ImageKind) -> Image:
+    """kinds: that are wanted; all when none is named."""
+    kinds = kinds or tuple(ImageKind)
+    found = _find(tx, Image, tuple(IMAGE_PREFIX[kind] for kind in kinds), "AMIID", id)
+    if found.kind not in kinds or image_id(found) != id:
+        raise unknown_id("AMIID", id)
+    return found
+
+
+def find_key_pair(tx: Tx, tenant: str, id: str) -> KeyPair:
+    found = _find(tx, KeyPair, ("key",), "KeyPair", id)
+    if found.tenant != tenant:
+        raise unknown_id("KeyPair", id)
+    return found
+
+
+def _find(tx: Tx, kind: type[R], prefixes: tuple[str, ...], what: str, id: str) -> R:
+    match = _ID.match(id)
+    if match is None or match[1] not in prefixes:
+        raise malformed_id(what, id[:64])
+    digits = match[2]
+    beginning = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}"
+    found = tx.find(kind, after=beginning, limit=1)
+    if not found or not found[0].id.startswith(beginning):
+        raise unknown_id(what, id)
+    return found[0]

@@ -1,0 +1,83 @@
+"""Regions, zones, and what an account has: there is one region, and one zone in it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import Ec2Error
+from provisioner.api.ec2.filters import Filters
+from provisioner.protocols.store import Tx
+
+_ATTRIBUTES: Mapping[str, str] = {
+    # Without any is what clients take for an account of before 2013, with networks of another kind.
+    "supported-platforms": "VPC",
+    "default-vpc": "none",
+    "max-instances": "1000",
+    "max-elastic-ips": "0",
+    "vpc-max-elastic-ips": "0",
+}
+
+
+def describe_regions(tx: Tx, call: Call) -> Members:
+    region = {
+        "RegionName": call.context.region,
+        "Endpoint": call.context.region,
+        "OptInStatus": "opt-in-not-required",
+    }
+    wanted = Filters[Mapping[str, str]](
+        call.given.get("Filters", ()),
+        {
+            "region-name": lambda one: [one["RegionName"]],
+            "endpoint": lambda one: [one["Endpoint"]],
+            "opt-in-status": lambda one: [one["OptInStatus"]],
+        },
+    )
+    _check_named(call.given.get("RegionNames"), call.context.region, "region")
+    return {"Regions": [region] if wanted(region) else []}
+
+
+def describe_availability_zones(tx: Tx, call: Call) -> Members:
+    zone: dict[str, Any] = {
+        "State": "available",
+        "OptInStatus": "opt-in-not-required",
+        "Messages": [],
+        "RegionName": call.context.region,
+        "ZoneName": call.zone,
+        "ZoneId": call.zone,
+        "GroupName": call.context.region,
+        "ZoneType": "availability-zone",
+    }
+    wanted = Filters[Mapping[str, str]](
+        call.given.get("Filters", ()),
+        {
+            "region-name": lambda one: [one["RegionName"]],
+            "zone-name": lambda one: [one["ZoneName"]],
+            "zone-id": lambda one: [one["ZoneId"]],
+            "zone-type": lambda one: [one["ZoneType"]],
+            "state": lambda one: [one["State"]],
+        },
+    )
+    for names in ("ZoneNames", "ZoneIds"):
+        _check_named(call.given.get(names), call.zone, "availability zone")
+    return {"AvailabilityZones": [zone] if wanted(zone) else []}
+
+
+def describe_account_attributes(tx: Tx, call: Call) -> Members:
+    names = call.given.get("AttributeNames") or list(_ATTRIBUTES)
+    for name in names:
+        if name not in _ATTRIBUTES:
+            raise Ec2Error("InvalidParameterValue", f"Invalid attribute name: {name[:100]}")
+    return {
+        "AccountAttributes": [
+            {"AttributeName": name, "AttributeValues": [{"AttributeValue": _ATTRIBUTES[name]}]}
+            for name in names
+        ]
+    }
+
+
+def _check_named(names: list[str] | None, ours: str, what: str) -> None:
+    for name in names or ():
+        if name != ours:
+            raise Ec2Error("InvalidParameterValue", f"Invalid {what}: [{name[:100]}]")
