@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection
+from contextlib import suppress
 
 import structlog
 
+from provisioner.compute.devices import Device
 from provisioner.compute.edges import Edges
-from provisioner.core.errors import Conflict, InvalidInput, ProvisionerError, TransientError
+from provisioner.core.errors import Conflict, DeviceRefused, InvalidInput, ProvisionerError, TransientError
 from provisioner.core.model import Node, NodeRequest, RequestState, TimelineEvent
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import PowerVerb
@@ -17,6 +19,7 @@ from provisioner.protocols.store import Tx
 log = structlog.get_logger(__name__)
 
 RETRY_S = 2.0
+SHUTDOWN_S = 60.0
 
 
 class OperatorRequests:
@@ -76,10 +79,24 @@ class OperatorRequests:
                 await sequencer.send(device, PowerVerb(verb))
                 await sequencer.ensure(device, PowerState.ON)
                 return PowerState.ON
+            case "shutdown":
+                await self._shut_down(device)
+                return PowerState.OFF
             case "soft":
                 await sequencer.send(device, PowerVerb.SOFT)
                 return await sequencer.state(device)
         raise InvalidInput(f"carry out {request.verb}", field="verb", answer="there is no such verb")
+
+    async def _shut_down(self, device: Device) -> None:
+        """The operating system has SHUTDOWN_S to do it; then it is done to it."""
+        sequencer, clock = self._edges.power, self._edges.clock
+        until_s = clock.monotonic_s() + SHUTDOWN_S
+        # Some devices have nobody to tell: outlets.
+        with suppress(DeviceRefused):
+            await sequencer.send(device, PowerVerb.SOFT)
+            while await sequencer.state(device) is not PowerState.OFF and clock.monotonic_s() < until_s:
+                await clock.sleep(RETRY_S)
+        await sequencer.ensure(device, PowerState.OFF)
 
     async def _answer(
         self, request: NodeRequest, state: RequestState, answer: str, power: PowerState | None

@@ -224,7 +224,7 @@ class NodeRequest:
 
     id: str
     node_id: str
-    verb: str  # power:on | power:off | power:cycle | power:soft | power:refresh
+    verb: str  # power: and on, off, cycle, reset, soft, shutdown or refresh
     state: RequestState = RequestState.PENDING
     answer: str = ""
     created_at: datetime

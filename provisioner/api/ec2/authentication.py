@@ -1,9 +1,10 @@
-"""Who sent a request: the tenant whose access key signed it, a short time ago, and never before."""
+"""Who sent a request: the tenant whose access key signed it, a short time ago."""
 
 from __future__ import annotations
 
-from collections import deque
+from collections import OrderedDict
 from collections.abc import Mapping
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 
 from provisioner.api.context import ApiContext, KnownAccessKey
@@ -11,36 +12,60 @@ from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.signature import Claim, proves, read_claim
 
 MAX_SKEW_S = 300.0
+REPEAT_S = 5.0
+"""Clients that ask for the same thing twice in a second send the same request: a signature has a time in
+seconds, and nothing else of its own. How much later the second of them may come."""
+
 MAX_REMEMBERED = 1_000_000
 """Signatures; some 150 bytes each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Proven:
+    """Who sent a request, and what tells it from others."""
+
+    tenant: str
+    signature: str
+    now: datetime
 
 
 class Replays:
     """Signatures that were accepted, until they are too old to be accepted anyway."""
 
     def __init__(self) -> None:
-        self._known: set[str] = set()
-        self._order: deque[tuple[datetime, str]] = deque()
+        self._first: OrderedDict[str, datetime] = OrderedDict()
+        self._orders: set[str] = set()
 
-    def remember(self, signature: str, now: datetime) -> None:
-        """Raises Ec2Error when it was accepted before, or too many are remembered."""
-        while self._order and self._order[0][0] < now:
-            self._known.discard(self._order.popleft()[1])
-        if signature in self._known:
+    def accept(self, proven: Proven, *, changes: bool) -> None:
+        """Raises Ec2Error when the request was accepted before, or too many are remembered. One that changes
+        nothing may come again within REPEAT_S."""
+        # Signed at most MAX_SKEW_S after it was accepted: too old that long after that.
+        self._forget(proven.now - timedelta(seconds=2 * MAX_SKEW_S))
+        first = self._first.get(proven.signature)
+        if first is None:
+            if len(self._first) >= MAX_REMEMBERED:
+                raise Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503)
+            self._first[proven.signature] = proven.now
+        elif proven.signature in self._orders or proven.now - first > timedelta(seconds=REPEAT_S):
             raise Ec2Error("RequestExpired", "This very request was accepted already: sign it anew")
-        if len(self._order) >= MAX_REMEMBERED:
-            raise Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503)
-        self._known.add(signature)
-        # Signed at most MAX_SKEW_S after now: too old that long after that.
-        self._order.append((now + timedelta(seconds=2 * MAX_SKEW_S), signature))
+        if changes:
+            self._orders.add(proven.signature)
+
+    def refused(self, proven: Proven) -> None:
+        """It changed nothing after all."""
+        self._orders.discard(proven.signature)
+
+    def _forget(self, until: datetime) -> None:
+        while self._first and next(iter(self._first.values())) < until:
+            signature, _ = self._first.popitem(last=False)
+            self._orders.discard(signature)
 
 
 class Authentication:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
-        self._replays = Replays()
 
-    async def tenant(self, *, method: str, path: str, headers: Mapping[str, str], body: bytes) -> str:
+    async def prove(self, *, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Proven:
         """headers: their names in lower case. Raises Ec2Error unless a tenant is proven to have sent it."""
         claim = read_claim(headers)
         if "x-amz-security-token" in headers:
@@ -57,8 +82,7 @@ class Authentication:
             )
         now = self._now(key)
         _check_time(claim, now)
-        self._replays.remember(claim.signature, now)
-        return key.tenant
+        return Proven(key.tenant, claim.signature, now)
 
     def _now(self, key: KnownAccessKey) -> datetime:
         """By the store's clock, without asking it for each request."""

@@ -12,7 +12,7 @@ from starlette.routing import Route
 
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
-from provisioner.api.ec2.authentication import Authentication
+from provisioner.api.ec2.authentication import Authentication, Replays
 from provisioner.api.ec2.call import Call, Members, Operation
 from provisioner.api.ec2.errors import Ec2Error, dry_run, of_error, unsupported
 from provisioner.api.ec2.operations import OPERATIONS
@@ -32,6 +32,7 @@ class Endpoint:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
         self._authentication = Authentication(context)
+        self._replays = Replays()
         self._writer: Writer | None = None
 
     async def serve(self, request: Request) -> Response:
@@ -54,7 +55,7 @@ class Endpoint:
             raise Ec2Error("MalformedQueryString", "Parameters are taken from the body alone")
         headers = _headers(request)
         path = request.scope["raw_path"].decode("latin-1")
-        tenant = await self._authentication.tenant(
+        proven = await self._authentication.prove(
             method=request.method, path=path, headers=headers, body=body
         )
         known = await self._model()
@@ -64,9 +65,15 @@ class Endpoint:
         given = members(known, known.input(name), parameters)
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
-        prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
-        call = Call(context=self._context, tenant=tenant, given=given, prepared=prepared)
-        answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
+        # An order with a token is carried out once by itself, and may be repeated to learn what came of it.
+        self._replays.accept(proven, changes=operation.changes and not given.get("ClientToken"))
+        try:
+            prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
+            call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
+            answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
+        except Ec2Error:
+            self._replays.refused(proven)
+            raise
         assert self._writer is not None
         return self._writer.answer(name, answer, request_id)
 

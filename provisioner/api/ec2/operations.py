@@ -7,12 +7,33 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provisioner.api.ec2 import instance_types, places
+from provisioner.api.ec2 import (
+    change_instances,
+    console,
+    images,
+    instance_types,
+    instances,
+    key_pairs,
+    places,
+    run_instances,
+    tags,
+)
 from provisioner.api.ec2.call import Operation, takes
 
 PAGES = takes("Filters", "MaxResults", "NextToken")
 
 OPERATIONS: Mapping[str, Operation] = {
+    "CreateKeyPair": Operation(
+        handle=key_pairs.create_key_pair,
+        changes=True,
+        takes=takes("KeyName", "KeyType", "KeyFormat", "TagSpecifications"),
+        prepare=key_pairs.make_key,
+    ),
+    "CreateTags": Operation(handle=tags.create_tags, changes=True, takes=takes("Resources", "Tags")),
+    "DeleteKeyPair": Operation(
+        handle=key_pairs.delete_key_pair, changes=True, takes=takes("KeyName", "KeyPairId")
+    ),
+    "DeleteTags": Operation(handle=tags.delete_tags, changes=True, takes=takes("Resources", "Tags")),
     "DescribeAccountAttributes": Operation(
         handle=places.describe_account_attributes, takes=takes("AttributeNames")
     ),
@@ -21,10 +42,59 @@ OPERATIONS: Mapping[str, Operation] = {
         takes=takes("Filters", "ZoneNames", "ZoneIds"),
         ignores=takes("AllAvailabilityZones"),
     ),
+    "DescribeImages": Operation(
+        handle=images.describe_images,
+        takes=PAGES | takes("ImageIds", "Owners"),
+        # All images may be used by all tenants, and none is deprecated or disabled.
+        ignores=takes("ExecutableUsers", "IncludeDeprecated", "IncludeDisabled"),
+    ),
+    "DescribeInstanceStatus": Operation(
+        handle=instances.describe_instance_status, takes=PAGES | takes("InstanceIds", "IncludeAllInstances")
+    ),
     "DescribeInstanceTypes": Operation(
         handle=instance_types.describe_instance_types, takes=PAGES | takes("InstanceTypes")
     ),
+    "DescribeInstances": Operation(handle=instances.describe_instances, takes=PAGES | takes("InstanceIds")),
+    "DescribeKeyPairs": Operation(
+        handle=key_pairs.describe_key_pairs,
+        takes=takes("Filters", "KeyNames", "KeyPairIds", "IncludePublicKey"),
+    ),
     "DescribeRegions": Operation(
         handle=places.describe_regions, takes=takes("Filters", "RegionNames"), ignores=takes("AllRegions")
+    ),
+    "DescribeTags": Operation(handle=tags.describe_tags, takes=PAGES),
+    "GetConsoleOutput": Operation(
+        handle=console.get_console_output, takes=takes("InstanceId"), ignores=takes("Latest")
+    ),
+    "ImportKeyPair": Operation(
+        handle=key_pairs.import_key_pair,
+        changes=True,
+        takes=takes("KeyName", "PublicKeyMaterial", "TagSpecifications"),
+    ),
+    "RebootInstances": Operation(
+        handle=change_instances.reboot_instances, changes=True, takes=takes("InstanceIds")
+    ),
+    "RunInstances": Operation(
+        handle=run_instances.run_instances,
+        changes=True,
+        takes=takes(
+            *("ImageId", "KernelId", "RamdiskId", "InstanceType", "MinCount", "MaxCount"),
+            *("KeyName", "UserData", "Placement", "TagSpecifications", "ClientToken"),
+        ),
+        # Nothing here is slower without them.
+        ignores=takes("EbsOptimized", "Monitoring"),
+    ),
+    "StartInstances": Operation(
+        handle=change_instances.start_instances, changes=True, takes=takes("InstanceIds")
+    ),
+    "StopInstances": Operation(
+        handle=change_instances.stop_instances, changes=True, takes=takes("InstanceIds", "Force", "Hibernate")
+    ),
+    "TerminateInstances": Operation(
+        handle=change_instances.terminate_instances,
+        changes=True,
+        takes=takes("InstanceIds"),
+        # Both are of disks and scripts that aren't here.
+        ignores=takes("Force", "SkipOsShutdown"),
     ),
 }

@@ -28,17 +28,15 @@ def code_of(answer: httpx.Response) -> str:
 
 
 class Ec2:
-    """Requests as botocore signs them, each a new one."""
+    """Requests as botocore signs them."""
 
     def __init__(self, api: Api, tenant: str = "default") -> None:
         self.api = api
         made = api.post("/v1/access-keys", {"tenant": tenant}, 201)
         self.id, self.secret = made["id"], made["secret"]
-        self._number = 0
 
     def signed(self, body: str, *, region: str = "metal", service: str = "ec2", **headers: str) -> AWSRequest:
-        self._number += 1
-        told = {**PARSED, "amz-sdk-invocation-id": str(self._number), **headers}
+        told = {**PARSED, **headers}
         request = AWSRequest("POST", URL, data=body, headers=told)
         SigV4Auth(Credentials(self.id, self.secret), service, region).add_auth(request)
         return request

@@ -4,11 +4,15 @@ import httpx
 import pytest
 
 from provisioner.api.ec2 import authentication
-from provisioner.api.ec2.authentication import MAX_SKEW_S
+from provisioner.api.ec2.authentication import MAX_SKEW_S, REPEAT_S
 from provisioner.api.ec2.endpoint import MAX_BODY_BYTES
 from tests.unit.api.conftest import TOKEN, Api
 from tests.unit.api.ec2.conftest import PARSED, Ec2, code_of, later
 
+IMPORT = (
+    "Action=ImportKeyPair&Version=2016-11-15&KeyName=k&PublicKeyMaterial=c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVB"
+    "QUFBSUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE%3D"
+)
 REGIONS = "Action=DescribeRegions&Version=2016-11-15"
 
 
@@ -41,7 +45,7 @@ def test_a_changed_body_is_refused(ec2: Ec2) -> None:
 
 
 def test_a_changed_header_that_was_signed_is_refused(ec2: Ec2) -> None:
-    answer = ec2.send(ec2.signed(REGIONS), headers={"amz-sdk-invocation-id": "another"})
+    answer = ec2.send(ec2.signed(REGIONS), headers={"Content-Type": "text/plain"})
     assert code_of(answer) == "SignatureDoesNotMatch"
 
 
@@ -63,9 +67,16 @@ def test_a_deleted_key_is_refused_at_once(ec2: Ec2) -> None:
     assert code_of(ec2.call("DescribeRegions")) == "InvalidClientTokenId"
 
 
-def test_a_request_is_accepted_once(ec2: Ec2) -> None:
-    request = ec2.signed(REGIONS)
+def test_an_order_is_accepted_once(ec2: Ec2) -> None:
+    request = ec2.signed(IMPORT)
     assert ec2.send(request).status_code == 200
+    assert code_of(ec2.send(request)) == "RequestExpired"
+
+
+def test_a_question_may_be_repeated_within_the_second_that_signatures_count_in(api: Api, ec2: Ec2) -> None:
+    request = ec2.signed(REGIONS)
+    assert [ec2.send(request).status_code for _ in range(2)] == [200, 200]
+    later(api, REPEAT_S + 1)
     assert code_of(ec2.send(request)) == "RequestExpired"
 
 
@@ -93,7 +104,8 @@ def test_a_replay_is_refused_for_as_long_as_its_time_would_do(api: Api, ec2: Ec2
 
 def test_what_is_remembered_is_bounded(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(authentication, "MAX_REMEMBERED", 2)
-    assert [ec2.call("DescribeRegions").status_code for _ in range(3)] == [200, 200, 503]
+    calls = ("DescribeRegions", "DescribeImages", "DescribeInstances")
+    assert [ec2.call(name).status_code for name in calls] == [200, 200, 503]
 
 
 SCOPE = "Credential=A/20260101/r/ec2/aws4_request"

@@ -37,10 +37,10 @@ def sample(shape: TheirShape, depth: int = 0) -> Any:
     """A value with all members of a shape; of shapes that hold themselves, as deep as DEEPEST."""
     match shape.type_name:
         case "structure":
-            inner = {} if depth > DEEPEST else shape.members  # type: ignore[attr-defined]
+            inner = {} if depth > DEEPEST else shape.members
             return {name: sample(member, depth + 1) for name, member in inner.items()}
         case "list":
-            member = shape.member  # type: ignore[attr-defined]
+            member = shape.member
             return [] if depth > DEEPEST else [sample(member, depth + 1)] * 2
         case "string":
             return "Füße & <Köpfe>\r\n+%41"

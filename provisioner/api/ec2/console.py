@@ -1,0 +1,29 @@
+"""GetConsoleOutput: what the serial console of an instance's machine said."""
+
+from __future__ import annotations
+
+import base64
+
+from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import unsupported
+from provisioner.api.ec2.ids import find_instance, instance_id
+from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+
+MAX_BYTES = 65536
+
+
+def get_console_output(tx: Tx, call: Call) -> Members:
+    book = call.context.consoles
+    if book is None:
+        raise unsupported("GetConsoleOutput where no compute host runs in the API's process")
+    instance = find_instance(tx, call.tenant, call.given["InstanceId"])
+    text = ""
+    # Nothing once it is gone: the machine may be another's.
+    if instance.node_id is not None and instance.state is not InstanceState.DELETED:
+        text = book.text(instance.node_id, tail_bytes=MAX_BYTES)
+    return {
+        "InstanceId": instance_id(instance.id),
+        "Output": base64.b64encode(text.encode()).decode("ascii"),
+        "Timestamp": tx.now(),
+    }

@@ -1,0 +1,86 @@
+"""DescribeImages: what is registered, for all tenants alike."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from provisioner.api.ec2.answers import time_text
+from provisioner.api.ec2.call import Call, Members, account_of
+from provisioner.api.ec2.filters import Filters, Looks
+from provisioner.api.ec2.ids import find_image, image_id, public_id
+from provisioner.api.ec2.paging import page
+from provisioner.api.ec2.tags import TagsOf, tag_set, tags_of
+from provisioner.core.model import DEFAULT_TENANT, Image, ImageKind, ImageState
+from provisioner.protocols.store import Tx
+
+OWNER = account_of(DEFAULT_TENANT)
+
+STATE: Mapping[ImageState, str] = {
+    ImageState.QUEUED: "pending",
+    ImageState.SAVING: "pending",
+    ImageState.ACTIVE: "available",
+    ImageState.ERROR: "failed",
+}
+TYPE: Mapping[ImageKind, str] = {
+    ImageKind.ROOT: "machine",
+    ImageKind.DISK: "machine",
+    ImageKind.KERNEL: "kernel",
+    ImageKind.RAMDISK: "ramdisk",
+}
+
+_LOOKS: Looks[Image] = {
+    "architecture": lambda image: [image.arch],
+    "image-id": lambda image: [image_id(image)],
+    "image-type": lambda image: [TYPE[image.kind]],
+    "is-public": lambda image: ["true"],
+    "kernel-id": lambda image: [kernel_id(image.kernel_id)] if image.kernel_id else [],
+    "name": lambda image: [image.name],
+    "owner-id": lambda image: [OWNER],
+    "ramdisk-id": lambda image: [ramdisk_id(image.ramdisk_id)] if image.ramdisk_id else [],
+    "root-device-type": lambda image: ["instance-store"],
+    "state": lambda image: [STATE[image.state]],
+    "virtualization-type": lambda image: ["hvm"],
+}
+
+
+def kernel_id(uuid: str) -> str:
+    return public_id("aki", uuid)
+
+
+def ramdisk_id(uuid: str) -> str:
+    return public_id("ari", uuid)
+
+
+def describe_images(tx: Tx, call: Call) -> Members:
+    ids = call.given.get("ImageIds")
+    found = [find_image(tx, id) for id in dict.fromkeys(ids)] if ids else tx.find(Image)
+    owners = call.given.get("Owners")
+    if owners and not {"self" if call.account == OWNER else "", OWNER} & set(owners):
+        found = []
+    tags = tags_of(tx, call.tenant, [image_id(image) for image in found])
+    wanted = Filters(call.given.get("Filters", ()), _LOOKS, lambda image: tags(image_id(image)))
+    images, token = page(call.given, filter(wanted, found), image_id)
+    return {"Images": [_view(image, tags) for image in images], "NextToken": token}
+
+
+def _view(image: Image, tags: TagsOf) -> Members:
+    failure = image.failure
+    return {
+        "ImageId": image_id(image),
+        "ImageLocation": image.name,
+        "State": STATE[image.state],
+        "OwnerId": OWNER,
+        "CreationDate": time_text(image.created_at),
+        "Public": True,
+        "ProductCodes": [],
+        "Architecture": image.arch,
+        "ImageType": TYPE[image.kind],
+        "KernelId": kernel_id(image.kernel_id) if image.kernel_id else None,
+        "RamdiskId": ramdisk_id(image.ramdisk_id) if image.ramdisk_id else None,
+        "Name": image.name,
+        "RootDeviceType": "instance-store",
+        "BlockDeviceMappings": [],
+        "VirtualizationType": "hvm",
+        "StateReason": {"Code": failure.code, "Message": failure.message} if failure else None,
+        "Tags": tag_set(tags(image_id(image))),
+    }

@@ -1,0 +1,64 @@
+"""What state an instance is in, as EC2 has states."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from types import MappingProxyType
+from typing import NamedTuple
+
+from provisioner.core.model import Instance, Node, NodeRequest, RequestState
+from provisioner.core.states import InstanceState, PowerState
+from provisioner.protocols.store import Tx
+
+
+class State(NamedTuple):
+    code: int
+    name: str
+
+    def members(self) -> dict[str, int | str]:
+        return {"Code": self.code, "Name": self.name}
+
+
+PENDING = State(0, "pending")
+RUNNING = State(16, "running")
+SHUTTING_DOWN = State(32, "shutting-down")
+TERMINATED = State(48, "terminated")
+STOPPING = State(64, "stopping")
+STOPPED = State(80, "stopped")
+
+_AS_IT_IS: Mapping[InstanceState, State] = MappingProxyType(
+    {
+        InstanceState.REQUESTED: PENDING,
+        InstanceState.BUILDING: PENDING,
+        # It never ran and never will: what EC2 says of a launch that failed. Its node is still its own until
+        # its owner terminates it.
+        InstanceState.ERROR: TERMINATED,
+        InstanceState.DELETING: SHUTTING_DOWN,
+        InstanceState.DELETED: TERMINATED,
+    }
+)
+
+_ORDERED: Mapping[str, State] = MappingProxyType(
+    {"power:off": STOPPING, "power:soft": STOPPING, "power:shutdown": STOPPING, "power:on": PENDING}
+)
+"""While an order of its power is pending."""
+
+
+def state_of(instance: Instance, node: Node | None, ordered: str) -> State:
+    """ordered: the pending order of its node's power, or nothing."""
+    if instance.delete_requested and instance.state is not InstanceState.DELETED:
+        return SHUTTING_DOWN
+    if instance.state is not InstanceState.ACTIVE:
+        return _AS_IT_IS[instance.state]
+    if ordered in _ORDERED:
+        return _ORDERED[ordered]
+    # Off by its own doing too: as an instance that shuts itself down.
+    off = node is not None and node.power_state is PowerState.OFF
+    return STOPPED if off else RUNNING
+
+
+def pending_orders(tx: Tx) -> dict[str, str]:
+    """By the node's id, the last order of its power that is pending."""
+    found = tx.find(NodeRequest, where={"state": RequestState.PENDING})
+    found.sort(key=lambda request: (request.created_at, request.id))
+    return {request.node_id: request.verb for request in found}

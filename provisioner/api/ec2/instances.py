@@ -1,0 +1,221 @@
+"""DescribeInstances and DescribeInstanceStatus."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import TypeVar
+
+from provisioner.api.ec2.answers import time_text
+from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import unknown_id
+from provisioner.api.ec2.filters import Filters, Looks
+from provisioner.api.ec2.ids import find_instance, image_id, instance_id, public_id
+from provisioner.api.ec2.images import kernel_id, ramdisk_id
+from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, pending_orders, state_of
+from provisioner.api.ec2.paging import page
+from provisioner.api.ec2.tags import tag_set, tags_of
+from provisioner.core.model import Image, Instance, Node
+from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+
+R = TypeVar("R", Node, Image)
+
+TOLD_S = 3600.0
+"""For how long an instance that is gone may be asked for, as at EC2."""
+
+LIVE = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Seen:
+    """An instance with what is told of it."""
+
+    instance: Instance
+    state: State
+    image: Image | None
+    node: Node | None
+    tags: Mapping[str, str] = field(default_factory=dict)
+    zone: str = ""
+    account: str = ""
+
+    @property
+    def id(self) -> str:
+        return instance_id(self.instance.id)
+
+    @property
+    def reservation_id(self) -> str:
+        return self.instance.reservation_id or public_id("r", self.instance.id)
+
+    @property
+    def image_id(self) -> str:
+        # An image is kept while an instance needs it.
+        return image_id(self.image) if self.image else public_id("ami", self.instance.image_id)
+
+
+_LOOKS: Looks[Seen] = {
+    "architecture": lambda seen: [seen.image.arch] if seen.image else [],
+    "availability-zone": lambda seen: [seen.zone],
+    "host-id": lambda seen: [seen.node.name] if seen.node else [],
+    "image-id": lambda seen: [seen.image_id],
+    "instance-id": lambda seen: [seen.id],
+    "instance-state-code": lambda seen: [str(seen.state.code)],
+    "instance-state-name": lambda seen: [seen.state.name],
+    "instance-type": lambda seen: [seen.instance.flavor.name],
+    "kernel-id": lambda seen: [kernel_id(seen.instance.kernel_id)] if seen.instance.kernel_id else [],
+    "key-name": lambda seen: [seen.instance.key_name] if seen.instance.key_name else [],
+    "launch-index": lambda seen: [str(seen.instance.launch_index)],
+    "launch-time": lambda seen: [time_text(seen.instance.created_at)],
+    "owner-id": lambda seen: [seen.account],
+    "private-dns-name": lambda seen: [seen.instance.name],
+    "private-ip-address": lambda seen: [seen.instance.address] if seen.instance.address else [],
+    "ramdisk-id": lambda seen: [ramdisk_id(seen.instance.ramdisk_id)] if seen.instance.ramdisk_id else [],
+    "reservation-id": lambda seen: [seen.reservation_id],
+}
+
+_STATUS_LOOKS: Looks[Seen] = {
+    "availability-zone": lambda seen: [seen.zone],
+    "instance-state-code": lambda seen: [str(seen.state.code)],
+    "instance-state-name": lambda seen: [seen.state.name],
+    "instance-status.status": lambda seen: [_status(seen)],
+    "system-status.status": lambda seen: [_status(seen)],
+}
+
+
+def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
+    """Instances with their nodes, images and tags: one question for all of each."""
+    found = list(instances)
+    nodes = {n.id: n for n in _named(tx, Node, (one.node_id for one in found))}
+    images = {i.id: i for i in _named(tx, Image, (one.image_id for one in found))}
+    orders = pending_orders(tx)
+    tags = tags_of(tx, call.tenant, [instance_id(one.id) for one in found])
+    return [
+        Seen(
+            instance=one,
+            state=state_of(one, nodes.get(one.node_id or ""), orders.get(one.node_id or "", "")),
+            image=images.get(one.image_id),
+            node=nodes.get(one.node_id or ""),
+            tags=tags(instance_id(one.id)),
+            zone=call.zone,
+            account=call.account,
+        )
+        for one in found
+    ]
+
+
+def _named(tx: Tx, kind: type[R], ids: Iterable[str | None]) -> list[R]:
+    named = tuple(dict.fromkeys(id for id in ids if id))
+    return tx.find(kind, where={"id": named}) if named else []
+
+
+def named_instances(tx: Tx, call: Call) -> list[Instance]:
+    """Those that the request names; raises Ec2Error when one of them isn't its tenant's, or long gone."""
+    found = [find_instance(tx, call.tenant, id) for id in dict.fromkeys(call.given["InstanceIds"])]
+    for one in found:
+        gone_s = (tx.now() - one.updated_at).total_seconds()
+        if one.state is InstanceState.DELETED and gone_s > TOLD_S:
+            raise unknown_id("InstanceID", instance_id(one.id))
+    return found
+
+
+def _asked(tx: Tx, call: Call, looks: Looks[Seen]) -> tuple[list[Seen], str | None]:
+    if call.given.get("InstanceIds"):
+        found = named_instances(tx, call)
+    else:
+        # Those that are gone are told of by their ids alone: there are more of them with every year.
+        found = tx.find(Instance, where={"tenant": call.tenant, "state": LIVE})
+    wanted = Filters(call.given.get("Filters", ()), looks, lambda seen: seen.tags)
+    return page(call.given, filter(wanted, look(tx, call, found)), lambda seen: seen.id)
+
+
+def describe_instances(tx: Tx, call: Call) -> Members:
+    seen, token = _asked(tx, call, _LOOKS)
+    return {"Reservations": reservations(seen), "NextToken": token}
+
+
+def reservations(seen: Iterable[Seen]) -> list[Members]:
+    """Instances by the order that asked for them, in which they are in the order of their launch."""
+    together: dict[str, list[Seen]] = {}
+    for one in seen:
+        together.setdefault(one.reservation_id, []).append(one)
+    return [
+        {
+            "ReservationId": id,
+            "OwnerId": siblings[0].account,
+            "Groups": [],
+            "Instances": [view(one) for one in sorted(siblings, key=lambda one: one.instance.launch_index)],
+        }
+        for id, siblings in together.items()
+    ]
+
+
+def view(seen: Seen) -> Members:
+    one = seen.instance
+    return {
+        "AmiLaunchIndex": one.launch_index,
+        "ImageId": seen.image_id,
+        "InstanceId": seen.id,
+        "InstanceType": one.flavor.name,
+        "KernelId": kernel_id(one.kernel_id) if one.kernel_id else None,
+        "KeyName": one.key_name or None,
+        "LaunchTime": one.created_at,
+        "Monitoring": {"State": "disabled"},
+        "Placement": {
+            "AvailabilityZone": seen.zone,
+            "GroupName": "",
+            "Tenancy": "host",
+            "HostId": seen.node.name if seen.node else one.node_name,
+        },
+        "PrivateDnsName": one.name,
+        "PrivateIpAddress": one.address or None,
+        "PublicDnsName": "",
+        "ProductCodes": [],
+        "RamdiskId": ramdisk_id(one.ramdisk_id) if one.ramdisk_id else None,
+        "State": seen.state.members(),
+        "StateReason": _reason(one),
+        "StateTransitionReason": "",
+        "Architecture": seen.image.arch if seen.image else None,
+        "BlockDeviceMappings": [],
+        "RootDeviceType": "instance-store",
+        "VirtualizationType": "hvm",
+        "SecurityGroups": [],
+        "NetworkInterfaces": [],
+        "SourceDestCheck": False,
+        "EbsOptimized": False,
+        "Tags": tag_set(seen.tags),
+    }
+
+
+def _reason(one: Instance) -> Members | None:
+    """Why it failed, or why it waits."""
+    if one.failure is not None:
+        return {"Code": "Server.InternalError", "Message": f"{one.failure.code}: {one.failure.message}"}
+    if one.state is InstanceState.REQUESTED and one.waiting_for:
+        return {"Code": "pending", "Message": one.waiting_for}
+    return None
+
+
+def describe_instance_status(tx: Tx, call: Call) -> Members:
+    seen, token = _asked(tx, call, _STATUS_LOOKS)
+    if not call.given.get("IncludeAllInstances", False):
+        seen = [one for one in seen if one.state is RUNNING]
+    return {"InstanceStatuses": [_status_view(one) for one in seen], "NextToken": token}
+
+
+def _status_view(seen: Seen) -> Members:
+    status = _status(seen)
+    details = [] if status != "ok" else [{"Name": "reachability", "Status": "passed"}]
+    return {
+        "AvailabilityZone": seen.zone,
+        "InstanceId": seen.id,
+        "InstanceState": seen.state.members(),
+        "InstanceStatus": {"Status": status, "Details": details},
+        "SystemStatus": {"Status": status, "Details": details},
+    }
+
+
+def _status(seen: Seen) -> str:
+    """It was seen running before it was called so."""
+    if seen.state is RUNNING:
+        return "ok"
+    return "not-applicable" if seen.state in (STOPPED, TERMINATED) else "initializing"

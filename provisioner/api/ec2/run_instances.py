@@ -1,0 +1,241 @@
+"""RunInstances: as many machines as there are, between MinCount and MaxCount; all of it or nothing."""
+
+from __future__ import annotations
+
+import base64
+import binascii
+import hashlib
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import to_json
+
+from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
+from provisioner.api.ec2.ids import find_image, image_id, instance_id, public_id
+from provisioner.api.ec2.instances import look, reservations
+from provisioner.api.ec2.key_pairs import find_by_name, no_key
+from provisioner.api.ec2.tags import of_specifications, put
+from provisioner.core.model import (
+    Flavor,
+    IdempotencyRecord,
+    Image,
+    ImageKind,
+    ImageState,
+    Instance,
+    KeyPair,
+    Node,
+)
+from provisioner.core.placement import refusal
+from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.protocols.store import Tx
+
+MAX_USER_DATA_BYTES = 16384
+MAX_COUNT = 1000
+MAX_TOKEN = 64
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Wish:
+    """One instance as it is asked for, checked; what its siblings share."""
+
+    flavor: Flavor
+    image: Image
+    kernel_id: str | None
+    ramdisk_id: str | None
+    key: KeyPair | None
+    user_data: str
+    node_name: str | None
+
+
+def run_instances(tx: Tx, call: Call) -> Members:
+    token = call.given.get("ClientToken", "")
+    digest = _digest(call.given)
+    known = _known(tx, call, token, digest)
+    if known is not None:
+        return _reservation(tx, call, known)
+    least, most = call.given["MinCount"], call.given["MaxCount"]
+    if not 1 <= least <= most <= MAX_COUNT:
+        raise bad_value("MinCount and MaxCount", f"1 ≤ MinCount ≤ MaxCount ≤ {MAX_COUNT} must hold")
+    wish = _wish(tx, call)
+    tags = of_specifications(call.given.get("TagSpecifications", ()), "instance")
+    count = min(most, _capacity(tx, call, wish, least, most))
+    reservation_id = public_id("r", call.context.ids.uuid())
+    for index in range(count):
+        instance = _instance(tx, call, wish, reservation_id, index)
+        tx.insert(instance)
+        if tags:
+            put(tx, call.tenant, instance_id(instance.id), tags)
+    if token:
+        tx.insert(
+            IdempotencyRecord(
+                id=_token_id(call, token),
+                request_sha256=digest,
+                status=200,
+                body=reservation_id,
+                created_at=tx.now(),
+            )
+        )
+    tx.notify("instances")
+    return _reservation(tx, call, reservation_id)
+
+
+def _reservation(tx: Tx, call: Call, reservation_id: str) -> Members:
+    where = {"tenant": call.tenant, "reservation_id": reservation_id}
+    return reservations(look(tx, call, tx.find(Instance, where=where)))[0]
+
+
+def _known(tx: Tx, call: Call, token: str, digest: str) -> str | None:
+    """The reservation that was made by this token."""
+    if not token:
+        return None
+    if len(token) > MAX_TOKEN or not token.isascii():
+        raise bad_value("ClientToken", f"it has at most {MAX_TOKEN} ASCII characters")
+    record = tx.get(IdempotencyRecord, _token_id(call, token))
+    if record is None:
+        return None
+    if record.request_sha256 != digest:
+        raise Ec2Error(
+            "IdempotentParameterMismatch",
+            "The request uses the same client token as a previous, but non-identical request.",
+        )
+    return record.body
+
+
+def _token_id(call: Call, token: str) -> str:
+    return hashlib.sha256(to_json(["RunInstances", call.tenant, token])).hexdigest()
+
+
+def _digest(given: Mapping[str, Any]) -> str:
+    told = sorted((name, value) for name, value in given.items() if name != "ClientToken")
+    return hashlib.sha256(to_json(told)).hexdigest()
+
+
+def _wish(tx: Tx, call: Call) -> _Wish:
+    given = call.given
+    for needed in ("ImageId", "InstanceType"):
+        if not given.get(needed):
+            raise missing(needed)
+    image = _ready(find_image(tx, given["ImageId"], ImageKind.ROOT, ImageKind.DISK))
+    flavor = next(iter(tx.find(Flavor, where={"name": given["InstanceType"]}, limit=1)), None)
+    if flavor is None:
+        raise bad_value("InstanceType", "there is no such instance type")
+    key = None
+    if given.get("KeyName"):
+        key = find_by_name(tx, call.tenant, given["KeyName"])
+        if key is None:
+            raise no_key(given["KeyName"])
+    return _Wish(
+        flavor=flavor,
+        image=image,
+        kernel_id=_boots_with(tx, given, "KernelId", image, ImageKind.KERNEL),
+        ramdisk_id=_boots_with(tx, given, "RamdiskId", image, ImageKind.RAMDISK),
+        key=key,
+        user_data=_user_data(given.get("UserData", "")),
+        node_name=_named_node(tx, call),
+    )
+
+
+def _boots_with(
+    tx: Tx, given: Mapping[str, Any], parameter: str, image: Image, kind: ImageKind
+) -> str | None:
+    """What is named, or what the image has."""
+    own = image.kernel_id if kind is ImageKind.KERNEL else image.ramdisk_id
+    id = given.get(parameter)
+    if image.kind is ImageKind.DISK:
+        if id:
+            told = f"{image_id(image)} boots by itself: no {parameter}"
+            raise Ec2Error("InvalidParameterCombination", told)
+        return None
+    if id:
+        return _ready(find_image(tx, id, kind)).id
+    found = tx.get(Image, own) if own else None
+    return _ready(found).id if found else None
+
+
+def _ready(image: Image) -> Image:
+    if image.state is not ImageState.ACTIVE:
+        raise Ec2Error("InvalidAMIID.Unavailable", f"The image {image_id(image)} is {image.state}")
+    return image
+
+
+def _user_data(encoded: str) -> str:
+    try:
+        data = base64.b64decode("".join(encoded.split()), validate=True)
+    except (binascii.Error, ValueError):
+        raise Ec2Error("InvalidUserData.Malformed", "User data must be base64") from None
+    if len(data) > MAX_USER_DATA_BYTES:
+        raise bad_value("UserData", f"user data is limited to {MAX_USER_DATA_BYTES} bytes")
+    try:
+        text = data.decode()
+    except UnicodeDecodeError:
+        text = "\0"
+    if "\0" in text:
+        raise unsupported("User data that isn't UTF-8 text")
+    return text
+
+
+def _named_node(tx: Tx, call: Call) -> str | None:
+    """What Placement names as the host: a node, by its name."""
+    placement = dict(call.given.get("Placement", {}))
+    zone = placement.pop("AvailabilityZone", None) or placement.pop("AvailabilityZoneId", None)
+    if zone not in (None, "", call.zone):
+        raise bad_value("Placement.AvailabilityZone", f"the only zone is {call.zone}")
+    if placement.pop("Tenancy", "host") not in ("default", "dedicated", "host"):
+        raise bad_value("Placement.Tenancy", "it is default, dedicated or host: a machine is always whole")
+    host = placement.pop("HostId", None)
+    if any(placement.values()):
+        raise unsupported(f"The parameter Placement.{next(iter(placement))}")
+    if not host:
+        return None
+    if not tx.find(Node, where={"name": host}, limit=1):
+        raise Ec2Error("InvalidHostID.NotFound", "The host ID does not exist")
+    return str(host)
+
+
+def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
+    """How many nodes could carry it now, and aren't about to be given to others. Raises Ec2Error when there
+    are too few: who asks is told at once, and not kept waiting."""
+    probe = _instance(tx, call, wish, "", 0)
+    # Who has been told what it waits for found no node among those that are free.
+    others = tx.count(
+        Instance, where={"state": InstanceState.REQUESTED, "delete_requested": False, "waiting_for": ""}
+    )
+    where: dict[str, object] = {"state": ProvisionState.AVAILABLE}
+    if wish.node_name:
+        where["name"] = wish.node_name
+    free = -others
+    for node in tx.find(Node, where=where):
+        free += refusal(probe, wish.image, node) is None
+        if free >= most:
+            return free
+    if free < least:
+        # 500 at EC2, which has SDKs ask four more times before they tell.
+        raise Ec2Error(
+            "InsufficientInstanceCapacity",
+            f"There is no capacity for {least} of {wish.flavor.name} now: {max(free, 0)} could be had.",
+        )
+    return free
+
+
+def _instance(tx: Tx, call: Call, wish: _Wish, reservation_id: str, index: int) -> Instance:
+    now, id = tx.now(), call.context.ids.uuid()
+    return Instance(
+        id=id,
+        # Its host name. What it is called is a tag of its own.
+        name=instance_id(id),
+        flavor=wish.flavor,
+        image_id=wish.image.id,
+        kernel_id=wish.kernel_id,
+        ramdisk_id=wish.ramdisk_id,
+        public_key=wish.key.public_key if wish.key else "",
+        user_data=wish.user_data,
+        node_name=wish.node_name,
+        tenant=call.tenant,
+        key_name=wish.key.name if wish.key else "",
+        reservation_id=reservation_id,
+        launch_index=index,
+        created_at=now,
+        updated_at=now,
+    )

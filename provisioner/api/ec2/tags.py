@@ -1,0 +1,148 @@
+"""Tags: words that a tenant puts on instances, images and key pairs. Each tenant sees its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+
+from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import Ec2Error
+from provisioner.api.ec2.filters import Filters, Looks
+from provisioner.api.ec2.ids import IMAGE_PREFIX, find_image, find_instance, find_key_pair
+from provisioner.api.ec2.paging import page
+from provisioner.core.model import Tag
+from provisioner.protocols.store import Tx
+
+MAX_TAGS = 50
+MAX_RESOURCES = 1000
+MAX_KEY, MAX_VALUE = 128, 256
+"""Letters. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions"""
+
+ASKED_BY_ID = 1000
+"""Of more resources than that, all tags of the tenant are read."""
+
+_LOOKS: Looks[Tag] = {
+    "key": lambda tag: [tag.key],
+    "value": lambda tag: [tag.value],
+    "resource-id": lambda tag: [tag.resource_id],
+    "resource-type": lambda tag: [tag.resource_type],
+}
+_TYPES = {"i": "instance", "key": "key-pair", **dict.fromkeys(IMAGE_PREFIX.values(), "image")}
+
+TagsOf = Callable[[str], Mapping[str, str]]
+
+
+def tags_of(tx: Tx, tenant: str, ids: Sequence[str]) -> TagsOf:
+    """The tags of these resources, which are named as EC2 does."""
+    where: dict[str, object] = {"tenant": tenant}
+    if len(ids) <= ASKED_BY_ID:
+        where["resource_id"] = tuple(ids)
+    found: dict[str, dict[str, str]] = {}
+    for tag in tx.find(Tag, where=where) if ids else ():
+        found.setdefault(tag.resource_id, {})[tag.key] = tag.value
+    return lambda id: found.get(id, {})
+
+
+def tag_set(tags: Mapping[str, str]) -> list[Members]:
+    return [{"Key": key, "Value": value} for key, value in tags.items()]
+
+
+def describe_tags(tx: Tx, call: Call) -> Members:
+    wanted = Filters(call.given.get("Filters", ()), _LOOKS)
+    found = filter(wanted, tx.find(Tag, where={"tenant": call.tenant}))
+    tags, token = page(call.given, found, lambda tag: tag.id)
+    shown = [
+        {"ResourceId": t.resource_id, "ResourceType": t.resource_type, "Key": t.key, "Value": t.value}
+        for t in tags
+    ]
+    return {"Tags": shown, "NextToken": token}
+
+
+def create_tags(tx: Tx, call: Call) -> Members:
+    tags = checked(call.given["Tags"])
+    for id in _resources(tx, call):
+        put(tx, call.tenant, id, tags)
+    return {}
+
+
+def delete_tags(tx: Tx, call: Call) -> Members:
+    """All of a resource when none is named; one that is named with a value only if it has that value."""
+    doomed = call.given.get("Tags")
+    for id in _resources(tx, call):
+        for tag in tx.find(Tag, where={"tenant": call.tenant, "resource_id": id}):
+            if doomed is None or any(_names(one, tag) for one in doomed):
+                tx.delete(Tag, tag.id)
+    return {}
+
+
+def forget(tx: Tx, tenant: str, id: str) -> None:
+    """With its resource."""
+    for tag in tx.find(Tag, where={"tenant": tenant, "resource_id": id}):
+        tx.delete(Tag, tag.id)
+
+
+def checked(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
+    """Raises Ec2Error for tags that can't be."""
+    found: dict[str, str] = {}
+    for tag in tags:
+        key, value = tag.get("Key", ""), tag.get("Value", "")
+        if not 0 < len(key) < MAX_KEY or len(value) > MAX_VALUE:
+            raise Ec2Error("InvalidParameterValue", f"A tag has a key of 1 to {MAX_KEY - 1} letters")
+        if key.lower().startswith("aws:"):
+            raise Ec2Error("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved")
+        if key in found:
+            raise Ec2Error("InvalidParameterValue", "Duplicate tag key specified")
+        found[key] = value
+    return found
+
+
+def of_specifications(given: Iterable[Mapping[str, object]], kind: str) -> dict[str, str]:
+    """The tags that a request gives to what it makes, which is of this kind."""
+    found: list[Mapping[str, str]] = []
+    for one in given:
+        if one.get("ResourceType") != kind:
+            raise Ec2Error("InvalidParameterValue", f"Only a resource of type '{kind}' can be tagged here")
+        found += one.get("Tags", ())  # type: ignore[arg-type]
+    return checked(found)
+
+
+def put(tx: Tx, tenant: str, id: str, tags: Mapping[str, str]) -> None:
+    known = {tag.key: tag for tag in tx.find(Tag, where={"tenant": tenant, "resource_id": id})}
+    if len(known.keys() | tags.keys()) > MAX_TAGS:
+        raise Ec2Error("TagLimitExceeded", f"A resource has at most {MAX_TAGS} tags")
+    for key, value in tags.items():
+        if key in known:
+            tx.update(Tag, known[key].id, {"value": value})
+        else:
+            tx.insert(_tag(tenant, id, key, value))
+
+
+def _tag(tenant: str, id: str, key: str, value: str) -> Tag:
+    return Tag(
+        id=f"{tenant}:{id}:{key}",
+        tenant=tenant,
+        resource_id=id,
+        resource_type=_TYPES[id.partition("-")[0]],
+        key=key,
+        value=value,
+    )
+
+
+def _names(one: Mapping[str, str], tag: Tag) -> bool:
+    return one.get("Key") == tag.key and one.get("Value", tag.value) == tag.value
+
+
+def _resources(tx: Tx, call: Call) -> list[str]:
+    ids: list[str] = call.given["Resources"]
+    if not 0 < len(ids) <= MAX_RESOURCES:
+        raise Ec2Error("InvalidParameterValue", f"Name 1 to {MAX_RESOURCES} resources")
+    for id in ids:
+        match _TYPES.get(id.partition("-")[0]):
+            case "instance":
+                find_instance(tx, call.tenant, id)
+            case "image":
+                find_image(tx, id)
+            case "key-pair":
+                find_key_pair(tx, call.tenant, id)
+            case _:
+                raise Ec2Error("InvalidID", f"The ID '{id[:64]}' is not valid")
+    return ids

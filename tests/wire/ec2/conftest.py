@@ -1,0 +1,122 @@
+"""EC2's own clients against a `provisioner serve` of its own process, on a rack in memory."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from botocore.config import Config
+from botocore.exceptions import ClientError
+
+from tests.wire.cli.conftest import Service, eventually, serving
+
+AWS = str(Path(sys.executable).parent / "aws")
+# Instances are there within a second on this rack, and clients ask every 15 s unless they are told otherwise.
+WAITING = {"Delay": 1, "MaxAttempts": 60}
+
+
+@dataclass
+class Place:
+    """The provisioner, where its EC2 API is, and access keys to it."""
+
+    service: Service
+    url: str
+
+    def session(self, tenant: str = "default") -> boto3.Session:
+        made = self.service.json("access-key", "create", "--tenant", tenant)
+        return boto3.Session(made["id"], made["secret"], region_name="metal")
+
+    def client(self, session: boto3.Session) -> Any:
+        return session.client("ec2", endpoint_url=self.url, config=Config(retries={"total_max_attempts": 1}))
+
+    def resource(self, session: boto3.Session) -> Any:
+        return session.resource("ec2", endpoint_url=self.url)
+
+    def aws(self, session: boto3.Session, *words: str) -> subprocess.CompletedProcess[str]:
+        """The AWS command line, which knows nothing of this system's configuration of it."""
+        credentials = session.get_credentials()
+        assert credentials is not None
+        environment = {
+            "PATH": os.environ["PATH"],
+            "HOME": str(self.service.folder),
+            "AWS_ACCESS_KEY_ID": credentials.access_key,
+            "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
+            "AWS_DEFAULT_REGION": "metal",
+            "AWS_ENDPOINT_URL_EC2": self.url,
+            "AWS_EC2_METADATA_DISABLED": "true",
+            "AWS_PAGER": "",
+        }
+        return subprocess.run(
+            [AWS, "ec2", *words],
+            env=environment,
+            text=True,
+            capture_output=True,
+            stdin=subprocess.DEVNULL,
+            timeout=120,
+        )
+
+
+def code_of(call: Callable[..., Any], **parameters: Any) -> str:
+    """The code with which a call is refused."""
+    with pytest.raises(ClientError) as caught:
+        call(**parameters)
+    return str(caught.value.response["Error"]["Code"])
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
+    """With four nodes of two CPUs and the image `root`."""
+    with serving(tmp_path_factory.mktemp("e")) as service:
+        service.enrol("n1", "n2", "n3", "n4")
+        service.register_images()
+        service.json("flavor", "create", "huge", "--cpus", "999")
+        yield Place(service, f"http://127.0.0.1:{_port(service)}/ec2")
+
+
+def _port(service: Service) -> int:
+    """On which it listens; the configuration lets it choose."""
+    assert service.serving is not None
+    pid = service.serving.pid
+
+    def listening() -> int | None:
+        told = subprocess.run(["ss", "-Hltnp"], capture_output=True, text=True, check=True).stdout
+        for line in told.splitlines():
+            found = re.search(r"127\.0\.0\.1:(\d+)\s", line)
+            if found and f"pid={pid}," in line and _speaks_http(int(found[1])):
+                return int(found[1])
+        return None
+
+    return eventually("it listens", listening)
+
+
+def _speaks_http(port: int) -> bool:
+    import httpx
+
+    try:
+        return httpx.get(f"http://127.0.0.1:{port}/healthz", trust_env=False, timeout=5).status_code == 200
+    except httpx.HTTPError:
+        return False
+
+
+@pytest.fixture
+def ec2(place: Place) -> Iterator[Any]:
+    """A client; what it ran is gone when the test is."""
+    client = place.client(place.session())
+    yield client
+    release(client)
+
+
+def release(client: Any) -> None:
+    found = client.describe_instances()["Reservations"]
+    ids = [one["InstanceId"] for reservation in found for one in reservation["Instances"]]
+    if ids:
+        client.terminate_instances(InstanceIds=ids)
+        client.get_waiter("instance_terminated").wait(InstanceIds=ids, WaiterConfig=WAITING)
