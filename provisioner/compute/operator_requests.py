@@ -21,6 +21,9 @@ log = structlog.get_logger(__name__)
 RETRY_S = 2.0
 SHUTDOWN_S = 60.0
 
+AT_ONCE = frozenset({"power:off", "power:refresh"})
+"""Others of one node wait for one another: to switch it on and off at once would leave it either way."""
+
 
 class OperatorRequests:
     def __init__(self, edges: Edges) -> None:
@@ -38,14 +41,15 @@ class OperatorRequests:
 
         def pending(tx: Tx) -> list[tuple[NodeRequest, Node]]:
             found = []
-            for request in tx.find(NodeRequest, where={"state": RequestState.PENDING}):
+            requests = tx.find(NodeRequest, where={"state": RequestState.PENDING})
+            for request in sorted(requests, key=lambda one: (one.created_at, one.id)):
                 node = tx.get(Node, request.node_id)
                 if node is not None and node.owner == host:
                     found.append((request, node))
             return found
 
         for request, node in await self._edges.store.transact(pending):
-            if request.id not in self._running:
+            if request.id not in self._running and (node.id not in self.nodes or request.verb in AT_ONCE):
                 self._running[request.id] = node.id
                 group.create_task(self._do(request, node, node.id in busy))
 

@@ -58,15 +58,17 @@ class Endpoint:
         proven = await self._authentication.prove(
             method=request.method, path=path, headers=headers, body=body
         )
-        known = await self._model()
+        shapes = await self._model()
         parameters = decode(body)
         name = parameters.pop("Action", "")
-        operation = _operation(known, name, parameters.pop("Version", VERSION))
-        given = members(known, known.input(name), parameters)
+        operation = _operation(shapes, name, parameters.pop("Version", VERSION))
+        given = members(shapes, shapes.input(name), parameters)
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
-        # An order with a token is carried out once by itself, and may be repeated to learn what came of it.
-        self._replays.accept(proven, changes=operation.changes and not given.get("ClientToken"))
+        # An order with a token is carried out once by itself.
+        known = self._replays.accept(proven, changes=operation.changes and not given.get("ClientToken"))
+        if known is not None:
+            return known
         try:
             prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
             call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
@@ -75,7 +77,9 @@ class Endpoint:
             self._replays.refused(proven)
             raise
         assert self._writer is not None
-        return self._writer.answer(name, answer, request_id)
+        text = self._writer.answer(name, answer, request_id)
+        self._replays.answered(proven, text)
+        return text
 
     async def _model(self) -> Model:
         if self._writer is None:

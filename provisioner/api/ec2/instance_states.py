@@ -44,21 +44,21 @@ _ORDERED: Mapping[str, State] = MappingProxyType(
 """While an order of its power is pending."""
 
 
-def state_of(instance: Instance, node: Node | None, ordered: str) -> State:
-    """ordered: the pending order of its node's power, or nothing."""
+def state_of(instance: Instance, node: Node | None, ordered: State | None) -> State:
+    """ordered: what it is while an order of its node's power is pending."""
     if instance.delete_requested and instance.state is not InstanceState.DELETED:
         return SHUTTING_DOWN
     if instance.state is not InstanceState.ACTIVE:
         return _AS_IT_IS[instance.state]
-    if ordered in _ORDERED:
-        return _ORDERED[ordered]
+    if ordered is not None:
+        return ordered
     # Off by its own doing too: as an instance that shuts itself down.
     off = node is not None and node.power_state is PowerState.OFF
     return STOPPED if off else RUNNING
 
 
-def pending_orders(tx: Tx) -> dict[str, str]:
-    """By the node's id, the last order of its power that is pending."""
-    found = tx.find(NodeRequest, where={"state": RequestState.PENDING})
-    found.sort(key=lambda request: (request.created_at, request.id))
-    return {request.node_id: request.verb for request in found}
+def ordered_states(tx: Tx) -> dict[str, State]:
+    """By the node's id, what pending orders of its power make of an instance. Starting and stopping exclude
+    each other; others (a reboot) leave it running."""
+    found = tx.find(NodeRequest, where={"state": RequestState.PENDING, "verb": tuple(_ORDERED)})
+    return {request.node_id: _ORDERED[request.verb] for request in found}

@@ -12,7 +12,7 @@ from provisioner.api.ec2.errors import unknown_id
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import find_instance, image_id, instance_id, public_id
 from provisioner.api.ec2.images import kernel_id, ramdisk_id
-from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, pending_orders, state_of
+from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
 from provisioner.core.model import Image, Instance, Node
@@ -87,12 +87,12 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
     found = list(instances)
     nodes = {n.id: n for n in _named(tx, Node, (one.node_id for one in found))}
     images = {i.id: i for i in _named(tx, Image, (one.image_id for one in found))}
-    orders = pending_orders(tx)
+    orders = ordered_states(tx)
     tags = tags_of(tx, call.tenant, [instance_id(one.id) for one in found])
     return [
         Seen(
             instance=one,
-            state=state_of(one, nodes.get(one.node_id or ""), orders.get(one.node_id or "", "")),
+            state=state_of(one, nodes.get(one.node_id or ""), orders.get(one.node_id or "")),
             image=images.get(one.image_id),
             node=nodes.get(one.node_id or ""),
             tags=tags(instance_id(one.id)),

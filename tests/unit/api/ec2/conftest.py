@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Iterator
 from datetime import datetime, timedelta
+from functools import cache
 from typing import Any
 from xml.etree import ElementTree
 
@@ -12,12 +14,19 @@ import pytest
 from botocore.auth import SigV4Auth
 from botocore.awsrequest import AWSRequest
 from botocore.credentials import Credentials
+from botocore.loaders import Loader
+from botocore.model import ServiceModel
+from botocore.parsers import create_parser
 
+from provisioner.api.ec2.shapes import VERSION
 from provisioner.services.system import RandomIds
 from tests.unit.api.conftest import Api
 
 URL = "http://provisioner/ec2"
 PARSED = {"Content-Type": "application/x-www-form-urlencoded; charset=utf-8"}
+
+PUBLIC_KEY = b64encode(b"ssh-ed25519 " + b64encode(b"\0\0\0\x0bssh-ed25519\0\0\0 " + bytes(32))).decode()
+"""In base64, as requests have it: a line of OpenSSH's, of an Ed25519 key of zeros."""
 
 
 def code_of(answer: httpx.Response) -> str:
@@ -25,6 +34,11 @@ def code_of(answer: httpx.Response) -> str:
     found = ElementTree.fromstring(answer.content).findtext("Errors/Error/Code")
     assert found, answer.text
     return found
+
+
+@cache
+def _service() -> ServiceModel:
+    return ServiceModel(Loader().load_service_model("ec2", "service-2", VERSION), "ec2")
 
 
 class Ec2:
@@ -49,6 +63,16 @@ class Ec2:
     def call(self, action: str, **parameters: str) -> httpx.Response:
         words = {"Action": action, "Version": "2016-11-15", **parameters}
         return self.send(self.signed(str(httpx.QueryParams(words))))
+
+    def read(self, action: str, **parameters: str) -> dict[str, Any]:
+        """The answer, as botocore's reader has it."""
+        answer = self.call(action, **parameters)
+        assert answer.status_code == 200, answer.text
+        shape = _service().operation_model(action).output_shape
+        parser = create_parser("ec2")
+        found = parser.parse({"body": answer.content, "headers": {}, "status_code": 200}, shape)
+        del found["ResponseMetadata"]
+        return dict(found)
 
     def refused(self, action: str, **parameters: str) -> str:
         answer = self.call(action, **parameters)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import httpx
 import pytest
 
@@ -7,12 +9,9 @@ from provisioner.api.ec2 import authentication
 from provisioner.api.ec2.authentication import MAX_SKEW_S, REPEAT_S
 from provisioner.api.ec2.endpoint import MAX_BODY_BYTES
 from tests.unit.api.conftest import TOKEN, Api
-from tests.unit.api.ec2.conftest import PARSED, Ec2, code_of, later
+from tests.unit.api.ec2.conftest import PARSED, PUBLIC_KEY, Ec2, code_of, later
 
-IMPORT = (
-    "Action=ImportKeyPair&Version=2016-11-15&KeyName=k&PublicKeyMaterial=c3NoLWVkMjU1MTkgQUFBQUMzTnphQzFsWkRJMU5URTVB"
-    "QUFBSUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUFBQUE%3D"
-)
+IMPORT = f"Action=ImportKeyPair&Version=2016-11-15&KeyName=k&PublicKeyMaterial={quote(PUBLIC_KEY)}"
 REGIONS = "Action=DescribeRegions&Version=2016-11-15"
 
 
@@ -67,10 +66,20 @@ def test_a_deleted_key_is_refused_at_once(ec2: Ec2) -> None:
     assert code_of(ec2.call("DescribeRegions")) == "InvalidClientTokenId"
 
 
-def test_an_order_is_accepted_once(ec2: Ec2) -> None:
+def test_an_order_is_carried_out_once(api: Api, ec2: Ec2) -> None:
+    """Its repetition gets the same answer, and a moment later none."""
     request = ec2.signed(IMPORT)
-    assert ec2.send(request).status_code == 200
+    answers = [ec2.send(request) for _ in range(2)]
+    assert [answer.status_code for answer in answers] == [200, 200]
+    assert answers[0].content == answers[1].content
+    assert code_of(ec2.send(ec2.signed(IMPORT + "&DryRun=false"))) == "InvalidKeyPair.Duplicate"
+    later(api, REPEAT_S + 1)
     assert code_of(ec2.send(request)) == "RequestExpired"
+
+
+def test_an_order_that_was_refused_may_be_repeated_at_once(ec2: Ec2) -> None:
+    request = ec2.signed(IMPORT.replace("c3No", "AAAA"))
+    assert [code_of(ec2.send(request)) for _ in range(2)] == ["InvalidKey.Format"] * 2
 
 
 def test_a_question_may_be_repeated_within_the_second_that_signatures_count_in(api: Api, ec2: Ec2) -> None:

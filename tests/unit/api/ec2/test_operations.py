@@ -4,7 +4,11 @@ import pytest
 
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.shapes import model
-from tests.unit.api.ec2.conftest import Ec2, code_of
+from provisioner.core.model import Failure, Instance, Node, NodeRequest
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
+from tests.unit.api.conftest import Api
+from tests.unit.api.ec2.conftest import PUBLIC_KEY, Ec2, code_of
+from tests.unit.records import instance, node
 
 
 @pytest.mark.parametrize("name", OPERATIONS)
@@ -53,3 +57,73 @@ def test_answers_name_their_request(ec2: Ec2) -> None:
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
 def test_requests_are_posted(ec2: Ec2, method: str) -> None:
     assert ec2.api.call(method, "/ec2").status_code == 405
+
+
+def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None:
+    """One answer of each, read by the model's shape; what it doesn't know would have been a defect."""
+    api.register_images()
+    api.transact(lambda tx: tx.insert(node(id="0" * 8, state=ProvisionState.AVAILABLE)))
+    image = root_image(ec2)
+    ran = ec2.read("RunInstances", ImageId=image, InstanceType="small", MinCount="1", MaxCount="1")
+    id = ran["Instances"][0]["InstanceId"]
+    uuid = api.transact(lambda tx: tx.find(Instance))[0].id
+    placed = {"state": InstanceState.ACTIVE, "node_id": "0" * 8, "address": "10.0.0.1"}
+    api.transact(lambda tx: tx.update(Instance, uuid, placed))
+    api.transact(lambda tx: tx.update(Node, "0" * 8, {"power_state": PowerState.ON}))
+    on = {"InstanceId.1": id}
+    tagged = {"ResourceId.1": id, "Tag.1.Key": "a", "Tag.1.Value": "b"}
+    parameters: dict[str, dict[str, str]] = {
+        "CreateKeyPair": {"KeyName": "a", "KeyType": "ed25519"},
+        "ImportKeyPair": {"KeyName": "b", "PublicKeyMaterial": PUBLIC_KEY},
+        "DeleteKeyPair": {"KeyName": "a"},
+        "CreateTags": tagged,
+        "DeleteTags": tagged,
+        "GetConsoleOutput": {"InstanceId": id},
+        "DescribeInstances": on,
+        "RebootInstances": on,
+        "StopInstances": on,
+        "TerminateInstances": on,
+    }
+    order = [
+        *("CreateTags", "CreateKeyPair", "ImportKeyPair"),
+        *sorted(name for name in OPERATIONS if name.startswith("Describe")),
+        *("GetConsoleOutput", "RebootInstances", "StopInstances"),
+    ]
+    answers = {name: ec2.read(name, **parameters.get(name, {})) for name in order}
+    assert {name for name, found in answers.items() if not found} == {"CreateTags", "RebootInstances"}
+    assert answers["DescribeInstances"]["Reservations"][0]["Instances"][0]["State"]["Name"] == "running"
+    assert answers["StopInstances"]["StoppingInstances"][0]["CurrentState"]["Name"] == "stopping"
+    api.transact(lambda tx: [tx.delete(NodeRequest, one.id) for one in tx.find(NodeRequest)])
+    api.transact(lambda tx: tx.update(Node, "0" * 8, {"power_state": PowerState.OFF}))
+    started = ec2.read("StartInstances", **on)["StartingInstances"][0]
+    assert (started["PreviousState"]["Name"], started["CurrentState"]["Name"]) == ("stopped", "pending")
+    last = ("DeleteTags", "DeleteKeyPair", "TerminateInstances")
+    for name in last:
+        answers[name] = ec2.read(name, **parameters[name])
+    assert {*answers, "RunInstances", "StartInstances"} == set(OPERATIONS)
+
+
+def root_image(ec2: Ec2) -> str:
+    found = ec2.read("DescribeImages", **{"Filter.1.Name": "image-type", "Filter.1.Value.1": "machine"})
+    return str(found["Images"][0]["ImageId"])
+
+
+def test_a_launch_that_failed_is_told_with_its_cause(api: Api, ec2: Ec2) -> None:
+    failure = Failure(code="image-too-large", message="it doesn't fit")
+    lost = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ERROR, failure=failure)
+    api.transact(lambda tx: tx.insert(lost))
+    found = ec2.read("DescribeInstances")["Reservations"][0]["Instances"][0]
+    assert found["InstanceId"] == "i-0123456789ab4def8"
+    assert found["State"]["Name"] == "terminated"
+    assert found["StateReason"]["Message"] == "image-too-large: it doesn't fit"
+
+
+def test_an_instance_that_is_long_gone_is_unknown(api: Api, ec2: Ec2) -> None:
+    gone = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.DELETED)
+    api.transact(lambda tx: tx.insert(gone))
+    on = {"InstanceId.1": "i-0123456789ab4def8"}
+    assert ec2.refused("DescribeInstances", **on) == "InvalidInstanceID.NotFound"
+    api.transact(lambda tx: tx.update(Instance, gone.id, {"name": "told"}))
+    seen = ec2.read("DescribeInstances", **on)["Reservations"][0]["Instances"][0]
+    assert seen["State"]["Name"] == "terminated"
+    assert ec2.read("DescribeInstances")["Reservations"] == []

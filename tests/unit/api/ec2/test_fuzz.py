@@ -1,0 +1,120 @@
+"""Whatever is sent: an answer or a refusal in EC2's words, nothing that isn't meant, and no change by what is
+refused."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlencode
+from xml.etree import ElementTree
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from provisioner.api.ec2.operations import OPERATIONS
+from provisioner.api.ec2.shapes import Shape, model
+from provisioner.core.model import IdempotencyRecord, Instance, KeyPair, NodeRequest, Tag
+from provisioner.core.states import InstanceState
+from tests.unit.api.conftest import Api
+from tests.unit.api.ec2.conftest import Ec2
+
+KEPT: tuple[type[Any], ...] = (Instance, KeyPair, NodeRequest, Tag, IdempotencyRecord)
+TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
+ID = st.sampled_from(["i-", "ami-", "aki-", "key-", ""]).flatmap(
+    lambda prefix: st.text("0123456789abcdef", min_size=15, max_size=18).map(lambda digits: prefix + digits)
+)
+VALUES = st.one_of(
+    TEXT,
+    ID,
+    st.integers(-(2**70), 2**70).map(str),
+    st.sampled_from(
+        ["true", "false", "TRUE", "", "*", "\\", "%00", "{}", "../..", "2026-02-30T00:00:00Z", "==="]
+    ),
+    st.sampled_from(
+        ["&lt;!--", "<!DOCTYPE a [<!ENTITY b 'c'>]>&b;", "a\r\nSet-Cookie: b", "\u2028", "\ufffe"]
+    ),
+)
+
+
+def names(shape: Shape, prefix: str = "", depth: int = 0) -> Iterator[str]:
+    """Parameters of a request, as far as they matter here."""
+    for member in shape.members:
+        inner = model().shape(member.shape)
+        path = prefix + member.query
+        if inner.item is not None:
+            item = model().shape(inner.item.shape)
+            yield from (names(item, f"{path}.1.", depth + 1) if item.members else (f"{path}.1", f"{path}.7"))
+        elif inner.members and depth < 2:
+            yield from names(inner, f"{path}.", depth + 1)
+        else:
+            yield path
+
+
+@st.composite
+def requests(draw: st.DrawFn) -> dict[str, str]:
+    action = draw(st.sampled_from(sorted(OPERATIONS)))
+    taken = sorted(
+        name
+        for name in names(model().input(action))
+        if any(name.startswith(m.query) for m in model().input(action).members if m.name in takes(action))
+    )
+    told = draw(st.dictionaries(st.sampled_from(taken), VALUES, max_size=6))
+    told |= draw(st.dictionaries(TEXT, VALUES, max_size=1))
+    return {"Action": action, "Version": "2016-11-15"} | told
+
+
+def takes(action: str) -> frozenset[str]:
+    return OPERATIONS[action].takes | OPERATIONS[action].ignores
+
+
+@pytest.fixture(scope="module")
+def ec2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ec2]:
+    from datetime import datetime
+
+    folder: Path = tmp_path_factory.mktemp("fuzz")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("tests.unit.api.conftest.NOW", datetime.now().astimezone())
+        api = Api(folder)
+        api.start()
+        api.register_images()
+        yield Ec2(api)
+        api.stop()
+
+
+def kept(api: Api) -> list[Any]:
+    return api.transact(lambda tx: [tx.find(kind) for kind in KEPT])
+
+
+def check(ec2: Ec2, body: str) -> None:
+    before = kept(ec2.api)
+    answer = ec2.send(ec2.signed(body))
+    assert answer.status_code < 500, answer.text
+    assert ElementTree.fromstring(answer.content) is not None
+    assert answer.headers["content-type"] == "text/xml;charset=UTF-8"
+    assert "set-cookie" not in answer.headers
+    if answer.status_code != 200:
+        assert kept(ec2.api) == before
+        assert answer.text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors>')
+
+
+QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+
+
+@given(requests())
+@settings(QUIET, max_examples=400)
+def test_parameters_of_any_value_are_answered_or_refused(ec2: Ec2, request: dict[str, str]) -> None:
+    check(ec2, urlencode(request))
+
+
+@given(st.text(st.characters(max_codepoint=127), max_size=200))
+@settings(QUIET, max_examples=200)
+def test_bodies_of_any_kind_are_refused(ec2: Ec2, body: str) -> None:
+    check(ec2, body)
+    check(ec2, f"Action=RunInstances&Version=2016-11-15&{body}")
+
+
+def test_nothing_of_it_asked_for_a_machine(ec2: Ec2) -> None:
+    """There is no node in this place, so that none can have been run."""
+    assert ec2.api.transact(lambda tx: tx.count(Instance, where={"state": InstanceState.REQUESTED})) == 0

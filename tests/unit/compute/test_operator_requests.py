@@ -1,0 +1,106 @@
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+
+from provisioner.compute.operator_requests import SHUTDOWN_S
+from provisioner.core.errors import DeviceRefused
+from provisioner.core.model import Node, NodeRequest, RequestState
+from provisioner.core.states import PowerState
+from provisioner.drivers.fake import FakePower, FakeRack
+from provisioner.protocols.power import PowerControl, PowerVerb
+from provisioner.protocols.store import Tx
+from tests.unit import records
+from tests.unit.compute.fake_world import FakeWorld
+
+
+class MoodyRack(FakeRack):
+    """Its machines shut down when asked to (`heeds`), don't, or can't be asked (`refuses`)."""
+
+    def __init__(self, world: FakeWorld, soft: str) -> None:
+        super().__init__(lambda event: None, world.ids)
+        self.soft = soft
+        self.told: list[str] = []
+
+    def power(self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
+        return MoodyPower(self, node_name)
+
+
+class MoodyPower(FakePower):
+    def __init__(self, rack: MoodyRack, name: str) -> None:
+        super().__init__(rack, name)
+        self._noted = rack
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        self._noted.told.append(str(verb))
+        if verb is PowerVerb.SOFT and self._noted.soft != "heeds":
+            if self._noted.soft == "refuses":
+                raise DeviceRefused("shut down", device="an outlet", answer="nobody hears it")
+            return
+        await super().set_power(verb)
+
+
+def play(folder: Path, soft: str, *verbs: str) -> tuple[list[str], list[NodeRequest], float]:
+    """What the device was told, the requests, and how long it took by the world's clock."""
+
+    async def story() -> tuple[list[str], list[NodeRequest], float]:
+        world = FakeWorld(folder)
+        rack = world.rack = MoodyRack(world, soft)
+        await rack.power("n1", {}, {}).set_power(PowerVerb.ON)
+        rack.told.clear()
+
+        def ask(tx: Tx) -> None:
+            tx.insert(records.node(owner=None, power_state=PowerState.ON))
+            for number, verb in enumerate(verbs):
+                at = tx.now() + timedelta(seconds=number)
+                # Ids in another order than the times.
+                id = f"request-{9 - number}"
+                tx.insert(NodeRequest(id=id, node_id="node-1", verb=verb, created_at=at, updated_at=at))
+
+        await world.store.transact(ask)
+        begun_s = world.clock.monotonic_s()
+        world.start()
+
+        async def answered() -> bool:
+            return not await world.store.transact(
+                lambda tx: tx.count(NodeRequest, where={"state": RequestState.PENDING})
+            )
+
+        try:
+            await world.until("all requests are answered", answered)
+        finally:
+            await world.die()
+        found = await world.store.transact(lambda tx: tx.find(NodeRequest))
+        node = await world.store.transact(lambda tx: tx.get(Node, "node-1"))
+        assert node is not None
+        assert next(one.answer for one in found) == f"power is {node.power_state}"
+        return rack.told, found, world.clock.monotonic_s() - begun_s
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    ("soft", "told"), [("heeds", ["soft"]), ("ignores", ["soft", "off"]), ("refuses", ["soft", "off"])]
+)
+def test_a_machine_that_does_not_shut_down_by_itself_is_switched_off(
+    tmp_path: Path, soft: str, told: list[str]
+) -> None:
+    commands, (request,), took_s = play(tmp_path, soft, "power:shutdown")
+    assert commands == told
+    assert (request.state, request.answer) == (RequestState.DONE, "power is off")
+    assert (took_s >= SHUTDOWN_S) == (soft == "ignores")
+
+
+def test_requests_of_one_node_are_done_one_after_the_other_in_their_order(tmp_path: Path) -> None:
+    commands, _, _ = play(tmp_path, "ignores", "power:shutdown", "power:on", "power:reset")
+    assert commands == ["soft", "off", "on", "reset"]
+
+
+def test_to_switch_it_off_waits_for_nothing(tmp_path: Path) -> None:
+    commands, _, took_s = play(tmp_path, "ignores", "power:shutdown", "power:off")
+    assert commands == ["soft", "off"]
+    assert took_s < SHUTDOWN_S
