@@ -1,14 +1,17 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import provisioner.store
+from provisioner.core.model import Instance, KeyPair
 from provisioner.store.migrate import REVISIONS
 from provisioner.store.schema import METADATA
 
@@ -32,3 +35,61 @@ def test_the_program_knows_its_revisions_in_order() -> None:
     config.set_main_option("script_location", str(Path(provisioner.store.__path__[0]) / "migrations"))
     found = [revision.revision for revision in ScriptDirectory.from_config(config).walk_revisions()]
     assert tuple(reversed(found)) == REVISIONS
+
+
+def test_what_was_there_before_there_were_tenants_is_the_default_ones(tmp_path: Path) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    engine = sa.create_engine(url)
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(provisioner.store.__path__[0]) / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0002")
+        connection.exec_driver_sql("INSERT INTO key_pair VALUES ('k1', 'me', 'ssh-ed25519 AAAA')")
+        columns = [row[1] for row in connection.exec_driver_sql("PRAGMA table_info(instance)")]
+        old = {**INSTANCE, "flavor": FLAVOR}
+        assert set(columns) == set(old)
+        names, marks = ", ".join(old), ", ".join("?" * len(old))
+        connection.exec_driver_sql(
+            f"INSERT INTO instance ({names}) VALUES ({marks})",
+            tuple(old.values()),
+        )
+    engine.dispose()
+
+    async def read() -> None:
+        store = provisioner.store.open_store(url)
+        try:
+            key = await store.transact(lambda tx: tx.get(KeyPair, "k1"))
+            instance = await store.transact(lambda tx: tx.get(Instance, "i1"))
+        finally:
+            await store.close()
+        assert key == KeyPair(id="k1", name="me", public_key="ssh-ed25519 AAAA", tenant="default")
+        assert instance is not None
+        assert (instance.name, instance.tenant, instance.reservation_id) == ("web", "default", "")
+
+    asyncio.run(read())
+
+
+FLAVOR = '{"id": "f1", "name": "small", "cpus": 1, "memory_mib": 1, "disk_mib": 1}'
+AT = "2026-01-01T00:00:00.000000+00:00"
+INSTANCE: dict[str, object] = {
+    "id": "i1",
+    "name": "web",
+    "image_id": "m1",
+    "kernel_id": None,
+    "ramdisk_id": None,
+    "public_key": "",
+    "user_data": "",
+    "node_name": None,
+    "proof_of_life": "[]",
+    "wipe": "quick",
+    "state": "active",
+    "delete_requested": 0,
+    "node_id": None,
+    "address": "",
+    "failure": None,
+    "waiting_for": "",
+    "phone_home_sha256": "",
+    "created_at": AT,
+    "updated_at": AT,
+}
