@@ -22,6 +22,7 @@ from provisioner.api.answers import (
 )
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
+from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
 from provisioner.api.gate import Gate
 from provisioner.api.housekeeping import forget_old_answers
 from provisioner.api.image_fetches import ImageFetches
@@ -81,6 +82,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     background = [
         asyncio.create_task(app.state.fetches.run()),
         asyncio.create_task(forget_old_answers(context)),
+        asyncio.create_task(forget_tags_of_nothing(context)),
         asyncio.create_task(TimelinePruning(context.store, context.clock, context.timeline).run()),
     ]
     try:

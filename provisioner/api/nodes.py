@@ -29,11 +29,11 @@ class Maintenance(BaseModel):
 
 
 class PowerOrder(BaseModel):
-    """refresh: ask the device, change nothing."""
+    """shutdown: soft, and off when it doesn't within a minute. refresh: ask the device, change nothing."""
 
     model_config = ConfigDict(extra="forbid")
 
-    verb: Literal["on", "off", "cycle", "reset", "soft", "refresh"]
+    verb: Literal["on", "off", "cycle", "reset", "soft", "shutdown", "refresh"]
 
 
 @router.post("", status_code=201)

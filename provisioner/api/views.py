@@ -81,6 +81,7 @@ def instance(record: Instance, node_name: str | None = None) -> View:
         record,
         *("id", "name", "image_id", "kernel_id", "ramdisk_id", "public_key", "proof_of_life", "wipe"),
         *("state", "delete_requested", "node_id", "address", "waiting_for", "created_at", "updated_at"),
+        *("tenant", "key_name", "reservation_id"),
     )
     view["flavor"] = record.flavor.name
     view["node"] = node_name or record.node_name

@@ -74,6 +74,7 @@ class Verb(StrEnum):
     cycle = "cycle"
     reset = "reset"
     soft = "soft"
+    shutdown = "shutdown"
     status = "status"
 
 

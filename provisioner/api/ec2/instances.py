@@ -112,10 +112,15 @@ def named_instances(tx: Tx, call: Call) -> list[Instance]:
     """Those that the request names; raises Ec2Error when one of them isn't its tenant's, or long gone."""
     found = [find_instance(tx, call.tenant, id) for id in dict.fromkeys(call.given["InstanceIds"])]
     for one in found:
-        gone_s = (tx.now() - one.updated_at).total_seconds()
-        if one.state is InstanceState.DELETED and gone_s > TOLD_S:
+        if not is_told(tx, one):
             raise unknown_id("InstanceID", instance_id(one.id))
     return found
+
+
+def is_told(tx: Tx, instance: Instance) -> bool:
+    """Whether it is there, or was a while ago."""
+    gone_s = (tx.now() - instance.updated_at).total_seconds()
+    return instance.state is not InstanceState.DELETED or gone_s <= TOLD_S
 
 
 def _asked(tx: Tx, call: Call, looks: Looks[Seen]) -> tuple[list[Seen], str | None]:

@@ -2,9 +2,11 @@ from __future__ import annotations
 
 import pytest
 
+from provisioner.api.ec2.instances import TOLD_S
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.shapes import model
-from provisioner.core.model import Failure, Instance, Node, NodeRequest
+from provisioner.api.ec2.tag_pruning import prune_tags
+from provisioner.core.model import Failure, Instance, KeyPair, Node, NodeRequest, Tag
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from tests.unit.api.conftest import Api
 from tests.unit.api.ec2.conftest import PUBLIC_KEY, Ec2, code_of
@@ -127,3 +129,28 @@ def test_an_instance_that_is_long_gone_is_unknown(api: Api, ec2: Ec2) -> None:
     seen = ec2.read("DescribeInstances", **on)["Reservations"][0]["Instances"][0]
     assert seen["State"]["Name"] == "terminated"
     assert ec2.read("DescribeInstances")["Reservations"] == []
+
+
+def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    kept = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE)
+    gone = instance(id="11234567-89ab-4def-8123-000000000000", name="gone", state=InstanceState.ACTIVE)
+    api.transact(lambda tx: tx.insert(kept, gone))
+    ids = ["i-0123456789ab4def8", "i-1123456789ab4def8", root_image(ec2)]
+    for number, id in enumerate(ids):
+        ec2.read("CreateTags", **{"ResourceId.1": id, "Tag.1.Key": f"k{number}", "Tag.1.Value": ""})
+    key = ec2.read("ImportKeyPair", KeyName="k", PublicKeyMaterial=PUBLIC_KEY)["KeyPairId"]
+    ec2.read("CreateTags", **{"ResourceId.1": key, "Tag.1.Key": "k3", "Tag.1.Value": ""})
+    api.transact(lambda tx: tx.update(Instance, gone.id, {"state": InstanceState.DELETED}))
+
+    def left() -> set[str]:
+        api.run(prune_tags(api.context))
+        return {tag["Key"] for tag in ec2.read("DescribeTags")["Tags"]}
+
+    assert left() == {"k0", "k1", "k2", "k3"}
+    api.advanced_s += TOLD_S + 1
+    api.context.access_keys.clear()
+    api.transact(lambda tx: [tx.delete(KeyPair, one.id) for one in tx.find(KeyPair)])
+    assert {tag.key for tag in api.transact(lambda tx: tx.find(Tag))} == {"k0", "k1", "k2", "k3"}
+    api.run(prune_tags(api.context))
+    assert {tag.key for tag in api.transact(lambda tx: tx.find(Tag))} == {"k0", "k2"}

@@ -1,0 +1,103 @@
+"""The AWS command line, and a machine from its request to its end."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from tests.machine.lab import BIN, DEADLINES_S, CommandFailed, Lab, eventually
+from tests.machine.racks import node
+
+pytestmark = pytest.mark.machine
+
+
+def aws(lab: Lab, *words: str) -> Any:
+    """On the compute host, where the API listens; the secret is in a file, as people have it."""
+    credentials = lab.folder / "credentials"
+    if not credentials.exists():
+        made = lab.cli("access-key", "create")
+        credentials.touch(0o600)
+        credentials.write_text(
+            f"[default]\naws_access_key_id = {made['id']}\naws_secret_access_key = {made['secret']}\n"
+        )
+    settings = {
+        "AWS_SHARED_CREDENTIALS_FILE": str(credentials),
+        "AWS_ENDPOINT_URL_EC2": "http://127.0.0.1:8776/ec2",
+        "AWS_DEFAULT_REGION": "metal",
+        "AWS_PAGER": "",
+    }
+    told = [f"{name}={value}" for name, value in settings.items()]
+    said = lab.execute("env", *told, str(BIN / "aws"), "ec2", *words)
+    return json.loads(said) if said.strip() else None
+
+
+def becomes(lab: Lab, id: str, state: str, deadline: str) -> dict[str, Any]:
+    def look() -> dict[str, Any] | None:
+        lab.still_serving()
+        found: dict[str, Any] = aws(lab, "describe-instances", "--instance-ids", id)["Reservations"][0]
+        instance: dict[str, Any] = found["Instances"][0]
+        assert state == "terminated" or instance["State"]["Name"] != "terminated", instance
+        return instance if instance["State"]["Name"] == state else None
+
+    try:
+        return eventually(f"{id} becomes {state}", look, DEADLINES_S[deadline], 2)
+    except AssertionError as error:
+        raise AssertionError(f"{error}\n{lab.timeline(id)}\n{lab.consoles()}") from None
+
+
+def answers(lab: Lab, address: str) -> str:
+    """The id of the boot that it is in, as soon as its SSH server lets us in."""
+
+    def look() -> str:
+        try:
+            return lab.ssh(address, "cat /proc/sys/kernel/random/boot_id").strip()
+        except CommandFailed:
+            return ""
+
+    return eventually(f"{address} answers by SSH", look, DEADLINES_S["active"], 2)
+
+
+def test_a_machine_is_run_stopped_started_rebooted_and_terminated(new_lab: Callable[..., Lab]) -> None:
+    lab = new_lab(node())
+    lab.register("tiny")
+    lab.enrol()
+    lab.node_becomes("available")
+    images = aws(lab, "describe-images", "--filters", "Name=image-type,Values=machine")["Images"]
+    words = ("--image-id", images[0]["ImageId"], "--instance-type", "small", "--key-name", "me")
+    made = aws(lab, "run-instances", *words, "--user-data", "#!/bin/sh\n")
+    id = made["Instances"][0]["InstanceId"]
+    running = becomes(lab, id, "running", "active")
+    address = running["PrivateIpAddress"]
+    assert lab.ssh(address, "hostname").strip() == id
+    first = answers(lab, address)
+
+    aws(lab, "stop-instances", "--instance-ids", id)
+    becomes(lab, id, "stopped", "step")
+    assert lab.node()["power_state"] == "off"
+    aws(lab, "start-instances", "--instance-ids", id)
+    becomes(lab, id, "running", "step")
+    second = answers(lab, address)
+    aws(lab, "reboot-instances", "--instance-ids", id)
+    third = eventually(
+        "it boots again",
+        lambda: found if (found := answers(lab, address)) != second else None,
+        DEADLINES_S["active"],
+    )
+    assert len({first, second, third}) == 3
+    said = aws(lab, "get-console-output", "--instance-id", id)["Output"]
+    assert "Linux version" in said
+
+    aws(lab, "terminate-instances", "--instance-ids", id)
+    becomes(lab, id, "terminated", "deleted")
+    lab.node_becomes("available", deadline="deleted")
+    assert not any(Path(lab.disk("n1")).read_bytes()[: 2**20])
+    (secret,) = [
+        line.split(" = ")[1]
+        for line in (lab.folder / "credentials").read_text().splitlines()
+        if line.startswith("aws_secret")
+    ]
+    assert secret not in lab.log()
