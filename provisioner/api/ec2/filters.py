@@ -11,6 +11,7 @@ from provisioner.api.ec2.errors import Ec2Error
 T = TypeVar("T")
 Looks = Mapping[str, Callable[[T], Iterable[str]]]
 
+MAX_FILTERS = 50
 MAX_VALUES = 200
 
 
@@ -27,15 +28,20 @@ class Filters(Generic[T]):
         looks: Looks[T],
         tags: Callable[[T], Mapping[str, str]] | None = None,
     ) -> None:
-        self._checks: list[tuple[Callable[[T], Iterable[str]], re.Pattern[str]]] = []
-        for one in given:
+        self._checks: list[tuple[Callable[[T], Iterable[str]], list[_Pattern]]] = []
+        if len(told := list(given)) > MAX_FILTERS:
+            raise Ec2Error("InvalidParameterValue", f"A request may have {MAX_FILTERS} filters")
+        for one in told:
             name, values = one.get("Name", ""), one.get("Values", [])
             if not values or len(values) > MAX_VALUES:
                 raise Ec2Error("InvalidParameterValue", f"A filter must have 1 to {MAX_VALUES} values")
-            self._checks.append((_look(name, looks, tags), _pattern(values)))
+            self._checks.append((_look(name, looks, tags), [_Pattern(value) for value in values]))
 
     def __call__(self, thing: T) -> bool:
-        return all(any(map(pattern.match, look(thing))) for look, pattern in self._checks)
+        return all(
+            any(pattern.matches(text) for text in look(thing) for pattern in patterns)
+            for look, patterns in self._checks
+        )
 
 
 def _look(
@@ -52,18 +58,37 @@ def _look(
     return looks[name]
 
 
-def _pattern(values: Iterable[str]) -> re.Pattern[str]:
-    # One * for any number of them: a run of them takes long to match, and means the same.
-    return re.compile("|".join(f"(?:{_one(value)})" for value in values), re.DOTALL)
+class _Pattern:
+    """One value of a filter: * is any text, ? any letter, and a backslash takes either as it is.
 
+    Not one regular expression: many * in one would try all ways to share the text out among them. Between two
+    of them, the leftmost match is as good as any.
+    """
 
-def _one(value: str) -> str:
-    parts: list[str] = []
-    for word in re.findall(r"\\.|\*+|.", value, re.DOTALL):
-        if word[0] == "*":
-            parts.append(".*")
-        elif word == "?":
-            parts.append(".")
-        else:
-            parts.append(re.escape(word[1:] if len(word) == 2 else word))
-    return "".join(parts) + r"\Z"
+    def __init__(self, value: str) -> None:
+        parts = [""]
+        lengths = [0]
+        for word in re.findall(r"\\.|.", value, re.DOTALL):
+            if word == "*":
+                parts.append("")
+                lengths.append(0)
+                continue
+            parts[-1] += "." if word == "?" else re.escape(word[-1])
+            lengths[-1] += 1
+        self._parts = [re.compile(part, re.DOTALL) for part in parts]
+        self._lengths = lengths
+
+    def matches(self, text: str) -> bool:
+        first, *middle = self._parts
+        if not middle:
+            return first.fullmatch(text) is not None
+        last = middle.pop()
+        at, end = self._lengths[0], len(text) - self._lengths[-1]
+        if at > end or not first.match(text) or not last.match(text, end):
+            return False
+        for part in middle:
+            found = part.search(text, at, end)
+            if found is None:
+                return False
+            at = found.end()
+        return True

@@ -8,7 +8,7 @@ from __future__ import annotations
 import re
 from typing import TypeVar
 
-from provisioner.api.ec2.errors import malformed_id, unknown_id
+from provisioner.api.ec2.errors import Ec2Error, malformed_id, unknown_id
 from provisioner.core.model import Image, ImageKind, Instance, KeyPair
 from provisioner.protocols.store import Tx
 
@@ -23,6 +23,17 @@ IMAGE_PREFIX = {
     ImageKind.KERNEL: "aki",
     ImageKind.RAMDISK: "ari",
 }
+
+
+MAX_IDS = 1000
+"""In one request."""
+
+
+def bounded(ids: list[str]) -> list[str]:
+    """Each once. Raises Ec2Error for too many."""
+    if len(ids) > MAX_IDS:
+        raise Ec2Error("InvalidParameterValue", f"A request may name {MAX_IDS} resources")
+    return list(dict.fromkeys(ids))
 
 
 def public_id(prefix: str, uuid: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members, account_of
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import find_image, image_id, public_id
+from provisioner.api.ec2.ids import bounded, find_image, image_id, public_id
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import TagsOf, tag_set, tags_of
 from provisioner.core.model import DEFAULT_TENANT, Image, ImageKind, ImageState
@@ -53,7 +53,7 @@ def ramdisk_id(uuid: str) -> str:
 
 def describe_images(tx: Tx, call: Call) -> Members:
     ids = call.given.get("ImageIds")
-    found = [find_image(tx, id) for id in dict.fromkeys(ids)] if ids else tx.find(Image)
+    found = [find_image(tx, id) for id in bounded(ids)] if ids else tx.find(Image)
     owners = call.given.get("Owners")
     if owners and not {"self" if call.account == OWNER else "", OWNER} & set(owners):
         found = []

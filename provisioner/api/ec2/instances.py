@@ -10,7 +10,7 @@ from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import unknown_id
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import find_instance, image_id, instance_id, public_id
+from provisioner.api.ec2.ids import bounded, find_instance, image_id, instance_id, public_id
 from provisioner.api.ec2.images import kernel_id, ramdisk_id
 from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
 from provisioner.api.ec2.paging import page
@@ -110,7 +110,7 @@ def _named(tx: Tx, kind: type[R], ids: Iterable[str | None]) -> list[R]:
 
 def named_instances(tx: Tx, call: Call) -> list[Instance]:
     """Those that the request names; raises Ec2Error when one of them isn't its tenant's, or long gone."""
-    found = [find_instance(tx, call.tenant, id) for id in dict.fromkeys(call.given["InstanceIds"])]
+    found = [find_instance(tx, call.tenant, id) for id in bounded(call.given["InstanceIds"])]
     for one in found:
         if not is_told(tx, one):
             raise unknown_id("InstanceID", instance_id(one.id))

@@ -16,7 +16,7 @@ from provisioner.api.catalog import checked_key, insert_key
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import find_key_pair, key_pair_id
+from provisioner.api.ec2.ids import bounded, find_key_pair, key_pair_id
 from provisioner.api.ec2.tags import TagsOf, forget, of_specifications, put, tag_set, tags_of
 from provisioner.core.errors import Conflict, InvalidInput
 from provisioner.core.model import KeyPair
@@ -101,7 +101,7 @@ def describe_key_pairs(tx: Tx, call: Call) -> Members:
     for name in names or ():
         if name not in {key.name for key in found}:
             raise no_key(name)
-    for id in ids or ():
+    for id in bounded(ids or []):
         find_key_pair(tx, call.tenant, id)
     if names or ids:
         found = [key for key in found if key.name in (names or ()) or key_pair_id(key.id) in (ids or ())]

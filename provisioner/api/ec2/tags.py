@@ -5,15 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from provisioner.api.ec2.call import Call, Members
-from provisioner.api.ec2.errors import Ec2Error
+from provisioner.api.ec2.errors import Ec2Error, missing
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import IMAGE_PREFIX, find_image, find_instance, find_key_pair
+from provisioner.api.ec2.ids import IMAGE_PREFIX, bounded, find_image, find_instance, find_key_pair
 from provisioner.api.ec2.paging import page
 from provisioner.core.model import Tag
 from provisioner.protocols.store import Tx
 
 MAX_TAGS = 50
-MAX_RESOURCES = 1000
 MAX_KEY, MAX_VALUE = 128, 256
 """Letters. https://docs.aws.amazon.com/AWSEC2/latest/UserGuide/Using_Tags.html#tag-restrictions"""
 
@@ -132,9 +131,9 @@ def _names(one: Mapping[str, str], tag: Tag) -> bool:
 
 
 def _resources(tx: Tx, call: Call) -> list[str]:
-    ids: list[str] = call.given["Resources"]
-    if not 0 < len(ids) <= MAX_RESOURCES:
-        raise Ec2Error("InvalidParameterValue", f"Name 1 to {MAX_RESOURCES} resources")
+    ids = bounded(call.given["Resources"])
+    if not ids:
+        raise missing("ResourceId")
     for id in ids:
         match _TYPES.get(id.partition("-")[0]):
             case "instance":
