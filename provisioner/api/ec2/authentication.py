@@ -12,7 +12,7 @@ from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.signature import Claim, proves, read_claim
 
 MAX_SKEW_S = 300.0
-REPEAT_S = 5.0
+REPEAT_S = 2.0
 """Clients that ask for the same thing twice in a second send the same request: a signature has a time in
 seconds, and nothing else of its own. How much later the second of them may come."""
 
@@ -34,46 +34,22 @@ class Replays:
 
     def __init__(self) -> None:
         self._first: OrderedDict[str, datetime] = OrderedDict()
-        self._orders: set[str] = set()
-        self._answers: OrderedDict[str, tuple[datetime, str]] = OrderedDict()
 
-    def accept(self, proven: Proven, *, changes: bool) -> str | None:
-        """The answer that this very request got a moment ago, if it is an order. Raises Ec2Error when it
-        comes again later than REPEAT_S, or too many are remembered."""
-        self._forget(proven.now)
+    def accept(self, proven: Proven, *, once: bool) -> None:
+        """Raises Ec2Error when the request comes again: at all (`once`), or later than REPEAT_S; and when too
+        many are remembered."""
+        # Signed at most MAX_SKEW_S after it was accepted: too old that long after that.
+        self._forget(proven.now - timedelta(seconds=2 * MAX_SKEW_S))
         first = self._first.get(proven.signature)
+        if first is not None and (once or proven.now - first > timedelta(seconds=REPEAT_S)):
+            raise Ec2Error("RequestExpired", "This very request was accepted already: sign it anew")
         if first is None and len(self._first) >= MAX_REMEMBERED:
             raise Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503)
-        if first is not None and proven.now - first > timedelta(seconds=REPEAT_S):
-            raise _seen_before()
-        if proven.signature in self._orders:
-            if proven.signature not in self._answers:
-                raise _seen_before()
-            return self._answers[proven.signature][1]
         self._first.setdefault(proven.signature, proven.now)
-        if changes:
-            self._orders.add(proven.signature)
-        return None
 
-    def answered(self, proven: Proven, answer: str) -> None:
-        if proven.signature in self._orders:
-            self._answers[proven.signature] = proven.now, answer
-
-    def refused(self, proven: Proven) -> None:
-        """It changed nothing after all."""
-        self._orders.discard(proven.signature)
-
-    def _forget(self, now: datetime) -> None:
-        # Signed at most MAX_SKEW_S after it was accepted: too old that long after that.
-        while self._first and now - next(iter(self._first.values())) > timedelta(seconds=2 * MAX_SKEW_S):
-            signature, _ = self._first.popitem(last=False)
-            self._orders.discard(signature)
-        while self._answers and now - next(iter(self._answers.values()))[0] > timedelta(seconds=REPEAT_S):
-            self._answers.popitem(last=False)
-
-
-def _seen_before() -> Ec2Error:
-    return Ec2Error("RequestExpired", "This very request was accepted already: sign it anew")
+    def _forget(self, until: datetime) -> None:
+        while self._first and next(iter(self._first.values())) < until:
+            self._first.popitem(last=False)
 
 
 class Authentication:

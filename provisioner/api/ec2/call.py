@@ -43,14 +43,14 @@ class Operation:
     takes:   members of its input that mean something here; DryRun always does
     ignores: members that change nothing here, so that clients may send them
     prepare: work that takes time, done in a thread before the transaction
-    changes: anything; it is carried out once for each signature
+    once:    for each signature, unless the request has a ClientToken: a second one would do something else
     """
 
     handle: Callable[[Tx, Call], Members]
     takes: frozenset[str] = frozenset()
     ignores: frozenset[str] = frozenset()
     prepare: Callable[[Mapping[str, Any]], Any] | None = None
-    changes: bool = False
+    once: bool = False
 
 
 def takes(*names: str) -> frozenset[str]:

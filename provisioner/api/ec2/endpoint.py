@@ -65,21 +65,12 @@ class Endpoint:
         given = members(shapes, shapes.input(name), parameters)
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
-        # An order with a token is carried out once by itself.
-        known = self._replays.accept(proven, changes=operation.changes and not given.get("ClientToken"))
-        if known is not None:
-            return known
-        try:
-            prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
-            call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
-            answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
-        except Ec2Error:
-            self._replays.refused(proven)
-            raise
+        self._replays.accept(proven, once=operation.once and not given.get("ClientToken"))
+        prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
+        call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
+        answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
         assert self._writer is not None
-        text = self._writer.answer(name, answer, request_id)
-        self._replays.answered(proven, text)
-        return text
+        return self._writer.answer(name, answer, request_id)
 
     async def _model(self) -> Model:
         if self._writer is None:

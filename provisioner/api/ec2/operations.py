@@ -25,15 +25,12 @@ PAGES = takes("Filters", "MaxResults", "NextToken")
 OPERATIONS: Mapping[str, Operation] = {
     "CreateKeyPair": Operation(
         handle=key_pairs.create_key_pair,
-        changes=True,
         takes=takes("KeyName", "KeyType", "KeyFormat", "TagSpecifications"),
         prepare=key_pairs.make_key,
     ),
-    "CreateTags": Operation(handle=tags.create_tags, changes=True, takes=takes("Resources", "Tags")),
-    "DeleteKeyPair": Operation(
-        handle=key_pairs.delete_key_pair, changes=True, takes=takes("KeyName", "KeyPairId")
-    ),
-    "DeleteTags": Operation(handle=tags.delete_tags, changes=True, takes=takes("Resources", "Tags")),
+    "CreateTags": Operation(handle=tags.create_tags, takes=takes("Resources", "Tags")),
+    "DeleteKeyPair": Operation(handle=key_pairs.delete_key_pair, takes=takes("KeyName", "KeyPairId")),
+    "DeleteTags": Operation(handle=tags.delete_tags, takes=takes("Resources", "Tags")),
     "DescribeAccountAttributes": Operation(
         handle=places.describe_account_attributes, takes=takes("AttributeNames")
     ),
@@ -68,15 +65,12 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "ImportKeyPair": Operation(
         handle=key_pairs.import_key_pair,
-        changes=True,
         takes=takes("KeyName", "PublicKeyMaterial", "TagSpecifications"),
     ),
-    "RebootInstances": Operation(
-        handle=change_instances.reboot_instances, changes=True, takes=takes("InstanceIds")
-    ),
+    "RebootInstances": Operation(handle=change_instances.reboot_instances, takes=takes("InstanceIds")),
     "RunInstances": Operation(
         handle=run_instances.run_instances,
-        changes=True,
+        once=True,
         takes=takes(
             *("ImageId", "KernelId", "RamdiskId", "InstanceType", "MinCount", "MaxCount"),
             *("KeyName", "UserData", "Placement", "TagSpecifications", "ClientToken"),
@@ -84,15 +78,12 @@ OPERATIONS: Mapping[str, Operation] = {
         # Nothing here is slower without them.
         ignores=takes("EbsOptimized", "Monitoring"),
     ),
-    "StartInstances": Operation(
-        handle=change_instances.start_instances, changes=True, takes=takes("InstanceIds")
-    ),
+    "StartInstances": Operation(handle=change_instances.start_instances, takes=takes("InstanceIds")),
     "StopInstances": Operation(
-        handle=change_instances.stop_instances, changes=True, takes=takes("InstanceIds", "Force", "Hibernate")
+        handle=change_instances.stop_instances, takes=takes("InstanceIds", "Force", "Hibernate")
     ),
     "TerminateInstances": Operation(
         handle=change_instances.terminate_instances,
-        changes=True,
         takes=takes("InstanceIds"),
         # Both are of disks and scripts that aren't here.
         ignores=takes("Force", "SkipOsShutdown"),
