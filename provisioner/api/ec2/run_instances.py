@@ -5,7 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,7 @@ from provisioner.protocols.store import Tx
 MAX_USER_DATA_BYTES = 16384
 MAX_COUNT = 1000
 MAX_TOKEN = 64
+NODES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -206,7 +207,7 @@ def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
     if wish.node_name:
         where["name"] = wish.node_name
     free = -others
-    for node in tx.find(Node, where=where):
+    for node in _nodes(tx, where):
         free += refusal(probe, wish.image, node) is None
         if free >= most:
             return free
@@ -217,6 +218,17 @@ def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
             f"There is no capacity for {least} of {wish.flavor.name} now: {max(free, 0)} could be had.",
         )
     return free
+
+
+def _nodes(tx: Tx, where: Mapping[str, object]) -> Iterator[Node]:
+    """As many as are looked at: the first few are enough, mostly, of however many there are."""
+    after: str | None = None
+    while True:
+        found = tx.find(Node, where=where, after=after, limit=NODES_AT_ONCE)
+        yield from found
+        if len(found) < NODES_AT_ONCE:
+            return
+        after = found[-1].id
 
 
 def _instance(tx: Tx, call: Call, wish: _Wish, reservation_id: str, index: int) -> Instance:

@@ -78,10 +78,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         service.enrol("n1", "n2", "n3", "n4")
         service.register_images()
         service.json("flavor", "create", "huge", "--cpus", "999")
-        yield Place(service, f"http://127.0.0.1:{_port(service)}/ec2")
+        yield Place(service, f"http://127.0.0.1:{port_of(service)}/ec2")
 
 
-def _port(service: Service) -> int:
+def port_of(service: Service) -> int:
     """On which it listens; the configuration lets it choose."""
     assert service.serving is not None
     pid = service.serving.pid

@@ -3,18 +3,14 @@
 from __future__ import annotations
 
 import json
-import re
-from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provisioner.api.ec2.operations import OPERATIONS
 from tests.wire.ec2.conftest import WAITING, Place, code_of, release
 from tests.wire.ec2.test_instances import ami
 
 pytestmark = pytest.mark.wire
-PAGE = Path(__file__).parents[3] / "docs" / "ec2.md"
 
 
 def test_the_resources_of_boto3_run_an_instance_from_its_beginning_to_its_end(place: Place) -> None:
@@ -126,8 +122,3 @@ def test_nothing_secret_is_in_the_log(place: Place) -> None:
     log = (place.service.folder / "serve.log").read_text()
     assert credentials.secret_key not in log
     assert "open-sesame" not in log
-
-
-def test_the_page_for_newcomers_lists_what_there_is() -> None:
-    listed = set(re.findall(r"`([A-Z][A-Za-z]+)`", PAGE.read_text().split("## What there is")[1]))
-    assert set(OPERATIONS) <= listed
