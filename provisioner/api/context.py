@@ -26,6 +26,7 @@ from provisioner.protocols.power import DeviceSilence
 from provisioner.protocols.store import Store, Tx
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 TOKEN_CACHE_S = 10.0
 """A revoked token may be accepted for this long."""
@@ -52,6 +53,17 @@ class ImageSaver(Protocol):
     async def delete(self, sha256: str) -> None: ...
 
     def path(self, sha256: str) -> Path: ...
+
+
+class Aside(Protocol):
+    """Has work done that takes time: in a thread, in production."""
+
+    async def __call__(self, work: Callable[[], T], /) -> T: ...
+
+
+async def at_once(work: Callable[[], T], /) -> T:
+    """For models in virtual time, in which it takes none."""
+    return work()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -81,6 +93,7 @@ class ApiContext:
     metrics: Metrics
     deploy_drivers: frozenset[str] = frozenset({"iscsi"})
     region: str = "metal"
+    aside: Aside = at_once
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None
     silence: Callable[[Node], DeviceSilence | None] = lambda node: None

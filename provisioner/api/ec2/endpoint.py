@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 
 import structlog
@@ -66,7 +65,8 @@ class Endpoint:
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
         self._replays.accept(proven, once=operation.once and not given.get("ClientToken"))
-        prepared = await asyncio.to_thread(operation.prepare, given) if operation.prepare else None
+        prepare = operation.prepare
+        prepared = await self._context.aside(lambda: prepare(given)) if prepare else None
         call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
         answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
         assert self._writer is not None
@@ -74,7 +74,7 @@ class Endpoint:
 
     async def _model(self) -> Model:
         if self._writer is None:
-            self._writer = Writer(await asyncio.to_thread(model))
+            self._writer = Writer(await self._context.aside(model))
         return model()
 
 
