@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import subprocess
 from typing import Any
 
 import pytest
@@ -122,3 +123,29 @@ def test_nothing_secret_is_in_the_log(place: Place) -> None:
     log = (place.service.folder / "serve.log").read_text()
     assert credentials.secret_key not in log
     assert "open-sesame" not in log
+
+
+def test_curl_signs_as_we_check(place: Place) -> None:
+    """A signer that isn't botocore's. Its secret goes by a file: command lines are everybody's."""
+    credentials = place.session().get_credentials()
+    assert credentials is not None
+
+    def told(secret: str) -> str:
+        lines = (
+            f'url = "{place.url}"',
+            'aws-sigv4 = "aws:amz:metal:ec2"',
+            f'user = "{credentials.access_key}:{secret}"',
+            'data = "Action=DescribeRegions&Version=2016-11-15"',
+        )
+        done = subprocess.run(
+            ["curl", "--silent", "--show-error", "--noproxy", "*", "--config", "-"],
+            input="\n".join(lines),
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
+        return done.stdout
+
+    assert "<regionName>metal</regionName>" in told(credentials.secret_key)
+    assert "SignatureDoesNotMatch" in told("guess")
