@@ -79,6 +79,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         service.register_images()
         service.json("flavor", "create", "huge", "--cpus", "999")
         yield Place(service, f"http://127.0.0.1:{port_of(service)}/ec2")
+        assert "ec2.defect" not in (service.folder / "serve.log").read_text()
 
 
 def port_of(service: Service) -> int:

@@ -1,9 +1,13 @@
 from __future__ import annotations
 
-import base64
+import sqlite3
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from typing import Any
 
 import pytest
+from botocore.exceptions import ClientError
 
 from tests.wire.cli.conftest import eventually
 from tests.wire.ec2.conftest import WAITING, Place, code_of, release
@@ -17,9 +21,8 @@ def ami(client: Any) -> str:
 
 
 def run(client: Any, count: int = 1, **more: Any) -> list[str]:
-    made = client.run_instances(
-        ImageId=ami(client), InstanceType="baremetal.small", MinCount=count, MaxCount=count, **more
-    )
+    order = {"ImageId": more.pop("ImageId", None) or ami(client), "InstanceType": "baremetal.small", **more}
+    made = client.run_instances(MinCount=count, MaxCount=count, **order)
     return [one["InstanceId"] for one in made["Instances"]]
 
 
@@ -81,6 +84,25 @@ def test_as_many_are_run_as_there_are_nodes(ec2: Any) -> None:
         code_of(ec2.run_instances, ImageId=ami(ec2), InstanceType="huge", MinCount=1, MaxCount=1)
         == "InsufficientInstanceCapacity"
     )
+
+
+def test_of_many_who_ask_at_once_as_many_get_one_as_there_are(ec2: Any) -> None:
+    image = ami(ec2)
+
+    def ask(_: int) -> str:
+        try:
+            run(ec2, ImageId=image)
+        except ClientError as error:
+            return str(error.response["Error"]["Code"])
+        return "ran"
+
+    with ThreadPoolExecutor(16) as clients:
+        told = Counter(clients.map(ask, range(16)))
+    assert told == {"ran": 4, "InsufficientInstanceCapacity": 12}
+    found = ec2.describe_instances()["Reservations"]
+    ids = [one["InstanceId"] for reservation in found for one in reservation["Instances"]]
+    wait(ec2, "instance_running", ids)
+    assert len({show(ec2, id)["Placement"]["HostId"] for id in ids}) == 4
 
 
 def test_an_order_with_a_token_is_carried_out_once(ec2: Any) -> None:
@@ -241,5 +263,6 @@ def test_the_rest_api_has_the_same_instances(place: Place, ec2: Any) -> None:
 def test_user_data_comes_through_as_it_was(place: Place, ec2: Any) -> None:
     text = "#cloud-config\n# Füße & <Köpfe> +%41\r\n"
     (id,) = run(ec2, UserData=text)
-    assert base64.b64encode(text.encode())
-    assert place.service.json("instance", "show", id)["state"] in ("requested", "building", "active")
+    with closing(sqlite3.connect(f"file:{place.service.state}/provisioner.db?mode=ro", uri=True)) as database:
+        stored = database.execute("SELECT user_data FROM instance WHERE name = ?", (id,)).fetchall()
+    assert stored == [(text,)]
