@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, assume, given, settings
 from hypothesis import strategies as st
 
 from provisioner.core.errors import Conflict
@@ -38,6 +38,9 @@ def test_what_is_stored_comes_back_equal(stores: Stores, kind: type[Record]) -> 
     @EXAMPLES
     @given(records(kind))
     def check(record: Any) -> None:
+        # A database gives numbers after the highest that it was brought: there have to be some left.
+        assume(kind is not TimelineEvent or record.id < 2**62)
+
         async def story(store: Store) -> None:
             await store.transact(lambda tx: tx.insert(record))
             if record.id == 0 and kind is TimelineEvent:
