@@ -23,6 +23,7 @@ from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
 from provisioner.services.system import SystemClock
 from provisioner.store import open_store
+from tests.unit.api import shapes
 from tests.unit.fakes import CountingIds
 from tests.unit.records import NOW
 
@@ -52,6 +53,7 @@ class Api:
     def __init__(self, folder: Path) -> None:
         self._runner = asyncio.Runner()
         self.advanced_s = 0.0
+        self.answered: set[tuple[str, str]] = set()
         self.store = open_store("memory:", wall_clock=self._wall)
         self.box = SecretBox(Fernet.generate_key())
         self.images = ImageStore(folder / "images", reserve_bytes=0)
@@ -99,11 +101,15 @@ class Api:
         return self.run(self.store.transact(work))
 
     def call(self, method: str, path: str, **options: Any) -> httpx.Response:
-        return self.run(self._client.request(method, path, **options))
+        return self.run(self.request(method, path, **options))
 
     async def request(self, method: str, path: str, **options: Any) -> httpx.Response:
-        """For stories with more than one thing going on."""
-        return await self._client.request(method, path, **options)
+        """For stories with more than one thing going on. Each good answer has the shape that is described."""
+        answer = await self._client.request(method, path, **options)
+        shapes.check(answer)
+        if answer.is_success and (operation := shapes.operation_of(answer)) is not None:
+            self.answered.add(operation)
+        return answer
 
     def get(self, path: str, expect: int = 200, **params: Any) -> Any:
         answer = self.call("GET", path, params=params or None)

@@ -1,15 +1,23 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from typing import Any
 
 import pytest
 
 from provisioner.api.application import describe
 from provisioner.api.gate import OPEN_PATHS
-from tests.unit.api.conftest import Api
+from provisioner.core.model import Failure, Host, Node
+from provisioner.core.states import ProvisionState
+from tests.unit.api.conftest import Api, node_entry
+from tests.unit.records import NOW, event
 
 DOCUMENT = describe()
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
+HOST = Host(
+    id="ch1", epoch=1, beat=0, ttl_ms=5000, holder="h", renewed_at=NOW, started_at=NOW, released=False
+)
 OPERATIONS = [
     (verb, path, operation) for path, verbs in DOCUMENT["paths"].items() for verb, operation in verbs.items()
 ]
@@ -47,3 +55,47 @@ def test_a_problem_has_the_fields_that_are_described(api: Api) -> None:
         described = DOCUMENT["components"]["schemas"]["Problem"]
         assert set(problem) <= set(described["properties"])
         assert set(described["required"]) <= set(problem)
+
+
+def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> None:
+    """Whatever else is answered in these tests is held against its shape too."""
+    api.register_images()
+    api.get("/v1/images"), api.get("/v1/images/root"), api.get("/v1/flavors"), api.get("/v1/flavors/small")
+    api.post("/v1/keys", {"name": "k", "public_key": KEY}, 201)
+    api.get("/v1/keys"), api.get("/v1/keys/k")
+    api.post("/v1/access-keys", {}, 201)
+    access_key = api.get("/v1/access-keys")["items"][0]["id"]
+    api.post("/v1/tokens", {"name": "t"}, 201)
+    api.get("/v1/tokens")
+    node = api.post("/v1/nodes", node_entry(), 201)["id"]
+    api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), HOST))
+    own(api, node, state=ProvisionState.CLEAN_FAILED, failure=Failure(code="x", message="it broke"))
+    request = api.post(f"/v1/nodes/{node}/power", {"verb": "on"}, 202)["id"]
+    api.get(f"/v1/nodes/{node}/requests/{request}")
+    api.post(f"/v1/nodes/{node}/clean", None, 202)
+    own(api, node, state=ProvisionState.ENROL_FAILED, work=None)
+    api.post(f"/v1/nodes/{node}/verify", None, 202)
+    own(api, node, work=None)
+    api.call("PUT", f"/v1/nodes/{node}/maintenance", json={"reason": "a fan"})
+    api.call("DELETE", f"/v1/nodes/{node}/maintenance")
+    instance = api.post("/v1/instances", {"name": "web", "flavor": "small", "image": "root"}, 202)["id"]
+    for path in ("/v1/nodes", f"/v1/nodes/{node}", f"/v1/nodes/{node}/events", "/v1/events"):
+        assert api.get(path)
+    for path in ("", f"/{instance}", f"/{instance}/timeline"):
+        assert api.get(f"/v1/instances{path}")
+    for path in (f"/v1/nodes/{node}/console", f"/v1/instances/{instance}/console", "/metrics"):
+        api.call("GET", path)
+    for path in ("/healthz", "/readyz", "/v1/hosts", "/v1/hosts/ch1"):
+        assert api.get(path)
+    api.call("PUT", "/v1/hosts/ch1/drain")
+    doomed = ("hosts/ch1/drain", "hosts/ch1", f"instances/{instance}", f"nodes/{node}", "flavors/small")
+    api.transact(lambda tx: tx.update(Host, "ch1", {"released": True}))
+    own(api, node, owner=None, state=ProvisionState.AVAILABLE)
+    for path in (*doomed, "keys/k", "images/root", "tokens/t", f"access-keys/{access_key}"):
+        answer = api.call("DELETE", f"/v1/{path}")
+        assert answer.is_success, answer.text
+    assert {(verb, path) for verb, path, _ in OPERATIONS} == api.answered
+
+
+def own(api: Api, node: str, **changes: Any) -> None:
+    api.transact(lambda tx: tx.update(Node, node, {"owner": "ch1", **changes}))
