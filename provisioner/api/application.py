@@ -13,7 +13,17 @@ from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.routing import BaseRoute
 
-from provisioner.api import access_keys, catalog, description, hosts, images, instances, nodes, service
+from provisioner.api import (
+    access_keys,
+    catalog,
+    description,
+    hosts,
+    images,
+    instances,
+    nodes,
+    placement,
+    service,
+)
 from provisioner.api.answers import (
     problem_of_defect,
     problem_of_error,
@@ -36,6 +46,7 @@ ROUTERS = (
     nodes.router,
     images.router,
     instances.router,
+    placement.router,
     catalog.router,
     access_keys.router,
     hosts.router,

@@ -15,6 +15,7 @@ from provisioner.api import views
 from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
+from provisioner.core import extra_specs
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.model import DEFAULT_TENANT, Flavor, KeyPair
 from provisioner.protocols.store import Tx
@@ -89,6 +90,8 @@ def find_key(tx: Tx, tenant: str, id_or_name: str) -> KeyPair:
 
 @router.post("/flavors", status_code=201)
 async def create_flavor(context: Context, request: Request, order: FlavorOrder) -> Response:
+    extra_specs.check(order.extra_specs, "extra_specs")
+
     def make(tx: Tx) -> views.View:
         flavor = Flavor(id=context.ids.uuid(), **order.model_dump())
         tx.insert(flavor)

@@ -145,6 +145,21 @@ class Instance(Shape):
     updated_at: datetime
 
 
+class RefusedNode(Shape):
+    node: str
+    why: str
+
+
+class Placement(Shape):
+    """node: the one that an instance would get, or null and why not. refused: of refused_nodes, a thousand at
+    most."""
+
+    node: str | None
+    why: str
+    refused: tuple[RefusedNode, ...]
+    refused_nodes: int
+
+
 class Event(Shape):
     """One thing that happened to a node."""
 
@@ -218,7 +233,7 @@ class Status(Shape):
 
 
 SHAPES: tuple[type[Shape], ...] = (
-    *(Node, NodeRequest, Image, Instance, Event, Flavor, Key, Host),
+    *(Node, NodeRequest, Image, Instance, Placement, Event, Flavor, Key, Host),
     *(Token, NewToken, AccessKey, NewAccessKey, Status),
 )
 
@@ -255,6 +270,7 @@ SINGLE: Mapping[str, type[Shape]] = {
     "post /v1/instances": Instance,
     "get /v1/instances/{instance}": Instance,
     "delete /v1/instances/{instance}": Instance,
+    "post /v1/placement": Placement,
     "post /v1/flavors": Flavor,
     "get /v1/flavors/{flavor}": Flavor,
     "post /v1/keys": Key,

@@ -94,6 +94,26 @@ def create(
         output.record(instance, DETAILS)
 
 
+@app.command()
+def place(
+    context: typer.Context,
+    image: Annotated[str, typer.Option(help="What it is made of.")],
+    flavor: Annotated[str, typer.Option(help="What it needs.")] = "baremetal.small",
+    node: Annotated[str | None, typer.Option(help="This node and no other.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Tell which node an instance would get, and why not the others. Nothing is asked for."""
+    client, output = client_and_output(context, as_json)
+    found = client.post("/v1/placement", {"flavor": flavor, "image": image, "node": node})
+    if as_json:
+        output.json(found)
+        return
+    output.table(found["refused"], {"node": "not node", "why": "because"})
+    if (more := found["refused_nodes"] - len(found["refused"])) > 0:
+        output.say(f"and {more} more")
+    output.say(f"It would get node [bold]{found['node']}[/]." if found["node"] else "It would get no node.")
+
+
 def _text(file: Path | None) -> str:
     if file is None:
         return ""

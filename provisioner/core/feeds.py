@@ -32,3 +32,10 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
             of = f"{address['command']} of {address['address']}"
             return frozenset(f"outlet {outlet} by {of}" for outlet in address["outlets"])
     return frozenset()
+
+
+def pdus_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
+    """The addresses of the devices with several outlets that a node with this power hangs on."""
+    if driver == "feeds":
+        return frozenset(pdu for feed in address["feeds"] for pdu in pdus_of(str(feed["driver"]), feed))
+    return frozenset((str(address["address"]),)) if driver in ("snmp", "command") else frozenset()

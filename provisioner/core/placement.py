@@ -1,10 +1,14 @@
-"""Which node an instance gets: filters in an explicit list, then the best fit."""
+"""Which node an instance gets: filters in an explicit list, then weighers in another."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections import Counter
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
+from typing import Any
 
+from provisioner.core.extra_specs import unmet
+from provisioner.core.feeds import pdus_of
 from provisioner.core.model import Flavor, Image, ImageKind, Instance, Node
 from provisioner.core.states import ProvisionState
 
@@ -73,10 +77,11 @@ def _is_owned(instance: Instance, image: Image, node: Node) -> str | None:
 
 
 def _has_the_architecture(instance: Instance, image: Image, node: Node) -> str | None:
-    wanted = instance.flavor.extra_specs.get("cpu_arch", image.arch)
-    if node.arch != wanted:
-        return f"its architecture is {node.arch}, not {wanted}"
-    return f"image {image.name} is for {image.arch}" if image.arch != node.arch else None
+    return f"image {image.name} is for {image.arch}, not {node.arch}" if image.arch != node.arch else None
+
+
+def _is_as_specified(instance: Instance, image: Image, node: Node) -> str | None:
+    return unmet(instance.flavor.extra_specs, node)
 
 
 def _takes_the_kind_of_image(instance: Instance, image: Image, node: Node) -> str | None:
@@ -106,6 +111,7 @@ FILTERS: tuple[Filter, ...] = (
     _is_free,
     _is_not_in_maintenance,
     _is_owned,
+    _is_as_specified,
     _has_the_architecture,
     _takes_the_kind_of_image,
     _is_large_enough,
@@ -121,8 +127,38 @@ def refusal(instance: Instance, image: Image, node: Node) -> str | None:
     return None
 
 
+Weigher = Callable[[Node, "Weighed"], Any]
+"""The node with the smallest goes first; what is equal is left to the next weigher."""
+
+
+@dataclass(frozen=True, slots=True)
+class Weighed:
+    """What is known of all nodes that fit. on_pdu: how many of them hang on each."""
+
+    on_pdu: Mapping[str, int]
+
+
+def _best_fit(node: Node, of: Weighed) -> tuple[int, int, int]:
+    """A large machine is kept for whoever needs it."""
+    return node.memory_mib, node.cpus, node.disk_mib
+
+
+def _spread(node: Node, of: Weighed) -> int:
+    """Where most are free: instances don't share a PDU as long as there are others."""
+    pdus = pdus_of(node.power_driver, node.power_address)
+    return -min((of.on_pdu[pdu] for pdu in pdus), default=0)
+
+
+def _in_order(node: Node, of: Weighed) -> str:
+    """So that a dry run tells the truth."""
+    return node.name
+
+
+WEIGHERS: tuple[Weigher, ...] = (_best_fit, _spread, _in_order)
+
+
 def place(instance: Instance, image: Image, nodes: Iterable[Node]) -> Placement:
-    """The smallest node that fits (memory, then CPUs, then disk; name as tie-break)."""
+    """Of the nodes that fit, the one that the weighers put first."""
     fitting: list[Node] = []
     refusals: list[Refusal] = []
     for node in nodes:
@@ -131,5 +167,7 @@ def place(instance: Instance, image: Image, nodes: Iterable[Node]) -> Placement:
             fitting.append(node)
         else:
             refusals.append(Refusal(node.name, why))
-    best = min(fitting, key=lambda node: (node.memory_mib, node.cpus, node.disk_mib, node.name), default=None)
+    pdus = (pdus_of(node.power_driver, node.power_address) for node in fitting)
+    of = Weighed(Counter(pdu for each in pdus for pdu in each))
+    best = min(fitting, key=lambda node: tuple(weigh(node, of) for weigh in WEIGHERS), default=None)
     return Placement(best, tuple(refusals))

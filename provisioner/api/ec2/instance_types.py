@@ -6,6 +6,7 @@ from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.paging import page
+from provisioner.core.extra_specs import allowed
 from provisioner.core.model import Flavor
 from provisioner.protocols.store import Tx
 
@@ -59,5 +60,4 @@ def _view(flavor: Flavor) -> Members:
 
 def _architectures(flavor: Flavor) -> list[str]:
     """Any, as the image has it, when the flavor names none."""
-    named = flavor.extra_specs.get("cpu_arch")
-    return [named] if named else []
+    return list(allowed(flavor.extra_specs.get("cpu_arch", "!=")))

@@ -1,0 +1,59 @@
+"""/v1/placement: which node a request would get, and why not the others."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+from fastapi import APIRouter
+from pydantic import BaseModel, ConfigDict, Field
+from starlette.responses import Response
+
+from provisioner.api import views
+from provisioner.api.answers import answer
+from provisioner.api.context import Context, by_id_or_name, find_node
+from provisioner.core.model import Flavor, Image, Instance, Node
+from provisioner.core.placement import place
+from provisioner.protocols.store import Tx
+
+router = APIRouter(prefix="/v1/placement", tags=["instances"])
+
+MOST = 1000
+"""Refused nodes that are told of."""
+
+
+class PlacementOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    flavor: Annotated[str, Field(max_length=255)]
+    image: Annotated[str, Field(max_length=255)]
+    node: Annotated[str | None, Field(max_length=255, description="This one and no other.")] = None
+
+
+@router.post("")
+async def dry_run(context: Context, order: PlacementOrder) -> Response:
+    """Which node an instance would get now. Nothing is claimed: a moment later it may be another's."""
+    return answer(await context.store.transact(lambda tx: _placed(tx, order)))
+
+
+def _placed(tx: Tx, order: PlacementOrder) -> views.View:
+    flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
+    image = by_id_or_name(tx, Image, "image", order.image)
+    named = find_node(tx, order.node).name if order.node else None
+    asked = Instance(
+        id="",
+        name="",
+        flavor=flavor,
+        image_id=image.id,
+        kernel_id=None,
+        ramdisk_id=None,
+        node_name=named,
+        created_at=tx.now(),
+        updated_at=tx.now(),
+    )
+    found = place(asked, image, tx.find(Node))
+    return {
+        "node": found.node.name if found.node else None,
+        "why": "" if found.node else found.explain(),
+        "refused": [{"node": one.node, "why": one.why} for one in found.refusals[:MOST]],
+        "refused_nodes": len(found.refusals),
+    }

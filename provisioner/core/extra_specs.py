@@ -1,0 +1,126 @@
+"""What a flavor asks for beyond sizes: words about a node, each with a comparison.
+
+A value is `>= 4`, `<= 4`, `> 4`, `< 4`, `== x`, `!= x`, `<or> x <or> y`, or x alone, which is `== x`. The
+first four are for numbers. (OpenStack's operators, but for its `=` and its words for texts.)
+"""
+
+from __future__ import annotations
+
+import operator
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from provisioner.core.errors import InvalidInput
+from provisioner.core.model import Node
+
+Fact = int | str | bool | None
+"""None: not known before the node's agent has reported once."""
+
+FACTS: Mapping[str, tuple[type, str]] = {
+    "cpu_arch": (str, "the architecture"),
+    "cpus": (int, "processors"),
+    "memory_mib": (int, "memory"),
+    "disk_mib": (int, "its root disk"),
+    "firmware": (str, "bios, uefi or uboot"),
+    "boot": (str, "how it boots: ipxe, uboot"),
+    "deploy": (str, "how it is deployed: iscsi, nfs"),
+    "power": (str, "how it is switched: ipmi, snmp, …"),
+    "disks": (int, "number of disks, by inspection"),
+    "ssd": (bool, "true when all disks have no moving parts, by inspection"),
+    "nics": (int, "number of network interfaces, by inspection"),
+    "nic_mbps": (int, "speed of its fastest network interface, by inspection"),
+}
+"""Each name that a flavor may use, with the kind of its values and its meaning."""
+
+_SIZES: Mapping[str, Callable[[Any, Any], bool]] = {
+    ">=": operator.ge,
+    "<=": operator.le,
+    ">": operator.gt,
+    "<": operator.lt,
+}
+
+
+def facts(node: Node) -> dict[str, Fact]:
+    found: dict[str, Fact] = {
+        "cpu_arch": node.arch,
+        "cpus": node.cpus,
+        "memory_mib": node.memory_mib,
+        "disk_mib": node.disk_mib,
+        "firmware": node.firmware,
+        "boot": node.boot_driver,
+        "deploy": node.deploy_driver,
+        "power": node.power_driver,
+        **dict.fromkeys(("disks", "ssd", "nics", "nic_mbps")),
+    }
+    if node.inventory is not None:
+        disks, nics = node.inventory.get("disks") or (), node.inventory.get("nics") or ()
+        speeds = [nic.get("speed_mbps") or 0 for nic in nics]
+        found |= {"disks": len(disks), "nics": len(nics), "nic_mbps": max(speeds, default=0)}
+        found["ssd"] = bool(disks) and not any(disk.get("rotational") for disk in disks)
+    return found
+
+
+def unmet(specs: Mapping[str, str], node: Node) -> str | None:
+    """The first of them that the node doesn't meet, in words; None: it meets all."""
+    if not specs:
+        return None
+    known = facts(node)
+    for name, wanted in specs.items():
+        if name not in FACTS:
+            return f"its flavor asks for {name}, which nobody knows of nodes"
+        found = known[name]
+        if found is None:
+            return f"its {name} isn't known before its agent has reported once, {wanted} is asked for"
+        if not _meets(found, wanted):
+            return f"its {name} is {_text(found)}, {wanted} is asked for"
+    return None
+
+
+def allowed(wanted: str) -> tuple[str, ...]:
+    """The values that are asked for by name, if they are."""
+    word = wanted.strip().partition(" ")[0]
+    return () if word in (*_SIZES, "!=") else _values(wanted)
+
+
+def check(specs: Mapping[str, str], field: str) -> None:
+    """Raises InvalidInput for a name or a comparison that there is not."""
+    for name, wanted in specs.items():
+        if name not in FACTS:
+            raise _refusal(name, field, "there is no such fact", f"There are: {', '.join(FACTS)}")
+        kind, _ = FACTS[name]
+        word, _, rest = wanted.strip().partition(" ")
+        if word in _SIZES and (kind is not int or not _is_number(rest)):
+            raise _refusal(name, field, f"{wanted!r} compares no whole number", "Write it as >= 4")
+        values = _values(wanted)
+        if not all(values) or (kind is int and word not in _SIZES and not all(map(_is_number, values))):
+            raise _refusal(name, field, f"{wanted!r} is no value of it", "Write it as >= 4, or 4")
+        if kind is bool and not set(values) <= {"true", "false"}:
+            raise _refusal(name, field, f"{wanted!r} is neither true nor false", "Write true or false")
+
+
+def _refusal(name: str, field: str, answer: str, advice: str) -> InvalidInput:
+    return InvalidInput(f"ask for {name}", field=f"{field}.{name}", answer=answer, advice=advice)
+
+
+def _meets(found: int | str | bool, wanted: str) -> bool:
+    word, _, rest = wanted.strip().partition(" ")
+    if word in _SIZES:
+        return _is_number(rest) and isinstance(found, int) and _SIZES[word](found, int(rest))
+    is_one = _text(found) in _values(wanted)
+    return not is_one if word == "!=" else is_one
+
+
+def _values(wanted: str) -> tuple[str, ...]:
+    """What is compared with."""
+    word, _, rest = wanted.strip().partition(" ")
+    if word == "<or>":
+        return tuple(part.strip() for part in rest.split("<or>"))
+    return (rest.strip() if word in (*_SIZES, "==", "!=") else wanted.strip(),)
+
+
+def _text(found: int | str | bool) -> str:
+    return str(found).lower() if isinstance(found, bool) else str(found)
+
+
+def _is_number(text: str) -> bool:
+    return text.strip().isascii() and text.strip().isdigit()
