@@ -108,7 +108,8 @@ def place(
     if as_json:
         output.json(found)
         return
-    output.table(found["refused"], {"node": "not node", "why": "because"})
+    if found["refused"]:
+        output.table(found["refused"], {"node": "not node", "why": "because"})
     if (more := found["refused_nodes"] - len(found["refused"])) > 0:
         output.say(f"and {more} more")
     output.say(f"It would get node [bold]{found['node']}[/]." if found["node"] else "It would get no node.")
