@@ -50,14 +50,15 @@ def broken_promises(strikes: tuple[Strike, ...], seed: int) -> set[str]:
     return {breach.promise for breach in result.breaches}
 
 
-def thawed_with_a_write_in_flight() -> set[str]:
+FROZEN_AT_S = tuple(product((4.0 + 0.3 * number for number in range(11)), range(1, 10)))
+"""When the owner stands still, and the seed."""
+
+
+def thawed_with_a_write_in_flight(at_s: float, seed: int) -> set[str]:
     """The owner stands still while the other host finishes the deploy, with a write half way to the store, or
     not, as the seed will have it."""
-    told = set()
-    for at_s, seed in product((5.1, 6.5), (1, 6, 7)):
-        slow = strike("db.slow", 0.0, None, delay_s=0.6)
-        told |= broken_promises((slow, strike("host.stop", at_s, 200.0)), seed)
-    return told
+    slow = strike("db.slow", 0.0, None, delay_s=0.6)
+    return broken_promises((slow, strike("host.stop", at_s, 200.0)), seed)
 
 
 def cut_off_for_a_moment() -> set[str]:
@@ -67,9 +68,9 @@ def cut_off_for_a_moment() -> set[str]:
     return told
 
 
-@pytest.mark.parametrize("befalls", [thawed_with_a_write_in_flight, cut_off_for_a_moment])
-def test_sound_owners_break_no_promise(befalls: Callable[[], set[str]]) -> None:
-    assert befalls() == set()
+def test_sound_owners_break_no_promise() -> None:
+    assert cut_off_for_a_moment() == set()
+    assert set().union(*(thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S[::12])) == set()
 
 
 def test_a_write_without_a_look_at_the_fence_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -90,7 +91,8 @@ def test_a_write_without_a_look_at_the_fence_is_caught(monkeypatch: pytest.Monke
         self.node = replace(self.node, **changes)
 
     monkeypatch.setattr(NodeLedger, "write", write_unfenced)
-    assert "active_node_untouched" in thawed_with_a_write_in_flight()
+    # Few writes do harm so late: those that say what an active node is to have done to it.
+    assert any("active_node_untouched" in thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S)
 
 
 def test_a_takeover_before_the_lease_has_run_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

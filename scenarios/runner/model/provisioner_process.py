@@ -41,7 +41,9 @@ from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.netboot import LOADERS, ModelNetboot
 from scenarios.runner.model.snmp import ModelSnmp
 
-LEASE_TTL_S = 5.0
+LEASE_TTL_S, LEASE_TTL_ALONE_S = 5.0, 60.0
+"""As by default: of hosts that share a database, and of one that has its own."""
+
 DISCHARGE_S = 5.0
 MAX_WRITES = 8
 POLL_S = 60.0
@@ -57,6 +59,7 @@ class Surroundings:
 
     host: str
     address: str
+    lease_ttl_s: float
     store: Store
     clock: Clock
     ids: Ids
@@ -113,7 +116,7 @@ class ProvisionerProcess:
 
     def _edges(self, progress: ProgressBoard) -> Edges:
         around = self._around
-        lease = LeaseKeeper(around.store, around.clock, around.host, LEASE_TTL_S, holder=around.host)
+        lease = LeaseKeeper(around.store, around.clock, around.host, around.lease_ttl_s, holder=around.host)
         snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S)
         feeds = FeedDevices({"snmp": snmp}, discharge_s=DISCHARGE_S)
         devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool), "snmp": snmp, "feeds": feeds}, unseal)

@@ -20,7 +20,7 @@ from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
-from scenarios.runner.model.provisioner_process import Surroundings
+from scenarios.runner.model.provisioner_process import LEASE_TTL_ALONE_S, LEASE_TTL_S, Surroundings
 from scenarios.runner.model.rack import ModelRack
 from scenarios.runner.model.snmp import ModelSnmp
 from scenarios.runner.model.store_link import StoreLink
@@ -37,7 +37,7 @@ ANSWER_S = 3600.0
 UNAVAILABLE = 503
 """To be asked again, of this host or another."""
 
-RETRY_S = 0.5
+RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
 ADMIN_TOKEN = "0" * 31 + "1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 
@@ -118,6 +118,7 @@ class ModelStage:
         return Surroundings(
             host=host.name,
             address=host.address,
+            lease_ttl_s=LEASE_TTL_S if len(self._story.hosts) > 1 else LEASE_TTL_ALONE_S,
             store=StoreLink(self._store, self._wires, host.name),
             clock=self._clock,
             ids=ids,
@@ -151,7 +152,7 @@ class ModelStage:
         await self._telling.news(name)
 
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
-        end_s = self.now_s() + ANSWER_S
+        end_s, pause_s = self.now_s() + ANSWER_S, RETRY_S
         while self.now_s() < end_s:
             for host in self._hosts.values():
                 app = host.provisioner.app if host.provisioner is not None else None
@@ -166,7 +167,8 @@ class ModelStage:
                 self._tell(f"the answer to {method} {path}", text)
                 if answer.status != UNAVAILABLE:
                     return answer
-            await asyncio.sleep(RETRY_S)
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_RETRY_S)
         raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s")
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
