@@ -4,12 +4,23 @@ from __future__ import annotations
 
 from collections import Counter as Tally
 from collections.abc import Callable
+from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from provisioner.core.model import Instance, Node
+from provisioner.api import views
+from provisioner.core.model import Host, Instance, Node
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
+
+
+@dataclass(frozen=True, slots=True)
+class Counted:
+    """What the store says of nodes and instances, by state, and of compute hosts, as they are shown."""
+
+    nodes: Tally[str]
+    instances: Tally[str]
+    hosts: tuple[views.View, ...]
 
 
 class Metrics:
@@ -40,6 +51,21 @@ class Metrics:
         self._instances = Gauge(
             "provisioner_instances", "Instances by state", ("state",), registry=self.registry
         )
+        self._host_nodes = Gauge(
+            "provisioner_host_nodes", "Nodes that a compute host owns", ("host",), registry=self.registry
+        )
+        self._host_lease = Gauge(
+            "provisioner_host_lease_left_seconds",
+            "How long a compute host may still act unless it renews its lease; 0: it is gone",
+            ("host",),
+            registry=self.registry,
+        )
+        self._host_epoch = Gauge(
+            "provisioner_host_epoch",
+            "Grows when a compute host starts, and when it is taken for dead",
+            ("host",),
+            registry=self.registry,
+        )
 
     def step_ended(self, step: str, took_s: float) -> None:
         """As `protocols.meter.StepMeter`."""
@@ -53,15 +79,26 @@ class Metrics:
         """left_alone: how many there are, asked when somebody wants to know."""
         self._left_alone.set_function(left_alone)
 
-    def count(self, tx: Tx) -> tuple[Tally[str], Tally[str]]:
-        """Nodes and instances by state, deleted ones left out."""
+    def count(self, tx: Tx) -> Counted:
+        """Instances without deleted ones."""
         nodes = Tally({str(s): tx.count(Node, where={"state": s}) for s in ProvisionState})
         live = [state for state in InstanceState if state is not InstanceState.DELETED]
         instances = Tally({str(s): tx.count(Instance, where={"state": s}) for s in live})
-        return nodes, instances
+        hosts = tuple(
+            views.host(host, tx.now(), tx.count(Node, where={"owner": host.id}), 0) for host in tx.find(Host)
+        )
+        return Counted(nodes, instances, hosts)
 
-    def text(self, nodes: Tally[str], instances: Tally[str]) -> bytes:
-        for gauge, tally in ((self._nodes, nodes), (self._instances, instances)):
+    def text(self, counted: Counted) -> bytes:
+        for gauge, tally in ((self._nodes, counted.nodes), (self._instances, counted.instances)):
             for state, number in tally.items():
                 gauge.labels(state).set(number)
+        for gauge, field in (
+            (self._host_nodes, "nodes"),
+            (self._host_lease, "lease_left_s"),
+            (self._host_epoch, "epoch"),
+        ):
+            gauge.clear()  # of hosts that were forgotten
+            for host in counted.hosts:
+                gauge.labels(host["name"]).set(host[field])
         return generate_latest(self.registry)

@@ -88,5 +88,5 @@ async def readiness(context: Context) -> Response:
 
 @router.get("/metrics")
 async def metrics(context: Context) -> Response:
-    nodes, instances = await context.store.transact(context.metrics.count)
-    return Response(context.metrics.text(nodes, instances), media_type="text/plain; version=0.0.4")
+    counted = await context.store.transact(context.metrics.count)
+    return Response(context.metrics.text(counted), media_type="text/plain; version=0.0.4")

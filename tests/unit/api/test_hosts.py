@@ -52,3 +52,15 @@ def test_only_a_host_that_is_gone_and_owns_nothing_is_forgotten(api: Api) -> Non
         assert told in refused.json()["title"]
     assert api.call("DELETE", "/v1/hosts/gone").status_code == 204
     assert api.get("/v1/hosts/gone", 404)
+
+
+def test_hosts_are_in_the_metrics_as_long_as_they_are_known(api: Api) -> None:
+    put(api, "ch1", 4.2, nodes=2)
+    put(api, "ch2", -9)
+    text = api.call("GET", "/metrics").text
+    assert 'provisioner_host_nodes{host="ch1"} 3.0' in text
+    assert 'provisioner_host_lease_left_seconds{host="ch1"} 4.2' in text
+    assert 'provisioner_host_lease_left_seconds{host="ch2"} 0.0' in text
+    assert 'provisioner_host_epoch{host="ch2"} 3.0' in text
+    api.call("DELETE", "/v1/hosts/ch2")
+    assert 'host="ch2"' not in api.call("GET", "/metrics").text
