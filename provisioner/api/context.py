@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import hashlib
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
@@ -80,7 +80,8 @@ class KnownAccessKey:
 class ApiContext:
     """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
     alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
-    bytes of an image are needed any longer. region: what EC2 clients are told that this place is called."""
+    bytes of an image are needed any longer. region: what EC2 clients are told that this place is called.
+    quotas: how many instances each tenant may have, see `provisioner.api.quotas`."""
 
     store: Store
     ids: Ids
@@ -93,6 +94,7 @@ class ApiContext:
     metrics: Metrics
     deploy_drivers: frozenset[str] = frozenset({"iscsi"})
     region: str = "metal"
+    quotas: Mapping[str, int] = field(default_factory=dict)
     aside: Aside = at_once
     consoles: ConsoleBook | None = None
     progress: Callable[[str], float | None] = lambda node_id: None

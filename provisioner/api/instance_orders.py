@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 from provisioner.api import views
 from provisioner.api.catalog import checked_key, find_key
 from provisioner.api.context import ApiContext, by_id_or_name, find_instance, find_node
+from provisioner.api.quotas import left, quota
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.model import DEFAULT_TENANT, Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement import disk_needed_mib
@@ -21,6 +22,12 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     """Raises Conflict (name in use, image not ready), NotFound, InvalidInput, ImageTooLarge."""
     if any(i.state is not InstanceState.DELETED for i in tx.find(Instance, where={"name": order.name})):
         raise Conflict(f"create instance {order.name}", answer="there is one of this name")
+    if left(tx, context, DEFAULT_TENANT) == 0:
+        raise Conflict(
+            f"create instance {order.name}",
+            answer=f"tenant {DEFAULT_TENANT} has the {quota(context, DEFAULT_TENANT)} instances of its quota",
+            advice="Delete one, or have `quotas` of the configuration raised",
+        )
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = _deployable(tx, order.image)
     node = find_node(tx, order.node) if order.node else None

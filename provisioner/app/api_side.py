@@ -55,6 +55,7 @@ def api_context(
         seal=box.seal,
         unseal=box.open,
         region=settings.api.region,
+        quotas={tenant: quota.instances for tenant, quota in settings.quotas.items()},
         aside=asyncio.to_thread,
         pool=AddressPool(*settings.network.pool_range),
         power_drivers=frozenset(("fake",) if settings.rack == "fake" else REAL_POWER),

@@ -204,6 +204,10 @@ class Power(_Section):
     ] = 4
 
 
+class Quota(_Section):
+    instances: Annotated[int, Field(ge=0, description="So many at once, until they are deleted.")]
+
+
 class Console(_Section):
     capture: Annotated[bool, Field(description="Record the consoles of nodes that are worked on.")] = True
 
@@ -257,6 +261,13 @@ class Settings(_Section):
     ] = "real"
     host: Annotated[Host, Field(description="This compute host.")] = Field(default_factory=Host)
     api: Annotated[Api, Field(description="Where the REST API is.")] = Field(default_factory=Api)
+    quotas: Annotated[
+        dict[Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$")], Quota],
+        Field(
+            description="What each tenant may have, by its name; `*`: each that isn't named. Left out: as "
+            "many as there are nodes."
+        ),
+    ] = Field(default_factory=dict)
     network: Annotated[Network, Field(description="The provisioning network, which nodes boot from.")]
     ramdisks: Annotated[
         dict[Literal["x86_64", "arm64", "armhf"], Ramdisk],

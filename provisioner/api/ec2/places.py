@@ -8,6 +8,7 @@ from typing import Any
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.filters import Filters
+from provisioner.api.quotas import quota
 from provisioner.protocols.store import Tx
 
 _ATTRIBUTES: Mapping[str, str] = {
@@ -65,14 +66,15 @@ def describe_availability_zones(tx: Tx, call: Call) -> Members:
 
 
 def describe_account_attributes(tx: Tx, call: Call) -> Members:
-    names = call.given.get("AttributeNames") or list(_ATTRIBUTES)
+    most = quota(call.context, call.tenant)
+    known = {**_ATTRIBUTES, **({"max-instances": str(most)} if most is not None else {})}
+    names = call.given.get("AttributeNames") or list(known)
     for name in names:
-        if name not in _ATTRIBUTES:
+        if name not in known:
             raise Ec2Error("InvalidParameterValue", f"Invalid attribute name: {name[:100]}")
     return {
         "AccountAttributes": [
-            {"AttributeName": name, "AttributeValues": [{"AttributeValue": _ATTRIBUTES[name]}]}
-            for name in names
+            {"AttributeName": name, "AttributeValues": [{"AttributeValue": known[name]}]} for name in names
         ]
     }
 

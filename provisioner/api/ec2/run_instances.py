@@ -17,6 +17,7 @@ from provisioner.api.ec2.ids import find_image, image_id, instance_id, public_id
 from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
 from provisioner.api.ec2.tags import of_specifications, put
+from provisioner.api.quotas import left, quota
 from provisioner.core.model import (
     Flavor,
     IdempotencyRecord,
@@ -61,6 +62,7 @@ def run_instances(tx: Tx, call: Call) -> Members:
         raise bad_value("MinCount and MaxCount", f"1 ≤ MinCount ≤ MaxCount ≤ {MAX_COUNT} must hold")
     wish = _wish(tx, call)
     tags = of_specifications(call.given.get("TagSpecifications", ()), "instance")
+    most = _within_quota(tx, call, least, most)
     count = min(most, _capacity(tx, call, wish, least, most))
     reservation_id = public_id("r", call.context.ids.uuid())
     for index in range(count):
@@ -80,6 +82,18 @@ def run_instances(tx: Tx, call: Call) -> Members:
         )
     tx.notify("instances")
     return _reservation(tx, call, reservation_id)
+
+
+def _within_quota(tx: Tx, call: Call, least: int, most: int) -> int:
+    """How many of those may be had. Raises Ec2Error when these are too few."""
+    more = left(tx, call.context, call.tenant)
+    if more is not None and more < least:
+        raise Ec2Error(
+            "InstanceLimitExceeded",
+            f"Your quota allows for {more} more instances, of {quota(call.context, call.tenant)}; "
+            f"{least} were asked for.",
+        )
+    return most if more is None else min(most, more)
 
 
 def _reservation(tx: Tx, call: Call, reservation_id: str) -> Members:

@@ -228,3 +228,13 @@ def test_what_the_flavor_asks_for_beside_the_image_counts_too(api: Api) -> None:
 def test_an_image_without_a_node_that_can_hold_it_waits_for_one(api: Api) -> None:
     api.post("/v1/nodes", node_entry(disk_mib=10), 201)
     assert api.post("/v1/instances", order(), 202)["state"] == "requested"
+
+
+def test_a_tenant_gets_as_many_instances_as_its_quota_allows(api: Api) -> None:
+    api.context.quotas = {"default": 1}
+    order = {"flavor": "small", "image": "root"}
+    api.post("/v1/instances", {"name": "one", **order}, 202)
+    told = api.post("/v1/instances", {"name": "two", **order}, 409)
+    assert "tenant default has the 1 instances of its quota" in told["title"]
+    api.call("DELETE", "/v1/instances/one").raise_for_status()
+    api.post("/v1/instances", {"name": "two", **order}, 202)

@@ -1,0 +1,37 @@
+from __future__ import annotations
+
+import pytest
+
+from provisioner.core.model import Node
+from provisioner.core.states import ProvisionState
+from tests.unit.api.conftest import node_entry
+from tests.unit.api.ec2.conftest import Ec2
+
+
+@pytest.fixture
+def image(ec2: Ec2) -> str:
+    """Of four nodes that are free."""
+    ec2.api.register_images()
+    free = {"owner": "ch1", "state": ProvisionState.AVAILABLE}
+    for number in range(1, 5):
+        node = ec2.api.post("/v1/nodes", node_entry(f"n{number}", number), 201)["id"]
+        ec2.api.transact(lambda tx, node=node: tx.update(Node, node, free))
+    return str(next(one["ImageId"] for one in ec2.read("DescribeImages")["Images"] if one["Name"] == "root"))
+
+
+def test_as_many_are_run_as_the_quota_allows_and_no_fewer_than_asked_for(ec2: Ec2, image: str) -> None:
+    ec2.api.context.quotas = {"*": 3}
+    asked = {"ImageId": image, "InstanceType": "small"}
+    assert ec2.refused("RunInstances", MinCount="4", MaxCount="4", **asked) == "InstanceLimitExceeded"
+    made = ec2.read("RunInstances", MinCount="1", MaxCount="4", **asked)
+    assert len(made["Instances"]) == 3
+    assert ec2.refused("RunInstances", MinCount="1", MaxCount="1", **asked) == "InstanceLimitExceeded"
+    told = ec2.read("DescribeAccountAttributes", **{"AttributeName.1": "max-instances"})
+    assert told["AccountAttributes"][0]["AttributeValues"] == [{"AttributeValue": "3"}]
+
+
+def test_a_tenant_that_is_named_has_a_quota_of_its_own(ec2: Ec2, image: str) -> None:
+    ec2.api.context.quotas = {"*": 0, "default": 4}
+    asked = {"ImageId": image, "InstanceType": "small", "MinCount": "1", "MaxCount": "1"}
+    assert ec2.read("RunInstances", **asked)["Instances"]
+    assert Ec2(ec2.api, "acme").refused("RunInstances", **asked) == "InstanceLimitExceeded"
