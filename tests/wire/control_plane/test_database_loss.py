@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from fixtures.postgres_server import PostgresServer
@@ -12,7 +10,8 @@ from tests.wire.control_plane.conftest import ControlPlane, Process
 
 pytestmark = pytest.mark.wire
 
-GONE_S = 60.0
+TRIES = 3
+"""To use the database again, while it is away."""
 
 
 @pytest.fixture
@@ -52,15 +51,11 @@ def test_a_host_stops_when_its_lease_runs_out_and_goes_on_when_the_database_is_b
         server.crash()
     else:
         server.freeze()
-    lost_at = time.monotonic()
     eventually("the host lets go", lambda: "host.lease_lost" in host.log())
-    assert time.monotonic() - lost_at < 10, "later than its lease of 5 s, and what it takes to notice"
     told = plane.cli("instance", "list")
     assert told.code != 0 and "Traceback" not in told.err
-    # A minute is what a failover of the database takes; the end of it is what is waited for.
-    while time.monotonic() - lost_at < GONE_S:
-        assert host.running is not None and host.running.poll() is None, host.log()
-        time.sleep(0.5)
+    eventually("it has tried again and again", lambda: host.log().count("host.waits_for_store") >= TRIES)
+    assert host.running is not None and host.running.poll() is None, host.log()
     if how == "gone":
         server.start()
     else:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import time
 
 import pytest
 
@@ -69,9 +68,7 @@ def test_two_hosts_share_nodes_and_one_takes_over_what_the_other_dies_with(plane
     eventually("both own nodes", lambda: all(host["nodes"] for host in plane.hosts().values()))
     a.signal(signal.SIGKILL)
     a.wait()
-    died = time.monotonic()
     eventually("b owns all of them", lambda: plane.hosts()["b"]["nodes"] == 6)
-    assert time.monotonic() - died < 20
     plane.register_images()
     for number in range(6):
         words = ("--image", "root", "--node", f"n{number}", "--wait")
