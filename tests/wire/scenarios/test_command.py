@@ -165,7 +165,10 @@ def test_nothing_is_written_where_a_record_would_be_refused(tmp_path: Path) -> N
     assert not (tmp_path / "kept.yaml").exists()
 
 
-def test_a_story_is_watched_with_each_host_in_a_column_of_its_own(tmp_path: Path) -> None:
+def test_a_story_is_watched_with_each_host_in_a_column_of_its_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("COLUMNS", "220")  # few words are wrapped
     file = tmp_path / "two.yaml"
     kill = "{do: host.kill, target: owner, when: {node: n1, step: power_on, after_s: 0.01}}"
     text = STORY.format(name="two", state="active").replace("rack: {", "rack: {compute_hosts: 2, ")
