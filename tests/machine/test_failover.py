@@ -25,10 +25,10 @@ BEFALLS = (
 
 REPRESENTATIVES = {
     ("deploy-iscsi", "power_on", "cut off from the store"),
-    ("deploy-iscsi", "write_image", "killed"),
+    ("deploy-iscsi", "instance_running", "killed"),
     ("deploy-iscsi", "verify_image", "cut off from both"),
     ("deploy-iscsi", "partition_disk", "with a store that goes away"),
-    ("deploy-iscsi", "instance_running", "cut off from the nodes"),
+    ("deploy-iscsi", "write_image", "cut off from the nodes"),
     ("clean", "wipe", "frozen"),
 }
 

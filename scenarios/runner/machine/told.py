@@ -11,6 +11,7 @@ import httpx
 from scenarios.runner.stage import Answer
 from scenarios.runner.trace import Event, Origin
 
+INSTANT_S = 0.001
 MOST = 1000
 """What one answer lists at most."""
 
@@ -36,8 +37,10 @@ class Told:
         events: list[Event] = []
         for node in nodes:
             events += await self._timeline(node)
+        # Whoever takes work up again owned the node before, also if that was seen later.
+        resumed_s = {event.node: event.t_s for event in reversed(events) if event.name == "step.resumed"}
         for view in await self._listed("/v1/nodes"):
-            events += self._node(view, now_s)
+            events += self._node(view, min(now_s, resumed_s.get(view["name"], now_s) - INSTANT_S))
         for view in await self._listed("/v1/instances", "deleted=true&"):
             events += self._instance(view, now_s)
         return events
