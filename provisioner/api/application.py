@@ -34,7 +34,7 @@ from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
 from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
 from provisioner.api.gate import Gate
-from provisioner.api.housekeeping import forget_old_answers
+from provisioner.api.housekeeping import forget_old_answers, in_rounds
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.timeline_pruning import TimelinePruning
 from provisioner.core.errors import ProvisionerError
@@ -92,8 +92,8 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: ApiContext = app.state.context
     background = [
         asyncio.create_task(app.state.fetches.run()),
-        asyncio.create_task(forget_old_answers(context)),
-        asyncio.create_task(forget_tags_of_nothing(context)),
+        asyncio.create_task(in_rounds(context, "old answers", forget_old_answers)),
+        asyncio.create_task(in_rounds(context, "tags of nothing", forget_tags_of_nothing)),
         asyncio.create_task(TimelinePruning(context.store, context.clock, context.timeline).run()),
     ]
     try:

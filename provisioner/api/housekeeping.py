@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Awaitable, Callable
 from datetime import timedelta
 
 import structlog
@@ -9,7 +10,7 @@ import structlog
 from provisioner.api.context import ApiContext
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import IdempotencyRecord
-from provisioner.protocols.store import Tx
+from provisioner.protocols.store import R, Tx
 
 log = structlog.get_logger(__name__)
 
@@ -17,33 +18,38 @@ ANSWER_KEPT_S = 24 * 3600
 """An order may be repeated with its Idempotency-Key for so long."""
 
 ROUND_S = 3600.0
-BATCH = 500
-"""Answers looked at in one transaction: bounds how long others wait for the store."""
+BATCH = 200
+"""Records looked at in one transaction: bounds how long others wait for the store."""
 
 
-async def forget_old_answers(context: ApiContext) -> None:
-    """Until cancelled, once in a while."""
+async def in_rounds(context: ApiContext, what: str, forget: Callable[[ApiContext], Awaitable[None]]) -> None:
+    """Until cancelled, once in a while. what: as the log has it when a round fails."""
     while True:
         try:
-            await forget_answers_older_than(context, ANSWER_KEPT_S)
+            await forget(context)
         except ProvisionerError as error:
-            log.warning("answers.not_forgotten", cause=error.message)
+            log.warning("housekeeping.failed", what=what, cause=error.message)
         await context.clock.sleep(ROUND_S)
 
 
-async def forget_answers_older_than(context: ApiContext, age_s: float) -> None:
-    """Removes the answers once given to idempotency keys. Raises what the store raises."""
-    after: str | None = None
+async def forget_each(context: ApiContext, kind: type[R], is_doomed: Callable[[Tx, R], bool]) -> None:
+    """Looks at all records of a kind, a batch after the other. Raises what the store raises."""
+    after: str | int | None = None
 
-    def forget(tx: Tx) -> str | None:
-        found = tx.find(IdempotencyRecord, after=after, limit=BATCH)
-        oldest = tx.now() - timedelta(seconds=age_s)
+    def forget(tx: Tx) -> str | int | None:
+        found = tx.find(kind, after=after, limit=BATCH)
         for record in found:
-            if record.created_at < oldest:
-                tx.delete(IdempotencyRecord, record.id)
+            if is_doomed(tx, record):
+                tx.delete(kind, record.id)
         return found[-1].id if len(found) == BATCH else None
 
     while True:
         after = await context.store.transact(forget)
         if after is None:
             return
+
+
+async def forget_old_answers(context: ApiContext) -> None:
+    """Those once given to idempotency keys. Raises what the store raises."""
+    kept = timedelta(seconds=ANSWER_KEPT_S)
+    await forget_each(context, IdempotencyRecord, lambda tx, record: record.created_at < tx.now() - kept)

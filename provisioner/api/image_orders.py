@@ -9,7 +9,7 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.core.errors import Conflict, InvalidInput, NotFound, ProvisionerError
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance
-from provisioner.core.states import InstanceState
+from provisioner.core.states import LIVE
 from provisioner.protocols.image import StoredImage
 from provisioner.protocols.store import Tx
 
@@ -167,12 +167,11 @@ async def remove(context: ApiContext, id_or_name: str) -> None:
 def _delete(tx: Tx, id_or_name: str) -> str | None:
     image = by_id_or_name(tx, Image, "image", id_or_name)
     for field in ("image_id", "kernel_id", "ramdisk_id"):
-        users = tx.find(Instance, where={field: image.id})
-        live = [user.name for user in users if user.state is not InstanceState.DELETED]
-        if live:
+        users = tx.find(Instance, where={field: image.id, "state": LIVE}, limit=1)
+        if users:
             raise Conflict(
                 f"delete image {image.name}",
-                answer=f"instance {live[0]} was made of it",
+                answer=f"instance {users[0].name} was made of it",
                 advice="Delete the instances first",
             )
     for field in ("kernel_id", "ramdisk_id"):

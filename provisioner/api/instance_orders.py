@@ -11,7 +11,7 @@ from provisioner.api.quotas import left, quota
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.model import DEFAULT_TENANT, Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement import disk_needed_mib
-from provisioner.core.states import InstanceState
+from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     """Raises Conflict (name in use, image not ready), NotFound, InvalidInput, ImageTooLarge."""
-    if any(i.state is not InstanceState.DELETED for i in tx.find(Instance, where={"name": order.name})):
+    if tx.count(Instance, where={"name": order.name, "state": LIVE}):
         raise Conflict(f"create instance {order.name}", answer="there is one of this name")
     if left(tx, context, DEFAULT_TENANT) == 0:
         raise Conflict(
@@ -29,7 +29,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
             advice="Delete one, or have `quotas` of the configuration raised",
         )
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
-    image = _deployable(tx, order.image)
+    image = deployable(tx, order.image)
     node = find_node(tx, order.node) if order.node else None
     if node is not None:
         _check_fits(node, flavor, image)
@@ -57,7 +57,8 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     return views.instance(instance)
 
 
-def _deployable(tx: Tx, id_or_name: str) -> Image:
+def deployable(tx: Tx, id_or_name: str) -> Image:
+    """Raises NotFound; InvalidInput for a kernel or a ramdisk; Conflict while a part of it isn't active."""
     image = by_id_or_name(tx, Image, "image", id_or_name)
     if image.kind not in (ImageKind.ROOT, ImageKind.DISK):
         raise InvalidInput(
@@ -100,9 +101,8 @@ def delete(tx: Tx, id_or_name: str) -> views.View:
     if not tx.update(
         Instance, instance.id, {"state": InstanceState.DELETED, "delete_requested": True}, expect=unplaced
     ):
-        live = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
         changes = {"delete_requested": True, "state": InstanceState.DELETING}
-        tx.update(Instance, instance.id, changes, expect={"state": live})
+        tx.update(Instance, instance.id, changes, expect={"state": LIVE})
     tx.notify("instances", f"instance:{instance.id}")
     if instance.node_id:
         tx.notify(f"node:{instance.node_id}")

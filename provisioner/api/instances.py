@@ -16,7 +16,7 @@ from provisioner.api.once import once
 from provisioner.config.settings import ProofOfLife
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Instance, Node, TimelineEvent
-from provisioner.core.states import InstanceState
+from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1/instances", tags=["instances"])
@@ -54,7 +54,7 @@ async def list_instances(
     deleted: bool = False,
 ) -> Response:
     """deleted: those too."""
-    states = tuple(s for s in InstanceState if deleted or s is not InstanceState.DELETED)
+    states = tuple(InstanceState) if deleted else LIVE
 
     def read(tx: Tx) -> list[views.View]:
         found = tx.find(Instance, where={"state": state or states}, after=after, limit=limit)

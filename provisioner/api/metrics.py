@@ -8,19 +8,27 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from provisioner.api import views
+from provisioner.api.views import lease_left_s
 from provisioner.core.model import Host, Instance, Node
-from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.core.states import LIVE, ProvisionState
 from provisioner.protocols.store import Tx
 
 
 @dataclass(frozen=True, slots=True)
+class CountedHost:
+    name: str
+    nodes: int
+    lease_left_s: float
+    epoch: int
+
+
+@dataclass(frozen=True, slots=True)
 class Counted:
-    """What the store says of nodes and instances, by state, and of compute hosts, as they are shown."""
+    """What the store says of nodes and instances, by state, and of compute hosts."""
 
     nodes: Tally[str]
     instances: Tally[str]
-    hosts: tuple[views.View, ...]
+    hosts: tuple[CountedHost, ...]
 
 
 class Metrics:
@@ -82,10 +90,15 @@ class Metrics:
     def count(self, tx: Tx) -> Counted:
         """Instances without deleted ones."""
         nodes = Tally({str(s): tx.count(Node, where={"state": s}) for s in ProvisionState})
-        live = [state for state in InstanceState if state is not InstanceState.DELETED]
-        instances = Tally({str(s): tx.count(Instance, where={"state": s}) for s in live})
+        instances = Tally({str(s): tx.count(Instance, where={"state": s}) for s in LIVE})
         hosts = tuple(
-            views.host(host, tx.now(), tx.count(Node, where={"owner": host.id}), 0) for host in tx.find(Host)
+            CountedHost(
+                host.id,
+                nodes=tx.count(Node, where={"owner": host.id}),
+                lease_left_s=lease_left_s(host, tx.now()),
+                epoch=host.epoch,
+            )
+            for host in tx.find(Host)
         )
         return Counted(nodes, instances, hosts)
 
@@ -93,12 +106,10 @@ class Metrics:
         for gauge, tally in ((self._nodes, counted.nodes), (self._instances, counted.instances)):
             for state, number in tally.items():
                 gauge.labels(state).set(number)
-        for gauge, field in (
-            (self._host_nodes, "nodes"),
-            (self._host_lease, "lease_left_s"),
-            (self._host_epoch, "epoch"),
-        ):
+        for gauge in (self._host_nodes, self._host_lease, self._host_epoch):
             gauge.clear()  # of hosts that were forgotten
-            for host in counted.hosts:
-                gauge.labels(host["name"]).set(host[field])
+        for host in counted.hosts:
+            self._host_nodes.labels(host.name).set(host.nodes)
+            self._host_lease.labels(host.name).set(host.lease_left_s)
+            self._host_epoch.labels(host.name).set(host.epoch)
         return generate_latest(self.registry)

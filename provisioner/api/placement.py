@@ -11,7 +11,8 @@ from starlette.responses import Response
 from provisioner.api import views
 from provisioner.api.answers import answer
 from provisioner.api.context import Context, by_id_or_name, find_node
-from provisioner.core.model import Flavor, Image, Instance, Node
+from provisioner.api.instance_orders import deployable
+from provisioner.core.model import Flavor, Instance, Node
 from provisioner.core.placement import place
 from provisioner.protocols.store import Tx
 
@@ -37,7 +38,7 @@ async def dry_run(context: Context, order: PlacementOrder) -> Response:
 
 def _placed(tx: Tx, order: PlacementOrder) -> views.View:
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
-    image = by_id_or_name(tx, Image, "image", order.image)
+    image = deployable(tx, order.image)
     named = find_node(tx, order.node).name if order.node else None
     asked = Instance(
         id="",

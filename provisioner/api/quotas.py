@@ -4,13 +4,11 @@ from __future__ import annotations
 
 from provisioner.api.context import ApiContext
 from provisioner.core.model import Instance
-from provisioner.core.states import InstanceState
+from provisioner.core.states import LIVE
 from provisioner.protocols.store import Tx
 
 ANY = "*"
 """Stands for each tenant that isn't named."""
-
-_LIVE = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
 
 
 def quota(context: ApiContext, tenant: str) -> int | None:
@@ -24,4 +22,4 @@ def left(tx: Tx, context: ApiContext, tenant: str) -> int | None:
     most = quota(context, tenant)
     if most is None:
         return None
-    return max(0, most - tx.count(Instance, where={"tenant": tenant, "state": _LIVE}))
+    return max(0, most - tx.count(Instance, where={"tenant": tenant, "state": LIVE}))

@@ -93,10 +93,15 @@ def event(record: TimelineEvent) -> View:
     return asdict(record)
 
 
+def lease_left_s(record: Host, now: datetime) -> float:
+    """For how long the host may act; 0: it is gone."""
+    left_s = record.ttl_ms / 1000 - (now - record.renewed_at).total_seconds()
+    return 0.0 if record.released else max(0.0, left_s)
+
+
 def host(record: Host, now: datetime, nodes: int, working: int) -> View:
     """nodes: that it owns; working: those of them that are being worked on."""
-    left_s = record.ttl_ms / 1000 - (now - record.renewed_at).total_seconds()
-    left_s = 0.0 if record.released else left_s
+    left_s = lease_left_s(record, now)
     state = "gone" if left_s <= 0 else "serving"
     if left_s > 0 and (record.leaving or record.draining):
         state = "leaving" if record.leaving else "draining"
@@ -106,7 +111,7 @@ def host(record: Host, now: datetime, nodes: int, working: int) -> View:
         "state": state,
         "nodes": nodes,
         "working": working,
-        "lease_left_s": round(max(0.0, left_s), 1),
+        "lease_left_s": round(left_s, 1),
         **_pick(record, "draining", "epoch", "started_at", "renewed_at"),
     }
 

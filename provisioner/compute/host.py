@@ -21,7 +21,7 @@ from provisioner.compute.release import release_for_deletion
 from provisioner.compute.worker import Worker
 from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Instance, Node, Port
-from provisioner.core.states import ACTING, InstanceState
+from provisioner.core.states import ACTING, LIVE
 from provisioner.protocols.store import Tx, Watch
 
 T = TypeVar("T")
@@ -196,7 +196,7 @@ class ComputeHost:
                 or tx.count(Node, where={"owner": host}) != len(self._published)
             )
             mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
-            unwanted = tx.find(Instance, where={"delete_requested": True, "state": (*_DELETABLE_INSTANCES,)})
+            unwanted = tx.find(Instance, where={"delete_requested": True, "state": LIVE})
             return hosts, mine, acting, unwanted
 
         hosts, mine, acting, unwanted = await edges.store.transact(look)
@@ -289,9 +289,6 @@ class ComputeHost:
     async def _stop_workers(self) -> None:
         for worker in list(self._workers.values()):
             await _cancel(worker)
-
-
-_DELETABLE_INSTANCES = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -16,21 +16,21 @@ from provisioner.core.model import Node
 Fact = int | str | bool | None
 """None: not known before the node's agent has reported once."""
 
-FACTS: Mapping[str, tuple[type, str]] = {
-    "cpu_arch": (str, "the architecture"),
-    "cpus": (int, "processors"),
-    "memory_mib": (int, "memory"),
-    "disk_mib": (int, "its root disk"),
-    "firmware": (str, "bios, uefi or uboot"),
-    "boot": (str, "how it boots: ipxe, uboot"),
-    "deploy": (str, "how it is deployed: iscsi, nfs"),
-    "power": (str, "how it is switched: ipmi, snmp, …"),
-    "disks": (int, "number of disks, by inspection"),
-    "ssd": (bool, "true when all disks have no moving parts, by inspection"),
-    "nics": (int, "number of network interfaces, by inspection"),
-    "nic_mbps": (int, "speed of its fastest network interface, by inspection"),
+FACTS: Mapping[str, type] = {
+    "cpu_arch": str,
+    "cpus": int,
+    "memory_mib": int,
+    "disk_mib": int,
+    "firmware": str,
+    "boot": str,
+    "deploy": str,
+    "power": str,
+    "disks": int,
+    "ssd": bool,
+    "nics": int,
+    "nic_mbps": int,
 }
-"""Each name that a flavor may use, with the kind of its values and its meaning."""
+"""Each name that a flavor may use, with the kind of its values; `docs/flavors.md` tells what they mean."""
 
 _SIZES: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
@@ -87,7 +87,7 @@ def check(specs: Mapping[str, str], field: str) -> None:
     for name, wanted in specs.items():
         if name not in FACTS:
             raise _refusal(name, field, "there is no such fact", f"There are: {', '.join(FACTS)}")
-        kind, _ = FACTS[name]
+        kind = FACTS[name]
         word, _, rest = wanted.strip().partition(" ")
         if word in _SIZES and (kind is not int or not _is_number(rest)):
             raise _refusal(name, field, f"{wanted!r} compares no whole number", "Write it as >= 4")

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -127,31 +127,31 @@ def refusal(instance: Instance, image: Image, node: Node) -> str | None:
     return None
 
 
-Weigher = Callable[[Node, "Weighed"], Any]
+@dataclass(frozen=True, slots=True)
+class Fitting:
+    """A node that fits. on_its_pdus: how many such nodes hang on the one of its PDUs that has the fewest."""
+
+    node: Node
+    on_its_pdus: int
+
+
+Weigher = Callable[[Fitting], Any]
 """The node with the smallest goes first; what is equal is left to the next weigher."""
 
 
-@dataclass(frozen=True, slots=True)
-class Weighed:
-    """What is known of all nodes that fit. on_pdu: how many of them hang on each."""
-
-    on_pdu: Mapping[str, int]
-
-
-def _best_fit(node: Node, of: Weighed) -> tuple[int, int, int]:
+def _best_fit(fitting: Fitting) -> tuple[int, int, int]:
     """A large machine is kept for whoever needs it."""
-    return node.memory_mib, node.cpus, node.disk_mib
+    return fitting.node.memory_mib, fitting.node.cpus, fitting.node.disk_mib
 
 
-def _spread(node: Node, of: Weighed) -> int:
+def _spread(fitting: Fitting) -> int:
     """Where most are free: instances don't share a PDU as long as there are others."""
-    pdus = pdus_of(node.power_driver, node.power_address)
-    return -min((of.on_pdu[pdu] for pdu in pdus), default=0)
+    return -fitting.on_its_pdus
 
 
-def _in_order(node: Node, of: Weighed) -> str:
+def _in_order(fitting: Fitting) -> str:
     """So that a dry run tells the truth."""
-    return node.name
+    return fitting.node.name
 
 
 WEIGHERS: tuple[Weigher, ...] = (_best_fit, _spread, _in_order)
@@ -159,15 +159,15 @@ WEIGHERS: tuple[Weigher, ...] = (_best_fit, _spread, _in_order)
 
 def place(instance: Instance, image: Image, nodes: Iterable[Node]) -> Placement:
     """Of the nodes that fit, the one that the weighers put first."""
-    fitting: list[Node] = []
+    free: list[tuple[Node, frozenset[str]]] = []
     refusals: list[Refusal] = []
     for node in nodes:
         why = refusal(instance, image, node)
         if why is None:
-            fitting.append(node)
+            free.append((node, pdus_of(node.power_driver, node.power_address)))
         else:
             refusals.append(Refusal(node.name, why))
-    pdus = (pdus_of(node.power_driver, node.power_address) for node in fitting)
-    of = Weighed(Counter(pdu for each in pdus for pdu in each))
-    best = min(fitting, key=lambda node: tuple(weigh(node, of) for weigh in WEIGHERS), default=None)
-    return Placement(best, tuple(refusals))
+    on = Counter(pdu for _, pdus in free for pdu in pdus)
+    fitting = (Fitting(node, min((on[pdu] for pdu in pdus), default=0)) for node, pdus in free)
+    best = min(fitting, key=lambda one: tuple(weigh(one) for weigh in WEIGHERS), default=None)
+    return Placement(best.node if best else None, tuple(refusals))

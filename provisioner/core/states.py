@@ -135,6 +135,10 @@ class InstanceState(StrEnum):
     DELETED = "deleted"
 
 
+LIVE = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
+"""States of an instance that is still there."""
+
+
 def diagram() -> str:
     """The state table as a Mermaid diagram, for `docs/states.md`."""
     lines = ["stateDiagram-v2", "    [*] --> enrolling: enrol"]

@@ -12,11 +12,8 @@ from provisioner.core.errors import PermanentError
 from provisioner.store.dialect import Database
 from provisioner.store.postgres import Postgres
 
-REVISIONS = (
-    "0001",
-    "0002",
-    "0003",
-)  # oldest first; kept here so that opening a current database needs no Alembic
+REVISIONS = ("0001", "0002", "0003")
+"""Oldest first; kept here so that opening a current database needs no Alembic."""
 
 BUSY_WAIT_S = 5.0  # how long another process may hold the database before we say so
 BUSY_POLL_S = 0.05

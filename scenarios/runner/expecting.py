@@ -51,13 +51,14 @@ class Expecting:
             return False
         told = (event for event in self._stage.trace if (event.source, event.name) == ("fault", "struck"))
         struck = {strike.node for strike in self._story.strikes} | {event.node for event in told}
+        struck.discard("")
         assert isinstance(asked.request, Deploy)
         name = asked.request.instance
         return any(
             event.source == "client"
             and event.detail.get("instance") == name
             and event.detail.get("failure")
-            and event.node in struck - {""}
+            and event.node in struck
             for event in self._stage.trace
         )
 

@@ -9,6 +9,9 @@ from typing import Any, Protocol
 
 from scenarios.runner.trace import Trace
 
+UNAVAILABLE = 503
+"""What the API answers while its store is away: a client asks again."""
+
 
 class Fidelity(StrEnum):
     MODEL = "model"

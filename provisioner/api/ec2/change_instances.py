@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from provisioner.api import instance_orders
+from provisioner.api import instance_orders, node_orders
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.instance_states import PENDING, RUNNING, STOPPED, STOPPING
 from provisioner.api.ec2.instances import Seen, look, named_instances
-from provisioner.core.model import NodeRequest
 from provisioner.protocols.store import Tx
 
 Change = Callable[[Seen], None]
@@ -84,8 +83,5 @@ def _order(tx: Tx, call: Call, seen: Seen, verb: str) -> None:
     """To the owner of its node."""
     node_id = seen.instance.node_id
     assert node_id is not None, "an instance that runs has a node"
-    now = tx.now()
-    tx.insert(
-        NodeRequest(id=call.context.ids.uuid(), node_id=node_id, verb=verb, created_at=now, updated_at=now)
-    )
-    tx.notify("requests", f"instance:{seen.instance.id}")
+    node_orders.ask(tx, call.context, node_id, verb)
+    tx.notify(f"instance:{seen.instance.id}")

@@ -16,15 +16,13 @@ from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, St
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
 from provisioner.core.model import Image, Instance, Node
-from provisioner.core.states import InstanceState
+from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
 R = TypeVar("R", Node, Image)
 
 TOLD_S = 3600.0
 """For how long an instance that is gone may be asked for, as at EC2."""
-
-LIVE = tuple(state for state in InstanceState if state is not InstanceState.DELETED)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import json
-import subprocess
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 from functools import partial
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
@@ -64,6 +63,9 @@ class Provisioner:
             }
         self._http: httpx.AsyncClient | None = None
         self._managing: asyncio.Task[None] | None = None
+        self._database_returns: asyncio.Task[None] | None = None
+        self._leaving = asyncio.Event()
+        self._owned = ExitStack()
 
     @property
     def _processes(self) -> tuple[Process, ...]:
@@ -83,7 +85,7 @@ class Provisioner:
         self._managing = asyncio.create_task(self._manage())
 
     def _make_database(self, database: PostgresServer) -> None:
-        database.__enter__()
+        self._owned.enter_context(database)
         database.execute("CREATE DATABASE provisioner")
         argv = (BIN / "provisioner", "db", "upgrade", "--config", self._api.config)
         done = self._api.run(argv, capture_output=True, text=True)
@@ -143,22 +145,41 @@ class Provisioner:
                     process.start()
                     self._note("started", process.host)
 
+    async def restart_database(self, down_s: float) -> None:
+        """Returns when it is down; `database_is_back` when it is up again."""
+        database = self.database
+        assert database is not None, "a scenario without one is refused"
+        await asyncio.to_thread(database.stop)
+
+        async def returns() -> None:
+            try:
+                await asyncio.wait_for(self._leaving.wait(), down_s)
+            except TimeoutError:
+                await asyncio.to_thread(database.start)
+
+        self._database_returns = asyncio.create_task(returns())
+
+    async def database_is_back(self) -> None:
+        assert self._database_returns is not None, "it was taken down before"
+        await self._database_returns
+
     def log(self) -> str:
         return "".join(process.log() for process in self._processes)
 
     async def stop(self) -> None:
         """Nothing of it runs. Idempotent."""
+        self._leaving.set()
         if self._managing is not None:
             self._managing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._managing
+        if self._database_returns is not None:
+            await self._database_returns  # a thread that starts a server can't be cancelled
         if self._http is not None:
             await self._http.aclose()
         # Compute hosts hand over what they have to those that are left: to nobody in the end.
         await asyncio.gather(*(process.stop() for process in self._processes))
-        if self.database is not None:
-            with suppress(subprocess.TimeoutExpired):
-                await asyncio.to_thread(self.database.stop)
+        await asyncio.to_thread(self._owned.close)
 
 
 def _database(rack: RunningRack, folder: Path) -> PostgresServer:

@@ -25,15 +25,12 @@ from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
 from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.watching import Watching
-from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.stage import UNAVAILABLE, Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
 ANSWER_S = 600.0
 """How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
-
-UNAVAILABLE = 503
-"""To be asked again."""
 
 
 class MachineStage:

@@ -35,7 +35,6 @@ class Striking:
         self._replays = replays
         self._images = images
         self._note = note
-        self._database_returns: asyncio.Task[None] | None = None
 
     async def inject(self, order: Order) -> None:
         """Raises LabTrouble."""
@@ -51,7 +50,8 @@ class Striking:
                 self._befell(order, "killed")
                 self._start(order)
             case "db.restart":
-                await self._restart_database(order)
+                await self._provisioner.restart_database(order.parameters["down_s"])
+                self._note("fault", "struck", "", fault=order.fault)
             case fault if fault.startswith("image."):
                 for name in [order.image] if order.image else self._images:
                     self._image_server.inject(fault, name, order.parameters)
@@ -72,8 +72,7 @@ class Striking:
             case "host.restart":
                 pass
             case "db.restart":
-                assert self._database_returns is not None
-                await self._database_returns
+                await self._provisioner.database_is_back()
             case fault if fault.startswith("image."):
                 for name in [order.image] if order.image else self._images:
                     self._image_server.heal(fault, name)
@@ -100,18 +99,6 @@ class Striking:
     def _start(self, order: Order) -> None:
         self._host(order).start()
         self._note("host", "started", order.host)
-
-    async def _restart_database(self, order: Order) -> None:
-        database = self._provisioner.database
-        assert database is not None, "a scenario without one is refused"
-        await asyncio.to_thread(database.stop)
-        self._note("fault", "struck", "", fault=order.fault)
-
-        async def returns() -> None:
-            await asyncio.sleep(order.parameters["down_s"])
-            await asyncio.to_thread(database.start)
-
-        self._database_returns = asyncio.create_task(returns())
 
 
 def _target(order: Order) -> str:

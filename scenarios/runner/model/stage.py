@@ -29,14 +29,11 @@ from scenarios.runner.model.telling import Telling
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
-from scenarios.runner.stage import Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.stage import UNAVAILABLE, Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Trace
 
 ANSWER_S = 3600.0
-UNAVAILABLE = 503
-"""To be asked again, of this host or another."""
-
 RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
 ADMIN_TOKEN = "0" * 31 + "1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"

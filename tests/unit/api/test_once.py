@@ -4,7 +4,7 @@ import asyncio
 
 import pytest
 
-from provisioner.api.housekeeping import ANSWER_KEPT_S, BATCH, forget_answers_older_than
+from provisioner.api.housekeeping import ANSWER_KEPT_S, BATCH, forget_old_answers
 from provisioner.core.model import IdempotencyRecord
 from tests.unit.api.conftest import Api, node_entry
 from tests.unit.records import NOW
@@ -69,8 +69,8 @@ def test_answers_are_forgotten_after_a_day_and_not_before(api: Api) -> None:
     api.transact(fill)
     api.advanced_s = ANSWER_KEPT_S
     api.post("/v1/nodes", node_entry(), 201, **KEY)
-    api.run(forget_answers_older_than(api.context, ANSWER_KEPT_S))
+    api.run(forget_old_answers(api.context))
     assert api.transact(lambda tx: tx.count(IdempotencyRecord)) == BATCH + 2
     api.advanced_s += 1
-    api.run(forget_answers_older_than(api.context, ANSWER_KEPT_S))
+    api.run(forget_old_answers(api.context))
     assert api.transact(lambda tx: tx.count(IdempotencyRecord)) == 1

@@ -80,7 +80,7 @@ def test_what_means_nothing_is_refused_by_its_field(specs: dict[str, str], told:
 def test_every_fact_is_told_of_an_inspected_node() -> None:
     known = facts(ONE)
     assert list(known) == list(FACTS)
-    assert all(type(known[name]) is kind for name, (kind, _) in FACTS.items())
+    assert all(type(known[name]) is kind for name, kind in FACTS.items())
 
 
 def test_of_equal_nodes_the_one_whose_pdu_has_most_others_free_goes_first() -> None:

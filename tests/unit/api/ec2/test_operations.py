@@ -5,7 +5,7 @@ import pytest
 from provisioner.api.ec2.instances import TOLD_S
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.shapes import model
-from provisioner.api.ec2.tag_pruning import prune_tags
+from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
 from provisioner.core.model import Failure, Instance, KeyPair, Node, NodeRequest, Tag
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from tests.unit.api.conftest import Api
@@ -144,7 +144,7 @@ def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
     api.transact(lambda tx: tx.update(Instance, gone.id, {"state": InstanceState.DELETED}))
 
     def left() -> set[str]:
-        api.run(prune_tags(api.context))
+        api.run(forget_tags_of_nothing(api.context))
         return {tag["Key"] for tag in ec2.read("DescribeTags")["Tags"]}
 
     assert left() == {"k0", "k1", "k2", "k3"}
@@ -152,5 +152,5 @@ def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
     api.context.access_keys.clear()
     api.transact(lambda tx: [tx.delete(KeyPair, one.id) for one in tx.find(KeyPair)])
     assert {tag.key for tag in api.transact(lambda tx: tx.find(Tag))} == {"k0", "k1", "k2", "k3"}
-    api.run(prune_tags(api.context))
+    api.run(forget_tags_of_nothing(api.context))
     assert {tag.key for tag in api.transact(lambda tx: tx.find(Tag))} == {"k0", "k2"}
