@@ -27,6 +27,15 @@ def test_a_dry_run_tells_the_node_and_why_not_the_others_and_claims_nothing(api:
     api.post("/v1/placement", {"flavor": "none", "image": "root"}, 404)
 
 
+def test_a_dry_run_refuses_an_image_as_the_request_would(api: Api) -> None:
+    api.register_images()
+    api.post("/v1/flavors", {"name": "any"}, 201)
+    api.post("/v1/images", {"name": "unsent", "kind": "disk"}, 201)
+    told = api.post("/v1/placement", {"flavor": "any", "image": "unsent"}, 409)
+    assert told["answer"] == "image unsent is queued"
+    assert api.post("/v1/placement", {"flavor": "any", "image": "kernel"}, 422)["field"] == "image"
+
+
 def test_a_flavor_that_asks_for_what_nobody_knows_is_refused(api: Api) -> None:
     told = api.post("/v1/flavors", {"name": "odd", "extra_specs": {"colour": "red"}}, 422)
     assert told["field"] == "extra_specs.colour"
