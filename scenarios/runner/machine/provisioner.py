@@ -174,12 +174,15 @@ class Provisioner:
             with suppress(asyncio.CancelledError):
                 await self._managing
         if self._database_returns is not None:
-            await self._database_returns  # a thread that starts a server can't be cancelled
+            # Not cancelled: the thread that starts a server would go on. Whoever heals is told how it ended.
+            await asyncio.wait([self._database_returns])
         if self._http is not None:
             await self._http.aclose()
-        # Compute hosts hand over what they have to those that are left: to nobody in the end.
-        await asyncio.gather(*(process.stop() for process in self._processes))
-        await asyncio.to_thread(self._owned.close)
+        try:
+            # Compute hosts hand over what they have to those that are left: to nobody in the end.
+            await asyncio.gather(*(process.stop() for process in self._processes))
+        finally:
+            await asyncio.to_thread(self._owned.close)
 
 
 def _database(rack: RunningRack, folder: Path) -> PostgresServer:
