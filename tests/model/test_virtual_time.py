@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import gc
 import time
-from collections.abc import AsyncIterator, Coroutine
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from types import CoroutineType
 
 import pytest
 
@@ -40,7 +41,7 @@ def test_seeds_explore_every_order_of_tasks_that_are_ready_together() -> None:
         await asyncio.gather(racer("a"), racer("b"), racer("c"))
         return "".join(order)
 
-    assert {run(main(), seed) for seed in range(200)} == {"abc", "acb", "bac", "bca", "cab", "cba"}
+    assert {run(main(), seed) for seed in range(60)} == {"abc", "acb", "bac", "bca", "cab", "cba"}
     assert len({run(main(), seed=7) for _ in range(5)}) == 1
 
 
@@ -229,7 +230,7 @@ def test_many_stories_leave_no_memory_behind() -> None:
     def alive() -> int:
         run(story(), seed=0)
         gc.collect()
-        return sum(1 for thing in gc.get_objects() if isinstance(thing, asyncio.Task | Coroutine))
+        return sum(1 for thing in gc.get_objects() if isinstance(thing, asyncio.Task | CoroutineType))
 
     before = alive()
     for _ in range(10):

@@ -5,9 +5,10 @@ from __future__ import annotations
 import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import TypeVar
+from typing import Protocol, TypeVar
 
 import pytest
 
@@ -16,6 +17,12 @@ from provisioner.protocols.store import Store
 from provisioner.store import open_store, upgrade_store
 
 T = TypeVar("T")
+
+
+class Teller(Protocol):
+    """Gives what a story gives."""
+
+    def __call__(self, story: Callable[[Store], Awaitable[T]]) -> T: ...
 
 
 class TickingClock:
@@ -44,15 +51,26 @@ class Stores:
     def play(self, story: Callable[[Store], Awaitable[T]], url: str | None = None) -> T:
         """What `story` gives on an open store (a fresh one when no `url` is named)."""
 
-        async def main() -> T:
-            store = open_store(url or self.url(), wall_clock=self.clock)
-            try:
-                async with asyncio.timeout(60):
-                    return await story(store)
-            finally:
-                await store.close()
+        with self.opened(url) as told:
+            return told(story)
 
-        return asyncio.run(main())
+    @contextmanager
+    def opened(self, url: str | None = None) -> Iterator[Teller]:
+        """Plays stories on one open store, one after the other: for examples, which are many."""
+
+        async def open_it() -> Store:
+            return open_store(url or self.url(), wall_clock=self.clock)
+
+        async def bounded(story: Callable[[Store], Awaitable[T]]) -> T:
+            async with asyncio.timeout(60):
+                return await story(store)
+
+        with asyncio.Runner() as runner:
+            store = runner.run(open_it())
+            try:
+                yield lambda story: runner.run(bounded(story))
+            finally:
+                runner.run(store.close())
 
 
 class PostgresDatabases:

@@ -149,6 +149,8 @@ def test_a_silent_server_blocks_nobody_who_watches_the_clock(
     own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(postgres_store, "ANSWER_S", 1.0)
+    monkeypatch.setattr(postgres_store, "AWAY_PATIENCE_S", 0.1)
+    monkeypatch.setattr("provisioner.store.postgres.CONNECT_TIMEOUT_S", 2)  # no less: libpq takes 1 for 2
     url = own_server.new_database()
     upgrade_store(url)
 

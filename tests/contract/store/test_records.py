@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, assume, given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 
 from provisioner.core.errors import Conflict
@@ -22,26 +22,28 @@ from provisioner.core.model import (
 )
 from provisioner.core.states import PowerState, ProvisionState
 from provisioner.protocols.store import Store, Tx
-from tests.contract.store.conftest import Stores
+from tests.contract.store.conftest import Stores, Teller
 from tests.contract.store.records import AT, KINDS, event, flavor, image, node, records
 
-# The folder of the fixture serves all examples: each opens a database of its own.
-EXAMPLES = settings(
-    max_examples=25, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+# The store of the test serves all examples: each begins by emptying it.
+EXAMPLES = settings(max_examples=25, deadline=None)
+
+
+def emptied(tx: Tx, kind: type[Record]) -> None:
+    for kept in tx.find(kind):
+        assert tx.delete(kind, kept.id)
 
 
 @pytest.mark.parametrize("kind", KINDS, ids=lambda kind: kind.__name__)
 def test_what_is_stored_comes_back_equal(stores: Stores, kind: type[Record]) -> None:
-    url = stores.url()
-
     @EXAMPLES
     @given(records(kind))
-    def check(record: Any) -> None:
+    def check(play: Teller, record: Any) -> None:
         # A database gives numbers after the highest that it was brought: there have to be some left.
         assume(kind is not TimelineEvent or record.id < 2**62)
 
         async def story(store: Store) -> None:
+            await store.transact(lambda tx: emptied(tx, kind))
             await store.transact(lambda tx: tx.insert(record))
             if record.id == 0 and kind is TimelineEvent:
                 (found,) = await store.transact(lambda tx: tx.find(kind))
@@ -51,9 +53,10 @@ def test_what_is_stored_comes_back_equal(stores: Stores, kind: type[Record]) -> 
                 assert found == record
             assert await store.transact(lambda tx: tx.delete(kind, found.id))
 
-        stores.play(story, url)
+        play(story)
 
-    check()
+    with stores.opened() as play:
+        check(play)
 
 
 def test_what_is_stored_is_not_changed_by_changing_what_was_given(stores: Stores) -> None:
@@ -320,9 +323,12 @@ def test_find_gives_what_was_asked_for_in_order(stores: Stores) -> None:
 
     @EXAMPLES
     @given(many, st.lists(questions(), max_size=8))
-    def check(events: list[TimelineEvent], asked: list[dict[str, Any]]) -> None:
+    def check(play: Teller, events: list[TimelineEvent], asked: list[dict[str, Any]]) -> None:
+        numbered = [replace(event, id=number) for number, event in enumerate(events, 1)]
+
         async def story(store: Store) -> None:
-            await store.transact(lambda tx: tx.insert(*events))
+            await store.transact(lambda tx: emptied(tx, TimelineEvent))
+            await store.transact(lambda tx: tx.insert(*numbered))
             kept = await store.transact(lambda tx: tx.find(TimelineEvent))
             for question in asked:
                 found = await store.transact(lambda tx, q=question: tx.find(TimelineEvent, **q))
@@ -332,9 +338,10 @@ def test_find_gives_what_was_asked_for_in_order(stores: Stores) -> None:
                 )
                 assert counted == len(_answer(kept, {**question, "after": None, "limit": None}))
 
-        stores.play(story)
+        play(story)
 
-    check()
+    with stores.opened() as play:
+        check(play)
 
 
 def test_text_is_ordered_by_code_point(stores: Stores) -> None:
