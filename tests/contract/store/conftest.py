@@ -79,6 +79,7 @@ class PostgresDatabases:
     def __init__(self, server: PostgresServer) -> None:
         self.server = server
         self._number = 0
+        self._idle: list[str] = []
         server.execute("CREATE DATABASE template")
         upgrade_store(server.url("template"))
 
@@ -87,6 +88,35 @@ class PostgresDatabases:
         name = f"store{self._number}"
         self.server.execute(f"CREATE DATABASE {name} TEMPLATE template")
         return self.server.url(name)
+
+    @contextmanager
+    def lending(self) -> Iterator[Callable[[], str]]:
+        """As `url`, for tests of nothing but records: a database that is given back is emptied (0.01 s) for
+        the next one, which needs no copy then (0.3 s)."""
+        lent: list[str] = []
+
+        def lend() -> str:
+            lent.append(self._idle.pop() if self._idle else self.url())
+            return lent[-1]
+
+        yield lend
+        for url in lent:
+            self.server.execute(_EMPTY, name_in(url))
+            self._idle.append(url)
+
+
+_EMPTY = """DO $$ DECLARE found record; BEGIN
+    FOR found IN SELECT tablename FROM pg_tables
+        WHERE schemaname = 'public' AND tablename <> 'alembic_version'
+        LOOP EXECUTE format('DELETE FROM %I', found.tablename); END LOOP;
+    FOR found IN SELECT sequencename FROM pg_sequences
+        LOOP EXECUTE format('ALTER SEQUENCE %I RESTART', found.sequencename); END LOOP;
+END $$"""
+
+
+def name_in(url: str) -> str:
+    """The database's."""
+    return url.split("/")[3].partition("?")[0]
 
 
 @pytest.fixture(scope="session")
@@ -97,13 +127,14 @@ def postgres() -> Iterator[PostgresDatabases]:
 
 
 @pytest.fixture(params=["memory", "sqlite", "postgresql"])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Stores:
+def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     numbers = iter(range(1, 1_000_000))
     match request.param:
         case "memory":
-            return Stores("memory", lambda: "memory:")
+            yield Stores("memory", lambda: "memory:")
         case "sqlite":
-            return Stores("sqlite", lambda: f"sqlite:///{tmp_path}/store-{next(numbers)}.db")
+            yield Stores("sqlite", lambda: f"sqlite:///{tmp_path}/store-{next(numbers)}.db")
         case _:
             databases: PostgresDatabases = request.getfixturevalue("postgres")
-            return Stores("postgresql", databases.url)
+            with databases.lending() as lend:
+                yield Stores("postgresql", lend)

@@ -19,7 +19,7 @@ from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, postgres_store, upgrade_store
 from provisioner.store.postgres import SESSION
 from provisioner.store.postgres_store import PostgresStore
-from tests.contract.store.conftest import PostgresDatabases
+from tests.contract.store.conftest import PostgresDatabases, name_in
 from tests.contract.store.records import flavor, node
 
 T = TypeVar("T")
@@ -41,11 +41,6 @@ def play(url: str, *stories: Callable[[Store], Awaitable[T]]) -> list[T]:
                 await store.close()
 
     return asyncio.run(main())
-
-
-def name_in(url: str) -> str:
-    """The database's."""
-    return url.split("/")[3].partition("?")[0]
 
 
 @pytest.fixture
