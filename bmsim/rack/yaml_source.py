@@ -28,8 +28,7 @@ def load(path: Path, model: type[M]) -> M:
 
 def parse(text: str, model: type[M], name: str) -> M:
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        tree, data = _read(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RackError(f"{name}:{line}: not YAML: {error.problem}", code=2) from error
@@ -43,6 +42,16 @@ def parse(text: str, model: type[M], name: str) -> M:
             for problem in _causes(error.errors())
         ]
         raise RackError("\n".join(lines), code=2) from error
+
+
+def _read(text: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes, which know their lines, and what they say."""
+    loader = yaml.SafeLoader(text)
+    try:
+        tree = loader.get_single_node()
+        return tree, None if tree is None else loader.construct_document(tree)
+    finally:
+        loader.dispose()
 
 
 def located(path: Path, location: tuple[int | str, ...], problem: str) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
@@ -28,8 +28,7 @@ def load(path: Path, model: type[M]) -> M:
 def parse(text: str, model: type[M], name: str) -> M:
     """As `load`, of a text called `name`."""
     try:
-        tree = yaml.compose(text, Loader=yaml.SafeLoader)
-        data = yaml.safe_load(text)
+        tree, data = _read(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInput(f"read {name}", answer=f"line {line} is not YAML: {error.problem}") from error
@@ -47,6 +46,16 @@ def parse(text: str, model: type[M], name: str) -> M:
         ]
         told = [f"line {line}, {field}: {message}" for (line, field), message in found]
         raise InvalidInput(f"use {name}", field=found[0][0][1], answer="; ".join(told)) from error
+
+
+def _read(text: str) -> tuple[yaml.Node | None, Any]:
+    """The nodes, which know their lines, and what they say."""
+    loader = yaml.SafeLoader(text)
+    try:
+        tree = loader.get_single_node()
+        return tree, None if tree is None else loader.construct_document(tree)
+    finally:
+        loader.dispose()
 
 
 def _check_keys(tree: yaml.Node | None, name: str) -> None:

@@ -15,8 +15,10 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from provisioner.protocols.children import Children
+if TYPE_CHECKING:  # as a program it finds the standard library alone
+    from provisioner.protocols.children import Children
 
 LOOK_S = 0.1
 
@@ -35,8 +37,8 @@ async def lease_guard(file: Path, children: Children) -> AsyncIterator[Callable[
         new.write_text(f"{ends_at_s!r}\n")
         new.replace(file)
 
-    # -I: nothing of the folder that we were started in.
-    argv = (sys.executable, "-I", str(Path(__file__)), str(os.getpid()), str(file))
+    # -I -S: nothing of the folder that we were started in, nor installed packages, whose paths take memory.
+    argv = (sys.executable, "-I", "-S", str(Path(__file__)), str(os.getpid()), str(file))
     async with children.started(argv):
         yield lasts_until
 

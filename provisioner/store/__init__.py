@@ -10,10 +10,10 @@ from provisioner.core.errors import InvalidInput
 from provisioner.protocols.store import Store
 from provisioner.store.memory import MemoryStore
 from provisioner.store.migrate import check_postgres, migrate, upgrade_postgres
-from provisioner.store.postgres import SCHEME, Postgres
-from provisioner.store.postgres_store import PostgresStore
 from provisioner.store.sql import SqlStore
 from provisioner.store.sqlite import Sqlite
+
+POSTGRES = "postgresql+psycopg://"
 
 
 def _utc_now() -> datetime:
@@ -37,7 +37,11 @@ def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now, passw
             database.engine.dispose()
             raise
         return SqlStore(database)
-    if url.startswith(SCHEME):
+    if url.startswith(POSTGRES):
+        # Its driver takes 13 MiB, which who runs on SQLite shall not pay.
+        from provisioner.store.postgres import Postgres
+        from provisioner.store.postgres_store import PostgresStore
+
         postgres = Postgres(url, password)
         check_postgres(postgres)
         return PostgresStore(postgres)
@@ -45,14 +49,16 @@ def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now, passw
         "open the store",
         field="database_url",
         answer=f"{url.partition(':')[0] or 'an empty address'} is not a kind of database that is known",
-        advice=f"Use sqlite:////absolute/path/file.db, {SCHEME}user@host/name, or memory: to keep nothing",
+        advice=f"Use sqlite:////absolute/path/file.db, {POSTGRES}user@host/name, or memory: to keep nothing",
     )
 
 
 def upgrade_store(url: str, password: str = "") -> tuple[str | None, str]:
     """Brings the schema of a database up to this program's; the revisions before (None: it was empty) and
     after. Errors: as `open_store`."""
-    if url.startswith(SCHEME):
+    if url.startswith(POSTGRES):
+        from provisioner.store.postgres import Postgres
+
         return upgrade_postgres(Postgres(url, password))
     database = Sqlite(Path(url.removeprefix("sqlite:///")), _utc_now)
     try:

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import time
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from provisioner.core.errors import PermanentError
 from provisioner.store.dialect import Database
-from provisioner.store.postgres import Postgres
+
+if TYPE_CHECKING:  # what SQLite alone is opened with doesn't load PostgreSQL's driver
+    from provisioner.store.postgres import Postgres
 
 REVISIONS = ("0001", "0002", "0003")
 """Oldest first; kept here so that opening a current database needs no Alembic."""

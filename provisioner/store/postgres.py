@@ -24,7 +24,6 @@ from provisioner.core.errors import (
 from provisioner.store.brief_connection import BriefConnection
 from provisioner.store.schema import METADATA
 
-SCHEME = "postgresql+psycopg://"
 CONNECT_TIMEOUT_S = 4  # whole seconds, as libpq has them, and at least 2
 SESSION = {
     # A host that is frozen or cut off in the middle of a transaction holds its rows no longer than this:
@@ -213,7 +212,7 @@ def _parsed(url: str) -> sa.URL:
             "open the store",
             field="database",
             answer="the address can't be read",
-            advice=f"Write {SCHEME}user@host:port/database",
+            advice="Write postgresql+psycopg://user@host:port/database",
         ) from None
     if parsed.password is not None or "password" in parsed.query:
         raise InvalidInput(

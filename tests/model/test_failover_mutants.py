@@ -20,6 +20,8 @@ from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import AtTime, Delete, Deploy, Story, Strike
 from scenarios.runner.verdict import Verdict
 
+pytestmark = pytest.mark.exhaustive  # each takes as long as a hundred unit tests
+
 
 def strike(fault: str, at_s: float, heal_after_s: float | None, **parameters: Any) -> Strike:
     return Strike(

@@ -61,6 +61,7 @@ def told(broken: BrokenPromise, traces: Path) -> str:
     return f"{failure_text(play_job(job, traces))}\n\n{text}"
 
 
+@pytest.mark.exhaustive
 @pytest.mark.timeout(FEW + 30 * DEEP + 600)
 def test_no_promise_is_broken_in_any_story_that_is_made_up() -> None:
     broken = search()
@@ -68,6 +69,7 @@ def test_no_promise_is_broken_in_any_story_that_is_made_up() -> None:
         pytest.fail(told(broken, traces_folder()), pytrace=False)
 
 
+@pytest.mark.exhaustive
 def test_what_breaks_a_promise_is_found_and_made_small(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

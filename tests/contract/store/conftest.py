@@ -126,7 +126,7 @@ def postgres() -> Iterator[PostgresDatabases]:
         yield PostgresDatabases(server)
 
 
-@pytest.fixture(params=["memory", "sqlite", "postgresql"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.wire)])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     numbers = iter(range(1, 1_000_000))
     match request.param:

@@ -25,6 +25,8 @@ from tests.contract.store.records import flavor, node
 T = TypeVar("T")
 FROZEN = f"-c idle_in_transaction_session_timeout={SESSION['idle_in_transaction_session_timeout']}"
 
+pytestmark = pytest.mark.wire
+
 
 def play(url: str, *stories: Callable[[Store], Awaitable[T]]) -> list[T]:
     """Each story on a store of its own, as processes have them, all at once."""

@@ -45,6 +45,7 @@ asyncio.run(main())
 """
 
 
+@pytest.mark.wire
 def test_what_was_acknowledged_survives_kill_9(tmp_path: Path) -> None:
     url = f"sqlite:///{tmp_path}/store.db"
     child = subprocess.Popen(
@@ -198,6 +199,7 @@ def test_a_loop_that_is_never_idle_does_not_starve_the_store(tmp_path: Path) -> 
     assert play(f"sqlite:///{tmp_path}/store.db", story) < 5
 
 
+@pytest.mark.wire
 def test_a_watcher_wakes_by_what_another_process_stored_and_not_by_its_own_writes_twice(
     tmp_path: Path,
 ) -> None:
@@ -224,6 +226,7 @@ asyncio.run(open_store("{url}").transact(lambda tx: tx.insert(flavor("b"))))
 OPENS = "import sys; from provisioner.store import open_store; open_store(sys.argv[1])"
 
 
+@pytest.mark.wire
 def test_processes_that_open_a_new_file_at_once_make_it_once(tmp_path: Path) -> None:
     command = [sys.executable, "-c", OPENS, f"sqlite:///{tmp_path}/store.db"]
     children = [subprocess.Popen(command, cwd=ROOT) for _ in range(3)]

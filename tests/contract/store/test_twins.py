@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -62,6 +63,7 @@ def run(calls: list[Call], said: list[Any]) -> Any:
 
 
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@pytest.mark.exhaustive
 @given(transactions=st.lists(st.lists(CALLS, min_size=1, max_size=4), max_size=12))
 def test_the_twins_agree(tmp_path: Path, transactions: list[list[Call]]) -> None:
     async def story(store: Store) -> list[Any]:

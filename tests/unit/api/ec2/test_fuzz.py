@@ -102,6 +102,7 @@ def check(ec2: Ec2, body: str) -> None:
 QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
+@pytest.mark.exhaustive
 @given(requests())
 @settings(QUIET, max_examples=400)
 def test_parameters_of_any_value_are_answered_or_refused(ec2: Ec2, request: dict[str, str]) -> None:
