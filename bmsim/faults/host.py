@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 
-from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NOWHERE_YET, NUMBER, By, Fault, Parameter, Strikes
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter, Strikes
 
 _fault = partial(Fault, strikes=Strikes.HOST)
 _runner = partial(_fault, fidelities=EVERYWHERE, by=By.RUNNER)
@@ -51,7 +51,6 @@ FAULTS = (
         "host.disk_full",
         "has no space left to write to",
         BY_HEAL,
-        "everyday",
-        fidelities=NOWHERE_YET,
+        "everyday: an image too many, a log that nobody rotates",
     ),
 )

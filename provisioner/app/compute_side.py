@@ -59,7 +59,7 @@ async def compute_side(
     # The state folder is locked: whoever had it, and this host's lease, before is dead.
     holder = holder_of(settings.state_dir, ids)
     async with (
-        lease_guard(settings.state_dir / "lease", SystemChildren()) as lasts_until,
+        lease_guard(SystemChildren()) as lasts_until,
         boundary_of(settings, evidence, clock, ids) as boundary,
     ):
         lease = LeaseKeeper(

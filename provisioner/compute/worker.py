@@ -17,6 +17,7 @@ from provisioner.core.errors import (
     PermanentError,
     ProvisionerError,
     StateError,
+    StorageFull,
     TransientError,
 )
 from provisioner.core.model import Failure
@@ -166,11 +167,11 @@ class Worker:
         return False
 
     async def _passed_on(self, cause: ProvisionerError, target: str) -> bool:
-        """What this host can't reach, another may: the work goes to one that hasn't tried. Only when that one
-        can't either it counts as an attempt."""
+        """What this host can't reach, or has no room for, another may: the work goes to one that hasn't
+        tried. Only when that one can't either it counts as an attempt."""
         ctx, work = self._ctx, self._ctx.work
         tried = [*work.facts.get(TRIED_BY, ()), ctx.edges.lease.host]
-        if not isinstance(cause, DeviceUnreachable) or len(tried) >= HOSTS_PER_ATTEMPT:
+        if not isinstance(cause, DeviceUnreachable | StorageFull) or len(tried) >= HOSTS_PER_ATTEMPT:
             return False
         host = await ctx.edges.store.transact(lambda tx: next_to_try(tx, ctx.edges.hosts(tx), tried))
         if host is None:

@@ -85,6 +85,8 @@ class ConsoleLog:
             except ProvisionerError as error:
                 # A deploy needs no console: it is evidence, not a condition.
                 log.info("console.unavailable", node=node_id, cause=error.message)
+            except OSError as error:  # no room for it; who looks at consoles waits for the next try
+                log.warning("console.not_kept", node=node_id, cause=error.strerror or str(error))
             await asyncio.sleep(RECONNECT_S)
 
     def _append(self, node_id: str, data: bytes) -> None:

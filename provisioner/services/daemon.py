@@ -7,6 +7,7 @@ import os
 import signal
 from collections.abc import Callable, Sequence
 from contextlib import suppress
+from errno import ENOSPC
 from pathlib import Path
 
 import structlog
@@ -14,6 +15,7 @@ import structlog
 from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import Child, Children
 from provisioner.protocols.clock import Clock
+from provisioner.services.full_disk import storage_full_told
 
 log = structlog.get_logger(__name__)
 
@@ -81,9 +83,15 @@ class Daemon:
                 await self._supervisor
             self._supervisor = None
 
+    @property
+    def behind(self) -> bool:
+        """Whether something has changed that isn't in force: a renewal failed, or is under way."""
+        return self._applied < self._wanted
+
     async def renew(self) -> None:
         """Returns when what its files should say by now is in force. Changes that come while it reads are
-        read together, at once after that. Raises TransientError when it doesn't read them in time."""
+        read together, at once after that. Raises TransientError when it doesn't read them in time, or there
+        is no room for them."""
         self._wanted += 1
         wanted = self._wanted
         async with self._turn:
@@ -168,8 +176,22 @@ async def _line(stream: asyncio.StreamReader) -> str:
 
 
 def replace_file(path: Path, text: str) -> None:
-    """Never half written, and readable by us alone: what nodes boot by may be a secret."""
-    new = path.with_suffix(".new")
-    with os.fdopen(os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600), "w") as file:
-        file.write(text)
-    new.replace(path)
+    """Never half written, and readable by us alone: what nodes boot by may be a secret.
+
+    On a full disk the old file is written over when the new text is no longer: what is withdrawn must not go
+    on because of it. Raises StorageFull when it is longer.
+    """
+    new, words = path.with_suffix(".new"), text.encode()
+    flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC
+    with storage_full_told(f"write {path.name}", path.parent, "Make room on its file system"):
+        try:
+            with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
+                file.write(words)
+            new.replace(path)
+        except OSError as error:
+            new.unlink(missing_ok=True)
+            if error.errno != ENOSPC or not path.exists() or path.stat().st_size < len(words):
+                raise
+            with path.open("r+b") as file:
+                file.write(words)
+                file.truncate()

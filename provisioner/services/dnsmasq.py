@@ -76,13 +76,13 @@ class DnsmasqService:
             ) from error
 
     async def offer(self, offer: Offer) -> None:
-        if self._offers.get(offer.node_id) == offer:
+        if self._offers.get(offer.node_id) == offer and not self._daemon.behind:
             return
         self._offers[offer.node_id] = offer
         await self._daemon.renew()
 
     async def withdraw(self, node_id: str) -> None:
-        if self._offers.pop(node_id, None) is not None:
+        if self._offers.pop(node_id, None) is not None or self._daemon.behind:
             await self._daemon.renew()
 
     def _write_offers(self) -> None:

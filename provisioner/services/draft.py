@@ -8,14 +8,13 @@ import hashlib
 import os
 import secrets
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
-from errno import EDQUOT, ENOSPC
+from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
 from typing import TypeVar
 
-from provisioner.core.errors import StorageFull
 from provisioner.core.image_digest import TreeDigest
+from provisioner.services.full_disk import storage_full_told
 
 T = TypeVar("T")
 
@@ -45,7 +44,7 @@ class Draft:
     def __enter__(self) -> Draft:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         while True:
-            with storage_full_told(self.path):
+            with _room(self.path):
                 self._descriptor = os.open(self.path, flags, 0o600)
             fcntl.flock(self._descriptor, fcntl.LOCK_EX)
             if os.fstat(self._descriptor).st_nlink:
@@ -62,7 +61,7 @@ class Draft:
         """Zeros become holes. Raises StorageFull."""
         self._sha256.update(data)
         self._tree.update(data)
-        with storage_full_told(self.path), memoryview(data) as view:
+        with _room(self.path), memoryview(data) as view:
             for start, end in _data_runs(view):
                 offset = self.size_bytes + start
                 with view[start:end] as left:
@@ -77,7 +76,7 @@ class Draft:
 
     def resize(self, size_bytes: int) -> None:
         """Makes it a hole of this size."""
-        with storage_full_told(self.path):
+        with _room(self.path):
             os.truncate(self._descriptor, size_bytes)
 
     def head(self, size_bytes: int) -> bytes:
@@ -85,7 +84,7 @@ class Draft:
 
     def keep_as(self, path: Path) -> None:
         """Puts it there, on the disk when this returns. What lies there already has the same content."""
-        with storage_full_told(path):
+        with _room(path):
             os.fsync(self._descriptor)
             self.path.replace(path)
             folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -117,21 +116,8 @@ def remove_abandoned(folder: Path) -> None:
             path.unlink()
 
 
-@contextmanager
-def storage_full_told(path: Path) -> Iterator[None]:
-    """Turns the kernel's "no space left" into StorageFull."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (ENOSPC, EDQUOT):
-            raise
-        disk = os.statvfs(path.parent)
-        raise StorageFull(
-            "save the image",
-            device=f"folder {path.parent}",
-            answer=f"{error.strerror}, {disk.f_bavail * disk.f_frsize} bytes are free",
-            advice="Delete images, or make room on its file system",
-        ) from error
+def _room(path: Path) -> AbstractContextManager[None]:
+    return storage_full_told("save the image", path.parent, "Delete images, or make room on its file system")
 
 
 async def in_thread(work: Callable[[], T]) -> T:

@@ -63,6 +63,8 @@ class GaneshaService:
             return
         known = self._exports.get(offer.node_id)
         if known is not None and (known.folder, known.addresses) == (offer.nfs_root, offer.addresses):
+            if self._daemon.behind:
+                await self._daemon.renew()
             return
         self._exports[offer.node_id] = Export(
             number=self._next_number(),
@@ -73,7 +75,7 @@ class GaneshaService:
         await self._daemon.renew()
 
     async def withdraw(self, node_id: str) -> None:
-        if self._exports.pop(node_id, None) is not None:
+        if self._exports.pop(node_id, None) is not None or self._daemon.behind:
             await self._daemon.renew()
 
     def _next_number(self) -> int:

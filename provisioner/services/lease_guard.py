@@ -1,68 +1,45 @@
 """Ends a provisioner's children when its lease has run out: a process that stands still can't do it itself,
 and its DHCP server would answer, its images be written, while another host has taken over.
 
-A process beside the provisioner, which reads the end of the lease from a file. As a program:
-`python -m provisioner.services.lease_guard PID FILE`.
+`lease_guard_program` is the process beside it. It is told by a pipe, which has room when a disk has none.
 """
 
 from __future__ import annotations
 
-import contextlib
 import os
-import signal
+import struct
 import sys
-import time
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
-from pathlib import Path
-from typing import TYPE_CHECKING
+from collections.abc import AsyncIterator, Callable
+from contextlib import AsyncExitStack, asynccontextmanager
 
-if TYPE_CHECKING:  # as a program it finds the standard library alone
-    from provisioner.protocols.children import Children
+import structlog
 
-LOOK_S = 0.1
+from provisioner.protocols.children import Children
+from provisioner.services import lease_guard_program
 
-SPARED = ("ganesha.nfsd",)
-"""Serves roots that running machines have mounted; that another host serves them as well harms nobody."""
+log = structlog.get_logger(__name__)
 
 
 @asynccontextmanager
-async def lease_guard(file: Path, children: Children) -> AsyncIterator[Callable[[float], None]]:
+async def lease_guard(children: Children) -> AsyncIterator[Callable[[float], None]]:
     """Gives what is to be told the end of the lease, in monotonic seconds, at each renewal. Until it is told
     something, nothing is ended."""
-    file.unlink(missing_ok=True)  # noqa: ASYNC240 - a local file, before anything is served
+    reads, writes = os.pipe2(os.O_CLOEXEC)
+    # Never wait for a guard that stands still: what it doesn't hear makes it end children too early.
+    os.set_blocking(writes, False)
 
     def lasts_until(ends_at_s: float) -> None:
-        new = file.with_suffix(".new")
-        new.write_text(f"{ends_at_s!r}\n")
-        new.replace(file)
+        try:
+            os.write(writes, struct.pack(lease_guard_program.FORMAT, ends_at_s))
+        except OSError as error:
+            log.error("lease_guard.deaf", cause=error.strerror, advice="Start this compute host anew")
 
     # -I -S: nothing of the folder that we were started in, nor installed packages, whose paths take memory.
-    argv = (sys.executable, "-I", "-S", str(Path(__file__)), str(os.getpid()), str(file))
-    async with children.started(argv):
+    argv = (sys.executable, "-I", "-S", lease_guard_program.__file__, str(os.getpid()))
+    async with AsyncExitStack() as stack:
+        stack.callback(os.close, writes)
+        try:
+            await stack.enter_async_context(children.started(argv, stdin=reads))
+        finally:
+            os.close(reads)
         yield lasts_until
-
-
-def main(parent: int, file: Path) -> None:
-    """Until it is killed, with its parent at the latest."""
-    while True:
-        time.sleep(LOOK_S)
-        with contextlib.suppress(OSError, ValueError):
-            if time.monotonic() > float(file.read_text()):
-                for pid in _children_of(parent):
-                    os.killpg(pid, signal.SIGKILL)
-
-
-def _children_of(parent: int) -> Iterator[int]:
-    """Each of them leads a group of its own."""
-    for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
-            if int(rest.split()[1]) == parent and name not in SPARED:
-                yield int(entry.name)
-
-
-if __name__ == "__main__":
-    main(int(sys.argv[1]), Path(sys.argv[2]))

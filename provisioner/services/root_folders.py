@@ -24,7 +24,8 @@ from provisioner.core.errors import (
 )
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
-from provisioner.services.draft import Draft, in_thread, storage_full_told
+from provisioner.services.draft import Draft, in_thread
+from provisioner.services.full_disk import storage_full_told
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
 
@@ -228,7 +229,8 @@ def _forget_disks(root: Path) -> None:
 
 
 def _write_below(root: Path, path: PurePosixPath, text: str, mode: int = 0o600) -> None:
-    with _folder_below(root, path.parts[:-1]) as folder, storage_full_told(root):
+    room = storage_full_told("write into the root directory", root, "Make room on its file system")
+    with _folder_below(root, path.parts[:-1]) as folder, room:
         with contextlib.suppress(FileNotFoundError):
             os.unlink(path.name, dir_fd=folder)
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC

@@ -9,8 +9,8 @@ from typing import Any, Protocol
 
 from scenarios.runner.trace import Trace
 
-UNAVAILABLE = 503
-"""What the API answers while its store is away: a client asks again."""
+TRY_LATER = (503, 507)
+"""What the API answers while its store is away, or has no room: a client asks again."""
 
 
 class Fidelity(StrEnum):

@@ -25,7 +25,7 @@ from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
 from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.watching import Watching
-from scenarios.runner.stage import UNAVAILABLE, Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
@@ -159,7 +159,7 @@ class MachineStage:
                 while True:
                     with suppress(httpx.HTTPError, FileNotFoundError):
                         answer = await self._provisioner.call(method, path, body, key=key)
-                        if answer.status != UNAVAILABLE:
+                        if answer.status not in TRY_LATER:
                             return answer
                     await asyncio.sleep(POLL_S)
         except TimeoutError:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from provisioner.core.errors import ProvisionerError
+from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.netboot import ModelNetboot
 from scenarios.runner.model.provisioner_process import ProvisionerProcess, Surroundings
 from scenarios.runner.processes import Process, as_world
@@ -15,12 +16,18 @@ RESTART_S = 5.0
 
 
 class ModelHost:
-    """around(sender): what a process of this host finds around it. note(name): the stage's record."""
+    """around(sender): what a process of this host finds around it. note(name): the stage's record.
+    struck(fault, name): told when a fault of the host changed something."""
 
     def __init__(
-        self, name: str, around: Callable[[str], Surroundings], note: Callable[[str, str], None]
+        self,
+        name: str,
+        around: Callable[[str], Surroundings],
+        note: Callable[[str, str], None],
+        struck: Callable[[str, str], None],
     ) -> None:
         self.name = name
+        self.disk = HostDisk(lambda: struck("host.disk_full", name))
         self.process: Process | None = None
         self.provisioner: ProvisionerProcess | None = None
         self._around = around

@@ -13,6 +13,7 @@ from typing import Any
 
 from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.netboot import Loader, Offer
+from scenarios.runner.model.host_disk import HostDisk
 
 PORT = 8080
 
@@ -48,8 +49,9 @@ class Served:
 class ModelNetboot:
     """`provisioner.protocols.netboot.NetbootService`; the node's side is called by the rack."""
 
-    def __init__(self, address: str, sink: EventSink) -> None:
+    def __init__(self, address: str, sink: EventSink, disk: HostDisk) -> None:
         self.address = address
+        self._disk = disk
         self._sink = sink
         self._by_node: dict[str, Offer] = {}
         self._by_mac: dict[str, Offer] = {}
@@ -61,6 +63,9 @@ class ModelNetboot:
         return f"http://{self.address}:{PORT}"
 
     async def offer(self, offer: Offer) -> None:
+        if self._by_node.get(offer.node_id) == offer:
+            return
+        self._disk.write("write what nodes are offered")
         self._forget(offer.node_id)
         self._by_node[offer.node_id] = offer
         for mac, address in zip(offer.macs, offer.addresses, strict=True):

@@ -37,6 +37,7 @@ from provisioner.protocols.roots import NoRootFolders
 from provisioner.protocols.store import Store
 from provisioner.scheduler.scheduler import Scheduler
 from scenarios.runner.model.contents import BLOBS, ImageServer
+from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.netboot import LOADERS, ModelNetboot
 from scenarios.runner.model.snmp import ModelSnmp
@@ -61,6 +62,7 @@ class Surroundings:
     address: str
     lease_ttl_s: float
     store: Store
+    disk: HostDisk
     clock: Clock
     ids: Ids
     images: ImageServer
@@ -81,7 +83,7 @@ class ProvisionerProcess:
         self.app: FastAPI | None = None
         self._around = around
         self._evidence = Evidence(around.store)
-        self.netboot = ModelNetboot(around.address, self._heard)
+        self.netboot = ModelNetboot(around.address, self._heard, around.disk)
 
     def _heard(self, event: WireEvent) -> None:
         self._evidence(event)

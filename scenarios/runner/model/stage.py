@@ -29,7 +29,7 @@ from scenarios.runner.model.telling import Telling
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
-from scenarios.runner.stage import UNAVAILABLE, Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Trace
 
@@ -66,7 +66,9 @@ class ModelStage:
             story, self._wires, lambda: tuple(self._hosts.values()), self._images, telling.note, seed
         )
         for host in story.hosts:
-            self._hosts[host.name] = ModelHost(host.name, self._surroundings(host), telling.host_event)
+            self._hosts[host.name] = ModelHost(
+                host.name, self._surroundings(host), telling.host_event, telling.host_struck
+            )
         self._striking = Striking(
             self._rack,
             self._wires,
@@ -102,7 +104,8 @@ class ModelStage:
     def _around(self, host: StoryHost, sender: str) -> Surroundings:
         ids = SeededIds(chance(self._seed, f"ids of {sender}"))
         self._ids.append(ids)
-        rack = self._rack
+        rack, alone = self._rack, len(self._story.hosts) == 1
+        disk = self._hosts[host.name].disk
 
         def agent(node: Node, address: str, token: str) -> ModelAgentClient:
             link = Link("agent", host.name, node.name)
@@ -115,8 +118,9 @@ class ModelStage:
         return Surroundings(
             host=host.name,
             address=host.address,
-            lease_ttl_s=LEASE_TTL_S if len(self._story.hosts) > 1 else LEASE_TTL_ALONE_S,
-            store=StoreLink(self._store, self._wires, host.name),
+            lease_ttl_s=LEASE_TTL_ALONE_S if alone else LEASE_TTL_S,
+            store=StoreLink(self._store, self._wires, host.name, disk if alone else None),
+            disk=disk,
             clock=self._clock,
             ids=ids,
             images=self._images,
@@ -162,7 +166,7 @@ class ModelStage:
                 except ProcessDied:
                     continue
                 self._tell(f"the answer to {method} {path}", text)
-                if answer.status != UNAVAILABLE:
+                if answer.status not in TRY_LATER:
                     return answer
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_RETRY_S)

@@ -9,6 +9,7 @@ from typing import TypeVar
 from provisioner.core.errors import TransientError
 from provisioner.protocols.store import Tx, Watch
 from provisioner.store.memory import MemoryStore
+from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.wires import Link, Wires
 
 T = TypeVar("T")
@@ -22,19 +23,26 @@ RECONNECT_S = 2.0
 class StoreLink:
     """`provisioner.protocols.store.Store`, from one host."""
 
-    def __init__(self, store: MemoryStore, wires: Wires, host: str) -> None:
+    def __init__(self, store: MemoryStore, wires: Wires, host: str, disk: HostDisk | None = None) -> None:
+        """disk: the host's own, when the database lies there."""
         self._store = store
+        self._disk = disk
         self._wires = wires
         self._link = Link("store", host, "")
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         """Also when the error says that there was no answer, it may have been done."""
+        stored = self._on_disk(work)
         if not self._wires.faulty:
-            return await self._store.transact(work)
+            return await self._store.transact(stored)
         await self._cross(True)
-        result = await self._store.transact(work)
+        result = await self._store.transact(stored)
         await self._cross(False)
         return result
+
+    def _on_disk(self, work: Callable[[Tx], T]) -> Callable[[Tx], T]:
+        disk = self._disk
+        return work if disk is None or not disk.full else lambda tx: work(disk.of_database(tx))
 
     async def _cross(self, to_store: bool) -> None:
         journey = self._wires.journey(self._link, to_store)

@@ -88,6 +88,8 @@ class Striking:
             case "host.clock_jump":
                 self._clock.ahead_s += order.parameters["by_s"]
                 runs = order.parameters["by_s"] != 0
+            case "host.disk_full":  # tells by itself when there was no room for something
+                host.disk.full, runs = True, False
             case _:
                 raise LabTrouble(f"the model can't inject {order.fault}")
         if runs:
@@ -99,6 +101,8 @@ class Striking:
             host.start()
         elif order.fault == "host.stop":
             host.cont()
+        elif order.fault == "host.disk_full":
+            host.disk.full = False
         elif order.fault == "host.clock_jump":
             self._clock.ahead_s -= order.parameters["by_s"]
 

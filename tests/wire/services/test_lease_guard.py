@@ -19,13 +19,12 @@ pytestmark = pytest.mark.wire
 
 PROVISIONER = """
 import asyncio, sys, time
-from pathlib import Path
 from provisioner.services.children import SystemChildren
 from provisioner.services.lease_guard import lease_guard
 
 async def main():
     children = SystemChildren()
-    async with lease_guard(Path(sys.argv[1]), children) as lasts_until:
+    async with lease_guard(children) as lasts_until:
         async with children.started(["sleep", "1000"]) as service:
             print(service.pid, flush=True)
             while line := await asyncio.to_thread(sys.stdin.readline):
@@ -38,14 +37,11 @@ asyncio.run(main())
 
 
 @contextmanager
-def provisioner(folder: Path) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def provisioner() -> Iterator[tuple[subprocess.Popen[str], int]]:
     """One that has a child, and the child's process id."""
-    with subprocess.Popen(
-        [sys.executable, "-c", PROVISIONER, str(folder / "lease")],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.PIPE,
-        text=True,
-    ) as process:
+    pipe = subprocess.PIPE
+    argv = [sys.executable, "-c", PROVISIONER]
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
         try:
             assert process.stdout is not None
             yield process, int(process.stdout.readline())
@@ -60,6 +56,13 @@ def tell(process: subprocess.Popen[str], left_s: float) -> None:
     assert process.stdout.readline() == "told\n"
 
 
+def guard_of(process: subprocess.Popen[str]) -> int:
+    """The child of it that runs as Python: the other one sleeps."""
+    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
+    (guard,) = (int(pid) for pid in children if b"lease_guard" in Path(f"/proc/{pid}/cmdline").read_bytes())
+    return guard
+
+
 def runs(pid: int) -> bool:
     try:
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
@@ -67,8 +70,8 @@ def runs(pid: int) -> bool:
         return False
 
 
-def test_children_of_one_that_stands_still_end_with_its_lease(tmp_path: Path) -> None:
-    with provisioner(tmp_path) as (process, child):
+def test_children_of_one_that_stands_still_end_with_its_lease() -> None:
+    with provisioner() as (process, child):
         tell(process, 600.0)
         tell(process, 0.5)
         begun_s = time.monotonic()
@@ -77,21 +80,37 @@ def test_children_of_one_that_stands_still_end_with_its_lease(tmp_path: Path) ->
         assert time.monotonic() - begun_s >= 0.4
 
 
-def test_nothing_ends_before_a_lease_was_told_or_while_it_is_renewed(tmp_path: Path) -> None:
-    with provisioner(tmp_path) as (process, child):
+def test_nothing_ends_before_a_lease_was_told_or_while_it_is_renewed() -> None:
+    with provisioner() as (process, child):
         assert runs(child)
         for _ in range(20):
             tell(process, 600.0)
         assert runs(child)
 
 
-def test_the_guard_ends_with_its_provisioner(tmp_path: Path) -> None:
-    with provisioner(tmp_path) as (process, child):
+def test_a_lease_that_is_renewed_after_its_end_ends_nothing_more() -> None:
+    with provisioner() as (process, child):
+        tell(process, 0.0)
+        eventually("its child has ended", lambda: not runs(child))
         tell(process, 600.0)
-        (guard,) = (
-            int(pid)
-            for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-            if int(pid) != child
-        )
+        eventually("its guard lives", lambda: runs(guard_of(process)))
+
+
+def test_a_guard_that_is_gone_is_told() -> None:
+    with provisioner() as (process, _):
+        tell(process, 600.0)
+        guard = guard_of(process)
+        os.kill(guard, signal.SIGKILL)
+        eventually("it has ended", lambda: not runs(guard))
+        assert process.stdin is not None and process.stdout is not None
+        process.stdin.write("600\n")
+        process.stdin.flush()
+        assert "lease_guard.deaf" in process.stdout.readline()
+
+
+def test_the_guard_ends_with_its_provisioner() -> None:
+    with provisioner() as (process, child):
+        tell(process, 600.0)
+        guard = guard_of(process)
         process.kill()
         eventually("all have ended", lambda: not runs(guard) and not runs(child))
