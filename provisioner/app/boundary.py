@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
+from ipaddress import IPv4Address
 
 import httpx
 
@@ -26,7 +27,7 @@ from provisioner.protocols.image import ImageWriter
 from provisioner.protocols.netboot import NetbootService
 from provisioner.protocols.power import DeviceFactory
 from provisioner.protocols.roots import NoRootFolders, RootFolders
-from provisioner.services import exportfs, ganesha
+from provisioner.services import exportfs, ganesha, metadata
 from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
 from provisioner.services.dnsmasq_config import DhcpNetwork
@@ -98,6 +99,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
                 subnet=network.subnet,
                 gateway=network.gateway,
                 dns=network.dns,
+                metadata=IPv4Address(metadata.ADDRESS) if network.metadata != "none" else None,
             )
             folder = settings.state_dir / "dnsmasq"
             services.append(await enter(DnsmasqService(dhcp, folder, children, sink, clock)))

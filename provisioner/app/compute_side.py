@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass
 
 from provisioner.app.boundary import boundary_of
@@ -16,6 +16,7 @@ from provisioner.compute.edges import DeployPolicy, Edges, RefreshPolicy
 from provisioner.compute.evidence import Evidence
 from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.metadata import StoredMetadata
 from provisioner.compute.progress import ProgressBoard
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
@@ -28,6 +29,7 @@ from provisioner.services.children import SystemChildren
 from provisioner.services.console_log import ConsoleLog
 from provisioner.services.image_store import ImageStore
 from provisioner.services.lease_guard import lease_guard
+from provisioner.services.metadata import MetadataService
 from provisioner.services.secret_box import SecretBox
 from provisioner.services.ssh_probe import TcpSshProbe
 from provisioner.services.state_folder import holder_of
@@ -61,6 +63,7 @@ async def compute_side(
     async with (
         lease_guard(SystemChildren()) as lasts_until,
         boundary_of(settings, evidence, clock, ids) as boundary,
+        _metadata(settings, store, box, clock),
     ):
         lease = LeaseKeeper(
             store,
@@ -109,6 +112,19 @@ async def compute_side(
             ),
         )
         yield ComputeSide(ComputeHost(edges), consoles, progress, edges.power.breakers)
+
+
+def _metadata(
+    settings: Settings, store: Store, box: SecretBox, clock: Clock
+) -> AbstractAsyncContextManager[object]:
+    """The metadata service, if there is to be one."""
+    network = settings.network
+    if settings.rack == "fake" or network.metadata == "none":
+        return nullcontext()
+    source = StoredMetadata(
+        store, region=settings.api.region, zone=settings.api.zone, network=str(network.subnet)
+    )
+    return MetadataService(source, box, clock, device=network.interface, only_v2=network.metadata == "v2")
 
 
 def _power_policy(settings: Settings) -> PowerPolicy:

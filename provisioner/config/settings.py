@@ -95,6 +95,11 @@ class Api(_Section):
         ),
     ] = "metal"
 
+    @property
+    def zone(self) -> str:
+        """The only one."""
+        return f"{self.region}a"
+
 
 class Network(_Section):
     interface: Annotated[
@@ -111,6 +116,13 @@ class Network(_Section):
     serve_dhcp: Annotated[
         bool, Field(description="Whether to serve DHCP, TFTP and router advertisements.")
     ] = True
+    metadata: Annotated[
+        Literal["none", "v1_v2", "v2"],
+        Field(
+            description="Whether instances may read EC2's instance metadata and their user data here, at "
+            "169.254.169.254, which must be an address of this system; v2: with a token alone."
+        ),
+    ] = "none"
 
     @property
     def pool_range(self) -> tuple[IPv4Address, IPv4Address]:

@@ -32,6 +32,7 @@ class DhcpNetwork:
     subnet: IPv4Network
     gateway: IPv4Address | None = None
     dns: tuple[IPv4Address, ...] = ()
+    metadata: IPv4Address | None = None  # where instances ask for their metadata, over `address`
 
 
 def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) -> str:
@@ -67,6 +68,7 @@ def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) ->
         f"ra-param={network.interface},10,0",
         f"dhcp-option=option:router{f',{network.gateway}' if network.gateway else ''}",
         f"dhcp-option=option:dns-server{f',{dns}' if dns else ''}",
+        *_routes(network),
         "dhcp-userclass=set:ipxe,iPXE",
         # iPXE waits 3 s more for a proxy DHCP server unless it is told (its option 175.176) that none comes.
         "dhcp-option-force=tag:ipxe,encap:175,176,1b",
@@ -80,6 +82,15 @@ def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) ->
         "dhcp-option-force=tag:uefi_http,tag:!ipxe,option:vendor-class,HTTPClient",
     )
     return "\n".join(lines) + "\n"
+
+
+def _routes(network: DhcpNetwork) -> tuple[str, ...]:
+    """The way to the metadata: over us, and no other route changes. Who is given routes ignores the router
+    that is given beside them (RFC 3442), so that it stands among them."""
+    if network.metadata is None:
+        return ()
+    gateway = f",0.0.0.0/0,{network.gateway}" if network.gateway else ""
+    return (f"dhcp-option=option:classless-static-route,{network.metadata}/32,{network.address}{gateway}",)
 
 
 def hosts(offers: Iterable[Offer]) -> str:

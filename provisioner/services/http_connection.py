@@ -10,6 +10,7 @@ import asyncio
 import json
 import os
 import re
+import socket
 from collections.abc import Mapping
 from dataclasses import dataclass
 from io import FileIO
@@ -29,12 +30,15 @@ _REASONS = {
     200: b"OK",
     204: b"No Content",
     206: b"Partial Content",
+    400: b"Bad Request",
     401: b"Unauthorized",
+    403: b"Forbidden",
     404: b"Not Found",
     405: b"Method Not Allowed",
     413: b"Content Too Large",
     416: b"Range Not Satisfiable",
     429: b"Too Many Requests",
+    503: b"Service Unavailable",
 }
 
 
@@ -193,6 +197,10 @@ class HttpConnection:
                 await self._writer.drain()
         except (TimeoutError, OSError, h11.LocalProtocolError) as error:
             raise Closed from error
+
+    def bound_hops(self, hops: int) -> None:
+        """How far what is sent from now on may go: over `hops` - 1 routers."""
+        self._writer.get_extra_info("socket").setsockopt(socket.IPPROTO_IP, socket.IP_TTL, hops)
 
     def abort(self) -> None:
         """Ends the connection at once, whatever waits to be sent."""

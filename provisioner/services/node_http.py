@@ -5,34 +5,28 @@ A file is given only to the node's address and for the node's token. Everything 
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import hmac
 import re
-from collections import Counter
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
 
 import structlog
 
-from provisioner.core.errors import PermanentError
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.netboot import Offer
-from provisioner.services.http_connection import Closed, HttpConnection, Request, Sent, TooLarge
+from provisioner.services.http_connection import HttpConnection, Request, Sent
+from provisioner.services.http_listener import HttpListener
 from provisioner.services.quota import Quota
 
 log = structlog.get_logger(__name__)
 
-MAX_CONNECTIONS = 2048
-MAX_CONNECTIONS_PER_PEER = 16
 REFUSED_EVERY_S = 5.0
 CALL_EVERY_S = 1.0
 """An instance belongs to its tenant: it may phone home so often, and no more of it is kept."""
 
-STOP_TIMEOUT_S = 5.0
 MAX_FIELD_CHARACTERS = 128
 
 BOOT_PATH = re.compile(r"/boot/([0-9A-Za-z]{1,128})/([0-9A-Za-z][0-9A-Za-z._-]{0,63})")
@@ -47,7 +41,9 @@ class NodeHttpService:
     def __init__(self, address: str, port: int, sink: EventSink, clock: Clock) -> None:
         """port: 0 = any that is free."""
         self._address = address
-        self._port = port
+        self._listener = HttpListener(
+            address, port, self._serve, advice="Is the address in the configuration ours, and the port free?"
+        )
         self._sink = sink
         self._clock = clock
         self._offers: dict[str, Offer] = {}  # by the node's address
@@ -55,15 +51,11 @@ class NodeHttpService:
         self._heard_boots: dict[str, str] = {}  # node → the boot whose agent has reported
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
         self._calls = Quota(clock, every_s=CALL_EVERY_S)
-        self._peers: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
-        self._server: asyncio.Server | None = None
 
     @property
     def port(self) -> int:
         """The port that it listens on."""
-        assert self._server is not None
-        return int(self._server.sockets[0].getsockname()[1])
+        return self._listener.port
 
     @property
     def url(self) -> str:
@@ -86,56 +78,13 @@ class NodeHttpService:
                 del self._offers[address]
 
     async def __aenter__(self) -> NodeHttpService:
-        try:
-            self._server = await asyncio.start_server(self._accept, self._address, self._port, backlog=512)
-        except OSError as error:
-            raise PermanentError(
-                f"listen for nodes at {self._address}:{self._port}",
-                answer=error.strerror or str(error),
-                advice="Is the address in the configuration ours, and the port free?",
-            ) from error
+        await self._listener.start()
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        if self._server is None:
-            return
-        self._server.close()
-        for task in self._tasks:
-            task.cancel()
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
-
-    async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        connection = HttpConnection(reader, writer)
-        peer = connection.peer
-        self._peers[peer] += 1
-        try:
-            if self._peers[peer] <= MAX_CONNECTIONS_PER_PEER and len(self._tasks) <= MAX_CONNECTIONS:
-                await self._converse(connection)
-        except asyncio.CancelledError:
-            connection.abort()
-        finally:
-            self._tasks.discard(task)
-            self._peers[peer] -= 1
-            self._peers += Counter()  # forgets peers without connections
-            writer.close()
-
-    async def _converse(self, connection: HttpConnection) -> None:
-        first = True
-        try:
-            while request := await connection.next_request(first=first):
-                await self._serve(connection, request)
-                first = False
-        except TooLarge:
-            with suppress(Closed):
-                await connection.answer(413, headers={"connection": "close"})
-        except Closed:
-            connection.abort()
+        await self._listener.stop()
 
     async def _serve(self, connection: HttpConnection, request: Request) -> None:
         if boot := BOOT_PATH.fullmatch(request.path):

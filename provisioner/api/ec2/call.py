@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from provisioner.api.context import ApiContext
+from provisioner.core.ec2_ids import account_of
 from provisioner.protocols.store import Tx
 
 Members = dict[str, Any]
@@ -24,17 +24,11 @@ class Call:
 
     @property
     def account(self) -> str:
-        """Twelve digits, as EC2 names tenants."""
         return account_of(self.tenant)
 
     @property
     def zone(self) -> str:
         return f"{self.context.region}a"
-
-
-def account_of(tenant: str) -> str:
-    digest = hashlib.sha256(tenant.encode()).digest()
-    return f"{int.from_bytes(digest[:8]) % 10**12:012d}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -6,7 +6,8 @@ import base64
 
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import unsupported
-from provisioner.api.ec2.ids import find_instance, instance_id
+from provisioner.api.ec2.ids import find_instance
+from provisioner.core.ec2_ids import instance_id
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 

@@ -1,7 +1,4 @@
-"""Ids as EC2 clients know them, made from ours and found again without being stored.
-
-`i-` and 17 hexadecimal digits: the first ones of the UUID, 64 of whose 68 bits are random.
-"""
+"""What a request names by EC2's ids (`core.ec2_ids`), found."""
 
 from __future__ import annotations
 
@@ -9,21 +6,13 @@ import re
 from typing import TypeVar
 
 from provisioner.api.ec2.errors import Ec2Error, malformed_id, unknown_id
+from provisioner.core.ec2_ids import IMAGE_PREFIX, image_id
 from provisioner.core.model import Image, ImageKind, Instance, KeyPair
 from provisioner.protocols.store import Tx
 
 R = TypeVar("R", Image, Instance, KeyPair)
 
-DIGITS = 17
 _ID = re.compile(r"([a-z]{1,8})-([0-9a-f]{17})\Z")
-
-IMAGE_PREFIX = {
-    ImageKind.ROOT: "ami",
-    ImageKind.DISK: "ami",
-    ImageKind.KERNEL: "aki",
-    ImageKind.RAMDISK: "ari",
-}
-
 
 MAX_IDS = 1000
 """In one request."""
@@ -34,22 +23,6 @@ def bounded(ids: list[str]) -> list[str]:
     if len(ids) > MAX_IDS:
         raise Ec2Error("InvalidParameterValue", f"A request may name {MAX_IDS} resources")
     return list(dict.fromkeys(ids))
-
-
-def public_id(prefix: str, uuid: str) -> str:
-    return f"{prefix}-{uuid.replace('-', '')[:DIGITS]}"
-
-
-def instance_id(uuid: str) -> str:
-    return public_id("i", uuid)
-
-
-def image_id(image: Image) -> str:
-    return public_id(IMAGE_PREFIX[image.kind], image.id)
-
-
-def key_pair_id(uuid: str) -> str:
-    return public_id("key", uuid)
 
 
 def find_instance(tx: Tx, tenant: str, id: str) -> Instance:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from provisioner.api.ec2.answers import time_text
-from provisioner.api.ec2.call import Call, Members, account_of
+from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import bounded, find_image, image_id, public_id
+from provisioner.api.ec2.ids import bounded, find_image
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import TagsOf, tag_set, tags_of
+from provisioner.core.ec2_ids import account_of, image_id, kernel_id, ramdisk_id
 from provisioner.core.model import DEFAULT_TENANT, Image, ImageKind, ImageState
 from provisioner.protocols.store import Tx
 
@@ -41,14 +42,6 @@ _LOOKS: Looks[Image] = {
     "state": lambda image: [STATE[image.state]],
     "virtualization-type": lambda image: ["hvm"],
 }
-
-
-def kernel_id(uuid: str) -> str:
-    return public_id("aki", uuid)
-
-
-def ramdisk_id(uuid: str) -> str:
-    return public_id("ari", uuid)
 
 
 def describe_images(tx: Tx, call: Call) -> Members:

@@ -10,11 +10,11 @@ from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import unknown_id
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import bounded, find_instance, image_id, instance_id, public_id
-from provisioner.api.ec2.images import kernel_id, ramdisk_id
+from provisioner.api.ec2.ids import bounded, find_instance
 from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
+from provisioner.core.ec2_ids import image_id, instance_id, kernel_id, public_id, ramdisk_id
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx

@@ -16,8 +16,9 @@ from provisioner.api.catalog import checked_key, insert_key
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import bounded, find_key_pair, key_pair_id
+from provisioner.api.ec2.ids import bounded, find_key_pair
 from provisioner.api.ec2.tags import TagsOf, forget, of_specifications, put, tag_set, tags_of
+from provisioner.core.ec2_ids import key_pair_id
 from provisioner.core.errors import Conflict, InvalidInput
 from provisioner.core.model import KeyPair
 from provisioner.protocols.store import Tx

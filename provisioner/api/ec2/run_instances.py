@@ -13,11 +13,12 @@ from pydantic_core import to_json
 
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
-from provisioner.api.ec2.ids import find_image, image_id, instance_id, public_id
+from provisioner.api.ec2.ids import find_image
 from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
 from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.quotas import left, quota
+from provisioner.core.ec2_ids import image_id, instance_id, public_id
 from provisioner.core.model import (
     Flavor,
     IdempotencyRecord,

@@ -7,8 +7,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import IMAGE_PREFIX, bounded, find_image, find_instance, find_key_pair
+from provisioner.api.ec2.ids import bounded, find_image, find_instance, find_key_pair
 from provisioner.api.ec2.paging import page
+from provisioner.core.ec2_ids import IMAGE_PREFIX
 from provisioner.core.model import Tag
 from provisioner.protocols.store import Tx
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,7 @@ from provisioner.protocols.events import WireEvent
 from provisioner.protocols.netboot import Loader, Offer
 from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
-from provisioner.services.dnsmasq_config import DhcpNetwork
+from provisioner.services.dnsmasq_config import DhcpNetwork, static_part
 from provisioner.services.system import SystemClock
 from tests.wire.services.conftest import Heard, play
 from tests.wire.services.dhcp_client import Answer, DhcpClient
@@ -105,6 +106,28 @@ def test_ipxe_is_told_that_no_proxy_server_comes(network: Segment, tmp_path: Pat
 
     with DhcpClient(network) as client:
         play(story)
+
+
+@pytest.mark.parametrize(
+    ("gateway", "routes"),
+    [
+        ("", f"169.254.169.254/32,{HOST}"),
+        ("10.77.0.1", f"169.254.169.254/32,{HOST},0.0.0.0/0,10.77.0.1"),
+    ],
+)
+def test_the_way_to_the_metadata_leaves_a_default_route_as_it_is(gateway: str, routes: str) -> None:
+    network = replace(
+        NETWORK,
+        gateway=IPv4Address(gateway) if gateway else None,
+        metadata=IPv4Address("169.254.169.254"),
+    )
+    told = static_part(network, Path("/f"), user="u", group="g").splitlines()
+    assert f"dhcp-option=option:classless-static-route,{routes}" in told
+    assert not [
+        line
+        for line in static_part(NETWORK, Path("/f"), user="u", group="g").splitlines()
+        if "route," in line
+    ]
 
 
 def test_a_machine_that_is_not_enrolled_gets_nothing_and_is_seen_once(

@@ -14,7 +14,7 @@ import pytest
 
 from provisioner.core.errors import PermanentError
 from provisioner.protocols.netboot import Offer
-from provisioner.services import http_connection, node_http
+from provisioner.services import http_connection, http_listener
 from provisioner.services.node_http import NodeHttpService
 from provisioner.services.system import SystemClock
 from tests.wire.services.conftest import Heard, play
@@ -336,7 +336,7 @@ def test_garbage_ends_its_own_connection_alone(
 def test_one_node_cannot_take_all_connections(
     network: Segment, heard: Heard, kernel: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(node_http, "MAX_CONNECTIONS_PER_PEER", 3)
+    monkeypatch.setattr(http_listener, "MAX_CONNECTIONS_PER_PEER", 3)
 
     async def story() -> None:
         async with server(network, heard, kernel) as node:
