@@ -80,8 +80,9 @@ class KnownAccessKey:
 class ApiContext:
     """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
     alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
-    bytes of an image are needed any longer. region: what EC2 clients are told that this place is called.
-    quotas: how many instances each tenant may have, see `provisioner.api.quotas`."""
+    bytes of an image are needed any longer. images_queued: set when there may be something to fetch.
+    region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
+    have, see `provisioner.api.quotas`."""
 
     store: Store
     ids: Ids
@@ -102,6 +103,7 @@ class ApiContext:
     ready: Callable[[], bool] = lambda: True
     timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
     blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
+    images_queued: asyncio.Event = field(default_factory=asyncio.Event)
     tokens: dict[str, float] = field(default_factory=dict)
     access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
 

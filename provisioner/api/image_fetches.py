@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-
 import structlog
 
 from provisioner.api.context import ApiContext
@@ -24,11 +22,7 @@ class ImageFetches:
 
     def __init__(self, context: ApiContext) -> None:
         self._context = context
-        self._news = asyncio.Event()
-        self._news.set()
-
-    def look(self) -> None:
-        """There may be something to fetch."""
+        self._news = context.images_queued
         self._news.set()
 
     async def run(self) -> None:

@@ -159,12 +159,20 @@ async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> vie
 async def remove(context: ApiContext, id_or_name: str) -> None:
     """Removes the image, and its bytes if no other has the same. Raises Conflict while something needs it."""
     async with context.blobs:
-        orphan = await context.store.transact(lambda tx: _delete(tx, id_or_name))
+        orphan = await context.store.transact(lambda tx: delete(tx, id_or_name))
         if orphan:
             await context.images.delete(orphan)
 
 
-def _delete(tx: Tx, id_or_name: str) -> str | None:
+async def forget_bytes(context: ApiContext, sha256: str) -> None:
+    """Removes bytes if no image has them any longer."""
+    async with context.blobs:
+        if await context.store.transact(lambda tx: _unused(tx, sha256)):
+            await context.images.delete(sha256)
+
+
+def delete(tx: Tx, id_or_name: str) -> str | None:
+    """The image, and not its bytes: returns what names them if no other has the same. Raises Conflict."""
     image = by_id_or_name(tx, Image, "image", id_or_name)
     for field in ("image_id", "kernel_id", "ramdisk_id"):
         users = tx.find(Instance, where={field: image.id, "state": LIVE}, limit=1)

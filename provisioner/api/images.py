@@ -42,7 +42,7 @@ class ImageOrder(BaseModel):
 @router.post("", status_code=201)
 async def register(context: Context, request: Request, order: ImageOrder) -> Response:
     made = await once(context, request, 201, lambda tx: image_orders.register(tx, context, order))
-    request.app.state.fetches.look()
+    context.images_queued.set()
     return made
 
 

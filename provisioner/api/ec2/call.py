@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 from provisioner.api.context import ApiContext
@@ -15,12 +15,14 @@ Members = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """given: the members of the request, by the model's names. prepared: what `Operation.prepare` made."""
+    """given: the members of the request, by the model's names. prepared: what `Operation.prepare` made.
+    later: what is left to do once the transaction is sure; nothing may depend on its being done."""
 
     context: ApiContext
     tenant: str
     given: Members
     prepared: Any = None
+    later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
     def account(self) -> str:
@@ -36,6 +38,7 @@ class Operation:
     """handle:  answers with the members of the operation's output, in one transaction, that a dry run undoes
     takes:   members of its input that mean something here; DryRun always does
     ignores: members that change nothing here, so that clients may send them
+    as_it_is: members that may be given with this value, which is how things are, and no other
     prepare: work that takes time, done in a thread before the transaction
     once:    for each signature, unless the request has a ClientToken: a second one would do something else
     """
@@ -43,6 +46,7 @@ class Operation:
     handle: Callable[[Tx, Call], Members]
     takes: frozenset[str] = frozenset()
     ignores: frozenset[str] = frozenset()
+    as_it_is: Mapping[str, object] = field(default_factory=dict)
     prepare: Callable[[Mapping[str, Any]], Any] | None = None
     once: bool = False
 

@@ -69,6 +69,8 @@ class Endpoint:
         prepared = await self._context.aside(lambda: prepare(given)) if prepare else None
         call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
         answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
+        for work in call.later:
+            await work()
         assert self._writer is not None
         return self._writer.answer(name, answer, request_id)
 
@@ -79,6 +81,7 @@ class Endpoint:
 
 
 def _handled(tx: Tx, operation: Operation, call: Call, dry: bool) -> Members:
+    call.later.clear()  # the store may run this again
     answer = operation.handle(tx, call)
     if dry:
         # Checked to its end, and undone with the transaction.
@@ -100,9 +103,13 @@ def _operation(known: Model, name: str, version: str) -> Operation:
 
 
 def _check_supported(operation: Operation, given: Mapping[str, object]) -> None:
-    for name in given:
-        if name not in operation.takes and name not in operation.ignores:
+    for name, value in given.items():
+        if name in operation.takes or name in operation.ignores:
+            continue
+        if name not in operation.as_it_is:
             raise unsupported(f"The parameter {name}")
+        if operation.as_it_is[name] != value:
+            raise unsupported(f"The parameter {name} with another value than {operation.as_it_is[name]}")
 
 
 async def _body(request: Request) -> bytes:

@@ -31,15 +31,18 @@ TYPE: Mapping[ImageKind, str] = {
 
 _LOOKS: Looks[Image] = {
     "architecture": lambda image: [image.arch],
+    "creation-date": lambda image: [time_text(image.created_at)],
     "image-id": lambda image: [image_id(image)],
     "image-type": lambda image: [TYPE[image.kind]],
     "is-public": lambda image: ["true"],
     "kernel-id": lambda image: [kernel_id(image.kernel_id)] if image.kernel_id else [],
+    "manifest-location": lambda image: [image.name],
     "name": lambda image: [image.name],
     "owner-id": lambda image: [OWNER],
     "ramdisk-id": lambda image: [ramdisk_id(image.ramdisk_id)] if image.ramdisk_id else [],
     "root-device-type": lambda image: ["instance-store"],
     "state": lambda image: [STATE[image.state]],
+    "state-reason-code": lambda image: [image.failure.code] if image.failure else [],
     "virtualization-type": lambda image: ["hvm"],
 }
 

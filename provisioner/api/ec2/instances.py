@@ -69,6 +69,9 @@ _LOOKS: Looks[Seen] = {
     "private-ip-address": lambda seen: [seen.instance.address] if seen.instance.address else [],
     "ramdisk-id": lambda seen: [ramdisk_id(seen.instance.ramdisk_id)] if seen.instance.ramdisk_id else [],
     "reservation-id": lambda seen: [seen.reservation_id],
+    "root-device-type": lambda seen: ["instance-store"],
+    "tenancy": lambda seen: ["host"],
+    "virtualization-type": lambda seen: ["hvm"],
 }
 
 _STATUS_LOOKS: Looks[Seen] = {
@@ -121,14 +124,18 @@ def is_told(tx: Tx, instance: Instance) -> bool:
     return instance.state is not InstanceState.DELETED or gone_s <= TOLD_S
 
 
-def _asked(tx: Tx, call: Call, looks: Looks[Seen]) -> tuple[list[Seen], str | None]:
+def _asked(
+    tx: Tx, call: Call, looks: Looks[Seen], states: frozenset[State] | None = None
+) -> tuple[list[Seen], str | None]:
+    """states: those that are wanted; None: all."""
     if call.given.get("InstanceIds"):
         found = named_instances(tx, call)
     else:
         # Those that are gone are told of by their ids alone: there are more of them with every year.
         found = tx.find(Instance, where={"tenant": call.tenant, "state": LIVE})
     wanted = Filters(call.given.get("Filters", ()), looks, lambda seen: seen.tags)
-    return page(call.given, filter(wanted, look(tx, call, found)), lambda seen: seen.id)
+    seen = (one for one in look(tx, call, found) if states is None or one.state in states)
+    return page(call.given, filter(wanted, seen), lambda one: one.id)
 
 
 def describe_instances(tx: Tx, call: Call) -> Members:
@@ -199,9 +206,8 @@ def _reason(one: Instance) -> Members | None:
 
 
 def describe_instance_status(tx: Tx, call: Call) -> Members:
-    seen, token = _asked(tx, call, _STATUS_LOOKS)
-    if not call.given.get("IncludeAllInstances", False):
-        seen = [one for one in seen if one.state is RUNNING]
+    everything = call.given.get("IncludeAllInstances", False)
+    seen, token = _asked(tx, call, _STATUS_LOOKS, None if everything else frozenset({RUNNING}))
     return {"InstanceStatuses": [_status_view(one) for one in seen], "NextToken": token}
 
 

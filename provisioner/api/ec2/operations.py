@@ -15,6 +15,7 @@ from provisioner.api.ec2 import (
     instances,
     key_pairs,
     places,
+    register_images,
     run_instances,
     tags,
 )
@@ -31,6 +32,12 @@ OPERATIONS: Mapping[str, Operation] = {
     "CreateTags": Operation(handle=tags.create_tags, takes=takes("Resources", "Tags")),
     "DeleteKeyPair": Operation(handle=key_pairs.delete_key_pair, takes=takes("KeyName", "KeyPairId")),
     "DeleteTags": Operation(handle=tags.delete_tags, takes=takes("Resources", "Tags")),
+    "DeregisterImage": Operation(
+        handle=register_images.deregister_image,
+        takes=takes("ImageId"),
+        # No image here is one of a volume.
+        ignores=takes("DeleteAssociatedSnapshots"),
+    ),
     "DescribeAccountAttributes": Operation(
         handle=places.describe_account_attributes, takes=takes("AttributeNames")
     ),
@@ -68,15 +75,26 @@ OPERATIONS: Mapping[str, Operation] = {
         takes=takes("KeyName", "PublicKeyMaterial", "TagSpecifications"),
     ),
     "RebootInstances": Operation(handle=change_instances.reboot_instances, takes=takes("InstanceIds")),
+    "RegisterImage": Operation(
+        handle=register_images.register_image,
+        takes=takes("Name", "ImageLocation", "Architecture", "KernelId", "RamdiskId", "TagSpecifications"),
+        # How it is seen by an instance is the machine's own affair.
+        ignores=takes("Description", "EnaSupport", "RootDeviceName", "SriovNetSupport", "VirtualizationType"),
+    ),
     "RunInstances": Operation(
         handle=run_instances.run_instances,
         once=True,
         takes=takes(
             *("ImageId", "KernelId", "RamdiskId", "InstanceType", "MinCount", "MaxCount"),
-            *("KeyName", "UserData", "Placement", "TagSpecifications", "ClientToken"),
+            *("KeyName", "UserData", "Placement", "TagSpecifications", "ClientToken", "BlockDeviceMappings"),
         ),
         # Nothing here is slower without them.
         ignores=takes("EbsOptimized", "Monitoring"),
+        as_it_is={
+            "DisableApiStop": False,
+            "DisableApiTermination": False,
+            "InstanceInitiatedShutdownBehavior": "stop",
+        },
     ),
     "StartInstances": Operation(handle=change_instances.start_instances, takes=takes("InstanceIds")),
     "StopInstances": Operation(

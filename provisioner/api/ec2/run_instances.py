@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from provisioner.api.ec2 import block_devices
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
 from provisioner.api.ec2.ids import find_image
@@ -137,6 +138,7 @@ def _wish(tx: Tx, call: Call) -> _Wish:
     flavor = next(iter(tx.find(Flavor, where={"name": given["InstanceType"]}, limit=1)), None)
     if flavor is None:
         raise bad_value("InstanceType", "there is no such instance type")
+    block_devices.check(given.get("BlockDeviceMappings", ()), flavor)
     key = None
     if given.get("KeyName"):
         key = find_by_name(tx, call.tenant, given["KeyName"])

@@ -15,19 +15,29 @@ from hypothesis import strategies as st
 
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.shapes import Shape, model
-from provisioner.core.model import IdempotencyRecord, Instance, KeyPair, NodeRequest, Tag
+from provisioner.core.ec2_ids import instance_id, key_pair_id
+from provisioner.core.model import IdempotencyRecord, Image, Instance, KeyPair, NodeRequest, Tag
 from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+from tests.unit import records
 from tests.unit.api.conftest import Api
 from tests.unit.api.ec2.conftest import Ec2
 
-KEPT: tuple[type[Any], ...] = (Instance, KeyPair, NodeRequest, Tag, IdempotencyRecord)
+KEPT: tuple[type[Any], ...] = (Image, Instance, KeyPair, NodeRequest, Tag, IdempotencyRecord)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ID = st.sampled_from(["i-", "ami-", "aki-", "key-", ""]).flatmap(
     lambda prefix: st.text("0123456789abcdef", min_size=15, max_size=18).map(lambda digits: prefix + digits)
 )
+BLUE = "01234567-89ab-4def-8123-000000000000"
+"""The instance of another tenant; its key pair has the same id."""
+
+SECRETS = ("blues-instance", "blues-key", "blues-user-data", "blues-tag", "blues-public-key")
+"""Words that are nowhere but in what belongs to it."""
+
 VALUES = st.one_of(
     TEXT,
     ID,
+    st.sampled_from([instance_id(BLUE), key_pair_id(BLUE), "blue", "*"]),
     st.integers(-(2**70), 2**70).map(str),
     st.sampled_from(
         ["true", "false", "TRUE", "", "*", "\\", "%00", "{}", "../..", "2026-02-30T00:00:00Z", "==="]
@@ -79,12 +89,37 @@ def ec2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ec2]:
         api = Api(folder)
         api.start()
         api.register_images()
+        api.transact(_let_blue_have_things)
         yield Ec2(api)
         api.stop()
 
 
+def _let_blue_have_things(tx: Tx) -> None:
+    instance, key, data, tag, public = SECRETS
+    state = InstanceState.ACTIVE
+    tx.insert(
+        records.instance(
+            id=BLUE,
+            name=instance,
+            key_name=key,
+            user_data=data,
+            public_key=public,
+            tenant="blue",
+            state=state,
+        ),
+        KeyPair(id=BLUE, name=key, public_key=public, tenant="blue"),
+        Tag(
+            id="t", tenant="blue", resource_id=instance_id(BLUE), resource_type="instance", key="k", value=tag
+        ),
+    )
+
+
 def kept(api: Api) -> list[Any]:
-    return api.transact(lambda tx: [tx.find(kind) for kind in KEPT])
+    return api.transact(lambda tx: [one for kind in KEPT for one in tx.find(kind)])
+
+
+def of_blue(record: Any) -> bool:
+    return getattr(record, "tenant", "") == "blue"
 
 
 def check(ec2: Ec2, body: str) -> None:
@@ -94,6 +129,8 @@ def check(ec2: Ec2, body: str) -> None:
     assert ElementTree.fromstring(answer.content) is not None
     assert answer.headers["content-type"] == "text/xml;charset=UTF-8"
     assert "set-cookie" not in answer.headers
+    assert not [word for word in (*SECRETS, ec2.secret) if word in answer.text]
+    assert [one for one in kept(ec2.api) if of_blue(one)] == [one for one in before if of_blue(one)]
     if answer.status_code != 200:
         assert kept(ec2.api) == before
         assert answer.text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors>')
@@ -114,6 +151,37 @@ def test_parameters_of_any_value_are_answered_or_refused(ec2: Ec2, request: dict
 def test_bodies_of_any_kind_are_refused(ec2: Ec2, body: str) -> None:
     check(ec2, body)
     check(ec2, f"Action=RunInstances&Version=2016-11-15&{body}")
+
+
+SIGNED = ("Authorization", "X-Amz-Date", "Content-Type", "X-Amz-Security-Token")
+HEADERS = st.dictionaries(
+    st.sampled_from(SIGNED), st.text(st.characters(min_codepoint=32, max_codepoint=126), max_size=300)
+)
+
+
+@given(HEADERS.filter(bool))
+@settings(QUIET, max_examples=100)
+def test_what_is_not_signed_as_it_must_be_is_refused_whatever_its_headers_say(
+    ec2: Ec2, headers: dict[str, str]
+) -> None:
+    request = ec2.signed("Action=DescribeInstances&Version=2016-11-15")
+    told = {name: value.strip() for name, value in headers.items()}
+    before = kept(ec2.api)
+    answer = ec2.send(request, headers=told)
+    assert answer.status_code in (400, 403), answer.text
+    assert ElementTree.fromstring(answer.content).findtext("Errors/Error/Code")
+    assert not [word for word in (*SECRETS, ec2.secret) if word in answer.text]
+    assert kept(ec2.api) == before
+
+
+@given(st.integers(0, 10_000), st.sampled_from("+/=%&.;\r\n\0Aé"))
+@settings(QUIET, max_examples=200)
+def test_a_body_of_which_one_letter_was_changed_is_refused(ec2: Ec2, place: int, letter: str) -> None:
+    body = f"Action=TerminateInstances&Version=2016-11-15&InstanceId.1={instance_id(BLUE)}"
+    place %= len(body)
+    changed = body[:place] + letter + body[place + 1 :]
+    answer = ec2.send(ec2.signed(body), content=changed.encode())
+    assert answer.status_code in (400, 403) and (changed == body or answer.status_code == 403)
 
 
 def test_nothing_of_it_asked_for_a_machine(ec2: Ec2) -> None:

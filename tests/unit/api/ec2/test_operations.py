@@ -18,7 +18,7 @@ def test_every_operation_and_its_parameters_are_ec2s(name: str) -> None:
     known = {member.name for member in model().input(name).members}
     operation = OPERATIONS[name]
     assert "DryRun" in known
-    assert operation.takes | operation.ignores <= known
+    assert operation.takes | operation.ignores | set(operation.as_it_is) <= known
     assert not operation.takes & operation.ignores
     # What a client must give has to mean something.
     assert model().input(name).required <= operation.takes
@@ -28,6 +28,29 @@ def test_an_operation_that_is_ec2s_and_not_ours_is_named(ec2: Ec2) -> None:
     answer = ec2.call("CreateVpc", CidrBlock="10.0.0.0/8")
     assert code_of(answer) == "UnsupportedOperation"
     assert "CreateVpc" in answer.text
+
+
+@pytest.mark.parametrize(
+    ("parameter", "value", "code"),
+    [
+        ("InstanceInitiatedShutdownBehavior", "stop", "MissingParameter"),  # of the image, which comes later
+        ("InstanceInitiatedShutdownBehavior", "terminate", "UnsupportedOperation"),
+        ("DisableApiTermination", "false", "MissingParameter"),
+        ("DisableApiTermination", "true", "UnsupportedOperation"),
+    ],
+)
+def test_how_things_are_may_be_asked_for(ec2: Ec2, parameter: str, value: str, code: str) -> None:
+    assert ec2.refused("RunInstances", MinCount="1", MaxCount="1", **{parameter: value}) == code
+
+
+@pytest.mark.parametrize("name", OPERATIONS)
+def test_what_an_operation_needs_is_asked_for(ec2: Ec2, name: str) -> None:
+    for member in model().input(name).members:
+        if member.name in model().input(name).required:
+            answer = ec2.call(name)
+            assert code_of(answer) == "MissingParameter"
+            return
+    assert ec2.call(name).status_code in (200, 400)
 
 
 @pytest.mark.parametrize(("action", "code"), [("Nonsense", "InvalidAction"), ("", "MissingAction")])
@@ -81,13 +104,14 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
         "CreateTags": tagged,
         "DeleteTags": tagged,
         "GetConsoleOutput": {"InstanceId": id},
+        "RegisterImage": {"Name": "c", "ImageLocation": "http://127.0.0.1:1/c"},
         "DescribeInstances": on,
         "RebootInstances": on,
         "StopInstances": on,
         "TerminateInstances": on,
     }
     order = [
-        *("CreateTags", "CreateKeyPair", "ImportKeyPair"),
+        *("CreateTags", "CreateKeyPair", "ImportKeyPair", "RegisterImage"),
         *sorted(name for name in OPERATIONS if name.startswith("Describe")),
         *("GetConsoleOutput", "RebootInstances", "StopInstances"),
     ]
@@ -99,7 +123,8 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
     api.transact(lambda tx: tx.update(Node, "0" * 8, {"power_state": PowerState.OFF}))
     started = ec2.read("StartInstances", **on)["StartingInstances"][0]
     assert (started["PreviousState"]["Name"], started["CurrentState"]["Name"]) == ("stopped", "pending")
-    last = ("DeleteTags", "DeleteKeyPair", "TerminateInstances")
+    parameters["DeregisterImage"] = {"ImageId": answers["RegisterImage"]["ImageId"]}
+    last = ("DeleteTags", "DeleteKeyPair", "DeregisterImage", "TerminateInstances")
     for name in last:
         answers[name] = ec2.read(name, **parameters[name])
     assert {*answers, "RunInstances", "StartInstances"} == set(OPERATIONS)

@@ -1,0 +1,87 @@
+"""RegisterImage and DeregisterImage: machine images from where they lie, by a URL."""
+
+from __future__ import annotations
+
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import ValidationError
+
+from provisioner.api import image_orders
+from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import Ec2Error, bad_value, missing
+from provisioner.api.ec2.ids import find_image
+from provisioner.api.ec2.tags import forget, of_specifications, put
+from provisioner.api.images import ImageOrder
+from provisioner.core.ec2_ids import image_id
+from provisioner.core.errors import Conflict
+from provisioner.core.model import Image, ImageKind
+from provisioner.protocols.store import Tx
+
+_SHA256 = re.compile(r"sha256=([0-9a-fA-F]{64})\Z")
+_PARAMETERS = {"url": "ImageLocation", "arch": "Architecture", "name": "Name"}
+
+
+def register_image(tx: Tx, call: Call) -> Members:
+    """With a kernel and a ramdisk, a root file system; without, a whole disk. Its bytes are fetched after the
+    answer: it is pending until then."""
+    given = call.given
+    if not given.get("ImageLocation"):
+        raise missing("ImageLocation")
+    tags = of_specifications(given.get("TagSpecifications", ()), "image")
+    try:
+        made = image_orders.register(tx, call.context, _order(tx, given))
+    except Conflict as error:
+        raise Ec2Error("InvalidAMIName.Duplicate", f"AMI name {given['Name']} is already in use") from error
+    image = tx.get(Image, made["id"])
+    assert image is not None
+    put(tx, call.tenant, image_id(image), tags)
+
+    async def have_it_fetched() -> None:
+        call.context.images_queued.set()
+
+    call.later.append(have_it_fetched)
+    return {"ImageId": image_id(image)}
+
+
+def _order(tx: Tx, given: Members) -> ImageOrder:
+    url, _, fragment = given["ImageLocation"].partition("#")
+    digest = _SHA256.match(fragment)
+    if fragment and digest is None:
+        raise bad_value("ImageLocation", "after # stands sha256= and 64 hexadecimal digits")
+    if not url.startswith(("https://", "http://")):
+        # A file would be one of the provisioner's own system, which is no tenant's to read.
+        raise bad_value("ImageLocation", "it is an http or https URL")
+    kernel, ramdisk = given.get("KernelId"), given.get("RamdiskId")
+    order: dict[str, Any] = {
+        "name": given["Name"],
+        "kind": ImageKind.ROOT if kernel or ramdisk else ImageKind.DISK,
+        "format": "qcow2" if urlsplit(url).path.endswith(".qcow2") else "raw",
+        "arch": given.get("Architecture", "x86_64"),
+        "url": url,
+        "sha256": digest[1] if digest else None,
+        "kernel_id": find_image(tx, kernel, ImageKind.KERNEL).id if kernel else None,
+        "ramdisk_id": find_image(tx, ramdisk, ImageKind.RAMDISK).id if ramdisk else None,
+    }
+    try:
+        return ImageOrder(**order)
+    except ValidationError as error:
+        field = str(error.errors()[0]["loc"][0])
+        if field == "name":
+            raise Ec2Error(
+                "InvalidAMIName.Malformed",
+                "AMI names have 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit",
+            ) from None
+        told = {"arch": "it is x86_64, arm64 or armhf"}
+        raise bad_value(_PARAMETERS.get(field, field), told.get(field, "it can't be used")) from None
+
+
+def deregister_image(tx: Tx, call: Call) -> Members:
+    """Not while an instance was made of it: it is started from it again."""
+    image = find_image(tx, call.given["ImageId"])
+    orphan = image_orders.delete(tx, image.id)
+    forget(tx, call.tenant, image_id(image))
+    if orphan:
+        call.later.append(lambda: image_orders.forget_bytes(call.context, orphan))
+    return {"Return": True}

@@ -1,0 +1,104 @@
+from __future__ import annotations
+
+import pytest
+
+from provisioner.core.model import Image, ImageKind, Instance
+from provisioner.core.states import InstanceState
+from tests.unit.api.conftest import Api
+from tests.unit.api.ec2.conftest import Ec2
+from tests.unit.records import instance
+
+# Nobody listens there: an image of it fails as soon as it is fetched.
+URL = "http://127.0.0.1:1"
+DIGEST = "ab" * 32
+
+
+def stored(api: Api, name: str) -> Image:
+    (found,) = api.transact(lambda tx: tx.find(Image, where={"name": name}))
+    return found
+
+
+def by_type(ec2: Ec2) -> dict[str, str]:
+    return {one["ImageType"]: one["ImageId"] for one in ec2.read("DescribeImages")["Images"]}
+
+
+def test_what_has_no_kernel_is_a_whole_disk(api: Api, ec2: Ec2) -> None:
+    made = ec2.read("RegisterImage", Name="disk", ImageLocation=f"{URL}/a/disk.qcow2#sha256={DIGEST}")
+    found = stored(api, "disk")
+    assert (found.kind, found.format, found.arch) == (ImageKind.DISK, "qcow2", "x86_64")
+    assert (found.sha256, found.source_url) == (DIGEST, f"{URL}/a/disk.qcow2")
+    assert made["ImageId"].startswith("ami-")
+
+
+def test_what_has_a_kernel_and_a_ramdisk_is_a_root(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    parts = by_type(ec2)
+    order = {"Name": "r", "ImageLocation": f"{URL}/r.raw", "Architecture": "arm64"}
+    words = {"TagSpecification.1.ResourceType": "image", "TagSpecification.1.Tag.1.Key": "a"}
+    made = ec2.read("RegisterImage", KernelId=parts["kernel"], RamdiskId=parts["ramdisk"], **order, **words)
+    found = stored(api, "r")
+    assert (found.kind, found.format, found.arch) == (ImageKind.ROOT, "raw", "arm64")
+    shown = ec2.read("DescribeImages", **{"ImageId.1": made["ImageId"]})["Images"][0]
+    assert (shown["KernelId"], shown["RamdiskId"]) == (parts["kernel"], parts["ramdisk"])
+    assert shown["Tags"] == [{"Key": "a", "Value": ""}]
+    order["Name"] = "s"
+    assert ec2.refused("RegisterImage", KernelId=parts["kernel"], **order) == "InvalidParameterValue"
+    assert ec2.refused("RegisterImage", KernelId=parts["ramdisk"], **order) == "InvalidAMIID.Malformed"
+
+
+@pytest.mark.parametrize(
+    ("given", "code"),
+    [
+        ({"Name": "a b"}, "InvalidAMIName.Malformed"),
+        ({"Name": ""}, "InvalidAMIName.Malformed"),
+        ({"Name": "a\r\nb"}, "InvalidAMIName.Malformed"),
+        ({"ImageLocation": ""}, "MissingParameter"),
+        ({"ImageLocation": "bucket/manifest.xml"}, "InvalidParameterValue"),
+        ({"ImageLocation": "file:///etc/shadow"}, "InvalidParameterValue"),
+        ({"ImageLocation": f"{URL}#sha256=abc"}, "InvalidParameterValue"),
+        ({"Architecture": "vax"}, "InvalidParameterValue"),
+        ({"BootMode": "uefi"}, "UnsupportedOperation"),
+        ({"BlockDeviceMapping.1.DeviceName": "/dev/sda"}, "UnsupportedOperation"),
+    ],
+)
+def test_what_can_not_be_registered_is_refused(api: Api, ec2: Ec2, given: dict[str, str], code: str) -> None:
+    assert ec2.refused("RegisterImage", **{"Name": "a", "ImageLocation": URL, **given}) == code
+    assert api.transact(lambda tx: tx.count(Image)) == 0
+
+
+def test_names_are_given_once(ec2: Ec2) -> None:
+    assert ec2.read("RegisterImage", Name="a", ImageLocation=URL)
+    assert ec2.refused("RegisterImage", Name="a", ImageLocation=URL) == "InvalidAMIName.Duplicate"
+
+
+def test_a_dry_run_registers_and_deregisters_nothing(api: Api, ec2: Ec2) -> None:
+    assert ec2.refused("RegisterImage", Name="a", ImageLocation=URL, DryRun="true") == "DryRunOperation"
+    assert api.transact(lambda tx: tx.count(Image)) == 0
+    api.register_images()
+    image = by_type(ec2)["machine"]
+    assert ec2.refused("DeregisterImage", ImageId=image, DryRun="true") == "DryRunOperation"
+    assert api.images.path(stored(api, "root").sha256).exists()
+
+
+def test_the_bytes_of_an_image_go_with_the_last_one_that_has_them(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    api.post("/v1/images", {"name": "same", "kind": "disk"}, 201)
+    api.call("PUT", "/v1/images/same/content", content=b"root" * 512).raise_for_status()
+    blob = api.images.path(stored(api, "root").sha256)
+    ids = {one["Name"]: one["ImageId"] for one in ec2.read("DescribeImages")["Images"]}
+    assert ec2.read("DeregisterImage", ImageId=ids["root"])["Return"]
+    assert blob.exists()
+    assert ec2.read("DeregisterImage", ImageId=ids["same"])["Return"]
+    assert not blob.exists()
+    assert ec2.refused("DeregisterImage", ImageId=ids["same"]) == "InvalidAMIID.NotFound"
+
+
+def test_an_image_that_an_instance_or_another_image_needs_is_kept(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    parts = by_type(ec2)
+    assert ec2.refused("DeregisterImage", ImageId=parts["kernel"]) == "IncorrectState"
+    one = instance(image_id=stored(api, "root").id, state=InstanceState.ACTIVE)
+    api.transact(lambda tx: tx.insert(one))
+    assert ec2.refused("DeregisterImage", ImageId=parts["machine"]) == "IncorrectState"
+    api.transact(lambda tx: tx.update(Instance, one.id, {"state": InstanceState.DELETED}))
+    assert ec2.read("DeregisterImage", ImageId=parts["machine"])["Return"]
