@@ -15,11 +15,18 @@ app = typer.Typer(help="Access keys, for EC2 clients.", no_args_is_help=True)
 def create(
     context: typer.Context,
     tenant: Annotated[str, typer.Option(help="Whose it is; made as needed.")] = "default",
+    export: Annotated[
+        bool, typer.Option("--export", help="Print it for a shell, which EC2 clients look in.")
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Make an access key. Its secret is shown now, and never again."""
     client, output = client_and_output(context, as_json)
-    output.record(client.post("/v1/access-keys", {"tenant": tenant}), ("id", "secret", "tenant"))
+    made = client.post("/v1/access-keys", {"tenant": tenant})
+    if export:
+        typer.echo(f"export AWS_ACCESS_KEY_ID={made['id']} AWS_SECRET_ACCESS_KEY={made['secret']}")
+        return
+    output.record(made, ("id", "secret", "tenant"))
 
 
 @app.command("list")

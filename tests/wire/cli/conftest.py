@@ -54,16 +54,15 @@ class Result:
 class Service:
     """folder: short, since the path of a UNIX socket may have 107 bytes (unix(7))."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
+        """settings: others than those of the tests; where it keeps and hears things is always its own."""
         self.folder = folder
         self.state = folder / "state"
         self.config = folder / "provisioner.yaml"
         self.socket = folder / "api.sock"
-        settings = {
-            "state_dir": str(self.state),
+        settings = settings or {
             "rack": "fake",
             "host": {"name": "here"},
-            "api": {"listen": "127.0.0.1:0", "socket": str(self.socket)},
             "network": {
                 "interface": "lo",
                 "address": "127.0.0.1",
@@ -73,7 +72,11 @@ class Service:
                 "serve_dhcp": False,
             },
         }
-        self.config.write_text(yaml.safe_dump(settings))
+        own = {
+            "state_dir": str(self.state),
+            "api": {"listen": "127.0.0.1:0", "socket": str(self.socket)},
+        }
+        self.config.write_text(yaml.safe_dump({**settings, **own}))
         self.serving: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -180,8 +183,8 @@ class Service:
 
 
 @contextmanager
-def serving(folder: Path) -> Iterator[Service]:
-    service = Service(folder)
+def serving(folder: Path, settings: dict[str, Any] | None = None) -> Iterator[Service]:
+    service = Service(folder, settings)
     service.start()
     try:
         yield service

@@ -2,83 +2,75 @@
 
 from __future__ import annotations
 
-import json
 import os
 import re
 import subprocess
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import yaml
 
 from provisioner.api.ec2.operations import OPERATIONS
-from tests.wire.ec2.conftest import AWS, WAITING, Place, release
+from tests.wire.cli.conftest import Service, serving
+from tests.wire.ec2.conftest import AWS, port_of
 
 pytestmark = pytest.mark.wire
 PAGE = (Path(__file__).parents[3] / "docs" / "ec2.md").read_text()
+MOST_S = 300
 
 
 def blocks(begin: str, end: str) -> list[str]:
-    """What is indented in this part of the page, each block by itself."""
-    part = PAGE.split(begin)[1].split(end)[0]
+    """What is indented in this part of the page, each block by itself; not what files hold."""
+    part = re.sub(r"^```.*?^```\n", "", PAGE.split(begin)[1].split(end)[0], flags=re.MULTILINE | re.DOTALL)
     found = re.findall(r"(?:^ {4,}\S.*\n|^\n(?= {4,}\S))+", part, re.MULTILINE)
     return [re.sub(r"^ {4}(?: {3})?", "", block, flags=re.MULTILINE) for block in found]
 
 
-def test_what_a_newcomer_types_works_as_written(place: Place) -> None:
-    before = place.service.json("image", "list")
-    session = place.session()
-    credentials = session.get_credentials()
-    assert credentials is not None
-    home = place.service.folder / "home"
-    (home / ".ssh").mkdir(parents=True)
-    key = str(home / ".ssh" / "id_ed25519")
-    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+def file_of_the_page(name: str) -> str:
+    (text,) = re.findall(rf"^```yaml\n# {re.escape(name)}\n(.*?)^```", PAGE, re.MULTILINE | re.DOTALL)
+    return str(text)
+
+
+@pytest.fixture
+def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
+    """Has written the files, and started the provisioner; its paths and ports are the test's own."""
+    folder = tmp_path_factory.mktemp("n")
+    settings = yaml.safe_load(file_of_the_page("provisioner.yaml"))
+
+    with serving(folder, settings) as service:
+        (folder / "nodes.yaml").write_text(file_of_the_page("nodes.yaml"))
+        (folder / ".ssh").mkdir()
+        key = str(folder / ".ssh" / "id_ed25519")
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
+        yield service
+
+
+def test_what_a_newcomer_types_works_as_written(newcomer: Service) -> None:
+    url = f"http://127.0.0.1:{port_of(newcomer)}/ec2"
     environment = {
         "PATH": f"{Path(AWS).parent}:{os.environ['PATH']}",
-        "HOME": str(home),
-        "AWS_ACCESS_KEY_ID": credentials.access_key,
-        "AWS_SECRET_ACCESS_KEY": credentials.secret_key,
-        "AWS_DEFAULT_REGION": "metal",
-        "AWS_ENDPOINT_URL_EC2": place.url,
+        "HOME": str(newcomer.folder),
         "AWS_PAGER": "",
     }
-
-    def typed(text: str) -> str:
-        done = subprocess.run(
-            ["bash", "-e", "-c", text], env=environment, capture_output=True, text=True, timeout=120
-        )
-        assert done.returncode == 0, (text, done.stderr)
-        return done.stdout
-
-    said = "".join(blocks("1. An access key", "## What there is"))
-    # The shell's own lines; `export` is in the environment, and the first command made the key.
-    commands = [line for line in re.sub(r"\\\n", " ", said).splitlines() if line.startswith("aws ")]
-    assert [re.sub(r"aws ec2 ([a-z-]+).*", r"\1", line) for line in commands] == [
-        *("describe-instance-types", "describe-images", "import-key-pair", "run-instances", "wait"),
-        *("describe-instances", "terminate-instances"),
-    ]
-    names = {"ami-…": "", "i-…": ""}
-    for line in commands:
-        for name, meant in names.items():
-            line = line.replace(name, meant or name)
-        told = typed(line)
-        if "describe-images" in line:
-            names["ami-…"] = json.loads(told)[0][0]
-        if "run-instances" in line:
-            names["i-…"] = json.loads(told)["Instances"][0]["InstanceId"]
-        if "describe-instances" in line:
-            assert json.loads(told)[0].startswith("10.0.1.")
-    client = place.client(session)
-    ids = [names["i-…"]]
-    client.get_waiter("instance_terminated").wait(InstanceIds=ids, WaiterConfig=WAITING)
-
+    said = blocks("## From zero", "The same from Python")
     (program,) = (block for block in blocks("The same from Python", "## What there is") if "boto3" in block)
-    program = program.replace("ami-…", names["ami-…"]).replace("http://127.0.0.1:8776/ec2", place.url)
-    python = str(Path(AWS).parent / "python")
-    subprocess.run([python, "-c", program], env=environment, check=True, timeout=120)
-    release(client)
-    client.delete_key_pair(KeyName="me")
-    assert place.service.json("image", "list") == before
+    script = "\n".join((*said, "python - <<'END'", program, "END"))
+    assert "provisioner serve &\n" in script
+    script = script.replace("provisioner serve &\n", "").replace("http://127.0.0.1:8776/ec2", url)
+    done = subprocess.run(
+        ["bash", "-e", "-c", script],
+        env=environment,
+        cwd=newcomer.folder,
+        capture_output=True,
+        text=True,
+        timeout=MOST_S,
+    )
+    assert done.returncode == 0, (done.stdout, done.stderr)
+    assert re.search(r"^ami-[0-9a-f]{17}\tmachine\ttry$", done.stdout, re.MULTILINE)
+    assert re.search(r"^10\.0\.1\.\d+$", done.stdout, re.MULTILINE)
+    ran = newcomer.json("instance", "list", "--deleted")
+    assert sorted(one["state"] for one in ran) == ["active", "deleted"]
 
 
 def test_every_operation_is_listed() -> None:
