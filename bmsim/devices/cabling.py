@@ -13,12 +13,21 @@ class Cabling:
 
     def __init__(self, feeds: Mapping[str, Iterable[Outlet]]) -> None:
         self._feeds = {machine: tuple(outlets) for machine, outlets in feeds.items()}
+        self._places = {machine: place for place, machine in enumerate(self._feeds)}
+        self._by_outlet: dict[Outlet, list[str]] = {}
+        for machine, outlets in self._feeds.items():
+            for outlet in outlets:
+                self._by_outlet.setdefault(outlet, []).append(machine)
         self._swapped: dict[str, str] = {}
         self._live: set[Outlet] = set()
         self._told: dict[str, bool] = {}
+        self._touched = set(self._feeds)
+        """Machines whose power may have changed: one outlet of thousands concerns one or two."""
 
     def switched(self, outlet: Outlet, on: bool) -> None:
         (self._live.add if on else self._live.discard)(outlet)
+        for where in self._by_outlet.get(outlet, ()):
+            self._touched.add(self._swapped.get(where, where))
 
     def fed(self, machine: str) -> bool:
         """By any of its feeds."""
@@ -26,8 +35,11 @@ class Cabling:
         return any(outlet in self._live for outlet in self._feeds.get(where, ()))
 
     def changes(self) -> list[tuple[str, bool]]:
-        """Machines whose power came or went since the last time this was asked. All of them at first."""
-        found = [(machine, self.fed(machine)) for machine in self._feeds]
+        """Machines whose power came or went since the last time this was asked, in the order of the cabling.
+        All of them at first."""
+        touched = sorted(self._touched, key=self._places.__getitem__)
+        self._touched.clear()
+        found = [(machine, self.fed(machine)) for machine in touched]
         changed = [(machine, fed) for machine, fed in found if self._told.get(machine) is not fed]
         self._told.update(changed)
         return changed
@@ -44,6 +56,7 @@ class Cabling:
             if one in self._swapped:
                 raise ValueError(f"{one} is swapped with {self._swapped[one]} already")
         self._swapped |= {machine: other, other: machine}
+        self._touched |= {machine, other}
         return other
 
     def unswap(self, machine: str) -> None:
@@ -51,6 +64,7 @@ class Cabling:
         other = self._swapped.pop(machine, None)
         if other is not None:
             self._swapped.pop(other, None)
+            self._touched |= {machine, other}
 
     def _neighbour(self, machine: str) -> str:
         pdus = {pdu for pdu, _ in self._feeds[machine]}

@@ -103,7 +103,7 @@ def delete(tx: Tx, id_or_name: str) -> views.View:
     ):
         changes = {"delete_requested": True, "state": InstanceState.DELETING}
         tx.update(Instance, instance.id, changes, expect={"state": LIVE})
-    tx.notify("instances", f"instance:{instance.id}")
+    tx.notify("instances", "work", f"instance:{instance.id}")
     if instance.node_id:
         tx.notify(f"node:{instance.node_id}")
     return views.instance(find_instance(tx, instance.id))

@@ -98,7 +98,7 @@ def _read(tx: Tx, context: ApiContext, instance: str) -> tuple[Instance, views.V
 
 async def _wait(context: ApiContext, instance_id: str, wanted: list[str], wait_s: float) -> views.View:
     end_s = context.clock.monotonic_s() + wait_s
-    watch = context.store.watch(f"instance:{instance_id}", "instances")
+    watch = context.store.watch(f"instance:{instance_id}")
     try:
         while True:
             found, view = await context.store.transact(lambda tx: _read(tx, context, instance_id))

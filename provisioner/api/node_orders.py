@@ -9,7 +9,7 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, find_node
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput
-from provisioner.core.feeds import OUTLET_DRIVERS, feeds_of
+from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
 from provisioner.core.model import Node, NodeRequest, Port, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
 from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
@@ -61,7 +61,7 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         for port in entry.ports
     ]
     tx.insert(node, *ports)
-    tx.notify("nodes")
+    tx.notify("nodes", "work")
     return views.node(node, ports)
 
 
@@ -70,7 +70,10 @@ def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
     feeds = feeds_of(entry.power.driver, entry.power.shown())
     if not feeds:
         return
+    devices = devices_of(entry.power.shown())
     for other in tx.find(Node, where={"power_driver": OUTLET_DRIVERS}):
+        if not hangs_on(devices, other.power_address):
+            continue
         common = feeds & feeds_of(other.power_driver, other.power_address)
         if common:
             raise Conflict(
@@ -92,7 +95,7 @@ def delete(tx: Tx, id_or_name: str) -> None:
         raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
     for port in tx.find(Port, where={"node_id": node.id}):
         tx.delete(Port, port.id)
-    tx.notify("nodes", f"node:{node.id}")
+    tx.notify("nodes", "work", f"node:{node.id}")
 
 
 def set_maintenance(tx: Tx, id_or_name: str, *, on: bool, reason: str) -> views.View:
@@ -133,7 +136,7 @@ def _begin(tx: Tx, context: ApiContext, id_or_name: str, event: Event, plan: Pla
     changes = {"state": next_state(node.state, event), "work": work, "failure": None}
     if not tx.update(Node, node.id, changes, expect={"state": node.state, "fence": node.fence}):
         raise Conflict(f"{event} node {node.name}", answer="its state has just changed", advice="Try again")
-    tx.notify("nodes", f"node:{node.id}")
+    tx.notify("nodes", "work", f"node:{node.id}")
     return _view(tx, node.id)
 
 

@@ -38,6 +38,9 @@ GATHER_S = 0.02
 THOROUGHLY_EVERY_S = 60.0
 """As many may have come as have gone."""
 
+MOST_FREED = 200
+"""When the work of more nodes has ended since the last look, looking at all of them is simpler."""
+
 
 class ComputeHost:
     """Any number of them share the nodes; `leave` has this one hand over its own and end."""
@@ -50,6 +53,10 @@ class ComputeHost:
         self._requests = OperatorRequests(edges)
         self._handover = Handover(edges, self._withdraw, self._is_busy)
         self._news = asyncio.Event()
+        self._at_all = True
+        """The next look is at all nodes, not just at those whose worker has ended: to look at thousands of
+        them whenever one of them is done would take longer than their work."""
+        self._freed: list[str] = []
         self.ready = asyncio.Event()
 
     async def run(self) -> None:
@@ -71,12 +78,16 @@ class ComputeHost:
     def leave(self) -> None:
         """Has `run` hand over what others can take, and return; at once when there are no others."""
         self._handover.begin()
+        self._look_at_all()
+
+    def _look_at_all(self) -> None:
+        self._at_all = True
         self._news.set()
 
     async def _reign(self) -> bool:
         """Until this host has left: True; or its lease is lost: False."""
         edges = self._edges
-        watch = edges.store.watch("nodes", "instances", "requests", "hosts")
+        watch = edges.store.watch("work", "requests", "hosts")
         background = (
             self._keep_lease(),
             edges.evidence.record(),
@@ -144,9 +155,12 @@ class ComputeHost:
                 quiet_s = min(edges.poll_s, self._handover.quiet_s)
             except TransientError as error:
                 log.warning("host.waits_for_store", host=host, cause=error.message)
-            with suppress(TimeoutError):
+                self._at_all = True
+            try:
                 async with asyncio.timeout(quiet_s):
                     await self._news.wait()
+            except TimeoutError:
+                self._at_all = True
             # News come in crowds: one look for all that come close together.
             await edges.clock.sleep(GATHER_S)
             self._news.clear()
@@ -162,7 +176,7 @@ class ComputeHost:
     async def _hear(self, watch: Watch) -> None:
         while True:
             if await watch.wait(self._edges.poll_s):
-                self._news.set()
+                self._look_at_all()
 
     async def _observe_others(self) -> None:
         """With each renewal of our own lease they are seen; whoever is missed is looked for at once."""
@@ -172,7 +186,7 @@ class ComputeHost:
             now_s = self._edges.clock.monotonic_s()
             dead = lease.others.missing(now_s)
             if dead - missing:
-                self._news.set()
+                self._look_at_all()
             missing = dead
             lapse_s = lease.others.next_lapse_s(now_s)
             with suppress(TimeoutError):
@@ -183,11 +197,16 @@ class ComputeHost:
         edges, host = self._edges, self._edges.lease.host
         now_s = edges.clock.monotonic_s()
         thoroughly = now_s >= self._thorough_look_s
+        freed, self._freed = self._freed, []
+        some = not (self._at_all or thoroughly or len(freed) > MOST_FREED)
+        self._at_all = False
+        nodes = {"id": tuple(freed)} if some else {}
+        on_nodes = {"node_id": tuple(freed)} if some else {}
 
         def look(tx: Tx) -> tuple[Hosts, list[str] | None, list[Node], list[Instance]]:
             hosts = edges.hosts(tx)
             shared = share_out(tx, hosts)
-            acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
+            acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING), **nodes})
             # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
             changed = (
                 shared
@@ -196,21 +215,22 @@ class ComputeHost:
                 or tx.count(Node, where={"owner": host}) != len(self._published)
             )
             mine = [node.id for node in tx.find(Node, where={"owner": host})] if changed else None
-            unwanted = tx.find(Instance, where={"delete_requested": True, "state": LIVE})
+            unwanted = tx.find(Instance, where={"delete_requested": True, "state": LIVE, **on_nodes})
             return hosts, mine, acting, unwanted
 
         hosts, mine, acting, unwanted = await edges.store.transact(look)
         if mine is not None:
             await self._follow_inventory(mine)
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
-        for instance in unwanted:
-            if instance.node_id in self._published:
-                await self._release(instance)
+        released = [instance for instance in unwanted if instance.node_id in self._published]
+        for instance in released:
+            await self._release(instance)
         for node in acting:
             self._start_worker(group, node.id)
-        if unwanted:
+        if released:
+            now_cleaned = {"id": tuple(instance.node_id for instance in released)}
             for node in await edges.store.transact(
-                lambda tx: tx.find(Node, where={"owner": host, "state": tuple(ACTING)})
+                lambda tx: tx.find(Node, where={"owner": host, "state": tuple(ACTING), **now_cleaned})
             ):
                 self._start_worker(group, node.id)
         await self._requests.serve(group, busy=frozenset(self._workers))
@@ -284,6 +304,7 @@ class ComputeHost:
         finally:
             edges.progress.clear(node_id)
             self._workers.pop(node_id, None)
+            self._freed.append(node_id)
             self._news.set()  # what had to wait for it, or is left of it, can begin
 
     async def _stop_workers(self) -> None:

@@ -20,6 +20,7 @@ def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
     node = tx.get(Node, instance.node_id)
     if node is None or node.instance_id != instance.id:
         tx.update(Instance, instance.id, {"state": InstanceState.DELETED})
+        tx.notify("instances", f"instance:{instance.id}")
         return False
     plan = clean_plan(node.deploy_driver)
     cleaning = node.work is not None and node.work.plan == plan.name
@@ -31,5 +32,5 @@ def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
     if not tx.update(Node, node.id, changes, expect={"fence": node.fence, "state": node.state}):
         return False
     tx.update(Instance, instance.id, {"state": InstanceState.DELETING})
-    tx.notify("nodes", f"node:{node.id}")
+    tx.notify("nodes", "work", f"node:{node.id}", f"instance:{instance.id}")
     return True

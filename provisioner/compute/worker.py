@@ -191,7 +191,7 @@ class Worker:
                 step=work.step,
                 detail={"from": ctx.edges.lease.host, "to": host},
             ),
-            also=lambda tx: tx.notify("nodes"),
+            also=lambda tx: tx.notify("nodes", "work"),
         )
         log.warning("step.passed_on", node=ctx.node.name, step=work.step, to=host, cause=cause.message)
         return True

@@ -11,6 +11,10 @@ OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
 """Power drivers by which nodes hang on outlets."""
 
 
+_DEVICE = ("address", "on")
+"""What tells a device from others: where it is, or the URL that switches an outlet on."""
+
+
 def feeds_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
     """The outlets that a node with this power hangs on, each named as nobody else's is; none for a BMC."""
     if driver == "feeds":
@@ -32,6 +36,22 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
             of = f"{address['command']} of {address['address']}"
             return frozenset(f"outlet {outlet} by {of}" for outlet in address["outlets"])
     return frozenset()
+
+
+def devices_of(address: Mapping[str, Any]) -> frozenset[str]:
+    """What has the outlets of `feeds_of`: those who share an outlet share one of these."""
+    parts = address.get("feeds", (address,))
+    found = (part.get(name) for part in parts for name in _DEVICE)
+    return frozenset(str(device) for device in found if device is not None)
+
+
+def hangs_on(devices: frozenset[str], address: Mapping[str, Any]) -> bool:
+    """Whether one of these has an outlet of this power. Many are asked: made for speed."""
+    for part in address.get("feeds") or (address,):
+        for name in _DEVICE:
+            if part.get(name) in devices:
+                return True
+    return False
 
 
 def pdus_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:

@@ -91,7 +91,8 @@ class Store(Protocol):
         ...
 
     def watch(self, *topics: str) -> Watch:
-        """Topics: "node:<id>", "nodes", "instances", "requests", "images", "events"; exact match."""
+        """Topics: "node:<id>", "instance:<id>", "nodes", "instances", "requests", "images", "events",
+        "hosts", and "work": there is something that a compute host has to act on. Exact match."""
         ...
 
     async def close(self) -> None:

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection, Sequence
+from functools import partial
+
 import structlog
 
 from provisioner.core.errors import ProvisionerError
@@ -29,6 +32,7 @@ class Scheduler:
         self._clock = clock
         self._ids = ids
         self._poll_s = poll_s
+        self._queue: Sequence[str] = ()
 
     async def run(self) -> None:
         """Places requests until cancelled."""
@@ -49,35 +53,41 @@ class Scheduler:
 
     async def place_some(self) -> bool:
         """Tries the oldest requests; True when some were placed and others may be waiting."""
-        return await self._store.transact(self._place)
+        queue, self._queue = self._queue, ()
+        left = await self._store.transact(partial(self._place, queue=queue))
+        self._queue = left or ()
+        return left is not None
 
-    def _place(self, tx: Tx) -> bool:
-        requested = tx.find(Instance, where={"state": InstanceState.REQUESTED, "delete_requested": False})
-        if not requested:
-            return False
+    def _place(self, tx: Tx, queue: Sequence[str]) -> Sequence[str] | None:
+        """queue: the requests that come next, as far as it is known. Returns those after them: empty: look
+        again who is the oldest; None: nobody is left to be tried."""
+        where: dict[str, object] = {"state": InstanceState.REQUESTED, "delete_requested": False}
+        if queue:
+            where["id"] = tuple(queue[:BATCH])
+        requested = tx.find(Instance, where=where)
         requested.sort(key=lambda instance: (instance.created_at, instance.id))
-        free = tx.find(Node, where={"state": ProvisionState.AVAILABLE})
-        placed = 0
-        for instance in requested:
+        nodes = _Nodes(tx)
+        placed, waiting = 0, False
+        for number, instance in enumerate(requested):
             if placed == BATCH:
-                return True
+                # Whoever waits comes before those after it, should a node become free in between.
+                return () if waiting else [left.id for left in requested[number:]]
             image = tx.get(Image, instance.image_id)
             if image is None or image.state is not ImageState.ACTIVE:
                 self._waits(tx, instance, "its image is not ready")
                 continue
-            placement = place(instance, image, free or self._named(tx, instance))
+            placement = place(instance, image, nodes.that_may_do(instance))
             if placement.node is None:
                 self._waits(tx, instance, placement.explain())
+                waiting = True
                 continue
             if self._claim(tx, instance, placement.node):
-                free.remove(placement.node)
+                nodes.taken(placement.node)
                 placed += 1
-        return False
-
-    def _named(self, tx: Tx, instance: Instance) -> list[Node]:
-        """With no node free, the reasons of the one asked for, or of all."""
-        where = {"name": instance.node_name} if instance.node_name else None
-        return tx.find(Node, where=where)
+            else:
+                waiting = True
+        later = queue[BATCH:]
+        return () if later and waiting else later or None
 
     def _waits(self, tx: Tx, instance: Instance, why: str) -> None:
         if instance.waiting_for != why:
@@ -123,5 +133,31 @@ class Scheduler:
                 fence=node.fence,
             )
         )
-        tx.notify("nodes", f"node:{node.id}", f"instance:{instance.id}")
+        tx.notify("nodes", "work", f"node:{node.id}", f"instance:{instance.id}")
         return True
+
+
+class _Nodes:
+    """Of one transaction. Read when they are needed: a request that names its node concerns no other."""
+
+    def __init__(self, tx: Tx) -> None:
+        self._tx = tx
+        self._free: dict[str, Node] | None = None
+        self._all: list[Node] | None = None
+
+    def that_may_do(self, instance: Instance) -> Collection[Node]:
+        """The one that was asked for; else those that are free; with none free, all for their reasons."""
+        if instance.node_name is not None:
+            return self._tx.find(Node, where={"name": instance.node_name})
+        if self._free is None:
+            free = self._tx.find(Node, where={"state": ProvisionState.AVAILABLE})
+            self._free = {node.id: node for node in free}
+        if self._free:
+            return self._free.values()
+        if self._all is None:
+            self._all = self._tx.find(Node)
+        return self._all
+
+    def taken(self, node: Node) -> None:
+        if self._free is not None:
+            self._free.pop(node.id, None)

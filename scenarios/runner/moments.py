@@ -3,22 +3,29 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from random import Random
 
 from scenarios.runner.stage import Stage
 from scenarios.runner.story import AtTime, ByChance, Moment, OnEvent, OnTold
 from scenarios.runner.trace import Event, Origin
 
+Key = tuple[str, str]
+"""Source of an event, and what it is about: a node, an instance; empty: anything."""
+
 
 class Moments:
-    """Hears the trace from its beginning; `comes` may be called before or after the moment."""
+    """Hears the trace from its beginning; `comes` may be called before or after the moment. What waits is
+    kept by what it waits for: with thousands of nodes each event concerns few."""
 
     def __init__(self, stage: Stage, random: Random) -> None:
         self._stage = stage
         self._random = random
         self._begun_s = 0.0
-        self._waiting: dict[str, list[Callable[[Event], None]]] = {}  # by the source that they wait for
+        self._came = 0
+        self._waiting: dict[Key, dict[int, Callable[[Event], None]]] = {}  # by who came first
+        self._past: dict[Key, list[Event]] = {}
+        self._past_events = 0  # so many of the trace are in it
         stage.trace.listen(self._heard)
 
     def begin(self) -> None:
@@ -37,21 +44,35 @@ class Moments:
             if not here.done() and has_come(event):
                 here.set_result(None)
 
+        key = _key(moment)
         if not isinstance(moment, ByChance):
-            for event in self._stage.trace:
+            for event in self._before_now(key):
                 heard(event)
-        waiting = self._waiting.setdefault(_source(moment), [])
-        waiting.append(heard)
+        self._came = number = self._came + 1
+        waiting = self._waiting.setdefault(key, {})
+        waiting[number] = heard
         try:
             await here
         finally:
-            waiting.remove(heard)
+            del waiting[number]
         if not isinstance(moment, ByChance) and moment.after_s:
             await self._stage.sleep(moment.after_s)
 
     def _heard(self, event: Event) -> None:
-        for heard in tuple(self._waiting.get(event.source, ())):
-            heard(event)
+        found = [waiting for key in _keys(event) if (waiting := self._waiting.get(key))]
+        if len(found) == 1:
+            for heard in tuple(found[0].values()):
+                heard(event)
+        elif found:
+            for _, heard in sorted(item for waiting in found for item in waiting.items()):
+                heard(event)
+
+    def _before_now(self, key: Key) -> Sequence[Event]:
+        for event in self._stage.trace[self._past_events :]:
+            for told in _keys(event):
+                self._past.setdefault(told, []).append(event)
+        self._past_events = len(self._stage.trace)
+        return self._past.get(key, ())
 
     def _test(self, moment: OnEvent | OnTold | ByChance) -> Callable[[Event], bool]:
         match moment:
@@ -68,8 +89,17 @@ class Moments:
                 )
 
 
-def _source(moment: OnEvent | OnTold | ByChance) -> str:
-    return "client" if isinstance(moment, OnTold) else moment.source
+def _key(moment: OnEvent | OnTold | ByChance) -> Key:
+    return ("client", moment.name) if isinstance(moment, OnTold) else (moment.source, moment.node)
+
+
+def _keys(event: Event) -> tuple[Key, ...]:
+    """Of whatever may wait for it."""
+    source, node = event.source, event.node
+    keys = ((source, node), (source, "")) if node else ((source, ""),)
+    if source != "client" or (instance := event.detail.get("instance", node)) == node:
+        return keys
+    return *keys, (source, instance)
 
 
 def _nth(nth: int, fits: Callable[[Event], bool]) -> Callable[[Event], bool]:

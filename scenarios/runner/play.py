@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import time
 from collections.abc import Callable
 from dataclasses import replace
@@ -72,7 +71,6 @@ def play_story(
     except LabTrouble as error:
         trouble = str(error)
     verdict = Verdict.INFRA if trouble else Verdict.FAIL if breaches else Verdict.PASS
-    lines = "\n".join(event.to_json() for event in trace)
     result = Result(
         scenario=story.name,
         file=file,
@@ -83,7 +81,7 @@ def play_story(
         trouble=trouble,
         took_s=time.perf_counter() - begun_s,
         story_s=trace[-1:][0].t_s if len(trace) else 0.0,
-        trace_sha256=hashlib.sha256(lines.encode()).hexdigest(),
+        trace_sha256=trace.sha256(),
     )
     return Played(result=result, trace=trace)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
@@ -75,6 +76,13 @@ class Trace:
 
     def listen(self, listener: Callable[[Event], None]) -> None:
         self._listeners.append(listener)
+
+    def sha256(self) -> str:
+        """Of all its lines, one below the other."""
+        digest = hashlib.sha256()
+        for number, event in enumerate(self._events):
+            digest.update(b"\n" * (number > 0) + event.to_json().encode())
+        return digest.hexdigest()
 
     def __iter__(self) -> Iterator[Event]:
         return iter(self._events)

@@ -65,7 +65,7 @@ def thawed_with_a_write_in_flight(at_s: float, seed: int) -> set[str]:
 
 def cut_off_for_a_moment() -> set[str]:
     told = set()
-    for at_s, seed in product((2.0, 20.0), (1, 2)):
+    for at_s, seed in product((20.0, 32.0), (3, 4)):
         told |= broken_promises((strike("host.partition", at_s, 3.0, **{"from": "store"}),), seed)
     return told
 

@@ -28,7 +28,7 @@ async def power_off(ctx: StepContext) -> Outcome:
 
         def delete(tx: Tx) -> None:
             tx.update(Instance, released.id, {"state": InstanceState.DELETED, "failure": None, "address": ""})
-            tx.notify("instances")
+            tx.notify("instances", f"instance:{released.id}")
 
         event = ctx.ledger.event("instance.deleted", f"instance {released.name} is gone", instance=released)
         # Owed by the node itself: nobody else knows once the instance is deleted, and this work may fail.

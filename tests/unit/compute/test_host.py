@@ -41,7 +41,7 @@ def test_nodes_are_published_and_withdrawn_in_one_order_whatever_the_hash_seed(t
         def remove(tx: Tx) -> None:
             for id in reversed(ids):
                 tx.delete(Node, id)
-            tx.notify("nodes")
+            tx.notify("work")
 
         world.start()
         try:
