@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fastapi import APIRouter
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer
 from provisioner.api.context import Context
-from provisioner.core.errors import Conflict, NotFound
+from provisioner.api.rights import GuardedRoute
+from provisioner.api.tenants import TenantName, is_tenant, make_tenant
+from provisioner.api.users import UserName, find_user
+from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.model import DEFAULT_TENANT, AccessKey
+from provisioner.core.roles import Role
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1/access-keys", tags=["access keys"])
+router = APIRouter(prefix="/v1/access-keys", tags=["access keys"], route_class=GuardedRoute)
 
 MAX_PER_TENANT = 100
 
@@ -24,9 +26,14 @@ PREFIX = "AKIA"
 
 
 class AccessKeyOrder(BaseModel):
+    """tenant: made as needed; by default its user's. user: by default it is its tenant's as a whole, and goes
+    when it is deleted. role: never more than its user's."""
+
     model_config = ConfigDict(extra="forbid")
 
-    tenant: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")] = DEFAULT_TENANT
+    tenant: TenantName | None = None
+    user: UserName | None = None
+    role: Role = Role.MEMBER
 
 
 @router.post("", status_code=201)
@@ -36,18 +43,41 @@ async def create(context: Context, order: AccessKeyOrder) -> Response:
     sealed = context.seal(secret)
 
     def make(tx: Tx) -> views.View:
-        if tx.count(AccessKey, where={"tenant": order.tenant}) >= MAX_PER_TENANT:
+        tenant = _tenant(tx, order)
+        if tx.count(AccessKey, where={"tenant": tenant}) >= MAX_PER_TENANT:
             raise Conflict(
-                f"make an access key of tenant {order.tenant}",
+                f"make an access key of tenant {tenant}",
                 answer=f"it has {MAX_PER_TENANT}",
                 advice="Delete those that aren't used",
             )
         id = PREFIX + context.ids.uuid().replace("-", "")[-16:].upper()
-        key = AccessKey(id=id, tenant=order.tenant, secret_sealed=sealed, created_at=tx.now())
+        key = AccessKey(
+            id=id,
+            tenant=tenant,
+            user_id=order.user or "",
+            role=order.role,
+            secret_sealed=sealed,
+            created_at=tx.now(),
+        )
         tx.insert(key)
         return views.access_key(key)
 
     return answer(await context.store.transact(make) | {"secret": secret}, 201)
+
+
+def _tenant(tx: Tx, order: AccessKeyOrder) -> str:
+    """Whose key it will be."""
+    if order.user is not None:
+        user = find_user(tx, order.user)
+        if order.tenant not in (None, user.tenant):
+            raise InvalidInput(
+                "make an access key", field="tenant", answer=f"user {user.id} is of tenant {user.tenant}"
+            )
+        return user.tenant
+    tenant = order.tenant or DEFAULT_TENANT
+    if not is_tenant(tx, tenant):
+        make_tenant(tx, tenant)
+    return tenant
 
 
 @router.get("")

@@ -14,6 +14,7 @@ from starlette.responses import Response
 
 from provisioner.core.errors import (
     Conflict,
+    Forbidden,
     ImageInvalid,
     InvalidInput,
     NotFound,
@@ -26,6 +27,7 @@ from provisioner.core.errors import (
 
 STATUS = (
     (NotFound, 404),
+    (Forbidden, 403),
     (Conflict, 409),
     (InvalidInput, 422),
     (ImageInvalid, 422),

@@ -23,6 +23,9 @@ from provisioner.api import (
     nodes,
     placement,
     service,
+    tenants,
+    tokens,
+    users,
 )
 from provisioner.api.answers import (
     problem_of_defect,
@@ -48,6 +51,9 @@ ROUTERS = (
     instances.router,
     placement.router,
     catalog.router,
+    tenants.router,
+    users.router,
+    tokens.router,
     access_keys.router,
     hosts.router,
     service.router,

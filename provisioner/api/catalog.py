@@ -15,12 +15,13 @@ from provisioner.api import views
 from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
+from provisioner.api.rights import GuardedRoute
 from provisioner.core import extra_specs
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
-from provisioner.core.model import DEFAULT_TENANT, Flavor, KeyPair
+from provisioner.core.model import Flavor, KeyPair
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1", tags=["flavors and keys"])
+router = APIRouter(prefix="/v1", tags=["flavors and keys"], route_class=GuardedRoute)
 
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Amount = Annotated[int, Field(ge=0, le=2**31)]
@@ -129,7 +130,13 @@ async def delete_flavor(context: Context, flavor: str) -> Response:
 async def add_key(context: Context, request: Request, order: KeyOrder) -> Response:
     def make(tx: Tx) -> views.View:
         public_key = checked_key(order.public_key, "public_key")
-        key = KeyPair(id=context.ids.uuid(), name=order.name, public_key=public_key, created_at=tx.now())
+        key = KeyPair(
+            id=context.ids.uuid(),
+            name=order.name,
+            public_key=public_key,
+            tenant=context.who.tenant,
+            created_at=tx.now(),
+        )
         insert_key(tx, key)
         return views.key(key)
 
@@ -138,20 +145,20 @@ async def add_key(context: Context, request: Request, order: KeyOrder) -> Respon
 
 @router.get("/keys")
 async def list_keys(context: Context, request: Request, limit: Limit = 100, after: After = None) -> Response:
-    where = {"tenant": DEFAULT_TENANT}
+    where = {"tenant": context.who.tenant}
     found = await context.store.transact(lambda tx: tx.find(KeyPair, where=where, after=after, limit=limit))
     return page(request, [views.key(key) for key in found], limit)
 
 
 @router.get("/keys/{key}")
 async def show_key(context: Context, key: str) -> Response:
-    return answer(views.key(await context.store.transact(lambda tx: find_key(tx, DEFAULT_TENANT, key))))
+    return answer(views.key(await context.store.transact(lambda tx: find_key(tx, context.who.tenant, key))))
 
 
 @router.delete("/keys/{key}", status_code=204)
 async def delete_key(context: Context, key: str) -> Response:
     def remove(tx: Tx) -> None:
-        tx.delete(KeyPair, find_key(tx, DEFAULT_TENANT, key).id)
+        tx.delete(KeyPair, find_key(tx, context.who.tenant, key).id)
 
     await context.store.transact(remove)
     return Response(status_code=204)

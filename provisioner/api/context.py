@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 import asyncio
-import hashlib
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
 from fastapi import Depends, Query, Request
 
 from provisioner.api.address_pool import AddressPool
+from provisioner.api.credentials import (
+    KnownAccessKey,
+    KnownToken,
+    hash_token,
+    owner_of_key,
+    owner_of_token,
+)
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.core.errors import NotFound
-from provisioner.core.model import AccessKey, ApiToken, ImageKind, Instance, Node, Record
-from provisioner.core.states import InstanceState
+from provisioner.core.model import ImageKind, Node, Record
+from provisioner.core.roles import NOBODY, Principal
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
@@ -66,23 +71,13 @@ async def at_once(work: Callable[[], T], /) -> T:
     return work()
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
-class KnownAccessKey:
-    """An access key as it was read at `read_at` of the store's clock, which was `read_s` of ours."""
-
-    tenant: str
-    secret: str = field(repr=False)
-    read_at: datetime
-    read_s: float
-
-
 @dataclass(slots=True, kw_only=True)
 class ApiContext:
     """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
     alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
     bytes of an image are needed any longer. images_queued: set when there may be something to fetch.
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
-    have, see `provisioner.api.quotas`."""
+    have, see `provisioner.api.quotas`. who: sent the request that this is the context of."""
 
     store: Store
     ids: Ids
@@ -104,21 +99,27 @@ class ApiContext:
     timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
     blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     images_queued: asyncio.Event = field(default_factory=asyncio.Event)
-    tokens: dict[str, float] = field(default_factory=dict)
+    tokens: dict[str, KnownToken] = field(default_factory=dict)
     access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
+    who: Principal = NOBODY
 
-    async def accepts(self, token: str) -> bool:
-        """Whether this API token is one of ours. Looked up by its hash: comparing takes no secret."""
+    def of(self, who: Principal) -> ApiContext:
+        """The context of one request; all else is shared."""
+        return replace(self, who=who)
+
+    async def owner_of(self, token: str) -> Principal | None:
+        """Whose API token this is. Looked up by its hash: comparing takes no secret."""
         digest = hash_token(token)
         now_s = self.clock.monotonic_s()
-        if self.tokens.get(digest, -1.0) > now_s:
-            return True
-        known = await self.store.transact(lambda tx: tx.get(ApiToken, digest))
-        if known is None:
+        known = self.tokens.get(digest)
+        if known is not None and now_s < known.until_s:
+            return known.who
+        who = await self.store.transact(lambda tx: owner_of_token(tx, digest))
+        if who is None:
             self.tokens.pop(digest, None)
-            return False
-        self.tokens[digest] = now_s + TOKEN_CACHE_S
-        return True
+            return None
+        self.tokens[digest] = KnownToken(who, now_s + TOKEN_CACHE_S)
+        return who
 
     async def access_key(self, id: str) -> KnownAccessKey | None:
         """The access key of this id, in the clear. One that was deleted elsewhere may be known for
@@ -127,25 +128,26 @@ class ApiContext:
         known = self.access_keys.get(id)
         if known is not None and now_s < known.read_s + TOKEN_CACHE_S:
             return known
-        found, now = await self.store.transact(lambda tx: (tx.get(AccessKey, id), tx.now()))
+        found = await self.store.transact(lambda tx: owner_of_key(tx, id))
         if found is None:
             self.access_keys.pop(id, None)
             return None
-        secret = self.unseal(found.secret_sealed)
-        known = KnownAccessKey(tenant=found.tenant, secret=secret, read_at=now, read_s=now_s)
+        key, who, now = found
+        known = KnownAccessKey(who=who, secret=self.unseal(key.secret_sealed), read_at=now, read_s=now_s)
         self.access_keys[id] = known
         return known
 
-
-def hash_token(token: str) -> str:
-    """How a token is stored. It has 128 random bits, so that a plain hash can't be searched."""
-    return hashlib.sha256(token.encode()).hexdigest()
+    def forget_credentials(self) -> None:
+        """They are read anew: a token, a key, or the role of its user has changed."""
+        self.tokens.clear()
+        self.access_keys.clear()
 
 
 async def context_of(request: Request) -> ApiContext:
     # async although it awaits nothing: FastAPI would send any other to a thread, for each request.
-    found: ApiContext = request.app.state.context
-    return found
+    context: ApiContext = request.app.state.context
+    who = request.scope.get("state", {}).get("who")
+    return context if who is None else context.of(who)
 
 
 Context = Annotated[ApiContext, Depends(context_of)]
@@ -166,15 +168,3 @@ def by_id_or_name(tx: Tx, kind: type[R], what: str, id_or_name: str) -> R:
 
 def find_node(tx: Tx, id_or_name: str) -> Node:
     return by_id_or_name(tx, Node, "node", id_or_name)
-
-
-def find_instance(tx: Tx, id_or_name: str) -> Instance:
-    """By id, or the one of that name that isn't deleted, or the last one that was."""
-    found = tx.get(Instance, id_or_name)
-    if found is not None:
-        return found
-    named = tx.find(Instance, where={"name": id_or_name})
-    named.sort(key=lambda one: (one.state is not InstanceState.DELETED, one.created_at))
-    if not named:
-        raise NotFound(f"find instance {id_or_name}", answer="there is no such instance")
-    return named[-1]

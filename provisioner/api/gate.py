@@ -55,8 +55,10 @@ class Gate:
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip()
         try:
-            if scheme.lower() == "bearer" and await self._context.accepts(token):
+            who = await self._context.owner_of(token) if scheme.lower() == "bearer" else None
+            if who is not None:
                 request.state.token = token
+                request.state.who = who
                 return None
         except ProvisionerError as error:
             return await problem_of_error(request, error)

@@ -8,12 +8,13 @@ from starlette.responses import Response
 from provisioner.api import views
 from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit
+from provisioner.api.rights import GuardedRoute
 from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import Host, Node
 from provisioner.core.states import ACTING
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1/hosts", tags=["hosts"])
+router = APIRouter(prefix="/v1/hosts", tags=["hosts"], route_class=GuardedRoute)
 
 
 @router.get("")

@@ -7,8 +7,10 @@ from typing import TYPE_CHECKING
 
 from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
-from provisioner.core.errors import Conflict, InvalidInput, NotFound, ProvisionerError
+from provisioner.api.visible import find_image, find_own_image
+from provisioner.core.errors import Conflict, Forbidden, InvalidInput, NotFound, ProvisionerError
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance
+from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE
 from provisioner.protocols.image import StoredImage
 from provisioner.protocols.store import Tx
@@ -22,11 +24,16 @@ RECEIVABLE = (ImageState.QUEUED, ImageState.ERROR)
 
 
 def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
-    """Raises Conflict when the name is taken, InvalidInput when kernel or ramdisk don't fit."""
+    """Raises Conflict when the name is taken, InvalidInput when kernel or ramdisk don't fit, Forbidden for
+    what operators alone may ask for."""
+    who = context.who
+    public = who.oversees if order.public is None else order.public
+    _check_allowed(who, order, public)
+    _check_name_free(tx, who.tenant, order.name, public)
     boot = {"kernel_id": order.kernel_id, "ramdisk_id": order.ramdisk_id}
     if order.kind is ImageKind.ROOT:
         for field, kind in (("kernel_id", ImageKind.KERNEL), ("ramdisk_id", ImageKind.RAMDISK)):
-            boot[field] = _of_kind(tx, order.name, field, boot[field], kind)
+            boot[field] = _of_kind(tx, who, order, field, kind)
     elif any(boot.values()):
         raise InvalidInput(
             f"register image {order.name}",
@@ -46,6 +53,8 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
         command_line=order.command_line,
         proof_of_life=order.proof_of_life,
         source_url=order.url or "",
+        tenant=who.tenant,
+        public=public,
         created_at=now,
         updated_at=now,
     )
@@ -54,7 +63,54 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
     return views.image(image)
 
 
-def _of_kind(tx: Tx, name: str, field: str, id_or_name: str | None, kind: ImageKind) -> str:
+def _check_allowed(who: Principal, order: ImageOrder, public: bool) -> None:
+    if who.oversees:
+        return
+    if public:
+        raise Forbidden(
+            f"register image {order.name}",
+            answer="operators alone share images with all tenants",
+            advice="Leave out `public`, or ask an operator",
+        )
+    if order.url and order.url.startswith("file:"):
+        # It would read whatever the provisioner can: its keys, and other tenants' images.
+        raise Forbidden(
+            f"register image {order.name}",
+            answer="operators alone have files of the provisioner's system read",
+            advice="Send the bytes, or give an https URL",
+        )
+
+
+def _check_name_free(tx: Tx, tenant: str, name: str, public: bool) -> None:
+    """Names are a tenant's own, and those of public images unique: what others keep isn't
+    told."""
+    for other in tx.find(Image, where={"name": name}):
+        if other.tenant == tenant or (public and other.public):
+            raise Conflict(
+                f"register image {name}", answer="its name is taken", advice="Delete that one, or use it"
+            )
+
+
+def share(tx: Tx, id_or_name: str, who: Principal, *, public: bool) -> views.View:
+    """With all tenants, or no longer; instances keep what they have."""
+    image = find_own_image(tx, who, id_or_name)
+    if public and not image.public:
+        for part in filter(None, (image.kernel_id, image.ramdisk_id)):
+            found = tx.get(Image, part)
+            if found is not None and not found.public:
+                raise Conflict(
+                    f"share image {image.name}",
+                    answer=f"image {found.name}, which it boots with, is private",
+                    advice="Share that one first",
+                )
+        for other in tx.find(Image, where={"name": image.name, "public": True}):
+            raise Conflict(f"share image {image.name}", answer=f"image {other.id} is public under this name")
+    tx.update(Image, image.id, {"public": public})
+    return views.image(find_image(tx, who, image.id))
+
+
+def _of_kind(tx: Tx, who: Principal, order: ImageOrder, field: str, kind: ImageKind) -> str:
+    name, id_or_name = order.name, getattr(order, field)
     if id_or_name is None:
         raise InvalidInput(
             f"register image {name}",
@@ -62,7 +118,7 @@ def _of_kind(tx: Tx, name: str, field: str, id_or_name: str | None, kind: ImageK
             answer="a root file system needs a kernel and a ramdisk to boot it",
             advice=f"Register one of kind {kind} first and name it here",
         )
-    found = by_id_or_name(tx, Image, "image", id_or_name)
+    found = find_image(tx, who, id_or_name)
     if found.kind is not kind:
         raise InvalidInput(
             f"register image {name}", field=field, answer=f"image {found.name} is of kind {found.kind}"
@@ -75,7 +131,7 @@ async def receive(
 ) -> views.View:
     """Stores the bytes that a client sends. Raises what the image store raises; the image is ERROR then,
     and may be sent again."""
-    image = await context.store.transact(lambda tx: _start(tx, id_or_name))
+    image = await context.store.transact(lambda tx: _start(tx, find_own_image(tx, context.who, id_or_name)))
     return await _save(
         context,
         image,
@@ -92,7 +148,9 @@ async def receive(
 
 async def fetch(context: ApiContext, image_id: str) -> None:
     """Stores the bytes behind the image's URL. Raises as `receive`."""
-    image = await context.store.transact(lambda tx: _start(tx, image_id, again=True))
+    image = await context.store.transact(
+        lambda tx: _start(tx, by_id_or_name(tx, Image, "image", image_id), again=True)
+    )
     await _save(
         context,
         image,
@@ -106,8 +164,7 @@ async def fetch(context: ApiContext, image_id: str) -> None:
     )
 
 
-def _start(tx: Tx, id_or_name: str, *, again: bool = False) -> Image:
-    image = by_id_or_name(tx, Image, "image", id_or_name)
+def _start(tx: Tx, image: Image, *, again: bool = False) -> Image:
     expected = (*RECEIVABLE, ImageState.SAVING) if again else RECEIVABLE
     if not tx.update(
         Image, image.id, {"state": ImageState.SAVING, "failure": None}, expect={"state": expected}
@@ -159,7 +216,9 @@ async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> vie
 async def remove(context: ApiContext, id_or_name: str) -> None:
     """Removes the image, and its bytes if no other has the same. Raises Conflict while something needs it."""
     async with context.blobs:
-        orphan = await context.store.transact(lambda tx: delete(tx, id_or_name))
+        orphan = await context.store.transact(
+            lambda tx: delete(tx, find_own_image(tx, context.who, id_or_name))
+        )
         if orphan:
             await context.images.delete(orphan)
 
@@ -171,9 +230,8 @@ async def forget_bytes(context: ApiContext, sha256: str) -> None:
             await context.images.delete(sha256)
 
 
-def delete(tx: Tx, id_or_name: str) -> str | None:
+def delete(tx: Tx, image: Image) -> str | None:
     """The image, and not its bytes: returns what names them if no other has the same. Raises Conflict."""
-    image = by_id_or_name(tx, Image, "image", id_or_name)
     for field in ("image_id", "kernel_id", "ramdisk_id"):
         users = tx.find(Instance, where={field: image.id, "state": LIVE}, limit=1)
         if users:

@@ -12,18 +12,21 @@ from starlette.responses import Response
 
 from provisioner.api import image_orders, views
 from provisioner.api.answers import answer, page, problem_of_error
-from provisioner.api.context import After, Context, Limit, by_id_or_name
+from provisioner.api.context import After, Context, Limit
 from provisioner.api.once import once
+from provisioner.api.rights import GuardedRoute
+from provisioner.api.visible import find_image, images_of
 from provisioner.config.settings import ProofOfLife
 from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageKind
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1/images", tags=["images"])
+router = APIRouter(prefix="/v1/images", tags=["images"], route_class=GuardedRoute)
 
 
 class ImageOrder(BaseModel):
-    """url: fetched by the provisioner; without it, the bytes are PUT to …/content."""
+    """url: fetched by the provisioner; without it, the bytes are PUT to …/content. public: shared with all
+    tenants, as an operator's are unless it says otherwise; others can't."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -37,6 +40,13 @@ class ImageOrder(BaseModel):
     ramdisk_id: str | None = None
     command_line: Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")] = ""
     proof_of_life: tuple[ProofOfLife, ...] = ()
+    public: bool | None = None
+
+
+class SharingOrder(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    public: bool
 
 
 @router.post("", status_code=201)
@@ -74,16 +84,31 @@ async def _body(request: Request, image: str) -> AsyncIterator[bytes]:
 async def list_images(
     context: Context, request: Request, limit: Limit = 100, after: After = None
 ) -> Response:
-    found = await context.store.transact(lambda tx: tx.find(Image, after=after, limit=limit))
+    def read(tx: Tx) -> list[Image]:
+        if context.who.oversees:
+            return tx.find(Image, after=after, limit=limit)
+        return images_of(tx, context.who.tenant, after=after, limit=limit)
+
+    found = await context.store.transact(read)
     return page(request, [views.image(image) for image in found], limit)
 
 
 @router.get("/{image}")
 async def show(context: Context, image: str) -> Response:
     def read(tx: Tx) -> views.View:
-        return views.image(by_id_or_name(tx, Image, "image", image))
+        return views.image(find_image(tx, context.who, image))
 
     return answer(await context.store.transact(read))
+
+
+@router.put("/{image}/sharing")
+async def share(context: Context, image: str, order: SharingOrder) -> Response:
+    """Share an image with all tenants, or keep it to its own from now on."""
+
+    def change(tx: Tx) -> views.View:
+        return image_orders.share(tx, image, context.who, public=order.public)
+
+    return answer(await context.store.transact(change))
 
 
 @router.delete("/{image}", status_code=204)

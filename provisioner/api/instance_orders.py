@@ -6,11 +6,13 @@ from typing import TYPE_CHECKING
 
 from provisioner.api import views
 from provisioner.api.catalog import checked_key, find_key
-from provisioner.api.context import ApiContext, by_id_or_name, find_instance, find_node
+from provisioner.api.context import ApiContext, by_id_or_name, find_node
 from provisioner.api.quotas import left, quota
+from provisioner.api.visible import find_image, find_instance
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
-from provisioner.core.model import DEFAULT_TENANT, Flavor, Image, ImageKind, ImageState, Instance, Node
+from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement import disk_needed_mib
+from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
@@ -20,22 +22,23 @@ if TYPE_CHECKING:
 
 def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     """Raises Conflict (name in use, image not ready), NotFound, InvalidInput, ImageTooLarge."""
-    if tx.count(Instance, where={"name": order.name, "state": LIVE}):
+    tenant = context.who.tenant
+    if tx.count(Instance, where={"name": order.name, "tenant": tenant, "state": LIVE}):
         raise Conflict(f"create instance {order.name}", answer="there is one of this name")
-    if left(tx, context, DEFAULT_TENANT) == 0:
+    if left(tx, context, tenant) == 0:
         raise Conflict(
             f"create instance {order.name}",
-            answer=f"tenant {DEFAULT_TENANT} has the {quota(context, DEFAULT_TENANT)} instances of its quota",
+            answer=f"tenant {tenant} has the {quota(context, tenant)} instances of its quota",
             advice="Delete one, or have `quotas` of the configuration raised",
         )
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
-    image = deployable(tx, order.image)
+    image = deployable(tx, context.who, order.image)
     node = find_node(tx, order.node) if order.node else None
     if node is not None:
         _check_fits(node, flavor, image)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
     if order.key:
-        public_key = find_key(tx, DEFAULT_TENANT, order.key).public_key
+        public_key = find_key(tx, tenant, order.key).public_key
     now = tx.now()
     instance = Instance(
         id=context.ids.uuid(),
@@ -49,6 +52,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
         node_name=node.name if node else None,
         proof_of_life=order.proof_of_life,
         wipe=order.wipe,
+        tenant=tenant,
         created_at=now,
         updated_at=now,
     )
@@ -57,9 +61,9 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     return views.instance(instance)
 
 
-def deployable(tx: Tx, id_or_name: str) -> Image:
+def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:
     """Raises NotFound; InvalidInput for a kernel or a ramdisk; Conflict while a part of it isn't active."""
-    image = by_id_or_name(tx, Image, "image", id_or_name)
+    image = find_image(tx, who, id_or_name)
     if image.kind not in (ImageKind.ROOT, ImageKind.DISK):
         raise InvalidInput(
             f"deploy image {image.name}",
@@ -68,7 +72,7 @@ def deployable(tx: Tx, id_or_name: str) -> Image:
             advice="Deploy a root file system or a whole disk",
         )
     for part in filter(None, (image.id, image.kernel_id, image.ramdisk_id)):
-        found = by_id_or_name(tx, Image, "image", part)
+        found = find_image(tx, who, part)
         if found.state is not ImageState.ACTIVE:
             raise Conflict(
                 f"deploy image {image.name}",
@@ -94,9 +98,9 @@ def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
         )
 
 
-def delete(tx: Tx, id_or_name: str) -> views.View:
+def delete(tx: Tx, who: Principal, id_or_name: str) -> views.View:
     """Idempotent. An instance without a machine is gone at once."""
-    instance = find_instance(tx, id_or_name)
+    instance = find_instance(tx, who, id_or_name)
     unplaced = {"state": InstanceState.REQUESTED, "node_id": None}
     if not tx.update(
         Instance, instance.id, {"state": InstanceState.DELETED, "delete_requested": True}, expect=unplaced
@@ -106,4 +110,4 @@ def delete(tx: Tx, id_or_name: str) -> views.View:
     tx.notify("instances", "work", f"instance:{instance.id}")
     if instance.node_id:
         tx.notify(f"node:{instance.node_id}")
-    return views.instance(find_instance(tx, instance.id))
+    return views.instance(find_instance(tx, who, instance.id))

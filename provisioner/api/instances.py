@@ -11,15 +11,17 @@ from starlette.responses import Response
 from provisioner.api import consoles, instance_orders, views
 from provisioner.api.answers import answer, page
 from provisioner.api.consoles import Follow, TailBytes
-from provisioner.api.context import After, AfterEvent, ApiContext, Context, Limit, find_instance
+from provisioner.api.context import After, AfterEvent, ApiContext, Context, Limit
 from provisioner.api.once import once
+from provisioner.api.rights import GuardedRoute
+from provisioner.api.visible import find_instance
 from provisioner.config.settings import ProofOfLife
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Instance, Node, TimelineEvent
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1/instances", tags=["instances"])
+router = APIRouter(prefix="/v1/instances", tags=["instances"], route_class=GuardedRoute)
 
 
 class InstanceOrder(BaseModel):
@@ -52,12 +54,17 @@ async def list_instances(
     after: After = None,
     state: InstanceState | None = None,
     deleted: bool = False,
+    tenant: str | None = None,
 ) -> Response:
-    """deleted: those too."""
+    """Of its tenant; for operators, of all, or of `tenant`. deleted: those too."""
     states = tuple(InstanceState) if deleted else LIVE
+    where: dict[str, object] = {"state": state or states}
+    if tenant is not None or not context.who.oversees:
+        wanted = context.who.tenant if tenant is None else tenant
+        where["tenant"] = wanted if context.who.sees(wanted) else ()
 
     def read(tx: Tx) -> list[views.View]:
-        found = tx.find(Instance, where={"state": state or states}, after=after, limit=limit)
+        found = tx.find(Instance, where=where, after=after, limit=limit)
         used = tuple(instance.node_id for instance in found if instance.node_id)
         names = {node.id: node.name for node in tx.find(Node, where={"id": used})} if used else {}
         return [views.instance(instance, names.get(instance.node_id or "")) for instance in found]
@@ -89,7 +96,7 @@ async def show(
 
 
 def _read(tx: Tx, context: ApiContext, instance: str) -> tuple[Instance, views.View]:
-    found = find_instance(tx, instance)
+    found = find_instance(tx, context.who, instance)
     node = tx.get(Node, found.node_id) if found.node_id else None
     view = views.instance(found, node.name if node else None)
     view["work"] = views.node(node, (), context.progress(node.id))["work"] if node else None
@@ -117,7 +124,7 @@ async def timeline(
     """Everything that happened to it, by whom it was seen."""
 
     def read(tx: Tx) -> list[views.View]:
-        found = find_instance(tx, instance)
+        found = find_instance(tx, context.who, instance)
         listed = tx.find(TimelineEvent, where={"instance_id": found.id}, after=after, limit=limit)
         return [views.event(event) for event in listed]
 
@@ -130,7 +137,7 @@ async def console(
 ) -> Response:
     """What its machine's serial console said; with `follow`, what it says from now on as well.
     Nothing once it is deleted: the machine may be another's."""
-    found = await context.store.transact(lambda tx: find_instance(tx, instance))
+    found = await context.store.transact(lambda tx: find_instance(tx, context.who, instance))
     live = found.state is not InstanceState.DELETED
     return consoles.answer(context, found.node_id if live else None, tail_bytes, follow, found.id)
 
@@ -138,4 +145,6 @@ async def console(
 @router.delete("/{instance}", status_code=202)
 async def delete(context: Context, instance: str) -> Response:
     """Its machine is switched off, wiped, and offered again."""
-    return answer(await context.store.transact(lambda tx: instance_orders.delete(tx, instance)), 202)
+    return answer(
+        await context.store.transact(lambda tx: instance_orders.delete(tx, context.who, instance)), 202
+    )

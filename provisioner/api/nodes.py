@@ -13,13 +13,14 @@ from provisioner.api.answers import answer, page
 from provisioner.api.consoles import Follow, TailBytes
 from provisioner.api.context import After, AfterEvent, Context, Limit, find_node
 from provisioner.api.once import once
+from provisioner.api.rights import GuardedRoute
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import NotFound
 from provisioner.core.model import Instance, Node, NodeRequest, Port, TimelineEvent
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1/nodes", tags=["nodes"])
+router = APIRouter(prefix="/v1/nodes", tags=["nodes"], route_class=GuardedRoute)
 
 
 class Maintenance(BaseModel):

@@ -10,13 +10,14 @@ from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer
-from provisioner.api.context import Context, by_id_or_name, find_node
+from provisioner.api.context import ApiContext, Context, by_id_or_name, find_node
 from provisioner.api.instance_orders import deployable
+from provisioner.api.rights import GuardedRoute
 from provisioner.core.model import Flavor, Instance, Node
 from provisioner.core.placement import place
 from provisioner.protocols.store import Tx
 
-router = APIRouter(prefix="/v1/placement", tags=["instances"])
+router = APIRouter(prefix="/v1/placement", tags=["instances"], route_class=GuardedRoute)
 
 MOST = 1000
 """Refused nodes that are told of."""
@@ -33,12 +34,12 @@ class PlacementOrder(BaseModel):
 @router.post("")
 async def dry_run(context: Context, order: PlacementOrder) -> Response:
     """Which node an instance would get now. Nothing is claimed: a moment later it may be another's."""
-    return answer(await context.store.transact(lambda tx: _placed(tx, order)))
+    return answer(await context.store.transact(lambda tx: _placed(tx, context, order)))
 
 
-def _placed(tx: Tx, order: PlacementOrder) -> views.View:
+def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
-    image = deployable(tx, order.image)
+    image = deployable(tx, context.who, order.image)
     named = find_node(tx, order.node).name if order.node else None
     asked = Instance(
         id="",
@@ -55,6 +56,9 @@ def _placed(tx: Tx, order: PlacementOrder) -> views.View:
     return {
         "node": found.node.name if found.node else None,
         "why": "" if found.node else found.explain(),
-        "refused": [{"node": one.node, "why": one.why} for one in found.refusals[:MOST]],
+        # Who doesn't oversee the nodes learns how many there are, and not which.
+        "refused": [{"node": one.node, "why": one.why} for one in found.refusals[:MOST]]
+        if context.who.oversees
+        else [],
         "refused_nodes": len(found.refusals),
     }

@@ -1,27 +1,18 @@
-"""Events, tokens, health, readiness, metrics."""
+"""Events, health, readiness, metrics."""
 
 from __future__ import annotations
 
-from typing import Annotated
-
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer, page, problem
-from provisioner.api.context import AfterEvent, Context, Limit, hash_token
-from provisioner.core.errors import Conflict, NotFound, ProvisionerError
-from provisioner.core.model import ApiToken, TimelineEvent
-from provisioner.protocols.store import Tx
+from provisioner.api.context import AfterEvent, Context, Limit
+from provisioner.api.rights import GuardedRoute
+from provisioner.core.errors import ProvisionerError
+from provisioner.core.model import TimelineEvent
 
-router = APIRouter(tags=["service"])
-
-
-class TokenOrder(BaseModel):
-    model_config = ConfigDict(extra="forbid")
-
-    name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
+router = APIRouter(tags=["service"], route_class=GuardedRoute)
 
 
 @router.get("/v1/events")
@@ -29,43 +20,6 @@ async def events(context: Context, request: Request, limit: Limit = 1000, after:
     """Everything that happened, to all nodes, oldest first."""
     found = await context.store.transact(lambda tx: tx.find(TimelineEvent, after=after, limit=limit))
     return page(request, [views.event(event) for event in found], limit)
-
-
-@router.post("/v1/tokens", status_code=201)
-async def create_token(context: Context, order: TokenOrder) -> Response:
-    """A new API token. It is in this answer and nowhere else, so an Idempotency-Key can't bring it back:
-    a repeated order is refused because its name is taken."""
-    token = context.ids.secret()
-
-    def make(tx: Tx) -> views.View:
-        record = ApiToken(id=hash_token(token), name=order.name, created_at=tx.now())
-        tx.insert(record)
-        return views.token(record)
-
-    return answer(await context.store.transact(make) | {"token": token}, 201)
-
-
-@router.get("/v1/tokens")
-async def list_tokens(context: Context) -> Response:
-    found = await context.store.transact(lambda tx: tx.find(ApiToken))
-    return answer({"items": [views.token(token) for token in found]})
-
-
-@router.delete("/v1/tokens/{name}", status_code=204)
-async def delete_token(context: Context, name: str) -> Response:
-    def remove(tx: Tx) -> None:
-        tokens = tx.find(ApiToken)
-        doomed = [token for token in tokens if name in (token.name, token.id[:16])]
-        if not doomed:
-            raise NotFound(f"find token {name}", answer="there is no such token")
-        if len(tokens) == len(doomed):
-            raise Conflict(f"delete token {name}", answer="it is the last one", advice="Create another first")
-        for token in doomed:
-            tx.delete(ApiToken, token.id)
-
-    await context.store.transact(remove)
-    context.tokens.clear()
-    return Response(status_code=204)
 
 
 @router.get("/healthz")

@@ -13,6 +13,7 @@ from typing import Annotated, Any
 from pydantic import BaseModel, ConfigDict, Field
 
 from provisioner.core.model import ImageKind, ImageState, PublicationKind, RequestState
+from provisioner.core.roles import Role
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 
 
@@ -116,6 +117,8 @@ class Image(Shape):
     proof_of_life: tuple[str, ...]
     source_url: str
     failure: Failure | None
+    tenant: str
+    public: Annotated[bool, Field(description="Shared with all tenants.")]
     created_at: datetime
     updated_at: datetime
 
@@ -206,11 +209,27 @@ class Host(Shape):
     renewed_at: datetime
 
 
+class Tenant(Shape):
+    id: str
+    name: str
+    created_at: datetime
+
+
+class User(Shape):
+    id: str
+    name: str
+    tenant: str
+    role: Role
+    created_at: datetime
+
+
 class Token(Shape):
-    """id: the beginning of its hash."""
+    """id: the beginning of its hash. It may do what both its role and its user's may."""
 
     id: str
     name: str
+    user: str
+    role: Role
     created_at: datetime
 
 
@@ -219,8 +238,12 @@ class NewToken(Token):
 
 
 class AccessKey(Shape):
+    """user: null when it is its tenant's as a whole."""
+
     id: str
     tenant: str
+    user: str | None
+    role: Role
     created_at: datetime
 
 
@@ -234,7 +257,7 @@ class Status(Shape):
 
 SHAPES: tuple[type[Shape], ...] = (
     *(Node, NodeRequest, Image, Instance, Placement, Event, Flavor, Key, Host),
-    *(Token, NewToken, AccessKey, NewAccessKey, Status),
+    *(Tenant, User, Token, NewToken, AccessKey, NewAccessKey, Status),
 )
 
 PAGES: Mapping[str, type[Shape]] = {
@@ -245,6 +268,8 @@ PAGES: Mapping[str, type[Shape]] = {
     "/v1/instances/{instance}/timeline": Event,
     "/v1/flavors": Flavor,
     "/v1/keys": Key,
+    "/v1/tenants": Tenant,
+    "/v1/users": User,
     "/v1/access-keys": AccessKey,
     "/v1/hosts": Host,
     "/v1/events": Event,
@@ -266,6 +291,7 @@ SINGLE: Mapping[str, type[Shape]] = {
     "post /v1/nodes/{node}/clean": Node,
     "post /v1/images": Image,
     "put /v1/images/{image}/content": Image,
+    "put /v1/images/{image}/sharing": Image,
     "get /v1/images/{image}": Image,
     "post /v1/instances": Instance,
     "get /v1/instances/{instance}": Instance,
@@ -275,6 +301,9 @@ SINGLE: Mapping[str, type[Shape]] = {
     "get /v1/flavors/{flavor}": Flavor,
     "post /v1/keys": Key,
     "get /v1/keys/{key}": Key,
+    "post /v1/tenants": Tenant,
+    "post /v1/users": User,
+    "put /v1/users/{user}": User,
     "post /v1/access-keys": NewAccessKey,
     "get /v1/hosts/{host}": Host,
     "put /v1/hosts/{host}/drain": Host,

@@ -18,7 +18,9 @@ from provisioner.core.model import (
     Node,
     NodeRequest,
     Port,
+    Tenant,
     TimelineEvent,
+    User,
 )
 from provisioner.protocols.power import DeviceSilence
 
@@ -62,7 +64,7 @@ def image(record: Image) -> View:
         record,
         *("id", "name", "kind", "format", "arch", "state", "sha256", "size_bytes", "virtual_size_bytes"),
         *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url"),
-        *("created_at", "updated_at"),
+        *("tenant", "public", "created_at", "updated_at"),
     )
     view["failure"] = asdict(record.failure) if record.failure else None
     return view
@@ -122,8 +124,17 @@ def request(record: NodeRequest) -> View:
 
 def token(record: ApiToken) -> View:
     """By the beginning of its hash: the token itself is nowhere."""
-    return {"id": record.id[:16], "name": record.name, "created_at": record.created_at}
+    view = _pick(record, "name", "role", "created_at")
+    return view | {"id": record.id[:16], "user": record.user_id}
 
 
 def access_key(record: AccessKey) -> View:
-    return _pick(record, "id", "tenant", "created_at")
+    return _pick(record, "id", "tenant", "role", "created_at") | {"user": record.user_id or None}
+
+
+def tenant(record: Tenant) -> View:
+    return _pick(record, "id", "created_at") | {"name": record.id}
+
+
+def user(record: User) -> View:
+    return _pick(record, "id", "tenant", "role", "created_at") | {"name": record.id}

@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import socket
+import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -13,13 +14,15 @@ import uvicorn
 
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
-from provisioner.api.context import ApiContext, hash_token
+from provisioner.api.context import ApiContext
+from provisioner.api.credentials import hash_token
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.app.power_drivers import REAL_POWER
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
-from provisioner.core.model import ApiToken, Flavor, Node
+from provisioner.core.model import DEFAULT_TENANT, ApiToken, Flavor, Node, User
+from provisioner.core.roles import Role
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
@@ -29,6 +32,9 @@ from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
 
 STOP_TIMEOUT_S = 5
+ADMIN = "admin"
+"""The first user, and the name of its token."""
+
 SMALL = {"name": "baremetal.small", "cpus": 1, "memory_mib": 512, "disk_mib": 1024}
 """The flavor of the first start: fits any machine, so that a first deploy needs no thought."""
 
@@ -85,13 +91,20 @@ async def first_start(settings: Settings, store: Store, ids: Ids) -> None:
     token = ids.secret()
 
     def make(tx: Tx) -> None:
-        tx.insert(ApiToken(id=hash_token(token), name="admin", created_at=tx.now()))
+        if tx.get(User, ADMIN) is None:
+            tx.insert(User(id=ADMIN, tenant=DEFAULT_TENANT, role=Role.ADMIN, created_at=tx.now()))
+        tx.insert(
+            ApiToken(id=hash_token(token), name=ADMIN, user_id=ADMIN, role=Role.ADMIN, created_at=tx.now())
+        )
         if not tx.count(Flavor):
             tx.insert(Flavor(id=ids.uuid(), **SMALL))  # type: ignore[arg-type]
 
     if not known:
         _write_token(path, token)
         await store.transact(make)
+        if sys.stdout.isatty():
+            # Not into a pipe: it may be a log.
+            print(f"API token of the first admin, shown now and never again (it is in {path}): {token}")
 
 
 def _write_token(path: Path, token: str) -> None:

@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.options import Json, client_and_output
+from provisioner.core.roles import Role
 
 app = typer.Typer(help="Access keys, for EC2 clients.", no_args_is_help=True)
 
@@ -14,7 +15,11 @@ app = typer.Typer(help="Access keys, for EC2 clients.", no_args_is_help=True)
 @app.command("create")
 def create(
     context: typer.Context,
-    tenant: Annotated[str, typer.Option(help="Whose it is; made as needed.")] = "default",
+    tenant: Annotated[
+        str | None, typer.Option(help="Whose it is; made as needed. By default the user's, or `default`.")
+    ] = None,
+    user: Annotated[str | None, typer.Option(help="Whose it is; it goes with its user.")] = None,
+    role: Annotated[Role, typer.Option(help="What it may do; never more than its user.")] = Role.MEMBER,
     export: Annotated[
         bool, typer.Option("--export", help="Print it for a shell, which EC2 clients look in.")
     ] = False,
@@ -22,11 +27,11 @@ def create(
 ) -> None:
     """Make an access key. Its secret is shown now, and never again."""
     client, output = client_and_output(context, as_json)
-    made = client.post("/v1/access-keys", {"tenant": tenant})
+    made = client.post("/v1/access-keys", {"tenant": tenant, "user": user, "role": role})
     if export:
         typer.echo(f"export AWS_ACCESS_KEY_ID={made['id']} AWS_SECRET_ACCESS_KEY={made['secret']}")
         return
-    output.record(made, ("id", "secret", "tenant"))
+    output.record(made, ("id", "secret", "tenant", "user", "role"))
 
 
 @app.command("list")
@@ -39,7 +44,8 @@ def list_keys(
     client, output = client_and_output(context, as_json)
     only = {"tenant": tenant} if tenant else {}
     found = client.get("/v1/access-keys", **only)["items"]
-    output.table(found, {"id": "access key", "tenant": "tenant", "created_at": "since"})
+    columns = {"id": "access key", "tenant": "tenant", "user": "user", "role": "role", "created_at": "since"}
+    output.table(found, columns)
 
 
 @app.command("delete")

@@ -1,4 +1,4 @@
-"""provisioner flavor …, key …, host …, token …"""
+"""provisioner flavor …, key …"""
 
 from __future__ import annotations
 
@@ -12,7 +12,6 @@ from provisioner.cli.options import Json, client_and_output
 
 flavors = typer.Typer(help="Flavors: what instances need.", no_args_is_help=True)
 keys = typer.Typer(help="Keys that may log in.", no_args_is_help=True)
-tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
 
 FLAVOR = {
     "name": "flavor",
@@ -102,27 +101,4 @@ def delete_key(context: typer.Context, name: Name, as_json: Json = False) -> Non
     """Remove a key; instances that have it keep it."""
     client, output = client_and_output(context, as_json)
     client.delete(f"/v1/keys/{name}")
-    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
-
-
-@tokens.command("create")
-def create_token(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Make an API token. It is shown now, and never again."""
-    client, output = client_and_output(context, as_json)
-    made = client.post("/v1/tokens", {"name": name})
-    output.record(made, ("name", "token"))
-
-
-@tokens.command("list")
-def list_tokens(context: typer.Context, as_json: Json = False) -> None:
-    """List the API tokens by the beginning of their hashes."""
-    client, output = client_and_output(context, as_json)
-    output.table(client.get("/v1/tokens")["items"], {"name": "token", "id": "hash", "created_at": "since"})
-
-
-@tokens.command("delete")
-def delete_token(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Revoke an API token."""
-    client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/tokens/{name}")
     output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")

@@ -32,6 +32,8 @@ COLUMNS = {
     "format": "format",
     "size_bytes": "bytes",
     "virtual_size_bytes": "as a disk",
+    "tenant": "tenant",
+    "public": "public",
     "sha256": "sha256",
 }
 DETAILS = (
@@ -47,7 +49,8 @@ DETAILS = (
         "virtual_size_bytes",
         "sha256",
     ),
-    *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url", "created_at"),
+    *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url", "tenant"),
+    *("public", "created_at"),
 )
 
 
@@ -85,6 +88,10 @@ def register(
     proof: Annotated[
         list[str] | None, typer.Option(help="phone_home, ssh_banner, console:<regular expression>.")
     ] = None,
+    public: Annotated[
+        bool | None,
+        typer.Option("--public/--private", help="Shared with all tenants; an operator's are by default."),
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Register an image, from a file or a URL."""
@@ -103,6 +110,7 @@ def register(
         "ramdisk_id": ramdisk,
         "command_line": command_line,
         "proof_of_life": proof or [],
+        "public": public,
     }
     image = client.post("/v1/images", order)
     path = f"/v1/images/{image['id']}"
@@ -174,6 +182,23 @@ def show(context: typer.Context, image: Name, as_json: Json = False) -> None:
     """Show an image."""
     client, output = client_and_output(context, as_json)
     output.record(client.get(f"/v1/images/{image}"), DETAILS)
+
+
+@app.command()
+def share(context: typer.Context, image: Name, as_json: Json = False) -> None:
+    """Share an image with all tenants."""
+    _share(context, image, as_json, public=True)
+
+
+@app.command()
+def unshare(context: typer.Context, image: Name, as_json: Json = False) -> None:
+    """Keep an image to its own tenant from now on; instances keep what they have."""
+    _share(context, image, as_json, public=False)
+
+
+def _share(context: typer.Context, image: str, as_json: bool, *, public: bool) -> None:
+    client, output = client_and_output(context, as_json)
+    output.record(client.put(f"/v1/images/{image}/sharing", {"public": public}), DETAILS)
 
 
 @app.command()

@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from provisioner.cli import access_keys, catalog, hosts, images, instances, nodes
+from provisioner.cli import access_keys, catalog, hosts, images, instances, nodes, tenants
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
@@ -33,7 +33,9 @@ for name, group in (
     ("flavor", catalog.flavors),
     ("key", catalog.keys),
     ("host", hosts.app),
-    ("token", catalog.tokens),
+    ("tenant", tenants.tenants),
+    ("user", tenants.users),
+    ("token", tenants.tokens),
     ("access-key", access_keys.app),
     ("config", config_app),
     ("db", db_app),

@@ -69,6 +69,12 @@ class NotFound(PermanentError):
     code = "not-found"
 
 
+class Forbidden(PermanentError):
+    """Whoever asks has no right to it."""
+
+    code = "forbidden"
+
+
 class Conflict(PermanentError):
     """The thing is in a state that doesn't allow this; the message says which."""
 

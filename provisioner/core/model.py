@@ -13,10 +13,11 @@ from datetime import datetime
 from enum import StrEnum
 from typing import Any
 
+from provisioner.core.roles import Role
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 
 DEFAULT_TENANT = "default"
-"""Whose it is what came without a tenant: by the REST API, or before there were any."""
+"""Whose it is what was there before there were any. It is always there."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -125,7 +126,7 @@ class ImageState(StrEnum):
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Image:
     id: str
-    name: str  # unique
+    name: str  # unique among its tenant's, and among those that are public
     kind: ImageKind
     format: str  # raw | qcow2
     arch: str
@@ -140,6 +141,8 @@ class Image:
     proof_of_life: tuple[str, ...] = ()  # phone_home, ssh_banner, console:<regex>; () = configured default
     source_url: str = ""
     failure: Failure | None = None
+    tenant: str = DEFAULT_TENANT
+    public: bool = True  # shared with all tenants; otherwise its own tenant's alone
     created_at: datetime
     updated_at: datetime
 
@@ -252,9 +255,27 @@ class TimelineEvent:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Tenant:
+    id: str  # its name
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class User:
+    """Somebody, or some program, of a tenant's."""
+
+    id: str  # its name
+    tenant: str
+    role: Role
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class ApiToken:
     id: str  # sha256 of the token
     name: str
+    user_id: str
+    role: Role  # it may do what both this role and its user's may
     created_at: datetime
 
 
@@ -264,6 +285,8 @@ class AccessKey:
 
     id: str  # AKIA…, as its user names it
     tenant: str
+    user_id: str = ""  # empty: the tenant's as a whole
+    role: Role = Role.MEMBER  # as a token's
     secret_sealed: str  # needed in the clear to verify a signature, so that a hash wouldn't do
     created_at: datetime
 
@@ -301,6 +324,8 @@ Record = (
     | Host
     | NodeRequest
     | TimelineEvent
+    | Tenant
+    | User
     | ApiToken
     | AccessKey
     | Tag

@@ -64,7 +64,7 @@ def _is_the_named_one(instance: Instance, image: Image, node: Node) -> str | Non
 
 def _is_free(instance: Instance, image: Image, node: Node) -> str | None:
     if node.state is not ProvisionState.AVAILABLE or node.instance_id is not None:
-        return f"it is {node.state}" + (f" with instance {node.instance_id}" if node.instance_id else "")
+        return f"it is {node.state}"  # and not whose: the requester may be of another tenant
     return None
 
 

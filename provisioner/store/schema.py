@@ -102,17 +102,19 @@ class Shape(Generic[R]):
 _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.Node, unique=("name",), indexes=(("owner",), ("state",))),
     Shape(model.Port, unique=("address",), indexes=(("node_id",),)),
-    Shape(model.Image, unique=("name",), indexes=(("state",), ("sha256",))),
-    Shape(model.Flavor, unique=("name",)),
     # Names are a tenant's own, so that the API decides, not a constraint.
+    Shape(model.Image, indexes=(("name",), ("tenant",), ("state",), ("sha256",))),
+    Shape(model.Flavor, unique=("name",)),
     Shape(model.KeyPair, indexes=(("tenant", "name"),)),
     # An instance's name is free again once it is deleted: the API decides here too.
     Shape(model.Instance, indexes=(("name",), ("state",), ("node_id",), ("tenant",), ("reservation_id",))),
     Shape(model.Host),
     Shape(model.NodeRequest, indexes=(("state",), ("node_id",))),
     Shape(model.TimelineEvent, indexes=(("node_id", "id"), ("instance_id", "id")), numbered=True),
-    Shape(model.ApiToken, unique=("name",)),
-    Shape(model.AccessKey, indexes=(("tenant",),)),
+    Shape(model.Tenant),
+    Shape(model.User, indexes=(("tenant",),)),
+    Shape(model.ApiToken, unique=("name",), indexes=(("user_id",),)),
+    Shape(model.AccessKey, indexes=(("tenant",), ("user_id",))),
     Shape(model.Tag, indexes=(("resource_id",), ("tenant",))),
     Shape(model.IdempotencyRecord),
 )

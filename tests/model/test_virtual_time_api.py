@@ -12,15 +12,15 @@ import pytest
 
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
-from provisioner.api.context import ApiContext, hash_token
+from provisioner.api.context import ApiContext
 from provisioner.api.metrics import Metrics
-from provisioner.core.model import ApiToken
 from provisioner.services.image_store import ImageStore
 from provisioner.store import open_store
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import Process, ProcessDied
 from scenarios.runner.reality import forbidden
 from scenarios.runner.virtual_time import run
+from tests.unit.records import token_of_admin
 
 TOKEN = "a-token-of-the-tests"
 NODE = {
@@ -77,9 +77,7 @@ async def _serve(context: ApiContext, up: asyncio.Future[httpx.AsyncClient]) -> 
 
 async def _story(folder: Path) -> list[tuple[int, str]]:
     context = _context(folder)
-    await context.store.transact(
-        lambda tx: tx.insert(ApiToken(id=hash_token(TOKEN), name="first", created_at=tx.now()))
-    )
+    await context.store.transact(lambda tx: tx.insert(*token_of_admin(TOKEN, tx.now())))
     process = Process("api")
     up: asyncio.Future[httpx.AsyncClient] = asyncio.get_running_loop().create_future()
     process.start(_serve(context, up), name="serve")

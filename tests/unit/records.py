@@ -5,11 +5,30 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node, TimelineEvent
+from provisioner.api.credentials import hash_token
+from provisioner.core.model import (
+    DEFAULT_TENANT,
+    ApiToken,
+    Flavor,
+    Image,
+    ImageKind,
+    ImageState,
+    Instance,
+    Node,
+    TimelineEvent,
+    User,
+)
+from provisioner.core.roles import Role
 from provisioner.core.states import ProvisionState
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
 FLAVOR = Flavor(id="f1", name="baremetal.small", cpus=1, memory_mib=512, disk_mib=1024)
+
+
+def token_of_admin(token: str, at: datetime) -> tuple[User, ApiToken]:
+    """A token that may do everything, and whose it is."""
+    user = User(id="admin", tenant=DEFAULT_TENANT, role=Role.ADMIN, created_at=at)
+    return user, ApiToken(id=hash_token(token), name="first", user_id=user.id, role=Role.ADMIN, created_at=at)
 
 
 def node(**changes: Any) -> Node:

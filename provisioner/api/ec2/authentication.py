@@ -7,9 +7,11 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
-from provisioner.api.context import ApiContext, KnownAccessKey
+from provisioner.api.context import ApiContext
+from provisioner.api.credentials import KnownAccessKey
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.signature import Claim, proves, read_claim
+from provisioner.core.roles import Principal
 
 MAX_SKEW_S = 300.0
 REPEAT_S = 2.0
@@ -24,7 +26,7 @@ MAX_REMEMBERED = 1_000_000
 class Proven:
     """Who sent a request, and what tells it from others."""
 
-    tenant: str
+    who: Principal
     signature: str
     now: datetime
 
@@ -73,7 +75,7 @@ class Authentication:
             )
         now = self._now(key)
         _check_time(claim, now)
-        return Proven(key.tenant, claim.signature, now)
+        return Proven(key.who, claim.signature, now)
 
     def _now(self, key: KnownAccessKey) -> datetime:
         """By the store's clock, without asking it for each request."""

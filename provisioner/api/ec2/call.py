@@ -15,14 +15,18 @@ Members = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """given: the members of the request, by the model's names. prepared: what `Operation.prepare` made.
-    later: what is left to do once the transaction is sure; nothing may depend on its being done."""
+    """context: of whoever sent it. given: the members of the request, by the model's names. prepared: what
+    `Operation.prepare` made. later: what is left to do once the transaction is sure; nothing may depend on
+    its being done."""
 
     context: ApiContext
-    tenant: str
     given: Members
     prepared: Any = None
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
+
+    @property
+    def tenant(self) -> str:
+        return self.context.who.tenant
 
     @property
     def account(self) -> str:

@@ -16,7 +16,7 @@ Change = Callable[[Seen], None]
 
 def terminate_instances(tx: Tx, call: Call) -> Members:
     def change(seen: Seen) -> None:
-        instance_orders.delete(tx, seen.instance.id)
+        instance_orders.delete(tx, call.context.who, seen.instance.id)
 
     return {"TerminatingInstances": _changed(tx, call, change)}
 

@@ -9,6 +9,7 @@ from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
 
+from provisioner.api import rights
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
 from provisioner.api.ec2.authentication import Authentication, Replays
@@ -61,13 +62,14 @@ class Endpoint:
         parameters = decode(body)
         name = parameters.pop("Action", "")
         operation = _operation(shapes, name, parameters.pop("Version", VERSION))
+        rights.check(f"ec2 {name}", proven.who)
         given = members(shapes, shapes.input(name), parameters)
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
         self._replays.accept(proven, once=operation.once and not given.get("ClientToken"))
         prepare = operation.prepare
         prepared = await self._context.aside(lambda: prepare(given)) if prepare else None
-        call = Call(context=self._context, tenant=proven.tenant, given=given, prepared=prepared)
+        call = Call(context=self._context.of(proven.who), given=given, prepared=prepared)
         answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
         for work in call.later:
             await work()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from provisioner.core.errors import (
     Conflict,
+    Forbidden,
     InvalidInput,
     NotFound,
     ProvisionerError,
@@ -24,6 +25,7 @@ class Ec2Error(Exception):
 
 
 _CODES = (
+    (Forbidden, "UnauthorizedOperation", 403),
     (NotFound, "InvalidParameterValue", 400),
     (InvalidInput, "InvalidParameterValue", 400),
     (Conflict, "IncorrectState", 400),

@@ -33,11 +33,13 @@ def find_instance(tx: Tx, tenant: str, id: str) -> Instance:
     return found
 
 
-def find_image(tx: Tx, id: str, *kinds: ImageKind) -> Image:
-    """kinds: that are wanted; all when none is named."""
+def find_image(tx: Tx, tenant: str, id: str, *kinds: ImageKind) -> Image:
+    """kinds: that are wanted; all when none is named. Raises Ec2Error, the same for what isn't shared with
+    the tenant as for what isn't there."""
     kinds = kinds or tuple(ImageKind)
     found = _find(tx, Image, tuple(IMAGE_PREFIX[kind] for kind in kinds), "AMIID", id)
-    if found.kind not in kinds or image_id(found) != id:
+    theirs = found.public or found.tenant == tenant
+    if not theirs or found.kind not in kinds or image_id(found) != id:
         raise unknown_id("AMIID", id)
     return found
 

@@ -1,4 +1,4 @@
-"""DescribeImages: what is registered, for all tenants alike."""
+"""DescribeImages: what is registered and public, or its tenant's."""
 
 from __future__ import annotations
 
@@ -10,11 +10,10 @@ from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_image
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import TagsOf, tag_set, tags_of
+from provisioner.api.visible import images_of
 from provisioner.core.ec2_ids import account_of, image_id, kernel_id, ramdisk_id
-from provisioner.core.model import DEFAULT_TENANT, Image, ImageKind, ImageState
+from provisioner.core.model import Image, ImageKind, ImageState
 from provisioner.protocols.store import Tx
-
-OWNER = account_of(DEFAULT_TENANT)
 
 STATE: Mapping[ImageState, str] = {
     ImageState.QUEUED: "pending",
@@ -34,11 +33,11 @@ _LOOKS: Looks[Image] = {
     "creation-date": lambda image: [time_text(image.created_at)],
     "image-id": lambda image: [image_id(image)],
     "image-type": lambda image: [TYPE[image.kind]],
-    "is-public": lambda image: ["true"],
+    "is-public": lambda image: [str(image.public).lower()],
     "kernel-id": lambda image: [kernel_id(image.kernel_id)] if image.kernel_id else [],
     "manifest-location": lambda image: [image.name],
     "name": lambda image: [image.name],
-    "owner-id": lambda image: [OWNER],
+    "owner-id": lambda image: [account_of(image.tenant)],
     "ramdisk-id": lambda image: [ramdisk_id(image.ramdisk_id)] if image.ramdisk_id else [],
     "root-device-type": lambda image: ["instance-store"],
     "state": lambda image: [STATE[image.state]],
@@ -49,10 +48,11 @@ _LOOKS: Looks[Image] = {
 
 def describe_images(tx: Tx, call: Call) -> Members:
     ids = call.given.get("ImageIds")
-    found = [find_image(tx, id) for id in bounded(ids)] if ids else tx.find(Image)
+    found = [find_image(tx, call.tenant, id) for id in bounded(ids)] if ids else images_of(tx, call.tenant)
     owners = call.given.get("Owners")
-    if owners and not {"self" if call.account == OWNER else "", OWNER} & set(owners):
-        found = []
+    if owners:
+        wanted_owners = {call.account if owner == "self" else owner for owner in owners}
+        found = [image for image in found if account_of(image.tenant) in wanted_owners]
     tags = tags_of(tx, call.tenant, [image_id(image) for image in found])
     wanted = Filters(call.given.get("Filters", ()), _LOOKS, lambda image: tags(image_id(image)))
     images, token = page(call.given, filter(wanted, found), image_id)
@@ -65,9 +65,9 @@ def _view(image: Image, tags: TagsOf) -> Members:
         "ImageId": image_id(image),
         "ImageLocation": image.name,
         "State": STATE[image.state],
-        "OwnerId": OWNER,
+        "OwnerId": account_of(image.tenant),
         "CreationDate": time_text(image.created_at),
-        "Public": True,
+        "Public": image.public,
         "ProductCodes": [],
         "Architecture": image.arch,
         "ImageType": TYPE[image.kind],

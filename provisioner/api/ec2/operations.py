@@ -49,7 +49,7 @@ OPERATIONS: Mapping[str, Operation] = {
     "DescribeImages": Operation(
         handle=images.describe_images,
         takes=PAGES | takes("ImageIds", "Owners"),
-        # All images may be used by all tenants, and none is deprecated or disabled.
+        # Who may see an image may use it, and none is deprecated or disabled.
         ignores=takes("ExecutableUsers", "IncludeDeprecated", "IncludeDisabled"),
     ),
     "DescribeInstanceStatus": Operation(

@@ -14,6 +14,7 @@ from provisioner.api.ec2.errors import Ec2Error, bad_value, missing
 from provisioner.api.ec2.ids import find_image
 from provisioner.api.ec2.tags import forget, of_specifications, put
 from provisioner.api.images import ImageOrder
+from provisioner.api.visible import find_own_image
 from provisioner.core.ec2_ids import image_id
 from provisioner.core.errors import Conflict
 from provisioner.core.model import Image, ImageKind
@@ -31,7 +32,7 @@ def register_image(tx: Tx, call: Call) -> Members:
         raise missing("ImageLocation")
     tags = of_specifications(given.get("TagSpecifications", ()), "image")
     try:
-        made = image_orders.register(tx, call.context, _order(tx, given))
+        made = image_orders.register(tx, call.context, _order(tx, call.tenant, given))
     except Conflict as error:
         raise Ec2Error("InvalidAMIName.Duplicate", f"AMI name {given['Name']} is already in use") from error
     image = tx.get(Image, made["id"])
@@ -45,7 +46,7 @@ def register_image(tx: Tx, call: Call) -> Members:
     return {"ImageId": image_id(image)}
 
 
-def _order(tx: Tx, given: Members) -> ImageOrder:
+def _order(tx: Tx, tenant: str, given: Members) -> ImageOrder:
     url, _, fragment = given["ImageLocation"].partition("#")
     digest = _SHA256.match(fragment)
     if fragment and digest is None:
@@ -61,8 +62,8 @@ def _order(tx: Tx, given: Members) -> ImageOrder:
         "arch": given.get("Architecture", "x86_64"),
         "url": url,
         "sha256": digest[1] if digest else None,
-        "kernel_id": find_image(tx, kernel, ImageKind.KERNEL).id if kernel else None,
-        "ramdisk_id": find_image(tx, ramdisk, ImageKind.RAMDISK).id if ramdisk else None,
+        "kernel_id": find_image(tx, tenant, kernel, ImageKind.KERNEL).id if kernel else None,
+        "ramdisk_id": find_image(tx, tenant, ramdisk, ImageKind.RAMDISK).id if ramdisk else None,
     }
     try:
         return ImageOrder(**order)
@@ -79,8 +80,8 @@ def _order(tx: Tx, given: Members) -> ImageOrder:
 
 def deregister_image(tx: Tx, call: Call) -> Members:
     """Not while an instance was made of it: it is started from it again."""
-    image = find_image(tx, call.given["ImageId"])
-    orphan = image_orders.delete(tx, image.id)
+    image = find_image(tx, call.tenant, call.given["ImageId"])
+    orphan = image_orders.delete(tx, find_own_image(tx, call.context.who, image.id))
     forget(tx, call.tenant, image_id(image))
     if orphan:
         call.later.append(lambda: image_orders.forget_bytes(call.context, orphan))

@@ -134,7 +134,7 @@ def _wish(tx: Tx, call: Call) -> _Wish:
     for needed in ("ImageId", "InstanceType"):
         if not given.get(needed):
             raise missing(needed)
-    image = _ready(find_image(tx, given["ImageId"], ImageKind.ROOT, ImageKind.DISK))
+    image = _ready(find_image(tx, call.tenant, given["ImageId"], ImageKind.ROOT, ImageKind.DISK))
     flavor = next(iter(tx.find(Flavor, where={"name": given["InstanceType"]}, limit=1)), None)
     if flavor is None:
         raise bad_value("InstanceType", "there is no such instance type")
@@ -147,27 +147,25 @@ def _wish(tx: Tx, call: Call) -> _Wish:
     return _Wish(
         flavor=flavor,
         image=image,
-        kernel_id=_boots_with(tx, given, "KernelId", image, ImageKind.KERNEL),
-        ramdisk_id=_boots_with(tx, given, "RamdiskId", image, ImageKind.RAMDISK),
+        kernel_id=_boots_with(tx, call, "KernelId", image, ImageKind.KERNEL),
+        ramdisk_id=_boots_with(tx, call, "RamdiskId", image, ImageKind.RAMDISK),
         key=key,
         user_data=_user_data(given.get("UserData", "")),
         node_name=_named_node(tx, call),
     )
 
 
-def _boots_with(
-    tx: Tx, given: Mapping[str, Any], parameter: str, image: Image, kind: ImageKind
-) -> str | None:
+def _boots_with(tx: Tx, call: Call, parameter: str, image: Image, kind: ImageKind) -> str | None:
     """What is named, or what the image has."""
     own = image.kernel_id if kind is ImageKind.KERNEL else image.ramdisk_id
-    id = given.get(parameter)
+    id = call.given.get(parameter)
     if image.kind is ImageKind.DISK:
         if id:
             told = f"{image_id(image)} boots by itself: no {parameter}"
             raise Ec2Error("InvalidParameterCombination", told)
         return None
     if id:
-        return _ready(find_image(tx, id, kind)).id
+        return _ready(find_image(tx, call.tenant, id, kind)).id
     found = tx.get(Image, own) if own else None
     return _ready(found).id if found else None
 

@@ -22,7 +22,7 @@ def _has_its_resource(tx: Tx, tag: Tag) -> bool:
             case "instance":
                 return is_told(tx, find_instance(tx, tag.tenant, tag.resource_id))
             case "image":
-                find_image(tx, tag.resource_id)
+                find_image(tx, tag.tenant, tag.resource_id)
             case "key-pair":
                 find_key_pair(tx, tag.tenant, tag.resource_id)
     except Ec2Error:

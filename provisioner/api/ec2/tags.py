@@ -140,7 +140,7 @@ def _resources(tx: Tx, call: Call) -> list[str]:
             case "instance":
                 find_instance(tx, call.tenant, id)
             case "image":
-                find_image(tx, id)
+                find_image(tx, call.tenant, id)
             case "key-pair":
                 find_key_pair(tx, call.tenant, id)
             case _:

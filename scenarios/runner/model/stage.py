@@ -8,9 +8,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
-from provisioner.api.context import hash_token
+from provisioner.api.credentials import hash_token
 from provisioner.api.metrics import Metrics
-from provisioner.core.model import ApiToken, ImageKind, Node
+from provisioner.core.model import DEFAULT_TENANT, ApiToken, ImageKind, Node, User
+from provisioner.core.roles import Role
 from provisioner.store.memory import MemoryStore
 from scenarios.runner.model import asgi
 from scenarios.runner.model.agent_client import ModelAgentClient
@@ -93,8 +94,12 @@ class ModelStage:
 
     async def begin(self) -> None:
         """The provisioner runs; its client has a token."""
-        token = ApiToken(id=hash_token(ADMIN_TOKEN), name="admin", created_at=self._clock.wall())
-        await self._store.transact(lambda tx: tx.insert(token))
+        now = self._clock.wall()
+        admin = User(id="admin", tenant=DEFAULT_TENANT, role=Role.ADMIN, created_at=now)
+        token = ApiToken(
+            id=hash_token(ADMIN_TOKEN), name="admin", user_id=admin.id, role=Role.ADMIN, created_at=now
+        )
+        await self._store.transact(lambda tx: tx.insert(admin, token))
         for host in self._hosts.values():
             host.start()
 

@@ -13,17 +13,17 @@ from provisioner.core.errors import Conflict
 from provisioner.core.model import (
     ApiToken,
     Flavor,
-    Image,
     Node,
     Port,
     Record,
     TimelineEvent,
     Work,
 )
+from provisioner.core.roles import Role
 from provisioner.core.states import PowerState, ProvisionState
 from provisioner.protocols.store import Store, Tx
 from tests.contract.store.conftest import Stores, Teller
-from tests.contract.store.records import AT, KINDS, event, flavor, image, node, records
+from tests.contract.store.records import AT, KINDS, event, flavor, node, records
 
 # The store of the test serves all examples: each begins by emptying it.
 EXAMPLES = settings(max_examples=25, deadline=None)
@@ -141,15 +141,14 @@ def test_a_record_is_deleted_only_when_the_expected_holds(stores: Stores) -> Non
         (flavor("a"), replace(flavor("b"), id="id-a"), "add flavor: id 'id-a' is taken"),
         (flavor("a"), replace(flavor("a"), id="other"), "add flavor: name 'a' is taken"),
         (node("a"), node("a", id="other"), "add node: name 'a' is taken"),
-        (image("a"), replace(image("a"), id="other"), "add image: name 'a' is taken"),
         (
             Port(id="aa:bb", node_id="n", address="10.0.0.1"),
             Port(id="cc:dd", node_id="m", address="10.0.0.1"),
             "add port: address '10.0.0.1' is taken",
         ),
         (
-            ApiToken(id="1", name="ci", created_at=AT),
-            ApiToken(id="2", name="ci", created_at=AT),
+            ApiToken(id="1", name="ci", user_id="u", role=Role.READER, created_at=AT),
+            ApiToken(id="2", name="ci", user_id="u", role=Role.READER, created_at=AT),
             "add api token: name 'ci' is taken",
         ),
         (event(id=7), event(id=7), "add timeline event: id is taken"),
@@ -178,10 +177,10 @@ def test_a_conflict_names_kind_and_field_and_nothing_remains(
 
 def test_a_change_to_a_name_that_is_taken_is_a_conflict(stores: Stores) -> None:
     async def story(store: Store) -> None:
-        await store.transact(lambda tx: tx.insert(image("a"), image("b")))
-        with pytest.raises(Conflict, match="change image: name 'b' is taken"):
-            await store.transact(lambda tx: tx.update(Image, "id-a", {"name": "b"}))
-        assert await store.transact(lambda tx: tx.update(Image, "id-a", {"name": "a"}))
+        await store.transact(lambda tx: tx.insert(node("a"), node("b")))
+        with pytest.raises(Conflict, match="change node: name 'b' is taken"):
+            await store.transact(lambda tx: tx.update(Node, "id-a", {"name": "b"}))
+        assert await store.transact(lambda tx: tx.update(Node, "id-a", {"name": "a"}))
 
     stores.play(story)
 

@@ -15,9 +15,8 @@ from cryptography.fernet import Fernet
 
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
-from provisioner.api.context import ApiContext, hash_token
+from provisioner.api.context import ApiContext
 from provisioner.api.metrics import Metrics
-from provisioner.core.model import ApiToken
 from provisioner.protocols.store import Tx
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
@@ -25,7 +24,7 @@ from provisioner.services.system import SystemClock
 from provisioner.store import open_store
 from tests.unit.api import shapes
 from tests.unit.fakes import CountingIds
-from tests.unit.records import NOW
+from tests.unit.records import NOW, token_of_admin
 
 T = TypeVar("T")
 TOKEN = "a-token-of-the-tests"
@@ -82,7 +81,7 @@ class Api:
         return NOW + timedelta(seconds=self.advanced_s)
 
     def start(self) -> None:
-        self.transact(lambda tx: tx.insert(ApiToken(id=hash_token(TOKEN), name="first", created_at=tx.now())))
+        self.transact(lambda tx: tx.insert(*token_of_admin(TOKEN, tx.now())))
         self.run(self._running.__aenter__())
 
     def stop(self) -> None:
@@ -121,6 +120,10 @@ class Api:
         assert answer.status_code == expect, answer.text
         return answer.json()
 
+    def user_of(self, tenant: str, role: str) -> User:
+        """Somebody new, of a tenant that is made as needed."""
+        return User(self, tenant, role)
+
     def register_images(self) -> None:
         """A kernel, a ramdisk and a root file system, each a few bytes, all ACTIVE."""
         for kind in ("kernel", "ramdisk", "root"):
@@ -130,6 +133,27 @@ class Api:
             self.post("/v1/images", body, 201)
             self.call("PUT", f"/v1/images/{kind}/content", content=kind.encode() * 512).raise_for_status()
         self.post("/v1/flavors", {"name": "small"}, 201)
+
+
+class User:
+    """A client that has a token of a user of its own."""
+
+    def __init__(self, api: Api, tenant: str, role: str) -> None:
+        self.api = api
+        self.name = f"{tenant}-{role}"
+        api.call("POST", "/v1/tenants", json={"name": tenant})
+        api.post("/v1/users", {"name": self.name, "tenant": tenant, "role": role}, 201)
+        made = api.post("/v1/tokens", {"name": self.name, "user": self.name}, 201)
+        self.headers = {"Authorization": f"Bearer {made['token']}"}
+
+    def call(self, method: str, path: str, body: Any = None, **options: Any) -> httpx.Response:
+        if body is not None:
+            options["json"] = body
+        return self.api.call(method, path, headers=self.headers, **options)
+
+    def names(self, path: str) -> list[str]:
+        """Of what is listed there."""
+        return [item["name"] for item in self.call("GET", path).json()["items"]]
 
 
 @pytest.fixture

@@ -45,7 +45,7 @@ def test_a_tenant_has_a_bounded_number_of_keys(api: Api) -> None:
     api.post("/v1/access-keys", {"tenant": "another"}, 201)
 
 
-@pytest.mark.parametrize("tenant", ["", "A", "a b", "-a", "a" * 64, "a\n", None, 1])
+@pytest.mark.parametrize("tenant", ["", "A", "a b", "-a", "a" * 64, "a\n", 1])
 def test_a_tenant_has_a_name_of_plain_letters(api: Api, tenant: object) -> None:
     api.post("/v1/access-keys", {"tenant": tenant}, 422)
 

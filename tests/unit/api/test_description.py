@@ -65,8 +65,12 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     api.get("/v1/keys"), api.get("/v1/keys/k")
     api.post("/v1/access-keys", {}, 201)
     access_key = api.get("/v1/access-keys")["items"][0]["id"]
+    api.post("/v1/tenants", {"name": "blue"}, 201)
+    api.post("/v1/users", {"name": "ann"}, 201)
+    api.call("PUT", "/v1/users/ann", json={"role": "reader"})
+    api.call("PUT", "/v1/images/root/sharing", json={"public": False})
     api.post("/v1/tokens", {"name": "t"}, 201)
-    api.get("/v1/tokens")
+    api.get("/v1/tokens"), api.get("/v1/tenants"), api.get("/v1/users")
     node = api.post("/v1/nodes", node_entry(), 201)["id"]
     api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), HOST))
     own(api, node, state=ProvisionState.CLEAN_FAILED, failure=Failure(code="x", message="it broke"))
@@ -92,7 +96,10 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     doomed = ("hosts/ch1/drain", "hosts/ch1", f"instances/{instance}", f"nodes/{node}", "flavors/small")
     api.transact(lambda tx: tx.update(Host, "ch1", {"released": True}))
     own(api, node, owner=None, state=ProvisionState.AVAILABLE)
-    for path in (*doomed, "keys/k", "images/root", "tokens/t", f"access-keys/{access_key}"):
+    for path in (*doomed, "keys/k", "images/root", "tokens/t", "users/ann", "tenants/blue"):
+        answer = api.call("DELETE", f"/v1/{path}")
+        assert answer.is_success, answer.text
+    for path in (f"access-keys/{access_key}",):
         answer = api.call("DELETE", f"/v1/{path}")
         assert answer.is_success, answer.text
     assert {(verb, path) for verb, path, _ in OPERATIONS} == api.answered

@@ -113,7 +113,7 @@ def test_a_second_request_waits_for_the_node_and_is_told_so(tmp_path: Path) -> N
 
         async def told() -> bool:
             found = await world.store.transact(lambda tx: tx.get(Instance, "instance-2"))
-            return found is not None and "active with instance instance-1" in found.waiting_for
+            return found is not None and "it is active" in found.waiting_for
 
         await world.until("the second request is told why it waits", told)
 

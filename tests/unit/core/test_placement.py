@@ -25,7 +25,7 @@ def test_equal_nodes_are_chosen_by_name_so_that_a_dry_run_tells_the_truth() -> N
 @pytest.mark.parametrize(
     ("wrong", "why"),
     [
-        ({"state": ProvisionState.ACTIVE, "instance_id": "other"}, "active with instance other"),
+        ({"state": ProvisionState.ACTIVE, "instance_id": "other"}, "it is active"),
         ({"state": ProvisionState.CLEAN_FAILED}, "clean_failed"),
         ({"maintenance": True}, "maintenance"),
         ({"owner": None}, "no compute host"),

@@ -11,7 +11,8 @@ from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 
 import provisioner.store
-from provisioner.core.model import Instance, KeyPair
+from provisioner.core.model import ApiToken, Instance, KeyPair, User
+from provisioner.core.roles import Role
 from provisioner.store.migrate import REVISIONS
 from provisioner.store.schema import METADATA
 
@@ -54,6 +55,7 @@ def test_what_was_there_before_there_were_tenants_is_the_default_ones(tmp_path: 
             f"INSERT INTO instance ({names}) VALUES ({marks})",
             tuple(old.values()),
         )
+        connection.exec_driver_sql(f"INSERT INTO api_token VALUES ('t1', 'ci', '{AT}')")
     engine.dispose()
 
     async def read() -> None:
@@ -61,11 +63,17 @@ def test_what_was_there_before_there_were_tenants_is_the_default_ones(tmp_path: 
         try:
             key = await store.transact(lambda tx: tx.get(KeyPair, "k1"))
             instance = await store.transact(lambda tx: tx.get(Instance, "i1"))
+            token = await store.transact(lambda tx: tx.get(ApiToken, "t1"))
+            user = await store.transact(lambda tx: tx.get(User, "admin"))
         finally:
             await store.close()
         assert key == KeyPair(id="k1", name="me", public_key="ssh-ed25519 AAAA", tenant="default")
         assert instance is not None
         assert (instance.name, instance.tenant, instance.reservation_id) == ("web", "default", "")
+        # Tokens could do everything, and still can.
+        assert token is not None
+        assert user is not None
+        assert (token.user_id, token.role, user.role) == ("admin", Role.ADMIN, Role.ADMIN)
 
     asyncio.run(read())
 

@@ -1,0 +1,71 @@
+"""Finding what somebody may see. What they may not see is told of as if it weren't there."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from provisioner.core.errors import Conflict, Forbidden, NotFound
+from provisioner.core.model import Image, Instance
+from provisioner.core.roles import Principal
+from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
+
+
+def find_instance(tx: Tx, who: Principal, id_or_name: str) -> Instance:
+    """By id, or the one of that name that isn't deleted, or the last one that was. Raises NotFound, for what
+    isn't theirs to see too; Conflict when tenants that `who` oversees have several of that name."""
+    found = tx.get(Instance, id_or_name)
+    if found is None:
+        found = _only(who, "instance", id_or_name, tx.find(Instance, where={"name": id_or_name}))
+    if found is None or not who.sees(found.tenant):
+        raise NotFound(f"find instance {id_or_name}", answer="there is no such instance")
+    return found
+
+
+def _only(who: Principal, what: str, name: str, named: list[Instance]) -> Instance | None:
+    seen = [one for one in named if one.tenant == who.tenant] or [
+        one for one in named if who.sees(one.tenant)
+    ]
+    live = [one for one in seen if one.state is not InstanceState.DELETED]
+    if len(live) > 1:
+        raise _ambiguous(what, name, (one.tenant for one in live))
+    return live[0] if live else max(seen, key=lambda one: one.created_at, default=None)
+
+
+def find_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
+    """By id or name; of a name, their own tenant's before a public one. Raises as `find_instance`."""
+    found = tx.get(Image, id_or_name)
+    if found is None:
+        named = tx.find(Image, where={"name": id_or_name})
+        own = [one for one in named if one.tenant == who.tenant]
+        seen = own or [one for one in named if one.public] or (named if who.oversees else [])
+        if len(seen) > 1:
+            raise _ambiguous("image", id_or_name, (one.tenant for one in seen))
+        found = seen[0] if seen else None
+    if found is None or not (found.public or who.sees(found.tenant)):
+        raise NotFound(f"find image {id_or_name}", answer="there is no such image")
+    return found
+
+
+def find_own_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
+    """One that they may change. Raises as `find_image`; Forbidden for one that is only shared with them."""
+    found = find_image(tx, who, id_or_name)
+    if not who.oversees and (found.public or found.tenant != who.tenant):
+        raise Forbidden(
+            f"change image {found.name}",
+            answer="it is shared with all tenants",
+            advice="Ask an operator, or register an image of your own",
+        )
+    return found
+
+
+def images_of(tx: Tx, tenant: str, *, after: str | None = None, limit: int | None = None) -> list[Image]:
+    """Those that are public or the tenant's, by id."""
+    own = tx.find(Image, where={"public": False, "tenant": tenant}, after=after, limit=limit)
+    found = own + tx.find(Image, where={"public": True}, after=after, limit=limit)
+    return sorted(found, key=lambda image: image.id)[:limit]
+
+
+def _ambiguous(what: str, name: str, tenants: Iterable[str]) -> Conflict:
+    told = ", ".join(sorted(tenants))
+    return Conflict(f"find {what} {name}", answer=f"there is one of each: {told}", advice="Give its id")

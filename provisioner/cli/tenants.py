@@ -1,0 +1,113 @@
+"""provisioner tenant …, user …, token …"""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from provisioner.cli.options import Json, client_and_output
+from provisioner.core.roles import Role
+
+tenants = typer.Typer(help="Tenants: who shares what is theirs.", no_args_is_help=True)
+users = typer.Typer(help="Users of tenants, each with a role.", no_args_is_help=True)
+tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
+
+TENANT = {"name": "tenant", "created_at": "since"}
+USER = {"name": "user", "tenant": "tenant", "role": "role", "created_at": "since"}
+TOKEN = {"name": "token", "user": "user", "role": "role", "id": "hash", "created_at": "since"}
+
+Name = Annotated[str, typer.Argument(help="Its name.")]
+Of = Annotated[str | None, typer.Option(help="Of this one only.")]
+
+
+@tenants.command("create")
+def create_tenant(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Make a tenant."""
+    client, output = client_and_output(context, as_json)
+    output.record(client.post("/v1/tenants", {"name": name}), tuple(TENANT))
+
+
+@tenants.command("list")
+def list_tenants(context: typer.Context, as_json: Json = False) -> None:
+    """List the tenants."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.all("/v1/tenants"), TENANT)
+
+
+@tenants.command("delete")
+def delete_tenant(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Remove a tenant that has nothing any more."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/tenants/{name}")
+    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+
+
+@users.command("create")
+def create_user(
+    context: typer.Context,
+    name: Name,
+    tenant: Annotated[str, typer.Option(help="Whose.")] = "default",
+    role: Annotated[Role, typer.Option(help="What it may do.")] = Role.MEMBER,
+    as_json: Json = False,
+) -> None:
+    """Make a user; `token create` gives it a token."""
+    client, output = client_and_output(context, as_json)
+    made = client.post("/v1/users", {"name": name, "tenant": tenant, "role": role})
+    output.record(made, tuple(USER))
+
+
+@users.command("list")
+def list_users(context: typer.Context, tenant: Of = None, as_json: Json = False) -> None:
+    """List the users."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.all("/v1/users", **({"tenant": tenant} if tenant else {})), USER)
+
+
+@users.command("set-role")
+def set_role(
+    context: typer.Context,
+    name: Name,
+    role: Annotated[Role, typer.Argument(help="What it may do from now on.")],
+    as_json: Json = False,
+) -> None:
+    """Give a user another role; its tokens have no more than that."""
+    client, output = client_and_output(context, as_json)
+    output.record(client.put(f"/v1/users/{name}", {"role": role}), tuple(USER))
+
+
+@users.command("delete")
+def delete_user(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Remove a user, with its tokens and access keys."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/users/{name}")
+    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+
+
+@tokens.command("create")
+def create_token(
+    context: typer.Context,
+    name: Name,
+    user: Annotated[str | None, typer.Option(help="Whose; by default whoever asks.")] = None,
+    role: Annotated[Role | None, typer.Option(help="By default its user's, and never more.")] = None,
+    as_json: Json = False,
+) -> None:
+    """Make an API token. It is shown now, and never again."""
+    client, output = client_and_output(context, as_json)
+    made = client.post("/v1/tokens", {"name": name, "user": user, "role": role})
+    output.record(made, ("name", "user", "role", "token"))
+
+
+@tokens.command("list")
+def list_tokens(context: typer.Context, user: Of = None, as_json: Json = False) -> None:
+    """List the API tokens by the beginning of their hashes."""
+    client, output = client_and_output(context, as_json)
+    output.table(client.get("/v1/tokens", **({"user": user} if user else {}))["items"], TOKEN)
+
+
+@tokens.command("delete")
+def delete_token(context: typer.Context, name: Name, as_json: Json = False) -> None:
+    """Revoke an API token."""
+    client, output = client_and_output(context, as_json)
+    client.delete(f"/v1/tokens/{name}")
+    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
