@@ -15,6 +15,7 @@ from starlette.routing import BaseRoute
 
 from provisioner.api import (
     access_keys,
+    audit_log,
     catalog,
     description,
     hosts,
@@ -33,6 +34,7 @@ from provisioner.api.answers import (
     problem_of_http,
     problem_of_input,
 )
+from provisioner.api.audit import forget_old_records
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
 from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
@@ -55,6 +57,7 @@ ROUTERS = (
     users.router,
     tokens.router,
     access_keys.router,
+    audit_log.router,
     hosts.router,
     service.router,
 )
@@ -91,6 +94,10 @@ def _endpoints() -> tuple[BaseRoute, ...]:
     return (*(route for router in ROUTERS for route in router.routes), *ec2.ROUTES)
 
 
+async def _forget_old_records(context: ApiContext) -> None:
+    await forget_old_records(context.store, context.audit)
+
+
 @asynccontextmanager
 async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: ApiContext = app.state.context
@@ -98,6 +105,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(app.state.fetches.run()),
         asyncio.create_task(in_rounds(context, "old answers", forget_old_answers)),
         asyncio.create_task(in_rounds(context, "tags of nothing", forget_tags_of_nothing)),
+        asyncio.create_task(in_rounds(context, "old audit records", _forget_old_records)),
         asyncio.create_task(TimelinePruning(context.store, context.clock, context.timeline).run()),
     ]
     try:

@@ -11,6 +11,7 @@ from typing import Annotated, Any, Protocol, TypeVar
 from fastapi import Depends, Query, Request
 
 from provisioner.api.address_pool import AddressPool
+from provisioner.api.audit import AuditedStore, AuditPolicy, Entry
 from provisioner.api.credentials import (
     KnownAccessKey,
     KnownToken,
@@ -77,7 +78,8 @@ class ApiContext:
     alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
     bytes of an image are needed any longer. images_queued: set when there may be something to fetch.
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
-    have, see `provisioner.api.quotas`. who: sent the request that this is the context of."""
+    have, see `provisioner.api.quotas`. who: sent the request that this is the context of. entry: what will
+    be recorded of it."""
 
     store: Store
     ids: Ids
@@ -101,11 +103,15 @@ class ApiContext:
     images_queued: asyncio.Event = field(default_factory=asyncio.Event)
     tokens: dict[str, KnownToken] = field(default_factory=dict)
     access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
+    audit: AuditPolicy = field(default_factory=AuditPolicy)
     who: Principal = NOBODY
+    entry: Entry | None = None
 
-    def of(self, who: Principal) -> ApiContext:
-        """The context of one request; all else is shared."""
-        return replace(self, who=who)
+    def of(self, who: Principal, entry: Entry | None = None) -> ApiContext:
+        """The context of one request, which is recorded by `entry` if it changes something; all else is
+        shared."""
+        store = self.store if entry is None else AuditedStore(self.store, entry)
+        return replace(self, who=who, entry=entry, store=store)
 
     async def owner_of(self, token: str) -> Principal | None:
         """Whose API token this is. Looked up by its hash: comparing takes no secret."""
@@ -146,8 +152,9 @@ class ApiContext:
 async def context_of(request: Request) -> ApiContext:
     # async although it awaits nothing: FastAPI would send any other to a thread, for each request.
     context: ApiContext = request.app.state.context
-    who = request.scope.get("state", {}).get("who")
-    return context if who is None else context.of(who)
+    state = request.scope.get("state", {})
+    who = state.get("who")
+    return context if who is None else context.of(who, state.get("entry"))
 
 
 Context = Annotated[ApiContext, Depends(context_of)]

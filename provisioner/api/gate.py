@@ -7,6 +7,7 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from provisioner.api.answers import problem, problem_of_error
+from provisioner.api.audit import REFUSED, Entry, tell_failure
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
 from provisioner.core.errors import ProvisionerError
@@ -41,7 +42,14 @@ class Gate:
 
         async def counted(message: Message) -> None:
             if message["type"] == "http.response.start":
-                self._count(request, message["status"], clock.monotonic_s() - begun_s)
+                status = message["status"]
+                self._count(request, status, clock.monotonic_s() - begun_s)
+                entry: Entry | None = scope.get("state", {}).get("entry")
+                if entry is not None:
+                    message["headers"] = [*message["headers"], (b"x-request-id", entry.request_id.encode())]
+                    if status >= 400:
+                        outcome = REFUSED if status == 403 else f"failed:{status}"
+                        await tell_failure(self._context.store, entry, outcome)
             await send(message)
 
         refusal = None

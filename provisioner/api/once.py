@@ -47,7 +47,10 @@ async def once(
                     advice="Use a new key for a new request",
                 )
             return known.status, known.body
-        body = to_json(order(tx)).decode()
+        view = order(tx)
+        if context.entry is not None:
+            context.entry.made = str(view.get("id", ""))
+        body = to_json(view).decode()
         tx.insert(
             IdempotencyRecord(
                 id=record_id, request_sha256=digest, status=status, body=body, created_at=tx.now()

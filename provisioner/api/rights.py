@@ -12,6 +12,7 @@ from typing import Any
 from fastapi.routing import APIRoute
 from starlette.types import Receive, Scope, Send
 
+from provisioner.api.audit import Entry
 from provisioner.core.errors import Forbidden
 from provisioner.core.roles import Principal, Role
 
@@ -87,6 +88,7 @@ RIGHTS: Mapping[str, Right] = {
     "POST /v1/access-keys": ADMINISTER,
     "GET /v1/access-keys": INSPECT,
     "DELETE /v1/access-keys/{id}": ADMINISTER,
+    "GET /v1/audit": INSPECT,
     "GET /healthz": ANYBODY,
     "GET /readyz": ANYBODY,
     "GET /metrics": ANYBODY,
@@ -115,15 +117,29 @@ RIGHTS: Mapping[str, Right] = {
 }
 
 
-def check(operation: str, who: Principal) -> None:
-    """Raises Forbidden when its role doesn't cover the operation's."""
+def covers(operation: str, who: Principal) -> bool:
+    """Whether its role is one that the operation may be asked by."""
     least = RIGHTS[operation].least
-    if least is None or who.role.covers(least):
-        return
-    raise Forbidden(
+    return least is None or who.role.covers(least)
+
+
+def forbidden(operation: str, who: Principal) -> Forbidden:
+    least = RIGHTS[operation].least
+    return Forbidden(
         operation,
         answer=f"this takes the role {least}, and the credential used has the role {who.role}",
         advice="Ask an admin to do it, or for a token of that role",
+    )
+
+
+def _entry(scope: Scope, operation: str) -> Entry:
+    client = scope.get("client")
+    return Entry(
+        who=scope["state"]["who"],
+        operation=operation,
+        target=scope["path"],
+        address=client[0] if client else "",
+        request_id=scope["app"].state.context.ids.uuid(),
     )
 
 
@@ -139,5 +155,10 @@ class GuardedRoute(APIRoute):
     async def handle(self, scope: Scope, receive: Receive, send: Send) -> None:
         operation = self._operations.get(scope["method"])
         if operation is not None and RIGHTS[operation].least is not None:
-            check(operation, scope["state"]["who"])
+            state = scope["state"]
+            refused = not covers(operation, state["who"])
+            if refused or RIGHTS[operation].changes:
+                state["entry"] = _entry(scope, operation)
+            if refused:
+                raise forbidden(operation, state["who"])
         await super().handle(scope, receive, send)

@@ -251,13 +251,29 @@ class NewAccessKey(AccessKey):
     secret: Annotated[str, Field(description="Told here and nowhere else.")]
 
 
+class AuditRecord(Shape):
+    """One request. user: null when its access key is its tenant's as a whole. credential: the beginning
+    of its token's hash, or its access key's id. outcome: done, refused, or failed: and a code."""
+
+    id: int
+    at: datetime
+    tenant: str
+    user: str | None
+    credential: str
+    address: str
+    operation: str
+    target: str
+    outcome: str
+    request_id: str
+
+
 class Status(Shape):
     status: str
 
 
 SHAPES: tuple[type[Shape], ...] = (
     *(Node, NodeRequest, Image, Instance, Placement, Event, Flavor, Key, Host),
-    *(Tenant, User, Token, NewToken, AccessKey, NewAccessKey, Status),
+    *(Tenant, User, Token, NewToken, AccessKey, NewAccessKey, AuditRecord, Status),
 )
 
 PAGES: Mapping[str, type[Shape]] = {
@@ -271,6 +287,7 @@ PAGES: Mapping[str, type[Shape]] = {
     "/v1/tenants": Tenant,
     "/v1/users": User,
     "/v1/access-keys": AccessKey,
+    "/v1/audit": AuditRecord,
     "/v1/hosts": Host,
     "/v1/events": Event,
     "/v1/tokens": Token,

@@ -10,6 +10,7 @@ from typing import Any
 from provisioner.core.model import (
     AccessKey,
     ApiToken,
+    AuditRecord,
     Flavor,
     Host,
     Image,
@@ -138,3 +139,8 @@ def tenant(record: Tenant) -> View:
 
 def user(record: User) -> View:
     return _pick(record, "id", "tenant", "role", "created_at") | {"name": record.id}
+
+
+def audit_record(record: AuditRecord) -> View:
+    view = _pick(record, "id", "at", "tenant", "credential", "address", "operation", "target", "outcome")
+    return view | {"user": record.user_id or None, "request_id": record.request_id}

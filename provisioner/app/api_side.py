@@ -14,6 +14,7 @@ import uvicorn
 
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
+from provisioner.api.audit import AuditPolicy
 from provisioner.api.context import ApiContext
 from provisioner.api.credentials import hash_token
 from provisioner.api.metrics import Metrics
@@ -71,6 +72,9 @@ def api_context(
         progress=progress,
         silence=silence,
         ready=ready,
+        audit=AuditPolicy(
+            keep_s=settings.audit.keep_days * 86_400.0, keep_records=settings.audit.keep_records
+        ),
         timeline=TimelinePolicy(
             keep_s=settings.timeline.keep_days * 86_400.0, keep_events=settings.timeline.keep_events
         ),

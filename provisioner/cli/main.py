@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from provisioner.cli import access_keys, catalog, hosts, images, instances, nodes, tenants
+from provisioner.cli import access_keys, audit, catalog, hosts, images, instances, nodes, tenants
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
@@ -37,6 +37,7 @@ for name, group in (
     ("user", tenants.users),
     ("token", tenants.tokens),
     ("access-key", access_keys.app),
+    ("audit", audit.app),
     ("config", config_app),
     ("db", db_app),
     ("ramdisk", ramdisk_app),

@@ -231,6 +231,13 @@ class Timeline(_Section):
     ] = 10_000
 
 
+class Audit(_Section):
+    keep_days: Annotated[float, Field(ge=1, description="Records older than that are forgotten.")] = 365
+    keep_records: Annotated[
+        int, Field(ge=1000, description="Records that are kept, the newest; some 300 bytes each.")
+    ] = 1_000_000
+
+
 class Log(_Section):
     format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: json unless on a terminal.")
@@ -293,6 +300,7 @@ class Settings(_Section):
         Timeline,
         Field(description="What is kept of it; always what belongs to work in progress or to an instance."),
     ] = Field(default_factory=Timeline)
+    audit: Annotated[Audit, Field(description="What is kept of who did what.")] = Field(default_factory=Audit)
     log: Annotated[Log, Field(description="On standard error.")] = Field(default_factory=Log)
 
     @model_validator(mode="after")

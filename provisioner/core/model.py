@@ -304,6 +304,22 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AuditRecord:
+    """One request that changed something, should have, or was refused for want of a right."""
+
+    id: int = 0  # given by the store, ascending
+    at: datetime
+    tenant: str
+    user_id: str
+    credential: str  # beginning of the token's hash, or the access key's id
+    address: str  # where it came from; empty: a UNIX socket
+    operation: str  # as in the table of rights
+    target: str
+    outcome: str  # done | refused | failed:CODE
+    request_id: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyRecord:
     """The answer once given to an idempotency key."""
 
@@ -329,5 +345,6 @@ Record = (
     | ApiToken
     | AccessKey
     | Tag
+    | AuditRecord
     | IdempotencyRecord
 )

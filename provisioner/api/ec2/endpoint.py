@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from typing import Any
 
 import structlog
 from starlette.requests import ClientDisconnect, Request
@@ -10,15 +11,16 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from provisioner.api import rights
+from provisioner.api.audit import REFUSED, Entry, tell_failure
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
-from provisioner.api.ec2.authentication import Authentication, Replays
+from provisioner.api.ec2.authentication import Authentication, Proven, Replays
 from provisioner.api.ec2.call import Call, Members, Operation
-from provisioner.api.ec2.errors import Ec2Error, dry_run, of_error, unsupported
+from provisioner.api.ec2.errors import DRY_RUN, Ec2Error, dry_run, of_error, unsupported
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.parameters import decode, members
 from provisioner.api.ec2.shapes import VERSION, Model, model
-from provisioner.core.errors import ProvisionerError
+from provisioner.core.errors import Forbidden, ProvisionerError
 from provisioner.protocols.store import Tx
 
 log = structlog.get_logger(__name__)
@@ -62,19 +64,39 @@ class Endpoint:
         parameters = decode(body)
         name = parameters.pop("Action", "")
         operation = _operation(shapes, name, parameters.pop("Version", VERSION))
-        rights.check(f"ec2 {name}", proven.who)
+        entry = _entry(request, proven, name, request_id)
+        right = f"ec2 {name}"
+        try:
+            if not rights.covers(right, proven.who):
+                raise rights.forbidden(right, proven.who)
+            return await self._done(name, operation, parameters, proven, entry)
+        except (ProvisionerError, Ec2Error) as error:
+            told = of_error(error) if isinstance(error, ProvisionerError) else error
+            if isinstance(error, Forbidden):
+                await tell_failure(self._context.store, entry, REFUSED)
+            elif rights.RIGHTS[right].changes and told.code != DRY_RUN:
+                await tell_failure(self._context.store, entry, f"failed:{told.code}")
+            raise
+
+    async def _done(
+        self, name: str, operation: Operation, parameters: Mapping[str, str], proven: Proven, entry: Entry
+    ) -> str:
+        shapes = model()
         given = members(shapes, shapes.input(name), parameters)
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
         self._replays.accept(proven, once=operation.once and not given.get("ClientToken"))
         prepare = operation.prepare
         prepared = await self._context.aside(lambda: prepare(given)) if prepare else None
-        call = Call(context=self._context.of(proven.who), given=given, prepared=prepared)
-        answer = await self._context.store.transact(lambda tx: _handled(tx, operation, call, dry))
+        entry.target = _target(given)
+        changes = rights.RIGHTS[entry.operation].changes
+        context = self._context.of(proven.who, entry if changes else None)
+        call = Call(context=context, given=given, prepared=prepared)
+        answer = await context.store.transact(lambda tx: _handled(tx, operation, call, dry))
         for work in call.later:
             await work()
         assert self._writer is not None
-        return self._writer.answer(name, answer, request_id)
+        return self._writer.answer(name, answer, entry.request_id)
 
     async def _model(self) -> Model:
         if self._writer is None:
@@ -85,6 +107,8 @@ class Endpoint:
 def _handled(tx: Tx, operation: Operation, call: Call, dry: bool) -> Members:
     call.later.clear()  # the store may run this again
     answer = operation.handle(tx, call)
+    if call.context.entry is not None:
+        call.context.entry.made = " ".join(one["InstanceId"] for one in answer.get("Instances", ()))
     if dry:
         # Checked to its end, and undone with the transaction.
         raise dry_run()
@@ -102,6 +126,25 @@ def _operation(known: Model, name: str, version: str) -> Operation:
     if not name:
         raise Ec2Error("MissingAction", "The request must contain the parameter Action")
     raise Ec2Error("InvalidAction", f"The action {name[:100]} is not valid for this web service.")
+
+
+TARGETS = ("InstanceIds", "Resources", "ImageId", "KeyName", "KeyPairId", "Name")
+"""Members that name what a request is about; none holds a secret."""
+
+
+def _target(given: Mapping[str, Any]) -> str:
+    named = (given.get(name, ()) for name in TARGETS)
+    return " ".join(word for words in named for word in ([words] if isinstance(words, str) else words))
+
+
+def _entry(request: Request, proven: Proven, action: str, request_id: str) -> Entry:
+    return Entry(
+        who=proven.who,
+        operation=f"ec2 {action}",
+        target="",
+        address=request.client.host if request.client else "",
+        request_id=request_id,
+    )
 
 
 def _check_supported(operation: Operation, given: Mapping[str, object]) -> None:

@@ -43,8 +43,11 @@ def of_error(error: ProvisionerError) -> Ec2Error:
     return Ec2Error("InternalError", error.message, 500)
 
 
+DRY_RUN = "DryRunOperation"
+
+
 def dry_run() -> Ec2Error:
-    return Ec2Error("DryRunOperation", "Request would have succeeded, but DryRun flag is set.", 412)
+    return Ec2Error(DRY_RUN, "Request would have succeeded, but DryRun flag is set.", 412)
 
 
 def unsupported(what: str) -> Ec2Error:

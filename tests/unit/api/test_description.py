@@ -70,7 +70,7 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     api.call("PUT", "/v1/users/ann", json={"role": "reader"})
     api.call("PUT", "/v1/images/root/sharing", json={"public": False})
     api.post("/v1/tokens", {"name": "t"}, 201)
-    api.get("/v1/tokens"), api.get("/v1/tenants"), api.get("/v1/users")
+    api.get("/v1/tokens"), api.get("/v1/audit"), api.get("/v1/tenants"), api.get("/v1/users")
     node = api.post("/v1/nodes", node_entry(), 201)["id"]
     api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), HOST))
     own(api, node, state=ProvisionState.CLEAN_FAILED, failure=Failure(code="x", message="it broke"))
