@@ -40,12 +40,12 @@ def test_what_is_stored_comes_back_equal(stores: Stores, kind: type[Record]) -> 
     @given(records(kind))
     def check(play: Teller, record: Any) -> None:
         # A database gives numbers after the highest that it was brought: there have to be some left.
-        assume(kind is not TimelineEvent or record.id < 2**62)
+        assume(isinstance(record.id, str) or record.id < 2**62)
 
         async def story(store: Store) -> None:
             await store.transact(lambda tx: emptied(tx, kind))
             await store.transact(lambda tx: tx.insert(record))
-            if record.id == 0 and kind is TimelineEvent:
+            if record.id == 0:
                 (found,) = await store.transact(lambda tx: tx.find(kind))
                 assert replace(found, id=0) == record
             else:

@@ -44,9 +44,9 @@ def _service() -> ServiceModel:
 class Ec2:
     """Requests as botocore signs them."""
 
-    def __init__(self, api: Api, tenant: str = "default") -> None:
+    def __init__(self, api: Api, tenant: str = "default", role: str = "member") -> None:
         self.api = api
-        made = api.post("/v1/access-keys", {"tenant": tenant}, 201)
+        made = api.post("/v1/access-keys", {"tenant": tenant, "role": role}, 201)
         self.id, self.secret = made["id"], made["secret"]
 
     def signed(self, body: str, *, region: str = "metal", service: str = "ec2", **headers: str) -> AWSRequest:

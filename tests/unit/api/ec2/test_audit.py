@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from provisioner.api.ec2.ids import instance_id
+from provisioner.core.ec2_ids import instance_id
 from provisioner.core.model import Node
 from provisioner.core.states import ProvisionState
 from tests.unit.api.conftest import node_entry

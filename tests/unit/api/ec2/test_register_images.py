@@ -13,6 +13,12 @@ URL = "http://127.0.0.1:1"
 DIGEST = "ab" * 32
 
 
+@pytest.fixture
+def operator(api: Api) -> Ec2:
+    """What is shared with all tenants is an operator's to change."""
+    return Ec2(api, role="operator")
+
+
 def stored(api: Api, name: str) -> Image:
     (found,) = api.transact(lambda tx: tx.find(Image, where={"name": name}))
     return found
@@ -71,34 +77,42 @@ def test_names_are_given_once(ec2: Ec2) -> None:
     assert ec2.refused("RegisterImage", Name="a", ImageLocation=URL) == "InvalidAMIName.Duplicate"
 
 
-def test_a_dry_run_registers_and_deregisters_nothing(api: Api, ec2: Ec2) -> None:
+def test_a_dry_run_registers_and_deregisters_nothing(api: Api, ec2: Ec2, operator: Ec2) -> None:
     assert ec2.refused("RegisterImage", Name="a", ImageLocation=URL, DryRun="true") == "DryRunOperation"
     assert api.transact(lambda tx: tx.count(Image)) == 0
     api.register_images()
     image = by_type(ec2)["machine"]
-    assert ec2.refused("DeregisterImage", ImageId=image, DryRun="true") == "DryRunOperation"
+    assert operator.refused("DeregisterImage", ImageId=image, DryRun="true") == "DryRunOperation"
     assert api.images.path(stored(api, "root").sha256).exists()
 
 
-def test_the_bytes_of_an_image_go_with_the_last_one_that_has_them(api: Api, ec2: Ec2) -> None:
+def test_the_bytes_of_an_image_go_with_the_last_one_that_has_them(api: Api, ec2: Ec2, operator: Ec2) -> None:
     api.register_images()
     api.post("/v1/images", {"name": "same", "kind": "disk"}, 201)
     api.call("PUT", "/v1/images/same/content", content=b"root" * 512).raise_for_status()
     blob = api.images.path(stored(api, "root").sha256)
     ids = {one["Name"]: one["ImageId"] for one in ec2.read("DescribeImages")["Images"]}
-    assert ec2.read("DeregisterImage", ImageId=ids["root"])["Return"]
+    assert operator.read("DeregisterImage", ImageId=ids["root"])["Return"]
     assert blob.exists()
-    assert ec2.read("DeregisterImage", ImageId=ids["same"])["Return"]
+    assert operator.read("DeregisterImage", ImageId=ids["same"])["Return"]
     assert not blob.exists()
-    assert ec2.refused("DeregisterImage", ImageId=ids["same"]) == "InvalidAMIID.NotFound"
+    assert operator.refused("DeregisterImage", ImageId=ids["same"]) == "InvalidAMIID.NotFound"
 
 
-def test_an_image_that_an_instance_or_another_image_needs_is_kept(api: Api, ec2: Ec2) -> None:
+def test_an_image_that_an_instance_or_another_image_needs_is_kept(api: Api, ec2: Ec2, operator: Ec2) -> None:
     api.register_images()
     parts = by_type(ec2)
-    assert ec2.refused("DeregisterImage", ImageId=parts["kernel"]) == "IncorrectState"
+    assert operator.refused("DeregisterImage", ImageId=parts["kernel"]) == "IncorrectState"
     one = instance(image_id=stored(api, "root").id, state=InstanceState.ACTIVE)
     api.transact(lambda tx: tx.insert(one))
-    assert ec2.refused("DeregisterImage", ImageId=parts["machine"]) == "IncorrectState"
+    assert operator.refused("DeregisterImage", ImageId=parts["machine"]) == "IncorrectState"
     api.transact(lambda tx: tx.update(Instance, one.id, {"state": InstanceState.DELETED}))
-    assert ec2.read("DeregisterImage", ImageId=parts["machine"])["Return"]
+    assert operator.read("DeregisterImage", ImageId=parts["machine"])["Return"]
+
+
+def test_a_member_deregisters_what_is_its_tenants_and_nothing_shared(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    assert ec2.refused("DeregisterImage", ImageId=by_type(ec2)["machine"]) == "UnauthorizedOperation"
+    own = ec2.read("RegisterImage", Name="own", ImageLocation=URL)["ImageId"]
+    assert Ec2(api, "blue").refused("DeregisterImage", ImageId=own) == "InvalidAMIID.NotFound"
+    assert ec2.read("DeregisterImage", ImageId=own)["Return"]
