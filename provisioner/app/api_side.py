@@ -7,7 +7,7 @@ import contextlib
 import os
 import socket
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import uvicorn
@@ -20,6 +20,7 @@ from provisioner.api.credentials import hash_token
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.app.power_drivers import REAL_POWER
+from provisioner.app.tls import ServerTls
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
 from provisioner.core.model import DEFAULT_TENANT, ApiToken, Flavor, Node, User
@@ -30,6 +31,7 @@ from provisioner.protocols.ids import Ids
 from provisioner.protocols.power import DeviceSilence
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.image_store import ImageStore
+from provisioner.services.local_ca import TlsFolder
 from provisioner.services.secret_box import SecretBox
 
 STOP_TIMEOUT_S = 5
@@ -121,8 +123,10 @@ async def serve_api(settings: Settings, context: ApiContext) -> None:
     """Until cancelled. Raises PermanentError when it can't listen."""
     with contextlib.ExitStack() as stack:
         sockets = [stack.enter_context(_tcp(settings.api.listen))]
+        plain = []
         if settings.api.socket is not None:
-            sockets.append(stack.enter_context(_unix(settings.api.socket)))
+            plain.append(stack.enter_context(_unix(settings.api.socket)))
+        tls = _tls(settings)
         config = uvicorn.Config(
             build_app(context),
             log_config=None,
@@ -130,17 +134,51 @@ async def serve_api(settings: Settings, context: ApiContext) -> None:
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
             lifespan="on",
         )
-        server = _Server(config)
+        config.load()
+        config.ssl = tls.context if tls else None
+        server = _Server(config, plain)
+        following = asyncio.create_task(tls.follow(context.clock)) if tls else None
         try:
             await server.serve(sockets=sockets)
         except asyncio.CancelledError:
             server.should_exit = True
             await server.shutdown(sockets)
             raise
+        finally:
+            if following is not None:
+                following.cancel()
+
+
+def _tls(settings: Settings) -> ServerTls | None:
+    """Raises PermanentError when the certificate can't be used."""
+    wanted = settings.api.tls
+    if wanted is None:
+        return None
+    made = TlsFolder(settings.tls_folder)
+    return ServerTls(wanted.certificate or made.certificate, wanted.key)
 
 
 class _Server(uvicorn.Server):
-    """Signals are the process's business, not the server's."""
+    """Signals are the process's business, not the server's. On `plain` sockets no TLS is spoken."""
+
+    def __init__(self, config: uvicorn.Config, plain: Sequence[socket.socket]) -> None:
+        super().__init__(config)
+        self._plain = plain
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        loop = asyncio.get_running_loop()
+        for sock in self._plain:
+            self.servers.append(
+                await loop.create_server(self._protocol, sock=sock, backlog=self.config.backlog)
+            )
+
+    def _protocol(self) -> asyncio.Protocol:
+        # As uvicorn makes its own; it has one kind of connections alone.
+        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
+            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
+        )
+        return made
 
     @contextlib.contextmanager
     def capture_signals(self) -> Iterator[None]:

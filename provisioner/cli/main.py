@@ -11,7 +11,7 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from provisioner.cli import access_keys, audit, catalog, hosts, images, instances, nodes, tenants
+from provisioner.cli import access_keys, audit, catalog, hosts, images, instances, nodes, tenants, tls
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
@@ -38,6 +38,7 @@ for name, group in (
     ("token", tenants.tokens),
     ("access-key", access_keys.app),
     ("audit", audit.app),
+    ("tls", tls.app),
     ("config", config_app),
     ("db", db_app),
     ("ramdisk", ramdisk_app),
@@ -53,13 +54,17 @@ Config = Annotated[
 def shared(
     context: typer.Context,
     url: Annotated[
-        str | None, typer.Option(help="The API: http://host:port or unix:/path.", envvar="PROVISIONER_URL")
+        str | None, typer.Option(help="The API: http(s)://host:port or unix:/path.", envvar="PROVISIONER_URL")
     ] = None,
     token_file: Annotated[
         Path | None, typer.Option(help="Where the API token is.", envvar="PROVISIONER_TOKEN_FILE")
     ] = None,
+    ca_file: Annotated[
+        Path | None,
+        typer.Option(help="The authority of an https URL's certificate.", envvar="PROVISIONER_CA_FILE"),
+    ] = None,
 ) -> None:
-    context.obj = Shared(url, token_file)
+    context.obj = Shared(url, token_file, ca_file)
 
 
 @app.command()

@@ -23,24 +23,29 @@ class Shared:
 
     url: str | None = None
     token_file: Path | None = None
+    ca_file: Path | None = None
 
     def client(self) -> Client:
         """As these options say, else as the configuration of a provisioner on this system does."""
         if self.url and self.token_file:
-            return Client(self.url, self.token_file)
-        url, token_file = _of_this_system(Path(os.environ.get("PROVISIONER_CONFIG", DEFAULT_CONFIG)))
-        return Client(self.url or url, self.token_file or token_file)
+            return Client(self.url, self.token_file, self.ca_file)
+        url, token_file, ca_file = _of_this_system(Path(os.environ.get("PROVISIONER_CONFIG", DEFAULT_CONFIG)))
+        return Client(self.url or url, self.token_file or token_file, self.ca_file or ca_file)
 
 
-def _of_this_system(config: Path) -> tuple[str, Path]:
+def _of_this_system(config: Path) -> tuple[str, Path, Path | None]:
     if not os.access(config, os.R_OK):
-        return "http://127.0.0.1:8776", Path("/var/lib/provisioner/admin.token")
+        return "http://127.0.0.1:8776", Path("/var/lib/provisioner/admin.token"), None
     from provisioner.config.settings import Settings
     from provisioner.config.source import load
 
     settings = load(config, Settings)
-    socket = settings.api.socket
-    return f"unix:{socket}" if socket else f"http://{settings.api.listen}", settings.token_file
+    api, ca = settings.api, settings.tls_folder / "ca.pem"
+    local_ca = ca if api.tls is not None and api.tls.certificate is None else None
+    if api.socket:
+        return f"unix:{api.socket}", settings.token_file, local_ca
+    where = api.listen.replace("0.0.0.0:", "127.0.0.1:")
+    return f"{'https' if api.tls else 'http'}://{where}", settings.token_file, local_ca
 
 
 def client_and_output(context: typer.Context, as_json: bool) -> tuple[Client, Output]:

@@ -78,6 +78,19 @@ class Host(_Section):
     ] = None
 
 
+class Tls(_Section):
+    certificate: Annotated[
+        AbsolutePath | None,
+        Field(
+            description="In PEM, with those between it and its authority; left out: what "
+            "`provisioner tls init` made."
+        ),
+    ] = None
+    key: Annotated[
+        AbsolutePath | None, Field(description="In PEM; by default in the file of the certificate.")
+    ] = None
+
+
 class Api(_Section):
     listen: Annotated[
         str,
@@ -86,6 +99,14 @@ class Api(_Section):
     socket: Annotated[
         AbsolutePath | None, Field(description="A UNIX socket on which the API listens as well.")
     ] = None
+    tls: Annotated[
+        Tls | None,
+        Field(description="Speak TLS at `listen`; `{}`: with the certificate of `provisioner tls init`."),
+    ] = None
+    insecure_http: Annotated[
+        bool,
+        Field(description="Speak plain HTTP even where other machines may listen in, to tokens as well."),
+    ] = False
     region: Annotated[
         str,
         Field(
@@ -96,9 +117,29 @@ class Api(_Section):
     ] = "metal"
 
     @property
+    def address(self) -> str:
+        return self.listen.rpartition(":")[0]
+
+    @property
     def zone(self) -> str:
         """The only one."""
         return f"{self.region}a"
+
+    @model_validator(mode="after")
+    def _is_private(self) -> Api:
+        if self.tls is None and not self.insecure_http and not _is_loopback(self.address):
+            raise ValueError(
+                f"{self.listen} is reached from other machines, and HTTP would show every token: set tls "
+                "(`tls: {}` after `provisioner tls init`), or insecure_http if something else protects it"
+            )
+        return self
+
+
+def _is_loopback(address: str) -> bool:
+    try:
+        return IPv4Address(address).is_loopback
+    except ValueError:
+        return address == "localhost"
 
 
 class Network(_Section):
@@ -351,6 +392,10 @@ class Settings(_Section):
     @property
     def secret_key(self) -> Path:
         return self.secret_key_file or self.state_dir / "secret.key"
+
+    @property
+    def tls_folder(self) -> Path:
+        return self.state_dir / "tls"
 
     @property
     def token_file(self) -> Path:

@@ -46,9 +46,24 @@ def test_a_lease_shorter_than_a_power_command_is_refused() -> None:
 
 
 @pytest.mark.parametrize(
+    "api",
+    [
+        "listen: '127.0.0.2:1'",
+        "listen: 'localhost:1'",
+        "listen: '0.0.0.0:1', tls: {}",
+        "listen: '10.0.0.1:1', insecure_http: true",
+    ],
+)
+def test_plain_http_is_spoken_where_nobody_listens_in_or_somebody_says_so(api: str) -> None:
+    assert settings(f"api: {{{api}}}")
+
+
+@pytest.mark.parametrize(
     ("text", "field", "told"),
     [
         ("api: {listen: localhost}", "api.listen", ""),
+        ("api: {listen: '0.0.0.0:8776'}", "api", "`tls: {}` after `provisioner tls init`"),
+        ("api: {listen: 'rack.example:8776'}", "api", "or insecure_http"),
         ("state_dir: var", "state_dir", "not an absolute path"),
         ("host: {lease_ttl_s: 1}", "host.lease_ttl_s", ""),
         ("host: {name: 'a b'}", "host.name", ""),
