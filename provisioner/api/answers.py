@@ -39,6 +39,11 @@ STATUS = (
 """First match counts."""
 
 
+def address_of(request: Request) -> str:
+    """Where a request came from; empty: from a UNIX socket."""
+    return request.client.host if request.client else ""
+
+
 def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:
     return Response(to_json(data), status, headers, media_type="application/json")
 

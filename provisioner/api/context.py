@@ -19,6 +19,7 @@ from provisioner.api.credentials import (
     owner_of_key,
     owner_of_token,
 )
+from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.core.errors import NotFound
@@ -104,6 +105,7 @@ class ApiContext:
     tokens: dict[str, KnownToken] = field(default_factory=dict)
     access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
     audit: AuditPolicy = field(default_factory=AuditPolicy)
+    limits: Limits = field(default_factory=lambda: Limits(LimitPolicy()))
     who: Principal = NOBODY
     entry: Entry | None = None
 
@@ -126,6 +128,10 @@ class ApiContext:
             return None
         self.tokens[digest] = KnownToken(who, now_s + TOKEN_CACHE_S)
         return who
+
+    def knows(self, token: str) -> bool:
+        """Whether it was a token of ours when it was last looked up."""
+        return hash_token(token) in self.tokens
 
     async def access_key(self, id: str) -> KnownAccessKey | None:
         """The access key of this id, in the clear. One that was deleted elsewhere may be known for

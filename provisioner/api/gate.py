@@ -6,14 +6,12 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from provisioner.api.answers import problem, problem_of_error
+from provisioner.api.answers import address_of, problem, problem_of_error
 from provisioner.api.audit import REFUSED, Entry, tell_failure
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
+from provisioner.api.limits import retry_after
 from provisioner.core.errors import ProvisionerError
-
-MAX_BODY_BYTES = 2**20
-"""Of every request but an image's content."""
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What needs no token: nothing of it tells of a node or takes an order."""
@@ -54,29 +52,40 @@ class Gate:
 
         refusal = None
         if request.url.path not in EC2_PATHS:
-            refusal = _refused_body(request) or await self._refused_client(request)
+            refusal = _refused_body(
+                request, self._context.limits.policy.body_bytes
+            ) or await self._refused_client(request)
         await (refusal or self._app)(scope, receive, counted)
 
     async def _refused_client(self, request: Request) -> Response | None:
         if request.url.path in OPEN_PATHS:
             return None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
-        token = token.strip()
+        token = token.strip() if scheme.lower() == "bearer" else ""
+        limits, now_s = self._context.limits, self._context.clock.monotonic_s()
+        address = address_of(request)
+        wait_s = limits.failures.wait_s(address, now_s)
+        if wait_s and not self._context.knows(token):
+            return _too_many("wrong credentials came from this address", wait_s)
         try:
-            who = await self._context.owner_of(token) if scheme.lower() == "bearer" else None
-            if who is not None:
-                request.state.token = token
-                request.state.who = who
-                return None
+            who = await self._context.owner_of(token) if token else None
         except ProvisionerError as error:
             return await problem_of_error(request, error)
-        return problem(
-            401,
-            "unauthorized",
-            "this needs an API token: Authorization: Bearer …",
-            headers={"WWW-Authenticate": "Bearer"},
-            advice="The first token is in admin.token in the provisioner's state_dir",
-        )
+        if who is None:
+            limits.failures.take(address, now_s)
+            return problem(
+                401,
+                "unauthorized",
+                "this needs an API token: Authorization: Bearer …",
+                headers={"WWW-Authenticate": "Bearer"},
+                advice="The first token is in admin.token in the provisioner's state_dir",
+            )
+        wait_s = limits.request(who, now_s)
+        if wait_s:
+            return _too_many("requests came with this user's tokens", wait_s)
+        request.state.token = token
+        request.state.who = who
+        return None
 
     def _count(self, request: Request, status: int, took_s: float) -> None:
         method = request.method if request.method in METHODS else "other"
@@ -84,13 +93,23 @@ class Gate:
         self._context.metrics.requests.labels(method, route, str(status)).observe(took_s)
 
 
-def _refused_body(request: Request) -> Response | None:
+def _too_many(what: str, wait_s: float) -> Response:
+    return problem(
+        429,
+        "too-many-requests",
+        f"too many {what}",
+        headers=retry_after(wait_s),
+        advice="Try again after `Retry-After` seconds; `api.limits` of the configuration says how many",
+    )
+
+
+def _refused_body(request: Request, most: int) -> Response | None:
     """Before a byte of it is read. The server sees to it that a body is as long as it says."""
     if request.method == "PUT" and request.url.path.endswith("/content"):
         return None
     if "transfer-encoding" in request.headers:
         return problem(411, "length-required", "say how long the body is: Content-Length")
     length = request.headers.get("content-length", "0")
-    if len(length) > 10 or not length.isascii() or not length.isdigit() or int(length) > MAX_BODY_BYTES:
-        return problem(413, "too-large", f"a request's body may have {MAX_BODY_BYTES} bytes")
+    if len(length) > 10 or not length.isascii() or not length.isdigit() or int(length) > most:
+        return problem(413, "too-large", f"a request's body may have {most} bytes")
     return None

@@ -17,6 +17,7 @@ from provisioner.api.application import build_app
 from provisioner.api.audit import AuditPolicy
 from provisioner.api.context import ApiContext
 from provisioner.api.credentials import hash_token
+from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.app.power_drivers import REAL_POWER
@@ -74,6 +75,7 @@ def api_context(
         progress=progress,
         silence=silence,
         ready=ready,
+        limits=Limits(LimitPolicy(**settings.api.limits.model_dump())),
         audit=AuditPolicy(
             keep_s=settings.audit.keep_days * 86_400.0, keep_records=settings.audit.keep_records
         ),

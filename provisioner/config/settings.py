@@ -91,6 +91,23 @@ class Tls(_Section):
     ] = None
 
 
+class Limits(_Section):
+    requests_per_s: Annotated[
+        float | None,
+        Field(gt=0, description="Of one user, or of an access key without one; `null`: any number."),
+    ] = 500
+    request_burst: Annotated[int, Field(ge=1, description="So many at once, after a pause.")] = 5000
+    failures_per_minute: Annotated[
+        int, Field(ge=1, description="Wrong tokens, keys and signatures from one address; so many at once.")
+    ] = 60
+    body_bytes: Annotated[
+        int,
+        Field(
+            ge=65_536, le=2**26, description="Of a request; of EC2's, 256 KiB at most. Images have no limit."
+        ),
+    ] = 2**20
+
+
 class Api(_Section):
     listen: Annotated[
         str,
@@ -107,6 +124,9 @@ class Api(_Section):
         bool,
         Field(description="Speak plain HTTP even where other machines may listen in, to tokens as well."),
     ] = False
+    limits: Annotated[Limits, Field(description="How much is taken from whom.")] = Field(
+        default_factory=Limits
+    )
     region: Annotated[
         str,
         Field(

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta
 
 from provisioner.api.context import ApiContext
 from provisioner.api.credentials import KnownAccessKey
-from provisioner.api.ec2.errors import Ec2Error
+from provisioner.api.ec2.errors import Ec2Error, too_many
 from provisioner.api.ec2.signature import Claim, proves, read_claim
 from provisioner.core.roles import Principal
 
@@ -46,7 +46,7 @@ class Replays:
         if first is not None and (once or proven.now - first > timedelta(seconds=REPEAT_S)):
             raise Ec2Error("RequestExpired", "This very request was accepted already: sign it anew")
         if first is None and len(self._first) >= MAX_REMEMBERED:
-            raise Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503)
+            raise too_many()
         self._first.setdefault(proven.signature, proven.now)
 
     def _forget(self, until: datetime) -> None:
@@ -58,15 +58,24 @@ class Authentication:
     def __init__(self, context: ApiContext) -> None:
         self._context = context
 
-    async def prove(self, *, method: str, path: str, headers: Mapping[str, str], body: bytes) -> Proven:
-        """headers: their names in lower case. Raises Ec2Error unless a tenant is proven to have sent it."""
+    async def prove(
+        self, *, method: str, path: str, headers: Mapping[str, str], body: bytes, address: str
+    ) -> Proven:
+        """headers: their names in lower case. address: where it came from. Raises Ec2Error unless a tenant is
+        proven to have sent it, and may send more."""
         claim = read_claim(headers)
         if "x-amz-security-token" in headers:
             raise Ec2Error("InvalidClientTokenId", "There are no temporary credentials here", 403)
+        limits, now_s = self._context.limits, self._context.clock.monotonic_s()
+        if limits.failures.wait_s(address, now_s) and claim.access_key not in self._context.access_keys:
+            raise too_many()
         key = await self._context.access_key(claim.access_key)
         if key is None:
+            limits.failures.take(address, now_s)
             raise Ec2Error("InvalidClientTokenId", "The access key ID does not exist", 403)
         if not proves(claim, key.secret, method=method, path=path, headers=headers, body=body):
+            if limits.failures.take(address, now_s):
+                raise too_many()
             raise Ec2Error(
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
@@ -75,6 +84,8 @@ class Authentication:
             )
         now = self._now(key)
         _check_time(claim, now)
+        if limits.request(key.who, now_s):
+            raise too_many()
         return Proven(key.who, claim.signature, now)
 
     def _now(self, key: KnownAccessKey) -> datetime:

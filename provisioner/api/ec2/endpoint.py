@@ -11,6 +11,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from provisioner.api import rights
+from provisioner.api.answers import address_of
 from provisioner.api.audit import REFUSED, Entry, tell_failure
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
@@ -52,13 +53,13 @@ class Endpoint:
         return _xml(refusal(told, request_id), told.status, request_id)
 
     async def _answer(self, request: Request, request_id: str) -> str:
-        body = await _body(request)
+        body = await _body(request, min(MAX_BODY_BYTES, self._context.limits.policy.body_bytes))
         if request.url.query:
             raise Ec2Error("MalformedQueryString", "Parameters are taken from the body alone")
         headers = _headers(request)
         path = request.scope["raw_path"].decode("latin-1")
         proven = await self._authentication.prove(
-            method=request.method, path=path, headers=headers, body=body
+            method=request.method, path=path, headers=headers, body=body, address=address_of(request)
         )
         shapes = await self._model()
         parameters = decode(body)
@@ -142,7 +143,7 @@ def _entry(request: Request, proven: Proven, action: str, request_id: str) -> En
         who=proven.who,
         operation=f"ec2 {action}",
         target="",
-        address=request.client.host if request.client else "",
+        address=address_of(request),
         request_id=request_id,
     )
 
@@ -157,15 +158,15 @@ def _check_supported(operation: Operation, given: Mapping[str, object]) -> None:
             raise unsupported(f"The parameter {name} with another value than {operation.as_it_is[name]}")
 
 
-async def _body(request: Request) -> bytes:
+async def _body(request: Request, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
         async for part in request.stream():
             parts.append(part)
             size += len(part)
-            if size > MAX_BODY_BYTES:
-                raise Ec2Error("RequestEntityTooLarge", f"A request may have {MAX_BODY_BYTES} bytes", 413)
+            if size > most:
+                raise Ec2Error("RequestEntityTooLarge", f"A request may have {most} bytes", 413)
     except ClientDisconnect:
         raise Ec2Error("RequestTimeout", "The client went away") from None
     return b"".join(parts)

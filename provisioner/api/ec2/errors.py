@@ -50,6 +50,11 @@ def dry_run() -> Ec2Error:
     return Ec2Error(DRY_RUN, "Request would have succeeded, but DryRun flag is set.", 412)
 
 
+def too_many() -> Ec2Error:
+    """Clients try again by themselves, later each time."""
+    return Ec2Error("RequestLimitExceeded", "Request limit exceeded.", 503)
+
+
 def unsupported(what: str) -> Ec2Error:
     return Ec2Error("UnsupportedOperation", f"{what} is not supported here.")
 

@@ -1,0 +1,76 @@
+"""How much is taken from whom: requests of each user, wrong credentials of each address, bytes of a body."""
+
+from __future__ import annotations
+
+import math
+from collections import OrderedDict
+from dataclasses import dataclass
+
+from provisioner.core.roles import Principal
+
+MAX_BUCKETS = 10_000
+"""Of each kind; some 200 bytes each."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class LimitPolicy:
+    """requests_per_s, request_burst: of one user, or of an access key that is a tenant's; None: any number.
+    failures_per_minute: wrong credentials from one address, and as many at once."""
+
+    requests_per_s: float | None = None
+    request_burst: int = 1
+    failures_per_minute: int = 60
+    body_bytes: int = 2**20
+
+
+class Buckets:
+    """Token buckets by name. One that isn't used fills up, and a full one needn't be kept: so what is
+    forgotten first is what was used longest ago."""
+
+    def __init__(self, rate_per_s: float, burst: int) -> None:
+        self._rate_per_s = rate_per_s
+        self._burst = float(burst)
+        self._buckets: OrderedDict[str, tuple[float, float]] = OrderedDict()
+
+    def take(self, name: str, now_s: float) -> float:
+        """0 when there was something to take; else the seconds until there is."""
+        left = self._left(name, now_s)
+        taken = left >= 1.0
+        self._buckets[name] = (left - 1.0 if taken else left, now_s)
+        self._buckets.move_to_end(name)
+        if len(self._buckets) > MAX_BUCKETS:
+            self._buckets.popitem(last=False)
+        return 0.0 if taken else (1.0 - left) / self._rate_per_s
+
+    def wait_s(self, name: str, now_s: float) -> float:
+        """What `take` would answer; takes nothing."""
+        left = self._left(name, now_s)
+        return 0.0 if left >= 1.0 else (1.0 - left) / self._rate_per_s
+
+    def _left(self, name: str, now_s: float) -> float:
+        left, at_s = self._buckets.get(name, (self._burst, now_s))
+        return min(self._burst, left + (now_s - at_s) * self._rate_per_s)
+
+    def __len__(self) -> int:
+        return len(self._buckets)
+
+
+class Limits:
+    """Of one process."""
+
+    def __init__(self, policy: LimitPolicy) -> None:
+        self.policy = policy
+        rate = policy.requests_per_s
+        self.requests = Buckets(rate, policy.request_burst) if rate is not None else None
+        self.failures = Buckets(policy.failures_per_minute / 60, policy.failures_per_minute)
+
+    def request(self, who: Principal, now_s: float) -> float:
+        """Takes one; seconds until there is one, or 0."""
+        if self.requests is None:
+            return 0.0
+        return self.requests.take(who.user or who.credential, now_s)
+
+
+def retry_after(wait_s: float) -> dict[str, str]:
+    """RFC 9110 §10.2.3: whole seconds, so that it isn't too early."""
+    return {"Retry-After": str(math.ceil(wait_s))}
