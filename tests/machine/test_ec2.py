@@ -61,19 +61,51 @@ def answers(lab: Lab, address: str) -> str:
     return eventually(f"{address} answers by SSH", look, DEADLINES_S["active"], 2)
 
 
+# As root, at the first start: takes the route that DHCP tells, and asks over it. The image has no cloud-init.
+USER_DATA = r"""#!/bin/sh
+printf '#!/bin/sh\n[ "$1" = bound ] && set -- $staticroutes && ip route replace $1 via $2\n' > /run/routes
+chmod 755 /run/routes
+nic=$(ls /sys/class/net | grep -v '^lo$' | head -n 1)
+udhcpc -n -q -i "$nic" -O staticroutes -s /run/routes
+for path in meta-data/instance-id meta-data/public-keys/0/openssh-key user-data; do
+    printf 'GET /latest/%s HTTP/1.0\r\nHost: metadata\r\n\r\n' $path | nc -w 5 169.254.169.254 80
+    echo
+done > /run/told.draft
+mv /run/told.draft /run/told
+"""
+
+
+def serve_metadata(lab: Lab) -> None:
+    """As the page for operators says it is done."""
+    lab.stop()
+    lab.execute("ip", "address", "add", "169.254.169.254/32", "dev", "lo")
+    lab.settings["network"]["metadata"] = "v1_v2"
+    lab.start()
+
+
 def test_a_machine_is_run_stopped_started_rebooted_and_terminated(new_lab: Callable[..., Lab]) -> None:
     lab = new_lab(node())
+    serve_metadata(lab)
     lab.register("tiny")
     lab.enrol()
     lab.node_becomes("available")
     images = aws(lab, "describe-images", "--filters", "Name=image-type,Values=machine")["Images"]
     words = ("--image-id", images[0]["ImageId"], "--instance-type", "small", "--key-name", "me")
-    made = aws(lab, "run-instances", *words, "--user-data", "#!/bin/sh\n")
+    made = aws(lab, "run-instances", *words, "--user-data", USER_DATA)
     id = made["Instances"][0]["InstanceId"]
     running = becomes(lab, id, "running", "active")
     address = running["PrivateIpAddress"]
     assert lab.ssh(address, "hostname").strip() == id
     first = answers(lab, address)
+    told = eventually(
+        "it asks for its metadata",
+        lambda: lab.ssh(address, "cat /run/told 2> /dev/null || true"),
+        DEADLINES_S["step"],
+        2,
+    )
+    assert f"\n\n{id}\n" in told
+    assert lab.key.with_suffix(".pub").read_text().split()[1] in told
+    assert told.rstrip().endswith(USER_DATA.rstrip())
 
     aws(lab, "stop-instances", "--instance-ids", id)
     becomes(lab, id, "stopped", "step")

@@ -43,14 +43,13 @@ def test_how_things_are_may_be_asked_for(ec2: Ec2, parameter: str, value: str, c
     assert ec2.refused("RunInstances", MinCount="1", MaxCount="1", **{parameter: value}) == code
 
 
-@pytest.mark.parametrize("name", OPERATIONS)
-def test_what_an_operation_needs_is_asked_for(ec2: Ec2, name: str) -> None:
-    for member in model().input(name).members:
-        if member.name in model().input(name).required:
-            answer = ec2.call(name)
-            assert code_of(answer) == "MissingParameter"
-            return
-    assert ec2.call(name).status_code in (200, 400)
+def test_what_an_operation_needs_is_asked_for(ec2: Ec2) -> None:
+    for name in OPERATIONS:
+        answer = ec2.call(name)
+        if model().input(name).required:
+            assert code_of(answer) == "MissingParameter", name
+        else:
+            assert answer.status_code in (200, 400), name
 
 
 @pytest.mark.parametrize(("action", "code"), [("Nonsense", "InvalidAction"), ("", "MissingAction")])
