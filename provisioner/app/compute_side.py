@@ -21,6 +21,7 @@ from provisioner.compute.progress import ProgressBoard
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
 from provisioner.protocols.clock import Clock
+from provisioner.protocols.events import EventSink
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.meter import StepMeter
 from provisioner.protocols.power import Console, DeviceSilence
@@ -63,7 +64,7 @@ async def compute_side(
     async with (
         lease_guard(SystemChildren()) as lasts_until,
         boundary_of(settings, evidence, clock, ids) as boundary,
-        _metadata(settings, store, box, clock),
+        _metadata(settings, store, box, evidence, clock),
     ):
         lease = LeaseKeeper(
             store,
@@ -115,7 +116,7 @@ async def compute_side(
 
 
 def _metadata(
-    settings: Settings, store: Store, box: SecretBox, clock: Clock
+    settings: Settings, store: Store, box: SecretBox, sink: EventSink, clock: Clock
 ) -> AbstractAsyncContextManager[object]:
     """The metadata service, if there is to be one."""
     network = settings.network
@@ -124,7 +125,9 @@ def _metadata(
     source = StoredMetadata(
         store, region=settings.api.region, zone=settings.api.zone, network=str(network.subnet)
     )
-    return MetadataService(source, box, clock, device=network.interface, only_v2=network.metadata == "v2")
+    return MetadataService(
+        source, box, sink, clock, device=network.interface, only_v2=network.metadata == "v2"
+    )
 
 
 def _power_policy(settings: Settings) -> PowerPolicy:

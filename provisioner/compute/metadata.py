@@ -38,6 +38,7 @@ class StoredMetadata:
         ports.sort(key=lambda port: (not port.boot, port.id))
         return Told(
             instance_id=instance_id(instance.id),
+            awaited=instance.state is InstanceState.BUILDING,
             tree=metadata_of(instance, image, ports, asks, self._place),
             at=tx.now(),
         )

@@ -19,7 +19,8 @@ class Rung:
     event:   name of the timeline event that proves it; `file` narrows http.sent and tftp.sent
     proven:  how a person says that it happened
     missing: the likely cause when everything below it happened and this didn't
-    optional: some firmware skips it
+    optional: some firmware, or some instances, skip it
+    then:    the likely cause when this is the last thing that happened; else the next rung's `missing` tells
     """
 
     event: str
@@ -27,6 +28,7 @@ class Rung:
     missing: str
     file: str = ""
     optional: bool = False
+    then: str = ""
 
 
 RAMDISK_LADDER = (
@@ -80,8 +82,18 @@ RAMDISK_LADDER = (
     ),
 )
 
+ASKED_FOR_METADATA = Rung(
+    "instance.metadata",
+    "the instance asked for its metadata",
+    "",
+    optional=True,
+    then="its system runs and reads its metadata; nothing was heard of it after that: the image has no "
+    "SSH server and doesn't phone home, or its cloud-init failed; see the console",
+)
+
 NETBOOT_INSTANCE_LADDER = (
     *RAMDISK_LADDER[:-1],
+    ASKED_FOR_METADATA,
     Rung(
         "instance.phone_home",
         "the instance phoned home",
@@ -93,6 +105,7 @@ NETBOOT_INSTANCE_LADDER = (
 
 DISK_INSTANCE_LADDER = (
     RAMDISK_LADDER[0],
+    ASKED_FOR_METADATA,
     Rung(
         "instance.phone_home",
         "the instance phoned home",
@@ -121,6 +134,8 @@ def diagnose(ladder: tuple[Rung, ...], events: Iterable[TimelineEvent]) -> Diagn
         if proven(rung):
             highest = position
     last = ladder[highest].proven if highest >= 0 else "nothing was seen of the node"
+    if highest >= 0 and ladder[highest].then:
+        return Diagnosis(last, ladder[highest].then)
     for rung in ladder[highest + 1 :]:
         if not rung.optional:
             return Diagnosis(last, rung.missing)

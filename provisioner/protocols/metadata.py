@@ -10,9 +10,10 @@ from provisioner.core.metadata import Folder
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Told:
     """What an instance may know of itself, by the store's clock `at`. tree: all below a version; it holds
-    user data, which may hold secrets."""
+    user data, which may hold secrets. awaited: it is being made, and somebody waits for a sign of it."""
 
     instance_id: str
+    awaited: bool = False
     tree: Folder = field(repr=False)
     at: datetime
 

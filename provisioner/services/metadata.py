@@ -16,6 +16,7 @@ import structlog
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.metadata import Folder
 from provisioner.protocols.clock import Clock
+from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.metadata import MetadataSource, Seals, Told
 from provisioner.services.http_connection import HttpConnection, Request
 from provisioner.services.http_listener import HttpListener
@@ -46,6 +47,7 @@ FRESH_S = 1.0
 
 MAX_KNOWN = 4096
 LOGGED_EVERY_S = 60.0
+TOLD_OF_EVERY_S = 10.0
 
 _TTL = re.compile(r"[0-9]{1,5}")
 _KIND = "instance-metadata"
@@ -58,6 +60,7 @@ class MetadataService:
         self,
         source: MetadataSource,
         seals: Seals,
+        sink: EventSink,
         clock: Clock,
         *,
         device: str,
@@ -68,10 +71,12 @@ class MetadataService:
         """device: the interface that nodes ask at; others are not heard. port: 0 = any that is free."""
         self._source = source
         self._seals = seals
+        self._sink = sink
         self._clock = clock
         self._only_v2 = only_v2
         self._known: OrderedDict[str, tuple[float, Told | None]] = OrderedDict()
         self._failures = Quota(clock, every_s=LOGGED_EVERY_S)
+        self._signs = Quota(clock, every_s=TOLD_OF_EVERY_S)
         self._listener = HttpListener(
             address,
             port,
@@ -151,6 +156,9 @@ class MetadataService:
         if found is None:
             await connection.answer(404)
             return
+        if told.awaited and self._signs.admits(request.peer):
+            said = f"the instance asks for its metadata from {request.peer}"
+            self._sink(WireEvent(source="http", name="instance.metadata", address=request.peer, text=said))
         text = found if isinstance(found, str) else found.listing()
         await connection.answer_text(request, text)
 

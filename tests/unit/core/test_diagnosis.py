@@ -2,7 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.core.diagnosis import DISK_INSTANCE_LADDER, NETBOOT_INSTANCE_LADDER, RAMDISK_LADDER, diagnose
+from provisioner.core.diagnosis import (
+    DISK_INSTANCE_LADDER,
+    NETBOOT_INSTANCE_LADDER,
+    RAMDISK_LADDER,
+    Rung,
+    diagnose,
+)
 from tests.unit.records import event
 
 CLIMB = [
@@ -49,3 +55,10 @@ def test_an_instance_that_netboots_is_followed_to_its_ramdisk() -> None:
     found = diagnose(NETBOOT_INSTANCE_LADDER, CLIMB[:6])
     assert found.last_proven == "the ramdisk was fetched"
     assert "root file system" in found.likely_cause
+
+
+@pytest.mark.parametrize("ladder", [DISK_INSTANCE_LADDER, NETBOOT_INSTANCE_LADDER])
+def test_an_instance_that_asked_for_its_metadata_is_known_to_run(ladder: tuple[Rung, ...]) -> None:
+    found = diagnose(ladder, [event("power.on"), event("instance.metadata")])
+    assert found.last_proven == "the instance asked for its metadata"
+    assert "cloud-init failed" in found.likely_cause

@@ -129,7 +129,7 @@ def test_cloud_init_of_debian_configures_itself_by_the_metadata(
         clock, box = SystemClock(), SecretBox(Fernet.generate_key().decode())
         async with (
             DnsmasqService(dhcp, tmp_path / "dnsmasq", SystemChildren(), heard, clock) as names,
-            MetadataService(await _source(), box, clock, device=HOST_IF),
+            MetadataService(await _source(), box, heard, clock, device=HOST_IF),
         ):
             await names.offer(Offer(node_id="node-1", node_name="n1", macs=(NODE_MAC,), addresses=(NODE,)))
             return await asyncio.to_thread(boot)

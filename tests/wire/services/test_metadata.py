@@ -20,7 +20,7 @@ from provisioner.services import metadata
 from provisioner.services.metadata import ADDRESS, MetadataService
 from provisioner.services.secret_box import SecretBox
 from provisioner.services.system import SystemClock
-from tests.wire.services.conftest import play
+from tests.wire.services.conftest import Heard, play
 from tests.wire.services.segment import HOST, HOST_IF, NODE, NODE_IF, STRANGER, Segment
 
 pytestmark = pytest.mark.wire
@@ -39,6 +39,7 @@ class Instances:
         self.now = datetime(2026, 1, 1, tzinfo=UTC)
         self.away = False
         self.asked = 0
+        self.awaited = True
 
     async def of(self, address: str) -> Told | None:
         self.asked += 1
@@ -50,7 +51,7 @@ class Instances:
         key = Folder({"openssh-key": f"ssh-ed25519 AAAA {id}"}, title="me")
         entries = {"instance-id": id, "public-keys": Folder({"0": key})}
         tree = Folder({"meta-data": Folder(entries), "user-data": f"secret of {id}"})
-        return Told(instance_id=id, tree=tree, at=self.now)
+        return Told(instance_id=id, tree=tree, at=self.now, awaited=self.awaited)
 
 
 class Asker:
@@ -107,9 +108,16 @@ BOX = SecretBox(Fernet.generate_key().decode())
 
 @asynccontextmanager
 async def serving(
-    network: Segment, instances: Instances, *, only_v2: bool = False, box: SecretBox = BOX
+    network: Segment,
+    instances: Instances,
+    *,
+    only_v2: bool = False,
+    box: SecretBox = BOX,
+    heard: Heard | None = None,
 ) -> AsyncIterator[Asker]:
-    async with MetadataService(instances, box, SystemClock(), device=HOST_IF, only_v2=only_v2) as service:
+    async with MetadataService(
+        instances, box, heard or Heard(), SystemClock(), device=HOST_IF, only_v2=only_v2
+    ) as service:
         yield Asker(service, network)
 
 
@@ -277,6 +285,24 @@ def test_a_crowd_of_questions_of_one_node_is_one_for_the_store(
             for _ in range(10):
                 await node.ask("/latest/meta-data/instance-id")
             assert instances.asked == 1
+
+    play(story)
+
+
+def test_that_an_instance_asks_is_told_of_while_somebody_waits_for_a_sign_of_it(
+    routed: Segment, instances: Instances, heard: Heard
+) -> None:
+    async def story() -> None:
+        async with serving(routed, instances, heard=heard) as node:
+            await node.ask("/latest/user-data", headers={TOKEN: "x"})
+            assert not heard.events
+            for _ in range(3):
+                await node.ask("/latest/user-data")
+            assert [(event.name, event.address) for event in heard.events] == [("instance.metadata", NODE)]
+            assert "secret" not in repr(heard.events)
+            instances.awaited = False
+            await node.ask("/latest/user-data", source=STRANGER)
+            assert len(heard.events) == 1
 
     play(story)
 
