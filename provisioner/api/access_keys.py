@@ -27,13 +27,14 @@ PREFIX = "AKIA"
 
 class AccessKeyOrder(BaseModel):
     """tenant: made as needed; by default its user's. user: by default it is its tenant's as a whole, and goes
-    when it is deleted. role: never more than its user's."""
+    when it is deleted. role: bounds what it
+    may do; by default its user's, or member."""
 
     model_config = ConfigDict(extra="forbid")
 
     tenant: TenantName | None = None
     user: UserName | None = None
-    role: Role = Role.MEMBER
+    role: Role | None = None
 
 
 @router.post("", status_code=201)

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 
 from provisioner.core.model import AccessKey, ApiToken, User
-from provisioner.core.roles import Principal, lesser
+from provisioner.core.roles import Principal, Role, lesser
 from provisioner.protocols.store import Tx
 
 
@@ -34,7 +34,7 @@ def owner_of_token(tx: Tx, digest: str) -> Principal | None:
     user = tx.get(User, token.user_id) if token else None
     if token is None or user is None:
         return None
-    role = lesser(token.role, user.role)
+    role = lesser(token.role or user.role, user.role)
     return Principal(user=user.id, tenant=user.tenant, role=role, credential=token.id[:16])
 
 
@@ -42,12 +42,12 @@ def owner_of_key(tx: Tx, id: str) -> tuple[AccessKey, Principal, datetime] | Non
     key = tx.get(AccessKey, id)
     if key is None:
         return None
-    role = key.role
+    role = key.role or Role.MEMBER
     if key.user_id:
         user = tx.get(User, key.user_id)
         if user is None or user.tenant != key.tenant:
             return None
-        role = lesser(role, user.role)
+        role = lesser(key.role or user.role, user.role)
     who = Principal(user=key.user_id, tenant=key.tenant, role=role, credential=key.id)
     return key, who, tx.now()
 

@@ -224,12 +224,13 @@ class User(Shape):
 
 
 class Token(Shape):
-    """id: the beginning of its hash. It may do what both its role and its user's may."""
+    """id: the beginning of its hash. It may do what both its role and its user's may; null: what
+    its user may."""
 
     id: str
     name: str
     user: str
-    role: Role
+    role: Role | None
     created_at: datetime
 
 
@@ -238,12 +239,12 @@ class NewToken(Token):
 
 
 class AccessKey(Shape):
-    """user: null when it is its tenant's as a whole."""
+    """user: null when it is its tenant's as a whole. role: as a token's; without a user, null is member."""
 
     id: str
     tenant: str
     user: str | None
-    role: Role
+    role: Role | None
     created_at: datetime
 
 

@@ -16,7 +16,7 @@ from provisioner.api.rights import GuardedRoute
 from provisioner.api.users import UserName, check_administered, find_user
 from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import ApiToken
-from provisioner.core.roles import Role, lesser
+from provisioner.core.roles import Role
 from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1/tokens", tags=["tenants and users"], route_class=GuardedRoute)
@@ -25,7 +25,8 @@ MAX_PER_USER = 100
 
 
 class TokenOrder(BaseModel):
-    """user: by default whoever asks. role: by default its user's; never more than that."""
+    """user: by default whoever asks. role: bounds what it may do to
+    that; by default it is its user's, whatever that comes to be."""
 
     model_config = ConfigDict(extra="forbid")
 
@@ -48,9 +49,8 @@ async def create(context: Context, order: TokenOrder) -> Response:
                 answer=f"it has {MAX_PER_USER}",
                 advice="Delete those that aren't used",
             )
-        role = lesser(order.role or user.role, user.role)
         record = ApiToken(
-            id=hash_token(token), name=order.name, user_id=user.id, role=role, created_at=tx.now()
+            id=hash_token(token), name=order.name, user_id=user.id, role=order.role, created_at=tx.now()
         )
         tx.insert(record)
         return views.token(record)

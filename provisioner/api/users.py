@@ -106,7 +106,7 @@ def find_user(tx: Tx, name: str) -> User:
 def check_administered(tx: Tx, tried: str) -> None:
     """Raises Conflict when no token would be an admin's any more: nobody could ever make one again."""
     admins = tuple(user.id for user in tx.find(User) if user.role is Role.ADMIN)
-    if not tx.count(ApiToken, where={"user_id": admins, "role": Role.ADMIN}):
+    if not tx.count(ApiToken, where={"user_id": admins, "role": (Role.ADMIN, None)}):
         raise Conflict(
             tried, answer="the last token of an admin would go with it", advice="Create another first"
         )

@@ -19,7 +19,7 @@ def create(
         str | None, typer.Option(help="Whose it is; made as needed. By default the user's, or `default`.")
     ] = None,
     user: Annotated[str | None, typer.Option(help="Whose it is; it goes with its user.")] = None,
-    role: Annotated[Role, typer.Option(help="What it may do; never more than its user.")] = Role.MEMBER,
+    role: Annotated[Role | None, typer.Option(help="Bounds what it may do further.")] = None,
     export: Annotated[
         bool, typer.Option("--export", help="Print it for a shell, which EC2 clients look in.")
     ] = False,

@@ -11,7 +11,18 @@ import typer
 from rich.console import Console
 from rich.markup import escape
 
-from provisioner.cli import access_keys, audit, catalog, hosts, images, instances, nodes, tenants, tls
+from provisioner.cli import (
+    access_keys,
+    audit,
+    catalog,
+    hosts,
+    images,
+    instances,
+    nodes,
+    secrets,
+    tenants,
+    tls,
+)
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
@@ -39,6 +50,7 @@ for name, group in (
     ("access-key", access_keys.app),
     ("audit", audit.app),
     ("tls", tls.app),
+    ("secrets", secrets.app),
     ("config", config_app),
     ("db", db_app),
     ("ramdisk", ramdisk_app),

@@ -89,7 +89,7 @@ def create_token(
     context: typer.Context,
     name: Name,
     user: Annotated[str | None, typer.Option(help="Whose; by default whoever asks.")] = None,
-    role: Annotated[Role | None, typer.Option(help="By default its user's, and never more.")] = None,
+    role: Annotated[Role | None, typer.Option(help="Bounds what it may do further than its user's.")] = None,
     as_json: Json = False,
 ) -> None:
     """Make an API token. It is shown now, and never again."""

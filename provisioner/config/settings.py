@@ -333,7 +333,11 @@ class Settings(_Section):
         ),
     ] = None
     secret_key_file: Annotated[
-        AbsolutePath | None, Field(description="Encrypts stored secrets; by default secret.key in state_dir.")
+        AbsolutePath | None,
+        Field(
+            description="Its keys encrypt stored secrets; by default secret.key in state_dir, made at the "
+            "first start. PROVISIONER_SECRET_KEYS in the environment goes before it."
+        ),
     ] = None
     rack: Annotated[
         Literal["real", "fake"],

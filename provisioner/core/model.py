@@ -275,7 +275,7 @@ class ApiToken:
     id: str  # sha256 of the token
     name: str
     user_id: str
-    role: Role  # it may do what both this role and its user's may
+    role: Role | None = None  # it may do what both this role and its user's may; None: what its user may
     created_at: datetime
 
 
@@ -286,7 +286,7 @@ class AccessKey:
     id: str  # AKIA…, as its user names it
     tenant: str
     user_id: str = ""  # empty: the tenant's as a whole
-    role: Role = Role.MEMBER  # as a token's
+    role: Role | None = None  # as a token's; None and no user: member
     secret_sealed: str  # needed in the clear to verify a signature, so that a hash wouldn't do
     created_at: datetime
 

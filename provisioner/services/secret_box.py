@@ -1,15 +1,14 @@
-"""Secrets at rest: BMC passwords and tokens are kept encrypted, the key apart from the database."""
+"""Secrets at rest: BMC passwords and tokens are kept encrypted, the keys apart from the database."""
 
 from __future__ import annotations
 
-import os
-import secrets
-import stat
+import hashlib
 from pathlib import Path
 
-from cryptography.fernet import Fernet, InvalidToken, MultiFernet
+from cryptography.fernet import Fernet, InvalidToken
 
 from provisioner.core.errors import PermanentError
+from provisioner.services.key_file import KeyFile
 
 
 class SecretBox:
@@ -21,82 +20,78 @@ class SecretBox:
 
     def __init__(self, *keys: str) -> None:
         """Raises PermanentError when a key is not one; the error doesn't repeat it."""
+        self._file: KeyFile | None = None
+        self._stamp = (0, 0)
+        self._use(keys)
+
+    @classmethod
+    def from_file(cls, path: Path) -> SecretBox:
+        """The box of a key file, whose changes it follows. Raises as `KeyFile.read`."""
+        file = KeyFile(path)
+        box = cls(*file.read())
+        box._file, box._stamp = file, file.stamp()
+        return box
+
+    def seal(self, text: str) -> str:
+        """The sealed form; different every time. Raises PermanentError when a new key file can't be used."""
+        self._follow()
+        return self._ciphers[0].encrypt(text.encode()).decode("ascii")
+
+    def open(self, sealed: str) -> str:
+        """What was sealed. Raises PermanentError when it was sealed with another key, or damaged."""
+        self._follow()
+        for cipher in self._ciphers:
+            try:
+                return cipher.decrypt(sealed.encode()).decode()
+            except InvalidToken:
+                continue
+        raise PermanentError(
+            "open a sealed secret",
+            answer="it was sealed with another key, or damaged",
+            advice="Put back the key file that belongs to this database, or enter the secret anew",
+        )
+
+    @property
+    def key_ids(self) -> tuple[str, ...]:
+        """The first one's seals."""
+        self._follow()
+        return self._key_ids
+
+    def sealed_by(self, sealed: str) -> str | None:
+        """The id of the key that it was sealed with; None: by none of ours."""
+        for id, cipher in zip(self.key_ids, self._ciphers, strict=True):
+            try:
+                cipher.decrypt(sealed.encode())
+            except InvalidToken:
+                continue
+            return id
+        return None
+
+    def _follow(self) -> None:
+        """A rotation puts another key first: what is sealed from then on must be by that one."""
+        if self._file is None:
+            return
+        stamp = self._file.stamp()
+        if stamp != self._stamp:
+            self._use(self._file.read())
+            self._stamp = stamp
+
+    def _use(self, keys: tuple[str, ...]) -> None:
         try:
-            self._box = MultiFernet([Fernet(key) for key in keys])
+            ciphers = tuple(Fernet(key) for key in keys)
         except ValueError:
             raise PermanentError(
                 "use the key of the sealed secrets",
                 answer="it is not 32 bytes in URL-safe base64",
                 advice="Restore the key file from a backup",
             ) from None
-
-    @classmethod
-    def from_file(cls, path: Path) -> SecretBox:
-        """The box of a key file: one key a line. Makes the file, with a new key and readable by its owner
-        only, when there is none.
-
-        Raises PermanentError when it can't be made or read, holds no key, or others may read it.
-        """
-        try:
-            if not path.exists():
-                _create(path)
-            mode = stat.S_IMODE(path.stat().st_mode)
-            keys = path.read_text("ascii").split()
-        except (OSError, UnicodeDecodeError) as error:
-            answer = error.strerror if isinstance(error, OSError) else "it isn't text"
-            raise PermanentError(
-                f"read the key file {path}",
-                answer=str(answer),
-                advice="Restore it from a backup; its folder must be writable at the first start",
-            ) from None
-        if mode & 0o077:
-            raise PermanentError(
-                f"use the key file {path}",
-                answer=f"its mode {mode:04o} lets others read it",
-                advice=f"chmod 600 {path}, and consider the secrets known if others use this machine",
-            )
-        if not keys:
-            raise PermanentError(
-                f"use the key file {path}", answer="it is empty", advice="Restore it from a backup"
-            )
-        return cls(*keys)
-
-    def seal(self, text: str) -> str:
-        """The sealed form; different every time."""
-        return self._box.encrypt(text.encode()).decode("ascii")
-
-    def open(self, sealed: str) -> str:
-        """What was sealed. Raises PermanentError when it was sealed with another key, or damaged."""
-        try:
-            return self._box.decrypt(sealed.encode()).decode()
-        except InvalidToken:
-            raise PermanentError(
-                "open a sealed secret",
-                answer="it was sealed with another key, or damaged",
-                advice="Put back the key file that belongs to this database, or enter the secret anew",
-            ) from None
+        self._ciphers = ciphers
+        self._key_ids = tuple(key_id(key) for key in keys)
 
     def __repr__(self) -> str:
         return "SecretBox(…)"
 
 
-def _create(path: Path) -> None:
-    # Whole or not at all: written beside, then linked. Of two processes that do so, one wins.
-    draft = path.with_name(f".{path.name}.{secrets.token_hex(8)}")
-    descriptor = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    try:
-        with os.fdopen(descriptor, "wb") as file:
-            file.write(Fernet.generate_key() + b"\n")
-            file.flush()
-            os.fsync(file.fileno())
-        try:
-            os.link(draft, path)
-        except FileExistsError:
-            return
-    finally:
-        draft.unlink()
-    folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)
+def key_id(key: str) -> str:
+    """What a key is called by, which tells nothing of it: it has 256 random bits."""
+    return hashlib.sha256(key.encode()).hexdigest()[:8]

@@ -54,7 +54,7 @@ class Api:
         self.advanced_s = 0.0
         self.answered: set[tuple[str, str]] = set()
         self.store = open_store("memory:", wall_clock=self._wall)
-        self.box = SecretBox(Fernet.generate_key())
+        self.box = SecretBox(Fernet.generate_key().decode())
         self.images = ImageStore(folder / "images", reserve_bytes=0)
         self.consoles = Consoles()
         self.context = ApiContext(

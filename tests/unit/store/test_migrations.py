@@ -73,7 +73,7 @@ def test_what_was_there_before_there_were_tenants_is_the_default_ones(tmp_path: 
         # Tokens could do everything, and still can.
         assert token is not None
         assert user is not None
-        assert (token.user_id, token.role, user.role) == ("admin", Role.ADMIN, Role.ADMIN)
+        assert (token.user_id, token.role, user.role) == ("admin", None, Role.ADMIN)
 
     asyncio.run(read())
 

@@ -268,3 +268,31 @@ def test_shells_are_taught_to_complete_commands(service: Service) -> None:
         [PROVISIONER], capture_output=True, text=True, env=environment, timeout=60, check=False
     )
     assert {"enroll", "events"} <= set(done.stdout.split())
+
+
+def test_keys_are_rotated_while_the_provisioner_runs(service: Service) -> None:
+    made = service.json("access-key", "create")
+    (before,) = service.json("secrets", "status")
+    assert before["secrets"] >= 1
+    assert service.json("secrets", "rotate")["sealed_anew"] == before["secrets"]
+    new, old = service.json("secrets", "status")
+    assert (new["seals"], new["secrets"], old["secrets"]) == (True, before["secrets"], 0)
+    assert "Wait a minute" in service.refused(1, "secrets", "retire")
+    service.json("access-key", "delete", made["id"])
+
+
+def test_users_of_tenants_are_bound_to_their_roles(service: Service) -> None:
+    service.json("tenant", "create", "blue")
+    service.json("user", "create", "ann", "--tenant", "blue", "--role", "reader")
+    token = service.folder / "ann.token"
+    token.write_text(service.json("token", "create", "ann", "--user", "ann")["token"])
+    as_ann = ("--token-file", str(token))
+    assert [image["name"] for image in service.json(*as_ann, "image", "list")]
+    assert "takes the role operator" in service.refused(1, *as_ann, "node", "list")
+    refusal = service.json("audit", "list", "--user", "ann", "--outcome", "refused")[-1]
+    assert (refusal["operation"], refusal["tenant"]) == ("GET /v1/nodes", "blue")
+    assert service.json("user", "set-role", "ann", "operator")["role"] == "operator"
+    assert service.json(*as_ann, "node", "list")
+    service.json("user", "delete", "ann")
+    service.json("tenant", "delete", "blue")
+    assert [tenant["name"] for tenant in service.json("tenant", "list")] == ["default"]

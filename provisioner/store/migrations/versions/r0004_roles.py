@@ -34,9 +34,9 @@ def upgrade() -> None:
     op.bulk_insert(tenant, [{"id": "default", "created_at": EPOCH}])
     # Tokens could do everything; those that there are still can.
     op.bulk_insert(user, [{"id": "admin", "tenant": "default", "role": "admin", "created_at": EPOCH}])
-    for table, user_id, role in (("api_token", "admin", "admin"), ("access_key", "", "member")):
+    for table, user_id in (("api_token", "admin"), ("access_key", "")):
         op.add_column(table, sa.Column("user_id", TEXT, nullable=False, server_default=user_id))
-        op.add_column(table, sa.Column("role", TEXT, nullable=False, server_default=role))
+        op.add_column(table, sa.Column("role", TEXT, nullable=True))
         op.create_index(f"ix_{table}_user_id", table, ["user_id"])
     _tenants_with_access_keys(tenant)
     with op.batch_alter_table("image") as image:

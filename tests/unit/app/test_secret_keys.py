@@ -1,0 +1,162 @@
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import Callable, Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+import pytest
+from cryptography.fernet import Fernet
+
+from provisioner.app import secret_keys
+from provisioner.app.secret_keys import BATCH, KEYS_VARIABLE, KeyUse, add_key, key_uses, retire, rotate
+from provisioner.config.settings import Settings
+from provisioner.core.errors import Conflict, NotFound
+from provisioner.core.model import AccessKey, Node, Publication
+from provisioner.protocols.store import Tx
+from provisioner.services.key_file import KeyFile
+from provisioner.services.secret_box import SecretBox, key_id
+from provisioner.store import open_store
+from tests.unit.records import NOW, node
+
+T = TypeVar("T")
+
+
+class Place:
+    """A store with secrets: a node's password and token, and an access key's."""
+
+    def __init__(self, folder: Path) -> None:
+        self.file = KeyFile(folder / "secret.key")
+        self.box = SecretBox.from_file(self.file.path)
+        self.store = open_store("memory:")
+        self._runner = asyncio.Runner()
+        publication = Publication(token_sealed=self.box.seal("token"))
+        self.transact(
+            lambda tx: tx.insert(
+                node(power_secret_sealed=self.box.seal("password"), publication=publication),
+                node(id="node-2", name="n2"),
+                AccessKey(id="AKIA", tenant="default", secret_sealed=self.box.seal("secret"), created_at=NOW),
+            )
+        )
+
+    def run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def transact(self, work: Callable[[Tx], T]) -> T:
+        return self.run(self.store.transact(work))
+
+    def rotate(self, to: str | None = None) -> int:
+        return self.run(rotate(self.store, self.box, self.file, to))
+
+    def uses(self) -> tuple[KeyUse, ...]:
+        found = self.run(key_uses(self.store, self.box))
+        assert found.unopened == 0
+        return found.keys
+
+    def opened(self, box: SecretBox) -> list[str]:
+        found = self.transact(lambda tx: tx.get(Node, "node-1"))
+        key = self.transact(lambda tx: tx.get(AccessKey, "AKIA"))
+        assert found is not None
+        assert key is not None
+        sealed = (found.power_secret_sealed, found.publication.token_sealed, key.secret_sealed)
+        return [box.open(text) for text in sealed]
+
+
+SECRETS = ["password", "token", "secret"]
+
+
+@pytest.fixture
+def place(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.setattr(secret_keys, "SETTLED_S", 0.0)
+    return Place(tmp_path)
+
+
+def test_a_rotation_seals_everything_with_a_new_key_that_alone_opens_it(place: Place) -> None:
+    (old,) = place.box.key_ids
+    assert place.rotate() == 3
+    new, kept = place.uses()
+    assert (new.seals, new.sealed, kept) == (True, 3, KeyUse(old, False, 0))
+    assert place.run(retire(place.store, place.box, place.file)) == [old]
+    (key,) = place.file.read()
+    assert place.opened(SecretBox(key)) == place.opened(place.box) == SECRETS
+    assert place.file.path.stat().st_mode & 0o777 == 0o600
+    assert list(place.file.path.parent.iterdir()) == [place.file.path]
+
+
+def test_a_key_that_something_is_sealed_by_is_not_retired(place: Place) -> None:
+    (old,) = place.box.key_ids
+    place.file.change(lambda keys: (Fernet.generate_key().decode(), *keys))
+    assert place.run(retire(place.store, place.box, place.file)) == []
+    assert old in place.box.key_ids
+    assert place.opened(place.box) == SECRETS
+
+
+def test_no_key_is_retired_while_what_it_sealed_may_not_be_stored_yet(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    place.rotate()
+    monkeypatch.setattr(secret_keys, "SETTLED_S", 60.0)
+    with pytest.raises(Conflict, match="Wait a minute"):
+        place.run(retire(place.store, place.box, place.file))
+
+
+def test_a_rotation_that_was_interrupted_is_ended_and_makes_no_key_more(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def killed(*_: Any) -> int:
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+        patch.setattr(secret_keys, "_seal_all", killed)
+        place.rotate()
+    assert place.opened(place.box) == SECRETS
+    keys = place.file.read()
+    assert place.rotate() == 3
+    assert place.file.read() == keys
+    assert [use.sealed for use in place.uses()] == [3, 0]
+
+
+def test_a_process_that_runs_seals_with_the_new_key_at_once(place: Place) -> None:
+    other = SecretBox.from_file(place.file.path)
+    before = other.seal("x")
+    place.rotate()
+    assert place.box.sealed_by(other.seal("x")) == place.box.key_ids[0]
+    assert other.open(before) == "x"
+
+
+def test_a_key_can_be_everywhere_before_it_seals(place: Place) -> None:
+    (old,) = place.box.key_ids
+    added = add_key(place.file)
+    assert place.box.key_ids == (old, added)
+    assert place.box.sealed_by(place.box.seal("x")) == old
+    assert place.rotate(added) == 3
+    assert place.box.key_ids == (added, old)
+    with pytest.raises(NotFound, match="secrets status"):
+        place.rotate("nonesuch")
+
+
+def test_more_secrets_than_fit_a_transaction_are_all_sealed_anew(place: Place) -> None:
+    sealed = place.box.seal("secret")
+    key = AccessKey(id="", tenant="default", secret_sealed=sealed, created_at=NOW)
+    many = [replace(key, id=f"K{number:04d}") for number in range(2 * BATCH)]
+    place.transact(lambda tx: tx.insert(*many))
+    assert place.rotate() == 2 * BATCH + 3
+    assert place.uses()[1].sealed == 0
+
+
+def test_keys_of_the_environment_go_before_the_file_and_no_child_gets_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    new, old = (Fernet.generate_key().decode() for _ in range(2))
+    network = {"interface": "lo", "address": "10.0.0.1", "subnet": "10.0.0.0/24", "pool": "10.0.0.2-10.0.0.9"}
+    settings = Settings.model_validate({"state_dir": str(tmp_path), "network": network})
+    monkeypatch.setenv(KEYS_VARIABLE, f"{new} {old}")
+    box = secret_keys.secret_box(settings)
+    assert box.key_ids == (key_id(new), key_id(old))
+    assert box.open(SecretBox(old).seal("x")) == "x"
+    assert KEYS_VARIABLE not in os.environ
+    assert not settings.secret_key.exists()
+    assert len(secret_keys.secret_box(settings).key_ids) == 1
+    assert settings.secret_key.exists()
