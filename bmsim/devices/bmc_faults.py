@@ -127,6 +127,14 @@ class BmcFaults:
             and self._strikes("bmc.ack_not_done")
         )
 
+    def late_s(self, name: str) -> float:
+        """How long after its acknowledgement a command is carried out."""
+        late = self._active.get("bmc.late")
+        if late is None or name not in late.parameters["for_commands"] or not late.strike():
+            return 0.0
+        self._strikes("bmc.late")
+        return float(late.parameters["by_s"])
+
     def forgets_boot_device(self, *, own: bool) -> bool:
         """Asked once for each boot that flags would decide. own: they name what the machine boots from
         anyway, so that nothing comes of it."""

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable, Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
+from math import inf
 from typing import Any, Protocol
 
 from bmsim.devices import ipmi_codes as ipmi
@@ -44,6 +45,16 @@ class Machine(Protocol):
         """What it boots from first when nobody says otherwise."""
 
 
+@dataclass(frozen=True, slots=True)
+class _Postponed:
+    """A command that was acknowledged. done: told, with the machine's reason where it wouldn't."""
+
+    due_s: float
+    request: Request
+    name: str
+    done: Callable[[str], None]
+
+
 class Control:
     """Times are any seconds that never go back."""
 
@@ -54,6 +65,12 @@ class Control:
         self._ordered: tuple[BootDevice, bytes] | None = None
         self._restored = False
         self._next_try_s = float("-inf")
+        self._postponed: list[_Postponed] = []
+
+    @property
+    def wake_at_s(self) -> float:
+        """When `tick` has something to do at the latest; infinite: nothing that is known."""
+        return min((one.due_s for one in self._postponed), default=inf)
 
     def give_faults(self, given: Mapping[str, Mapping[str, Any]], now_s: float) -> bool:
         """True: the BMC restarts by one of them."""
@@ -76,25 +93,46 @@ class Control:
         self.state = replace(self.state, sol_session=0)
 
     def tick(self, now_s: float) -> None:
-        """Flags expire; the machine is to follow, also where it wouldn't before."""
+        """Flags expire; the machine is to follow, also where it wouldn't before. What was acknowledged and
+        put off is carried out."""
         self.state = self.state.at(now_s)
+        for one in [one for one in self._postponed if one.due_s <= now_s]:
+            self._postponed.remove(one)
+            self._carry_out(one, now_s)
         if self._ordered != self._order(self.state) and now_s >= self._next_try_s:
             self._follow_flags(now_s)
 
     def execute(
-        self, request: Request, name: str, now_s: float, serve: Callable[[Act], None]
+        self,
+        request: Request,
+        name: str,
+        now_s: float,
+        serve: Callable[[Act], None],
+        done_later: Callable[[str], None] = lambda why: None,
     ) -> tuple[Decision, str]:
         """What was decided and done, and the machine's reason where it wouldn't.
 
-        serve: does what isn't the machine's to do.
+        serve: does what isn't the machine's to do. done_later: told of what was only acknowledged by then,
+        when it is done, with the machine's reason where it wouldn't.
         """
         refusal = self.faults.refusal(name, now_s)
         if refusal != ipmi.OK:
             return Decision(self.state, refusal), ""
+        if name.startswith("chassis.power.") and (late_s := self.faults.late_s(name)):
+            self._postponed.append(_Postponed(now_s + late_s, request, name, done_later))
+            return Decision(self.state), f": in {late_s:g} s"
         try:
             return self._execute(request, name, now_s, serve), ""
         except MachineRefused as error:
             return Decision(self.state, error.code), f": {error}"
+
+    def _carry_out(self, one: _Postponed, now_s: float) -> None:
+        try:
+            self._execute(one.request, one.name, now_s, lambda act: None)
+        except MachineRefused as error:
+            one.done(f": {error}")
+        else:
+            one.done("")
 
     def _execute(self, request: Request, name: str, now_s: float, serve: Callable[[Act], None]) -> Decision:
         chassis = request.netfn == ipmi.CHASSIS
@@ -161,5 +199,6 @@ class Control:
         return device, flags.encode()[:2] if flags.valid and flags.persistent else b""
 
     def _lose_memory(self) -> None:
+        self._postponed.clear()
         flags = self.state.flags if self.state.flags.persistent else BootFlags()
         self.state = BmcState(identity=self.state.identity, flags=flags)

@@ -184,12 +184,16 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
             request["netfn"], request["command"], bytes(request["data"]), session.number, session.privilege
         )
         name = ipmi.command_name(asked.netfn, asked.command, asked.data)
+        arguments, sender = ipmi.arguments(name, asked.data), session.sockaddr
         now_s = time.monotonic()
         decision, why = self._control.execute(
-            asked, name, now_s, lambda act: self._serve(act, session, now_s)
+            asked,
+            name,
+            now_s,
+            lambda act: self._serve(act, session, now_s),
+            lambda why: self._note(sender, name, arguments, f"ok{why}"),
         )
-        result = ipmi.result(name, decision.code)
-        self._note(session.sockaddr, name, ipmi.arguments(name, asked.data), f"{result}{why}")
+        self._note(sender, name, arguments, f"{ipmi.result(name, decision.code)}{why}")
         return decision.code, decision.data
 
     def _serve(self, act: Act, session: StrictSession, now_s: float) -> None:

@@ -33,6 +33,17 @@ FAULTS = (
         ),
     ),
     _fault(
+        "bmc.late",
+        "acknowledges a command of power at once, and carries it out later",
+        "after count times, or when it is healed; what it has acknowledged it still does",
+        "OpenBMC answers before it is done (powerman #33); the state changes later (sidero #257)",
+        (
+            Parameter("for_commands", ("chassis.power.off",), LIST, "names as in the audit log"),
+            Parameter("by_s", 3.0, NUMBER, "how much later", least=0),
+            count(),
+        ),
+    ),
+    _fault(
         "bmc.swallowed_in_transition",
         "loses a power-on that comes while the machine is going down",
         BY_HEAL,

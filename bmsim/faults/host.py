@@ -21,6 +21,11 @@ FAULTS = (
         "stands still, and thinks afterwards that no time has passed",
         "when it is healed: it goes on",
         "a virtual machine that is paused or moved; swapping",
+        (
+            Parameter(
+                "unguarded", False, (bool,), "what ends its children with its lease is killed just before"
+            ),
+        ),
     ),
     _runner(
         "host.restart",

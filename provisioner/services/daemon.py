@@ -12,7 +12,7 @@ from pathlib import Path
 
 import structlog
 
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import PermanentError, ProvisionerError, TransientError
 from provisioner.protocols.children import Child, Children
 from provisioner.protocols.clock import Clock
 from provisioner.services.full_disk import storage_full_told
@@ -146,8 +146,15 @@ class Daemon:
             log.warning("daemon.ended", program=self._argv[0], code=code, cause=self._last_words)
             if self._clock.monotonic_s() - began_s > LAST_RESTART_S:
                 delay_s = FIRST_RESTART_S
-            await self._clock.sleep(delay_s)
-            delay_s = min(2 * delay_s, LAST_RESTART_S)
+            while True:
+                await self._clock.sleep(delay_s)
+                delay_s = min(2 * delay_s, LAST_RESTART_S)
+                try:
+                    # It may have ended with a lease: what it served then is another host's to serve now.
+                    self._write()
+                    break
+                except ProvisionerError as error:
+                    log.error("daemon.not_written", program=self._argv[0], cause=error.message)
 
     async def _run_once(self) -> int:
         self._last_words = ""

@@ -6,40 +6,82 @@ and its DHCP server would answer, its images be written, while another host has 
 
 from __future__ import annotations
 
+import asyncio
 import os
 import struct
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
-from provisioner.protocols.children import Children
+from provisioner.protocols.children import Child, Children
 from provisioner.services import lease_guard_program
 
 log = structlog.get_logger(__name__)
+
+RESTART_S = 0.2
 
 
 @asynccontextmanager
 async def lease_guard(children: Children) -> AsyncIterator[Callable[[float], None]]:
     """Gives what is to be told the end of the lease, in monotonic seconds, at each renewal. Until it is told
     something, nothing is ended."""
-    reads, writes = os.pipe2(os.O_CLOEXEC)
-    # Never wait for a guard that stands still: what it doesn't hear makes it end children too early.
-    os.set_blocking(writes, False)
-
-    def lasts_until(ends_at_s: float) -> None:
-        try:
-            os.write(writes, struct.pack(lease_guard_program.FORMAT, ends_at_s))
-        except OSError as error:
-            log.error("lease_guard.deaf", cause=error.strerror, advice="Start this compute host anew")
-
-    # -I -S: nothing of the folder that we were started in, nor installed packages, whose paths take memory.
-    argv = (sys.executable, "-I", "-S", lease_guard_program.__file__, str(os.getpid()))
+    guard = _Guard(children)
     async with AsyncExitStack() as stack:
-        stack.callback(os.close, writes)
+        # Inside of it, since what a failed start raises is the caller's to hear.
+        first = await stack.enter_async_context(guard.started())
+        keeping = asyncio.create_task(guard.keep(first), name="lease guard")
         try:
-            await stack.enter_async_context(children.started(argv, stdin=reads))
+            yield guard.lasts_until
         finally:
-            os.close(reads)
-        yield lasts_until
+            keeping.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeping
+
+
+class _Guard:
+    """One at a time. Whoever runs out of memory ends what is small and idle first: it is started anew then."""
+
+    def __init__(self, children: Children) -> None:
+        self._children = children
+        self._pipe = -1
+        self._ends_at_s: float | None = None
+
+    @asynccontextmanager
+    async def started(self) -> AsyncIterator[Child]:
+        reads, self._pipe = os.pipe2(os.O_CLOEXEC)
+        # Never wait for a guard that stands still: what it doesn't hear makes it end children too early.
+        os.set_blocking(self._pipe, False)
+        # -I -S: nothing of the folder that we were started in, nor installed packages, whose paths take
+        # memory.
+        argv = (sys.executable, "-I", "-S", lease_guard_program.__file__, str(os.getpid()))
+        async with AsyncExitStack() as stack:
+            stack.callback(self._close, self._pipe)
+            try:
+                child = await stack.enter_async_context(self._children.started(argv, stdin=reads))
+            finally:
+                os.close(reads)
+            if self._ends_at_s is not None:
+                self.lasts_until(self._ends_at_s)
+            yield child
+
+    def _close(self, pipe: int) -> None:
+        if self._pipe == pipe:
+            self._pipe = -1
+        os.close(pipe)
+
+    async def keep(self, child: Child) -> None:
+        """Until cancelled."""
+        while True:
+            log.error("lease_guard.ended", code=await child.wait())
+            await asyncio.sleep(RESTART_S)
+            async with self.started() as child:
+                await child.wait()
+
+    def lasts_until(self, ends_at_s: float) -> None:
+        self._ends_at_s = ends_at_s
+        try:
+            os.write(self._pipe, struct.pack(lease_guard_program.FORMAT, ends_at_s))
+        except OSError as error:
+            log.error("lease_guard.deaf", cause=error.strerror)

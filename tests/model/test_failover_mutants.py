@@ -10,41 +10,49 @@ from typing import Any
 import pytest
 
 from bmsim.faults.catalogue import CATALOGUE
+from bmsim.faults.fault import Strikes
+from provisioner.compute.context import StepContext
+from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.ledger import NodeLedger
 from provisioner.compute.membership import Membership
+from provisioner.compute.steps import image
 from provisioner.core.model import Host, Node, TimelineEvent
 from provisioner.protocols.store import Tx
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import AtTime, Delete, Deploy, Story, Strike
+from scenarios.runner.story import AtTime, Delete, Deploy, OnEvent, Story, Strike
 from scenarios.runner.verdict import Verdict
 
 pytestmark = pytest.mark.exhaustive  # each takes as long as a hundred unit tests
 
 
-def strike(fault: str, at_s: float, heal_after_s: float | None, **parameters: Any) -> Strike:
+def strike(
+    fault: str, when: float | OnEvent, heal_after_s: float | None, *, host: str = "ch1", **parameters: Any
+) -> Strike:
+    of_host = CATALOGUE[fault].strikes is not Strikes.NODE
     return Strike(
         fault=fault,
-        host="ch1",
+        node="n1" if host == "owner" or not of_host else "",
+        host=host if of_host else "",
         parameters=CATALOGUE[fault].completed(parameters),
-        when=AtTime(at_s),
+        when=when if isinstance(when, OnEvent) else AtTime(when),
         heal_after_s=heal_after_s,
     )
 
 
-def broken_promises(strikes: tuple[Strike, ...], seed: int) -> set[str]:
+def broken_promises(strikes: tuple[Strike, ...], seed: int, image: str = "tiny") -> set[str]:
     hosts, nodes = rack(1, 2)
     story = Story(
         name="mutant",
         hosts=hosts,
         nodes=nodes,
         requests=(
-            Deploy(instance="web", image="tiny", node="n1"),
+            Deploy(instance="web", image=image, node="n1"),
             Delete(instance="web", when=AtTime(400.0)),
         ),
         strikes=strikes,
-        images=("tiny",),
+        images=(image,),
         safety_s=600.0,
     )
     result = play_story(story, Fidelity.MODEL, seed).result
@@ -70,8 +78,55 @@ def cut_off_for_a_moment() -> set[str]:
     return told
 
 
+SWITCHES_OFF = OnEvent("bmc", "chassis.power.off", "n1")
+
+
+def late_command_of_a_lost_owner() -> set[str]:
+    """The owner's lease runs out while it waits for a BMC that has swallowed its command. It would send that
+    anew in the last seconds of the lease, and the BMC would acknowledge it at once and carry it out after the
+    lease's end, when another host has taken over.
+
+    Neither the end of the owner's workers nor that of its children, each of which comes in time, calls back
+    what the BMC has taken: the margin alone keeps it from being sent.
+    """
+    told = set()
+    for cut_off_after_s, seed in product((6.5, 7.0, 7.5), (1, 2, 3)):
+        told |= broken_promises(
+            (
+                strike("bmc.ack_not_done", 0.0, None, count=1, for_commands=["chassis.power.off"]),
+                strike("bmc.late", replace(SWITCHES_OFF, after_s=1.0), None, count=1, by_s=3.0),
+                strike(
+                    "host.partition",
+                    replace(SWITCHES_OFF, after_s=cut_off_after_s),
+                    60.0,
+                    host="owner",
+                    **{"from": "store"},
+                ),
+            ),
+            seed,
+        )
+    return told
+
+
+def writer_of_an_owner_that_stands_still() -> set[str]:
+    """The owner stands still with its image writer at work, and its lease guard, which would end that one,
+    was killed just before. The host that takes over exports the disk anew, which ends the writer's session;
+    the writer logs in again by itself: the new target's name and secret alone are in its way.
+
+    The owner wakes up before the node boots anew: its DHCP server, a child too, would answer it.
+    """
+    told = set()
+    for stops_after_s, seed in product((0.1, 0.6), (1, 2)):
+        begins = OnEvent("iscsi", "write", "n1", after_s=stops_after_s)
+        frozen = strike("host.stop", begins, 12.0, host="owner", unguarded=True)
+        told |= broken_promises((frozen,), seed, image="debian")
+    return told
+
+
 def test_sound_owners_break_no_promise() -> None:
     assert cut_off_for_a_moment() == set()
+    assert late_command_of_a_lost_owner() == set()
+    assert writer_of_an_owner_that_stands_still() == set()
     assert set().union(*(thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S[::12])) == set()
 
 
@@ -105,3 +160,19 @@ def test_a_takeover_before_the_lease_has_run_out_is_caught(monkeypatch: pytest.M
 
     monkeypatch.setattr(Membership, "left_s", impatient)
     assert cut_off_for_a_moment() & {"one_owner", "one_publisher"}
+
+
+def test_a_bmc_command_that_may_outlast_the_lease_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def alive_is_enough(self: LeaseKeeper, duration_s: float) -> None:
+        self._held()
+
+    monkeypatch.setattr(LeaseKeeper, "cover", alive_is_enough)
+    assert "one_owner" in late_command_of_a_lost_owner()
+
+
+def test_a_resumed_write_to_the_target_of_the_write_before_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    def always_the_same(ctx: StepContext, attempt: int) -> tuple[str, str]:
+        return f"iqn.2026-11.provisioner:{ctx.node.id}", "known-to-every-owner"
+
+    monkeypatch.setattr(image, "new_target", always_the_same)
+    assert "one_owner" in writer_of_an_owner_that_stands_still()

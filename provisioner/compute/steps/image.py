@@ -23,6 +23,12 @@ def offset_bytes(image: Image) -> int:
     return ROOT_OFFSET_BYTES if image.kind is ImageKind.ROOT else 0
 
 
+def new_target(ctx: StepContext, attempt: int) -> tuple[str, str]:
+    """A name and a CHAP secret that no attempt before had, of whatever owner. libiscsi logs in again by
+    itself wherever it is let in: what is left of an older attempt must know neither."""
+    return f"iqn.2026-11.provisioner:{ctx.node.id}.{ctx.node.fence}.{attempt}", ctx.edges.ids.secret()
+
+
 async def export_disk(ctx: StepContext) -> Outcome:
     """The root disk is an iSCSI target with a name and a CHAP secret of this attempt alone; the agent
     withdraws every older one, so that a stale writer is shut out by the disk itself."""
@@ -34,9 +40,7 @@ async def export_disk(ctx: StepContext) -> Outcome:
     attempt = int(ctx.facts.get("attempt", 0)) + 1
     facts = {"device": disk["path"], "attempt": attempt}
     await ctx.ledger.remember(facts)
-    ids = ctx.edges.ids
-    iqn = f"iqn.2026-11.provisioner:{ctx.node.id}.{ctx.node.fence}.{attempt}"
-    user, password = "provisioner", ids.secret()
+    user, (iqn, password) = "provisioner", new_target(ctx, attempt)
     result = await run_command(
         ctx,
         "export_disk",

@@ -18,6 +18,7 @@ from scenarios.runner.stage import LabTrouble
 
 STOP_S = 60.0
 BIN = Path(sys.executable).parent
+GUARD = b"lease_guard_program.py"
 
 
 class Process:
@@ -67,7 +68,10 @@ class Process:
         await asyncio.to_thread(self._process.wait, STOP_S)
         self._frozen = False
 
-    def freeze(self) -> None:
+    def freeze(self, *, unguarded: bool = False) -> None:
+        """unguarded: what ends its children with its lease is killed before. Raises LabTrouble."""
+        if unguarded:
+            self._kill_guard()
         self._signal(signal.SIGSTOP)
         self._frozen = True
 
@@ -102,10 +106,25 @@ class Process:
     def _signal(self, number: signal.Signals) -> None:
         """To its own process, which `rack exec` stands before, at once. Raises LabTrouble when it is gone."""
         assert self._process is not None
-        before = self._process.pid
         try:
-            (pid,) = Path(f"/proc/{before}/task/{before}/children").read_text().split()
-            os.kill(int(pid), number)
+            (pid,) = _children(self._process.pid)
+            os.kill(pid, number)
         except (OSError, ValueError) as error:
             told = f"{number.name} to provisioner {self.role} on {self.host}: it is gone"
             raise LabTrouble(f"{told}; its log ends: {self.log()[-1000:]}") from error
+
+    def _kill_guard(self) -> None:
+        assert self._process is not None
+        try:
+            (provisioner,) = _children(self._process.pid)
+            (guard,) = (
+                pid for pid in _children(provisioner) if GUARD in Path(f"/proc/{pid}/cmdline").read_bytes()
+            )
+            os.kill(guard, signal.SIGKILL)
+        except (OSError, ValueError) as error:
+            raise LabTrouble(f"provisioner {self.role} on {self.host} has no lease guard to kill") from error
+
+
+def _children(pid: int) -> list[int]:
+    """Of a process's first thread. Raises OSError."""
+    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]

@@ -43,7 +43,7 @@ class Striking:
                 await self._host(order).kill()
                 self._befell(order, "killed")
             case "host.stop":
-                self._host(order).freeze()
+                self._host(order).freeze(unguarded=order.parameters["unguarded"])
                 self._befell(order, "stopped")
             case "host.restart":
                 await self._host(order).kill()

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable, Mapping
+from math import inf
 from typing import Any
 
 from bmsim.devices import ipmi_codes as ipmi
@@ -10,6 +12,7 @@ from bmsim.devices.bmc import Act, BmcState, Request
 from bmsim.faces.control import Control, Machine
 from bmsim.faces.ipmi import RESTART_S
 from scenarios.runner.model.ipmitool import Login
+from scenarios.runner.processes import as_world
 
 NO_SESSION = "Error in open session response message : insufficient resources for session"
 WRONG_PASSWORD = "RAKP 2 HMAC is invalid"
@@ -72,12 +75,21 @@ class ModelBmc:
             return None
         self._control.tick(now_s)
         name = ipmi.command_name(netfn, command, data)
+        arguments = ipmi.arguments(name, data)
         decision, why = self._control.execute(
-            Request(netfn, command, data, session=1), name, now_s, lambda act: self._serve(act, now_s)
+            Request(netfn, command, data, session=1),
+            name,
+            now_s,
+            lambda act: self._serve(act, now_s),
+            lambda why: self._note("bmc", name, sender, **arguments, result=f"ok{why}"),
         )
-        result = ipmi.result(name, decision.code)
-        self._note("bmc", name, sender, **ipmi.arguments(name, data), result=f"{result}{why}")
+        self._note("bmc", name, sender, **arguments, result=f"{ipmi.result(name, decision.code)}{why}")
+        if (wake_at_s := self._control.wake_at_s) < inf:
+            as_world(asyncio.get_running_loop().call_later, wake_at_s - now_s, self._wake)
         return decision.code, decision.data
+
+    def _wake(self) -> None:
+        self._control.tick(self._now_s())
 
     def guest_started(self) -> None:
         """The machine began anew without being told to by its BMC."""

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 
 from provisioner.core.errors import ProvisionerError
+from scenarios.runner.model.children import ModelChildren
 from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.netboot import ModelNetboot
 from scenarios.runner.model.provisioner_process import ProvisionerProcess, Surroundings
@@ -16,13 +17,13 @@ RESTART_S = 5.0
 
 
 class ModelHost:
-    """around(sender): what a process of this host finds around it. note(name): the stage's record.
-    struck(fault, name): told when a fault of the host changed something."""
+    """around(sender, children): what a process of this host finds around it. note(name, what): the stage's
+    record. struck(fault, name): told when a fault of the host changed something."""
 
     def __init__(
         self,
         name: str,
-        around: Callable[[str], Surroundings],
+        around: Callable[[str, ModelChildren], Surroundings],
         note: Callable[[str, str], None],
         struck: Callable[[str, str], None],
     ) -> None:
@@ -30,6 +31,7 @@ class ModelHost:
         self.disk = HostDisk(lambda: struck("host.disk_full", name))
         self.process: Process | None = None
         self.provisioner: ProvisionerProcess | None = None
+        self.children: ModelChildren | None = None
         self._around = around
         self._note = note
         self._starts = 0
@@ -37,10 +39,17 @@ class ModelHost:
 
     @property
     def netboot(self) -> ModelNetboot | None:
-        """Its DHCP, TFTP and HTTP servers, as long as the process lives and isn't frozen."""
+        """Its TFTP and HTTP servers, as long as the process lives and isn't frozen."""
         if self.process is None or not self.process.alive or self.process.stopped:
             return None
         return self.provisioner.netboot if self.provisioner is not None else None
+
+    @property
+    def dhcp(self) -> ModelNetboot | None:
+        """Its DHCP server, a process of its own: it goes on while the one that has started it is frozen."""
+        if self.provisioner is None or self.children is None or not self.children.dhcp_serves:
+            return None
+        return self.provisioner.netboot
 
     @property
     def sender(self) -> str:
@@ -57,7 +66,8 @@ class ModelHost:
     def _start(self) -> None:
         self._restart = None
         self.process = process = Process(self.sender)
-        self.provisioner = ProvisionerProcess(self._around(self.sender))
+        self.children = ModelChildren(process)
+        self.provisioner = ProvisionerProcess(self._around(self.sender, self.children))
         running = process.start(self.provisioner.run(), name="serve")
         running.add_done_callback(lambda task: self._ended(process, task))
 
@@ -80,12 +90,16 @@ class ModelHost:
             self.process.kill()
             self._note(self.name, "killed")
 
-    def stop(self) -> None:
+    def stop(self, *, unguarded: bool = False) -> None:
         if self.process is not None and self.process.alive:
+            if unguarded and self.children is not None:
+                self.children.kill_guard()
             self.process.stop()
             self._note(self.name, "stopped")
 
     def cont(self) -> None:
         if self.process is not None and self.process.stopped:
             self.process.cont()
+            if self.children is not None:
+                self.children.guard_again()
             self._note(self.name, "continued")

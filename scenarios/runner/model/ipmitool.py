@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import signal
+from collections.abc import Callable, Coroutine, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from subprocess import DEVNULL
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from bmsim.devices import ipmi_codes as ipmi
 from provisioner.core.errors import PermanentError
 from provisioner.drivers.ipmi_session import RETRIES, RETRY_S
 from provisioner.protocols.children import Argument, Child, ChildResult, ChildTimedOut, SecretFile
+from scenarios.runner.model.children import ChildKilled
 from scenarios.runner.model.wires import Link, Wires
 
 T = TypeVar("T")
@@ -45,14 +47,29 @@ class Bmc(Protocol):
         ...
 
 
+class RunsChildren(Protocol):
+    async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
+        """As `ModelChildren.run`."""
+        ...
+
+
 class ModelIpmitool:
     """`provisioner.protocols.children.Children` of one compute host.
 
+    children: of the process that starts it
     bmc:  by its address; None when nothing answers there
     sender: how devices name this process in their audit log
     """
 
-    def __init__(self, host: str, sender: str, wires: Wires, bmc: Callable[[str], Bmc | None]) -> None:
+    def __init__(
+        self,
+        children: RunsChildren,
+        host: str,
+        sender: str,
+        wires: Wires,
+        bmc: Callable[[str], Bmc | None],
+    ) -> None:
+        self._children = children
         self._host = host
         self._sender = sender
         self._wires = wires
@@ -67,9 +84,11 @@ class ModelIpmitool:
     ) -> ChildResult:
         try:
             async with asyncio.timeout(timeout_s):
-                return await self._run(list(argv))
+                return await self._children.run("ipmitool", self._run(list(argv)))
         except TimeoutError:
             raise ChildTimedOut("") from None
+        except ChildKilled:
+            return ChildResult(-signal.SIGKILL, "", "")
 
     def started(
         self, argv: Sequence[Argument], *, stdin: int = DEVNULL

@@ -79,7 +79,8 @@ class NodeNetboot:
 
     def _send(self, link: Link, host: ModelHost, serve: Serve, message: said.Output) -> None:
         def arrived() -> None:
-            if (netboot := host.netboot) is not None:
+            netboot = host.dhcp if link.protocol == "dhcp" else host.netboot
+            if netboot is not None:
                 serve(host, netboot, message)
 
         self._wires.send(link, False, arrived)

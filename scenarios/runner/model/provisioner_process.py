@@ -36,6 +36,7 @@ from provisioner.protocols.probe import SshProbe
 from provisioner.protocols.roots import NoRootFolders
 from provisioner.protocols.store import Store
 from provisioner.scheduler.scheduler import Scheduler
+from scenarios.runner.model.children import ModelChildren
 from scenarios.runner.model.contents import BLOBS, ImageServer
 from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.ipmitool import ModelIpmitool
@@ -56,7 +57,7 @@ RAMDISK = DeployRamdisk(kernel=BLOBS / "agent-kernel", ramdisk=BLOBS / "agent-ra
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Surroundings:
-    """What one process finds around it. All of it outlives the process, but `ids`."""
+    """What one process finds around it. All of it outlives the process, but `ids` and `children`."""
 
     host: str
     address: str
@@ -65,6 +66,7 @@ class Surroundings:
     disk: HostDisk
     clock: Clock
     ids: Ids
+    children: ModelChildren
     images: ImageServer
     ipmitool: ModelIpmitool
     snmp: ModelSnmp
@@ -110,6 +112,7 @@ class ProvisionerProcess:
         app = build_app(context)
         scheduler = Scheduler(around.store, around.clock, around.ids, POLL_S)
         async with asyncio.TaskGroup() as group, app.router.lifespan_context(app):
+            group.create_task(around.children.serve_dhcp(), name="dhcp")
             group.create_task(host.run(), name="compute")
             group.create_task(scheduler.run(), name="scheduler")
             await host.ready.wait()
@@ -118,7 +121,14 @@ class ProvisionerProcess:
 
     def _edges(self, progress: ProgressBoard) -> Edges:
         around = self._around
-        lease = LeaseKeeper(around.store, around.clock, around.host, around.lease_ttl_s, holder=around.host)
+        lease = LeaseKeeper(
+            around.store,
+            around.clock,
+            around.host,
+            around.lease_ttl_s,
+            holder=around.host,
+            lasts_until=around.children.lasts_until,
+        )
         snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S)
         feeds = FeedDevices({"snmp": snmp}, discharge_s=DISCHARGE_S)
         devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool), "snmp": snmp, "feeds": feeds}, unseal)

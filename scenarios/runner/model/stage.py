@@ -16,6 +16,7 @@ from provisioner.store.memory import MemoryStore
 from scenarios.runner.model import asgi
 from scenarios.runner.model.agent_client import ModelAgentClient
 from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES
+from scenarios.runner.model.children import ModelChildren
 from scenarios.runner.model.consoles import ModelConsoles, ModelSshProbe
 from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer
 from scenarios.runner.model.host import ModelHost
@@ -103,10 +104,10 @@ class ModelStage:
         for host in self._hosts.values():
             host.start()
 
-    def _surroundings(self, host: StoryHost) -> Callable[[str], Surroundings]:
-        return lambda sender: self._around(host, sender)
+    def _surroundings(self, host: StoryHost) -> Callable[[str, ModelChildren], Surroundings]:
+        return lambda sender, children: self._around(host, sender, children)
 
-    def _around(self, host: StoryHost, sender: str) -> Surroundings:
+    def _around(self, host: StoryHost, sender: str, children: ModelChildren) -> Surroundings:
         ids = SeededIds(chance(self._seed, f"ids of {sender}"))
         self._ids.append(ids)
         rack, alone = self._rack, len(self._story.hosts) == 1
@@ -128,10 +129,12 @@ class ModelStage:
             disk=disk,
             clock=self._clock,
             ids=ids,
+            children=children,
             images=self._images,
-            ipmitool=ModelIpmitool(host.name, sender, self._wires, rack.bmc_at),
+            ipmitool=ModelIpmitool(children, host.name, sender, self._wires, rack.bmc_at),
             snmp=ModelSnmp(host.name, sender, self._wires, rack.feeds.pdu_at),
             writer=ModelImageWriter(
+                children,
                 self._wires,
                 rack,
                 lambda address: link_to("iscsi", address),

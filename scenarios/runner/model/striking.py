@@ -81,7 +81,7 @@ class Striking:
             case "host.kill":
                 host.kill()
             case "host.stop":
-                host.stop()
+                host.stop(unguarded=order.parameters["unguarded"])
             case "host.restart":
                 host.kill()
                 host.start()

@@ -38,6 +38,14 @@ def test_a_power_on_can_be_acknowledged_and_not_done(bmc: Bmc) -> None:
     assert bmc.is_on()
 
 
+def test_a_power_off_can_be_acknowledged_at_once_and_done_later(bmc: Bmc) -> None:
+    bmc.power("on")
+    bmc.faults({"bmc.late": {"by_s": 2}})
+    assert bmc.power("off").code == 0
+    assert bmc.is_on()
+    eventually(lambda: not bmc.is_on(), "what was acknowledged is done")
+
+
 def test_a_power_on_during_a_shutdown_can_be_lost(bmc: Bmc) -> None:
     bmc.faults({"bmc.swallowed_in_transition": {"window_s": 60}})
     bmc.power("off")

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import time
+from collections.abc import Coroutine
 from random import Random
+from typing import Any, TypeVar
 
 from bmsim.devices.bmc import Act
 from bmsim.devices.boot_flags import BootDevice
@@ -11,6 +13,8 @@ from scenarios.runner.model.bmc import ModelBmc
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.wires import Wires
 from tests.contract.drivers.bmc import PASSWORD, USER
+
+T = TypeVar("T")
 
 
 class Switch:
@@ -36,6 +40,13 @@ class Switch:
         return BootDevice.DISK
 
 
+class InThisProcess:
+    """`scenarios.runner.model.ipmitool.RunsChildren` where there are no processes."""
+
+    async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
+        return await work
+
+
 def modelled_bmc(machine: Switch | None = None) -> ModelBmc:
     def note(source: str, name: str, sender: str, **detail: object) -> None:
         """Nobody reads this log."""
@@ -46,4 +57,4 @@ def modelled_bmc(machine: Switch | None = None) -> ModelBmc:
 def modelled_ipmitool(bmc: ModelBmc | None = None) -> ModelIpmitool:
     wires = Wires(Random(7), lambda fault, link, what: None)
     reached = bmc or modelled_bmc()
-    return ModelIpmitool("ch1", "ch1", wires, lambda address: reached)
+    return ModelIpmitool(InThisProcess(), "ch1", "ch1", wires, lambda address: reached)

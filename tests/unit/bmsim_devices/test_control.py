@@ -8,6 +8,7 @@ from bmsim.devices import ipmi_codes as ipmi
 from bmsim.devices.bmc import Act, BmcState, Decision, Request
 from bmsim.devices.boot_flags import BootDevice
 from bmsim.faces.control import Control, MachineRefused
+from bmsim.faults.catalogue import completed
 
 ON, RESET = b"\x01", b"\x03"
 PXE_ONCE, PXE_ALWAYS = b"\x05\x80\x04\x00\x00\x00", b"\x05\xc0\x04\x00\x00\x00"
@@ -123,3 +124,30 @@ def test_an_order_that_couldnt_be_put_back_is_put_back_later() -> None:
     assert machine.next is BootDevice.NETWORK
     control.tick(61.0)
     assert machine.next is BootDevice.UNCHANGED
+
+
+def test_a_late_bmc_acknowledges_at_once_and_tells_when_it_is_done() -> None:
+    machine = Machine(on=True)
+    control = Control(machine, BmcState())
+    control.give_faults({"bmc.late": completed("bmc.late", {"by_s": 3, "count": 1})}, 0.0)
+    done: list[str] = []
+    request = Request(ipmi.CHASSIS, 0x02, b"\x00")
+    decision, why = control.execute(request, "chassis.power.off", 1.0, lambda act: None, done.append)
+    assert (decision.code, why) == (ipmi.OK, ": in 3 s")
+    control.tick(3.9)
+    assert (machine.on, done, control.wake_at_s) == (True, [], 4.0)
+    control.tick(4.0)
+    assert (machine.on, done) == (False, [""])
+    machine.on = True
+    send(control, 0x02, b"\x00", now_s=5.0)
+    assert not machine.on, "the count is used up: the next one is done at once"
+
+
+def test_what_a_late_bmc_has_put_off_is_forgotten_when_it_restarts() -> None:
+    machine = Machine(on=True)
+    control = Control(machine, BmcState())
+    control.give_faults({"bmc.late": completed("bmc.late", {})}, 0.0)
+    send(control, 0x02, b"\x00")
+    control.restart(1.0, 5.0)
+    control.tick(10.0)
+    assert machine.on
