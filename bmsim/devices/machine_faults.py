@@ -13,6 +13,7 @@ OWN = (
     "boot.loop",
     "boot.ignores_flag",
     "boot.wrong_arch",
+    "boot.wrong_image",
     "bmc.nic_renamed",
     "net.port_blocked_at_first",
 )
@@ -56,6 +57,14 @@ class MachineFaults:
             return usual_s
         self.strikes("node.slow_post")
         return float(slow["post_s"])
+
+    def wrong_image(self, part: str) -> bool:
+        """Whether a kernel or an init that is loaded is another processor's. Asked once for each."""
+        wrong = self._given.get("boot.wrong_image")
+        if wrong is None or wrong["part"] != part:
+            return False
+        self.strikes("boot.wrong_image")
+        return True
 
     def port_blocked_s(self) -> float:
         blocked = self._given.get("net.port_blocked_at_first")

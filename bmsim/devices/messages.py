@@ -70,7 +70,18 @@ class HttpGet:
     url: str
 
 
-Question = DhcpDiscover | DhcpRequest | TftpRead | HttpGet
+@dataclass(frozen=True, slots=True)
+class NfsRead:
+    """The first bytes of a file. root: SERVER:PATH, as DHCP names it; file: below it, absolute."""
+
+    ask: int
+    mac: str
+    address: str  # the machine's own
+    root: str
+    file: str
+
+
+Question = DhcpDiscover | DhcpRequest | TftpRead | HttpGet | NfsRead
 
 # --- out: what happens -----------------------------------------------------------------------------
 
@@ -150,10 +161,13 @@ class DhcpOffer:
 
 @dataclass(frozen=True, slots=True)
 class DhcpAck:
+    """root_path: SERVER:PATH of its root by NFS (RFC 2132 §3.19)."""
+
     ask: int
     address: str
     server: str
     boot_file: str = ""
+    root_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -163,12 +177,14 @@ class DhcpNak:
 
 @dataclass(frozen=True, slots=True)
 class TftpData:
-    """The transfer goes on: all blocks come (complete), or so far only those up to `received_bytes`."""
+    """The transfer goes on: all blocks come (complete), or so far only those up to `received_bytes`.
+    head: the file's first bytes, for who looks into it."""
 
     ask: int
     size_bytes: int
     received_bytes: int = 0
     complete: bool = True
+    head: bytes = b""
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +211,21 @@ class HttpFailed:
     why: str = "Connection reset"
 
 
-Answer = DhcpOffer | DhcpAck | DhcpNak | TftpData | TftpError | HttpAnswer | HttpFailed
+@dataclass(frozen=True, slots=True)
+class NfsData:
+    ask: int
+    head: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class NfsError:
+    """The server has answered, and there is no such file or export."""
+
+    ask: int
+    why: str = "No such file or directory"
+
+
+Answer = DhcpOffer | DhcpAck | DhcpNak | TftpData | TftpError | HttpAnswer | HttpFailed | NfsData | NfsError
 
 # --- in: from outside ------------------------------------------------------------------------------
 

@@ -16,6 +16,9 @@ from bmsim.devices.messages import (
     HttpFailed,
     HttpGet,
     Input,
+    NfsData,
+    NfsError,
+    NfsRead,
     TftpData,
     TftpError,
     TftpRead,
@@ -43,14 +46,17 @@ class Lease:
     address: str
     server: str
     boot_file: str
+    root_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class Body:
-    """What was fetched. text: None for what only a machine reads."""
+    """What was fetched. text: None for what only a machine reads; head: its first bytes, of what is looked
+    into."""
 
     size_bytes: int
     text: str | None = None
+    head: bytes = b""
 
 
 def lease(machine: Running, client: DhcpClient) -> Flow[Lease | Failure]:
@@ -85,7 +91,8 @@ def _request(machine: Running, client: DhcpClient, ask: int, offer: DhcpOffer) -
         until_s = machine.now_s + wait_s
         while (given := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
             if isinstance(given, DhcpAck):
-                return Lease(given.address, given.server, given.boot_file or offer.boot_file)
+                boot_file = given.boot_file or offer.boot_file
+                return Lease(given.address, given.server, boot_file, given.root_path)
             if isinstance(given, DhcpNak):
                 return None
     return None
@@ -107,7 +114,7 @@ def tftp(machine: Running, server: str, file: str, waits_s: Sequence[float]) -> 
         yield from machine.sleep((end - received) / machine.timing.tftp_bytes_per_s)
         received, silent = end, 0
         if given.complete:
-            return _fetched(machine, ask, file, began_s, Body(given.size_bytes))
+            return _fetched(machine, ask, file, began_s, Body(given.size_bytes, head=given.head))
     return Failure("TFTP timeout")
 
 
@@ -142,6 +149,21 @@ def http(machine: Running, url: str, waits_s: Sequence[float]) -> Flow[Body | Fa
         if isinstance(cut, HttpFailed):
             return Failure("Connection reset")
     return _fetched(machine, ask, url, began_s, Body(given.size_bytes, given.text))
+
+
+def nfs(machine: Running, root: str, file: str, wait_s: float) -> Flow[bytes | Failure]:
+    """The first bytes of a file. A server that doesn't answer is asked for ever, as by a hard mount."""
+    ask, told = machine.ask(), False
+    while True:
+        machine.send(NfsRead(ask, machine.mac, machine.address, root, file))
+        match (yield from machine.answer(ask, wait_s)):
+            case NfsData(head=head):
+                return head
+            case NfsError(why=why):
+                return Failure(why)
+        if not told:
+            machine.say(f"nfs: server {root.partition(':')[0]} not responding, still trying")
+            told = True
 
 
 def _fetched(machine: Running, ask: int, source: str, began_s: float, body: Body) -> Body:

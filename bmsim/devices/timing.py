@@ -73,5 +73,10 @@ UEFI_HTTP_S = (1.0, 4.0)
 IPXE_HTTP_S = (1.0, 2.0, 4.0, 8.0)
 """iPXE's TCP sends its SYN again, doubles its wait each time, and then the connection has timed out."""
 
+TILE_DHCP_S = (1.0, 2.0, 4.0, 8.0)
+TILE_TFTP_S = (5.0,) * 6
+TILE_NFS_S = 2.0
+"""Of tilepro64 boards, whose firmware's patience was never written down: made up, after U-Boot and Linux."""
+
 BETWEEN_WAYS_S = 65.0
 """OVMF 2022.11, measured: after PXE by IPv4 has failed it asks for IPv6 in vain, then tries HTTP by IPv4."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmsim.faults.fault import BY_HEAL, EVERYWHERE, By, Fault, Parameter, count
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, MACHINE, By, Fault, Parameter, count
 
 FAULTS = (
     Fault(
@@ -10,6 +10,16 @@ FAULTS = (
         "asks for the boot file of another architecture than its own",
         BY_HEAL,
         "everyday: a CSM switched on, firmware that lies in option 93",
+    ),
+    Fault(
+        "boot.wrong_image",
+        "the kernel, or the init of its root, is another processor's, and the board refuses it",
+        BY_HEAL,
+        "everyday: whoever builds for tilepro64 on a PC forgets the cross compiler once; its loader looks at"
+        " e_machine (EM_TILEPRO, 188)",
+        (Parameter("part", "kernel", (str,), "which of them", choices=("kernel", "init")),),
+        fidelities=MACHINE,
+        by=By.RACK,
     ),
     Fault(
         "boot.ignores_flag",

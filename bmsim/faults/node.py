@@ -11,6 +11,9 @@ FAULTS = (
         BY_HEAL,
         "3 to 30 minutes on machines with much memory (RackN scaling guide)",
         (Parameter("post_s", 600, NUMBER, "how long it takes", least=0),),
+        # In racks, of tilepro64 boards alone, whose boot it lengthens: the others' firmware is real.
+        fidelities=EVERYWHERE,
+        by=By.RACK,
     ),
     Fault(
         "node.hangs",

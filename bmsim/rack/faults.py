@@ -20,7 +20,7 @@ ONCE = ("node.power_loss",)
 
 # Those of these families are brought about by whoever reads the file of faults, at the next occasion.
 BY_THE_FILE_ALONE = (
-    *("bmc.", "dhcp.rival", "boot."),
+    *("bmc.", "dhcp.rival", "boot.", "node.slow_post"),
     *("pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending", "pdu.half_off", "pdu.unreachable"),
 )
 
@@ -84,6 +84,11 @@ def _fits(state: RackState, target: str, fault: str) -> None:
         raise RackError(f"{fault} strikes outlets, and node {target} hangs on none", code=4)
     if fault == "pdu.half_off" and len(found.outlets) < 2:
         raise RackError(f"{fault} needs two feeds, and node {target} has one", code=4)
+    of_tiles, of_others = ("node.slow_post", "boot.wrong_image"), ("disk.", "boot.ignores_flag", "boot.loop")
+    if fault in of_tiles and found.tile is None:
+        raise RackError(f"{fault} strikes boards of tilepro64, and {target} is {found.arch}", code=4)
+    if fault.startswith(of_others) and found.tile is not None:
+        raise RackError(f"{fault} strikes machines, and {target} is a board of {found.arch}", code=4)
     if fault.startswith("bmc.") and found.bmc is None:
         raise RackError(f"{fault} strikes a BMC, and node {target} has none", code=4)
 

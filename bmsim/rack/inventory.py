@@ -22,9 +22,10 @@ def _node(node: Node, rack: Rack) -> dict[str, Any]:
         "firmware": node.firmware,
         "vcpus": node.vcpus,
         "memory_mib": node.memory_mib,
-        "disk_mib": node.disks[0].size_mib,
+        "disk_mib": node.disks[0].size_mib if node.disks else 0,
         "ports": [{"mac": nic.mac} for nic in node.nics],
-        "boot": "uboot" if node.firmware == "uboot" else "ipxe",
+        "boot": node.firmware if node.firmware in ("uboot", "tilera") else "ipxe",
+        **({} if node.disks else {"deploy": "nfs"}),
         "power": _bmc(node.bmc) if node.bmc is not None else _outlets(node, rack),
     }
 

@@ -6,13 +6,15 @@ import ipaddress
 import re
 from collections.abc import Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 from bmsim.rack.errors import RackError
 from bmsim.rack.names import Name
 from bmsim.rack.pdu_spec import Feed, Pdu
+from bmsim.rack.tile_spec import ARCH as TILEPRO64
+from bmsim.rack.tile_spec import Tile, with_defaults
 
 
 class _Part(BaseModel):
@@ -63,24 +65,36 @@ class Bmc(_Part):
     password: Annotated[SecretStr, Field(min_length=1, max_length=20)]  # IPMI 2.0 §22.30
 
 
-FIRMWARE = {"x86_64": ("bios", "uefi"), "arm64": ("uboot",), "armhf": ("uboot",)}
+FIRMWARE = {
+    "x86_64": ("bios", "uefi"),
+    "arm64": ("uboot",),
+    "armhf": ("uboot",),
+    TILEPRO64: ("tilera",),
+}
 
 
 class Node(_Part):
     """bmc: a board may do without. outlets: its power supplies; by default it always has power.
     starts_when_fed: whether it starts when power comes; by default that is how one without a BMC is started.
+    tile: of a tilepro64 board, which is a model and no machine of QEMU's: it has no disk and no BMC.
     """
 
     name: Name
-    arch: Literal["x86_64", "arm64", "armhf"] = "x86_64"
-    firmware: Literal["bios", "uefi", "uboot"] = "bios"
+    arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
+    firmware: Literal["bios", "uefi", "uboot", "tilera"] = "bios"
     vcpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256)] = 1024
-    disks: Annotated[tuple[Disk, ...], Field(min_length=1, max_length=20)]
+    disks: Annotated[tuple[Disk, ...], Field(max_length=20)] = ()
     nics: Annotated[tuple[Nic, ...], Field(min_length=1, max_length=8)]
     bmc: Bmc | None = None
     outlets: Annotated[tuple[Feed, ...], Field(max_length=4)] = ()
     starts_when_fed: bool | None = None
+    tile: Tile | None = None
+
+    @model_validator(mode="before")
+    @classmethod
+    def _has_what_its_architecture_has(cls, given: Any) -> Any:
+        return with_defaults(given)
 
     @model_validator(mode="after")
     def _firmware_is_of_its_architecture(self) -> Node:
@@ -93,6 +107,22 @@ class Node(_Part):
     def _can_be_switched(self) -> Node:
         if self.bmc is None and not self.outlets:
             raise ValueError("there is nothing to switch it by: give it a bmc, or outlets")
+        return self
+
+    @model_validator(mode="after")
+    def _is_made_of_what_there_is(self) -> Node:
+        if self.tile is None:
+            if self.arch == TILEPRO64:
+                raise ValueError("tile: null is no board; leave it out for one as it is in reality")
+            if not self.disks:
+                raise ValueError("a machine needs a disk, at least one")
+            return self
+        if self.arch != TILEPRO64:
+            raise ValueError(f"tile is of boards of {TILEPRO64}, and this is {self.arch}")
+        if self.disks or self.bmc is not None or len(self.nics) != 1 or self.starts_when_fed is False:
+            raise ValueError(
+                f"a {TILEPRO64} board has one NIC, no disk and no bmc, and starts when its outlet is on"
+            )
         return self
 
     @property
@@ -135,6 +165,16 @@ class Rack(_Part):
         for host in self.compute_hosts:
             yield from (host.provisioning_address, host.management_address)
         yield from self.device_addresses
+
+    @property
+    def machines(self) -> tuple[Node, ...]:
+        """Those that run under libvirt."""
+        return tuple(node for node in self.nodes if node.tile is None)
+
+    @property
+    def tiles(self) -> tuple[Node, ...]:
+        """Those that are models of tilepro64 boards."""
+        return tuple(node for node in self.nodes if node.tile is not None)
 
     @property
     def device_addresses(self) -> list[IPv4Address]:

@@ -9,21 +9,23 @@ import libvirt
 
 from bmsim.devices.cabling import Cabling
 from bmsim.rack.spec import Rack
-from bmsim.sandbox import libvirtd
 from bmsim.sandbox.bmc_processes import BmcProcesses
+from bmsim.sandbox.orders import Orders
 
 RETRY_S = 1.0
 """libvirtd may be starting again just then."""
 
 
 class Feeds:
-    """note(node, device, command, sender): the rack's audit log. alone: held while libvirt is asked."""
+    """machines: who switches them. note(node, device, command, sender): the rack's audit log. alone: held
+    while they are switched."""
 
     def __init__(
         self,
         rack: Rack,
         cabling: Cabling,
         bmcs: BmcProcesses,
+        machines: Orders,
         alone: asyncio.Lock,
         note: Callable[[str, str, str, str], None],
         say: Callable[[str], None],
@@ -31,6 +33,7 @@ class Feeds:
         self._nodes = {node.name: node for node in rack.nodes}
         self._cabling = cabling
         self._bmcs = bmcs
+        self._machines = machines
         self._alone = alone
         self._note = note
         self._say = say
@@ -57,13 +60,14 @@ class Feeds:
     async def _feed(self, name: str, fed: bool) -> None:
         node = self._nodes[name]
         self._bmcs.feed(node, fed)
-        act = libvirtd.cut_power if not fed else libvirtd.give_power if node.starts_by_feed else None
+        machines = self._machines
+        act = machines.cut_power if not fed else machines.give_power if node.starts_by_feed else None
         while act is not None:
             try:
                 async with self._alone:
                     await asyncio.to_thread(act, name)
                 break
-            except libvirt.libvirtError as error:
+            except (libvirt.libvirtError, OSError) as error:
                 self._say(f"power of {name} is not yet {'on' if fed else 'off'}: {error}")
                 await asyncio.sleep(RETRY_S)
         self._note(name, "feed", "power.back" if fed else "power.lost", "")

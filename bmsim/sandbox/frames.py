@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import struct
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
 HTTP_PORT, ISCSI_PORT = 8080, 3260
@@ -89,7 +90,8 @@ def _datagram(frame: bytes) -> Datagram | None:
 @dataclass(frozen=True, slots=True)
 class Dhcp:
     """client: "iPXE", or what else it calls itself in its user or vendor class (options 77 and 60).
-    architecture: option 93 (RFC 4578 §2.1), None where it has none. file: what is to be booted."""
+    architecture: option 93 (RFC 4578 §2.1), None where it has none. file: what is to be booted.
+    server: whose boot file it is (siaddr). options: all of them (RFC 2132), by number."""
 
     message: str
     mac: str
@@ -98,6 +100,11 @@ class Dhcp:
     architecture: int | None
     address: str
     file: str
+    server: str = ""
+    options: Mapping[int, bytes] = field(default_factory=dict)
+
+    def text(self, option: int) -> str:
+        return _text(self.options.get(option, b""))
 
 
 def dhcp(payload: bytes) -> Dhcp | None:
@@ -118,6 +125,8 @@ def dhcp(payload: bytes) -> Dhcp | None:
         architecture=None if architecture is None else int.from_bytes(architecture[:2], "big"),
         address=str(IPv4Address(payload[16:20])),
         file=_text(options.get(67, b"") or payload[108:236]),
+        server=str(IPv4Address(payload[20:24])),
+        options=options,
     )
 
 

@@ -85,7 +85,7 @@ def define_machines(rack: Rack, state: RackState, *, kvm: bool) -> None:
     """Every node is a defined, switched-off domain with empty disks."""
     connection = libvirt.open(URI)
     try:
-        for node in rack.nodes:
+        for node in rack.machines:
             folder = state.node_folder(node.name)
             for number, disk in enumerate(node.disks):
                 with disk_file(folder, number).open("wb") as file:

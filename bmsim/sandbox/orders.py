@@ -13,6 +13,7 @@ from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState
 from bmsim.sandbox import libvirtd, wire_faults
 from bmsim.sandbox.libvirtd import URI
+from bmsim.sandbox.tile_boards import TileBoards
 from bmsim.sandbox.wire_faults import WireFaults
 
 
@@ -24,6 +25,7 @@ class Orders:
         self._cabling = cabling
         self._audit = AuditLog(state.audit_file)
         self.wires = WireFaults(rack, self.note)
+        self._tiles = TileBoards(rack, state, self.note)
 
     def obey(self, order: dict[str, Any]) -> dict[str, Any]:
         """The answer. Blocks."""
@@ -31,9 +33,9 @@ class Orders:
             case {"do": "stop"}:
                 return {"stopping": True}
             case {"do": "status"}:
-                return {"running": {node.name: libvirtd.is_running(node.name) for node in self._rack.nodes}}
+                return {"running": {node.name: self._is_running(node.name) for node in self._rack.nodes}}
             case {"do": "cut_power", "node": str(node)}:
-                libvirtd.cut_power(node)
+                self.cut_power(node)
                 return {}
             case {"do": "strike", "target": str(node), "fault": str(fault), "parameters": dict(given)}:
                 self._strike(node, fault, completed(fault, given))
@@ -48,12 +50,12 @@ class Orders:
         host that is struck."""
         match fault:
             case "node.dead_nic":
-                libvirtd.set_link(node, up=False)
-                if libvirtd.is_running(node):  # else when it is switched on: who watches machines tells then
+                self._set_link(node, up=False)
+                if self._is_running(node):  # else when it is switched on: who watches machines tells then
                     self.note(node, "fault", "struck", "", fault=fault)
             case "node.power_loss":
-                ran = libvirtd.is_running(node)
-                libvirtd.cut_power(node)
+                ran = self._is_running(node)
+                self.cut_power(node)
                 if ran:
                     self.note(node, "fault", "struck", "", fault=fault)
             case "pdu.wrong_wiring":
@@ -69,8 +71,8 @@ class Orders:
     def _mend(self, node: str, fault: str) -> None:
         match fault:
             case "node.dead_nic":
-                libvirtd.set_link(node, up=True)
-            case "node.hangs":
+                self._set_link(node, up=True)
+            case "node.hangs" if node not in self._tiles:
                 libvirtd.thaw(node)
             case "pdu.wrong_wiring":
                 self._cabling.unswap(node)
@@ -80,6 +82,20 @@ class Orders:
                 disk_faults.unshrink(URI, node)
             case _ if fault in wire_faults.FAULTS:
                 self.wires.mend(node, fault)
+
+    def cut_power(self, node: str) -> None:
+        """Off at once, as if its mains were cut. Idempotent."""
+        (self._tiles if node in self._tiles else libvirtd).cut_power(node)
+
+    def give_power(self, node: str) -> None:
+        """It starts. Does nothing to one that is on."""
+        (self._tiles if node in self._tiles else libvirtd).give_power(node)
+
+    def _is_running(self, node: str) -> bool:
+        return (self._tiles if node in self._tiles else libvirtd).is_running(node)
+
+    def _set_link(self, node: str, *, up: bool) -> None:
+        (self._tiles if node in self._tiles else libvirtd).set_link(node, up=up)
 
     def note(self, node: str, device: str, command: str, sender: str, /, **args: Any) -> None:
         self._audit.write(

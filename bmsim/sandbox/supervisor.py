@@ -48,7 +48,9 @@ class Supervisor:
         self._one_at_a_time = asyncio.Lock()
         self._bmcs = BmcProcesses(self._rack, state, say)
         self._feeds = Feeds(
-            self._rack, self._cabling, self._bmcs, self._one_at_a_time, self._orders.note, say
+            *(self._rack, self._cabling, self._bmcs, self._orders, self._one_at_a_time),
+            note=self._orders.note,
+            say=say,
         )
         self._stop = asyncio.Event()
 

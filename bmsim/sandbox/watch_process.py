@@ -54,14 +54,15 @@ class Watch:
                 partial(libvirtd.restart, name),
                 partial(self._boot_struck, name),
             )
-            for name in self._files
+            for name in (node["name"] for node in given["nodes"] if node["machine"])
         }
         self._failed_writes: set[str] = set()
         self._transfers = Transfers(self._nodes, self.note)
         self._happened: queue.SimpleQueue[tuple[str, str]] = queue.SimpleQueue()
         self._bell, self._ring = socket.socketpair()
         self._wire = listen()
-        self._events = MachineEvents(libvirtd.URI, self._files, self.happened)
+        machines = [node["name"] for node in given["nodes"] if node["machine"]]
+        self._events = MachineEvents(libvirtd.URI, machines, self.happened)
 
     def happened(self, node: str, what: str) -> None:
         """Something of a machine; from any thread."""
@@ -92,7 +93,7 @@ class Watch:
                 args=args,
             )
         )
-        if at := moment(device, command, args):
+        if node in self._boots and (at := moment(device, command, args)):
             self._guarded(node, partial(self._boots[node].reached, at, self._faults(node)))
 
     def _faults(self, node: str) -> Given:

@@ -34,6 +34,7 @@ def _configuration(rack: Rack, state: RackState) -> dict[str, Any]:
                 "name": node.name,
                 "macs": [nic.mac for nic in node.nics],
                 "faults": str(state.faults_file(node.name)),
+                "machine": node.tile is None,
             }
             for node in rack.nodes
         ],

@@ -12,7 +12,7 @@ import httpx
 from provisioner.app.power_drivers import power_drivers
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
-from provisioner.drivers import ipxe, uboot
+from provisioner.drivers import ipxe, tilera, uboot
 from provisioner.drivers.agent_client import HttpAgentClient
 from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.image_writer import QemuImageWriter
@@ -106,7 +106,12 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
         yield Boundary(
             power_drivers=power_drivers(settings, children, client, messages),
             publisher=OfferPublisher(
-                services, {"ipxe": ipxe.dialect(http.url, find_loaders()), "uboot": uboot.make_offer}
+                services,
+                {
+                    "ipxe": ipxe.dialect(http.url, find_loaders()),
+                    "uboot": uboot.make_offer,
+                    "tilera": tilera.make_offer,
+                },
             ),
             writer=QemuImageWriter(children),
             roots=roots,

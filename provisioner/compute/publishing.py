@@ -34,13 +34,15 @@ def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
             )
         ).strip()
     elif published.kind is PublicationKind.INSTANCE:
-        files = {"kernel": edges.blob(published.kernel), "ramdisk": edges.blob(published.ramdisk)}
-    nfs_root = None
+        files = {"kernel": edges.blob(published.kernel)}
+        if published.ramdisk:
+            files["ramdisk"] = edges.blob(published.ramdisk)
+    nfs_root, nfs_source = None, ""
     if published.root:
         # The server is whoever publishes: a survivor serves the root from its own address.
         nfs_root = edges.roots.path(published.root)
-        nfs_path = f"{edges.initiator_address}:{edges.roots.nfs_path(published.root)}"
-        command_line = f"root=/dev/nfs nfsroot={nfs_path},{NFS_OPTIONS} ip=dhcp rw {command_line}"
+        nfs_source = f"{edges.initiator_address}:{edges.roots.nfs_path(published.root)}"
+        command_line = f"root=/dev/nfs nfsroot={nfs_source},{NFS_OPTIONS} ip=dhcp rw {command_line}"
     return BootEntry(
         node_id=node.id,
         node_name=node.name,
@@ -54,4 +56,5 @@ def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
         files=files,
         command_line=command_line,
         nfs_root=nfs_root,
+        nfs_source=nfs_source,
     )

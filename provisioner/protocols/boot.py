@@ -16,7 +16,7 @@ class BootEntry:
     node_id: str
     node_name: str
     arch: str
-    firmware: str  # bios | uefi | uboot
+    firmware: str  # bios | uefi | uboot | tilera
     boot_driver: str = "ipxe"
     macs: tuple[str, ...]  # of its booting ports
     addresses: tuple[str, ...]  # their reservations, same order
@@ -25,6 +25,7 @@ class BootEntry:
     files: Mapping[str, Path]  # "kernel", "ramdisk"; empty for NOTHING and LOCAL_DISK
     command_line: str = ""  # the kernel's, complete
     nfs_root: Path | None = None  # the directory that is its root by NFS
+    nfs_source: str = ""  # SERVER:PATH of it, as a kernel mounts it
 
 
 class BootPublisher(Protocol):

@@ -15,6 +15,7 @@ class Loader(StrEnum):
     UEFI = "uefi"  # UEFI PXE on x86_64, by TFTP
     UEFI_HTTP = "uefi_http"  # UEFI HTTP boot on x86_64
     UBOOT = "uboot"  # U-Boot on arm and arm64, by TFTP
+    ANY = "any"  # whoever asks by the node's MAC address: firmware that says nothing of itself, by TFTP
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,6 +26,7 @@ class Offer:
     files:      by HTTP, below /boot/<token>/; text is served as it is
     tftp_files: by TFTP; bytes are served as they are
     nfs_root:   its root directory, by NFS, read and write
+    root_path:  SERVER:PATH of it, for a kernel that asks DHCP for its root (RFC 2132 §3.19)
     bearer:     token that its agent reports with; empty when no agent is booted
     """
 
@@ -38,6 +40,7 @@ class Offer:
     files: Mapping[str, Path | str] = field(default_factory=dict, repr=False)
     tftp_files: Mapping[str, Path | bytes] = field(default_factory=dict, repr=False)
     nfs_root: Path | None = None
+    root_path: str = ""
 
 
 class NetbootService(Protocol):

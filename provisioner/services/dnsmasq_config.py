@@ -13,13 +13,14 @@ LEASE_S = 3600
 MAX_LEASES = 100_000
 
 # Who is asking, by the tags that the configuration below sets. No two of them hold at once,
-# so that which of several matching options dnsmasq would prefer never matters.
+# so that which of several matching options dnsmasq would prefer never matters. ANY stands alone.
 CLIENT_TAGS = {
     Loader.IPXE: "tag:ipxe",
     Loader.BIOS: "tag:!ipxe,tag:bios",
     Loader.UEFI: "tag:!ipxe,tag:uefi",
     Loader.UEFI_HTTP: "tag:!ipxe,tag:uefi_http",
     Loader.UBOOT: "tag:!ipxe,tag:uboot",
+    Loader.ANY: "",
 }
 
 
@@ -107,7 +108,9 @@ def options(offers: Iterable[Offer], server: IPv4Address) -> str:
     lines = ["# Written by the provisioner.\n"]  # dnsmasq says that it read a file only if it isn't empty
     for offer in offers:
         for loader, boot_file in offer.boot_files.items():
-            tags = f"tag:{offer.node_id},{CLIENT_TAGS[loader]}"
+            tags = ",".join(filter(None, (f"tag:{offer.node_id}", CLIENT_TAGS[loader])))
             lines.append(f"{tags},option:bootfile-name,{boot_file}\n")
             lines.append(f"{tags},option:server-ip-address,{server}\n")
+        if offer.root_path:
+            lines.append(f"tag:{offer.node_id},option:root-path,{offer.root_path}\n")
     return "".join(lines)

@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bmsim.rack.errors import RackError
+from bmsim.rack.inventory import inventory
 from bmsim.rack.spec import Rack, ipv6_prefix
 from bmsim.rack.yaml_source import load, parse
 from tests.unit.bmsim.racks import TEXT, rack
@@ -106,3 +107,46 @@ def test_an_empty_list_is_told_to_be_too_short() -> None:
             "\n  - {name: ch1, provisioning_address: 10.77.0.10, management_address: 10.78.0.10}", " []"
         )
     )
+
+
+TILE = """\
+pdus: [{name: a, family: apc_rackpdu, address: 10.78.0.201}]
+nodes:
+  - name: tile
+    arch: tilepro64
+    nics: [{mac: "52:54:00:77:00:05"}]
+    outlets: [{pdu: a, outlet: 5}]
+"""
+
+
+def tile(text: str = TILE) -> str:
+    return TEXT.partition("nodes:")[0] + text
+
+
+def test_a_tilepro64_board_has_what_one_has_in_reality() -> None:
+    made = parse(tile(), Rack, "rack.yaml")
+    (node,) = made.tiles
+    assert (node.firmware, node.vcpus, node.memory_mib, node.disks) == ("tilera", 64, 16218, ())
+    assert node.tile is not None and node.tile.boot_s == 100
+    assert not made.machines
+    (entry,) = inventory(made)["nodes"]
+    assert (entry["boot"], entry["deploy"], entry["disk_mib"]) == ("tilera", "nfs", 0)
+
+
+@pytest.mark.parametrize(
+    ("added", "told"),
+    [
+        ("    disks: [{size_mib: 64}]\n", "no disk and no bmc"),
+        ("    firmware: bios\n", "firmware bios doesn't run on tilepro64"),
+        ("    tile: null\n", "is no board"),
+        ("    tile: {boot_s: -1}\n", "boot_s"),
+        ("    tile: {compact_flash: vmlinux}\n", "not an absolute path"),
+    ],
+)
+def test_a_board_that_there_never_was_is_refused(added: str, told: str) -> None:
+    assert told in refusal(tile(TILE + added))
+
+
+def test_a_machine_without_a_disk_or_with_a_board_in_it_is_refused() -> None:
+    assert "needs a disk" in refusal(TEXT.replace("    disks: [{size_mib: 2048}]\n", ""))
+    assert "tile is of boards" in refusal(TEXT.replace("firmware: uefi", "firmware: uefi\n    tile: {}"))

@@ -1,0 +1,38 @@
+"""tilepro64 boards of a rack file."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+
+ARCH = "tilepro64"
+
+DEFAULTS: Mapping[str, Any] = {"firmware": "tilera", "vcpus": 64, "memory_mib": 16218, "tile": {}}
+"""What such a board has: 64 cores in a mesh of 8 by 8, and 16,218 MB.
+Source: OpenStack nova, doc/source of its bare-metal driver for Tilera (2012): instance type tp64.8x8."""
+
+
+def _absolute(path: Path) -> Path:
+    if not path.is_absolute():
+        raise ValueError(f"{path} is not an absolute path")
+    return path
+
+
+class Tile(BaseModel):
+    """boot_s: how long it is silent until it answers a ping; 100 s on a real board. compact_flash: the kernel
+    in its CompactFlash; without one it fetches its kernel by TFTP."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    boot_s: Annotated[float, Field(ge=0, le=3600)] = 100.0
+    compact_flash: Annotated[Path, AfterValidator(_absolute)] | None = None
+
+
+def with_defaults(given: Any) -> Any:
+    """A node of a rack file, with what its architecture says of itself."""
+    if isinstance(given, Mapping) and given.get("arch") == ARCH:
+        return {**DEFAULTS, **given}
+    return given

@@ -1,0 +1,32 @@
+"""Network boot of Tilera boards: the address and the root by DHCP, the kernel as `<node id>/kernel` by TFTP.
+
+A board that has its kernel in CompactFlash asks for its address and its root alone. Either way the kernel's
+command line is the board's: nobody can hand it another.
+"""
+
+from __future__ import annotations
+
+from provisioner.core.model import PublicationKind
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.netboot import Loader, Offer
+
+
+def make_offer(entry: BootEntry) -> Offer:
+    """What the services give, for what is published: an instance, or nothing."""
+    if entry.kind is not PublicationKind.INSTANCE:
+        return Offer(
+            node_id=entry.node_id, node_name=entry.node_name, macs=entry.macs, addresses=entry.addresses
+        )
+    kernel = f"{entry.node_id}/kernel"
+    return Offer(
+        node_id=entry.node_id,
+        node_name=entry.node_name,
+        macs=entry.macs,
+        addresses=entry.addresses,
+        token=entry.token,
+        # By the MAC address alone: what such firmware says of itself by DHCP was never written down.
+        boot_files={Loader.ANY: kernel},
+        tftp_files={kernel: entry.files["kernel"]},
+        nfs_root=entry.nfs_root,
+        root_path=entry.nfs_source,
+    )

@@ -1,0 +1,249 @@
+"""A tilepro64 board in a rack, against the provisioner's own services: every wire is real."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from bmsim.api import RunningRack
+from bmsim.rack.errors import RackError
+from fixtures.images import tilepro
+from tests.wire.bmsim.conftest import rack_file
+from tests.wire.bmsim.traces import eventually
+
+pytestmark = [pytest.mark.wire, pytest.mark.rack]
+
+MAC, ADDRESS = "52:54:00:77:00:05", "10.77.0.105"
+NODE_ID = "3f0a2a52-0000-4000-8000-000000000005"
+OUTLET = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.5"
+PROJECT = Path(__file__).parents[3]
+PROBE = "from provisioner.services.icmp_probe import IcmpProbe"
+MONITOR = Path(sys.executable).with_name("tile-monitor")
+
+
+@pytest.fixture(scope="module")
+def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
+    folder = tmp_path_factory.mktemp("tile")
+    flash = folder / "vmlinux"
+    flash.write_bytes(tilepro.program())
+    pdu = {"name": "a", "family": "apc_rackpdu", "address": "10.78.0.201"}
+    tile = {
+        "name": "tile",
+        "arch": "tilepro64",
+        "nics": [{"mac": MAC}],
+        "outlets": [{"pdu": "a", "outlet": 5}],
+        "tile": {"boot_s": 0.5},
+    }
+    flashed = {
+        **tile,
+        "name": "flashed",
+        "nics": [{"mac": "52:54:00:77:00:06"}],
+        "outlets": [{"pdu": "a", "outlet": 6}],
+        "tile": {"boot_s": 0.5, "compact_flash": str(flash)},
+    }
+    spec = {**rack_file("tile"), "pdus": [pdu], "nodes": [tile, flashed]}
+    with RunningRack.up(spec, folder / "racks") as running:
+        yield running
+
+
+@pytest.fixture(autouse=True)
+def _off_and_well(rack: RunningRack) -> Iterator[None]:
+    rack.state.console_log("tile").write_text("")
+    yield
+    rack.heal("tile")
+    switch(rack, on=False)
+    eventually("off", lambda: not rack.running()["tile"])
+
+
+def switch(rack: RunningRack, *, on: bool, outlet: int = 5) -> None:
+    oid = OUTLET.rpartition(".")[0] + f".{outlet}"
+    words = ["snmpset", "-v2c", "-c", "private", "10.78.0.201", oid, "i", "1" if on else "2"]
+    rack.run("ch1", words, check=True, capture_output=True)
+
+
+@dataclass
+class Services:
+    root: Path
+    said: Path
+
+    def heard(self) -> list[str]:
+        return self.said.read_text().splitlines()
+
+
+@contextmanager
+def services(rack: RunningRack, folder: Path, **changes: Any) -> Iterator[Services]:
+    root, kernel, said = folder / "root", folder / "kernel", folder / "said"
+    root.mkdir()
+    tilepro.make_root(root)
+    kernel.write_bytes(tilepro.program(300_000))
+    given = {
+        "folder": str(folder),
+        "root": str(root),
+        "kernel": str(kernel),
+        "node_id": NODE_ID,
+        "mac": MAC,
+        "address": ADDRESS,
+    }
+    words = [sys.executable, "-m", "tests.wire.bmsim.tile_services"]
+    with said.open("w") as out:
+        process = rack.popen("ch1", words, stdin=subprocess.PIPE, stdout=out, text=True, cwd=PROJECT)
+    assert process.stdin is not None
+    try:
+        process.stdin.write(json.dumps({**given, **changes}) + "\n")
+        process.stdin.flush()
+        eventually("services", lambda: "ready" in said.read_text())
+        yield Services(root, said)
+    finally:
+        process.stdin.close()
+        process.wait(30)
+
+
+def pings(rack: RunningRack, address: str = ADDRESS) -> bool:
+    """From the compute host. Debian's ping is in no package that we need."""
+    code = f"import asyncio, sys; {PROBE}; sys.exit(not asyncio.run(IcmpProbe().answers({address!r})))"
+    return rack.run("ch1", [sys.executable, "-c", code], cwd=PROJECT).returncode == 0
+
+
+def monitor(rack: RunningRack, *words: str) -> subprocess.CompletedProcess[str]:
+    argv = [MONITOR, "--resume", "--net", ADDRESS, *words]
+    done: subprocess.CompletedProcess[str] = rack.run("ch1", argv, capture_output=True, text=True)
+    return done
+
+
+def console(rack: RunningRack) -> str:
+    """Since its last start in this test."""
+    return rack.console("tile").rpartition("TILEPro64:")[2]
+
+
+def told(rack: RunningRack, command: str) -> list[dict[str, Any]]:
+    return [dict(e.args) for e in rack.received() if e.node == "tile" and e.command == command]
+
+
+def ssh(rack: RunningRack, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+    options = ("BatchMode=yes", "StrictHostKeyChecking=no", f"UserKnownHostsFile={folder}/known")
+    done: subprocess.CompletedProcess[str] = rack.run(
+        "ch1",
+        [
+            *("ssh", "-i", folder / "key", *(word for option in options for word in ("-o", option))),
+            *(f"root@{ADDRESS}", *words),
+        ],
+        capture_output=True,
+        text=True,
+    )
+    return done
+
+
+def test_a_board_boots_is_set_up_by_its_monitor_and_is_gone_with_its_outlet(
+    rack: RunningRack, tmp_path: Path
+) -> None:
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(tmp_path / "key")], check=True)
+    with services(rack, tmp_path) as served:
+        (served.root / "root/.ssh").mkdir()
+        (served.root / "root/.ssh/authorized_keys").write_text((tmp_path / "key.pub").read_text())
+        (served.root / "etc/hostname").write_text("web\n")
+        assert not pings(rack)
+        switch(rack, on=True)
+        eventually("it answers a ping", lambda: pings(rack))
+        heard = served.heard()
+        assert [line.split()[0] for line in heard if line.startswith("tftp.")] == ["tftp.sent"]
+        assert any(f"{NODE_ID}/kernel" in line for line in heard)
+
+        assert ssh(rack, tmp_path, "true").returncode == 255, "nobody has started its SSH server"
+        done = monitor(
+            rack,
+            *("--run", "-", "ifconfig", "xgbe0", "hw", "ether", MAC, "-", "--wait"),
+            *("--run", "-", "ifconfig", "xgbe0", ADDRESS, "-", "--wait"),
+            *("--run", "-", "/usr/sbin/sshd", "-", "--wait", "--quit"),
+        )
+        assert (done.returncode, done.stderr) == (0, "")
+        assert ssh(rack, tmp_path, "uname", "-m").stdout == "tilepro\n"
+        assert ssh(rack, tmp_path, "hostname").stdout == "web\n"
+        assert (served.root / "etc/ssh/ssh_host_ed25519_key").exists(), "its host key lies in its own root"
+        assert "Mounted root (nfs filesystem)" in monitor(rack, "--", "dmesg").stdout
+
+        rule = ("-A", "INPUT", "-p", "tcp", "--dport", "22", "-j", "REJECT")
+        assert monitor(rack, "--run", "-", "iptables", *rule, "-", "--wait", "--quit").returncode == 0
+        assert ssh(rack, tmp_path, "true").returncode == 255
+        refused = monitor(rack, "--run", "-", "gcc", "-", "--wait", "--quit")
+        assert (refused.returncode, "is a model" in refused.stderr) == (127, True)
+
+        switch(rack, on=False)
+        eventually("it is off", lambda: not rack.running()["tile"])
+        assert not pings(rack)
+        assert monitor(rack, "--", "dmesg").returncode == 1
+
+
+def test_a_board_with_its_kernel_in_compact_flash_fetches_none(rack: RunningRack, tmp_path: Path) -> None:
+    with services(rack, tmp_path, mac="52:54:00:77:00:06") as served:
+        switch(rack, on=True, outlet=6)
+        eventually("it answers a ping", lambda: pings(rack))
+        assert not any(line.startswith("tftp.") for line in served.heard())
+        switch(rack, on=False, outlet=6)
+        eventually("it is off", lambda: not rack.running()["flashed"])
+
+
+@pytest.mark.parametrize("part", ["kernel", "init"])
+def test_what_is_another_processors_is_refused_and_told_on_the_console(
+    rack: RunningRack, tmp_path: Path, part: str
+) -> None:
+    with services(rack, tmp_path) as served:
+        wrong = tmp_path / "kernel" if part == "kernel" else served.root / "sbin/init"
+        wrong.write_bytes(tilepro.program(machine=62))
+        switch(rack, on=True)
+        words = "is ELF machine 62 (x86-64), not ELF machine 188 (TILEPro): not started"
+        eventually("it says so", lambda: words in console(rack))
+        assert words in monitor(rack, "--", "dmesg").stdout
+        assert monitor(rack, "--run", "-", "sshd", "-", "--wait", "--quit").returncode == 1
+        assert not pings(rack)
+
+
+@pytest.mark.parametrize(
+    ("fault", "parameters", "sign"),
+    [
+        ("node.hangs", {"at": "kernel"}, "Linux version"),
+        ("boot.wrong_image", {"part": "init"}, "not started"),
+    ],
+)
+def test_a_fault_keeps_a_board_down_until_it_is_healed_and_tells_that_it_struck(
+    rack: RunningRack, tmp_path: Path, fault: str, parameters: dict[str, Any], sign: str
+) -> None:
+    with services(rack, tmp_path):
+        rack.inject("tile", fault, **parameters)
+        before = len(told(rack, "struck"))
+        switch(rack, on=True)
+        eventually("it strikes", lambda: told(rack, "struck")[before:] == [{"fault": fault}])
+        eventually("so far it comes", lambda: sign in console(rack))
+        assert not pings(rack)
+        rack.heal("tile")
+        if fault != "node.hangs":
+            switch(rack, on=False)
+            eventually("off", lambda: not rack.running()["tile"])
+            switch(rack, on=True)
+        eventually("it answers a ping", lambda: pings(rack))
+
+
+def test_a_board_waits_for_an_nfs_server_that_is_away(rack: RunningRack, tmp_path: Path) -> None:
+    """Its root lies where nobody serves; the board asks until its power goes, as by a hard mount."""
+    with services(rack, tmp_path) as served:
+        rack.inject("tile", "node.slow_post", post_s=2)
+        switch(rack, on=True)
+        eventually("its kernel starts", lambda: "Linux version" in console(rack))
+    rack.heal("tile")
+    eventually("it waits", lambda: "not responding" in console(rack))
+    assert not pings(rack)
+    (tmp_path / "again").mkdir()
+    with services(rack, tmp_path / "again", root=str(served.root)):
+        eventually("it answers a ping", lambda: pings(rack))
+
+
+def test_a_board_refuses_faults_of_disks_and_machines_those_of_boards(rack: RunningRack) -> None:
+    with pytest.raises(RackError, match="strikes machines, and tile is a board of tilepro64"):
+        rack.inject("tile", "disk.write_error")
