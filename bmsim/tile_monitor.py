@@ -77,13 +77,12 @@ def _next(words: Sequence[str], position: int, option: str) -> str:
     return words[position]
 
 
-def ask(address: str, command: Sequence[str]) -> tuple[int, str, str]:
-    """Exit code, what it printed, what it complained. Raises OSError."""
-    with socket.create_connection((address, PORT), CONNECT_S) as connection:
-        connection.settimeout(ANSWER_S)
-        connection.sendall(json.dumps({"run": list(command)}).encode() + b"\n")
-        with connection.makefile("rb") as lines:
-            answer = lines.readline()
+def ask(connection: socket.socket, command: Sequence[str]) -> tuple[int, str, str]:
+    """Exit code, what it printed, what it complained. Raises OSError, ValueError."""
+    connection.settimeout(ANSWER_S)
+    connection.sendall(json.dumps({"run": list(command)}).encode() + b"\n")
+    with connection.makefile("rb") as lines:
+        answer = lines.readline()
     if not answer:
         raise ConnectionError("the board hung up")
     said = json.loads(answer)
@@ -99,7 +98,8 @@ def main() -> int:
         return USAGE
     for command in order.commands:
         try:
-            code, out, complained = ask(order.address, command)
+            with socket.create_connection((order.address, PORT), CONNECT_S) as connection:
+                code, out, complained = ask(connection, command)
         except (OSError, ValueError) as error:
             print(f"tile-monitor: {order.address} doesn't answer: {error}", file=sys.stderr)
             return UNREACHABLE

@@ -19,6 +19,7 @@ from bmsim.audit import AuditLog
 from bmsim.devices.elf import HEAD_BYTES
 from bmsim.devices.tile_board import TileBoard, TileTiming
 from bmsim.faces.tile_board import TileFace
+from bmsim.faces.tile_sshd import SOCKET
 from bmsim.faults.fault_file import FaultFile
 from bmsim.tile_monitor import PORT
 
@@ -36,7 +37,7 @@ async def _serve(given: Mapping[str, Any], folder: Path) -> None:
     async with asyncio.TaskGroup() as group:
 
         def listens() -> None:
-            running.append(group.create_task(_listen(face)))
+            running.append(group.create_task(_listen(face, folder / SOCKET)))
 
         face = TileFace(
             given["node"],
@@ -72,21 +73,23 @@ def _board(given: Mapping[str, Any]) -> TileBoard:
     return TileBoard(given["mac"], flash=flash, timing=TileTiming(boot_s=given["boot_s"]))
 
 
-async def _listen(face: TileFace) -> None:
-    """The monitor's port, until cancelled."""
+async def _listen(face: TileFace, logins: Path) -> None:
+    """The monitor's port, and the socket of logins, until cancelled."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        host, port = writer.get_extra_info("peername")[:2]
+        peer = writer.get_extra_info("peername")
+        sender = f"{peer[0]}:{peer[1]}" if peer else "login"
         with contextlib.suppress(ConnectionError, ValueError, KeyError):
             order = json.loads(await reader.readline())
-            reply = await face.command([str(word) for word in order["run"]], f"{host}:{port}")
+            reply = await face.command([str(word) for word in order["run"]], sender)
             said = {"code": reply.code, "out": reply.out, "err": reply.err}
             writer.write(json.dumps(said).encode() + b"\n")
             await writer.drain()
         writer.close()
 
     server = await asyncio.start_server(answer, "0.0.0.0", PORT, limit=MAX_LINE_BYTES)
-    async with server:
+    local = await asyncio.start_unix_server(answer, logins, limit=MAX_LINE_BYTES)
+    async with server, local:
         await server.serve_forever()
 
 

@@ -17,6 +17,9 @@ HOST_KEY = "/etc/ssh/ssh_host_ed25519_key"
 AUTHORIZED_KEYS = "/root/.ssh/authorized_keys"
 KEYGEN_S = 30
 
+SOCKET = "monitor.sock"
+"""In the board's folder: what a login asks."""
+
 # Of the board, over this system's own: no other user, and no password.
 PASSWD = "root:x:0:0:root:/:/bin/sh\nsshd:x:100:65534::/run/sshd:/usr/sbin/nologin\n"
 SHADOW = "root:*:19000::::::\nsshd:!:19000::::::\n"
@@ -105,7 +108,7 @@ class Sshd:
                 "DisableForwarding yes",
                 f"HostKey {self._folder / 'host_key'}",
                 f"AuthorizedKeysFile {self._folder / 'authorized_keys'}",
-                f"ForceCommand {sys.executable} {shell}",
+                f"ForceCommand {sys.executable} {shell} {self._folder / SOCKET}",
                 f"SetEnv PYTHONPATH={Path(__file__).resolve().parents[2]}",
                 "",
             )

@@ -9,7 +9,7 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.visible import find_image, find_own_image
 from provisioner.core.errors import Conflict, Forbidden, InvalidInput, NotFound, ProvisionerError
-from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance
+from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance, boots_with_ramdisk
 from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE
 from provisioner.protocols.image import StoredImage
@@ -32,8 +32,15 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
     _check_name_free(tx, who.tenant, order.name, public)
     boot = {"kernel_id": order.kernel_id, "ramdisk_id": order.ramdisk_id}
     if order.kind is ImageKind.ROOT:
-        for field, kind in (("kernel_id", ImageKind.KERNEL), ("ramdisk_id", ImageKind.RAMDISK)):
-            boot[field] = _of_kind(tx, who, order, field, kind)
+        boot["kernel_id"] = _of_kind(tx, who, order, "kernel_id", ImageKind.KERNEL)
+        if boots_with_ramdisk(order.arch):
+            boot["ramdisk_id"] = _of_kind(tx, who, order, "ramdisk_id", ImageKind.RAMDISK)
+        elif order.ramdisk_id is not None:
+            raise InvalidInput(
+                f"register image {order.name}",
+                field="ramdisk_id",
+                answer=f"{order.arch} boots its kernel without a ramdisk",
+            )
     elif any(boot.values()):
         raise InvalidInput(
             f"register image {order.name}",

@@ -33,7 +33,7 @@ class ImageOrder(BaseModel):
     name: Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
     kind: ImageKind
     format: Literal["raw", "qcow2"] = "raw"
-    arch: Literal["x86_64", "arm64", "armhf"] = "x86_64"
+    arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{64}$")] = None
     url: Annotated[str | None, Field(pattern=r"^(https?|file)://")] = None
     kernel_id: str | None = None

@@ -9,6 +9,7 @@ from provisioner.api.catalog import checked_key, find_key
 from provisioner.api.context import ApiContext, by_id_or_name, find_node
 from provisioner.api.quotas import left, quota
 from provisioner.api.visible import find_image, find_instance
+from provisioner.core.board_rules import check_user_data
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement import disk_needed_mib
@@ -36,6 +37,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     node = find_node(tx, order.node) if order.node else None
     if node is not None:
         _check_fits(node, flavor, image)
+    check_user_data(image.arch, order.user_data)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
     if order.key:
         public_key = find_key(tx, tenant, order.key).public_key

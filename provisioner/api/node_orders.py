@@ -127,7 +127,7 @@ def clean(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
             answer=f"it is {node.state}",
             advice="Only a node whose cleaning failed is cleaned by itself; others when their instance goes",
         )
-    return _begin(tx, context, id_or_name, Event.RELEASE, clean_plan(node.deploy_driver))
+    return _begin(tx, context, id_or_name, Event.RELEASE, clean_plan(node))
 
 
 def _begin(tx: Tx, context: ApiContext, id_or_name: str, event: Event, plan: Plan) -> dict[str, Any]:

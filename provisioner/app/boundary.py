@@ -18,7 +18,9 @@ from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.image_writer import QemuImageWriter
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.drivers.snmp_messages import PysnmpMessages
+from provisioner.drivers.tile_monitor import TileMonitor
 from provisioner.protocols.agent import AgentClient
+from provisioner.protocols.board import BoardMonitor, NoBoardMonitor
 from provisioner.protocols.boot import BootPublisher
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink
@@ -50,6 +52,7 @@ class Boundary:
     publisher: BootPublisher
     writer: ImageWriter
     roots: RootFolders
+    monitor: BoardMonitor
     agent: Callable[[Node, str, str], AgentClient]
     node_url: str
 
@@ -71,6 +74,7 @@ async def _fake(sink: EventSink, ids: Ids) -> AsyncIterator[Boundary]:
         publisher=rack.publisher(),
         writer=rack.writer(),
         roots=rack.roots,
+        monitor=NoBoardMonitor(),
         agent=lambda node, address, token: rack.agent(node.id, token, node.fence),
         node_url="http://provisioner",
     )
@@ -115,11 +119,19 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
             ),
             writer=QemuImageWriter(children),
             roots=roots,
+            monitor=_monitor_of(settings, children),
             agent=lambda node, address, token: HttpAgentClient(
                 address, AGENT_PORT, token, node.fence, client, ids
             ),
             node_url=http.url,
         )
+
+
+def _monitor_of(settings: Settings, children: SystemChildren) -> BoardMonitor:
+    tilera = settings.tilera
+    if tilera.monitor is None:
+        return NoBoardMonitor()
+    return TileMonitor(children, tilera.monitor, timeout_s=tilera.command_timeout_s)
 
 
 def _nfs_of(

@@ -19,7 +19,7 @@ from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.metadata import StoredMetadata
 from provisioner.compute.progress import ProgressBoard
 from provisioner.config.settings import Settings
-from provisioner.core.model import Node
+from provisioner.core.model import Node, Port
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink
 from provisioner.protocols.ids import Ids
@@ -28,6 +28,7 @@ from provisioner.protocols.power import Console, DeviceSilence
 from provisioner.protocols.store import Store
 from provisioner.services.children import SystemChildren
 from provisioner.services.console_log import ConsoleLog
+from provisioner.services.icmp_probe import IcmpProbe
 from provisioner.services.image_store import ImageStore
 from provisioner.services.lease_guard import lease_guard
 from provisioner.services.metadata import MetadataService
@@ -78,7 +79,13 @@ async def compute_side(
 
         async def console_of(node_id: str) -> Console | None:
             node = await store.transact(lambda tx: tx.get(Node, node_id))
-            control = devices.control(node) if node is not None and settings.console.capture else None
+            if node is None or not settings.console.capture:
+                return None
+            if node.boot_driver == "tilera":
+                where = {"node_id": node_id, "boot": True}
+                (port,) = await store.transact(lambda tx: tx.find(Port, where=where, limit=1))
+                return boundary.monitor.console(port.address)
+            control = devices.control(node)
             return control if isinstance(control, Console) else None
 
         consoles = ConsoleLog(settings.state_dir / "consoles", console_of)
@@ -102,11 +109,14 @@ async def compute_side(
             unseal=box.open,
             consoles=consoles,
             probe=TcpSshProbe(),
+            ping=IcmpProbe(),
+            monitor=boundary.monitor,
             progress=progress,
             meter=meter,
             policy=_deploy_policy(settings),
             node_url=boundary.node_url,
             initiator_address=str(settings.network.address),
+            netmask=str(settings.network.subnet.netmask),
             write_turns=asyncio.Semaphore(settings.deploy.max_writes),
             refresh=RefreshPolicy(
                 interval_s=settings.power.refresh_s, at_once=settings.power.refresh_at_once

@@ -70,6 +70,7 @@ class Arch(StrEnum):
     x86_64 = "x86_64"
     arm64 = "arm64"
     armhf = "armhf"
+    tilepro64 = "tilepro64"
 
 
 @app.command()

@@ -14,13 +14,14 @@ from provisioner.compute.ownership import Hosts
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.model import Node
 from provisioner.protocols.agent import AgentClient
+from provisioner.protocols.board import BoardMonitor
 from provisioner.protocols.boot import BootPublisher
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
 from provisioner.protocols.meter import StepMeter
-from provisioner.protocols.probe import SshProbe
+from provisioner.protocols.probe import PingProbe, SshProbe
 from provisioner.protocols.roots import RootFolders
 from provisioner.protocols.store import Store, Tx
 
@@ -70,6 +71,7 @@ class Edges:
     seal/unseal: encrypt and decrypt short secrets for the node's row
     node_url:  base URL of the node-facing HTTP server
     initiator_address: ours, as the nodes' iSCSI targets see it, and the NFS server of their roots
+    netmask:   of the provisioning network
     write_turns: bounds the images that are written at once: this host's disk and network
     drain_s:    how long a host that is to end waits for the work on its nodes
     poll_s:     how often the store is looked at for work when no wake-up comes
@@ -92,11 +94,14 @@ class Edges:
     unseal: Callable[[str], str]
     consoles: ConsoleBook
     probe: SshProbe
+    ping: PingProbe
+    monitor: BoardMonitor
     progress: ProgressBoard
     meter: StepMeter
     policy: DeployPolicy
     node_url: str
     initiator_address: str
+    netmask: str
     write_turns: asyncio.Semaphore
     poll_s: float = 2.0
     drain_s: float = 30.0

@@ -79,7 +79,9 @@ ENDINGS: MappingProxyType[str, Ending] = MappingProxyType(
         "enrol": Ending(_enrolled, _failed),
         "deploy-iscsi": Ending(_deployed, _failed),
         "deploy-nfs": Ending(_deployed, _failed),
+        "deploy-tilera": Ending(_deployed, _failed),
         "clean": Ending(_cleaned, _failed),
         "clean-nfs": Ending(_cleaned, _failed),
+        "clean-tilera": Ending(_cleaned, _failed),
     }
 )

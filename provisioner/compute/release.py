@@ -22,7 +22,7 @@ def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
         tx.update(Instance, instance.id, {"state": InstanceState.DELETED})
         tx.notify("instances", f"instance:{instance.id}")
         return False
-    plan = clean_plan(node.deploy_driver)
+    plan = clean_plan(node)
     cleaning = node.work is not None and node.work.plan == plan.name
     waits_for_operator = node.state is ProvisionState.CLEAN_FAILED
     if cleaning or waits_for_operator or Event.RELEASE not in TRANSITIONS[node.state]:

@@ -22,6 +22,9 @@ def _mac(value: object) -> str:
     return value.lower()
 
 
+BOOTS = {"x86_64": ("ipxe",), "arm64": ("uboot",), "armhf": ("uboot",), "tilepro64": ("tilera",)}
+
+
 class PortEntry(Part):
     mac: Annotated[str, BeforeValidator(_mac), Field(description="Of the NIC, in quotes.")]
     address: Annotated[
@@ -42,8 +45,10 @@ class NodeEntry(Part):
     name: Annotated[
         str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; letters, digits, . _ -")
     ]
-    arch: Annotated[Literal["x86_64", "arm64", "armhf"], Field(description="Its architecture.")]
-    firmware: Annotated[Literal["bios", "uefi", "uboot"], Field(description="What it starts with.")] = "bios"
+    arch: Annotated[Literal["x86_64", "arm64", "armhf", "tilepro64"], Field(description="Its architecture.")]
+    firmware: Annotated[
+        Literal["bios", "uefi", "uboot", "tilera"], Field(description="What it starts with.")
+    ] = "bios"
     vcpus: Annotated[int, Field(ge=1, description="CPUs, or cores.")]
     memory_mib: Annotated[int, Field(ge=1, description="Memory.")]
     disk_mib: Annotated[
@@ -52,7 +57,9 @@ class NodeEntry(Part):
     ports: Annotated[
         tuple[PortEntry, ...], Field(min_length=1, description="NICs on the provisioning network.")
     ]
-    boot: Annotated[Literal["ipxe", "uboot"], Field(description="How it boots from the network.")] = "ipxe"
+    boot: Annotated[
+        Literal["ipxe", "uboot", "tilera"], Field(description="How it boots from the network.")
+    ] = "ipxe"
     deploy: Annotated[
         Literal["iscsi", "nfs"],
         Field(description="How it gets its root: written to its disk by iSCSI, or served by NFS."),
@@ -68,10 +75,13 @@ class NodeEntry(Part):
 
     @model_validator(mode="after")
     def _boots_as_its_firmware_can(self) -> NodeEntry:
-        if (self.firmware == "uboot") != (self.boot == "uboot"):
-            raise ValueError(f"boot: {self.boot} is not what firmware: {self.firmware} can do")
-        if (self.arch == "x86_64") == (self.boot == "uboot"):
+        for own in ("uboot", "tilera"):
+            if (self.firmware == own) != (self.boot == own):
+                raise ValueError(f"boot: {self.boot} is not what firmware: {self.firmware} can do")
+        if self.boot not in BOOTS[self.arch]:
             raise ValueError(f"arch: {self.arch} can't boot by {self.boot}")
+        if self.boot == "tilera" and self.deploy != "nfs":
+            raise ValueError("a board that boots by tilera has its root by NFS: say deploy: nfs")
         return self
 
 

@@ -277,6 +277,19 @@ class Power(_Section):
     ] = 4
 
 
+class Tilera(_Section):
+    monitor: Annotated[
+        AbsolutePath | None,
+        Field(
+            description="The vendor's tile-monitor, which gives Tilera boards their commands; bmsim has one "
+            "for its own."
+        ),
+    ] = None
+    command_timeout_s: Annotated[
+        float, Field(ge=1, le=120, description="What it may take; less than host.lease_ttl_s.")
+    ] = 20
+
+
 class Quota(_Section):
     instances: Annotated[int, Field(ge=0, description="So many at once, until they are deleted.")]
 
@@ -360,6 +373,7 @@ class Settings(_Section):
     deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)
     nfs: Annotated[Nfs, Field(description="Roots of nodes by NFS.")] = Field(default_factory=Nfs)
     power: Annotated[Power, Field(description="How power devices are asked.")] = Field(default_factory=Power)
+    tilera: Annotated[Tilera, Field(description="Boards of Tilera.")] = Field(default_factory=Tilera)
     console: Annotated[Console, Field(description="Serial consoles.")] = Field(default_factory=Console)
     timeline: Annotated[
         Timeline,
@@ -370,12 +384,16 @@ class Settings(_Section):
 
     @model_validator(mode="after")
     def _commands_fit_into_the_lease(self) -> Settings:
-        longest_s, lease_s = self.power.command_timeout_s, self.lease_ttl_s
-        if self.power.commands and longest_s >= lease_s:
-            raise ValueError(
-                f"power.command_timeout_s, {longest_s:g} s, is not less than host.lease_ttl_s, "
-                f"{lease_s:g} s: no such command could ever be begun; make the lease longer"
-            )
+        lease_s = self.lease_ttl_s
+        for name, is_used, longest_s in (
+            ("power.command_timeout_s", bool(self.power.commands), self.power.command_timeout_s),
+            ("tilera.command_timeout_s", self.tilera.monitor is not None, self.tilera.command_timeout_s),
+        ):
+            if is_used and longest_s >= lease_s:
+                raise ValueError(
+                    f"{name}, {longest_s:g} s, is not less than host.lease_ttl_s, "
+                    f"{lease_s:g} s: no such command could ever be begun; make the lease longer"
+                )
         return self
 
     @property

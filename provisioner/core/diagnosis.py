@@ -6,6 +6,7 @@ rung without is what didn't happen, and each has its usual reasons.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
@@ -113,6 +114,64 @@ DISK_INSTANCE_LADDER = (
         "bootable with this firmware, or the image has no SSH server and doesn't phone home; see the console",
     ),
 )
+
+
+TILERA_LADDER = (
+    *RAMDISK_LADDER[:3],
+    Rung(
+        "tftp.sent",
+        "the kernel was fetched by TFTP",
+        "DHCP was answered, the kernel was never fetched: TFTP is blocked, or it boots from its CompactFlash",
+        optional=True,
+    ),
+    Rung(
+        "board.ping",
+        "the board answered a ping",
+        "the board took its address and never answered a ping: its kernel is for another processor or hangs, "
+        "its root by NFS can't be mounted, or it boots longer than deploy.running_deadline_s allows",
+    ),
+    Rung(
+        "board.sshd",
+        "its monitor started the SSH server",
+        "the board answers pings, and its monitor doesn't take commands: tilera.monitor isn't the program of "
+        "its release, or the board hangs",
+    ),
+    Rung(
+        "instance.phone_home",
+        "the instance phoned home",
+        "the SSH server was started and never greeted: the image has none at /usr/sbin/sshd or no host keys, "
+        "or the packet filter that was asked for drops it",
+    ),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class ConsoleSign:
+    """What a kernel or its loader says when it goes no further. pattern: in a line; cause: what it means."""
+
+    pattern: str
+    cause: str
+
+
+BOOT_STOPPED = (
+    ConsoleSign(
+        r"not ELF machine \d+",
+        "Kernel and root file system must be built for the node's processor: register such an image",
+    ),
+    ConsoleSign(
+        r"[Nn]o (working )?init found|Unable to mount root",
+        "The root file system has no program to start, or wasn't served: look at the image and nfs.server",
+    ),
+    ConsoleSign(r"Kernel panic", "The instance's kernel panicked: look at the image"),
+)
+
+
+def boot_stopped(console: str) -> tuple[str, str] | None:
+    """The line on which a boot ended, and what it means; None: nothing tells that it did."""
+    for sign in BOOT_STOPPED:
+        if found := re.search(rf"^.*(?:{sign.pattern}).*$", console, re.MULTILINE):
+            return found.group(0).strip()[:200], sign.cause
+    return None
 
 
 @dataclass(frozen=True, slots=True)

@@ -73,11 +73,11 @@ class Node:
     id: str
     name: str  # unique
     arch: str  # x86_64, …
-    firmware: str  # bios | uefi
+    firmware: str  # bios | uefi | uboot | tilera
     cpus: int
     memory_mib: int
     disk_mib: int
-    boot_driver: str  # ipxe, …
+    boot_driver: str  # ipxe, uboot, tilera
     deploy_driver: str  # iscsi, …
     power_driver: str  # ipmi, fake, …
     power_address: Mapping[str, Any]  # what the driver needs to reach the device, without secrets
@@ -107,6 +107,11 @@ class Port:
     node_id: str
     address: str  # IPv4, unique
     boot: bool = True  # netboots from this one
+
+
+def boots_with_ramdisk(arch: str) -> bool:
+    """Whether a root file system of this architecture is started with a ramdisk beside its kernel."""
+    return arch != "tilepro64"
 
 
 class ImageKind(StrEnum):
@@ -238,7 +243,7 @@ class NodeRequest:
 class TimelineEvent:
     """One thing that happened to a node: journal and timeline are the same append-only list.
 
-    source: controller | dhcp | tftp | http | agent | power | console
+    source: controller | dhcp | tftp | http | agent | board | power | console
     name:   "step.started", "step.done", "step.retry", "step.failed", "dhcp.discover", "http.sent", …
     """
 

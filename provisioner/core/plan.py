@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from provisioner.core.model import Node
+
 
 @dataclass(frozen=True, slots=True)
 class StepSpec:
@@ -97,18 +99,35 @@ PLANS = {
             "instance_running",
             max_retries=8,
         ),
+        # Nor here; and nobody on the board phones home: its pings, monitor and SSH server are what is seen.
+        _plan(
+            "deploy-tilera",
+            "make_root",
+            "publish_instance_boot",
+            "reboot",
+            "board_answers",
+            "set_board_network",
+            "start_board_sshd",
+            "filter_board_packets",
+            "instance_running",
+            max_retries=8,
+        ),
         _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, max_retries=6),
         # Its disks too: whoever ruled the machine could write to them.
+        _plan(
+            "clean-tilera", "withdraw_instance", "power_off", "remove_root", "withdraw_boot", max_retries=6
+        ),
         _plan("clean-nfs", "withdraw_instance", "power_off", "remove_root", *_CLEAN_DISKS, max_retries=6),
     )
 }
 
 
-def deploy_plan(deploy_driver: str) -> Plan:
-    """How nodes of this driver get an instance."""
-    return PLANS[f"deploy-{deploy_driver}"]
+def deploy_plan(node: Node) -> Plan:
+    """How it gets an instance: as its deploy driver does it, unless its boot driver has a way of its own."""
+    return PLANS.get(f"deploy-{node.boot_driver}") or PLANS[f"deploy-{node.deploy_driver}"]
 
 
-def clean_plan(deploy_driver: str) -> Plan:
-    """How nodes of this driver are taken back."""
-    return PLANS.get(f"clean-{deploy_driver}", PLANS["clean"])
+def clean_plan(node: Node) -> Plan:
+    """How it is taken back."""
+    names = (f"clean-{node.boot_driver}", f"clean-{node.deploy_driver}", "clean")
+    return next(PLANS[name] for name in names if name in PLANS)

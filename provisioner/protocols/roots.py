@@ -17,7 +17,7 @@ class RootFolders(Protocol):
         """Fills the new folder `name` with what is in the file system of an image.
 
         image:  the file, `format` raw or qcow2; `digest` is its tree digest, checked on the way
-        files:  path in the root → text, written over whatever is there; mode 0600
+        files:  path in the root → text, written over whatever is there; mode 0644 below etc, else 0600
 
         Nothing is there when it fails. Raises ImageInvalid (not the bytes that were registered, or no file
         system that this host can read), StorageFull, PermanentError.

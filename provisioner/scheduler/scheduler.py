@@ -95,7 +95,7 @@ class Scheduler:
             tx.notify(f"instance:{instance.id}")
 
     def _claim(self, tx: Tx, instance: Instance, node: Node) -> bool:
-        plan = deploy_plan(node.deploy_driver)
+        plan = deploy_plan(node)
         work = Work(id=self._ids.uuid(), plan=plan.name, step=plan.first, entered_at=tx.now())
         claimed = tx.update(
             Node,

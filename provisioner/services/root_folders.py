@@ -210,8 +210,9 @@ def _remove_tree(folder: Path) -> None:
 
 
 def _write_all(root: Path, files: Mapping[str, str]) -> None:
-    for path, text in files.items():
-        _write_below(root, PurePosixPath(path), text)
+    for name, text in files.items():
+        path = PurePosixPath(name)
+        _write_below(root, path, text, mode=0o644 if path.parts[0] == "etc" else 0o600)
 
 
 def _forget_disks(root: Path) -> None:

@@ -278,11 +278,14 @@ class Lab:
         for name in names:
             image = IMAGES[name](default_directory())
             words = ["--kind", "disk"]
-            if image.kernel is not None and image.ramdisk is not None:
-                for kind, path in (("kernel", image.kernel), ("ramdisk", image.ramdisk)):
-                    words = ["--arch", image.arch, "--kind", kind]
-                    self.cli("image", "register", f"{name}-{kind}", *words, "--file", path)
-                words = ["--kind", "root", "--kernel", f"{name}-kernel", "--ramdisk", f"{name}-ramdisk"]
+            parts = (("kernel", image.kernel), ("ramdisk", image.ramdisk))
+            if image.kernel is not None:
+                words = ["--kind", "root"]
+            for kind, path in parts:
+                if path is not None:
+                    its = ["--arch", image.arch, "--kind", kind]
+                    self.cli("image", "register", f"{name}-{kind}", *its, "--file", path)
+                    words += [f"--{kind}", f"{name}-{kind}"]
             self.cli(
                 *("image", "register", name, *words, "--arch", image.arch, "--format", image.image_format),
                 *("--file", image.image),

@@ -19,6 +19,7 @@ from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
 from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.quotas import left, quota
+from provisioner.core.board_rules import check_user_data
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
 from provisioner.core.model import (
     Flavor,
@@ -144,13 +145,15 @@ def _wish(tx: Tx, call: Call) -> _Wish:
         key = find_by_name(tx, call.tenant, given["KeyName"])
         if key is None:
             raise no_key(given["KeyName"])
+    user_data = _user_data(given.get("UserData", ""))
+    check_user_data(image.arch, user_data)
     return _Wish(
         flavor=flavor,
         image=image,
         kernel_id=_boots_with(tx, call, "KernelId", image, ImageKind.KERNEL),
         ramdisk_id=_boots_with(tx, call, "RamdiskId", image, ImageKind.RAMDISK),
         key=key,
-        user_data=_user_data(given.get("UserData", "")),
+        user_data=user_data,
         node_name=_named_node(tx, call),
     )
 

@@ -6,7 +6,7 @@ from collections.abc import Awaitable, Callable
 from types import MappingProxyType
 
 from provisioner.compute.context import StepContext
-from provisioner.compute.steps import boot, clean, disk, enrol, image, instance, nfs
+from provisioner.compute.steps import board, boot, clean, disk, enrol, image, instance, nfs
 from provisioner.core.outcome import Outcome
 
 Step = Callable[[StepContext], Awaitable[Outcome]]
@@ -30,6 +30,10 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "publish_instance_boot": instance.publish_instance_boot,
         "reboot": instance.reboot,
         "instance_running": instance.instance_running,
+        "board_answers": board.board_answers,
+        "set_board_network": board.set_board_network,
+        "start_board_sshd": board.start_board_sshd,
+        "filter_board_packets": board.filter_board_packets,
         "withdraw_instance": clean.withdraw_instance,
         "power_off": clean.power_off,
         "wipe": clean.wipe,

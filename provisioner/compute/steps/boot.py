@@ -20,6 +20,7 @@ CONSOLES = {
     "x86_64": "console=tty0 console=ttyS0,115200n8",
     "arm64": "console=ttyAMA0,115200n8",
     "armhf": "console=ttyAMA0,115200n8",
+    "tilepro64": "",  # its command line is its own
 }
 
 

@@ -14,9 +14,15 @@ from provisioner.compute.steps.boot import (
     switch_off,
     switch_on,
 )
-from provisioner.core.diagnosis import DISK_INSTANCE_LADDER, NETBOOT_INSTANCE_LADDER, diagnose
+from provisioner.core.diagnosis import (
+    DISK_INSTANCE_LADDER,
+    NETBOOT_INSTANCE_LADDER,
+    TILERA_LADDER,
+    Rung,
+    diagnose,
+)
 from provisioner.core.errors import DeviceUnreachable, PermanentError
-from provisioner.core.model import ImageKind, Publication, PublicationKind
+from provisioner.core.model import ImageKind, Publication, PublicationKind, boots_with_ramdisk
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.protocols.power import BootDevice
 
@@ -41,7 +47,7 @@ async def publish_instance_boot(ctx: StepContext) -> Outcome:
 
 def _own_kernel(ctx: StepContext) -> Publication:
     _, image = ctx.deploy()
-    if ctx.kernel is None or ctx.ramdisk is None:
+    if ctx.kernel is None or (ctx.ramdisk is None and boots_with_ramdisk(ctx.node.arch)):
         raise PermanentError("publish the instance's boot", answer="its kernel or ramdisk image is gone")
     folder = str(ctx.facts.get("root_folder", ""))
     # Where a root by NFS is served is known when it is published.
@@ -50,7 +56,7 @@ def _own_kernel(ctx: StepContext) -> Publication:
         kind=PublicationKind.INSTANCE,
         token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
         kernel=ctx.kernel.sha256,
-        ramdisk=ctx.ramdisk.sha256,
+        ramdisk=ctx.ramdisk.sha256 if ctx.ramdisk is not None else "",
         command_line=" ".join((*root, CONSOLES[ctx.node.arch], image.command_line)).strip(),
         root=folder,
     )
@@ -74,9 +80,7 @@ async def instance_running(ctx: StepContext) -> Outcome:
     """The instance was seen: it phoned home with its token, its SSH server showed its banner, or its
     console printed what was awaited."""
     instance, image = ctx.deploy()
-    if ctx.resumed and ctx.facts.get("starts"):
-        # Starts that our own deaths cut short say nothing of the instance.
-        await ctx.ledger.remember({"starts": 0})
+    await forget_starts_cut_short(ctx)
     wanted = instance.proof_of_life or image.proof_of_life or ctx.edges.policy.proof_of_life
     for proof in wanted:
         seen = await _seen(ctx, proof)
@@ -88,6 +92,13 @@ async def instance_running(ctx: StepContext) -> Outcome:
         otherwise=_not_seen(ctx, wanted),
         poll_s=1.0,
     )
+
+
+def _ladder(ctx: StepContext) -> tuple[Rung, ...]:
+    if ctx.node.boot_driver == "tilera":
+        return TILERA_LADDER
+    netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
+    return NETBOOT_INSTANCE_LADDER if netboots else DISK_INSTANCE_LADDER
 
 
 async def _seen(ctx: StepContext, proof: str) -> str:
@@ -110,16 +121,28 @@ async def _seen(ctx: StepContext, proof: str) -> str:
 
 
 def _not_seen(ctx: StepContext, wanted: tuple[str, ...]) -> Retry | Fail:
+    within = f"within {ctx.edges.policy.running_deadline_s:.0f} s"
+    return start_again(ctx, "see the instance running", f"none of {', '.join(wanted)} {within}")
+
+
+async def forget_starts_cut_short(ctx: StepContext) -> None:
+    """Those that our own deaths cut short say nothing of the instance."""
+    if ctx.resumed and ctx.facts.get("starts"):
+        await ctx.ledger.remember({"starts": 0})
+
+
+def start_again(ctx: StepContext, tried: str, answer: str) -> Retry | Fail:
+    """What happens when nothing is seen of a node that was started for its instance: it is started anew, or
+    that fails with the likely cause."""
     if ctx.resumed:
-        return Retry(missed_boot(ctx, "see the instance running"), from_step="reboot")
-    netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
-    found = diagnose(NETBOOT_INSTANCE_LADDER if netboots else DISK_INSTANCE_LADDER, boot_events(ctx))
+        return Retry(missed_boot(ctx, tried), from_step="reboot")
+    found = diagnose(_ladder(ctx), boot_events(ctx))
     starts = int(ctx.facts.get("starts", 1))
     error = DeviceUnreachable(
-        "see the instance running",
+        tried,
         device=f"node {ctx.node.name}",
-        answer=f"none of {', '.join(wanted)} within {ctx.edges.policy.running_deadline_s:.0f} s "
-        f"(start {starts} of {ctx.edges.policy.boot_attempts}); last proven: {found.last_proven}",
+        answer=f"{answer} (start {starts} of {ctx.edges.policy.boot_attempts}); "
+        f"last proven: {found.last_proven}",
         advice=found.likely_cause,
     )
     error.code = "instance-never-seen"

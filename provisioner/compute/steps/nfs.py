@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+
 from provisioner.compute.context import StepContext
 from provisioner.compute.steps.identity import config_files
+from provisioner.core.model import Instance
 from provisioner.core.outcome import Next, Outcome
 from provisioner.protocols.roots import folder_name
 
@@ -19,16 +22,32 @@ async def make_root(ctx: StepContext) -> Outcome:
     instance, image = ctx.deploy()
     await edges.roots.remove(node.id, fence=node.fence)
     name = folder_name(node.id, node.fence, edges.ids.uuid())
-    files = await config_files(ctx, instance)
+    seed = await config_files(ctx, instance)
+    files = {f"{SEED}/{file}": text for file, text in seed.items()}
+    if node.boot_driver == "tilera":
+        files |= board_files(instance, ctx.boot_port.address)
     async with edges.write_turns:
         await edges.roots.make(
             name,
             edges.blob(image.sha256),
             format=image.format,
             digest=image.tree_digest,
-            files={f"{SEED}/{file}": text for file, text in files.items()},
+            files=files,
         )
     return Next(f"image {image.name}, its bytes proven, is unpacked to {name}", {"root_folder": name})
+
+
+def board_files(instance: Instance, address: str) -> Mapping[str, str]:
+    """What cloud-init would do, where there is none: the systems of such boards are older than it."""
+    files = {
+        "etc/hostname": f"{instance.name}\n",
+        "etc/hosts": f"127.0.0.1 localhost\n{address} {instance.name}\n",
+        # Its kernel has set it up from DHCP, and the root hangs on it.
+        "etc/network/interfaces": "auto lo\niface lo inet loopback\n\niface xgbe0 inet manual\n",
+    }
+    if instance.public_key:
+        files["root/.ssh/authorized_keys"] = f"{instance.public_key.strip()}\n"
+    return files
 
 
 async def remove_root(ctx: StepContext) -> Outcome:

@@ -27,6 +27,7 @@ from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.drivers.outlet_feeds import FeedDevices
 from provisioner.drivers.snmp import SnmpDevices
 from provisioner.protocols.agent import AgentClient
+from provisioner.protocols.board import NoBoardMonitor
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.events import WireEvent
@@ -151,13 +152,23 @@ class ProvisionerProcess:
             unseal=unseal,
             consoles=around.consoles,
             probe=around.probe,
+            ping=_Unreached(),
+            monitor=NoBoardMonitor(),
             progress=progress,
             meter=around.metrics,
             policy=DeployPolicy(),
             node_url=self.netboot.url,
             initiator_address=around.address,
+            netmask="255.255.255.0",
             write_turns=asyncio.Semaphore(MAX_WRITES),
         )
+
+
+class _Unreached:
+    """No story of the model has a board that is known by its pings."""
+
+    async def answers(self, address: str) -> bool:
+        return False
 
 
 def seal(text: str) -> str:

@@ -109,6 +109,8 @@ def test_a_client_that_goes_away_is_no_defect(api: Api) -> None:
         ({"kind": "root", "kernel_id": "nothing", "ramdisk_id": "r"}, 404, ""),
         ({"kind": "disk", "kernel_id": "k"}, 422, "kernel_id"),
         ({"kind": "kernel", "ramdisk_id": "r"}, 422, "ramdisk_id"),
+        ({"kind": "root", "arch": "tilepro64"}, 422, "kernel_id"),
+        ({"kind": "root", "arch": "tilepro64", "kernel_id": "k", "ramdisk_id": "r"}, 422, "ramdisk_id"),
         ({"kind": "disk", "sha256": "short"}, 422, "sha256"),
         ({"kind": "disk", "url": "gopher://x"}, 422, "url"),
         ({"kind": "disk", "command_line": "a\nb"}, 422, "command_line"),
@@ -122,6 +124,12 @@ def test_an_image_that_could_never_boot_is_refused(
     register(api, "r", kind="ramdisk")
     told = api.post("/v1/images", {"name": "x"} | order, status)
     assert told.get("field", "") == field
+
+
+def test_an_image_for_tilera_boards_has_a_kernel_and_no_ramdisk(api: Api) -> None:
+    register(api, "k", kind="kernel", arch="tilepro64")
+    made = register(api, "tile", kind="root", arch="tilepro64", kernel_id="k")
+    assert (made["arch"], made["ramdisk_id"]) == ("tilepro64", None)
 
 
 def test_the_same_bytes_stay_until_no_image_has_them(api: Api) -> None:

@@ -19,19 +19,22 @@ from provisioner.compute.progress import ProgressBoard
 from provisioner.core.image_digest import TreeDigest
 from provisioner.core.model import Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, ProvisionState
-from provisioner.drivers.fake import FakeRack
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore
 from tests.unit import records
+from tests.unit.compute.fake_board import BoardRack, FakeBoard
 
 DEADLINE_S = 20.0
 
 
-class NoConsoles:
-    """A rack without serial consoles."""
+class OneConsole:
+    """What the rack's serial consoles have said, all the same."""
+
+    def __init__(self, said: Callable[[], str]) -> None:
+        self._said = said
 
     @asynccontextmanager
     async def recording(self, node_id: str) -> AsyncIterator[None]:
@@ -41,12 +44,7 @@ class NoConsoles:
         return 0
 
     def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
-        return ""
-
-
-class NoSsh:
-    async def banner(self, address: str) -> str | None:
-        return None
+        return self._said()
 
 
 class QuickClock:
@@ -69,9 +67,11 @@ class FakeWorld:
         self.store = MemoryStore(lambda: records.NOW)
         self.ids = RandomIds()
         self.metrics = Metrics()
+        self.console = ""
         self.clock = QuickClock()
         self._sink: Callable[[WireEvent], None] = lambda event: None
-        self.rack = FakeRack(lambda event: self._sink(event), self.ids, delay_s=boot_s)
+        self.rack = BoardRack(lambda event: self._sink(event), self.ids, delay_s=boot_s)
+        self.board = FakeBoard(self.rack)
         self._blob = folder / "image.raw"
         self._blob.write_bytes(bytes(2**20))
         self._process: asyncio.Task[None] | None = None
@@ -137,8 +137,10 @@ class FakeWorld:
             ramdisk=lambda arch: DeployRamdisk(kernel=self._blob, ramdisk=self._blob, digest=""),
             seal=lambda text: text[::-1],
             unseal=lambda text: text[::-1],
-            consoles=NoConsoles(),
-            probe=NoSsh(),
+            consoles=OneConsole(lambda: self.console),
+            probe=self.board,
+            ping=self.board,
+            monitor=self.board,
             progress=ProgressBoard(),
             meter=self.metrics,
             policy=DeployPolicy(
@@ -150,6 +152,7 @@ class FakeWorld:
             ),
             node_url="http://10.77.0.10:8080",
             initiator_address="10.77.0.10",
+            netmask="255.255.255.0",
             write_turns=asyncio.Semaphore(4),
             refresh=self._refresh,
         )

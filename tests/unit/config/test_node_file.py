@@ -33,6 +33,32 @@ nodes:
     assert node.power.secrets() == {"password": "open-sesame"}
 
 
+TILE = """
+nodes:
+- {name: n1, arch: tilepro64, firmware: tilera, vcpus: 64, memory_mib: 16218, disk_mib: 0,
+   boot: tilera, deploy: nfs, ports: [{mac: '52:54:00:77:00:01'}],
+   power: {driver: snmp, family: apc_rackpdu, address: 10.78.0.201, outlets: [5], community: private}}
+"""
+
+
+def test_a_tilera_board_is_enrolled_by_what_its_file_says() -> None:
+    (node,) = parse(TILE, NodeFile, "nodes.yaml").nodes
+    assert (node.arch, node.boot, node.deploy, node.memory_mib) == ("tilepro64", "tilera", "nfs", 16218)
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "told"),
+    [
+        ("deploy: nfs", "deploy: iscsi", "say deploy: nfs"),
+        ("boot: tilera", "boot: ipxe", "not what firmware: tilera can do"),
+        ("firmware: tilera", "firmware: uboot", "not what firmware: uboot can do"),
+        ("arch: tilepro64", "arch: arm64", "arch: arm64 can't boot by tilera"),
+    ],
+)
+def test_a_board_that_cannot_boot_that_way_is_refused(old: str, new: str, told: str) -> None:
+    assert told in refusal(TILE.replace(old, new)).message
+
+
 def test_mac_addresses_are_kept_in_lower_case() -> None:
     text = NODE.replace("52:54:00:77:00:01", "52:54:00:AB:CD:EF")
     assert parse(text, NodeFile, "nodes.yaml").nodes[0].ports[0].mac == "52:54:00:ab:cd:ef"

@@ -1,0 +1,80 @@
+"""A board without BMC and agent, from its power to its SSH server: its monitor gives it commands."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from provisioner.compute.context import StepContext
+from provisioner.compute.steps.boot import patience
+from provisioner.compute.steps.instance import forget_starts_cut_short, start_again
+from provisioner.core.board_rules import commands_of, rules_of
+from provisioner.core.diagnosis import boot_stopped
+from provisioner.core.errors import DeviceRefused
+from provisioner.core.outcome import Fail, Next, Outcome, Wait
+from provisioner.protocols.events import WireEvent
+
+NIC = "xgbe0"
+SSHD = "/usr/sbin/sshd"
+
+
+async def board_answers(ctx: StepContext) -> Outcome:
+    """It answers a ping. What its console says meanwhile may end the waiting."""
+    await forget_starts_cut_short(ctx)
+    address = ctx.boot_port.address
+    if await ctx.edges.ping.answers(address):
+        _saw(ctx, "board.ping", f"{address} answers a ping")
+        return Next(f"{address} answers a ping")
+    console = ctx.edges.consoles.text(ctx.node.id, since=int(ctx.facts.get("console_mark", 0)))
+    if stopped := boot_stopped(console):
+        line, cause = stopped
+        error = DeviceRefused(
+            "boot the board", device=f"node {ctx.node.name}", answer=f"its console says: {line}", advice=cause
+        )
+        error.code = "boot-stopped"
+        return Fail(error)
+    deadline_s = ctx.edges.policy.running_deadline_s
+    return Wait(
+        f"the board at {address} answers a ping",
+        deadline_s=patience(ctx, deadline_s),
+        otherwise=start_again(ctx, "hear from the board", f"no ping was answered within {deadline_s:.0f} s"),
+        poll_s=1.0,
+    )
+
+
+async def set_board_network(ctx: StepContext) -> Outcome:
+    """Its NIC has the MAC address that it was enrolled with and its reserved address, whatever it had."""
+    port = ctx.boot_port
+    await _run(
+        ctx,
+        ("ifconfig", NIC, "hw", "ether", port.id),
+        ("ifconfig", NIC, port.address, "netmask", ctx.edges.netmask),
+    )
+    return Next(f"its monitor gave {NIC} the MAC address {port.id} and the address {port.address}")
+
+
+async def start_board_sshd(ctx: StepContext) -> Outcome:
+    """A second one would end by itself: the port is taken."""
+    await _run(ctx, (SSHD,))
+    _saw(ctx, "board.sshd", f"its monitor started {SSHD}")
+    return Next(f"its monitor started {SSHD}")
+
+
+async def filter_board_packets(ctx: StepContext) -> Outcome:
+    """The rules that the instance's owner asked for."""
+    instance, _ = ctx.deploy()
+    rules = rules_of(instance.user_data)
+    if not rules:
+        return Next("no packet filter was asked for")
+    await _run(ctx, *commands_of(rules))
+    return Next(f"its monitor applied {len(rules)} rule{'s' if len(rules) != 1 else ''} of its packet filter")
+
+
+async def _run(ctx: StepContext, *commands: Sequence[str]) -> None:
+    """Within the lease, as every command to a machine. Raises DeviceUnreachable, PermanentError."""
+    monitor = ctx.edges.monitor
+    await ctx.edges.lease.cover(monitor.longest_command_s)
+    await monitor.run(ctx.boot_port.address, commands)
+
+
+def _saw(ctx: StepContext, name: str, text: str) -> None:
+    ctx.edges.evidence(WireEvent(source="board", name=name, node_id=ctx.node.id, text=text))

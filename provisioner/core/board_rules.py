@@ -1,0 +1,60 @@
+"""The packet filter that an instance's owner asks for on a board without cloud-init, in the user data:
+
+#iptables
+-A INPUT -p tcp ! -s 10.0.0.5 --dport 22 -j DROP
+"""
+
+from __future__ import annotations
+
+import re
+
+from provisioner.core.errors import InvalidInput
+
+MARK = "#iptables"
+MOST = 64
+CHAINS = ("INPUT", "OUTPUT", "FORWARD")
+
+_WORD = re.compile(r"[A-Za-z0-9!][A-Za-z0-9_.,:/-]*|-[A-Za-z]|--[a-z][a-z0-9-]*")
+"""No shell's character, and no word that is a dash: tile-monitor ends a command by that."""
+
+
+def rules_of(user_data: str) -> tuple[tuple[str, ...], ...]:
+    """What stands after `iptables`, rule by rule; none, when the user data is something else. Raises
+    InvalidInput."""
+    first, *lines = user_data.splitlines() or [""]
+    if first.strip() != MARK:
+        return ()
+    rules = tuple(tuple(line.split()) for line in lines if line.strip() and not line.startswith("#"))
+    if len(rules) > MOST:
+        raise _refused(f"{len(rules)} rules are more than {MOST}")
+    for rule in rules:
+        if len(rule) < 2 or rule[0] not in ("-A", "-I") or rule[1] not in CHAINS:
+            raise _refused(f"{' '.join(rule)!r} adds to none of the chains {', '.join(CHAINS)}")
+        for word in rule:
+            if not _WORD.fullmatch(word):
+                raise _refused(f"{word!r} can't stand in a rule")
+    return rules
+
+
+def check_user_data(arch: str, user_data: str) -> None:
+    """When it is asked for, and not when the board has booted. Raises InvalidInput."""
+    if arch == "tilepro64":
+        rules_of(user_data)
+
+
+def commands_of(rules: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
+    """The chains are emptied first: so they may be run twice."""
+    chains = dict.fromkeys(rule[1] for rule in rules)
+    return (
+        *(("iptables", "-F", chain) for chain in chains),
+        *(("iptables", *rule) for rule in rules),
+    )
+
+
+def _refused(answer: str) -> InvalidInput:
+    return InvalidInput(
+        "take the user data for a packet filter",
+        field="user_data",
+        answer=answer,
+        advice=f"After a line {MARK}, each line is what follows `iptables`: -A or -I, a chain, and the rule",
+    )

@@ -1,0 +1,89 @@
+"""Commands to Tilera boards, by their vendor's program: `tile-monitor --resume --net ADDRESS …`.
+
+--resume: the board has booted by itself. `--run - COMMAND - --wait` runs one command and waits for its end;
+what stands after `--` is run last.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+from provisioner.core.errors import DeviceUnreachable
+from provisioner.protocols.children import Children, ChildTimedOut
+from provisioner.protocols.power import ConsoleSink
+
+CONSOLE_POLL_S = 2.0
+
+OVERLAP_CHARS = 256
+"""So much of what was read last is looked for, to find what is new: a kernel keeps its log's end alone."""
+
+
+class TileMonitor:
+    """`protocols.board.BoardMonitor`."""
+
+    def __init__(self, children: Children, program: Path, *, timeout_s: float) -> None:
+        self.longest_command_s = timeout_s
+        self._children = children
+        self._program = program
+
+    async def run(self, address: str, commands: Sequence[Sequence[str]]) -> str:
+        words = [word for command in commands for word in ("--run", "-", *command, "-", "--wait")]
+        told = "; ".join(" ".join(command) for command in commands)
+        return await self._call(f"run {told}", address, (*words, "--quit"))
+
+    def console(self, address: str) -> TileConsole:
+        return TileConsole(self, address)
+
+    async def dmesg(self, address: str) -> str:
+        """All that the board's kernel remembers of its log. Raises as `run`."""
+        return await self._call("read the console", address, ("--", "dmesg"))
+
+    async def _call(self, tried: str, address: str, words: Sequence[str]) -> str:
+        argv = (str(self._program), "--resume", "--net", address, *words)
+        device = f"board {address} by {self._program.name}"
+        try:
+            result = await self._children.run(argv, timeout_s=self.longest_command_s)
+        except ChildTimedOut as error:
+            raise DeviceUnreachable(
+                tried,
+                device=device,
+                answer=f"not done in {self.longest_command_s:g} s",
+                advice="Run the program by hand; tilera.command_timeout_s is what it may take",
+            ) from error
+        if result.code:
+            raise DeviceUnreachable(
+                tried, device=device, answer=result.last_words(), advice="Run the program by hand"
+            )
+        return result.stdout
+
+
+class TileConsole:
+    """`protocols.power.Console`: the kernel's log, read again and again."""
+
+    def __init__(self, monitor: TileMonitor, address: str) -> None:
+        self._monitor = monitor
+        self._address = address
+
+    async def capture(self, sink: ConsoleSink) -> None:
+        known = ""
+        while True:
+            try:
+                text = await self._monitor.dmesg(self._address)
+            except DeviceUnreachable:
+                pass  # it boots, or is off
+            else:
+                if fresh := news(known, text):
+                    sink(fresh.encode())
+                known = text
+            await asyncio.sleep(CONSOLE_POLL_S)
+
+
+def news(known: str, text: str) -> str:
+    """What of a log wasn't read before. All of one that doesn't go on with it: the board has booted again."""
+    if text.startswith(known):
+        return text[len(known) :]
+    end = known[-OVERLAP_CHARS:]
+    _, found, fresh = text.rpartition(end)
+    return fresh if found else text

@@ -1,0 +1,58 @@
+"""A board of the rack in memory, as its pings, its monitor and its SSH server show it."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from provisioner.core.errors import DeviceUnreachable
+from provisioner.core.states import PowerState
+from provisioner.drivers.fake import FakeRack, Machine
+from provisioner.protocols.board import NoBoardMonitor
+from provisioner.protocols.power import Console
+
+
+class BoardRack(FakeRack):
+    """What a board runs is gone with its power. hangs: it says nothing, though it is on."""
+
+    started: tuple[str, ...] = ()
+    hangs = False
+
+    def switch(self, machine: Machine, on: bool) -> None:
+        super().switch(machine, on)
+        self.started = ()
+
+    def _started(self, machine: Machine) -> None:
+        if not self.hangs:
+            super()._started(machine)
+
+
+class FakeBoard:
+    """`PingProbe`, `SshProbe` and `BoardMonitor` of machine n1. failures: of its next commands."""
+
+    longest_command_s = 1.0
+
+    def __init__(self, rack: BoardRack) -> None:
+        self._rack = rack
+        self.failures = 0
+        self.commands: list[tuple[str, ...]] = []
+
+    @property
+    def _up(self) -> bool:
+        return not self._rack.hangs and self._rack.machine("n1").power is PowerState.ON
+
+    async def answers(self, address: str) -> bool:
+        return self._up
+
+    async def banner(self, address: str) -> str | None:
+        return "SSH-2.0-board" if self._up and "/usr/sbin/sshd" in self._rack.started else None
+
+    async def run(self, address: str, commands: Sequence[Sequence[str]]) -> str:
+        if self.failures or not self._up:
+            self.failures -= 1
+            raise DeviceUnreachable("give a command", device=address, answer="no answer")
+        self.commands += [tuple(command) for command in commands]
+        self._rack.started += tuple(command[0] for command in commands)
+        return ""
+
+    def console(self, address: str) -> Console:
+        return NoBoardMonitor().console(address)

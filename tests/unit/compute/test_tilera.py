@@ -1,0 +1,117 @@
+"""A board that is told everything by its monitor: another list of steps, the same promises."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.model import PublicationKind
+from provisioner.core.plan import PLANS
+from provisioner.core.states import InstanceState, ProvisionState
+from tests.unit.compute import fake_world
+from tests.unit.compute.fake_world import FakeWorld
+
+DEPLOY = [spec.name for spec in PLANS["deploy-tilera"].steps]
+CLEAN = [spec.name for spec in PLANS["clean-tilera"].steps]
+RULE = "-A INPUT -p tcp ! -s 10.0.0.5 --dport 22 -j DROP"
+
+play = partial(
+    fake_world.play, deploy_driver="nfs", boot_driver="tilera", firmware="tilera", disk_mib=0, wipe_owed=""
+)
+
+
+def test_a_board_is_told_its_network_its_ssh_server_and_the_rules_that_were_asked_for(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask(user_data=f"#iptables\n{RULE}\n", public_key="ssh-ed25519 AAAA me")
+        await world.becomes(ProvisionState.ACTIVE)
+        assert world.board.commands == [
+            ("ifconfig", "xgbe0", "hw", "ether", "52:54:00:77:00:01"),
+            ("ifconfig", "xgbe0", "10.77.0.101", "netmask", "255.255.255.0"),
+            ("/usr/sbin/sshd",),
+            ("iptables", "-F", "INPUT"),
+            ("iptables", *RULE.split()),
+        ]
+        (root,) = world.rack.roots.folders.values()
+        assert "ssh-ed25519 AAAA me\n" in root
+        assert "web\n" in root
+        entry = world.rack.machine("n1").entry
+        assert entry is not None
+        assert entry.nfs_source == f"10.77.0.10:/{(await world.node()).publication.root}"
+        events = [event.name for event in await world.events()]
+        assert ("board.ping" in events, "board.sshd" in events) == (True, True)
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("step", DEPLOY)
+def test_a_deploy_goes_on_to_active_after_the_death_of_the_process_in(step: str, tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.comes_to(step)
+        await world.die()
+        world.start()
+        await world.becomes(ProvisionState.ACTIVE)
+        node = await world.node()
+        assert list(world.rack.roots.folders) == [node.publication.root], "none of an earlier attempt is left"
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize("step", CLEAN)
+def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        await world.delete()
+        await world.comes_to(step)
+        await world.die()
+        world.start()
+        await world.becomes(ProvisionState.AVAILABLE)
+        assert world.rack.roots.folders == {}
+        node = await world.node()
+        assert (node.publication.kind, node.wipe_owed) == (PublicationKind.NOTHING, "")
+
+    play(tmp_path, story)
+
+
+def test_a_board_that_hangs_is_started_again_and_then_fails_by_its_last_proven_step(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.rack.hangs = True
+        await world.ask()
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure = (await world.instance()).failure
+        assert failure is not None
+        assert "start 2 of 2" in failure.message
+        assert "last proven: the power device confirmed that the node is on" in failure.message
+        assert "no DHCP request was seen" in failure.likely_cause
+
+    play(tmp_path, story)
+
+
+def test_what_its_console_says_ends_the_waiting_at_once(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.rack.hangs = True
+        world.console = (
+            "booter: 5 bytes\nkernel k is ELF machine 62 (x86-64), not ELF machine 188: not started\n"
+        )
+        await world.ask()
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure = (await world.instance()).failure
+        assert failure is not None
+        assert (failure.code, failure.step) == ("boot-stopped", "board_answers")
+        assert "its console says: kernel k is ELF machine 62" in failure.message
+        assert "built for the node's processor" in failure.likely_cause
+
+    play(tmp_path, story)
+
+
+def test_a_monitor_that_fails_for_a_while_delays_a_deploy_and_no_more(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.board.failures = 3
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        assert (await world.instance()).state is InstanceState.ACTIVE
+
+    play(tmp_path, story)

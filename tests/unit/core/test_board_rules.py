@@ -1,0 +1,53 @@
+"""User data that asks for a packet filter."""
+
+from __future__ import annotations
+
+import pytest
+
+from provisioner.core.board_rules import check_user_data, commands_of, rules_of
+from provisioner.core.errors import InvalidInput
+
+
+def test_user_data_of_another_kind_asks_for_no_rules() -> None:
+    assert rules_of("") == rules_of("#cloud-config\n{}\n") == ()
+
+
+def test_chains_are_emptied_before_their_rules_so_that_they_may_be_run_twice() -> None:
+    lines = (
+        "# only from the office",
+        "-A INPUT -s 10.0.0.0/8 -j ACCEPT",
+        "",
+        "-I OUTPUT -p tcp --dport 25 -j DROP",
+    )
+    assert commands_of(rules_of("\n".join(("#iptables", *lines)))) == (
+        ("iptables", "-F", "INPUT"),
+        ("iptables", "-F", "OUTPUT"),
+        ("iptables", "-A", "INPUT", "-s", "10.0.0.0/8", "-j", "ACCEPT"),
+        ("iptables", "-I", "OUTPUT", "-p", "tcp", "--dport", "25", "-j", "DROP"),
+    )
+
+
+def test_only_boards_are_given_rules_by_user_data() -> None:
+    wrong = "#iptables\n-F INPUT\n"
+    check_user_data("x86_64", wrong)
+    with pytest.raises(InvalidInput):
+        check_user_data("tilepro64", wrong)
+
+
+@pytest.mark.parametrize(
+    ("rule", "told"),
+    [
+        ("-A INPUT - -j DROP", "'-' can't stand"),
+        ("-A INPUT -j $(reboot)", "can't stand"),
+        ("-A INPUT -s 10.0.0.5; reboot", "can't stand"),
+        ("-F INPUT", "adds to none of the chains"),
+        ("-A", "adds to none of the chains"),
+        ("-A PREROUTING -j DROP", "adds to none of the chains"),
+        ("\n".join(["-A INPUT -j DROP"] * 65), "65 rules are more than 64"),
+    ],
+)
+def test_what_is_no_rule_is_refused_by_its_words(rule: str, told: str) -> None:
+    with pytest.raises(InvalidInput) as refused:
+        rules_of(f"#iptables\n{rule}\n")
+    assert told in refused.value.message
+    assert refused.value.field == "user_data"

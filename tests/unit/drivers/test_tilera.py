@@ -1,0 +1,129 @@
+"""What a Tilera board is offered, and what its monitor is asked."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Sequence
+from ipaddress import IPv4Address
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import DeviceUnreachable
+from provisioner.core.model import PublicationKind
+from provisioner.drivers.tile_monitor import TileMonitor, news
+from provisioner.drivers.tilera import make_offer
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut
+from provisioner.services.dnsmasq_config import options
+from provisioner.services.icmp_probe import echo, is_reply
+
+ADDRESS = "10.77.0.101"
+
+
+def entry(kind: PublicationKind) -> BootEntry:
+    return BootEntry(
+        node_id="u1",
+        node_name="n1",
+        arch="tilepro64",
+        firmware="tilera",
+        boot_driver="tilera",
+        macs=("52:54:00:77:00:01",),
+        addresses=(ADDRESS,),
+        kind=kind,
+        token="t0",
+        files={"kernel": Path("/blob")} if kind is PublicationKind.INSTANCE else {},
+        nfs_root=Path("/roots/r1") if kind is PublicationKind.INSTANCE else None,
+        nfs_source="10.77.0.10:/r1" if kind is PublicationKind.INSTANCE else "",
+    )
+
+
+def test_an_instances_kernel_is_named_by_its_node_and_its_root_by_dhcp() -> None:
+    offer = make_offer(entry(PublicationKind.INSTANCE))
+    assert offer.tftp_files == {"u1/kernel": Path("/blob")}
+    assert offer.nfs_root == Path("/roots/r1")
+    told = options([offer], IPv4Address("10.77.0.10")).splitlines()
+    assert "tag:u1,option:bootfile-name,u1/kernel" in told
+    assert "tag:u1,option:root-path,10.77.0.10:/r1" in told
+
+
+def test_a_board_without_an_instance_has_its_address_and_nothing_else() -> None:
+    offer = make_offer(entry(PublicationKind.NOTHING))
+    assert offer.addresses == (ADDRESS,)
+    assert not (offer.boot_files or offer.tftp_files or offer.nfs_root or offer.root_path)
+
+
+class Programs:
+    """`Children` that answer as they are told to."""
+
+    def __init__(self, answer: ChildResult | ChildTimedOut) -> None:
+        self.answer = answer
+        self.ran: list[list[Argument]] = []
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        timeout_s: float,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> ChildResult:
+        self.ran.append(list(argv))
+        if isinstance(self.answer, ChildTimedOut):
+            raise self.answer
+        return self.answer
+
+
+def monitor(programs: Programs) -> TileMonitor:
+    return TileMonitor(programs, Path("/opt/tile-monitor"), timeout_s=3)  # type: ignore[arg-type]
+
+
+def test_commands_are_given_as_the_vendors_program_takes_them() -> None:
+    programs = Programs(ChildResult(0, "", ""))
+    asyncio.run(monitor(programs).run(ADDRESS, [("ifconfig", "xgbe0", ADDRESS), ("/usr/sbin/sshd",)]))
+    asyncio.run(monitor(programs).dmesg(ADDRESS))
+    begin = f"/opt/tile-monitor --resume --net {ADDRESS}"
+    assert [" ".join(map(str, argv)) for argv in programs.ran] == [
+        f"{begin} --run - ifconfig xgbe0 {ADDRESS} - --wait --run - /usr/sbin/sshd - --wait --quit",
+        f"{begin} -- dmesg",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (ChildResult(1, "", "can't connect\n"), "can't connect"),
+        (ChildTimedOut(""), "not done in 3 s. Run the program by hand; tilera.command_timeout_s"),
+    ],
+)
+def test_a_board_that_does_not_do_it_is_told_by_its_words(
+    answer: ChildResult | ChildTimedOut, told: str
+) -> None:
+    with pytest.raises(DeviceUnreachable) as failed:
+        asyncio.run(monitor(Programs(answer)).run(ADDRESS, [("reboot",)]))
+    assert told in failed.value.message
+    assert f"run reboot on board {ADDRESS} by tile-monitor" in failed.value.message
+
+
+@pytest.mark.parametrize(
+    ("known", "text", "fresh"),
+    [
+        ("", "a\n", "a\n"),
+        ("a\n", "a\n", ""),
+        ("a\n", "a\nb\n", "b\n"),
+        ("first\n" + "x" * 300 + "\nlast\n", "x" * 280 + "\nlast\nnew\n", "new\n"),
+        ("a\nb\n", "booted anew\n", "booted anew\n"),
+    ],
+)
+def test_of_a_log_only_what_is_new_is_told(known: str, text: str, fresh: str) -> None:
+    assert news(known, text) == fresh
+
+
+def test_a_reply_is_known_by_its_identifier_and_a_request_has_a_true_checksum() -> None:
+    request = echo(b"abcd")
+    total = sum(int.from_bytes(request[at : at + 2], "big") for at in range(0, 8, 2))
+    assert (total & 0xFFFF) + (total >> 16) == 0xFFFF
+    header = bytes((0x45,)) + bytes(19)
+    assert is_reply(header + bytes(4) + b"abcd", b"abcd")
+    assert not is_reply(header + bytes(4) + b"abce", b"abcd")
+    assert not is_reply(header + request, b"abcd")
+    assert not is_reply(b"", b"abcd")
