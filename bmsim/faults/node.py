@@ -7,11 +7,10 @@ from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter
 FAULTS = (
     Fault(
         "node.slow_post",
-        "its power-on self test takes long",
+        "its power-on self test takes long, or a tilepro64 board's boot; in racks of those alone",
         BY_HEAL,
         "3 to 30 minutes on machines with much memory (RackN scaling guide)",
         (Parameter("post_s", 600, NUMBER, "how long it takes", least=0),),
-        # In racks, of tilepro64 boards alone, whose boot it lengthens: the others' firmware is real.
         fidelities=EVERYWHERE,
         by=By.RACK,
     ),
