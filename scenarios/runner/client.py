@@ -186,6 +186,7 @@ def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
         "memory_mib": node.memory_mib,
         "disk_mib": node.disk_mib,
         "ports": [{"mac": node.mac}],
+        "boot": "uboot" if node.firmware == "uboot" else "ipxe",
         "power": _power(node),
     }
 

@@ -44,13 +44,19 @@ PowerVerb = Annotated[Literal["on", "off", "cycle", "reset", "soft"], BeforeVali
 class NodeKind(Part):
     """What a node is, whatever its name."""
 
-    arch: Literal["x86_64"] = "x86_64"
-    firmware: Literal["bios", "uefi"] = "bios"
+    arch: Literal["x86_64", "arm64", "armhf"] = "x86_64"
+    firmware: Literal["bios", "uefi", "uboot"] = "bios"
     power: Literal["ipmi", "pdu", "two-pdus"] = "ipmi"
-    boot: Literal["ipxe"] = "ipxe"
+    boot: Literal["ipxe", "uboot"] = "ipxe"
     cpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256, le=2**20)] = 1024
     disk_mib: Annotated[int, Field(ge=1, le=2**24)] = 2048
+
+    @model_validator(mode="after")
+    def _boots_as_it_can(self) -> NodeKind:
+        if len({self.firmware == "uboot", self.boot == "uboot", self.arch != "x86_64"}) > 1:
+            raise ValueError("arm64 and armhf are boards here: write firmware: uboot, boot: uboot with them")
+        return self
 
 
 class OneNode(NodeKind):

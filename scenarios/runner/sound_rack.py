@@ -40,6 +40,12 @@ def rack_problems(scenario: Scenario) -> Iterator[Problem]:
             "or play it at model alone",
         )
 
+    if Fidelity.MODEL in scenario.fidelities:
+        for index, node in enumerate(scenario.rack.node_list):
+            if node.boot != "ipxe":
+                told = f"the model knows no machine that boots by {node.boot}: play it at machine alone"
+                yield ("rack", "nodes", index, "boot"), told
+
 
 def without_its_store(scenario: Scenario, fault: FaultPart) -> str:
     """What is to change when a fault strikes the way to a store that nobody shares; empty: nothing."""

@@ -23,6 +23,7 @@ from scenarios.runner.parts import (
     When,
 )
 from scenarios.runner.sound_rack import CHOSEN, Problem, rack_problems, without_its_store
+from scenarios.runner.stage import Fidelity
 from scenarios.runner.switched_by import unfit
 
 if TYPE_CHECKING:
@@ -108,7 +109,8 @@ class _Known:
         yield from self._image_problems(request.image)
 
     def _image_problems(self, image: str) -> Iterator[Problem]:
-        known = [name for name in IMAGES if name in LIBRARY]
+        modelled = Fidelity.MODEL in self._scenario.fidelities
+        known = [name for name in IMAGES if name in LIBRARY or not modelled]
         if image not in known:
             yield ("image",), f"there is no image {image}; there are {', '.join(known)}"
 

@@ -27,10 +27,13 @@ class StoryImages:
         """Bodies of POST /v1/images, of what boots it first."""
         files = self._files(name)
         kinds = {part: part.rpartition("-")[2] for part in files if part != name}
-        orders: list[Mapping[str, Any]] = [_order(part, kind, files[part]) for part, kind in kinds.items()]
+        arch = self._images[name].arch
+        orders: list[Mapping[str, Any]] = [
+            _order(part, kind, files[part]) | {"arch": arch} for part, kind in kinds.items()
+        ]
         boot = {f"{kind}_id": part for part, kind in kinds.items()}
         own = _order(name, "root" if kinds else "disk", files[name])
-        return [*orders, own | boot | {"format": self._images[name].image_format}]
+        return [*orders, own | boot | {"format": self._images[name].image_format, "arch": arch}]
 
     def files(self) -> dict[str, str]:
         """All that is to be served, by its name."""

@@ -30,12 +30,12 @@ def test_there_are_thirty_scenarios_and_twelve_of_them_for_machines() -> None:
     assert len(files) >= 30
     assert sum(Fidelity.MACHINE in one.scenario.fidelities for one in files) >= 12
     themes = {Path(one.file).parent.name for one in files}
-    assert themes == {"power", "netboot", "image", "agent", "lifecycle", "failover", "scale"}
+    assert themes == {"power", "netboot", "image", "agent", "lifecycle", "failover", "scale", "boards"}
 
 
 def test_every_scenario_strikes_at_something_or_says_why_not() -> None:
     for one in read_all([ROOT / "scenarios"]):
-        story = story_of(one.scenario, Fidelity.MODEL, one.scenario.seed)
+        story = story_of(one.scenario, one.scenario.fidelities[0], one.scenario.seed)
         assert story.strikes, one.file
         assert in_words(one.scenario).startswith(one.scenario.name)
 

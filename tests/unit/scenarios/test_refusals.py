@@ -17,6 +17,16 @@ REFUSED = {
     "a fault that nobody knows": ("bmc.busy", "bmc.sulks", [":8: faults[0].do:", "bmsim fault ls"]),
     "an unknown parameter of a fault": ("count: 2", "often: 2", [":8: faults[0].with:", "for_commands"]),
     "a parameter of the wrong kind": ("count: 2", "count: two", [":8: faults[0].with:", "must be int"]),
+    "a board at fidelity model": (
+        "{name: n1}",
+        "{name: n1, arch: armhf, firmware: uboot, boot: uboot, power: pdu}",
+        [":4: rack.nodes[0].boot:", "knows no machine that boots by uboot"],
+    ),
+    "a board that boots as a server": (
+        "{name: n1}",
+        "{name: n1, arch: armhf}",
+        [":4: rack", "firmware: uboot"],
+    ),
     "a trigger at a node that isn't there": (
         "when: {node: n1,",
         "when: {node: n3,",
