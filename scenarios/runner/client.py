@@ -184,9 +184,10 @@ def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
         "firmware": node.firmware,
         "vcpus": node.cpus,
         "memory_mib": node.memory_mib,
-        "disk_mib": node.disk_mib,
+        "disk_mib": 0 if node.is_tile else node.disk_mib,
         "ports": [{"mac": node.mac}],
-        "boot": "uboot" if node.firmware == "uboot" else "ipxe",
+        "boot": node.firmware if node.firmware in ("uboot", "tilera") else "ipxe",
+        "deploy": "nfs" if node.is_tile else "iscsi",
         "power": _power(node),
     }
 

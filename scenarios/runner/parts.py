@@ -44,17 +44,21 @@ PowerVerb = Annotated[Literal["on", "off", "cycle", "reset", "soft"], BeforeVali
 class NodeKind(Part):
     """What a node is, whatever its name."""
 
-    arch: Literal["x86_64", "arm64", "armhf"] = "x86_64"
-    firmware: Literal["bios", "uefi", "uboot"] = "bios"
+    arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
+    firmware: Literal["bios", "uefi", "uboot", "tilera"] = "bios"
     power: Literal["ipmi", "pdu", "two-pdus"] = "ipmi"
-    boot: Literal["ipxe", "uboot"] = "ipxe"
+    boot: Literal["ipxe", "uboot", "tilera"] = "ipxe"
     cpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256, le=2**20)] = 1024
     disk_mib: Annotated[int, Field(ge=1, le=2**24)] = 2048
 
     @model_validator(mode="after")
     def _boots_as_it_can(self) -> NodeKind:
-        if len({self.firmware == "uboot", self.boot == "uboot", self.arch != "x86_64"}) > 1:
+        if len({self.firmware == "tilera", self.boot == "tilera", self.arch == "tilepro64"}) > 1:
+            raise ValueError("tilepro64 is a board of its own: write firmware: tilera, boot: tilera with it")
+        if self.boot == "tilera" and self.power == "ipmi":
+            raise ValueError("a board of tilepro64 has no BMC: write power: pdu, or two-pdus")
+        if len({self.firmware == "uboot", self.boot == "uboot", self.arch in ("arm64", "armhf")}) > 1:
             raise ValueError("arm64 and armhf are boards here: write firmware: uboot, boot: uboot with them")
         return self
 

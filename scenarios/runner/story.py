@@ -41,6 +41,11 @@ class StoryNode:
     feeds: tuple[StoryFeed, ...] = ()
 
     @property
+    def is_tile(self) -> bool:
+        """Whether it is a board of tilepro64: without a disk, its root by NFS."""
+        return self.firmware == "tilera"
+
+    @property
     def power(self) -> str:
         return POWERS[len(self.feeds)]
 

@@ -7,8 +7,10 @@ from collections.abc import Mapping
 from bmsim.devices import ipmi_codes
 from provisioner.core.plan import PLANS
 
-DEPLOY_STEPS = frozenset(step.name for step in PLANS["deploy-iscsi"].steps)
-CLEAN_STEPS = frozenset(step.name for step in PLANS["clean"].steps)
+DEPLOY_STEPS = frozenset(
+    step.name for name in ("deploy-iscsi", "deploy-tilera") for step in PLANS[name].steps
+)
+CLEAN_STEPS = frozenset(step.name for name in ("clean", "clean-tilera") for step in PLANS[name].steps)
 
 POWER = "chassis.power"
 
@@ -24,7 +26,8 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "bmc": COMMANDS,
     "pdu": ("outlet.on", "outlet.off", "outlet.reboot"),
     "feed": ("power.back", "power.lost"),
-    "machine": ("on", "off", "reset", "post", "agent", "instance", "hung"),
+    "machine": ("on", "off", "reset", "up", "post", "agent", "instance", "hung"),
+    "monitor": ("ifconfig", "/usr/sbin/sshd", "iptables", "dmesg"),
     "dhcp": ("discover", "offer", "request", "ack", "decline", "nak", "release", "inform"),
     "tftp": ("read", "sent", "refused"),
     "http": ("get", "post", "put", "sent", "refused"),
@@ -48,6 +51,7 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
     "machine": frozenset(
         (
             *("machine.reset", "iscsi.login", "iscsi.close"),
+            *("machine.up", *(f"monitor.{name}" for name in EVENTS["monitor"])),
             *("dhcp.request", "dhcp.decline", "dhcp.nak", "dhcp.release", "dhcp.inform"),
             *("http.post", "http.put"),
         )

@@ -21,8 +21,8 @@ class _Reign:
 
 class OneOwner:
     """Once another compute host has acted on a node, the one before it acts no more: neither on its BMC
-    nor on its agent or disk, unless it has been started anew meanwhile (and is another process), or the
-    store gave it the node anew, under a newer fence."""
+    nor on its agent, monitor or disk, unless it has been started anew meanwhile (and is another process), or
+    the store gave it the node anew, under a newer fence."""
 
     name = "one_owner"
 
@@ -70,4 +70,6 @@ def _acts(event: Event) -> bool:
         return event.name.startswith("outlet.") and event.detail.get("result") == "ok"
     if event.source == "agent":
         return event.name == "command"
+    if event.source == "monitor":
+        return event.name != "dmesg" and event.detail.get("result") == "ok"
     return event.source == "iscsi" and event.name == "write"

@@ -36,7 +36,7 @@ def rack_of(story: Story, name: str) -> dict[str, Any]:
                 "firmware": node.firmware,
                 "vcpus": node.cpus,
                 "memory_mib": node.memory_mib,
-                "disks": [{"size_mib": node.disk_mib}],
+                **_made_of(node),
                 # As the model has it: with UEFI, firmware fetches its loader by TFTP.
                 "nics": [{"mac": node.mac, "ipxe": node.firmware != "uefi"}],
                 **_switched_by(node),
@@ -48,6 +48,16 @@ def rack_of(story: Story, name: str) -> dict[str, Any]:
             for pdu in story.pdus
         ],
     }
+
+
+TILE_BOOT_S = 5.0
+"""In the place of 100: long enough for a host to die meanwhile."""
+
+
+def _made_of(node: StoryNode) -> dict[str, Any]:
+    if node.is_tile:
+        return {"tile": {"boot_s": TILE_BOOT_S}}
+    return {"disks": [{"size_mib": node.disk_mib}]}
 
 
 def _switched_by(node: StoryNode) -> dict[str, Any]:

@@ -21,6 +21,7 @@ from scenarios.runner.machine import disks
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
 from scenarios.runner.machine.images import StoryImages
+from scenarios.runner.machine.process import BIN
 from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
 from scenarios.runner.machine.striking import REPLAYED, Striking
@@ -28,6 +29,10 @@ from scenarios.runner.machine.watching import Watching
 from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
+
+TILE_PROMPT = "the monitor listens"
+TILE_LEASE_S, TILE_COMMAND_S = 15.0, 10.0
+"""A command must fit into the lease."""
 
 ANSWER_S = 600.0
 """How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
@@ -124,14 +129,20 @@ class MachineStage:
         return tuple(node.name for node in self._story.nodes)
 
     @property
+    def _tiles(self) -> frozenset[str]:
+        return frozenset(node.name for node in self._story.nodes if node.is_tile)
+
+    @property
     def _hosts(self) -> tuple[StoryHost, ...]:
         return hosts_of(self._story)
 
     def _settings(self, name: str) -> dict[str, Any]:
         """Of the provisioner on one of the rack's hosts."""
         address = next(host.address for host in self._hosts if host.name == name)
+        has_tiles = any(node.is_tile for node in self._story.nodes)
         return {
-            "host": {"name": name},
+            "host": {"name": name, **({"lease_ttl_s": TILE_LEASE_S} if has_tiles else {})},
+            **(self._tile_settings() if has_tiles else {}),
             # A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten.
             "deploy": {"boot_deadline_s": 150, "running_deadline_s": 240},
             "network": {
@@ -140,6 +151,13 @@ class MachineStage:
                 "subnet": SUBNETS["provisioning"]["subnet"],
                 "pool": "10.77.0.100-10.77.0.199",
             },
+        }
+
+    def _tile_settings(self) -> dict[str, Any]:
+        """For boards of tilepro64: roots on storage that the hosts share, and who gives them commands."""
+        return {
+            "nfs": {"server": "ganesha", "folder": str(self._folder / "roots")},
+            "tilera": {"monitor": str(BIN / "tile-monitor"), "command_timeout_s": TILE_COMMAND_S},
         }
 
     # --- Stage ---------------------------------------------------------------------------------
@@ -202,6 +220,8 @@ class MachineStage:
         for node in self._story.nodes:
             await self._striking.rack_does(self._rack.inject, node.name, "node.power_loss")
         for node in self._story.nodes:
+            if node.is_tile:
+                continue
             self._disks_now[node.name] = await asyncio.to_thread(self._read_disk, node.name)
 
     def _read_disk(self, node: str) -> DiskTruth:
@@ -219,14 +239,16 @@ class MachineStage:
         return self._disks_now.get(node)
 
     def running(self, node: str) -> str | None:
-        """Told by what the instance's own system alone prints: a login prompt."""
+        """Told by what the instance's own system alone prints: a login prompt; of a modelled board, that it
+        mounted its root and found its init good."""
         console = self._rack.console(node)
         since = console.rfind("agent: version")
+        prompt = TILE_PROMPT if node in self._tiles else "login:"
         image = next(
             (one.image for one in self._story.requests if isinstance(one, Deploy) and one.node in ("", node)),
             "",
         )
-        return image if console.rfind("login:") > since else ""
+        return image if console.rfind(prompt) > since else ""
 
     def served(self, node: str) -> str | None:
         return None
