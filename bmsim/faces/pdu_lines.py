@@ -12,6 +12,7 @@ from collections.abc import Callable
 
 from bmsim.devices.pdu import NoOutlet, Order, Told
 from bmsim.faces.pdu_device import PduDevice
+from bmsim.faces.telnet import heard
 
 LONGEST_LINE_BYTES = 512
 IDLE_S = 60.0
@@ -44,7 +45,7 @@ async def serve_iboot(device: PduDevice, address: str, port: int, password: str)
 
 
 async def serve_console(device: PduDevice, address: str, port: int, password: str) -> asyncio.Server:
-    """For people: the password once, then `show`, `on 3`, `off 3`, `reboot 3`."""
+    """For people, by telnet: the password once, then `show`, `on 3`, `off 3`, `reboot 3`."""
     return await _serve(device, address, port, b"\n", lambda: _Conversation(device, password))
 
 
@@ -156,7 +157,7 @@ async def _converse(
 ) -> None:
     while True:
         async with asyncio.timeout(IDLE_S):
-            line = (await reader.readuntil(end)).rstrip(b"\r\n")
+            line, negotiated = heard(await reader.readuntil(end))
         if not await pass_gate(device):
             # As if nobody were there: the other side waits until it has had enough.
             async with asyncio.timeout(IDLE_S):
@@ -165,7 +166,7 @@ async def _converse(
         said = answer(line)
         if said is None:
             return
-        writer.write(said.encode() + b"\r\n")
+        writer.write(negotiated + said.encode() + b"\r\n")
         await writer.drain()
 
 

@@ -32,9 +32,9 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
     _check_name_free(tx, who.tenant, order.name, public)
     boot = {"kernel_id": order.kernel_id, "ramdisk_id": order.ramdisk_id}
     if order.kind is ImageKind.ROOT:
-        boot["kernel_id"] = _of_kind(tx, who, order, "kernel_id", ImageKind.KERNEL)
+        boot["kernel_id"] = _booting(tx, who, order, "kernel_id", ImageKind.KERNEL)
         if boots_with_ramdisk(order.arch):
-            boot["ramdisk_id"] = _of_kind(tx, who, order, "ramdisk_id", ImageKind.RAMDISK)
+            boot["ramdisk_id"] = _booting(tx, who, order, "ramdisk_id", ImageKind.RAMDISK)
         elif order.ramdisk_id is not None:
             raise InvalidInput(
                 f"register image {order.name}",
@@ -116,19 +116,21 @@ def share(tx: Tx, id_or_name: str, who: Principal, *, public: bool) -> views.Vie
     return views.image(find_image(tx, who, image.id))
 
 
-def _of_kind(tx: Tx, who: Principal, order: ImageOrder, field: str, kind: ImageKind) -> str:
-    name, id_or_name = order.name, getattr(order, field)
+def _booting(tx: Tx, who: Principal, order: ImageOrder, field: str, kind: ImageKind) -> str:
+    tried, id_or_name = f"register image {order.name}", getattr(order, field)
     if id_or_name is None:
         raise InvalidInput(
-            f"register image {name}",
+            tried,
             field=field,
             answer="a root file system needs a kernel and a ramdisk to boot it",
             advice=f"Register one of kind {kind} first and name it here",
         )
     found = find_image(tx, who, id_or_name)
     if found.kind is not kind:
+        raise InvalidInput(tried, field=field, answer=f"image {found.name} is of kind {found.kind}")
+    if found.arch != order.arch:
         raise InvalidInput(
-            f"register image {name}", field=field, answer=f"image {found.name} is of kind {found.kind}"
+            tried, field=field, answer=f"image {found.name} is for {found.arch}, not {order.arch}"
         )
     return found.id
 

@@ -11,6 +11,7 @@ from provisioner.api.quotas import left, quota
 from provisioner.api.visible import find_image, find_instance
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
+from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement import disk_needed_mib
 from provisioner.core.roles import Principal
@@ -34,6 +35,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
         )
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = deployable(tx, context.who, order.image)
+    check_architecture(flavor, image)
     node = find_node(tx, order.node) if order.node else None
     if node is not None:
         _check_fits(node, flavor, image)
@@ -85,9 +87,27 @@ def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:
     return image
 
 
+def check_architecture(flavor: Flavor, image: Image) -> None:
+    """Such a request would wait for a node that there can't be. Raises InvalidInput."""
+    if wanted := asks_for_another(image.arch, flavor.extra_specs):
+        raise InvalidInput(
+            f"deploy image {image.name}",
+            field="image",
+            answer=f"it is for {image.arch}, and flavor {flavor.name} asks for cpu_arch {wanted}",
+            advice="Use an image or a flavor of the other's architecture",
+        )
+
+
 def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
     """Of a node that was asked for by name. A request that leaves the choice open waits for a node that is
     large enough, and says so: one may be enrolled any time."""
+    if image.arch != node.arch:
+        raise InvalidInput(
+            f"deploy image {image.name} to node {node.name}",
+            field="node",
+            answer=f"the image is for {image.arch}, and the node is {node.arch}",
+            advice="Name a node of the image's architecture, or use an image of the node's",
+        )
     needed_mib = disk_needed_mib(flavor, image, node.deploy_driver)
     if needed_mib > node.disk_mib:
         raise ImageTooLarge(

@@ -11,7 +11,7 @@ from starlette.responses import Response
 from provisioner.api import views
 from provisioner.api.answers import answer
 from provisioner.api.context import ApiContext, Context, by_id_or_name, find_node
-from provisioner.api.instance_orders import deployable
+from provisioner.api.instance_orders import check_architecture, deployable
 from provisioner.api.rights import GuardedRoute
 from provisioner.core.model import Flavor, Instance, Node
 from provisioner.core.placement import place
@@ -40,6 +40,7 @@ async def dry_run(context: Context, order: PlacementOrder) -> Response:
 def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = deployable(tx, context.who, order.image)
+    check_architecture(flavor, image)
     named = find_node(tx, order.node).name if order.node else None
     asked = Instance(
         id="",

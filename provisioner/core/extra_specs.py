@@ -76,6 +76,12 @@ def unmet(specs: Mapping[str, str], node: Node) -> str | None:
     return None
 
 
+def asks_for_another(arch: str, specs: Mapping[str, str]) -> str:
+    """What a flavor asks for in place of this architecture; empty: it takes it."""
+    wanted = specs.get("cpu_arch", "")
+    return wanted if wanted and not _meets(arch, wanted) else ""
+
+
 def allowed(wanted: str) -> tuple[str, ...]:
     """The values that are asked for by name, if they are."""
     word = wanted.strip().partition(" ")[0]

@@ -103,7 +103,9 @@ class PduQueue:
 
     def _pass_on(self) -> None:
         while self._waiting:
-            following = self._waiting.pop(0)
+            # Commands first: those who want to know their outcome come together meanwhile.
+            following = next((one for one in self._waiting if not one.oids), self._waiting[0])
+            self._waiting.remove(following)
             if not following.done.done():
                 following.done.set_result(True)
                 return

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from itertools import groupby
 
 from provisioner.core.plan import PLANS
 from scenarios.runner.trace import Event
@@ -15,6 +16,8 @@ OFF_BEFORE = {
     "bmc chassis.power.on": "bmc chassis.power.off",
     "pdu outlet.on": "pdu outlet.off",
 }
+OUTLET = "pdu outlet."
+"""Of these the outlets follow, each with its PDU."""
 CHANGING = ("chassis.power.", "chassis.bootdev.set")
 
 
@@ -24,10 +27,30 @@ def essence(trace: Iterable[Event], node: str) -> list[str]:
     luck; what a boot and a deploy consist of is not."""
     story = _Path()
     # What real devices did is seen in the order in which their logs are read.
-    for event in sorted(trace, key=lambda event: event.t_s):
-        if event.node == node and (word := _word(event)):
-            story.went(word)
+    seen = (_word(event) for event in sorted(trace, key=lambda event: event.t_s) if event.node == node)
+    for word in _together(filter(None, seen)):
+        story.went(word)
     return story.words
+
+
+def _together(words: Iterable[str]) -> Iterator[str]:
+    """Outlets that are told the same, one after the other, as one word: feeds are told at once, and which of
+    them hears it first is a matter of luck."""
+    for told, group in groupby(words, key=_told):
+        yield _joined(told, group) if told.startswith(OUTLET) else told
+
+
+def _told(word: str) -> str:
+    """Without the outlets that it was told to."""
+    return " ".join(word.split()[:2]) if word.startswith(OUTLET) else word
+
+
+def _outlets(word: str) -> frozenset[str]:
+    return frozenset(word.split()[2:]) if word.startswith(OUTLET) else frozenset()
+
+
+def _joined(told: str, words: Iterable[str]) -> str:
+    return " ".join((told, *sorted(frozenset[str]().union(*map(_outlets, words)))))
 
 
 class _Path:
@@ -42,10 +65,16 @@ class _Path:
     def went(self, word: str) -> None:
         a_step = word.startswith(STEP)
         since = self._plan if a_step else self._step
-        if word in OFF_BEFORE and self.words[since:][-1:] == [OFF_BEFORE[word]]:
+        last = self.words[-1] if self.words[since:] else ""
+        if _told(last) == OFF_BEFORE.get(_told(word)) and _outlets(word) <= _outlets(last):
             self.words.pop()  # one that was on already, from an attempt before, goes off to go on
-        if word in self.words[since:]:
-            del self.words[self.words.index(word, since) + 1 :]
+        before = next(
+            (at for at in range(since, len(self.words)) if _told(self.words[at]) == _told(word)), None
+        )
+        if before is not None:
+            if word.startswith(OUTLET):  # what an attempt told to one of two feeds, the next tells to both
+                self.words[before] = _joined(_told(word), (self.words[before], word))
+            del self.words[before + 1 :]
         else:
             self.words.append(word)
         if a_step:
@@ -60,9 +89,8 @@ def _word(event: Event) -> str:
         case "bmc" if event.name.startswith(CHANGING) and detail.get("result") == "ok":
             device = f" {detail['device']}" if "device" in detail else ""
             return f"bmc {event.name}{device}"
-        # Whichever outlet: those of two feeds are told at once.
         case "pdu" if event.name.startswith("outlet.") and detail.get("result") == "ok":
-            return f"pdu {event.name}"
+            return f"pdu {event.name} {detail['pdu']}/{detail['outlet']}"
         case "dhcp" if event.name == "ack":
             return f"dhcp {_client(str(detail.get('client', '')))}"
         # When it was asked for. Whether all of it came is seen by the last acknowledgement, and a loader that

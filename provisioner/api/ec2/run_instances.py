@@ -21,6 +21,7 @@ from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.quotas import left, quota
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
+from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import (
     Flavor,
     IdempotencyRecord,
@@ -140,6 +141,8 @@ def _wish(tx: Tx, call: Call) -> _Wish:
     if flavor is None:
         raise bad_value("InstanceType", "there is no such instance type")
     block_devices.check(given.get("BlockDeviceMappings", ()), flavor)
+    if wanted := asks_for_another(image.arch, flavor.extra_specs):
+        raise bad_value("ImageId", f"{image_id(image)} is for {image.arch}, {flavor.name} asks for {wanted}")
     key = None
     if given.get("KeyName"):
         key = find_by_name(tx, call.tenant, given["KeyName"])
@@ -168,7 +171,10 @@ def _boots_with(tx: Tx, call: Call, parameter: str, image: Image, kind: ImageKin
             raise Ec2Error("InvalidParameterCombination", told)
         return None
     if id:
-        return _ready(find_image(tx, call.tenant, id, kind)).id
+        named = _ready(find_image(tx, call.tenant, id, kind))
+        if named.arch != image.arch:
+            raise bad_value(parameter, f"{id} is for {named.arch}, {image_id(image)} for {image.arch}")
+        return named.id
     found = tx.get(Image, own) if own else None
     return _ready(found).id if found else None
 

@@ -49,6 +49,14 @@ OBJECTS = {
     "vertivgeist_pdu": ("21239.5.2.3.5.1.4.3", 1, 2, "21239.5.2.3.5.1.6.3", 2, "21239.5.2.3.5.1.6.3", 4),
 }
 
+# what outlet 3 draws, in the family's own unit, where its MIB has an object for that: 80 W at 230 V
+CURRENTS = {
+    "apc_rackpdu": ("318.1.1.12.3.5.1.1.7.3", 3),
+    "eatonpower": ("534.6.6.7.6.4.1.3.0.3", 348),
+    "servertech_sentry3": ("1718.3.2.3.1.7.1.1.3", 35),
+    "vertivgeist_pdu": ("21239.5.2.3.6.1.8.3", 35),
+}
+
 LOGINS = {
     "1": ("-v1", "-c", WRITE),
     "2c": ("-v2c", "-c", WRITE),
@@ -65,6 +73,11 @@ def value(pdu: Pdu, oid: object, login: tuple[str, ...] = LOGINS["2c"]) -> int:
     done = tool("snmpget", pdu, login, f"{ENTERPRISES}.{oid}")
     assert done.returncode == 0, done.stderr
     return int(done.stdout.split()[-1])
+
+
+def draws(pdu: Pdu) -> int:
+    oid = CURRENTS.get(pdu.family, ("", 0))[0]
+    return value(pdu, oid) if oid else 0
 
 
 def write(pdu: Pdu, oid: object, number: object, login: tuple[str, ...] = LOGINS["2c"]) -> None:
@@ -99,6 +112,7 @@ def test_what_one_switches_the_other_sees(pdu: Pdu) -> None:
         await control.set_power(PowerVerb.OFF)
         assert await control.power_state() is PowerState.OFF
         assert await asyncio.to_thread(value, pdu, state) == is_off
+        assert await asyncio.to_thread(draws, pdu) == 0
         await control.set_power(PowerVerb.ON)
         assert await control.power_state() is PowerState.ON
         assert await asyncio.to_thread(value, pdu, state) == is_on
@@ -106,6 +120,7 @@ def test_what_one_switches_the_other_sees(pdu: Pdu) -> None:
         assert await control.power_state() is PowerState.OFF
         await asyncio.to_thread(write, pdu, on_oid, on)
         assert await control.power_state() is PowerState.ON
+        assert await asyncio.to_thread(draws, pdu) == CURRENTS.get(pdu.family, ("", 0))[1]
 
     play(switched_off_and_on, pdu, 3)
     commands = [(entry.command, entry.args["outlet"]) for entry in pdu.received() if "outlet" in entry.args]

@@ -164,15 +164,25 @@ def test_a_slow_pdu_is_waited_for_and_switches_all_in_its_turn(stack: ExitStack,
     assert time.monotonic() - began >= 4 * 0.2
 
 
-@pytest.mark.parametrize("family", ["eatonpower", "aten", "vertivgeist_pdu", "servertech_sentry3"])
-def test_an_outlet_on_its_way_is_neither_on_nor_off(stack: ExitStack, tmp_path: Path, family: str) -> None:
-    pdu = stack.enter_context(running_pdu(tmp_path, family, timing={"off_s": 600.0}))
+@pytest.mark.parametrize(
+    ("family", "by_fault"),
+    [
+        *((family, False) for family in ("eatonpower", "aten", "vertivgeist_pdu", "servertech_sentry3")),
+        ("eatonpower", True),
+    ],
+)
+def test_an_outlet_on_its_way_is_neither_on_nor_off(
+    stack: ExitStack, tmp_path: Path, family: str, by_fault: bool
+) -> None:
+    pdu = stack.enter_context(running_pdu(tmp_path, family, timing={"off_s": 0.0 if by_fault else 600.0}))
+    if by_fault:
+        pdu.faults({"pdu.pending": {"for_s": 600}})
     control = snmp(stack, pdu)
     play(lambda: control.set_power(PowerVerb.OFF))
     assert play(control.power_state) is PowerState.UNKNOWN
     assert isinstance(control, Feeds)
     assert control.last_seen() == "outlet 1 pending"
-    assert pdu.fed(1)
+    assert pdu.fed(1) is not by_fault, "with the fault it is off, and says that it isn't yet"
 
 
 def test_a_welded_relay_is_on_and_half_off_is_told_as_such(stack: ExitStack, pdu: Pdu) -> None:

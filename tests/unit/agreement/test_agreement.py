@@ -65,6 +65,27 @@ def test_a_machine_that_an_attempt_left_on_goes_off_to_go_on() -> None:
     assert essence([off], "n1") == ["bmc chassis.power.off"]
 
 
+def outlets(order: str, *told: tuple[str, int]) -> list[Event]:
+    return [event("pdu", f"outlet.{order}", pdu=pdu, outlet=number, result="ok") for pdu, number in told]
+
+
+def test_which_outlets_are_told_counts_and_not_which_of_two_feeds_comes_first() -> None:
+    a, b = ("a1", 3), ("b1", 3)
+    cycle = essence([*outlets("off", a, b), *steps("power_off"), *outlets("on", b, a)], "n1")
+    assert cycle == ["pdu outlet.off a1/3 b1/3", "step power_off", "pdu outlet.on a1/3 b1/3"]
+    assert essence([*outlets("off", b, a, b), *steps("power_off"), *outlets("on", a, b)], "n1") == cycle
+    cut = [*outlets("on", a), *boot("kernel")[1:], *outlets("on", a, b)]
+    assert essence(cut, "n1") == ["pdu outlet.on a1/3 b1/3"]
+    assert essence(outlets("on", a), "n1") != essence(outlets("on", ("a1", 4)), "n1")
+    assert essence(outlets("on", a, b), "n1") != essence(outlets("on", a), "n1")
+
+
+def test_an_outlet_that_an_attempt_left_on_goes_off_to_go_on() -> None:
+    a, b = ("a1", 3), ("b1", 3)
+    assert essence([*outlets("off", a), *outlets("on", a)], "n1") == ["pdu outlet.on a1/3"]
+    assert len(essence([*outlets("off", b), *outlets("on", a)], "n1")) == 2
+
+
 def test_a_second_deploy_counts_though_it_is_as_the_first() -> None:
     deploy = [*steps("power_on"), *boot("kernel"), *steps("instance_running")]
     assert len(essence(deploy * 2, "n1")) == 2 * len(essence(deploy, "n1"))

@@ -107,6 +107,7 @@ def test_a_client_that_goes_away_is_no_defect(api: Api) -> None:
         ({"kind": "root", "kernel_id": "k"}, 422, "ramdisk_id"),
         ({"kind": "root", "kernel_id": "r", "ramdisk_id": "r"}, 422, "kernel_id"),
         ({"kind": "root", "kernel_id": "nothing", "ramdisk_id": "r"}, 404, ""),
+        ({"kind": "root", "kernel_id": "k", "ramdisk_id": "r", "arch": "arm64"}, 422, "kernel_id"),
         ({"kind": "disk", "kernel_id": "k"}, 422, "kernel_id"),
         ({"kind": "kernel", "ramdisk_id": "r"}, 422, "ramdisk_id"),
         ({"kind": "root", "arch": "tilepro64"}, 422, "kernel_id"),

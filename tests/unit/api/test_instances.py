@@ -217,6 +217,24 @@ def test_an_image_that_the_named_nodes_disk_cant_hold_is_refused_at_once(api: Ap
     assert [one["name"] for one in api.get("/v1/instances")["items"]] == ["a"]
 
 
+@pytest.mark.parametrize(
+    ("where", "field", "told"),
+    [
+        ({"node": "board"}, "node", "the image is for x86_64, and the node is arm64"),
+        ({"flavor": "on-arm"}, "image", "it is for x86_64, and flavor on-arm asks for cpu_arch arm64"),
+    ],
+)
+def test_an_image_of_another_architecture_is_refused_at_once(
+    api: Api, where: dict[str, str], field: str, told: str
+) -> None:
+    api.post("/v1/nodes", node_entry("board", arch="arm64", firmware="uboot", boot="uboot"), 201)
+    api.post("/v1/flavors", {"name": "on-arm", "extra_specs": {"cpu_arch": "arm64"}}, 201)
+    refused = api.post("/v1/instances", order(**where), 422)
+    assert (refused["field"], refused["answer"]) == (field, told)
+    assert refused["advice"]
+    assert api.get("/v1/instances")["items"] == []
+
+
 def test_what_the_flavor_asks_for_beside_the_image_counts_too(api: Api) -> None:
     enrol_with_a_small_disk(api)
     api.post("/v1/flavors", {"name": "swapping", "swap_mib": 1}, 201)

@@ -83,6 +83,19 @@ def test_a_name_a_mac_and_an_address_are_one_nodes_only(api: Api, entry: dict[st
     assert [node["name"] for node in api.get("/v1/nodes")["items"]] == ["n1"]
 
 
+def test_an_outlet_is_one_nodes_only(api: Api) -> None:
+    api.context.power_drivers |= {"snmp", "feeds"}
+    snmp = {"driver": "snmp", "family": "apc_rackpdu", "address": "10.78.0.201", "community": "sesame"}
+    first = {**snmp, "outlets": [3, 4]}
+    other = {**snmp, "address": "10.78.0.202", "outlets": [3]}
+    api.post("/v1/nodes", node_entry("n1", 1, power=first), 201)
+    taken = {"driver": "feeds", "feeds": [other, {**snmp, "outlets": [4]}]}
+    refused = api.post("/v1/nodes", node_entry("n2", 2, power=taken), 409)
+    assert refused["answer"] == "outlet 4 of PDU 10.78.0.201:161 feeds node n1 already"
+    assert "Look where its cable ends" in refused["advice"]
+    api.post("/v1/nodes", node_entry("n2", 2, power=other), 201)
+
+
 @pytest.mark.parametrize("state", list(ProvisionState))
 def test_a_node_is_deleted_only_when_no_instance_is_on_it(api: Api, state: ProvisionState) -> None:
     api.post("/v1/nodes", node_entry(), 201)

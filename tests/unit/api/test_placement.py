@@ -34,6 +34,8 @@ def test_a_dry_run_refuses_an_image_as_the_request_would(api: Api) -> None:
     told = api.post("/v1/placement", {"flavor": "any", "image": "unsent"}, 409)
     assert told["answer"] == "image unsent is queued"
     assert api.post("/v1/placement", {"flavor": "any", "image": "kernel"}, 422)["field"] == "image"
+    api.post("/v1/flavors", {"name": "on-arm", "extra_specs": {"cpu_arch": "arm64"}}, 201)
+    assert api.post("/v1/placement", {"flavor": "on-arm", "image": "root"}, 422)["field"] == "image"
 
 
 def test_a_flavor_that_asks_for_what_nobody_knows_is_refused(api: Api) -> None:

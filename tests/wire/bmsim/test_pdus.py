@@ -120,6 +120,21 @@ def test_two_feeds_are_one_too_many_to_lose(rack: RunningRack) -> None:
     assert len(received(rack, "n3", "feed", "power.lost")) == lost + 1
 
 
+def test_half_off_leaves_a_machine_on_until_it_is_mended_and_told_again(rack: RunningRack) -> None:
+    apc(rack, 3, 1)
+    raritan(rack, 3, 1)
+    runs(rack, "n3")
+    rack.inject("n3", "pdu.half_off")
+    apc(rack, 3, 2)
+    raritan(rack, 3, 0)
+    struck = {"fault": "pdu.half_off", "pdu": "b", "outlet": 3}
+    eventually("the fault struck", lambda: struck in received(rack, "n3", "fault", "struck"))
+    runs(rack, "n3")
+    rack.heal("n3")
+    raritan(rack, 3, 0)
+    runs(rack)
+
+
 def test_a_bmc_goes_and_comes_with_its_outlet_and_leaves_the_machine_off(rack: RunningRack) -> None:
     assert bmc_answers(rack)
     raritan(rack, 4, 0)

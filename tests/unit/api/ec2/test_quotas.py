@@ -30,6 +30,12 @@ def test_as_many_are_run_as_the_quota_allows_and_no_fewer_than_asked_for(ec2: Ec
     assert told["AccountAttributes"][0]["AttributeValues"] == [{"AttributeValue": "3"}]
 
 
+def test_an_image_of_another_architecture_than_its_type_asks_for_is_refused(ec2: Ec2, image: str) -> None:
+    ec2.api.post("/v1/flavors", {"name": "on-arm", "extra_specs": {"cpu_arch": "arm64"}}, 201)
+    asked = {"ImageId": image, "InstanceType": "on-arm", "MinCount": "1", "MaxCount": "1"}
+    assert ec2.refused("RunInstances", **asked) == "InvalidParameterValue"
+
+
 def test_a_tenant_that_is_named_has_a_quota_of_its_own(ec2: Ec2, image: str) -> None:
     ec2.api.context.quotas = {"*": 0, "default": 4}
     asked = {"ImageId": image, "InstanceType": "small", "MinCount": "1", "MaxCount": "1"}
