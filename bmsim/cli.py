@@ -27,7 +27,7 @@ from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState, all_racks, find_rack, racks_folder
 from bmsim.rack.yaml_source import load
 from bmsim.sandbox import launch
-from bmsim.sandbox.control import order
+from bmsim.sandbox.control import order, order_pdu
 from bmsim.sandbox.enter import run_on_host
 
 app = typer.Typer(
@@ -238,6 +238,42 @@ def heal(
 ) -> None:
     """Mend what was broken."""
     faults.heal(find_rack(racks, rack), target, name)
+
+
+@rack_app.command()
+def pdu(
+    name: Annotated[str, typer.Argument(metavar="PDU", help="The PDU.")],
+    racks: Racks,
+    what: Annotated[
+        list[str] | None, typer.Argument(metavar="[on|off|reboot OUTLET] [mains on|off]", help="By hand.")
+    ] = None,
+    rack: RackOption = None,
+    as_json: AsJson = False,
+) -> None:
+    """Show a PDU's outlets; switch one by hand, or take its mains away and give them back."""
+    state = find_rack(racks, rack)
+    match what or []:
+        case []:
+            _print_outlets(order_pdu(state, name, "show"), as_json)
+        case [("on" | "off" | "reboot") as verb, outlet] if outlet.isdigit():
+            order_pdu(state, name, "order", outlet=int(outlet), order=verb)
+        case ["mains", ("on" | "off") as turn]:
+            order_pdu(state, name, "mains", on=turn == "on")
+        case words:
+            told = f"{' '.join(words)!r} is neither on, off or reboot with an outlet, nor mains on or off"
+            raise RackError(told, code=2)
+
+
+def _print_outlets(shown: dict[str, Any], as_json: bool) -> None:
+    if as_json:
+        out.print_json(data=shown)
+        return
+    table = Table("outlet", "says it is", "feeds", "mA", "node", box=None)
+    for one in shown["outlets"]:
+        feeds = "yes" if one["fed"] else "no"
+        table.add_row(str(one["outlet"]), one["state"], feeds, str(one["milliamps"]), one["node"])
+    out.print(f"mains are {'on' if shown['mains'] else '[red]off[/]'}")
+    _print_whole(table)
 
 
 @rack_app.command()

@@ -81,7 +81,7 @@ class _Conversation:
 
 
 async def serve_rack(device: PduDevice, path: str) -> asyncio.Server:
-    """The rack's own, past all faults: one JSON object a line, as `bmsim pdu` sends them."""
+    """The rack's own, past all faults: one JSON object a line, as `bmsim rack pdu` sends them."""
 
     def answer(line: bytes, sender: str) -> str:
         try:

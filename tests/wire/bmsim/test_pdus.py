@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -159,6 +161,29 @@ def test_a_welded_relay_keeps_its_machine_on_until_it_is_mended_and_told_again(r
     rack.heal("n1")
     apc(rack, 1, 2)
     runs(rack)
+
+
+def by_hand(rack: RunningRack, *words: str) -> str:
+    where = ("--rack", rack.state.name, "--state", rack.state.folder.parent)
+    argv = [sys.executable, "-m", "bmsim", "rack", "pdu", *where, *words]
+    done = subprocess.run(argv, capture_output=True, text=True)
+    return done.stdout + done.stderr
+
+
+def test_outlets_and_mains_are_switched_by_hand_and_come_back_as_they_were(rack: RunningRack) -> None:
+    by_hand(rack, "a", "on", "1")
+    runs(rack, "n1")
+    by_hand(rack, "a", "mains", "off")
+    runs(rack)
+    assert "Timeout" in apc(rack, 2, 1)
+    assert "mains are off" in by_hand(rack, "a")
+    by_hand(rack, "a", "mains", "on")
+    runs(rack, "n1")
+    drawn = [line.split() for line in by_hand(rack, "a").splitlines()]
+    assert ["1", "on", "yes", "348", "n1"] in drawn
+    assert "rack has no PDU z" in by_hand(rack, "z").replace(f"rack {rack.state.name}", "rack")
+    assert "there is no outlet 99" in by_hand(rack, "a", "on", "99")
+    assert "neither on, off or reboot" in by_hand(rack, "a", "up", "1")
 
 
 def test_a_pdu_that_is_unreachable_does_nothing_that_it_is_told(rack: RunningRack) -> None:
