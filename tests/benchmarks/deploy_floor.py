@@ -1,4 +1,5 @@
-"""What a deploy can't do without, done by hand on a node that was just deployed: two boots and a qemu-img.
+"""What a deploy can't do without, done by hand on a node that was just deployed: two boots and a qemu-img; of
+a root by NFS, a copy of the unpacked image and a boot.
 
     bmsim rack exec HOST -- .venv/bin/python -m tests.benchmarks.deploy_floor provisioner.yaml NODE
 
@@ -18,14 +19,16 @@ import time
 from collections import defaultdict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from provisioner.app.boundary import Boundary, boundary_of
 from provisioner.app.power_devices import PowerDevices
 from provisioner.app.ramdisks import Ramdisks
+from provisioner.compute.publishing import NFS_OPTIONS
 from provisioner.compute.steps.boot import CONSOLES, KERNEL_WORDS
 from provisioner.compute.steps.image import offset_bytes
+from provisioner.compute.steps.nfs import SEED
 from provisioner.config.settings import Settings
 from provisioner.config.source import load
 from provisioner.core.model import Image, Instance, Node, Port, Publication, PublicationKind
@@ -36,6 +39,7 @@ from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.children import Argument, SecretFile
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.power import BootDevice, BootDeviceControl, PowerVerb
+from provisioner.protocols.roots import folder_name
 from provisioner.services.children import SystemChildren
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
@@ -99,6 +103,27 @@ class Bench:
 
     async def floor(self) -> dict[str, float]:
         """Seconds of each part."""
+        return await (self._by_nfs() if self._node.deploy_driver == "nfs" else self._by_iscsi())
+
+    async def _by_nfs(self) -> dict[str, float]:
+        await self._switch_off(BootDevice.NETWORK)
+        name = folder_name(self._node.id, self._node.fence, "floor")
+        copy_s = await self._copy(name)
+        await self._rack.publisher.publish(self._instance_entry(name))
+        return {"copy of the image": copy_s, "boot of the instance": await self._boot("instance.phone_home")}
+
+    async def _copy(self, name: str) -> float:
+        """cp's whole run, and what the instance is to know of itself."""
+        roots = self._settings.roots
+        deployed, made = roots / "nodes" / self._node.publication.root, roots / "nodes" / name
+        copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory")
+        began_s = time.monotonic()
+        await _run((*copy, str(roots / "images" / self._image.sha256), str(made)))
+        await _run(("mkdir", "--parents", str((made / SEED).parent)))
+        await _run((*copy, str(deployed / SEED), str(made / SEED)))
+        return time.monotonic() - began_s
+
+    async def _by_iscsi(self) -> dict[str, float]:
         netboots = self._node.publication.kind is PublicationKind.INSTANCE
         await self._switch_off(BootDevice.NETWORK)
         token = secrets.token_hex(16)
@@ -144,9 +169,9 @@ class Bench:
         async with asyncio.timeout(PART_DEADLINE_S):
             while await self._control.power_state() is not PowerState.OFF:
                 await asyncio.sleep(POLL_S)
-        assert isinstance(self._control, BootDeviceControl)
-        uefi = self._node.firmware == "uefi"
-        await self._control.set_boot_device(next_boot, persistent=True, uefi=uefi)
+        if isinstance(self._control, BootDeviceControl):
+            uefi = self._node.firmware == "uefi"
+            await self._control.set_boot_device(next_boot, persistent=True, uefi=uefi)
 
     async def _write(self, agent: AgentClient) -> float:
         """qemu-img's whole run, its flush included."""
@@ -200,7 +225,8 @@ class Bench:
         files = {"kernel": ramdisk.kernel, "ramdisk": ramdisk.ramdisk}
         return self._entry(PublicationKind.AGENT, token, files, " ".join(words))
 
-    def _instance_entry(self) -> BootEntry:
+    def _instance_entry(self, root: str = "") -> BootEntry:
+        """root: the folder that it has by NFS."""
         published: Publication = self._node.publication
         files: dict[str, Path] = {}
         if published.kind is PublicationKind.INSTANCE:
@@ -209,7 +235,11 @@ class Bench:
                 "ramdisk": self._images.path(published.ramdisk),
             }
         token = self._box.open(published.token_sealed)
-        return self._entry(published.kind, token, files, published.command_line)
+        if not root:
+            return self._entry(published.kind, token, files, published.command_line)
+        server = f"{self._settings.network.address}:{self._rack.roots.nfs_path(root)}"
+        words = f"root=/dev/nfs nfsroot={server},{NFS_OPTIONS} ip=dhcp rw {published.command_line}"
+        return replace(self._entry(published.kind, token, files, words), nfs_root=self._rack.roots.path(root))
 
     def _entry(
         self, kind: PublicationKind, token: str, files: Mapping[str, Path], command_line: str
@@ -219,6 +249,7 @@ class Bench:
             node_name=self._node.name,
             arch=self._node.arch,
             firmware=self._node.firmware,
+            boot_driver=self._node.boot_driver,
             macs=(self._port.id,),
             addresses=(self._port.address,),
             kind=kind,

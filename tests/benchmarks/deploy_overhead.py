@@ -1,6 +1,7 @@
 """What a deploy takes beyond what it can't do without: two boots, and the image on the disk.
 
     .venv/bin/python -m tests.benchmarks.deploy_overhead [--image debian] [--rounds 3]
+    .venv/bin/python -m tests.benchmarks.deploy_overhead --image tiny-arm64 --firmware uboot [--deploy nfs]
 
 Each round deploys, then does the floor by hand on the same machine, with the same files and the same target
 (tests/benchmarks/deploy_floor.py), and deletes the instance. The two alternate in one run, since boots of an
@@ -20,8 +21,14 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+from fixtures.images.cache import default_directory
+from fixtures.images.images import IMAGES
 from tests.machine.lab import DEADLINES_S, Lab, eventually, lab
-from tests.machine.racks import node, rack
+from tests.machine.racks import node, on_outlets, pdu, rack
+from tests.machine.test_nfs import served_by_nfs
+
+SETTINGS = {"nfs": {"server": "ganesha"}, "power": {"discharge_s": 0}}
+"""QEMU has no capacitors."""
 
 FLOOR_TIMEOUT_S = 600.0
 WATCH_S = 3.0
@@ -41,14 +48,23 @@ class Round:
         return self.deploy["whole"] / self.floor["whole"]
 
 
-def rounds(image: str, machine: Mapping[str, Any], count: int) -> Iterator[Round]:
-    with tempfile.TemporaryDirectory(prefix="bench-") as folder:
-        spec = rack(node(memory_mib=1024, disks=[{"size_mib": 4096}], **machine))
-        with lab(Path(folder), "bench", spec) as built:
-            built.register(image)
-            built.enrol()
-            for number in range(1, count + 1):
-                yield _round(built, image, f"web{number}")
+def rounds(image: str, machine: Mapping[str, Any], deploy: str, count: int) -> Iterator[Round]:
+    with (
+        tempfile.TemporaryDirectory(prefix="bench-") as folder,
+        lab(Path(folder), "bench", _spec(machine), **SETTINGS) as built,
+    ):
+        built.register(image)
+        built.enrol(served_by_nfs if deploy == "nfs" else None)
+        for number in range(1, count + 1):
+            yield _round(built, image, f"web{number}")
+
+
+def _spec(machine: Mapping[str, Any]) -> dict[str, Any]:
+    """A machine with U-Boot hangs on an outlet of a PDU, any other has a BMC."""
+    sizes: dict[str, Any] = {"memory_mib": 1024, "disks": [{"size_mib": 4096}]}
+    if machine["firmware"] == "uboot":
+        return rack(on_outlets(("a", 1), **sizes, **machine), pdus=[pdu("a", "apc_rackpdu")])
+    return rack(node(**sizes, **machine))
 
 
 def _round(built: Lab, image: str, instance: str) -> Round:
@@ -81,11 +97,13 @@ def _parts(events: Sequence[Mapping[str, Any]], steps: Mapping[str, float]) -> d
     first_on = _first(events, "power.on")
     second_on = _first(events, "power.on", _first(events, "step.started", step="reboot"))
     running = _first(events, "instance.active")
+    ends = {"boot of the instance": running - second_on, "whole": running - _first(events, "node.claimed")}
+    if "make_root" in steps:
+        return {"copy of the image": steps["make_root"], **ends}
     return {
         "boot of the ramdisk": _first(events, "agent.hello") - first_on,
         "write of the image": steps["write_image"],
-        "boot of the instance": running - second_on,
-        "whole": running - _first(events, "node.claimed"),
+        **ends,
     }
 
 
@@ -118,14 +136,16 @@ def main() -> None:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--image", default="debian")
-    parser.add_argument("--firmware", default="bios", choices=("bios", "uefi"))
+    parser.add_argument("--firmware", default="bios", choices=("bios", "uefi", "uboot"))
+    parser.add_argument("--deploy", default="iscsi", choices=("iscsi", "nfs"))
     parser.add_argument("--vcpus", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
     arguments = parser.parse_args()
     runs = []
-    machine = {"firmware": arguments.firmware, "vcpus": arguments.vcpus}
-    for run in rounds(arguments.image, machine, arguments.rounds):
+    arch = IMAGES[arguments.image](default_directory()).arch
+    machine = {"arch": arch, "firmware": arguments.firmware, "vcpus": arguments.vcpus}
+    for run in rounds(arguments.image, machine, arguments.deploy, arguments.rounds):
         runs.append(run)
         whole, floor_s = run.deploy["whole"], run.floor["whole"]
         told = f"round {len(runs)}: {whole:.1f} s ÷ {floor_s:.1f} s = {run.ratio:.2f}"

@@ -20,6 +20,22 @@ def node(number: int = 1, **changes: Any) -> dict[str, Any]:
     } | changes
 
 
+def pdu(name: str, family: str, number: int = 1, **changes: Any) -> dict[str, Any]:
+    return {"name": name, "family": family, "address": f"10.78.0.{200 + number}", **changes}
+
+
+def on_outlets(*feeds: tuple[str, int], **changes: Any) -> dict[str, Any]:
+    """A machine without a BMC. feeds: PDU, outlet."""
+    made = node(outlets=[{"pdu": name, "outlet": outlet} for name, outlet in feeds], **changes)
+    del made["bmc"]
+    return made
+
+
+def board(arch: str, **changes: Any) -> dict[str, Any]:
+    """On outlet 3 of PDU a."""
+    return on_outlets(("a", 3), arch=arch, firmware="uboot", **changes)
+
+
 def rack(*nodes: dict[str, Any], pdus: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     return {
         "networks": {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}},

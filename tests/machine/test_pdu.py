@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
 
 import pytest
 
 from tests.machine.lab import DEADLINES_S, Lab, eventually
-from tests.machine.racks import node
+from tests.machine.racks import board, on_outlets, pdu
+from tests.machine.test_arm import boot_id
 
 pytestmark = pytest.mark.machine
 
@@ -16,22 +16,6 @@ NewLab = Callable[..., Lab]
 
 SETTINGS = {"power": {"discharge_s": 1}, "deploy": {"running_deadline_s": 120, "boot_deadline_s": 180}}
 """QEMU has no capacitors. A node that is said to be on, and is not, is waited for as long as a boot takes."""
-
-
-def pdu(name: str, number: int, family: str, **changes: Any) -> dict[str, Any]:
-    return {"name": name, "family": family, "address": f"10.78.0.{200 + number}", **changes}
-
-
-def board(**changes: Any) -> dict[str, Any]:
-    made = node(arch="arm64", firmware="uboot", outlets=[{"pdu": "a", "outlet": 3}], **changes)
-    del made["bmc"]
-    return made
-
-
-def twofold() -> dict[str, Any]:
-    made = node(outlets=[{"pdu": "a", "outlet": 1}, {"pdu": "b", "outlet": 2}])
-    del made["bmc"]
-    return made
 
 
 def ready(lab: Lab, image: str) -> Lab:
@@ -62,41 +46,9 @@ def running(lab: Lab) -> bool:
     return "running" in lab.execute("virsh", "domstate", "n1")
 
 
-def test_a_board_without_a_bmc_is_deployed_rebooted_and_clean_after_its_deletion(new_lab: NewLab) -> None:
-    user = {"name": "power", "auth_key": "first-of-two-keys", "priv_key": "second-of-two-keys"}
-    # As slow as the real thing, whose relays stagger inrush currents.
-    pdus = [pdu("a", 1, "raritan_pdu2", user=user, on_s=0.5, off_s=0.5, answer_s=0.2)]
-    lab = ready(new_lab(board(), pdus=pdus, **SETTINGS), "tiny-arm64")
-    lab.deploy("web", "tiny-arm64")
-    address = lab.instance_becomes("active", "web")["address"]
-    assert lab.ssh(address, "uname -m").strip() == "aarch64"
-    cycles = len(switched(lab, "outlet.off"))
-    booted = lab.ssh(address, "cat /proc/sys/kernel/random/boot_id")
-    lab.cli("node", "power", "n1", "cycle")
-    eventually(
-        "it has booted again, its outlet off in between",
-        lambda: len(switched(lab, "outlet.off")) > cycles and boot_id(lab, address) not in ("", booted),
-        DEADLINES_S["active"],
-        1.0,
-    )
-    lab.cli("instance", "delete", "web")
-    lab.node_becomes("available", deadline="deleted")
-    assert not any(lab.disk("n1").read_bytes()[: 2**20])
-    for secret in ("first-of-two-keys", "second-of-two-keys"):
-        assert secret not in lab.log()
-
-
-def boot_id(lab: Lab, address: str) -> str:
-    """Empty while it can't be asked."""
-    try:
-        return lab.ssh(address, "cat /proc/sys/kernel/random/boot_id")
-    except AssertionError:
-        return ""
-
-
 def test_a_node_with_two_supplies_outlives_one_and_is_off_when_both_are(new_lab: NewLab) -> None:
-    pdus = [pdu("a", 1, "apc_rackpdu"), pdu("b", 2, "servertech_sentry4")]
-    lab = ready(new_lab(twofold(), pdus=pdus, **SETTINGS), "tiny")
+    pdus = [pdu("a", "apc_rackpdu"), pdu("b", "servertech_sentry4", 2)]
+    lab = ready(new_lab(on_outlets(("a", 1), ("b", 2)), pdus=pdus, **SETTINGS), "tiny")
     lab.deploy("web", "tiny")
     address = lab.instance_becomes("active", "web")["address"]
     booted = boot_id(lab, address)
@@ -122,7 +74,7 @@ def test_a_node_with_two_supplies_outlives_one_and_is_off_when_both_are(new_lab:
 def test_a_pdu_that_fails_in_mid_deploy_delays_it_and_no_more(
     new_lab: NewLab, fault: str, parameters: tuple[str, ...]
 ) -> None:
-    lab = ready(new_lab(board(), pdus=[pdu("a", 1, "apc_rackpdu")], **SETTINGS), "tiny-arm64")
+    lab = ready(new_lab(board("arm64"), pdus=[pdu("a", "apc_rackpdu")], **SETTINGS), "tiny-arm64")
     lab.rack("fault", "n1", fault, *parameters)
     lab.deploy("web", "tiny-arm64")
     eventually(f"{fault} strikes", lambda: struck(lab, fault), DEADLINES_S["step"])
