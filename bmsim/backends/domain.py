@@ -9,8 +9,11 @@ from xml.etree import ElementTree as xml
 from bmsim.backends import uboot
 from bmsim.rack.spec import Node
 
-OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
-OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
+UEFI = {
+    "x86_64": (Path("/usr/share/OVMF/OVMF_CODE_4M.fd"), Path("/usr/share/OVMF/OVMF_VARS_4M.fd")),
+    "arm64": (Path("/usr/share/AAVMF/AAVMF_CODE.fd"), Path("/usr/share/AAVMF/AAVMF_VARS.fd")),
+}
+"""Code, and variables at first."""
 
 QEMU_NAMES = {"x86_64": ("x86_64", "pc"), "arm64": ("aarch64", "virt"), "armhf": ("armv7l", "virt")}
 PROCESSORS = {"arm64": "cortex-a57", "armhf": "cortex-a15"}
@@ -34,10 +37,11 @@ def domain_xml(node: Node, folder: Path, *, kvm: bool, direct: bool) -> str:
     _text(domain, "memory", str(node.memory_mib), unit="MiB")
     _text(domain, "vcpu", str(node.vcpus))
     _firmware(domain, node, folder)
-    if node.arch == "x86_64":
+    if node.firmware != "uboot":
         features = xml.SubElement(domain, "features")
         xml.SubElement(features, "acpi")
-        xml.SubElement(features, "apic")
+        if node.arch == "x86_64":
+            xml.SubElement(features, "apic")
     _processor(domain, node, kvm)
     xml.SubElement(domain, "clock", offset="utc")
     for event, action in (("on_poweroff", "destroy"), ("on_reboot", "restart"), ("on_crash", "restart")):
@@ -50,7 +54,7 @@ def domain_xml(node: Node, folder: Path, *, kvm: bool, direct: bool) -> str:
         xml.SubElement(interface, "mac", address=nic.mac)
         xml.SubElement(interface, "source", bridge=BRIDGES[nic.network])
         xml.SubElement(interface, "model", type="virtio")
-        if not nic.ipxe:
+        if not nic.ipxe or node.arch != "x86_64":  # QEMU's is for x86
             xml.SubElement(interface, "rom", enabled="no")
     _serial(devices, folder)
     rng = xml.SubElement(devices, "rng", model="virtio")
@@ -66,10 +70,17 @@ def disk_file(folder: Path, number: int) -> Path:
 def _firmware(domain: xml.Element, node: Node, folder: Path) -> None:
     system = xml.SubElement(domain, "os")
     arch, machine = QEMU_NAMES[node.arch]
-    _text(system, "type", "hvm", arch=arch, machine="q35" if node.firmware == "uefi" else machine)
+    _text(
+        system,
+        "type",
+        "hvm",
+        arch=arch,
+        machine="q35" if (node.arch, node.firmware) == ("x86_64", "uefi") else machine,
+    )
     if node.firmware == "uefi":
-        _text(system, "loader", str(OVMF_CODE), readonly="yes", type="pflash")
-        _text(system, "nvram", str(folder / "nvram.fd"), template=str(OVMF_VARS))
+        code, variables = UEFI[node.arch]
+        _text(system, "loader", str(code), readonly="yes", type="pflash")
+        _text(system, "nvram", str(folder / "nvram.fd"), template=str(variables))
     elif node.firmware == "uboot":
         code, environment = uboot.flash_files(folder)
         _text(system, "loader", str(code), readonly="yes", type="pflash")

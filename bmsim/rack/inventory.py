@@ -24,10 +24,16 @@ def _node(node: Node, rack: Rack) -> dict[str, Any]:
         "memory_mib": node.memory_mib,
         "disk_mib": node.disks[0].size_mib if node.disks else 0,
         "ports": [{"mac": nic.mac} for nic in node.nics],
-        "boot": node.firmware if node.firmware in ("uboot", "tilera") else "ipxe",
+        "boot": _boot(node),
         **({} if node.disks else {"deploy": "nfs"}),
         "power": _bmc(node.bmc) if node.bmc is not None else _outlets(node, rack),
     }
+
+
+def _boot(node: Node) -> str:
+    if node.firmware in ("uboot", "tilera"):
+        return node.firmware
+    return "grub" if node.arch == "arm64" else "ipxe"
 
 
 def _bmc(bmc: Bmc) -> dict[str, Any]:

@@ -67,7 +67,7 @@ class Bmc(_Part):
 
 FIRMWARE = {
     "x86_64": ("bios", "uefi"),
-    "arm64": ("uboot",),
+    "arm64": ("uboot", "uefi"),
     "armhf": ("uboot",),
     TILEPRO64: ("tilera",),
 }

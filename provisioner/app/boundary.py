@@ -10,9 +10,10 @@ from ipaddress import IPv4Address
 import httpx
 
 from provisioner.app.power_drivers import power_drivers
+from provisioner.app.ramdisks import Ramdisks
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
-from provisioner.drivers import ipxe, tilera, uboot
+from provisioner.drivers import grub, ipxe, tilera, uboot
 from provisioner.drivers.agent_client import HttpAgentClient
 from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.image_writer import QemuImageWriter
@@ -115,6 +116,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
                     "ipxe": ipxe.dialect(http.url, find_loaders()),
                     "uboot": uboot.make_offer,
                     "tilera": tilera.make_offer,
+                    "grub": grub.dialect(Ramdisks(settings).loader),
                 },
             ),
             writer=QemuImageWriter(children),

@@ -29,12 +29,23 @@ class Ramdisks:
         given = self._configured.get(arch)  # type: ignore[call-overload]
         if given is not None:
             return DeployRamdisk(kernel=given.kernel, ramdisk=given.ramdisk, digest="")
-        debian = DEBIAN_NAMES.get(arch, arch)
-        built = newest(debian, self._cache)
+        built = newest(DEBIAN_NAMES.get(arch, arch), self._cache)
         if built is None:
-            raise PermanentError(
-                f"find the deploy ramdisk for {arch}",
-                answer=f"none in {self._cache}",
-                advice=f"Build it: provisioner ramdisk build --arch {debian}",
-            )
+            raise self._missing("deploy ramdisk", arch)
         return DeployRamdisk(kernel=built.kernel, ramdisk=built.initrd, digest=built.digest)
+
+    def loader(self, arch: str) -> Path:
+        """What UEFI fetches first where there is no iPXE. Raises PermanentError when there is none."""
+        given = self._configured.get(arch)  # type: ignore[call-overload]
+        found = given if given is not None else newest(DEBIAN_NAMES.get(arch, arch), self._cache)
+        if found is None or found.loader is None:
+            raise self._missing("boot loader", arch)
+        return Path(found.loader)
+
+    def _missing(self, what: str, arch: str) -> PermanentError:
+        given = arch in self._configured
+        return PermanentError(
+            f"find the {what} for {arch}",
+            answer="ramdisks of the configuration don't name one" if given else f"none in {self._cache}",
+            advice=f"Build it: provisioner ramdisk build --arch {DEBIAN_NAMES.get(arch, arch)}",
+        )

@@ -22,7 +22,6 @@ def _mac(value: object) -> str:
     return value.lower()
 
 
-BOOTS = {"x86_64": ("ipxe",), "arm64": ("uboot",), "armhf": ("uboot",), "tilepro64": ("tilera",)}
 
 
 class PortEntry(Part):
@@ -39,6 +38,16 @@ class RootDevice(Part):
     wwn: Annotated[str | None, Field(description="Its World Wide Name.")] = None
     model: Annotated[str | None, Field(description="Its model.")] = None
     path: Annotated[str | None, Field(description="Its device path, such as /dev/vda.")] = None
+
+
+BOOTS_OF_FIRMWARE = {"bios": ("ipxe",), "uefi": ("ipxe", "grub"), "uboot": ("uboot",), "tilera": ("tilera",)}
+BOOTS_OF_ARCH = {
+    "x86_64": ("ipxe",),
+    "arm64": ("uboot", "grub"),
+    "armhf": ("uboot",),
+    "tilepro64": ("tilera",),
+}
+"""Debian builds iPXE for x86 alone."""
 
 
 class NodeEntry(Part):
@@ -58,7 +67,8 @@ class NodeEntry(Part):
         tuple[PortEntry, ...], Field(min_length=1, description="NICs on the provisioning network.")
     ]
     boot: Annotated[
-        Literal["ipxe", "uboot", "tilera"], Field(description="How it boots from the network.")
+        Literal["ipxe", "uboot", "grub", "tilera"],
+        Field(description="How it boots from the network; grub: arm64 with UEFI."),
     ] = "ipxe"
     deploy: Annotated[
         Literal["iscsi", "nfs"],
@@ -75,10 +85,9 @@ class NodeEntry(Part):
 
     @model_validator(mode="after")
     def _boots_as_its_firmware_can(self) -> NodeEntry:
-        for own in ("uboot", "tilera"):
-            if (self.firmware == own) != (self.boot == own):
-                raise ValueError(f"boot: {self.boot} is not what firmware: {self.firmware} can do")
-        if self.boot not in BOOTS[self.arch]:
+        if self.boot not in BOOTS_OF_FIRMWARE[self.firmware]:
+            raise ValueError(f"boot: {self.boot} is not what firmware: {self.firmware} can do")
+        if self.boot not in BOOTS_OF_ARCH[self.arch]:
             raise ValueError(f"arch: {self.arch} can't boot by {self.boot}")
         if self.boot == "tilera" and self.deploy != "nfs":
             raise ValueError("a board that boots by tilera has its root by NFS: say deploy: nfs")

@@ -210,6 +210,9 @@ class Network(_Section):
 class Ramdisk(_Section):
     kernel: Annotated[AbsolutePath, Field(description="Kernel of the deploy ramdisk.")]
     ramdisk: Annotated[AbsolutePath, Field(description="The deploy ramdisk.")]
+    loader: Annotated[
+        AbsolutePath | None, Field(description="Of arm64 with UEFI: GRUB, as it is built for netboot.")
+    ] = None
 
 
 class Deploy(_Section):

@@ -14,6 +14,7 @@ class Loader(StrEnum):
     BIOS = "bios"  # PXE ROM of a BIOS, by TFTP
     UEFI = "uefi"  # UEFI PXE on x86_64, by TFTP
     UEFI_HTTP = "uefi_http"  # UEFI HTTP boot on x86_64
+    UEFI_ARM64 = "uefi_arm64"  # UEFI PXE on arm64, by TFTP
     UBOOT = "uboot"  # U-Boot on arm and arm64, by TFTP
     ANY = "any"  # whoever asks by the node's MAC address: firmware that says nothing of itself, by TFTP
 

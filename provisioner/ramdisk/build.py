@@ -30,6 +30,7 @@ SQUASHFS = (
     *("-comp", "zstd", "-Xcompression-level", "15", "-b", "128K", "-all-root", "-noappend", "-no-xattrs"),
     *("-no-progress", "-quiet", "-all-time", "0", "-mkfs-time", "0"),
 )
+LOADER = "loader.efi"
 SOURCES = ("agent", "core/image_digest.py", "ramdisk")
 
 
@@ -38,6 +39,7 @@ class Ramdisk:
     kernel: Path
     initrd: Path
     digest: str  # of what it was built from
+    loader: Path | None = None  # what UEFI fetches before them, where that isn't iPXE
 
 
 def default_cache() -> Path:
@@ -65,15 +67,26 @@ def _build(arch: Architecture, folder: Path, say: Callable[[str], None]) -> Ramd
     target = folder / digest[:32]
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as work:
-            _make(Path(work), apt, names, packages, say)
+            _make(Path(work), arch, apt, names, packages, say)
             (Path(work) / "done").rename(target)
     target.touch()
     _prune(folder, keep=target)
-    return Ramdisk(target / "vmlinuz", target / "initrd", digest)
+    return found_in(target, digest)
+
+
+def found_in(folder: Path, digest: str) -> Ramdisk:
+    """What a build has left."""
+    loader = folder / LOADER
+    return Ramdisk(folder / "vmlinuz", folder / "initrd", digest, loader if loader.exists() else None)
 
 
 def _make(
-    work: Path, apt: Apt, names: list[str], packages: list[Package], say: Callable[[str], None]
+    work: Path,
+    arch: Architecture,
+    apt: Apt,
+    names: list[str],
+    packages: list[Package],
+    say: Callable[[str], None],
 ) -> None:
     say(f"fetching {len(packages)} packages")
     files = apt.download(names, packages)
@@ -90,13 +103,15 @@ def _make(
     run(["mksquashfs", str(usr), str(image), *SQUASHFS], env={})
     (done / "initrd").write_bytes(early_archive(tree, image.read_bytes()).content())
     shutil.copyfile(kernel.image(tree), done / "vmlinuz")
+    if arch.loader:
+        shutil.copyfile(tree / arch.loader, done / LOADER)
 
 
 def _versions(
     apt: Apt, arch: Architecture, record: Path, say: Callable[[str], None]
 ) -> tuple[list[str], list[Package]]:
     """What to install, and the exact package files that it comes to; remembered for a day."""
-    wanted = [*PACKAGES, arch.kernel_package]
+    wanted = [*PACKAGES, arch.kernel_package, *filter(None, (arch.loader_package,))]
     if record.exists() and time.time() - record.stat().st_mtime < VERSIONS_VALID_S:
         known = json.loads(record.read_text())
         if known["wanted"] == wanted:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-from provisioner.ramdisk.build import Ramdisk
+from provisioner.ramdisk.build import Ramdisk, found_in
 
 
 def newest(arch: str, cache: Path) -> Ramdisk | None:
@@ -13,4 +13,4 @@ def newest(arch: str, cache: Path) -> Ramdisk | None:
     if not found:
         return None
     folder = max(found, key=lambda path: path.parent.stat().st_mtime).parent
-    return Ramdisk(folder / "vmlinuz", folder / "initrd", folder.name)
+    return found_in(folder, folder.name)

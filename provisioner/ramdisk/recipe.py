@@ -12,13 +12,21 @@ class Architecture:
     name: str  # Debian's
     kernel_package: str
     machine: str  # what uname -m prints on it
+    loader_package: str = ""  # what UEFI fetches first, where Debian has no iPXE
+    loader: str = ""  # its file
 
 
 ARCHITECTURES = {
     arch.name: arch
     for arch in (
         Architecture("amd64", "linux-image-amd64", "x86_64"),
-        Architecture("arm64", "linux-image-arm64", "aarch64"),
+        Architecture(
+            "arm64",
+            "linux-image-arm64",
+            "aarch64",
+            loader_package="grub-efi-arm64-bin",
+            loader="usr/lib/grub/arm64-efi/monolithic/grubnetaa64.efi",
+        ),
         Architecture("armhf", "linux-image-armmp", "armv7l"),
     )
 }

@@ -19,6 +19,7 @@ CLIENT_TAGS = {
     Loader.BIOS: "tag:!ipxe,tag:bios",
     Loader.UEFI: "tag:!ipxe,tag:uefi",
     Loader.UEFI_HTTP: "tag:!ipxe,tag:uefi_http",
+    Loader.UEFI_ARM64: "tag:!ipxe,tag:uefi_arm64",
     Loader.UBOOT: "tag:!ipxe,tag:uboot",
     Loader.ANY: "",
 }
@@ -76,6 +77,7 @@ def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) ->
         "dhcp-match=set:bios,option:client-arch,0",  # RFC 4578 §2.1 and IANA's list
         "dhcp-match=set:uefi,option:client-arch,7",
         "dhcp-match=set:uefi,option:client-arch,9",
+        "dhcp-match=set:uefi_arm64,option:client-arch,11",
         "dhcp-match=set:uefi_http,option:client-arch,16",
         "dhcp-match=set:uboot,option:client-arch,21",  # arm; IANA's list
         "dhcp-match=set:uboot,option:client-arch,22",  # arm64

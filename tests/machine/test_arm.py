@@ -1,4 +1,4 @@
-"""Boards that boot by U-Boot and hang on outlets, from the request to a login, and back to a clean disk."""
+"""Arm: boards that boot by U-Boot and hang on outlets, and servers with UEFI; from the request to a login."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from tests.machine.lab import DEADLINES_S, Lab, eventually
-from tests.machine.racks import board, pdu
+from tests.machine.racks import board, node, pdu
 from tests.machine.test_nfs import served_by_nfs
 
 pytestmark = pytest.mark.machine
@@ -84,3 +84,17 @@ def test_a_board_runs_on_a_root_that_is_served_to_it(
     lab.deploy("web", image)
     address = lab.instance_becomes("active", "web")["address"]
     assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")
+
+
+def test_a_server_with_uefi_is_deployed_by_iscsi_and_boots_its_own_kernel(
+    new_lab: Callable[..., Lab],
+) -> None:
+    lab = new_lab(node(arch="arm64", firmware="uefi"), deploy={"running_deadline_s": 300})
+    lab.register("tiny-arm64")
+    lab.enrol()
+    lab.node_becomes("available")
+    lab.deploy("web", "tiny-arm64")
+    address = lab.instance_becomes("active", "web")["address"]
+    assert lab.ssh(address, "uname -m").strip() == "aarch64"
+    sent = {event["text"].partition(" ")[0] for event in lab.events() if event["name"] == "tftp.sent"}
+    assert {"grubaa64.efi", "grub/arm64-efi/grub.cfg"} <= sent

@@ -6,9 +6,16 @@ from xml.etree import ElementTree as xml
 import pytest
 
 from bmsim.backends.domain import domain_xml, supports_direct_io
+from bmsim.rack.spec import Node
 from tests.unit.bmsim.racks import rack
 
 FOLDER = Path("/state/nodes/n")
+MACHINE = {
+    "name": "n",
+    "disks": [{"size_mib": 64}],
+    "nics": [{"mac": "52:54:00:77:00:01"}],
+    "bmc": {"address": "10.78.0.101", "user": "admin", "password": "correct-horse"},
+}
 
 
 def machine(name: str = "n1", *, kvm: bool = False, direct: bool = True) -> xml.Element:
@@ -73,6 +80,16 @@ def test_a_uefi_machine_keeps_variables_of_its_own() -> None:
     assert tree.findtext("os/nvram") == f"{FOLDER}/nvram.fd"
     assert attribute(tree, "os/loader", "readonly") == "yes"
     assert tree.find("os/bios") is None
+
+
+def test_a_uefi_machine_of_arm64_has_firmware_of_its_own_and_no_rom_for_x86() -> None:
+    node = Node.model_validate({**MACHINE, "arch": "arm64", "firmware": "uefi"})
+    tree = xml.fromstring(domain_xml(node, FOLDER, kvm=True, direct=True))
+    assert (tree.get("type"), attribute(tree, "os/type", "machine")) == ("qemu", "virt")
+    assert "AAVMF" in (tree.findtext("os/loader") or "")
+    assert "AAVMF" in (attribute(tree, "os/nvram", "template") or "")
+    assert attribute(tree, "devices/interface/rom", "enabled") == "no"
+    assert tree.find("features/acpi") is not None
 
 
 @pytest.mark.parametrize(

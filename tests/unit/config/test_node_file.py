@@ -116,6 +116,9 @@ def test_a_node_or_mac_address_that_is_there_twice_is_refused() -> None:
         ("arch: arm64", "arch: arm64 can't boot by ipxe"),
         ("arch: x86_64, firmware: uboot", "boot: ipxe is not what firmware: uboot can do"),
         ("arch: x86_64, firmware: uboot, boot: uboot", "arch: x86_64 can't boot by uboot"),
+        ("arch: arm64, firmware: uefi", "arch: arm64 can't boot by ipxe"),
+        ("arch: arm64, firmware: uboot, boot: grub", "boot: grub is not what firmware: uboot can do"),
+        ("arch: armhf, firmware: uefi, boot: grub", "arch: armhf can't boot by grub"),
     ],
 )
 def test_firmware_architecture_and_boot_must_fit_each_other(fields: str, why: str) -> None:

@@ -1,0 +1,64 @@
+"""Network boot by GRUB, which UEFI of arm64 is given in place of iPXE: all of it by TFTP."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+from provisioner.core.errors import InvalidInput
+from provisioner.core.model import PublicationKind
+from provisioner.drivers.boot_script import filled_in
+from provisioner.drivers.offer_publisher import Dialect
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.netboot import Loader, Offer
+
+LOADER = "grubaa64.efi"
+
+SCRIPTS = ("grub/arm64-efi/grub.cfg", "grub/grub.cfg")
+"""What Debian's build for netboot asks for, one after the other, where it was fetched from."""
+
+LISTS = tuple(f"grub/arm64-efi/{name}.lst" for name in ("command", "fs", "crypto", "terminal"))
+"""Of modules that could be fetched: that build has those it needs inside."""
+
+# In single quotes GRUB's shell takes everything as it is, up to the next one. Quotes and backslashes that get
+# through it are escaped on their way to the kernel (GRUB 2.06, grub-core/lib/cmdline.c).
+_UNSAFE = re.compile(r"[^\x20-\x7e]|['\"\\]")
+
+
+def dialect(loader: Callable[[str], Path]) -> Dialect:
+    """loader: the boot loader of an architecture; raises PermanentError when there is none."""
+    return lambda entry: make_offer(entry, loader)
+
+
+def make_offer(entry: BootEntry, loader: Callable[[str], Path]) -> Offer:
+    """What the services give, for what is published. Raises InvalidInput for a command line that GRUB can't
+    hand to a kernel."""
+    nothing = entry.kind is PublicationKind.NOTHING
+    tftp_files: dict[str, Path | bytes] = {}
+    if not nothing:
+        tftp_files = {LOADER: loader(entry.arch), **entry.files}
+        tftp_files |= dict.fromkeys(SCRIPTS, script(entry).encode()) | dict.fromkeys(LISTS, b"")
+    return Offer(
+        node_id=entry.node_id,
+        node_name=entry.node_name,
+        macs=entry.macs,
+        addresses=entry.addresses,
+        token=entry.token,
+        bearer=entry.token if entry.kind is PublicationKind.AGENT else "",
+        boot_files={} if nothing else {Loader.UEFI_ARM64: LOADER},
+        tftp_files=tftp_files,
+        nfs_root=entry.nfs_root,
+    )
+
+
+def script(entry: BootEntry) -> str:
+    """The commands of a node's boot. Raises InvalidInput."""
+    if unsafe := _UNSAFE.search(entry.command_line):
+        raise InvalidInput(
+            f"boot node {entry.node_name} by GRUB",
+            field="command_line",
+            answer=f"{unsafe.group(0)!r} can't stand in a kernel's command line there",
+        )
+    words = " ".join(f"'{word}'" for word in entry.command_line.split())
+    return filled_in("grub_scripts", "cfg", entry, {"COMMAND_LINE": words})
