@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
@@ -11,7 +12,10 @@ from scenarios.runner.random_story import rack
 from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Request, Story, Strike
 from scenarios.runner.trace import Trace
 
-STEPS = [(plan, spec.name) for plan in ("deploy-iscsi", "clean") for spec in PLANS[plan].steps]
+STEPS = [
+    *((plan, spec.name) for plan in ("deploy-iscsi", "clean", "deploy-nfs") for spec in PLANS[plan].steps),
+    ("clean-nfs", "remove_root"),  # its other steps are those of any cleaning
+]
 
 LONGER_THAN_THE_LEASE_S = 30.0
 
@@ -39,6 +43,8 @@ def story(plan: str, step: str, befalls: str, *, release: bool = True) -> Story:
     one of the two."""
     fault, given, heal_after_s = FAULTS[befalls]
     hosts, nodes = rack(1, 2)
+    if plan.endswith("nfs"):
+        nodes = tuple(replace(node, deploy="nfs") for node in nodes)
     strikes = CATALOGUE[fault].strikes
     nth = 2 if plan == "clean" and step in {spec.name for spec in PLANS["deploy-iscsi"].steps} else 1
     requests: list[Request] = [Deploy(instance="web", image="tiny", node="n1")]

@@ -187,7 +187,7 @@ def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
         "disk_mib": 0 if node.is_tile else node.disk_mib,
         "ports": [{"mac": node.mac}],
         "boot": node.firmware if node.firmware in ("uboot", "tilera") else "ipxe",
-        "deploy": "nfs" if node.is_tile else "iscsi",
+        "deploy": "nfs" if node.is_tile else node.deploy,
         "power": _power(node),
     }
 

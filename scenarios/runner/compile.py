@@ -72,6 +72,7 @@ def _node(number: int, node: OneNode) -> StoryNode:
         cpus=node.cpus,
         memory_mib=node.memory_mib,
         disk_mib=node.disk_mib,
+        deploy=node.deploy,
     )
 
 

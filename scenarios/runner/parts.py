@@ -48,6 +48,7 @@ class NodeKind(Part):
     firmware: Literal["bios", "uefi", "uboot", "tilera"] = "bios"
     power: Literal["ipmi", "pdu", "two-pdus"] = "ipmi"
     boot: Literal["ipxe", "uboot", "tilera"] = "ipxe"
+    deploy: Literal["iscsi", "nfs"] = "iscsi"
     cpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256, le=2**20)] = 1024
     disk_mib: Annotated[int, Field(ge=1, le=2**24)] = 2048

@@ -56,6 +56,7 @@ def _node(node: StoryNode) -> dict[str, Any]:
         "cpus": (node.cpus, 1),
         "memory_mib": (node.memory_mib, 1024),
         "disk_mib": (node.disk_mib, 2048),
+        "deploy": (node.deploy, "iscsi"),
     }
     return {"name": node.name, **{key: value for key, (value, usual) in said.items() if value != usual}}
 

@@ -159,9 +159,14 @@ class _Known:
                 yield f"{event} is never seen at fidelity {others[0]}: take another, or change fidelities"
 
     def _step_problems(self, step: str) -> Iterator[str]:
-        deploy, clean = step in vocabulary.DEPLOY_STEPS, step in vocabulary.CLEAN_STEPS
+        ways = {
+            "tilera" if node.boot == "tilera" else node.deploy for node in self._scenario.rack.node_list
+        }
+        deploying = frozenset[str]().union(*(vocabulary.DEPLOY_STEPS[way] for way in ways))
+        cleaning = frozenset[str]().union(*(vocabulary.CLEAN_STEPS[way] for way in ways))
+        deploy, clean = step in deploying, step in cleaning
         if not deploy and not clean:
-            known = sorted(vocabulary.DEPLOY_STEPS | vocabulary.CLEAN_STEPS)
+            known = sorted(deploying | cleaning)
             yield f"no plan has a step {step}; the steps are {', '.join(known)}"
         elif not (deploy and self._deploys) and not (clean and self._cleans):
             yield f"{step} never begins: nothing here is {'deleted' if clean else 'deployed'}"

@@ -38,6 +38,7 @@ class StoryNode:
     cpus: int = 1
     memory_mib: int = 1024
     disk_mib: int = 2048
+    deploy: str = "iscsi"
     feeds: tuple[StoryFeed, ...] = ()
 
     @property

@@ -7,10 +7,18 @@ from collections.abc import Mapping
 from bmsim.devices import ipmi_codes
 from provisioner.core.plan import PLANS
 
-DEPLOY_STEPS = frozenset(
-    step.name for name in ("deploy-iscsi", "deploy-tilera") for step in PLANS[name].steps
-)
-CLEAN_STEPS = frozenset(step.name for name in ("clean", "clean-tilera") for step in PLANS[name].steps)
+WAYS = ("iscsi", "nfs", "tilera")
+"""How nodes get their roots."""
+
+
+def _steps(*names: str) -> frozenset[str]:
+    """Of the first of these plans that there is."""
+    plan = next(PLANS[name] for name in names if name in PLANS)
+    return frozenset(step.name for step in plan.steps)
+
+
+DEPLOY_STEPS = {way: _steps(f"deploy-{way}") for way in WAYS}
+CLEAN_STEPS = {way: _steps(f"clean-{way}", "clean") for way in WAYS}
 
 POWER = "chassis.power"
 

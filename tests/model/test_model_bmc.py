@@ -9,6 +9,7 @@ from bmsim.devices import ipmi_codes as ipmi
 from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner.model.contents import LIBRARY, ImageServer
 from scenarios.runner.model.rack import ModelRack
+from scenarios.runner.model.roots import SharedRoots
 from scenarios.runner.model.wires import Wires
 from scenarios.runner.model.world_time import chance
 from scenarios.runner.random_story import rack
@@ -34,7 +35,9 @@ async def _loops_with_a_flag() -> tuple[bool, bool]:
     hosts, machines = rack(1)
     story = Story(name="loops", hosts=hosts, nodes=machines, requests=())
     wires = Wires(chance(1, "wires"), lambda *_: None)
-    node = ModelRack(story, wires, lambda: (), ImageServer(lambda *_: None), note, 1).node("n1")
+    node = ModelRack(story, wires, lambda: (), ImageServer(lambda *_: None), note, 1, SharedRoots()).node(
+        "n1"
+    )
     image = LIBRARY["tiny-disk"]
     node.disk.write(0, image.virtual_size_bytes, image.name)
     node.inject("boot.loop", CATALOGUE["boot.loop"].completed({}))

@@ -119,6 +119,11 @@ class ModelNetboot:
         offer = self._by_mac.get(mac)
         return next(iter(offer.boot_files.values()), "") if offer is not None else ""
 
+    def exported_to(self, mac: str) -> Path | None:
+        """The folder that this node can mount as its root by NFS."""
+        offer = self._by_mac.get(mac)
+        return offer.nfs_root if offer is not None else None
+
     def node_of(self, mac: str) -> str:
         """The id of the node whose offers this MAC address gets; empty: none."""
         offer = self._by_mac.get(mac)

@@ -20,6 +20,7 @@ from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.node_faults import NodeFaults
 from scenarios.runner.model.node_netboot import NodeNetboot
 from scenarios.runner.model.node_system import NodeSystem
+from scenarios.runner.model.roots import NfsRoot, Root, SharedRoots
 from scenarios.runner.model.systems import ModelSystems
 from scenarios.runner.model.wires import Wires
 from scenarios.runner.processes import as_world
@@ -34,8 +35,6 @@ TOLD_ORDER = (BootDevice.DISK,)
 
 UNTOLD_ORDER = (BootDevice.NETWORK, BootDevice.DISK)
 """Of those whom nobody can tell."""
-
-SYSTEMS = ModelSystems()
 
 Note = Callable[..., None]
 
@@ -55,6 +54,7 @@ class ModelNode:
         note: Note,
         took: Callable[[ModelNode], None],
         random: Random,
+        roots: SharedRoots,
     ) -> None:
         self.name, self.mac, self.arch = spec.name, spec.mac, spec.arch
         self.cpus, self.memory_mib = spec.cpus, spec.memory_mib
@@ -62,6 +62,7 @@ class ModelNode:
         self.drives: dict[str, Mapping[str, str]] = {}
         self.faults = NodeFaults(self._struck)
         self.disk = Disk(spec.disk_mib * MIB, strikes=self._struck)
+        self._hosts, self._roots = hosts, roots
         self._rack_note = note
         self._rack_took = took
         self._loop = asyncio.get_running_loop()
@@ -72,7 +73,7 @@ class ModelNode:
         pace = 1 + PACE * (2 * random.random() - 1)
         self.machine = Machine(
             (spec.mac,),
-            SYSTEMS,
+            ModelSystems(self.mounted),
             firmware=FIRMWARE[spec.firmware],
             order=UNTOLD_ORDER if spec.feeds else TOLD_ORDER,
             timing=timing.scaled(pace),
@@ -127,6 +128,15 @@ class ModelNode:
         if fault is None or written_bytes < int(fault["after_mib"] or 0) * MIB:
             return False
         return self.faults.loses("iscsi.session_lost")
+
+    def mounted(self, root: NfsRoot) -> Root | None:
+        """What it finds there: an export is for one node alone, and ends with the server's process."""
+        for host in self._hosts():
+            if (netboot := host.netboot) is not None and netboot.address == root.server:
+                exported = netboot.exported_to(self.mac)
+                if exported is not None and exported.name == root.name:
+                    return self._roots.made.get(root.name)
+        return None
 
     # --- what its BMC does with it (`faces.control.Machine`) -------------------------------------
 

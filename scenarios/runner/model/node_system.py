@@ -16,6 +16,7 @@ from scenarios.runner.model.contents import LIBRARY
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.netboot import ModelNetboot
 from scenarios.runner.model.node_faults import NodeFaults
+from scenarios.runner.model.roots import NfsRoot, Root
 from scenarios.runner.model.systems import config_drive
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.processes import as_world
@@ -37,6 +38,8 @@ class RunsSystems(Host, Protocol):
 
     def passes(self) -> bool: ...
 
+    def mounted(self, root: NfsRoot) -> Root | None: ...
+
 
 class NodeSystem:
     """Of one machine; told of what it starts and stops."""
@@ -52,6 +55,7 @@ class NodeSystem:
     ) -> None:
         self.agent: ModelAgent | None = None
         self.image = ""
+        self._root: Root | None = None  # by NFS, of the instance that runs
         self.printed: list[str] = []
         self._machine = machine
         self._wires = wires
@@ -70,6 +74,8 @@ class NodeSystem:
         self.image = started.name
         self._note("machine", "instance", image=started.name)
         content = LIBRARY.get(started.name)
+        by_nfs = NfsRoot.named_in(started.command_line)
+        self._root = self._machine.mounted(by_nfs) if by_nfs is not None else None
         self.printed.append("\r\nlogin: ")
         if content is not None and content.phones_home:
             self._phone_home(0)
@@ -144,8 +150,12 @@ class NodeSystem:
     # --- an instance ---------------------------------------------------------------------------
 
     def _phone_home(self, tries: int) -> None:
-        drive = self._machine.drives.get(config_drive(self._machine.disk), {})
-        call = PHONE_HOME.search(drive.get("vendor-data", ""))
+        if self._root is not None:
+            vendor_data = self._root.vendor_data
+        else:
+            drive = self._machine.drives.get(config_drive(self._machine.disk), {})
+            vendor_data = drive.get("vendor-data", "")
+        call = PHONE_HOME.search(vendor_data)
         if call is None:
             return
         host = self._host_at(call[1])

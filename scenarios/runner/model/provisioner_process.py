@@ -34,7 +34,7 @@ from provisioner.protocols.events import WireEvent
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
 from provisioner.protocols.probe import SshProbe
-from provisioner.protocols.roots import NoRootFolders
+from provisioner.protocols.roots import RootFolders
 from provisioner.protocols.store import Store
 from provisioner.scheduler.scheduler import Scheduler
 from scenarios.runner.model.children import ModelChildren
@@ -72,6 +72,7 @@ class Surroundings:
     ipmitool: ModelIpmitool
     snmp: ModelSnmp
     writer: ImageWriter
+    roots: RootFolders
     probe: SshProbe
     consoles: ConsoleBook
     agent: Callable[[Node, str, str], AgentClient]
@@ -105,6 +106,7 @@ class ProvisionerProcess:
             unseal=unseal,
             pool=AddressPool(*around.pool),
             power_drivers=frozenset(("ipmi", "snmp", "feeds")),
+            deploy_drivers=frozenset(("iscsi", "nfs")),
             metrics=around.metrics,
             consoles=around.consoles,
             progress=progress.get,
@@ -144,7 +146,7 @@ class ProvisionerProcess:
             device=devices.device,
             publisher=OfferPublisher([self.netboot], {"ipxe": ipxe.dialect(self.netboot.url, LOADERS)}),
             writer=around.writer,
-            roots=NoRootFolders(),
+            roots=around.roots,
             agent=around.agent,
             blob=around.images.path,
             ramdisk=lambda arch: RAMDISK,

@@ -10,6 +10,7 @@ from scenarios.runner.model.contents import LIBRARY, ImageServer
 from scenarios.runner.model.feeds import ModelFeeds
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.node import ModelNode, Note
+from scenarios.runner.model.roots import SharedRoots
 from scenarios.runner.model.wires import Wires
 from scenarios.runner.model.world_time import chance
 from scenarios.runner.story import Story
@@ -26,11 +27,13 @@ class ModelRack:
         images: ImageServer,
         note: Note,
         seed: int,
+        roots: SharedRoots,
     ) -> None:
         self._by_address: dict[str, ModelNode] = {}  # whoever took it last
         self._nodes = {
             node.name: ModelNode(
-                node, wires, hosts, images, note, self._took_address, chance(seed, f"machine {node.name}")
+                *(node, wires, hosts, images, note, self._took_address),
+                *(chance(seed, f"machine {node.name}"), roots),
             )
             for node in story.nodes
         }

@@ -24,6 +24,7 @@ from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.provisioner_process import LEASE_TTL_ALONE_S, LEASE_TTL_S, Surroundings
 from scenarios.runner.model.rack import ModelRack
+from scenarios.runner.model.roots import ModelRoots, SharedRoots
 from scenarios.runner.model.snmp import ModelSnmp
 from scenarios.runner.model.store_link import StoreLink
 from scenarios.runner.model.striking import Striking
@@ -64,9 +65,12 @@ class ModelStage:
         self._metrics = Metrics()
         self._wires = Wires(chance(seed, "wires"), telling.wire_struck)
         self._hosts: dict[str, ModelHost] = {}
+        self._roots = SharedRoots()
         self._rack = ModelRack(
-            story, self._wires, lambda: tuple(self._hosts.values()), self._images, telling.note, seed
+            *(story, self._wires, lambda: tuple(self._hosts.values()), self._images, telling.note, seed),
+            self._roots,
         )
+        self._by_nfs = {node.name for node in story.nodes if node.deploy == "nfs"}
         for host in story.hosts:
             self._hosts[host.name] = ModelHost(
                 host.name, self._surroundings(host), telling.host_event, telling.host_struck
@@ -142,6 +146,7 @@ class ModelStage:
                 sender,
                 self._telling.note,
             ),
+            roots=ModelRoots(self._roots, self._images.content_at),
             probe=ModelSshProbe(self._wires, lambda address: link_to("ssh", address), rack.serves_ssh),
             consoles=ModelConsoles(lambda node_id: rack.printed(self._telling.node_name(node_id))),
             agent=agent,
@@ -202,6 +207,14 @@ class ModelStage:
     # --- Look ----------------------------------------------------------------------------------
 
     def disk(self, node: str) -> DiskTruth | None:
+        """Of a node without one of its own, its root by NFS."""
+        on_disk = self._on_disk(node)
+        if node not in self._by_nfs:
+            return on_disk
+        roots = self._roots.of_node(self._telling.node_id(node))
+        return DiskTruth(image=roots[-1].image if roots else "", blank=on_disk.blank and not roots)
+
+    def _on_disk(self, node: str) -> DiskTruth:
         disk = self._rack.node(node).disk
         image = next((name for name in self._story.images if self._holds(node, name)), "")
         everywhere = self._last_wipe.get(node) == "full"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 
 from bmsim.devices.disk import Disk, DiskError
 from bmsim.devices.messages import SystemKind
@@ -10,6 +11,7 @@ from bmsim.devices.system import Kernel, System
 from provisioner.core.model import ImageKind
 from scenarios.runner.model.agent_commands import TABLE_BYTES, CommandFailed, table_of
 from scenarios.runner.model.contents import LIBRARY, MIB
+from scenarios.runner.model.roots import NfsRoot, Root
 
 ROOT_OFFSET_BYTES = MIB
 RAMDISK_CLIENT = "provisioner-ramdisk"
@@ -20,12 +22,23 @@ UP_AFTER_S = {"tiny": 4.0, "tiny-disk": 4.0}
 
 
 class ModelSystems:
-    """`bmsim.devices.system.Systems`, by the contents of LIBRARY."""
+    """`bmsim.devices.system.Systems`, by the contents of LIBRARY.
+
+    mounted: what a machine finds at a root by NFS; None: nobody serves it to this one, or nothing is there.
+    """
+
+    def __init__(self, mounted: Callable[[NfsRoot], Root | None]) -> None:
+        self._mounted = mounted
 
     def of_kernel(self, kernel: Kernel, disk: Disk | None) -> System:
         line = kernel.command_line
         if "provisioner.token=" in line:
             return System(SystemKind.AGENT, "agent", command_line=line, dhcp_client=RAMDISK_CLIENT)
+        if (by_nfs := NfsRoot.named_in(line)) is not None:
+            found = self._mounted(by_nfs)
+            if found is None:
+                return System(SystemKind.INSTANCE, "", panics="unable to mount its root by NFS")
+            return System(SystemKind.INSTANCE, found.image, UP_AFTER_S.get(found.image), command_line=line)
         root = re.search(r"root=UUID=(\S+)", line)
         name = _root_image(disk, root[1]) if root and disk is not None else ""
         if not name:

@@ -32,6 +32,10 @@ class Telling:
     def node_name(self, node_id: str) -> str:
         return self._node_names.get(node_id, "")
 
+    def node_id(self, name: str) -> str:
+        """Empty before it is enrolled."""
+        return next((id for id, known in self._node_names.items() if known == name), "")
+
     async def news(self, name: str) -> None:
         """Returns when something of that name has changed, or after `NEWS_S`."""
         event = self._news.setdefault(name, asyncio.Event())

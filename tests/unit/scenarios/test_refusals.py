@@ -22,6 +22,16 @@ REFUSED = {
         "{name: n1, arch: armhf, firmware: uboot, boot: uboot, power: pdu}",
         [":4: rack.nodes[0].boot:", "knows no machine that boots by uboot"],
     ),
+    "a root by NFS at fidelity machine": (
+        "rack: {nodes: [{name: n1}",
+        "fidelities: [machine]\nrack: {nodes: [{name: n1, deploy: nfs}",
+        [":5: rack.nodes[0].deploy:", "play it at model alone"],
+    ),
+    "a step of nodes that get their roots otherwise": (
+        "step: power_on",
+        "step: make_root",
+        [":8: faults[0].when.step:", "no plan has a step make_root"],
+    ),
     "a board that boots as a server": (
         "{name: n1}",
         "{name: n1, arch: armhf}",

@@ -1,0 +1,89 @@
+"""Roots of nodes by NFS: storage that all compute hosts of a story share, and what a machine finds there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+
+from provisioner.compute.steps.nfs import SEED
+from provisioner.core.errors import ImageInvalid, NotFound
+from provisioner.protocols.roots import made_under
+from scenarios.runner.model.contents import MIB, Content
+
+ROOTS = Path("/roots")
+"""Where they seem to lie. Nothing ever opens these paths."""
+
+COPY_BYTES_PER_S = 200 * MIB
+
+
+@dataclass(frozen=True, slots=True)
+class Root:
+    """image: whose files are in it. files: what was written over them."""
+
+    image: str
+    files: Mapping[str, str]
+
+    @property
+    def vendor_data(self) -> str:
+        return self.files.get(f"{SEED}/vendor-data", "")
+
+
+class SharedRoots:
+    """By the folder's name."""
+
+    def __init__(self) -> None:
+        self.made: dict[str, Root] = {}
+
+    def of_node(self, node_id: str) -> list[Root]:
+        """All that lie there, the last made last."""
+        return [root for name, root in self.made.items() if made_under(name, node_id) is not None]
+
+
+class ModelRoots:
+    """`provisioner.protocols.roots.RootFolders` of one compute host's process."""
+
+    def __init__(self, shared: SharedRoots, content_at: Callable[[Path], Content | None]) -> None:
+        self._shared = shared
+        self._content_at = content_at
+
+    async def make(
+        self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
+    ) -> None:
+        content = self._content_at(image)
+        if content is None or content.tree_digest != digest:
+            raise ImageInvalid("unpack the image", device=f"file {image}", answer="it holds something else")
+        # Whole, or not there: as a folder that is renamed into its place.
+        await asyncio.sleep(content.virtual_size_bytes / COPY_BYTES_PER_S)
+        self._shared.made[name] = Root(content.name, dict(files))
+
+    async def remove(self, node_id: str, *, fence: int) -> None:
+        for name in tuple(self._shared.made):
+            made = made_under(name, node_id)
+            if made is not None and made <= fence:
+                del self._shared.made[name]
+
+    def path(self, name: str) -> Path:
+        if name not in self._shared.made:
+            raise NotFound("serve a root by NFS", answer=f"{ROOTS / name} isn't there")
+        return ROOTS / name
+
+    def nfs_path(self, name: str) -> str:
+        return f"/{name}"
+
+
+@dataclass(frozen=True, slots=True)
+class NfsRoot:
+    """What a kernel's words say of its root: `nfsroot=SERVER:PATH,OPTIONS`."""
+
+    server: str
+    name: str
+
+    @classmethod
+    def named_in(cls, command_line: str) -> NfsRoot | None:
+        for word in command_line.split():
+            if word.startswith("nfsroot="):
+                server, _, rest = word.removeprefix("nfsroot=").partition(":")
+                return cls(server, PurePosixPath(rest.partition(",")[0]).name)
+        return None
