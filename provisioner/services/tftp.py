@@ -24,6 +24,7 @@ from provisioner.core.errors import PermanentError
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.netboot import Offer
+from provisioner.services import tftp_window
 from provisioner.services.quota import Quota
 
 READ_REQUEST = b"\0\x01"
@@ -182,6 +183,7 @@ class _Transfer:
         self._timer: asyncio.TimerHandle | None = None
         self._resends = 0
         self._context = TftpContextServer(*peer, RESEND_S, NO_ROOT, self._open, _no_uploads, flock=False)
+        self._context.state = tftp_window.Start(self._context)
         self._context.sock.close()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._context.sock = self._socket
