@@ -9,7 +9,7 @@ from pathlib import Path
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.boot_script import filled_in
-from provisioner.drivers.offer_publisher import Dialect
+from provisioner.drivers.offer_publisher import Dialect, offer_of
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
@@ -34,22 +34,11 @@ def dialect(loader: Callable[[str], Path]) -> Dialect:
 def make_offer(entry: BootEntry, loader: Callable[[str], Path]) -> Offer:
     """What the services give, for what is published. Raises InvalidInput for a command line that GRUB can't
     hand to a kernel."""
-    nothing = entry.kind is PublicationKind.NOTHING
-    tftp_files: dict[str, Path | bytes] = {}
-    if not nothing:
-        tftp_files = {LOADER: loader(entry.arch), **entry.files}
-        tftp_files |= dict.fromkeys(SCRIPTS, script(entry).encode()) | dict.fromkeys(LISTS, b"")
-    return Offer(
-        node_id=entry.node_id,
-        node_name=entry.node_name,
-        macs=entry.macs,
-        addresses=entry.addresses,
-        token=entry.token,
-        bearer=entry.token if entry.kind is PublicationKind.AGENT else "",
-        boot_files={} if nothing else {Loader.UEFI_ARM64: LOADER},
-        tftp_files=tftp_files,
-        nfs_root=entry.nfs_root,
-    )
+    if entry.kind is PublicationKind.NOTHING:
+        return offer_of(entry, boot_files={})
+    tftp_files: dict[str, Path | bytes] = {LOADER: loader(entry.arch), **entry.files}
+    tftp_files |= dict.fromkeys(SCRIPTS, script(entry).encode()) | dict.fromkeys(LISTS, b"")
+    return offer_of(entry, boot_files={Loader.UEFI_ARM64: LOADER}, tftp_files=tftp_files)
 
 
 def script(entry: BootEntry) -> str:

@@ -9,7 +9,7 @@ from pathlib import Path
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.boot_script import filled_in
-from provisioner.drivers.offer_publisher import Dialect
+from provisioner.drivers.offer_publisher import Dialect, offer_of
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
@@ -23,19 +23,12 @@ def make_offer(entry: BootEntry, base_url: str, loaders: Mapping[Loader, Path]) 
     """What the services give, for what is published. Raises InvalidInput for a command line that
     iPXE can't hand to a kernel."""
     if entry.kind is PublicationKind.NOTHING:
-        return Offer(
-            node_id=entry.node_id, node_name=entry.node_name, macs=entry.macs, addresses=entry.addresses
-        )
+        return offer_of(entry, boot_files={})
     url = f"{base_url}/boot/{entry.token}"
     http_loader = loaders[Loader.UEFI_HTTP]
     by_tftp = {loader: loaders[loader] for loader in (Loader.BIOS, Loader.UEFI)}
-    return Offer(
-        node_id=entry.node_id,
-        node_name=entry.node_name,
-        macs=entry.macs,
-        addresses=entry.addresses,
-        token=entry.token,
-        bearer=entry.token if entry.kind is PublicationKind.AGENT else "",
+    return offer_of(
+        entry,
         boot_files={
             Loader.IPXE: f"{url}/{SCRIPT}",
             Loader.UEFI_HTTP: f"{url}/{http_loader.name}",
@@ -43,7 +36,6 @@ def make_offer(entry: BootEntry, base_url: str, loaders: Mapping[Loader, Path]) 
         },
         files={SCRIPT: script(entry, url), http_loader.name: http_loader, **entry.files},
         tftp_files={path.name: path for path in by_tftp.values()},
-        nfs_root=entry.nfs_root,
     )
 
 

@@ -3,12 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 
+from provisioner.core.model import PublicationKind
 from provisioner.protocols.boot import BootEntry
-from provisioner.protocols.netboot import NetbootService, Offer
+from provisioner.protocols.netboot import Loader, NetbootService, Offer
 
 Dialect = Callable[[BootEntry], Offer]
 """What the services give, for what is published. Raises InvalidInput for what the firmware can't be told."""
+
+
+def offer_of(
+    entry: BootEntry,
+    *,
+    boot_files: Mapping[Loader, str],
+    files: Mapping[str, Path | str] | None = None,
+    tftp_files: Mapping[str, Path | bytes] | None = None,
+) -> Offer:
+    """What no dialect decides, with what each does."""
+    return Offer(
+        node_id=entry.node_id,
+        node_name=entry.node_name,
+        macs=entry.macs,
+        addresses=entry.addresses,
+        token=entry.token,
+        bearer=entry.token if entry.kind is PublicationKind.AGENT else "",
+        boot_files=boot_files,
+        files=files or {},
+        tftp_files=tftp_files or {},
+        nfs_root=entry.nfs_root,
+    )
 
 
 class OfferPublisher:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import re
 import struct
 import zlib
-from collections.abc import Mapping
+from pathlib import Path
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.boot_script import filled_in
+from provisioner.drivers.offer_publisher import offer_of
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
@@ -33,19 +34,10 @@ _UNSAFE = re.compile(r"[^\x20-\x7e]|'")
 def make_offer(entry: BootEntry) -> Offer:
     """What the services give, for what is published. Raises InvalidInput for a command line that U-Boot can't
     hand to a kernel."""
-    nothing = entry.kind is PublicationKind.NOTHING
-    boot_files: Mapping[Loader, str] = {} if nothing else {Loader.UBOOT: SCRIPT}
-    return Offer(
-        node_id=entry.node_id,
-        node_name=entry.node_name,
-        macs=entry.macs,
-        addresses=entry.addresses,
-        token=entry.token,
-        bearer=entry.token if entry.kind is PublicationKind.AGENT else "",
-        boot_files=boot_files,
-        tftp_files={} if nothing else {SCRIPT: image_of(script(entry), entry.arch), **entry.files},
-        nfs_root=entry.nfs_root,
-    )
+    if entry.kind is PublicationKind.NOTHING:
+        return offer_of(entry, boot_files={})
+    tftp_files: dict[str, Path | bytes] = {SCRIPT: image_of(script(entry), entry.arch), **entry.files}
+    return offer_of(entry, boot_files={Loader.UBOOT: SCRIPT}, tftp_files=tftp_files)
 
 
 def script(entry: BootEntry) -> str:
