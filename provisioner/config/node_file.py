@@ -22,8 +22,6 @@ def _mac(value: object) -> str:
     return value.lower()
 
 
-
-
 class PortEntry(Part):
     mac: Annotated[str, BeforeValidator(_mac), Field(description="Of the NIC, in quotes.")]
     address: Annotated[

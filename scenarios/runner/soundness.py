@@ -159,9 +159,7 @@ class _Known:
                 yield f"{event} is never seen at fidelity {others[0]}: take another, or change fidelities"
 
     def _step_problems(self, step: str) -> Iterator[str]:
-        ways = {
-            "tilera" if node.boot == "tilera" else node.deploy for node in self._scenario.rack.node_list
-        }
+        ways = {"tilera" if node.boot == "tilera" else node.deploy for node in self._scenario.rack.node_list}
         deploying = frozenset[str]().union(*(vocabulary.DEPLOY_STEPS[way] for way in ways))
         cleaning = frozenset[str]().union(*(vocabulary.CLEAN_STEPS[way] for way in ways))
         deploy, clean = step in deploying, step in cleaning
