@@ -41,7 +41,7 @@ async def lease_guard(children: Children) -> AsyncIterator[Callable[[float], Non
 
 
 class _Guard:
-    """One at a time. Whoever runs out of memory ends what is small and idle first: it is started anew then."""
+    """One at a time; started anew when it has ended, as by a kernel that ran out of memory."""
 
     def __init__(self, children: Children) -> None:
         self._children = children

@@ -39,15 +39,17 @@ def test_what_has_no_kernel_is_a_whole_disk(api: Api, ec2: Ec2) -> None:
 def test_what_has_a_kernel_and_a_ramdisk_is_a_root(api: Api, ec2: Ec2) -> None:
     api.register_images()
     parts = by_type(ec2)
-    order = {"Name": "r", "ImageLocation": f"{URL}/r.raw", "Architecture": "arm64"}
+    order = {"Name": "r", "ImageLocation": f"{URL}/r.raw", "Architecture": "x86_64"}
     words = {"TagSpecification.1.ResourceType": "image", "TagSpecification.1.Tag.1.Key": "a"}
     made = ec2.read("RegisterImage", KernelId=parts["kernel"], RamdiskId=parts["ramdisk"], **order, **words)
     found = stored(api, "r")
-    assert (found.kind, found.format, found.arch) == (ImageKind.ROOT, "raw", "arm64")
+    assert (found.kind, found.format, found.arch) == (ImageKind.ROOT, "raw", "x86_64")
     shown = ec2.read("DescribeImages", **{"ImageId.1": made["ImageId"]})["Images"][0]
     assert (shown["KernelId"], shown["RamdiskId"]) == (parts["kernel"], parts["ramdisk"])
     assert shown["Tags"] == [{"Key": "a", "Value": ""}]
     order["Name"] = "s"
+    told = {"KernelId": parts["kernel"], "RamdiskId": parts["ramdisk"], **order, "Architecture": "arm64"}
+    assert ec2.refused("RegisterImage", **told) == "InvalidParameterValue"
     assert ec2.refused("RegisterImage", KernelId=parts["kernel"], **order) == "InvalidParameterValue"
     assert ec2.refused("RegisterImage", KernelId=parts["ramdisk"], **order) == "InvalidAMIID.Malformed"
 
