@@ -51,14 +51,14 @@ class Gate:
             await send(message)
 
         refusal = None
-        if request.url.path not in EC2_PATHS:
+        if scope["path"] not in EC2_PATHS:
             refusal = _refused_body(
                 request, self._context.limits.policy.body_bytes
             ) or await self._refused_client(request)
         await (refusal or self._app)(scope, receive, counted)
 
     async def _refused_client(self, request: Request) -> Response | None:
-        if request.url.path in OPEN_PATHS:
+        if request.scope["path"] in OPEN_PATHS:
             return None
         scheme, _, token = request.headers.get("authorization", "").partition(" ")
         token = token.strip() if scheme.lower() == "bearer" else ""
@@ -105,7 +105,7 @@ def _too_many(what: str, wait_s: float) -> Response:
 
 def _refused_body(request: Request, most: int) -> Response | None:
     """Before a byte of it is read. The server sees to it that a body is as long as it says."""
-    if request.method == "PUT" and request.url.path.endswith("/content"):
+    if request.method == "PUT" and request.scope["path"].endswith("/content"):
         return None
     if "transfer-encoding" in request.headers:
         return problem(411, "length-required", "say how long the body is: Content-Length")

@@ -5,12 +5,12 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
 
 from provisioner.core.errors import ProvisionerError
+from provisioner.core.fields import changed
 from provisioner.core.model import Node, Port, TimelineEvent
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.store import Store, Tx
@@ -131,5 +131,5 @@ class Evidence:
 
 def _append(tx: Tx, batch: list[TimelineEvent]) -> None:
     now = tx.now()
-    tx.insert(*(replace(event, at=now) for event in batch))
+    tx.insert(*(changed(event, at=now) for event in batch))
     tx.notify("events", *dict.fromkeys(f"node:{event.node_id}" for event in batch))

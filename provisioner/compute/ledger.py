@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from datetime import datetime
 from typing import Any
 
 from provisioner.core.errors import LeaseLost
+from provisioner.core.fields import changed
 from provisioner.core.model import Instance, Node, TimelineEvent
 from provisioner.protocols.store import Store, Tx
 
@@ -43,20 +43,20 @@ class NodeLedger:
                 )
             if events:
                 now = tx.now()
-                tx.insert(*(replace(event, at=now, fence=node.fence) for event in events))
+                tx.insert(*(changed(event, at=now, fence=node.fence) for event in events))
             if also is not None:
                 also(tx)
             tx.notify(f"node:{node.id}")
             return stored
 
-        self.node = replace(node, **await self._store.transact(write))
+        self.node = changed(node, **await self._store.transact(write))
 
     async def remember(self, facts: Mapping[str, Any]) -> None:
         """Adds to the facts of the work in hand, before its step ends."""
         work = self.node.work
         if work is None:
             raise LeaseLost("note a fact", device=f"node {self.node.name}", answer="its work has ended")
-        await self.write({"work": replace(work, facts={**work.facts, **facts})})
+        await self.write({"work": changed(work, facts={**work.facts, **facts})})
 
     def event(
         self,
@@ -86,4 +86,4 @@ def _timed(changes: Mapping[str, Any], node: Node, now: datetime) -> Mapping[str
     work = changes.get("work")
     if work is None or (node.work is not None and node.work.step == work.step):
         return changes
-    return {**changes, "work": replace(work, entered_at=now)}
+    return {**changes, "work": changed(work, entered_at=now)}

@@ -29,7 +29,8 @@ INTEGER = sa.BigInteger().with_variant(sa.Integer(), "sqlite")
 @dataclass(frozen=True, slots=True)
 class Column:
     """One field. `encode` and `decode` are None where the driver takes and gives the value as it is;
-    neither is called with None."""
+    neither is called with None. `kept` is both, one after the other, without a detour by way of what the
+    driver takes; None where that changes nothing. `exact`: values of this very type are right as they are."""
 
     name: str
     python_type: type
@@ -38,6 +39,8 @@ class Column:
     scalar: bool
     encode: Convert | None
     decode: Convert | None
+    kept: Convert | None = None
+    exact: type | None = None
 
     def checked(self, value: Any) -> Any:
         """The stored form of a value that no type checker has seen. TypeError when it doesn't fit."""
@@ -51,8 +54,10 @@ class Column:
 
     def as_stored(self, value: Any) -> Any:
         """The value as it comes back from a database: checked, and sharing nothing with the caller's."""
-        stored = self.checked(value)
-        return stored if stored is None or self.decode is None else self.decode(stored)
+        if value is None or not isinstance(value, self.python_type):
+            self.checked(value)  # raises, or None is all right
+            return None
+        return value if self.kept is None else self.kept(value)
 
 
 def columns_of(kind: type) -> tuple[Column, ...]:
@@ -67,16 +72,20 @@ def _column(name: str, hint: Any) -> Column:
         (hint,) = (part for part in get_args(hint) if part is not NoneType)
         nullable = True
     if hint is str:
-        return Column(name, str, TEXT, nullable, True, None, None)
+        return Column(name, str, TEXT, nullable, True, None, None, exact=str)
     if hint is bool:
-        return Column(name, bool, sa.Boolean(), nullable, True, None, bool)
+        return Column(name, bool, sa.Boolean(), nullable, True, None, bool, kept=bool, exact=bool)
     if hint is int:
-        return Column(name, int, INTEGER, nullable, True, None, None)
+        return Column(name, int, INTEGER, nullable, True, None, None, exact=int)
     if hint is datetime:
-        return Column(name, datetime, TIME, nullable, True, _time_text, datetime.fromisoformat)
+        return Column(
+            name, datetime, TIME, nullable, True, _time_text, datetime.fromisoformat, kept=_time_in_utc
+        )
     if isinstance(hint, type) and issubclass(hint, StrEnum):
         # Plain text is accepted too, and checked to be one of the values.
-        return Column(name, str, TEXT, nullable, True, lambda value: hint(value).value, hint)
+        return Column(
+            name, str, TEXT, nullable, True, lambda value: hint(value).value, hint, kept=hint, exact=hint
+        )
     return _json_column(name, hint, nullable)
 
 
@@ -84,12 +93,20 @@ def _json_column(name: str, hint: Any, nullable: bool) -> Column:
     origin = get_origin(hint) or hint
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
     decode: Convert = adapter.validate_json
+    kept: Convert = lambda value: adapter.validate_json(adapter.dump_json(value))  # noqa: E731
     if _is_immutable(hint):
         # The same few values fill most rows (no proof of life, nothing published), so decode them once.
         decode = lru_cache(maxsize=1024)(decode)
-    return Column(
-        name, origin, TEXT, nullable, False, lambda value: adapter.dump_json(value).decode(), decode
-    )
+        kept = lru_cache(maxsize=1024)(kept)
+    elif get_origin(hint) is Mapping:
+        kept = _empty_or(kept)
+    encode: Convert = lambda value: adapter.dump_json(value).decode()  # noqa: E731
+    return Column(name, origin, TEXT, nullable, False, encode, decode, kept=kept)
+
+
+def _empty_or(kept: Convert) -> Convert:
+    """Most mappings have nothing in them."""
+    return lambda value: kept(value) if value else {}
 
 
 def _is_immutable(hint: Any) -> bool:
@@ -102,8 +119,12 @@ def _is_immutable(hint: Any) -> bool:
 
 
 def _time_text(value: datetime) -> str:
-    if value.tzinfo is not UTC:
-        if value.tzinfo is None:
-            raise TypeError(f"times are aware, {value.isoformat()} has no time zone")
-        value = value.astimezone(UTC)
-    return value.isoformat(timespec="microseconds")
+    return _time_in_utc(value).isoformat(timespec="microseconds")
+
+
+def _time_in_utc(value: datetime) -> datetime:
+    if value.tzinfo is UTC:
+        return value
+    if value.tzinfo is None:
+        raise TypeError(f"times are aware, {value.isoformat()} has no time zone")
+    return value.astimezone(UTC)

@@ -54,6 +54,23 @@ def conditions(shape: Shape[Any], where: Mapping[str, Any] | None) -> Conditions
     return Conditions(tuple(terms), values)
 
 
+def check(shape: Shape[Any], where: Mapping[str, Any]) -> None:
+    """Complains as `conditions` does, and works nothing out: most values are of the field's very type."""
+    columns = shape.columns
+    for field, wanted in where.items():
+        column = columns.get(field)
+        kind = None if column is None else column.exact
+        if kind is not None and type(wanted) is kind:
+            continue
+        if kind is not None and type(wanted) is tuple and len(wanted) <= MAX_ALTERNATIVES:
+            for one in wanted:
+                if type(one) is not kind:
+                    break
+            else:
+                continue
+        conditions(shape, {field: wanted})
+
+
 def _padded(values: list[Any]) -> list[Any]:
     """Repeats the last value up to a power of two, so that few statements serve lists of all lengths."""
     if len(values) > MAX_ALTERNATIVES:

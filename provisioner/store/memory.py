@@ -2,17 +2,17 @@
 
 from __future__ import annotations
 
-import asyncio
 from bisect import bisect_left, bisect_right, insort
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping
 from datetime import datetime
 from itertools import chain, islice
+from types import coroutine
 from typing import Any, TypeVar
 
 from provisioner.core.errors import Conflict, TransientError
 from provisioner.core.model import Record
 from provisioner.protocols.store import Tx
-from provisioner.store.conditions import conditions
+from provisioner.store.conditions import check
 from provisioner.store.schema import SHAPES, Shape, shape_of
 from provisioner.store.topics import Topics, TopicWatch
 
@@ -42,8 +42,8 @@ class MemoryStore:
     async def transact(self, work: Callable[[Tx], T]) -> T:
         if self._closed:
             raise TransientError("use the database", answer="the store is closed", advice="It is ending")
-        await asyncio.sleep(0)  # others run before and after, as they do with a real database
-        tx = _MemoryTx(self._tables, self._wall_clock())
+        await _others_run()  # before and after, as they do with a real database
+        tx = _MemoryTx(self._tables, self._wall_clock)
         try:
             result = work(tx)
             if tx.failed is not None:
@@ -55,7 +55,7 @@ class MemoryStore:
             for before, after in tx.changes():
                 self._on_change(before, after)
         self._topics.notify(tx.topics)
-        await asyncio.sleep(0)
+        await _others_run()
         return result
 
     def watch(self, *topics: str) -> TopicWatch:
@@ -63,6 +63,12 @@ class MemoryStore:
 
     async def close(self) -> None:
         self._closed = True
+
+
+@coroutine
+def _others_run() -> Generator[None, None, None]:
+    """What `asyncio.sleep(0)` does, in half the time."""
+    yield
 
 
 class _Table:
@@ -128,20 +134,19 @@ class _Table:
 
     def stored(self, record: Any) -> Any:
         """The record as it comes back from a database: numbered, and sharing nothing with the caller's."""
-        row = self.shape.row(record)
-        if self.shape.numbered:
-            row[0] = record.id or self.last_number + 1  # the id comes first
-        return self.shape.record(row)
+        numbered = self.shape.numbered and not record.id
+        return self.shape.kept(record, self.last_number + 1 if numbered else record.id)
 
 
 class _MemoryTx:
     """Implements `provisioner.protocols.store.Tx`."""
 
-    def __init__(self, tables: Mapping[type, _Table], now: datetime) -> None:
+    def __init__(self, tables: Mapping[type, _Table], wall_clock: Callable[[], datetime]) -> None:
         self.topics: list[str] = []
         self.failed: Conflict | None = None
         self._tables = tables
-        self._now = now
+        self._wall_clock = wall_clock
+        self._now: datetime | None = None
         self._undo: list[tuple[_Table, Any, Any | None]] = []
 
     def changes(self) -> Iterator[tuple[Any | None, Any | None]]:
@@ -157,6 +162,8 @@ class _MemoryTx:
             table.put(id, record)
 
     def now(self) -> datetime:
+        if self._now is None:  # most only read, and never ask
+            self._now = self._wall_clock()
         return self._now
 
     def get(self, kind: type[R], id: str) -> R | None:
@@ -217,7 +224,7 @@ class _MemoryTx:
         if old is None or not changes:
             return old is not None
         if shape.touched:
-            values["updated_at"] = self._now
+            values["updated_at"] = self.now()
         table, new = self._tables[kind], shape.changed(old, values)
         taken = table.taken(new)
         if taken:
@@ -239,9 +246,11 @@ class _MemoryTx:
             raise self.failed
         shape = shape_of(kind)
         # Its own way, which is most of what a host asks for.
-        shape.column("id").checked(id)
+        column = shape.columns["id"]
+        if type(id) is not column.exact:
+            column.checked(id)
         if expect:
-            conditions(shape, expect)
+            check(shape, expect)
         record: R | None = self._tables[kind].records.get(id)
         if record is None or not expect or _meets(record, _wanted(expect).items()):
             return record
@@ -251,9 +260,10 @@ class _MemoryTx:
         """The ids of all that can meet `where`, and what of it they may not meet."""
         if self.failed is not None:
             raise self.failed
-        wanted = _wanted(where) if where else {}
-        if wanted:
-            conditions(shape, where)  # the same complaints as a database's
+        wanted = {}
+        if where:
+            check(shape, where)  # the same complaints as a database's
+            wanted = _wanted(where)
         lists, met = self._tables[shape.kind].candidates(wanted)
         return lists, tuple((field, values) for field, values in wanted.items() if field != met)
 

@@ -9,7 +9,7 @@ from scenarios.runner.breaking import Breaking
 from scenarios.runner.client import Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.expecting import Expecting
-from scenarios.runner.invariants import INVARIANTS, Look
+from scenarios.runner.invariants import INVARIANTS, Invariant, Look
 from scenarios.runner.moments import Moments
 from scenarios.runner.stage import Stage
 from scenarios.runner.story import Story
@@ -29,6 +29,11 @@ class Conductor:
         self._client = Client(stage, story)
         self._moments = Moments(stage, random)
         self._invariants = [make() for make in INVARIANTS]
+        self._shown: dict[str, list[Invariant]] = {}
+        """By the source of an event, to whom it is shown."""
+        for invariant in self._invariants:
+            for source in invariant.sources:
+                self._shown.setdefault(source, []).append(invariant)
         self._asking = Asking(story, stage, self._client, self._moments, deadlines)
         self._breaking = Breaking(story, stage, self._moments)
         self._expecting = Expecting(story, stage, self._client, self._asking, deadlines)
@@ -65,7 +70,7 @@ class Conductor:
 
     def _judge(self, event: Event) -> None:
         index = len(self._stage.trace) - 1
-        for invariant in self._invariants:
+        for invariant in self._shown.get(event.source, ()):
             self.breaches += invariant.see(index, event, self._look)
 
     def _break_promise(self, promise: str, told: list[str]) -> None:

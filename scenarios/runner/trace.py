@@ -9,6 +9,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
+_TO_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+
 
 class Origin(StrEnum):
     """Whose word an event is. Invariants believe devices and the stage alone."""
@@ -48,7 +50,7 @@ class Event:
             "sender": self.sender,
             "detail": dict(self.detail),
         }
-        return json.dumps(row, sort_keys=True, ensure_ascii=False)
+        return _TO_JSON(row)
 
     @classmethod
     def from_json(cls, line: str) -> Event:

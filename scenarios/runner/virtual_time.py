@@ -18,7 +18,7 @@ __all__ = ["Livelock", "Stalled", "VirtualLoop", "run"]
 
 T = TypeVar("T")
 
-COLLECT_EVERY = 16
+COLLECT_EVERY = 64
 """Stories; a collection takes a third of one."""
 
 _PLAYED = itertools.count(1)

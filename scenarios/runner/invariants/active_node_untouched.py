@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scenarios.runner.invariants.invariant import Look
-from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.invariants.requests_seen import ASKED, RequestsSeen
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
@@ -17,6 +17,7 @@ class ActiveNodeUntouched:
     writes to its disk."""
 
     name = "active_node_untouched"
+    sources: tuple[str, ...] = (*ASKED, "bmc", "pdu", "iscsi", "agent")
 
     def __init__(self) -> None:
         self._seen = RequestsSeen()

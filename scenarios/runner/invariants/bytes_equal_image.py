@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scenarios.runner.invariants.invariant import Look
-from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.invariants.requests_seen import ASKED, RequestsSeen
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
@@ -14,6 +14,7 @@ class BytesEqualImage:
     """Looked at when the client is told ACTIVE; where the lab can't look then, at the end of the story."""
 
     name = "bytes_equal_image"
+    sources: tuple[str, ...] = ASKED
 
     def __init__(self) -> None:
         self._seen = RequestsSeen()

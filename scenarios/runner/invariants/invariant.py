@@ -35,12 +35,13 @@ class Look(Protocol):
 
 
 class Invariant(Protocol):
-    """Watches one story. `name` is what a breach calls the promise."""
+    """Watches one story. name: what a breach calls the promise. sources: of the events that it is shown."""
 
     name: str
+    sources: tuple[str, ...]
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
-        """The next event of the trace, at the moment it happens."""
+        """The next event of the trace from one of `sources`, at the moment it happens."""
         ...
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:

@@ -17,6 +17,7 @@ class NoSecretTold:
     everything that was told."""
 
     name = "no_secret_told"
+    sources: tuple[str, ...] = ()
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         return ()

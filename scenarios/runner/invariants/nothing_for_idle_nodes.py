@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scenarios.runner.invariants.invariant import Look
-from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.invariants.requests_seen import ASKED, RequestsSeen
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
@@ -15,6 +15,7 @@ class NothingForIdleNodes:
     was sent; at its end, by what it would be given."""
 
     name = "nothing_for_idle_nodes"
+    sources: tuple[str, ...] = (*ASKED, "http", "tftp")
 
     def __init__(self) -> None:
         self._seen = RequestsSeen()

@@ -25,6 +25,7 @@ class OneOwner:
     the store gave it the node anew, under a newer fence."""
 
     name = "one_owner"
+    sources: tuple[str, ...] = ("lease", "bmc", "pdu", "agent", "iscsi")
 
     def __init__(self) -> None:
         self._reigns: dict[str, _Reign] = {}

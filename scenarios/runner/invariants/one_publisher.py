@@ -17,6 +17,7 @@ class OnePublisher:
     """
 
     name = "one_publisher"
+    sources: tuple[str, ...] = ("host", "dhcp", "http", "tftp")
 
     def __init__(self) -> None:
         self._answered: dict[tuple[str, str], str] = {}  # node, exchange → who

@@ -6,6 +6,9 @@ from dataclasses import dataclass
 
 from scenarios.runner.trace import Event, Origin
 
+ASKED = ("request", "client")
+"""Sources of what `RequestsSeen` reads: whoever has one is shown these."""
+
 
 @dataclass(slots=True)
 class Wanted:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scenarios.runner.invariants.invariant import Look
-from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.invariants.requests_seen import ASKED, RequestsSeen
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
@@ -15,6 +15,7 @@ class SeenRunning:
     for. (It may have stopped again a moment later: machines lose power.)"""
 
     name = "seen_running"
+    sources: tuple[str, ...] = (*ASKED, "machine")
 
     def __init__(self) -> None:
         self._seen = RequestsSeen()

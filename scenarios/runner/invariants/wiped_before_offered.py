@@ -19,6 +19,7 @@ class WipedBeforeOffered:
     """When a node that was used becomes available, nothing of its instance can be found on its disk."""
 
     name = "wiped_before_offered"
+    sources: tuple[str, ...] = ("machine", "iscsi", "client", "node")
 
     def __init__(self) -> None:
         self._used: set[str] = set()  # nodes that hold something of an instance
