@@ -23,6 +23,7 @@ class Moments:
         self._random = random
         self._begun_s = 0.0
         self._came = 0
+        self._sources: set[str] = set()  # of what was ever waited for
         self._waiting: dict[Key, dict[int, Callable[[Event], None]]] = {}  # by who came first
         self._past: dict[Key, list[Event]] = {}
         self._past_events = 0  # so many of the trace are in it
@@ -49,6 +50,7 @@ class Moments:
             for event in self._before_now(key):
                 heard(event)
         self._came = number = self._came + 1
+        self._sources.add(key[0])
         waiting = self._waiting.setdefault(key, {})
         waiting[number] = heard
         try:
@@ -59,6 +61,8 @@ class Moments:
             await self._stage.sleep(moment.after_s)
 
     def _heard(self, event: Event) -> None:
+        if event.source not in self._sources:
+            return
         found = [waiting for key in _keys(event) if (waiting := self._waiting.get(key))]
         if len(found) == 1:
             for heard in tuple(found[0].values()):

@@ -31,7 +31,9 @@ STEPS_PER_INSTANT = 5_000_000
 STEPS_WATCHED = 2_000
 """How long a livelock is looked at, to tell who is in it."""
 CHECK_EVERY_STEPS = 10_000
-FULL_COLLECTION_AT_STEPS = 1_000_000
+COLLECT_EVERY_STEPS = 100_000
+"""Each collection goes through whatever waits since the last one, which is more the more nodes there are."""
+FULL_COLLECTION_AT_STEPS = 4_000_000
 CANCELLED_TIMERS_KEPT = 1_000
 
 # What C code that resumes a task is called: a type, and functions (3.11; newer).
@@ -66,7 +68,7 @@ class VirtualLoop(_Loop):
         self._timers_cancelled = 0
         self._instant_began_at = 0
         self._busy: Counter[str] = Counter()
-        self._next_collection = CHECK_EVERY_STEPS
+        self._next_collection = COLLECT_EVERY_STEPS
         self._next_full_collection = FULL_COLLECTION_AT_STEPS
         self._stopping = False
         self._running = False
@@ -247,7 +249,7 @@ class VirtualLoop(_Loop):
         if self.steps - self._instant_began_at >= self._limit:
             self._watch(callback, item)
         elif not gc.isenabled() and self.steps >= self._next_collection:
-            self._next_collection = self.steps + CHECK_EVERY_STEPS
+            self._next_collection = self.steps + COLLECT_EVERY_STEPS
             full = self.steps >= self._next_full_collection
             gc.collect(2 if full else 1)
             self._next_full_collection *= 1 + full

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
-from typing import TypeVar
+from collections.abc import Callable, Coroutine
+from typing import Any, TypeVar
 
 from provisioner.core.errors import TransientError
 from provisioner.protocols.store import Tx, Watch
@@ -30,11 +30,12 @@ class StoreLink:
         self._wires = wires
         self._link = Link("store", host, "")
 
-    async def transact(self, work: Callable[[Tx], T]) -> T:
+    def transact(self, work: Callable[[Tx], T]) -> Coroutine[Any, Any, T]:
         """Also when the error says that there was no answer, it may have been done."""
         stored = self._on_disk(work)
-        if not self._wires.faulty:
-            return await self._store.transact(stored)
+        return self._carried(stored) if self._wires.faulty else self._store.transact(stored)
+
+    async def _carried(self, stored: Callable[[Tx], T]) -> T:
         await self._cross(True)
         result = await self._store.transact(stored)
         await self._cross(False)
