@@ -24,6 +24,19 @@ def test_a_host_that_comes_back_after_another_took_over_is_seen() -> None:
     assert breach.event == 2
 
 
+def test_a_host_that_gives_a_board_commands_after_another_took_over_is_seen() -> None:
+    watched = Watched(OneOwner())
+    for sender, command in (
+        ("ch1", "ifconfig"),
+        ("ch2", "ifconfig"),
+        ("ch1", "dmesg"),
+        ("ch1", "/usr/sbin/sshd"),
+    ):
+        watched.device("monitor", command, "n1", sender, result="ok")
+    (breach,) = watched.end()
+    assert "ch1 acted on n1 (monitor /usr/sbin/sshd)" in breach.what
+
+
 def test_who_comes_back_as_another_process_is_another() -> None:
     watched = Watched(OneOwner())
     for sender in ("ch1", "ch2", "ch1#2"):

@@ -37,6 +37,16 @@ REFUSED = {
         "{name: n1, arch: armhf}",
         [":4: rack", "firmware: uboot"],
     ),
+    "a board of tilepro64 that boots as another": (
+        "{name: n1}",
+        "{name: n1, arch: tilepro64, firmware: uboot, boot: uboot, power: pdu}",
+        [":4: rack", "firmware: tilera, boot: tilera"],
+    ),
+    "a board of tilepro64 with a BMC": (
+        "{name: n1}",
+        "{name: n1, arch: tilepro64, firmware: tilera, boot: tilera}",
+        [":4: rack", "has no BMC"],
+    ),
     "a trigger at a node that isn't there": (
         "when: {node: n1,",
         "when: {node: n3,",
