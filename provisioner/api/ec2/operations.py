@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from provisioner.api.ec2 import (
     change_instances,
     console,
+    image_attributes,
     images,
     instance_types,
     instances,
@@ -46,6 +47,9 @@ OPERATIONS: Mapping[str, Operation] = {
         takes=takes("Filters", "ZoneNames", "ZoneIds"),
         ignores=takes("AllAvailabilityZones"),
     ),
+    "DescribeImageAttribute": Operation(
+        handle=image_attributes.describe_image_attribute, takes=takes("ImageId", "Attribute")
+    ),
     "DescribeImages": Operation(
         handle=images.describe_images,
         takes=PAGES | takes("ImageIds", "Owners"),
@@ -73,6 +77,10 @@ OPERATIONS: Mapping[str, Operation] = {
     "ImportKeyPair": Operation(
         handle=key_pairs.import_key_pair,
         takes=takes("KeyName", "PublicKeyMaterial", "TagSpecifications"),
+    ),
+    "ModifyImageAttribute": Operation(
+        handle=image_attributes.modify_image_attribute,
+        takes=takes("ImageId", "Attribute", "LaunchPermission", "OperationType", "UserGroups", "UserIds"),
     ),
     "RebootInstances": Operation(handle=change_instances.reboot_instances, takes=takes("InstanceIds")),
     "RegisterImage": Operation(

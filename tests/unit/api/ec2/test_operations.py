@@ -44,6 +44,7 @@ def test_how_things_are_may_be_asked_for(ec2: Ec2, parameter: str, value: str, c
 
 
 def test_what_an_operation_needs_is_asked_for(ec2: Ec2) -> None:
+    ec2 = Ec2(ec2.api, role="operator")
     for name in OPERATIONS:
         answer = ec2.call(name)
         if model().input(name).required:
@@ -103,6 +104,7 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
         "CreateTags": tagged,
         "DeleteTags": tagged,
         "GetConsoleOutput": {"InstanceId": id},
+        "DescribeImageAttribute": {"ImageId": image, "Attribute": "kernel"},
         "RegisterImage": {"Name": "c", "ImageLocation": "http://127.0.0.1:1/c"},
         "DescribeInstances": on,
         "RebootInstances": on,
@@ -126,6 +128,8 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
     last = ("DeleteTags", "DeleteKeyPair", "DeregisterImage", "TerminateInstances")
     for name in last:
         answers[name] = ec2.read(name, **parameters[name])
+    own = {"ImageId": image, "LaunchPermission.Remove.1.Group": "all"}
+    answers["ModifyImageAttribute"] = Ec2(api, role="operator").read("ModifyImageAttribute", **own)
     assert {*answers, "RunInstances", "StartInstances"} == set(OPERATIONS)
 
 
