@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
+from typing import NamedTuple
 
 from scenarios.runner.invariants.invariant import Look
 from scenarios.runner.trace import Event, Origin
@@ -12,24 +13,42 @@ from scenarios.runner.verdict import Breach
 READING = ("chassis.status", "chassis.bootdev.get", "chassis.bootparam.get", "mc.info", "session.", "sol.")
 
 
-@dataclass(slots=True)
+class _Rank(NamedTuple):
+    """Under which right a process acts; the greater came later.
+
+    fence:   of the last time that the store gave the node to its host
+    order:   of one that acts and was given nothing: it takes over, as far as devices can tell
+    process: of one host's processes, which in turn
+    """
+
+    fence: int
+    order: int
+    process: int
+
+
+@dataclass(frozen=True, slots=True)
 class _Reign:
     owner: str
+    rank: _Rank
     since_s: float
-    before: frozenset[str]  # those who acted before it took over
 
 
 class OneOwner:
-    """Once another compute host has acted on a node, the one before it acts no more: neither on its BMC
-    nor on its agent, monitor or disk, unless it has been started anew meanwhile (and is another process), or
-    the store gave it the node anew, under a newer fence."""
+    """No command of host A after the first of host B under a newer fence: neither to the node's BMC, outlets,
+    agent or monitor, nor to its disk. A process that has been started anew is another one, and its host may
+    be given the node anew, under a newer fence.
+
+    Of the provisioner it knows nothing but which host the store gave the node to, and under which fence.
+    """
 
     name = "one_owner"
-    sources: tuple[str, ...] = ("lease", "bmc", "pdu", "agent", "iscsi")
+    sources: tuple[str, ...] = ("lease", "bmc", "pdu", "agent", "monitor", "iscsi")
 
     def __init__(self) -> None:
-        self._reigns: dict[str, _Reign] = {}
-        self._fences: dict[str, int] = {}
+        self._reigns: dict[str, _Reign] = {}  # of whoever has acted under the newest fence
+        self._newest: dict[str, int] = {}
+        self._rights: dict[tuple[str, str], tuple[int, int]] = {}  # node, host → fence, order
+        self._strangers: dict[tuple[str, str], tuple[int, int]] = {}  # node, process → the same
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         if event.source == "lease":
@@ -37,10 +56,10 @@ class OneOwner:
             return
         if event.origin is not Origin.DEVICE or not event.sender or not _acts(event):
             return
-        reign = self._reigns.get(event.node)
-        if reign is None or reign.owner == event.sender:
-            self._reigns.setdefault(event.node, _Reign(event.sender, event.t_s, frozenset()))
-        elif event.sender in reign.before:
+        reign, rank = self._reigns.get(event.node), self._rank(event.node, event.sender)
+        if reign is None or rank > reign.rank:
+            self._reigns[event.node] = _Reign(event.sender, rank, event.t_s)
+        elif event.sender != reign.owner:
             yield Breach(
                 promise=self.name,
                 what=f"{event.sender} acted on {event.node} ({event.source} {event.name}) "
@@ -48,16 +67,21 @@ class OneOwner:
                 at_s=event.t_s,
                 event=index,
             )
-        else:
-            before = reign.before | {reign.owner}
-            self._reigns[event.node] = _Reign(event.sender, event.t_s, before)
 
     def _given(self, event: Event) -> None:
         fence, owner = event.detail.get("fence", 0), event.detail["owner"]
-        if fence > self._fences.get(event.node, 0) and (reign := self._reigns.get(event.node)):
-            before = {sender for sender in reign.before if sender.partition("#")[0] != owner}
-            self._reigns[event.node] = replace(reign, before=frozenset(before))
-        self._fences[event.node] = max(fence, self._fences.get(event.node, 0))
+        if fence > self._newest.get(event.node, 0):
+            self._newest[event.node] = fence
+            self._rights[(event.node, owner)] = (fence, 0)
+
+    def _rank(self, node: str, sender: str) -> _Rank:
+        host, _, number = sender.partition("#")
+        right = self._rights.get((node, host)) or self._strangers.get((node, sender))
+        if right is None:
+            reign = self._reigns.get(node)
+            order = reign.rank.order + 1 if reign is not None else 0
+            right = self._strangers[(node, sender)] = (self._newest.get(node, 0), order)
+        return _Rank(*right, int(number or 1))
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         return ()

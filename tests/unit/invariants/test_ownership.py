@@ -61,6 +61,34 @@ def test_who_is_given_the_node_again_under_the_same_fence_may_not() -> None:
     assert "ch1 acted on n1" in breach.what
 
 
+def test_an_owner_that_acts_for_the_first_time_after_its_follower_is_seen() -> None:
+    watched = Watched(OneOwner())
+    for fence, owner in ((1, "ch1"), (2, "ch2")):
+        watched.device("lease", "owner", "n1", owner=owner, fence=fence)
+    watched.device("agent", "command", "n1", "ch2", command="export_disk")
+    watched.device("iscsi", "write", "n1", "ch1", iqn="of the time before")
+    (breach,) = watched.end()
+    assert "ch1 acted on n1 (iscsi write) after ch2" in breach.what
+
+
+def test_a_process_that_acts_after_its_hosts_next_one_is_seen() -> None:
+    watched = Watched(OneOwner())
+    watched.device("lease", "owner", "n1", owner="ch1", fence=1)
+    for sender in ("ch1", "ch1#2", "ch1"):
+        watched.device("pdu", "outlet.off", "n1", sender, result="ok")
+    (breach,) = watched.end()
+    assert "ch1 acted on n1 (pdu outlet.off) after ch1#2" in breach.what
+
+
+def test_two_nodes_have_an_owner_each() -> None:
+    watched = Watched(OneOwner())
+    for node, owner in (("n1", "ch1"), ("n2", "ch2")):
+        watched.device("lease", "owner", node, owner=owner, fence=5)
+    for node, owner in (("n1", "ch1"), ("n2", "ch2"), ("n1", "ch1")):
+        watched.device("bmc", "chassis.power.on", node, owner, result="ok")
+    assert not watched.end()
+
+
 def test_reading_and_being_refused_is_no_act() -> None:
     watched = Watched(OneOwner())
     watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
