@@ -17,6 +17,7 @@ from provisioner.core.errors import InvalidInput, PermanentError, TransientError
 from provisioner.core.model import Flavor, Node
 from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, postgres_store, upgrade_store
+from provisioner.store.migrate import REVISIONS
 from provisioner.store.postgres import SESSION
 from provisioner.store.postgres_store import PostgresStore
 from tests.contract.store.conftest import PostgresDatabases, name_in
@@ -233,6 +234,9 @@ def test_an_empty_database_is_refused_until_it_is_upgraded_and_a_newer_one_alway
     assert upgrade_store(url)[0] is None
     assert upgrade_store(url)[0] == upgrade_store(url)[1]
     open_store(url)
+    postgres.server.execute(f"UPDATE alembic_version SET version_num = '{REVISIONS[0]}'", name_in(url))
+    with pytest.raises(PermanentError, match=rf"{REVISIONS[0]}.*older than this program.*Back it up, then"):
+        open_store(url)
     postgres.server.execute("UPDATE alembic_version SET version_num = '9999'", name_in(url))
     with pytest.raises(PermanentError, match=r"9999.*newer than this program.*Upgrade the provisioner"):
         open_store(url)

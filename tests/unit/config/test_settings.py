@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from types import ModuleType
 
 import pytest
 
@@ -8,6 +9,7 @@ from provisioner.config.reference import page
 from provisioner.config.settings import Settings
 from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
+from provisioner.drivers import ipmi, outlet_http, outlet_iboot, snmp
 
 NETWORK = (
     "network: {interface: prov0, address: 10.77.0.10, subnet: 10.77.0.0/24, pool: 10.77.0.100-10.77.0.199}"
@@ -43,6 +45,15 @@ def test_a_lease_shorter_than_a_power_command_is_refused() -> None:
     error = refusal(f"{NETWORK}\nhost: {{lease_ttl_s: 20}}\n{power}")
     assert "make the lease longer" in error.message
     assert settings(f"host: {{lease_ttl_s: 31}}\n{power}").lease_ttl_s == 31
+
+
+@pytest.mark.parametrize("driver", [ipmi, snmp, outlet_http, outlet_iboot])
+def test_a_lease_without_room_for_a_drivers_longest_command_is_refused(
+    driver: ModuleType,
+) -> None:
+    error = refusal(f"{NETWORK}\nhost: {{lease_ttl_s: {driver.LONGEST_COMMAND_S}}}")
+    assert error.field == "host.lease_ttl_s"
+    assert "greater than or equal to 5" in error.message
 
 
 @pytest.mark.parametrize(
