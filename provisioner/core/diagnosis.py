@@ -140,7 +140,7 @@ TILERA_LADDER = (
         "instance.phone_home",
         "the instance phoned home",
         "the SSH server was started and never greeted: the image has none at /usr/sbin/sshd or no host keys, "
-        "or the packet filter that was asked for drops it",
+        "or a packet filter of the image drops it",
     ),
 )
 

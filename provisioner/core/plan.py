@@ -108,8 +108,9 @@ PLANS = {
             "board_answers",
             "set_board_network",
             "start_board_sshd",
-            "filter_board_packets",
             "instance_running",
+            # After its SSH server was seen: the rules may be there to let nobody see it but its owner.
+            "filter_board_packets",
             max_retries=8,
         ),
         _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, max_retries=6),

@@ -13,11 +13,8 @@ from provisioner.protocols.netboot import Loader, Offer
 
 def make_offer(entry: BootEntry) -> Offer:
     """What the services give, for what is published: an instance, or nothing."""
-    if entry.kind is not PublicationKind.INSTANCE:
-        return Offer(
-            node_id=entry.node_id, node_name=entry.node_name, macs=entry.macs, addresses=entry.addresses
-        )
     kernel = f"{entry.node_id}/kernel"
+    boots = entry.kind is PublicationKind.INSTANCE
     return Offer(
         node_id=entry.node_id,
         node_name=entry.node_name,
@@ -25,8 +22,8 @@ def make_offer(entry: BootEntry) -> Offer:
         addresses=entry.addresses,
         token=entry.token,
         # By the MAC address alone: what such firmware says of itself by DHCP was never written down.
-        boot_files={Loader.ANY: kernel},
-        tftp_files={kernel: entry.files["kernel"]},
+        boot_files={Loader.ANY: kernel} if boots else {},
+        tftp_files={kernel: entry.files["kernel"]} if boots else {},
         nfs_root=entry.nfs_root,
         root_path=entry.nfs_source,
     )

@@ -12,5 +12,6 @@ class SshProbe(Protocol):
 
 class PingProbe(Protocol):
     async def answers(self, address: str) -> bool:
-        """Whether `address` answers a ping within a second."""
+        """Whether `address` answers a ping within a second. Raises PermanentError when this host may not
+        send any."""
         ...

@@ -7,6 +7,8 @@ import os
 import socket
 import struct
 
+from provisioner.core.errors import PermanentError
+
 DEADLINE_S = 1.0
 ECHO_REPLY, ECHO = 0, 8
 
@@ -25,6 +27,12 @@ class IcmpProbe:
                 async with asyncio.timeout(DEADLINE_S):
                     while not is_reply(await loop.sock_recv(raw, 2048), wanted):
                         pass
+        except PermissionError as error:
+            raise PermanentError(
+                f"ping {address}",
+                answer=error.strerror or str(error),
+                advice="Run the provisioner as root, or give it the capability CAP_NET_RAW",
+            ) from error
         except (OSError, TimeoutError):
             return False
         return True

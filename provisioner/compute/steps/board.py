@@ -63,10 +63,12 @@ async def filter_board_packets(ctx: StepContext) -> Outcome:
     """The rules that the instance's owner asked for."""
     instance, _ = ctx.deploy()
     rules = rules_of(instance.user_data)
+    seen = ctx.facts["seen"]
     if not rules:
-        return Next("no packet filter was asked for")
+        return Next(f"{seen}; no packet filter was asked for")
     await _run(ctx, *commands_of(rules))
-    return Next(f"its monitor applied {len(rules)} rule{'s' if len(rules) != 1 else ''} of its packet filter")
+    applied = f"{len(rules)} rule{'s' if len(rules) != 1 else ''}"
+    return Next(f"{seen}; its monitor applied {applied} of its packet filter")
 
 
 async def _run(ctx: StepContext, *commands: Sequence[str]) -> None:

@@ -85,7 +85,7 @@ async def instance_running(ctx: StepContext) -> Outcome:
     for proof in wanted:
         seen = await _seen(ctx, proof)
         if seen:
-            return Next(seen)
+            return Next(seen, {"seen": seen})
     return Wait(
         "proof of life: " + " or ".join(wanted),
         deadline_s=patience(ctx, ctx.edges.policy.running_deadline_s),
