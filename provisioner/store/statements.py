@@ -50,6 +50,15 @@ class Statements:
 
         return self._once(("select", shape.kind, terms, after, limit, newest_first), build)
 
+    def ids(self, shape: Shape[Any], terms: tuple[Term, ...]) -> Statement:
+        """Parameters: the conditions' values."""
+
+        def build() -> tuple[sa.Select[Any], list[str]]:
+            clauses, names = _clauses(shape, terms)
+            return sa.select(shape.table.c.id).where(*clauses).order_by(shape.table.c.id), names
+
+        return self._once(("ids", shape.kind, terms), build)
+
     def count(self, shape: Shape[Any], terms: tuple[Term, ...]) -> Statement:
         """Parameters: the conditions' values."""
 
