@@ -12,6 +12,7 @@ from provisioner.api.context import Context
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.tenants import TenantName, is_tenant, make_tenant
 from provisioner.api.users import UserName, find_user
+from provisioner.config.words import Word
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.model import DEFAULT_TENANT, AccessKey
 from provisioner.core.roles import Role
@@ -82,7 +83,7 @@ def _tenant(tx: Tx, order: AccessKeyOrder) -> str:
 
 
 @router.get("")
-async def list_keys(context: Context, tenant: str | None = None) -> Response:
+async def list_keys(context: Context, tenant: Word | None = None) -> Response:
     where = {"tenant": tenant} if tenant is not None else None
     found = await context.store.transact(lambda tx: tx.find(AccessKey, where=where))
     return answer({"items": [views.access_key(key) for key in found]})

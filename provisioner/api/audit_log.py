@@ -11,6 +11,7 @@ from provisioner.api import views
 from provisioner.api.answers import page
 from provisioner.api.context import Context, Limit
 from provisioner.api.rights import GuardedRoute
+from provisioner.config.words import Word
 from provisioner.core.model import AuditRecord
 
 router = APIRouter(prefix="/v1/audit", tags=["service"], route_class=GuardedRoute)
@@ -26,9 +27,9 @@ async def list_records(
     request: Request,
     limit: Limit = 100,
     after: Before = None,
-    tenant: str | None = None,
-    user: str | None = None,
-    outcome: str | None = None,
+    tenant: Word | None = None,
+    user: Word | None = None,
+    outcome: Word | None = None,
 ) -> Response:
     """Who did what, the newest first."""
     wanted = {"tenant": tenant, "user_id": user, "outcome": outcome}

@@ -16,6 +16,7 @@ from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
+from provisioner.config.words import Word
 from provisioner.core import extra_specs
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.model import Flavor, KeyPair
@@ -37,14 +38,14 @@ class FlavorOrder(BaseModel):
     memory_mib: Amount = 1
     disk_mib: Amount = 1
     swap_mib: Amount = 0
-    extra_specs: dict[str, str] = Field(default_factory=dict)
+    extra_specs: dict[Word, Word] = Field(default_factory=dict)
 
 
 class KeyOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    public_key: Annotated[str, Field(max_length=16384)]
+    public_key: Annotated[str, Field(max_length=16384, pattern=r"^[^\x00]*$")]
 
 
 def checked_key(text: str, field: str) -> str:

@@ -22,6 +22,7 @@ from provisioner.api.credentials import (
 from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
+from provisioner.config.words import Word
 from provisioner.core.errors import NotFound
 from provisioner.core.model import ImageKind, Node, Record
 from provisioner.core.roles import NOBODY, Principal
@@ -165,8 +166,8 @@ async def context_of(request: Request) -> ApiContext:
 
 Context = Annotated[ApiContext, Depends(context_of)]
 Limit = Annotated[int, Query(ge=1, le=1000, description="Items on a page.")]
-After = Annotated[str | None, Query(description="Begin after the item with this id.")]
-AfterEvent = Annotated[int, Query(description="Begin after the event with this id.")]
+After = Annotated[Word | None, Query(description="Begin after the item with this id.")]
+AfterEvent = Annotated[int, Query(ge=0, le=2**62, description="Begin after the event with this id.")]
 
 
 def by_id_or_name(tx: Tx, kind: type[R], what: str, id_or_name: str) -> R:

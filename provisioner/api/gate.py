@@ -52,9 +52,9 @@ class Gate:
 
         refusal = None
         if scope["path"] not in EC2_PATHS:
-            refusal = _refused_body(
-                request, self._context.limits.policy.body_bytes
-            ) or await self._refused_client(request)
+            most = self._context.limits.policy.body_bytes
+            refusal = _refused_path(scope) or _refused_body(request, most)
+            refusal = refusal or await self._refused_client(request)
         await (refusal or self._app)(scope, receive, counted)
 
     async def _refused_client(self, request: Request) -> Response | None:
@@ -101,6 +101,13 @@ def _too_many(what: str, wait_s: float) -> Response:
         headers=retry_after(wait_s),
         advice="Try again after `Retry-After` seconds; `api.limits` of the configuration says how many",
     )
+
+
+def _refused_path(scope: Scope) -> Response | None:
+    """There is nothing of such a name, and PostgreSQL can't even be asked for it."""
+    if "\0" in scope["path"]:
+        return problem(404, "not-found", "there is nothing of a name with a NUL in it")
+    return None
 
 
 def _refused_body(request: Request, most: int) -> Response | None:

@@ -17,6 +17,7 @@ from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.visible import find_image, images_of
 from provisioner.config.settings import ProofOfLife
+from provisioner.config.words import Word
 from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageKind
 from provisioner.protocols.store import Tx
@@ -35,9 +36,9 @@ class ImageOrder(BaseModel):
     format: Literal["raw", "qcow2"] = "raw"
     arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{64}$")] = None
-    url: Annotated[str | None, Field(pattern=r"^(https?|file)://")] = None
-    kernel_id: str | None = None
-    ramdisk_id: str | None = None
+    url: Annotated[str | None, Field(max_length=2048, pattern=r"^(https?|file)://[^\x00]*$")] = None
+    kernel_id: Word | None = None
+    ramdisk_id: Word | None = None
     command_line: Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")] = ""
     proof_of_life: tuple[ProofOfLife, ...] = ()
     public: bool | None = None

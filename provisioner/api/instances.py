@@ -16,6 +16,7 @@ from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.visible import find_instance
 from provisioner.config.settings import ProofOfLife
+from provisioner.config.words import Word
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Instance, Node, TimelineEvent
 from provisioner.core.states import LIVE, InstanceState
@@ -30,12 +31,12 @@ class InstanceOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]  # RFC 1123 §2.1
-    flavor: str
-    image: str
-    key: str | None = None
-    public_key: Annotated[str, Field(max_length=16384)] = ""
-    user_data: Annotated[str, Field(max_length=65536)] = ""
-    node: str | None = None
+    flavor: Word
+    image: Word
+    key: Word | None = None
+    public_key: Annotated[str, Field(max_length=16384, pattern=r"^[^\x00]*$")] = ""
+    user_data: Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")] = ""
+    node: Word | None = None
     proof_of_life: tuple[ProofOfLife, ...] = ()
     wipe: Literal["quick", "full"] = "quick"
 
@@ -54,7 +55,7 @@ async def list_instances(
     after: After = None,
     state: InstanceState | None = None,
     deleted: bool = False,
-    tenant: str | None = None,
+    tenant: Word | None = None,
 ) -> Response:
     """Of its tenant; for operators, of all, or of `tenant`. deleted: those too."""
     states = tuple(InstanceState) if deleted else LIVE
@@ -77,7 +78,7 @@ async def show(
     context: Context,
     instance: str,
     wait_s: Annotated[float, Query(ge=0, le=60)] = 0,
-    until: str = "active,error,deleted",
+    until: Word = "active,error,deleted",
 ) -> Response:
     """One instance; with `wait_s`, as soon as it is in one of the states `until`, or after that time."""
     wanted = until.split(",")

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Literal
+from typing import Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict
 from starlette.responses import Response
 
 from provisioner.api import consoles, node_orders, views
@@ -15,6 +15,7 @@ from provisioner.api.context import After, AfterEvent, Context, Limit, find_node
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.config.node_file import NodeEntry
+from provisioner.config.words import Line
 from provisioner.core.errors import NotFound
 from provisioner.core.model import Instance, Node, NodeRequest, Port, TimelineEvent
 from provisioner.core.states import ProvisionState
@@ -26,7 +27,7 @@ router = APIRouter(prefix="/v1/nodes", tags=["nodes"], route_class=GuardedRoute)
 class Maintenance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    reason: Annotated[str, Field(max_length=1024)] = ""
+    reason: Line = ""
 
 
 class PowerOrder(BaseModel):

@@ -13,6 +13,7 @@ from provisioner.api.answers import answer
 from provisioner.api.context import ApiContext, Context, by_id_or_name, find_node
 from provisioner.api.instance_orders import check_architecture, deployable
 from provisioner.api.rights import GuardedRoute
+from provisioner.config.words import Word
 from provisioner.core.model import Flavor, Instance, Node
 from provisioner.core.placement import place
 from provisioner.protocols.store import Tx
@@ -26,9 +27,9 @@ MOST = 1000
 class PlacementOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
-    flavor: Annotated[str, Field(max_length=255)]
-    image: Annotated[str, Field(max_length=255)]
-    node: Annotated[str | None, Field(max_length=255, description="This one and no other.")] = None
+    flavor: Word
+    image: Word
+    node: Annotated[Word | None, Field(description="This one and no other.")] = None
 
 
 @router.post("")

@@ -14,6 +14,7 @@ from provisioner.api.context import Context
 from provisioner.api.credentials import hash_token
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.users import UserName, check_administered, find_user
+from provisioner.config.words import Word
 from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import ApiToken
 from provisioner.core.roles import Role
@@ -59,7 +60,7 @@ async def create(context: Context, order: TokenOrder) -> Response:
 
 
 @router.get("")
-async def list_tokens(context: Context, user: str | None = None) -> Response:
+async def list_tokens(context: Context, user: Word | None = None) -> Response:
     where = {"user_id": user} if user is not None else None
     found = await context.store.transact(lambda tx: tx.find(ApiToken, where=where))
     return answer({"items": [views.token(token) for token in found]})

@@ -14,6 +14,7 @@ from provisioner.api.context import After, Context, Limit
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.tenants import TenantName, is_tenant
+from provisioner.config.words import Word
 from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import DEFAULT_TENANT, AccessKey, ApiToken, User
 from provisioner.core.roles import Role
@@ -56,7 +57,7 @@ async def create(context: Context, request: Request, order: UserOrder) -> Respon
 
 @router.get("")
 async def list_users(
-    context: Context, request: Request, limit: Limit = 100, after: After = None, tenant: str | None = None
+    context: Context, request: Request, limit: Limit = 100, after: After = None, tenant: Word | None = None
 ) -> Response:
     where = {"tenant": tenant} if tenant is not None else None
     found = await context.store.transact(lambda tx: tx.find(User, where=where, after=after, limit=limit))

@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from provisioner.config.node_power import FakePower, IpmiPower, Part
 from provisioner.config.outlet_power import CommandPower, FeedsPower, HttpPower, IbootPower, SnmpPower
+from provisioner.config.words import MOST, Word
 from provisioner.core.feeds import feeds_of
 
 
@@ -23,7 +24,7 @@ def _mac(value: object) -> str:
 
 
 class PortEntry(Part):
-    mac: Annotated[str, BeforeValidator(_mac), Field(description="Of the NIC, in quotes.")]
+    mac: Annotated[str, BeforeValidator(_mac), Field(max_length=17, description="Of the NIC, in quotes.")]
     address: Annotated[
         IPv4Address | None, Field(description="Its reservation; by default one from network.pool.")
     ] = None
@@ -32,10 +33,10 @@ class PortEntry(Part):
 class RootDevice(Part):
     """Which disk gets the instance; by default the smallest that is large enough."""
 
-    serial: Annotated[str | None, Field(description="Its serial number.")] = None
-    wwn: Annotated[str | None, Field(description="Its World Wide Name.")] = None
-    model: Annotated[str | None, Field(description="Its model.")] = None
-    path: Annotated[str | None, Field(description="Its device path, such as /dev/vda.")] = None
+    serial: Annotated[Word | None, Field(description="Its serial number.")] = None
+    wwn: Annotated[Word | None, Field(description="Its World Wide Name.")] = None
+    model: Annotated[Word | None, Field(description="Its model.")] = None
+    path: Annotated[Word | None, Field(description="Its device path, such as /dev/vda.")] = None
 
 
 BOOTS_OF_FIRMWARE = {"bios": ("ipxe",), "uefi": ("ipxe", "grub"), "uboot": ("uboot",), "tilera": ("tilera",)}
@@ -56,10 +57,10 @@ class NodeEntry(Part):
     firmware: Annotated[
         Literal["bios", "uefi", "uboot", "tilera"], Field(description="What it starts with.")
     ] = "bios"
-    vcpus: Annotated[int, Field(ge=1, description="CPUs, or cores.")]
-    memory_mib: Annotated[int, Field(ge=1, description="Memory.")]
+    vcpus: Annotated[int, Field(ge=1, le=MOST, description="CPUs, or cores.")]
+    memory_mib: Annotated[int, Field(ge=1, le=MOST, description="Memory.")]
     disk_mib: Annotated[
-        int, Field(ge=0, description="Of the disk that instances are written to; 0: it has none.")
+        int, Field(ge=0, le=MOST, description="Of the disk that instances are written to; 0: it has none.")
     ]
     ports: Annotated[
         tuple[PortEntry, ...], Field(min_length=1, description="NICs on the provisioning network.")

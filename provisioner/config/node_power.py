@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
 
 
 class Part(BaseModel):
@@ -15,6 +15,15 @@ class PowerEntry(Part):
     """One class per driver, every field named: a mistyped `pasword` is refused, not stored for all to see."""
 
     driver: str
+
+    @model_validator(mode="after")
+    def _secrets_are_text(self) -> Self:
+        try:
+            for secret in self.secrets().values():
+                secret.encode()
+        except UnicodeEncodeError:
+            raise ValueError("a password isn't Unicode text: it has half of a surrogate pair") from None
+        return self
 
     def shown(self) -> dict[str, Any]:
         """What the driver needs, but for the secrets."""

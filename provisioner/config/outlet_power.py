@@ -11,6 +11,7 @@ from provisioner.core.feeds import feeds_of
 from provisioner.core.pdus.families import AUTO, FAMILIES
 
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$")]
+Url = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\x00]*$")]
 Outlet = Annotated[int, Field(ge=1, le=1000)]
 Passphrase = Annotated[SecretStr, Field(min_length=8, max_length=128)]  # RFC 3414 §11.2
 
@@ -110,9 +111,22 @@ class HttpPower(_OutletPower):
     """An outlet that is switched by requests to URLs: a webhook, a smart plug, a home automation."""
 
     driver: Annotated[Literal["http"], Field(description="An outlet, or anything, by requests to URLs.")]
-    on: Annotated[str, Field(pattern=r"^https?://", description="The URL that switches it on.")]
-    off: Annotated[str, Field(pattern=r"^https?://", description="The URL that switches it off.")]
-    state: Annotated[str, Field(pattern=r"^https?://", description="The URL that tells its state, by GET.")]
+    on: Annotated[
+        str,
+        Field(max_length=2048, pattern=r"^https?://[^\x00]*$", description="The URL that switches it on."),
+    ]
+    off: Annotated[
+        str,
+        Field(max_length=2048, pattern=r"^https?://[^\x00]*$", description="The URL that switches it off."),
+    ]
+    state: Annotated[
+        str,
+        Field(
+            max_length=2048,
+            pattern=r"^https?://[^\x00]*$",
+            description="The URL that tells its state, by GET.",
+        ),
+    ]
     method: Annotated[Literal["GET", "POST", "PUT"], Field(description="Of the requests that switch.")] = (
         "POST"
     )

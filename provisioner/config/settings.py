@@ -10,6 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
 
+from provisioner.config.words import Word
 from provisioner.core.errors import InvalidInput
 
 
@@ -37,7 +38,7 @@ def _is_proof(word: str) -> str:
 
 
 AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-ProofOfLife = Annotated[str, AfterValidator(_is_proof)]
+ProofOfLife = Annotated[Word, AfterValidator(_is_proof)]
 Seconds = Annotated[float, Field(gt=0)]
 
 

@@ -1,0 +1,219 @@
+"""What the OpenAPI document allows for, and what it doesn't, made up by schemathesis.
+
+Whatever comes, no answer is a defect, has another shape than described, or holds a secret.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+import schemathesis
+from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis.errors import Unsatisfiable
+from schemathesis import GenerationMode
+
+from provisioner.api.application import describe
+from provisioner.core.model import Host
+from tests.unit.api.conftest import TOKEN, Api, node_entry
+from tests.unit.records import NOW, event
+
+KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
+PASSWORD = "open-sesame"  # of the node's BMC
+SEALED = "gAAAAA"  # what each text begins with that is sealed (Fernet's version and the first of its time)
+
+KNOWN = {
+    "node": "n1",
+    "image": "root",
+    "instance": "web",
+    "flavor": "small",
+    "key": "k",
+    "host": "ch1",
+    "tenant": "blue",
+    "user": "blue-reader",
+    "name": "blue-reader",
+}
+"""What the parameters of a path may name so that there is something of that name."""
+
+TRY = settings(
+    max_examples=5,
+    database=None,
+    deadline=None,
+    derandomize=True,
+    phases=[Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+
+
+def furnish(api: Api) -> None:
+    api.register_images()
+    api.post("/v1/keys", {"name": "k", "public_key": KEY}, 201)
+    node = api.post("/v1/nodes", node_entry(), 201)["id"]
+    api.post("/v1/instances", {"name": "web", "flavor": "small", "image": "root"}, 202)
+    api.user_of("blue", "reader")
+    host = Host(id="ch1", epoch=1, beat=0, ttl_ms=5000, holder="h", renewed_at=NOW, started_at=NOW)
+    api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), host))
+
+
+def sent(api: Api, case: Any, known: bool) -> httpx.Response:
+    if known:
+        named = {name: KNOWN.get(name, value) for name, value in (case.path_parameters or {}).items()}
+        case.path_parameters = named
+    told = case.as_transport_kwargs(base_url="http://provisioner")
+    headers = {
+        name: value
+        for name, value in told["headers"].items()
+        if name.lower() not in ("authorization", "content-length", "transfer-encoding")
+    }
+    params = dict(told.get("params") or {})
+    # These would make the test last: they are tried by themselves, with a clock that is moved.
+    params.pop("follow", None)
+    with suppress(TypeError, ValueError):
+        if float(params.get("wait_s", 0)) > 0:
+            params["wait_s"] = 0
+    body = {"json": told["json"]} if "json" in told else {"content": _bytes(told.get("data"))}
+    return api.call(told["method"], told["url"], headers=headers, params=params, **body)
+
+
+def _bytes(data: Any) -> bytes:
+    return data if isinstance(data, bytes) else str(data or "").encode()
+
+
+def assert_sound(answer: httpx.Response) -> None:
+    assert answer.status_code < 500, answer.text
+    for secret in (TOKEN, PASSWORD, SEALED, "Traceback", "/site-packages/"):
+        assert secret not in answer.text
+    if answer.is_error and answer.request.method != "HEAD":
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert {"type", "code", "title", "status"} <= set(answer.json())
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """With a database that is one: it can't hold every number and every text that Python can."""
+    api = Api(tmp_path, f"sqlite:///{tmp_path}/store.db")
+    api.start()
+    yield api
+    api.stop()
+
+
+def test_whatever_is_sent_to_any_operation_is_answered_soundly(api: Api) -> None:
+    furnish(api)
+    document = schemathesis.openapi.from_dict(describe())
+    operations = [found.ok() for found in document.get_all_operations()]
+    # What is removed is missed by all that follow.
+    operations.sort(key=lambda one: (one.method == "delete", one.path, one.method))
+    statuses = set()
+
+    def attempt(known: bool) -> Callable[[Any], None]:
+        def one(case: Any) -> None:
+            answer = sent(api, case, known)
+            assert_sound(answer)
+            statuses.add(answer.status_code)
+
+        return one
+
+    for operation in operations:
+        for mode, known in ((GenerationMode.POSITIVE, True), (GenerationMode.NEGATIVE, False)):
+            with suppress(Unsatisfiable):  # nothing of it can be wrong
+                TRY(given(operation.as_strategy(generation_mode=mode))(attempt(known)))()
+    # So that it doesn't pass by asking for nothing.
+    assert {200, 201, 202, 204, 404, 409, 422} <= statuses
+
+
+HALF = b"\\ud800"  # of a surrogate pair: JSON has it, UTF-8 doesn't
+NUL = b"\\u0000"  # which PostgreSQL hasn't
+NODE = node_entry("n9", 9)
+
+
+@pytest.mark.parametrize("odd", [HALF, NUL])
+@pytest.mark.parametrize(
+    ("path", "body"),
+    [
+        ("flavors", b'{"name": "f", "extra_specs": {"ODD": "b"}}'),
+        ("flavors", b'{"name": "f", "extra_specs": {"cpu_arch": "ODD"}}'),
+        ("instances", b'{"name": "w", "flavor": "ODD", "image": "root"}'),
+        ("instances", b'{"name": "w", "flavor": "small", "image": "root", "user_data": "ODD"}'),
+        ("instances", b'{"name": "w", "flavor": "small", "image": "root", "proof_of_life": ["console:ODD"]}'),
+        ("images", b'{"name": "i", "kind": "disk", "url": "http://ODD"}'),
+        ("placement", b'{"flavor": "ODD", "image": "root"}'),
+        ("nodes", json.dumps(NODE | {"root_device": {"serial": "ODD"}}).encode()),
+        ("nodes/n1/power", b'{"verb": "ODD"}'),
+        ("keys", b'{"name": "k", "public_key": "ssh-ed25519 ODD"}'),
+    ],
+)
+def test_text_that_no_database_could_hold_is_refused(api: Api, path: str, body: bytes, odd: bytes) -> None:
+    as_json = {"Content-Type": "application/json"}
+    answer = api.call("POST", f"/v1/{path}", content=body.replace(b"ODD", odd), headers=as_json)
+    assert (answer.status_code, answer.json()["code"]) == (422, "invalid-input")
+
+
+def test_a_password_that_is_no_text_is_refused_and_not_repeated(api: Api) -> None:
+    power = NODE["power"] | {"password": "open-\ud800-sesame"}
+    content = json.dumps(NODE | {"power": power}).encode()
+    answer = api.call("POST", "/v1/nodes", content=content, headers={"Content-Type": "application/json"})
+    assert (answer.status_code, "sesame" in answer.text) == (422, False)
+
+
+@pytest.mark.parametrize(
+    "path", ["nodes/%00", "images/a%00b", "keys/%00", "nodes?after=%00", "events?after=1" + "0" * 30]
+)
+def test_names_and_numbers_that_no_database_could_hold_are_refused(api: Api, path: str) -> None:
+    assert api.call("GET", f"/v1/{path}").status_code in (404, 422)
+
+
+@pytest.mark.parametrize("name", ["vcpus", "memory_mib", "disk_mib"])
+def test_a_node_is_of_a_size_that_there_is(api: Api, name: str) -> None:
+    api.post("/v1/nodes", NODE | {name: 2**63}, 422)
+
+
+def test_every_text_and_number_that_may_be_sent_is_bounded() -> None:
+    """By the document itself; but for those of a path, which lead nowhere."""
+    document = describe()
+    schemas = document["components"]["schemas"]
+    unbounded, seen = [], set()
+
+    def walk(schema: dict[str, Any], where: str) -> None:
+        if "$ref" in schema:
+            name = schema["$ref"].rsplit("/", 1)[1]
+            if name not in seen:
+                seen.add(name)
+                walk(schemas[name], name)
+            return
+        if not is_bounded(schema):
+            unbounded.append(where)
+        for inner in (*schema.get("anyOf", ()), *schema.get("oneOf", ()), schema.get("items")):
+            if isinstance(inner, dict):
+                walk(inner, where)
+        for name, inner in schema.get("properties", {}).items():
+            walk(inner, f"{where}.{name}")
+        if isinstance(schema.get("additionalProperties"), dict):
+            walk(schema["additionalProperties"], where)
+            walk(schema.get("propertyNames", {"type": "string"}), where)
+
+    for path, operations in document["paths"].items():
+        for verb, operation in operations.items():
+            for parameter in operation.get("parameters", ()):
+                if parameter["in"] == "query":
+                    walk(parameter["schema"], f"{verb} {path}?{parameter['name']}")
+            for content in operation.get("requestBody", {}).get("content", {}).values():
+                walk(content["schema"], f"{verb} {path}")
+    assert len(seen) > 10
+    assert unbounded == []
+
+
+def is_bounded(schema: dict[str, Any]) -> bool:
+    if "enum" in schema or "const" in schema or "format" in schema:
+        return True
+    match schema.get("type"):
+        case "string":
+            return "maxLength" in schema or schema.get("pattern", "").endswith("$")
+        case "integer" | "number":
+            return "maximum" in schema
+    return True
