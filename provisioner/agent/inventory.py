@@ -11,6 +11,7 @@ from provisioner.agent.board import Run
 from provisioner.agent.disks import all_disks, describe
 from provisioner.agent.job import Job
 from provisioner.agent.params import Params
+from provisioner.agent.traits import traits
 
 SYS = Path("/sys")
 COLDPLUG = "/usr/bin/coldplug"  # of the ramdisk; elsewhere there is nothing to load
@@ -38,6 +39,7 @@ def _inventory(job: Job, boot_mac: str, disks_wait_s: int) -> dict[str, Any]:
             _nic(entry) for entry in sorted((SYS / "class/net").iterdir()) if (entry / "device").exists()
         ],
         "boot_mac": boot_mac,
+        "traits": traits(),
     }
 
 

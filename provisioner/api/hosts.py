@@ -7,6 +7,7 @@ from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer, page
+from provisioner.api.capacity import offered_by
 from provisioner.api.context import After, Context, Limit
 from provisioner.api.rights import GuardedRoute
 from provisioner.core.errors import Conflict, NotFound
@@ -72,7 +73,7 @@ def _find(tx: Tx, name: str) -> Host:
 def _view(tx: Tx, host: Host) -> views.View:
     owned = tx.count(Node, where={"owner": host.id})
     working = tx.count(Node, where={"owner": host.id, "state": tuple(ACTING)})
-    return views.host(host, tx.now(), owned, working)
+    return views.host(host, tx.now(), owned, working, offered_by(tx, host))
 
 
 def _set_draining(tx: Tx, name: str, *, on: bool) -> views.View:

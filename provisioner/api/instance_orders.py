@@ -13,7 +13,7 @@ from provisioner.core.board_rules import check_user_data
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
-from provisioner.core.placement import disk_needed_mib
+from provisioner.core.placement.sizes import disk_needed_mib
 from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
@@ -54,6 +54,8 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
         public_key=public_key,
         user_data=order.user_data,
         node_name=node.name if node else None,
+        host_name=order.host,
+        zone=order.zone,
         proof_of_life=order.proof_of_life,
         wipe=order.wipe,
         tenant=tenant,
@@ -123,7 +125,8 @@ def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
 def delete(tx: Tx, who: Principal, id_or_name: str) -> views.View:
     """Idempotent. An instance without a machine is gone at once."""
     instance = find_instance(tx, who, id_or_name)
-    unplaced = {"state": InstanceState.REQUESTED, "node_id": None}
+    # ERROR: when its node failed by its own fault, and no other could carry it.
+    unplaced = {"state": (InstanceState.REQUESTED, InstanceState.ERROR), "node_id": None}
     if not tx.update(
         Instance, instance.id, {"state": InstanceState.DELETED, "delete_requested": True}, expect=unplaced
     ):

@@ -37,6 +37,8 @@ class InstanceOrder(BaseModel):
     public_key: Annotated[str, Field(max_length=16384, pattern=r"^[^\x00]*$")] = ""
     user_data: Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")] = ""
     node: Word | None = None
+    host: Annotated[Word | None, Field(description="Nodes of this compute host alone.")] = None
+    zone: Annotated[Word, Field(description="Nodes of this zone alone.")] = ""
     proof_of_life: tuple[ProofOfLife, ...] = ()
     wipe: Literal["quick", "full"] = "quick"
 

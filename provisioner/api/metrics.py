@@ -8,10 +8,14 @@ from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
+from provisioner.api.capacity import offered_by
 from provisioner.api.views import lease_left_s
+from provisioner.core.capacity import Size
 from provisioner.core.model import Host, Instance, Node
 from provisioner.core.states import LIVE, ProvisionState
 from provisioner.protocols.store import Tx
+
+NOTHING = Size(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,6 +24,7 @@ class CountedHost:
     nodes: int
     lease_left_s: float
     epoch: int
+    largest: Size | None
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,6 +73,12 @@ class Metrics:
             ("host",),
             registry=self.registry,
         )
+        self._host_largest = Gauge(
+            "provisioner_host_largest_free_node",
+            "The largest node that a compute host can still offer, in CPUs and MiB; 0: no node is free",
+            ("host", "resource"),
+            registry=self.registry,
+        )
         self._host_epoch = Gauge(
             "provisioner_host_epoch",
             "Grows when a compute host starts, and when it is taken for dead",
@@ -97,6 +108,7 @@ class Metrics:
                 nodes=tx.count(Node, where={"owner": host.id}),
                 lease_left_s=lease_left_s(host, tx.now()),
                 epoch=host.epoch,
+                largest=offered_by(tx, host),
             )
             for host in tx.find(Host)
         )
@@ -106,10 +118,12 @@ class Metrics:
         for gauge, tally in ((self._nodes, counted.nodes), (self._instances, counted.instances)):
             for state, number in tally.items():
                 gauge.labels(state).set(number)
-        for gauge in (self._host_nodes, self._host_lease, self._host_epoch):
+        for gauge in (self._host_nodes, self._host_lease, self._host_epoch, self._host_largest):
             gauge.clear()  # of hosts that were forgotten
         for host in counted.hosts:
             self._host_nodes.labels(host.name).set(host.nodes)
             self._host_lease.labels(host.name).set(host.lease_left_s)
             self._host_epoch.labels(host.name).set(host.epoch)
+            for resource, amount in (host.largest or NOTHING)._asdict().items():
+                self._host_largest.labels(host.name, resource).set(amount)
         return generate_latest(self.registry)

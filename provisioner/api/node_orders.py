@@ -50,6 +50,10 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         power_address=entry.power.shown(),
         power_secret_sealed=context.seal(json.dumps(secret)) if secret else "",
         root_device_hint=entry.root_device.model_dump(exclude_none=True),
+        zone=entry.zone,
+        rack=entry.rack,
+        reserved_for=entry.reserved_for,
+        capabilities=entry.capabilities,
         work=Work(id=context.ids.uuid(), plan="enrol", step="verify_power", entered_at=now),
         created_at=now,
         updated_at=now,
@@ -100,8 +104,11 @@ def delete(tx: Tx, id_or_name: str) -> None:
 
 def set_maintenance(tx: Tx, id_or_name: str, *, on: bool, reason: str) -> views.View:
     node = find_node(tx, id_or_name)
-    tx.update(Node, node.id, {"maintenance": on, "maintenance_reason": reason})
-    tx.notify("nodes", f"node:{node.id}")
+    changes: dict[str, object] = {"maintenance": on, "maintenance_reason": reason}
+    if not on:
+        changes["deploy_failures"] = 0  # who takes it out of maintenance says that it is mended
+    tx.update(Node, node.id, changes)
+    tx.notify("nodes", "offers", f"node:{node.id}")
     return _view(tx, node.id)
 
 

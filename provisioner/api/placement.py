@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from typing import Annotated
 
 from fastapi import APIRouter
@@ -15,7 +16,8 @@ from provisioner.api.instance_orders import check_architecture, deployable
 from provisioner.api.rights import GuardedRoute
 from provisioner.config.words import Word
 from provisioner.core.model import Flavor, Instance, Node
-from provisioner.core.placement import place
+from provisioner.core.placement.place import place
+from provisioner.core.states import DEPLOYING
 from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1/placement", tags=["instances"], route_class=GuardedRoute)
@@ -30,6 +32,8 @@ class PlacementOrder(BaseModel):
     flavor: Word
     image: Word
     node: Annotated[Word | None, Field(description="This one and no other.")] = None
+    host: Annotated[Word | None, Field(description="Nodes of this compute host alone.")] = None
+    zone: Annotated[Word, Field(description="Nodes of this zone alone.")] = ""
 
 
 @router.post("")
@@ -51,10 +55,15 @@ def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
         kernel_id=None,
         ramdisk_id=None,
         node_name=named,
+        host_name=order.host,
+        zone=order.zone,
+        tenant=context.who.tenant,
         created_at=tx.now(),
         updated_at=tx.now(),
     )
-    found = place(asked, image, tx.find(Node))
+    nodes = tx.find(Node)
+    deploys = Counter(node.owner or "" for node in nodes if node.state in DEPLOYING)
+    found = place(asked, image, nodes, deploys)
     return {
         "node": found.node.name if found.node else None,
         "why": "" if found.node else found.explain(),

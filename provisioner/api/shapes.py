@@ -67,6 +67,10 @@ class Node(Shape):
     boot_driver: str
     deploy_driver: str
     power_driver: str
+    zone: str
+    rack: str
+    reserved_for: Annotated[str, Field(description="The only tenant that may have it; empty: any.")]
+    capabilities: Mapping[str, str]
     power_address: Mapping[str, Any]
     root_device: Mapping[str, Any]
     state: ProvisionState
@@ -78,6 +82,7 @@ class Node(Shape):
     instance_id: str | None
     instance: Annotated[str | None, Field(description="Its instance's name.")]
     wipe_owed: str
+    deploy_failures: Annotated[int, Field(description="By its own fault, since an instance ran on it.")]
     published: PublicationKind
     ports: tuple[Port, ...]
     inventory: Annotated[Mapping[str, Any] | None, Field(description="As its agent reported it.")]
@@ -143,6 +148,8 @@ class Instance(Shape):
     tenant: str
     key_name: str
     reservation_id: str
+    zone: Annotated[str, Field(description="That was asked for; empty: any.")]
+    host: Annotated[str | None, Field(description="The compute host that was asked for; null: any.")]
     work: Annotated[Work | None, Field(description="Of its node; told of one instance, not in lists.")] = None
     created_at: datetime
     updated_at: datetime
@@ -194,6 +201,12 @@ class Key(Shape):
     public_key: str
 
 
+class NodeSize(Shape):
+    memory_mib: int
+    cpus: int
+    disk_mib: int
+
+
 class Host(Shape):
     """A compute host. state: serving, draining, leaving or gone."""
 
@@ -202,6 +215,9 @@ class Host(Shape):
     state: str
     nodes: Annotated[int, Field(description="That it owns.")]
     working: Annotated[int, Field(description="Of these, how many are being worked on.")]
+    largest_free_node: Annotated[
+        NodeSize | None, Field(description="What it can still offer; null: no node is free.")
+    ]
     lease_left_s: float
     draining: bool
     epoch: int

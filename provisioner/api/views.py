@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from provisioner.core.capacity import Size
 from provisioner.core.model import (
     AccessKey,
     ApiToken,
@@ -42,13 +43,14 @@ def node(
     view = _pick(
         record,
         *("id", "name", "arch", "firmware", "cpus", "memory_mib", "disk_mib"),
-        *("boot_driver", "deploy_driver", "power_driver"),
+        *("boot_driver", "deploy_driver", "power_driver", "zone", "rack", "reserved_for"),
         *("state", "power_state", "maintenance", "maintenance_reason", "owner", "fence", "instance_id"),
-        *("wipe_owed", "inventory", "created_at", "updated_at"),
+        *("wipe_owed", "deploy_failures", "inventory", "created_at", "updated_at"),
     )
     view["instance"] = instance_name
     view["power_address"] = dict(record.power_address)
     view["root_device"] = dict(record.root_device_hint)
+    view["capabilities"] = dict(record.capabilities)
     view["ports"] = [{"mac": port.id, "address": port.address, "boot": port.boot} for port in ports]
     view["failure"] = asdict(record.failure) if record.failure else None
     view["power_device_silence"] = asdict(silence) if silence else None
@@ -84,8 +86,9 @@ def instance(record: Instance, node_name: str | None = None) -> View:
         record,
         *("id", "name", "image_id", "kernel_id", "ramdisk_id", "public_key", "proof_of_life", "wipe"),
         *("state", "delete_requested", "node_id", "address", "waiting_for", "created_at", "updated_at"),
-        *("tenant", "key_name", "reservation_id"),
+        *("tenant", "key_name", "reservation_id", "zone"),
     )
+    view["host"] = record.host_name
     view["flavor"] = record.flavor.name
     view["node"] = node_name or record.node_name
     view["failure"] = asdict(record.failure) if record.failure else None
@@ -102,8 +105,9 @@ def lease_left_s(record: Host, now: datetime) -> float:
     return 0.0 if record.released else max(0.0, left_s)
 
 
-def host(record: Host, now: datetime, nodes: int, working: int) -> View:
-    """nodes: that it owns; working: those of them that are being worked on."""
+def host(record: Host, now: datetime, nodes: int, working: int, largest: Size | None) -> View:
+    """nodes: that it owns; working: those of them that are being worked on; largest: that it can still
+    offer."""
     left_s = lease_left_s(record, now)
     state = "gone" if left_s <= 0 else "serving"
     if left_s > 0 and (record.leaving or record.draining):
@@ -114,6 +118,7 @@ def host(record: Host, now: datetime, nodes: int, working: int) -> View:
         "state": state,
         "nodes": nodes,
         "working": working,
+        "largest_free_node": largest._asdict() if largest else None,
         "lease_left_s": round(left_s, 1),
         **_pick(record, "draining", "epoch", "started_at", "renewed_at"),
     }

@@ -17,12 +17,13 @@ COLUMNS = {
     "state": "state",
     "nodes": "nodes",
     "working": "worked on",
+    "largest_free_node": "largest free node",
     "lease_left_s": "lease, s left",
     "renewed_at": "last heartbeat",
     "epoch": "epoch",
 }
 DETAILS = (
-    *("name", "state", "nodes", "working", "draining"),
+    *("name", "state", "nodes", "working", "largest_free_node", "draining"),
     *("lease_left_s", "renewed_at", "started_at", "epoch"),
 )
 

@@ -64,6 +64,8 @@ def create(
     key: Annotated[str | None, typer.Option(help="The key that may log in.")] = None,
     user_data: Annotated[Path | None, typer.Option(help="A file for its cloud-init.")] = None,
     node: Annotated[str | None, typer.Option(help="This node and no other.")] = None,
+    host: Annotated[str | None, typer.Option(help="Nodes of this compute host alone.")] = None,
+    zone: Annotated[str, typer.Option(help="Nodes of this zone alone.")] = "",
     proof: Annotated[
         list[str] | None, typer.Option(help="phone_home, ssh_banner, console:<regular expression>.")
     ] = None,
@@ -81,6 +83,8 @@ def create(
         "key": key,
         "user_data": _text(user_data),
         "node": node,
+        "host": host,
+        "zone": zone,
         "proof_of_life": proof or [],
         "wipe": wipe,
     }
@@ -100,11 +104,14 @@ def place(
     image: Annotated[str, typer.Option(help="What it is made of.")],
     flavor: Annotated[str, typer.Option(help="What it needs.")] = "baremetal.small",
     node: Annotated[str | None, typer.Option(help="This node and no other.")] = None,
+    host: Annotated[str | None, typer.Option(help="Nodes of this compute host alone.")] = None,
+    zone: Annotated[str, typer.Option(help="Nodes of this zone alone.")] = "",
     as_json: Json = False,
 ) -> None:
     """Tell which node an instance would get, and why not the others. Nothing is asked for."""
     client, output = client_and_output(context, as_json)
-    found = client.post("/v1/placement", {"flavor": flavor, "image": image, "node": node})
+    order = {"flavor": flavor, "image": image, "node": node, "host": host, "zone": zone}
+    found = client.post("/v1/placement", order)
     if as_json:
         output.json(found)
         return

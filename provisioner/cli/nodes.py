@@ -55,6 +55,7 @@ DETAILS = (
         "firmware",
     ),
     *("cpus", "memory_mib", "disk_mib", "ports", "boot_driver", "deploy_driver", "power_driver"),
+    *("zone", "rack", "reserved_for", "capabilities", "deploy_failures"),
     *(
         "power_address",
         "power_device_silence",

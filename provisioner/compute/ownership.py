@@ -124,7 +124,7 @@ def _hand(tx: Tx, nodes: Iterable[Node], owners: Iterator[str], *, quiet: bool) 
     for node, owner in zip(nodes, owners, strict=False):
         given += _give(tx, node, owner, {"state": node.state} if quiet else {})
     if given:
-        tx.notify("nodes", "work")  # also: a node with an owner can be given to a request that waits
+        tx.notify("nodes", "work", "offers")  # a node with an owner can be given to a request that waits
     return given
 
 

@@ -23,6 +23,17 @@ def _mac(value: object) -> str:
     return value.lower()
 
 
+def _text(value: object) -> object:
+    """YAML reads 2 and true as what they are."""
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value) if isinstance(value, int) else value
+
+
+WORD = r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$"
+WORD_OR_NOTHING = r"^([A-Za-z0-9][A-Za-z0-9._-]{0,62})?$"
+
+
 class PortEntry(Part):
     mac: Annotated[str, BeforeValidator(_mac), Field(max_length=17, description="Of the NIC, in quotes.")]
     address: Annotated[
@@ -50,9 +61,7 @@ BOOTS_OF_ARCH = {
 
 
 class NodeEntry(Part):
-    name: Annotated[
-        str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$", description="Unique; letters, digits, . _ -")
-    ]
+    name: Annotated[str, Field(pattern=WORD, description="Unique; letters, digits, . _ -")]
     arch: Annotated[Literal["x86_64", "arm64", "armhf", "tilepro64"], Field(description="Its architecture.")]
     firmware: Annotated[
         Literal["bios", "uefi", "uboot", "tilera"], Field(description="What it starts with.")
@@ -77,6 +86,13 @@ class NodeEntry(Part):
         IpmiPower | SnmpPower | IbootPower | HttpPower | CommandPower | FeedsPower | FakePower,
         Field(discriminator="driver", description="How it is switched on and off."),
     ]
+    zone: Annotated[str, Field(pattern=WORD_OR_NOTHING, description="Which requests may ask for.")] = ""
+    rack: Annotated[Word, Field(description="Where it stands; instances are spread over racks.")] = ""
+    reserved_for: Annotated[Word, Field(description="The only tenant that may have it; by default any.")] = ""
+    capabilities: Annotated[
+        dict[Annotated[str, Field(pattern=WORD)], Annotated[Word, BeforeValidator(_text)]],
+        Field(max_length=64, description="What else is to be said of it, for flavors to ask for."),
+    ] = Field(default_factory=dict)
     root_device: Annotated[
         RootDevice,
         Field(description="Which disk gets the instance; by default the smallest that is large enough."),

@@ -121,6 +121,12 @@ class WrongCredentials(PermanentError):
     code = "wrong-credentials"
 
 
+class WriteFailed(TransientError):
+    """The node's disk took no more of an image, for a reason that isn't the image's."""
+
+    code = "write-failed"
+
+
 class ImageInvalid(PermanentError):
     """The image's bytes are not what was promised, or can't be deployed."""
 

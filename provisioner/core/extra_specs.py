@@ -2,6 +2,9 @@
 
 A value is `>= 4`, `<= 4`, `> 4`, `< 4`, `== x`, `!= x`, `<or> x <or> y`, or x alone, which is `== x`. The
 first four are for numbers. (OpenStack's operators, but for its `=` and its words for texts.)
+
+Names are facts that every node has, `capabilities:NAME` of what its operator says of it, and `trait:NAME` of
+what its agent found, `required` or `forbidden`.
 """
 
 from __future__ import annotations
@@ -19,6 +22,7 @@ Fact = int | str | bool | None
 FACTS: Mapping[str, type] = {
     "cpu_arch": str,
     "cpus": int,
+    "vcpus": int,
     "memory_mib": int,
     "disk_mib": int,
     "firmware": str,
@@ -32,6 +36,12 @@ FACTS: Mapping[str, type] = {
 }
 """Each name that a flavor may use, with the kind of its values; `docs/flavors.md` tells what they mean."""
 
+CAPABILITY = "capabilities:"
+TRAIT = "trait:"
+TRAIT_VALUES = ("required", "forbidden")
+
+ARCHITECTURES = ("x86_64", "arm64", "armhf", "tilepro64")
+
 _SIZES: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,
     "<=": operator.le,
@@ -44,6 +54,7 @@ def facts(node: Node) -> dict[str, Fact]:
     found: dict[str, Fact] = {
         "cpu_arch": node.arch,
         "cpus": node.cpus,
+        "vcpus": node.cpus,
         "memory_mib": node.memory_mib,
         "disk_mib": node.disk_mib,
         "firmware": node.firmware,
@@ -66,6 +77,16 @@ def unmet(specs: Mapping[str, str], node: Node) -> str | None:
         return None
     known = facts(node)
     for name, wanted in specs.items():
+        if name.startswith(CAPABILITY):
+            why = _without_capability(name.removeprefix(CAPABILITY), wanted, node)
+            if why is not None:
+                return why
+            continue
+        if name.startswith(TRAIT):
+            why = _against_trait(name.removeprefix(TRAIT), wanted, node)
+            if why is not None:
+                return why
+            continue
         if name not in FACTS:
             return f"its flavor asks for {name}, which nobody knows of nodes"
         found = known[name]
@@ -82,6 +103,29 @@ def asks_for_another(arch: str, specs: Mapping[str, str]) -> str:
     return wanted if wanted and not _meets(arch, wanted) else ""
 
 
+def traits(node: Node) -> frozenset[str] | None:
+    """What its agent found its processor and its parts to have. None: none has reported yet."""
+    found = None if node.inventory is None else node.inventory.get("traits")
+    return None if found is None else frozenset(map(str, found))
+
+
+def _without_capability(name: str, wanted: str, node: Node) -> str | None:
+    found = node.capabilities.get(name)
+    if found is None:
+        return f"its operator says nothing of its {name}, {wanted} is asked for"
+    known: int | str = int(found) if _is_number(found) else found
+    return None if _meets(known, wanted) else f"its {name} is {found}, {wanted} is asked for"
+
+
+def _against_trait(name: str, wanted: str, node: Node) -> str | None:
+    found = traits(node)
+    if found is None:
+        return f"whether it has {name} isn't known before its agent has reported once"
+    if (name in found) is (wanted.strip() == "required"):
+        return None
+    return f"it has no {name}" if name not in found else f"it has {name}, which is forbidden"
+
+
 def allowed(wanted: str) -> tuple[str, ...]:
     """The values that are asked for by name, if they are."""
     word = wanted.strip().partition(" ")[0]
@@ -91,8 +135,16 @@ def allowed(wanted: str) -> tuple[str, ...]:
 def check(specs: Mapping[str, str], field: str) -> None:
     """Raises InvalidInput for a name or a comparison that there is not."""
     for name, wanted in specs.items():
+        if name.startswith((CAPABILITY, TRAIT)):
+            _check_open(name, wanted, field)
+            continue
         if name not in FACTS:
-            raise _refusal(name, field, "there is no such fact", f"There are: {', '.join(FACTS)}")
+            raise _refusal(
+                name,
+                field,
+                "there is no such fact",
+                f"There are: {', '.join(FACTS)}, {CAPABILITY}NAME and {TRAIT}NAME",
+            )
         kind = FACTS[name]
         word, _, rest = wanted.strip().partition(" ")
         if word in _SIZES and (kind is not int or not _is_number(rest)):
@@ -100,8 +152,24 @@ def check(specs: Mapping[str, str], field: str) -> None:
         values = _values(wanted)
         if not all(values) or (kind is int and word not in _SIZES and not all(map(_is_number, values))):
             raise _refusal(name, field, f"{wanted!r} is no value of it", "Write it as >= 4, or 4")
+        if name == "cpu_arch" and not set(values) <= set(ARCHITECTURES):
+            advice = f"There are: {', '.join(ARCHITECTURES)}"
+            raise _refusal(name, field, f"{wanted!r} is no architecture that is known", advice)
         if kind is bool and not set(values) <= {"true", "false"}:
             raise _refusal(name, field, f"{wanted!r} is neither true nor false", "Write true or false")
+
+
+def _check_open(name: str, wanted: str, field: str) -> None:
+    """Of what there may be any number of."""
+    word, _, rest = wanted.strip().partition(" ")
+    if not name.partition(":")[2]:
+        raise _refusal(name, field, "it names nothing", f"Write it as {name}NAME")
+    if name.startswith(TRAIT) and wanted.strip() not in TRAIT_VALUES:
+        raise _refusal(name, field, f"{wanted!r} is neither", f"Write {' or '.join(TRAIT_VALUES)}")
+    if word in _SIZES and not _is_number(rest):
+        raise _refusal(name, field, f"{wanted!r} compares no whole number", "Write it as >= 4")
+    if not all(_values(wanted)):
+        raise _refusal(name, field, f"{wanted!r} is no value of it", "Write it as >= 4, or 4")
 
 
 def _refusal(name: str, field: str, answer: str, advice: str) -> InvalidInput:

@@ -83,6 +83,12 @@ class Node:
     power_address: Mapping[str, Any]  # what the driver needs to reach the device, without secrets
     power_secret_sealed: str = ""  # JSON object of the secrets, encrypted
     root_device_hint: Mapping[str, Any] = field(default_factory=dict)  # {"serial": …} and the like
+    zone: str = ""  # in which requests may ask to be placed
+    rack: str = ""  # where it stands; instances are spread over them
+    reserved_for: str = ""  # the only tenant that may have it; empty: any
+    capabilities: Mapping[str, str] = field(
+        default_factory=dict
+    )  # what its operator says of it: gpu: a100, …
     state: ProvisionState = ProvisionState.ENROLLING
     power_state: PowerState = PowerState.UNKNOWN
     maintenance: bool = False
@@ -95,6 +101,7 @@ class Node:
     publication: Publication = field(default_factory=Publication)
     failure: Failure | None = None
     inventory: Mapping[str, Any] | None = None  # as its agent reported it
+    deploy_failures: int = 0  # by its own fault, since an instance came to run on it or it was mended
     created_at: datetime
     updated_at: datetime
 
@@ -186,6 +193,8 @@ class Instance:
     public_key: str = ""
     user_data: str = ""
     node_name: str | None = None  # asked for by name; None = the scheduler chooses
+    host_name: str | None = None  # the compute host that is asked for; None = any
+    zone: str = ""  # that is asked for; empty: any
     proof_of_life: tuple[str, ...] = ()
     wipe: str = "quick"  # what its deletion does to the disks: quick | full
     state: InstanceState = InstanceState.REQUESTED
@@ -199,6 +208,7 @@ class Instance:
     key_name: str = ""  # of the key pair that public_key came from
     reservation_id: str = ""  # of the order that asked for it and its siblings; empty: for it alone
     launch_index: int = 0  # among its siblings
+    failed_on: tuple[str, ...] = ()  # nodes that failed it by their own fault, by id; it is another's then
     created_at: datetime
     updated_at: datetime
 

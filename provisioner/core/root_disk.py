@@ -21,13 +21,15 @@ def choose_root_disk(
         disk for disk in disks if all(str(disk.get(key)) == str(value) for key, value in hint.items())
     ]
     if not matching:
-        raise PermanentError(
+        missing = PermanentError(
             f"choose a root disk by the hint {dict(hint)}" if hint else "choose a root disk",
             answer=f"no disk matches; the agent reported: {there}",
             advice="Correct the node's root_device hint"
             if hint
             else "Is the disk controller's driver missing?",
         )
+        missing.code = "disk-missing"
+        raise missing
     large = [disk for disk in matching if int(disk["size_bytes"]) >= needed_bytes]
     if not large:
         error = PermanentError(

@@ -73,13 +73,13 @@ TRANSITIONS: MappingProxyType[ProvisionState, MappingProxyType[Event, Transition
                 E.AWAIT_NODE: Transition(S.DEPLOY_WAIT, "the next move is the node's"),
                 E.RUNNING: Transition(S.ACTIVE, "the instance was seen running"),
                 E.FAIL: Transition(S.DEPLOY_FAILED, "a permanent error, or the retries are used up"),
-                E.RELEASE: Transition(S.CLEANING, "the instance was deleted while it deployed"),
+                E.RELEASE: Transition(S.CLEANING, "the instance was deleted, or moved to another node"),
             },
             S.DEPLOY_WAIT: {
                 E.NODE_ANSWERED: Transition(S.DEPLOYING, "the node did it, or its time ran out"),
                 E.RUNNING: Transition(S.ACTIVE, "the instance was seen running"),
                 E.FAIL: Transition(S.DEPLOY_FAILED, "the node never did what was awaited"),
-                E.RELEASE: Transition(S.CLEANING, "the instance was deleted while it deployed"),
+                E.RELEASE: Transition(S.CLEANING, "the instance was deleted, or moved to another node"),
             },
             S.DEPLOY_FAILED: {
                 E.RELEASE: Transition(S.CLEANING, "the failed instance was deleted"),
@@ -105,6 +105,9 @@ TRANSITIONS: MappingProxyType[ProvisionState, MappingProxyType[Event, Transition
 
 ACTING = frozenset({S.ENROLLING, S.DEPLOYING, S.DEPLOY_WAIT, S.CLEANING, S.CLEAN_WAIT})
 """States in which a compute host has work to do for the node."""
+
+DEPLOYING = (S.DEPLOYING, S.DEPLOY_WAIT)
+"""States in which an instance is on its way to the node."""
 
 WAIT_STATES = frozenset({S.DEPLOY_WAIT, S.CLEAN_WAIT})
 

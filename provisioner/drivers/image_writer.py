@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable
 from pathlib import Path
 
-from provisioner.core.errors import PermanentError, ProvisionerError, TransientError
+from provisioner.core.errors import PermanentError, ProvisionerError, TransientError, WriteFailed
 from provisioner.protocols.children import Argument, Child, Children, SecretFile
 from provisioner.protocols.image import DiskTarget
 
@@ -162,4 +162,4 @@ def _error(device: str, complaint: str, code: int) -> ProvisionerError:
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     # Most of what is left are errors of the disk or of its transport: worth another attempt.
     answer = lines[-1][:300] if lines else f"qemu-img ended with {code}"
-    return TransientError("write the image", device=device, answer=answer)
+    return WriteFailed("write the image", device=device, answer=answer)

@@ -43,6 +43,13 @@ class Tx(Protocol):
         """How many `find` would give."""
         ...
 
+    def pick(
+        self, kind: type[R], *fields: str, where: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        """Of the records that `find` would give, these scalar fields: each combination once, in no order that
+        can be relied upon. Far cheaper than the records."""
+        ...
+
     def insert(self, *records: Record) -> None:
         """Adds records of any kinds. Raises Conflict (naming kind and field) when an id or a unique
         field is taken; nothing of the transaction remains then."""
@@ -96,7 +103,8 @@ class Store(Protocol):
 
     def watch(self, *topics: str) -> Watch:
         """Topics: "node:<id>", "instance:<id>", "nodes", "instances", "requests", "images", "events",
-        "hosts", and "work": there is something that a compute host has to act on. Exact match."""
+        "hosts", "offers": nodes can be had that couldn't before, and "work": there is something that a
+        compute host has to act on. Exact match."""
         ...
 
     async def close(self) -> None:

@@ -2,25 +2,36 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Sequence
-from functools import partial
+from dataclasses import replace
 
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import Image, ImageState, Instance, Node, Port, TimelineEvent, Work
-from provisioner.core.placement import place
-from provisioner.core.plan import deploy_plan
-from provisioner.core.states import Event, InstanceState, ProvisionState, next_state
+from provisioner.core.model import Image, ImageState, Instance, Node
+from provisioner.core.placement.filters import refusal
+from provisioner.core.states import InstanceState
+from provisioner.core.turns import Turn, Turns
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
-from provisioner.protocols.store import Store, Tx
+from provisioner.protocols.store import Store, Tx, Watch
+from provisioner.scheduler.claims import claim
+from provisioner.scheduler.giving_up import give_up, might_fit_later
+from provisioner.scheduler.memory import FreeNodes, WaitingRequests
+from provisioner.scheduler.reasons import Reasons
 
 log = structlog.get_logger(__name__)
 
 GATHER_S = 0.02
-BATCH = 50
+BATCH = 32
 """Requests placed in one transaction: bounds how long others wait for the store."""
+
+LOOK_EVERY_S = 0.25
+"""When nodes are said to have come free, it is looked which so often at most; and whenever a request finds
+none among those that are known."""
+
+ANEW_EVERY_S = 60.0
+"""Nodes that stay free are read anew so often at most, when a request finds none among them: they may have
+another owner since. Of what speaks against one that is chosen, the claim tells."""
 
 
 class Scheduler:
@@ -32,11 +43,22 @@ class Scheduler:
         self._clock = clock
         self._ids = ids
         self._poll_s = poll_s
-        self._queue: Sequence[str] = ()
+        self._turns = Turns()
+        self._waiting = WaitingRequests()
+        self._free = FreeNodes()
+        self._reasons = Reasons(self._free)
+        self._look_s = self._anew_s = clock.monotonic_s()
+        self._seen_all = False  # what is free was looked at in this transaction
+        self._patient: set[str] = set()  # requests that other nodes may carry once they are free
+        self._offers: Watch | None = None
+        self._offered = True
+        # What a transaction has done, until it is sure.
+        self._placed: list[Turn] = []
+        self._told: dict[str, str] = {}
 
     async def run(self) -> None:
         """Places requests until cancelled."""
-        watch = self._store.watch("instances", "nodes")
+        watch = self._store.watch("instances", "offers")
         try:
             while True:
                 try:
@@ -50,114 +72,121 @@ class Scheduler:
                     await self._clock.sleep(GATHER_S)
         finally:
             watch.close()
+            if self._offers is not None:
+                self._offers.close()
 
     async def place_some(self) -> bool:
-        """Tries the oldest requests; True when some were placed and others may be waiting."""
-        queue, self._queue = self._queue, ()
-        left = await self._store.transact(partial(self._place, queue=queue))
-        self._queue = left or ()
-        return left is not None
+        """Tries the requests that wait, in turn; True when some were placed and others may be waiting."""
+        await self._learn()
+        more = await self._store.transact(self._place)
+        self._free.sure()
+        for turn in self._placed:
+            self._turns.served(turn)
+            self._waiting.by_id.pop(turn.instance.id, None)
+            self._patient.discard(turn.instance.id)
+        for id, why in self._told.items():
+            self._waiting.by_id[id] = replace(self._waiting.by_id[id], waiting_for=why)
+        return more
 
-    def _place(self, tx: Tx, queue: Sequence[str]) -> Sequence[str] | None:
-        """queue: the requests that come next, as far as it is known. Returns those after them: empty: look
-        again who is the oldest; None: nobody is left to be tried."""
-        where: dict[str, object] = {"state": InstanceState.REQUESTED, "delete_requested": False}
-        if queue:
-            where["id"] = tuple(queue[:BATCH])
-        requested = tx.find(Instance, where=where)
-        requested.sort(key=lambda instance: (instance.created_at, instance.id))
-        nodes = _Nodes(tx)
-        placed, waiting = 0, False
-        for number, instance in enumerate(requested):
-            if placed == BATCH:
-                # Whoever waits comes before those after it, should a node become free in between.
-                return () if waiting else [left.id for left in requested[number:]]
-            image = tx.get(Image, instance.image_id)
-            if image is None or image.state is not ImageState.ACTIVE:
-                self._waits(tx, instance, "its image is not ready")
-                continue
-            placement = place(instance, image, nodes.that_may_do(instance))
-            if placement.node is None:
-                self._waits(tx, instance, placement.explain())
-                waiting = True
-                continue
-            if self._claim(tx, instance, placement.node):
-                nodes.taken(placement.node)
-                placed += 1
-            else:
-                waiting = True
-        later = queue[BATCH:]
-        return () if later and waiting else later or None
+    def _place(self, tx: Tx) -> bool:
+        """May be run anew, before it is sure."""
+        self._placed.clear()
+        self._told.clear()
+        self._free.begin()
+        self._waiting.look(tx)
+        if not self._waiting.by_id:
+            return False
+        self._seen_all = False
+        self._reasons.begin()
+        images: dict[str, Image | None] = {}
+        for turn in self._turns.order(self._waiting.by_id.values()):
+            if len(self._placed) == BATCH:
+                return True
+            image_id = turn.instance.image_id
+            if image_id not in images:
+                images[image_id] = tx.get(Image, image_id)
+            self._try(tx, turn, images[image_id])
+        return False
 
-    def _waits(self, tx: Tx, instance: Instance, why: str) -> None:
-        if instance.waiting_for != why:
+    async def _learn(self) -> None:
+        """What has come free since. In transactions of its own, each of them short: after a start it is
+        all."""
+        if self._offers is None:
+            self._offers = self._store.watch("offers")
+        self._offered = await self._offers.wait(0) or self._offered
+        while self._offered and self._clock.monotonic_s() >= self._look_s:
+            await self._store.transact(self._look)
+
+    def _look(self, tx: Tx) -> None:
+        self._seen_all = not self._free.look(tx)
+        if self._seen_all:
+            self._look_s = self._clock.monotonic_s() + LOOK_EVERY_S
+            self._offered = False
+
+    def _look_for_want(self, tx: Tx) -> None:
+        """A request has found nothing. Once in a while that is a reason to read anew what was known."""
+        now_s = self._clock.monotonic_s()
+        if now_s >= self._anew_s:
+            self._anew_s = now_s + ANEW_EVERY_S
+            self._free.forget()
+        self._look(tx)
+        self._free.look(tx)
+
+    def _try(self, tx: Tx, turn: Turn, image: Image | None) -> None:
+        instance = turn.instance
+        if image is None or image.state is not ImageState.ACTIVE:
+            why: str | None = "its image is not ready"
+        elif instance.node_name is not None:
+            why = self._take_the_named(tx, turn, image, instance.node_name)
+        else:
+            why = self._take_the_best(tx, turn, image)
+        if why is not None and instance.failed_on and self._last_resort(tx, instance, image):
+            give_up(tx, instance, why)
+        elif why is not None and instance.waiting_for != why:
+            self._told[instance.id] = why
             tx.update(Instance, instance.id, {"waiting_for": why}, expect={"state": InstanceState.REQUESTED})
             tx.notify(f"instance:{instance.id}")
 
-    def _claim(self, tx: Tx, instance: Instance, node: Node) -> bool:
-        plan = deploy_plan(node)
-        work = Work(id=self._ids.uuid(), plan=plan.name, step=plan.first, entered_at=tx.now())
-        claimed = tx.update(
-            Node,
-            node.id,
-            {
-                "state": next_state(node.state, Event.CLAIM),
-                "instance_id": instance.id,
-                "work": work,
-                "failure": None,
-            },
-            expect={"state": ProvisionState.AVAILABLE, "instance_id": None, "maintenance": False},
-        )
-        if not claimed:
+    def _last_resort(self, tx: Tx, instance: Instance, image: Image | None) -> bool:
+        """Whether the nodes that failed the request were the only ones that could carry it. Looked at once:
+        it may be a long look."""
+        if image is None or instance.id in self._patient or image.state is not ImageState.ACTIVE:
             return False
-        port = next(iter(tx.find(Port, where={"node_id": node.id})), None)
-        tx.update(
-            Instance,
-            instance.id,
-            {
-                "state": InstanceState.BUILDING,
-                "node_id": node.id,
-                "waiting_for": "",
-                "address": port.address if port else "",
-            },
-            expect={"state": InstanceState.REQUESTED},
-        )
-        tx.insert(
-            TimelineEvent(
-                node_id=node.id,
-                instance_id=instance.id,
-                at=tx.now(),
-                source="controller",
-                name="node.claimed",
-                text=f"instance {instance.name} got node {node.name}",
-                fence=node.fence,
-            )
-        )
-        tx.notify("nodes", "work", f"node:{node.id}", f"instance:{instance.id}")
+        if might_fit_later(tx, instance, image):
+            self._patient.add(instance.id)
+            return False
         return True
 
+    def _take_the_named(self, tx: Tx, turn: Turn, image: Image, name: str) -> str | None:
+        """Why not; None: it was taken."""
+        node = next(iter(tx.find(Node, where={"name": name}, limit=1)), None)
+        if node is None:
+            return f"there is no node {name}"
+        why = refusal(turn.instance, image, node)
+        if why is not None:
+            return f"node {name}: {why}"
+        self._claim(tx, turn, node)
+        return None
 
-class _Nodes:
-    """Of one transaction. Read when they are needed: a request that names its node concerns no other."""
+    def _take_the_best(self, tx: Tx, turn: Turn, image: Image) -> str | None:
+        """Why not; None: one was taken."""
+        instance = turn.instance
+        if (why := self._reasons.known(instance, image)) is not None:
+            return why
+        while True:
+            node = self._free.pool.choose(instance, image)
+            if node is not None:
+                if self._claim(tx, turn, node):
+                    return None
+                self._free.look_at(tx, node)
+            elif self._seen_all:
+                return self._reasons.find(tx, instance, image)
+            else:
+                self._look_for_want(tx)
 
-    def __init__(self, tx: Tx) -> None:
-        self._tx = tx
-        self._free: dict[str, Node] | None = None
-        self._all: list[Node] | None = None
-
-    def that_may_do(self, instance: Instance) -> Collection[Node]:
-        """The one that was asked for; else those that are free; with none free, all for their reasons."""
-        if instance.node_name is not None:
-            return self._tx.find(Node, where={"name": instance.node_name})
-        if self._free is None:
-            free = self._tx.find(Node, where={"state": ProvisionState.AVAILABLE})
-            self._free = {node.id: node for node in free}
-        if self._free:
-            return self._free.values()
-        if self._all is None:
-            self._all = self._tx.find(Node)
-        return self._all
-
-    def taken(self, node: Node) -> None:
-        if self._free is not None:
-            self._free.pop(node.id, None)
+    def _claim(self, tx: Tx, turn: Turn, node: Node) -> bool:
+        if not claim(tx, turn.instance, node, self._ids.uuid()):
+            return False
+        self._free.took(node)
+        self._placed.append(turn)
+        return True

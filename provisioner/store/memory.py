@@ -208,6 +208,14 @@ class _MemoryTx:
         records = self._tables[kind].records
         return sum(_meets(records[id], checks) for ids in lists for id in ids)
 
+    def pick(
+        self, kind: type[R], *fields: str, where: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        shape = shape_of(kind)
+        shape.scalars(fields)  # the same complaints as a database's
+        found = self.find(kind, where=where)
+        return list(dict.fromkeys(tuple(getattr(record, field) for field in fields) for record in found))
+
     def insert(self, *records: Record) -> None:
         for record in records:
             if self.failed is not None:

@@ -7,7 +7,7 @@ What must not dangle is kept whole by the transaction that removes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -73,6 +73,14 @@ class Shape(Generic[R]):
         except KeyError:
             raise TypeError(f"a {self.label} has no field {name}") from None
 
+    def scalars(self, names: Iterable[str]) -> list[Column]:
+        """The columns called so; TypeError when one isn't there, or isn't scalar."""
+        columns = [self.column(name) for name in names]
+        for column in columns:
+            if not column.scalar:
+                raise TypeError(f"{column.name} of a {self.label} is not scalar")
+        return columns
+
     def changeable(self, name: str) -> Column:
         """Like `column`, but TypeError for the id too: it is what others know a record by."""
         if name == "id":
@@ -110,7 +118,7 @@ class Shape(Generic[R]):
 
 
 _SHAPES: tuple[Shape[Any], ...] = (
-    Shape(model.Node, unique=("name",), indexes=(("owner",), ("state",))),
+    Shape(model.Node, unique=("name",), indexes=(("owner",), ("state", "maintenance", "id"))),
     Shape(model.Port, unique=("address",), indexes=(("node_id",),)),
     # Names are a tenant's own, so that the API decides, not a constraint.
     Shape(model.Image, indexes=(("name",), ("tenant",), ("state",), ("sha256",))),

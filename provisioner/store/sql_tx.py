@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
 from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
@@ -104,6 +104,19 @@ class SqlTx:
         ((count,),) = self._run(f"count {shape.label}", statement, wanted.values).fetchall()
         return int(count)
 
+    def pick(
+        self, kind: type[R], *fields: str, where: Mapping[str, Any] | None = None
+    ) -> list[tuple[Any, ...]]:
+        shape = shape_of(kind)
+        columns = shape.scalars(fields)
+        wanted = conditions(shape, where)
+        if wanted is None:
+            return []
+        statement = self._statements.pick(shape, fields, wanted.terms)
+        rows = self._run(f"read {shape.label}", statement, wanted.values).fetchall()
+        decoded = [(i, column.decode) for i, column in enumerate(columns) if column.decode]
+        return [_decoded(row, decoded) for row in rows] if decoded else [tuple(row) for row in rows]
+
     def insert(self, *records: Record) -> None:
         for kind, group in groupby(records, type):
             self._insert(shape_of(kind), list(group))
@@ -196,6 +209,14 @@ class SqlTx:
 
 def _of_one(shape: Shape[Any], id: str | int, expect: Mapping[str, Any] | None) -> Conditions | None:
     return conditions(shape, {"id": id} if expect is None else {"id": id, **expect})
+
+
+def _decoded(row: Sequence[Any], decoded: list[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:
+    values = list(row)
+    for i, decode in decoded:
+        if values[i] is not None:
+            values[i] = decode(values[i])
+    return tuple(values)
 
 
 def _named(values: object, field: str) -> str:

@@ -68,6 +68,15 @@ class Statements:
 
         return self._once(("count", shape.kind, terms), build)
 
+    def pick(self, shape: Shape[Any], fields: tuple[str, ...], terms: tuple[Term, ...]) -> Statement:
+        """Parameters: the conditions' values."""
+
+        def build() -> tuple[sa.Select[Any], list[str]]:
+            clauses, names = _clauses(shape, terms)
+            return sa.select(*(shape.table.c[field] for field in fields)).where(*clauses).distinct(), names
+
+        return self._once(("pick", shape.kind, fields, terms), build)
+
     def insert(self, shape: Shape[Any], *, numbered: bool) -> Statement:
         """Parameters: the row; without its id when `numbered`, where the database gives it."""
 

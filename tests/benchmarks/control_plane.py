@@ -30,6 +30,8 @@ import yaml
 
 BIN = Path(sys.executable).parent
 PHASE_DEADLINE_S = 300.0
+AT_ONCE = 16
+"""Requests that the client has under way."""
 
 
 def settings(folder: Path) -> dict[str, Any]:
@@ -89,7 +91,7 @@ async def _ready(client: httpx.AsyncClient, process: subprocess.Popen[bytes], fo
         await asyncio.sleep(0.05)
 
 
-async def _each(client: httpx.AsyncClient, calls: list[tuple[str, str, Any]], at_once: int = 16) -> None:
+async def _each(client: httpx.AsyncClient, calls: list[tuple[str, str, Any]], at_once: int = AT_ONCE) -> None:
     """Makes the calls, `at_once` of them at a time."""
     turns = asyncio.Semaphore(at_once)
 
@@ -152,24 +154,24 @@ def _node(number: int) -> dict[str, Any]:
     }
 
 
-async def one_round(nodes: int) -> dict[str, float]:
+async def one_round(nodes: int, at_once: int = AT_ONCE) -> dict[str, float]:
     """Seconds of each phase."""
     with tempfile.TemporaryDirectory() as folder:
         async with provisioner(Path(folder)) as (client, _):
-            return await phases(client, nodes)
+            return await phases(client, nodes, at_once)
 
 
-async def phases(client: httpx.AsyncClient, nodes: int) -> dict[str, float]:
+async def phases(client: httpx.AsyncClient, nodes: int, at_once: int = AT_ONCE) -> dict[str, float]:
     """Seconds of each, on a provisioner that knows nothing yet."""
     took: dict[str, float] = {}
     await _register_images(client)
     begun = time.monotonic()
-    await _each(client, [("POST", "/v1/nodes", _node(number)) for number in range(nodes)])
+    await _each(client, [("POST", "/v1/nodes", _node(number)) for number in range(nodes)], at_once)
     await _until(client, "/v1/nodes?limit=1000", "available", nodes)
     took["enrol"] = time.monotonic() - begun
     deploying = time.monotonic()
     orders = [{"name": f"i{number}", "flavor": "bench", "image": "root"} for number in range(nodes)]
-    await _each(client, [("POST", "/v1/instances", order) for order in orders])
+    await _each(client, [("POST", "/v1/instances", order) for order in orders], at_once)
     await _until(client, "/v1/instances?limit=1000", "active", nodes)
     took["deploy"] = time.monotonic() - deploying
     took["enrol + deploy"] = time.monotonic() - begun

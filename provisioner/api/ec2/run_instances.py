@@ -32,7 +32,7 @@ from provisioner.core.model import (
     KeyPair,
     Node,
 )
-from provisioner.core.placement import refusal
+from provisioner.core.placement.filters import refusal
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
 

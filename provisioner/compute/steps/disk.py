@@ -10,7 +10,7 @@ from provisioner.compute.steps.identity import config_files
 from provisioner.compute.steps.image import ROOT_OFFSET_BYTES
 from provisioner.core.model import ImageKind
 from provisioner.core.outcome import Next, Outcome
-from provisioner.core.placement import CONFIG_DRIVE_MIB
+from provisioner.core.placement.sizes import CONFIG_DRIVE_MIB
 
 
 async def partition_disk(ctx: StepContext) -> Outcome:

@@ -11,7 +11,7 @@ from provisioner.core.errors import PermanentError, TransientError
 from provisioner.core.image_digest import CHUNK_BYTES, algorithm_of, shown
 from provisioner.core.model import Image, ImageKind
 from provisioner.core.outcome import Next, Outcome, Retry
-from provisioner.core.placement import ALIGNMENT_MIB, CONFIG_DRIVE_MIB
+from provisioner.core.placement.sizes import ALIGNMENT_MIB, CONFIG_DRIVE_MIB
 from provisioner.core.root_disk import choose_root_disk
 from provisioner.protocols.image import DiskTarget
 

@@ -94,6 +94,7 @@ class Workbench:
             "arch": host.arch,
             "firmware": "bios",
             "boot_mac": host.mac,
+            "traits": ["cpu_lm"],
             "disks": disks,
             "nics": [nic],
         }

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Protocol
 
 from bmsim.devices.disk import DiskError
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import PermanentError, TransientError, WriteFailed
 from provisioner.drivers.image_writer import SILENCE_S, WATCH_S
 from provisioner.protocols.image import DiskTarget
 from scenarios.runner.model.agent import ModelAgent
@@ -102,7 +102,9 @@ class ModelImageWriter:
             try:
                 disk.write(copy.offset_bytes + begin, length, content.name, begin)
             except DiskError as error:
-                raise _failed(copy, f"error while writing: {error}") from error
+                raise WriteFailed(
+                    "write the image", device=_device(copy.target), answer=f"error while writing: {error}"
+                ) from error
             copy.progress((number + 1) / PIECES)
             if session.agent.host.cuts_session(begin + length):
                 copy.lost()

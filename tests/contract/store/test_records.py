@@ -354,6 +354,27 @@ def test_find_gives_what_was_asked_for_in_order(stores: Stores) -> None:
         check(play)
 
 
+def test_pick_gives_each_combination_of_scalar_fields_once(stores: Stores) -> None:
+    async def story(store: Store) -> None:
+        owners = {"a": "h1", "b": "h1", "c": None, "d": "h2"}
+        await store.transact(lambda tx: tx.insert(*(node(name, owner=owners[name]) for name in owners)))
+        picked = await store.transact(lambda tx: tx.pick(Node, "owner", "state"))
+        assert set(picked) == {(owner, ProvisionState.ENROLLING) for owner in owners.values()}
+        assert len(picked) == 3
+        assert all(type(state) is ProvisionState for _, state in picked)
+        where = {"owner": ("h1", None), "maintenance": False}
+        ids = await store.transact(lambda tx: tx.pick(Node, "id", where=where))
+        assert sorted(ids) == [("id-a",), ("id-b",), ("id-c",)]
+        assert await store.transact(lambda tx: tx.pick(Node, "created_at", where={"owner": "h2"})) == [(AT,)]
+        assert await store.transact(lambda tx: tx.pick(Node, "id", where={"owner": ()})) == []
+        with pytest.raises(TypeError, match="scalar"):
+            await store.transact(lambda tx: tx.pick(Node, "inventory"))
+        with pytest.raises(TypeError, match="no field"):
+            await store.transact(lambda tx: tx.pick(Node, "colour"))
+
+    stores.play(story)
+
+
 def test_text_is_ordered_by_code_point(stores: Stores) -> None:
     ids = ["B", "a", "Z", "z", "é", "10", "9", "\U0001f600", "￿"]
 

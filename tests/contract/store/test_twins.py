@@ -47,6 +47,11 @@ CALLS: st.SearchStrategy[Call] = st.one_of(
     ),
     st.tuples(st.just("find"), st.just((Node,)), st.fixed_dictionaries({"where": NODE_WHERE})),
     st.tuples(st.just("count"), st.just((TimelineEvent,)), st.just({})),
+    st.tuples(
+        st.just("pick"),
+        st.sampled_from([(Node, "id"), (Node, "owner", "state"), (Node, "maintenance", "updated_at")]),
+        st.fixed_dictionaries({"where": NODE_WHERE}),
+    ),
     st.tuples(st.just("fail"), st.just(()), st.just({})),
 )
 
@@ -57,7 +62,8 @@ def run(calls: list[Call], said: list[Any]) -> Any:
         for name, arguments, options in calls:
             if name == "fail":
                 raise LookupError
-            said.append(getattr(tx, name)(*arguments, **options))
+            answer = getattr(tx, name)(*arguments, **options)
+            said.append(sorted(answer, key=repr) if name == "pick" else answer)
 
     return work
 

@@ -4,6 +4,7 @@ from datetime import timedelta
 
 from provisioner.core.model import Host
 from provisioner.core.states import ProvisionState
+from provisioner.protocols.store import Tx
 from tests.unit.api.conftest import Api
 from tests.unit.records import NOW, node
 
@@ -64,3 +65,22 @@ def test_hosts_are_in_the_metrics_as_long_as_they_are_known(api: Api) -> None:
     assert 'provisioner_host_epoch{host="ch2"} 3.0' in text
     api.call("DELETE", "/v1/hosts/ch2")
     assert 'host="ch2"' not in api.call("GET", "/metrics").text
+
+
+def test_the_largest_node_that_a_host_can_still_offer_is_told(api: Api) -> None:
+    put(api, "ch1", 4.2, nodes=2)
+    put(api, "ch2", 4.2)
+    put(api, "gone", -9, nodes=1)
+
+    def more(tx: Tx) -> None:
+        tx.insert(node(id="large", name="large", owner="ch1", cpus=16, memory_mib=2048, disk_mib=9000))
+        huge = {"owner": "ch1", "memory_mib": 2**20}
+        tx.insert(node(id="out", name="out", maintenance=True, **huge))
+        tx.insert(node(id="used", name="used", state=ProvisionState.ACTIVE, **huge))
+
+    api.transact(more)
+    told = {host["name"]: host["largest_free_node"] for host in api.get("/v1/hosts")["items"]}
+    assert told == {"ch1": {"memory_mib": 2048, "cpus": 16, "disk_mib": 9000}, "ch2": None, "gone": None}
+    text = api.call("GET", "/metrics").text
+    assert 'provisioner_host_largest_free_node{host="ch1",resource="cpus"} 16.0' in text
+    assert 'provisioner_host_largest_free_node{host="ch2",resource="memory_mib"} 0.0' in text

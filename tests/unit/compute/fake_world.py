@@ -16,10 +16,12 @@ from provisioner.compute.evidence import Evidence
 from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.progress import ProgressBoard
+from provisioner.core.errors import DeviceRefused
 from provisioner.core.image_digest import TreeDigest
 from provisioner.core.model import Instance, Node, Port, TimelineEvent
-from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from provisioner.protocols.events import WireEvent
+from provisioner.protocols.power import PowerVerb
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import RandomIds
@@ -57,12 +59,25 @@ class QuickClock:
         await asyncio.sleep(duration_s / 50)
 
 
+class Refusing:
+    """A power device that says no to everything."""
+
+    longest_command_s = 1.0
+
+    async def power_state(self) -> PowerState:
+        raise DeviceRefused("ask for the power", device="BMC", answer="0xd4")
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        raise DeviceRefused("set the power", device="BMC", answer="0xd4")
+
+
 class FakeWorld:
     """The store and the machines live on; the provisioner's process comes and goes."""
 
     def __init__(self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0) -> None:
         """boot_s: what a machine takes from its power to its running system.
         refresh_s: how often idle nodes' power is asked for; 0: never."""
+        self.broken: set[str] = set()  # names of nodes whose power device refuses
         self._refresh = RefreshPolicy(interval_s=refresh_s, at_once=2)
         self.store = MemoryStore(lambda: records.NOW)
         self.ids = RandomIds()
@@ -86,6 +101,14 @@ class FakeWorld:
         node = records.node(owner=None, power_driver="fake", **changes)
         port = Port(id="52:54:00:77:00:01", node_id=node.id, address="10.77.0.101")
         await self.store.transact(lambda tx: tx.insert(node, port, image, kernel, ramdisk))
+
+    async def enrol(self, number: int, **changes: Any) -> None:
+        """One more node."""
+        node = records.node(
+            id=f"node-{number}", name=f"n{number}", owner=None, power_driver="fake", **changes
+        )
+        port = Port(id=f"52:54:00:77:00:0{number}", node_id=node.id, address=f"10.77.0.10{number}")
+        await self.store.transact(lambda tx: tx.insert(node, port))
 
     def lose_boot(self) -> None:
         """The machine is on, and found nothing to boot."""
@@ -128,7 +151,9 @@ class FakeWorld:
             lease=lease,
             evidence=evidence,
             power=power,
-            device=lambda node: Device(node.name, self.rack.power(node.name, {}, {})),
+            device=lambda node: Device(
+                node.name, Refusing() if node.name in self.broken else self.rack.power(node.name, {}, {})
+            ),
             publisher=self.rack.publisher(),
             writer=self.rack.writer(),
             roots=self.rack.roots,
@@ -160,8 +185,8 @@ class FakeWorld:
             group.create_task(ComputeHost(edges).run())
             group.create_task(Scheduler(self.store, self.clock, self.ids).run())
 
-    async def node(self) -> Node:
-        found = await self.store.transact(lambda tx: tx.get(Node, "node-1"))
+    async def node(self, number: int = 1) -> Node:
+        found = await self.store.transact(lambda tx: tx.get(Node, f"node-{number}"))
         assert found is not None
         return found
 
@@ -199,9 +224,9 @@ class FakeWorld:
 
         await self.until(f"step {step}", there)
 
-    async def becomes(self, state: ProvisionState) -> None:
+    async def becomes(self, state: ProvisionState, number: int = 1) -> None:
         async def there() -> bool:
-            return (await self.node()).state is state
+            return (await self.node(number)).state is state
 
         await self.until(f"node {state}", there)
 

@@ -8,14 +8,16 @@ import pytest
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.extra_specs import FACTS, check, facts, unmet
-from provisioner.core.placement import place, refusal
+from provisioner.core.placement.filters import refusal
+from provisioner.core.placement.place import place
 from tests.unit.records import FLAVOR, image, instance, node
 
 INVENTORY: dict[str, Any] = {
     "disks": [{"rotational": False}, {"rotational": False}],
     "nics": [{"speed_mbps": None}, {"speed_mbps": 25_000}],
+    "traits": ["cpu_avx2", "nvme"],
 }
-ONE = node(cpus=8, memory_mib=65536, inventory=INVENTORY)
+ONE = node(cpus=8, memory_mib=65536, inventory=INVENTORY, capabilities={"gpu": "a100", "gpus": "4"})
 
 
 @pytest.mark.parametrize(
@@ -35,6 +37,15 @@ ONE = node(cpus=8, memory_mib=65536, inventory=INVENTORY)
         ({"ssd": "true", "disks": ">= 2"}, True),
         ({"nics": "2", "nic_mbps": ">= 10000"}, True),
         ({"nic_mbps": ">= 100000"}, False),
+        ({"vcpus": ">= 8"}, True),
+        ({"capabilities:gpus": ">= 4"}, True),
+        ({"capabilities:gpus": "< 4"}, False),
+        ({"capabilities:gpu": "a100"}, True),
+        ({"capabilities:gpu": "<or> h100 <or> b200"}, False),
+        ({"capabilities:fpga": "!= none"}, False),
+        ({"trait:cpu_avx2": "required", "trait:tpm": "forbidden"}, True),
+        ({"trait:tpm": "required"}, False),
+        ({"trait:cpu_avx2": "forbidden"}, False),
     ],
 )
 def test_specs_are_held_against_what_is_known_of_the_node(specs: dict[str, str], meets: bool) -> None:
@@ -51,6 +62,16 @@ def test_what_only_the_agent_can_know_is_not_assumed() -> None:
     why = unmet({"ssd": "true"}, node(inventory=None))
     assert why == "its ssd isn't known before its agent has reported once, true is asked for"
     assert unmet({"ssd": "true"}, node(inventory={"disks": [], "nics": []})) is not None
+    forbidden = {"trait:tpm": "forbidden"}
+    assert "isn't known before" in str(unmet(forbidden, node(inventory=None)))
+    assert "isn't known before" in str(unmet(forbidden, node(inventory={"disks": [], "nics": []})))
+
+
+@pytest.mark.parametrize("arch", ["x86_64", "tilepro64", "arm64", "armhf"])
+def test_each_architecture_there_is_may_be_asked_for(arch: str) -> None:
+    check({"cpu_arch": arch}, "extra_specs")
+    assert unmet({"cpu_arch": arch}, node(arch=arch)) is None
+    assert unmet({"cpu_arch": arch}, node(arch="other")) == f"its cpu_arch is other, {arch} is asked for"
 
 
 def test_a_name_that_was_stored_before_names_were_checked_fits_nowhere() -> None:
@@ -68,6 +89,11 @@ def test_a_name_that_was_stored_before_names_were_checked_fits_nowhere() -> None
         ({"cpus": "== -1"}, "is no value"),
         ({"cpu_arch": "<or> arm64 <or>"}, "is no value"),
         ({"ssd": "yes"}, "neither true nor false"),
+        ({"cpu_arch": "mips"}, "no architecture that is known"),
+        ({"capabilities:": "x"}, "names nothing"),
+        ({"capabilities:gpus": ">= many"}, "compares no whole number"),
+        ({"capabilities:gpu": ""}, "is no value"),
+        ({"trait:tpm": "true"}, "Write required or forbidden"),
     ],
 )
 def test_what_means_nothing_is_refused_by_its_field(specs: dict[str, str], told: str) -> None:
@@ -86,7 +112,7 @@ def test_every_fact_is_told_of_an_inspected_node() -> None:
 def test_of_equal_nodes_the_one_whose_pdu_has_most_others_free_goes_first() -> None:
     def on(name: str, pdu: str) -> Any:
         address = {"family": "apc_rackpdu", "address": pdu, "outlets": [1]}
-        return node(name=name, power_driver="snmp", power_address=address)
+        return node(id=name, name=name, power_driver="snmp", power_address=address)
 
     crowded = [on("n1", "10.78.0.40"), on("n2", "10.78.0.41"), on("n3", "10.78.0.41")]
     chosen = place(instance(), image(), crowded).node

@@ -30,7 +30,17 @@ def test_there_are_thirty_scenarios_and_twelve_of_them_for_machines() -> None:
     assert len(files) >= 30
     assert sum(Fidelity.MACHINE in one.scenario.fidelities for one in files) >= 12
     themes = {Path(one.file).parent.name for one in files}
-    assert themes == {"power", "netboot", "image", "agent", "lifecycle", "failover", "scale", "boards"}
+    assert themes == {
+        "power",
+        "netboot",
+        "image",
+        "agent",
+        "lifecycle",
+        "failover",
+        "placement",
+        "scale",
+        "boards",
+    }
 
 
 def test_every_scenario_strikes_at_something_or_says_why_not() -> None:

@@ -1,90 +1,168 @@
+"""What the scheduler remembers between transactions, and what it finds out when that is out of date."""
+
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from provisioner.core.model import Instance, Node
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
-from provisioner.scheduler.scheduler import BATCH, Scheduler
+from provisioner.scheduler import memory
+from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore
-from tests.unit import records
-from tests.unit.compute.fake_world import QuickClock
-
-FREE = ProvisionState.AVAILABLE
+from tests.unit.records import NOW, image, instance, node
 
 
-def world(*kept: Any) -> tuple[MemoryStore, Scheduler]:
-    store = MemoryStore(lambda: records.NOW)
-    asyncio.run(store.transact(lambda tx: tx.insert(records.image(), *kept)))
-    return store, Scheduler(store, QuickClock(), RandomIds())
+class StillClock:
+    now_s = 1000.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    async def sleep(self, duration_s: float) -> None:
+        self.now_s += duration_s
 
 
-def nodes(number: int, **changes: Any) -> list[Node]:
-    return [records.node(id=f"node-{n:03}", name=f"n{n:03}", **changes) for n in range(number)]
+class Bench:
+    def __init__(self) -> None:
+        self.store = MemoryStore(lambda: NOW)
+        self.clock = StillClock()
+        self.scheduler = Scheduler(self.store, self.clock, RandomIds())
+
+    async def change(self, work: Callable[[Tx], Any], *topics: str) -> None:
+        await self.store.transact(lambda tx: (work(tx), tx.notify(*topics)))
+
+    async def enrol(self, *nodes: Node) -> None:
+        await self.change(lambda tx: tx.insert(*nodes), "offers")
+
+    async def place(self, number: int = 1, **changes: Any) -> Instance:
+        """What became of a request."""
+        asked = instance(id=f"i{number}", **changes)
+        await self.store.transact(lambda tx: tx.insert(asked))
+        await self.scheduler.place_some()
+        found = await self.store.transact(lambda tx: tx.get(Instance, asked.id))
+        assert found is not None
+        return found
 
 
-def requests(number: int, *, named: bool) -> list[Instance]:
-    """The last to be made has the first id: it's by time that they come first."""
-    return [
-        records.instance(
-            id=f"instance-{number - n:03}",
-            name=f"i{n:03}",
-            node_name=f"n{n:03}" if named else None,
-            created_at=records.NOW + timedelta(seconds=n),
+def play(story: Callable[[Bench], Awaitable[None]]) -> None:
+    async def run() -> None:
+        bench = Bench()
+        await bench.store.transact(lambda tx: tx.insert(image()))
+        await story(bench)
+
+    asyncio.run(run())
+
+
+def small(number: int, **changes: Any) -> Node:
+    return node(id=f"n{number}", name=f"n{number}", **changes)
+
+
+def test_a_node_that_was_changed_since_it_was_read_is_read_again() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(small(1), small(2), small(3, memory_mib=2048))
+        assert (await bench.place(1)).node_id == "n1"
+        await bench.change(lambda tx: tx.update(Node, "n2", {"maintenance": True}))  # and nobody says so
+        assert (await bench.place(2)).node_id == "n3"
+
+    play(story)
+
+
+def test_a_node_that_came_free_unannounced_is_found_by_who_finds_nothing_else() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(small(1))
+        assert (await bench.place(1)).node_id == "n1"
+        await bench.change(lambda tx: tx.insert(small(2)))
+        assert (await bench.place(2)).node_id == "n2"
+
+    play(story)
+
+
+def test_a_node_whose_owner_changed_is_found_by_who_asks_for_that_host() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(small(1), small(2))
+        assert (await bench.place(1)).node_id == "n1"
+        await bench.change(lambda tx: tx.update(Node, "n2", {"owner": "ch2", "fence": 1}))
+        bench.clock.now_s += 120
+        assert (await bench.place(2, host_name="ch2")).node_id == "n2"
+
+    play(story)
+
+
+def test_what_a_transaction_took_that_did_not_last_is_free_again() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(small(1))
+        await bench.store.transact(lambda tx: tx.insert(instance(id="i1")))
+        transact = bench.store.transact
+
+        async def lost(work: Callable[[Tx], Any]) -> Any:
+            def and_lost(tx: Tx) -> Any:
+                work(tx)
+                if tx.count(Instance, where={"state": InstanceState.BUILDING}):
+                    raise ConnectionError
+
+            return await transact(and_lost)
+
+        bench.store.transact = lost  # type: ignore[method-assign, assignment]
+        try:
+            await bench.scheduler.place_some()
+        except ConnectionError:
+            bench.store.transact = transact  # type: ignore[method-assign]
+        await bench.scheduler.place_some()
+        found = await bench.store.transact(lambda tx: tx.get(Instance, "i1"))
+        assert found is not None and found.node_id == "n1"
+
+    play(story)
+
+
+def test_more_nodes_than_are_read_at_once_are_all_learned_of_whoever_owns_them(monkeypatch: Any) -> None:
+    monkeypatch.setattr(memory, "READ_AT_ONCE", 4)
+
+    async def story(bench: Bench) -> None:
+        await bench.enrol(*(small(number, owner=None) for number in range(100, 120)))
+        await bench.enrol(*(small(number) for number in range(200, 220)))
+        for number in range(20):
+            assert (await bench.place(number)).state is InstanceState.BUILDING
+        last = await bench.place(99)
+        assert "20 × it is deploying" in last.waiting_for
+
+    play(story)
+
+
+def test_who_waits_is_told_what_free_nodes_lack_before_what_others_do() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(*(small(number, state=ProvisionState.ACTIVE) for number in range(100, 140)))
+        await bench.enrol(small(1, memory_mib=8))
+        told = (await bench.place()).waiting_for
+        assert told == "no node fits: 1 × it has 8 MiB of memory, 512 are needed"
+
+    play(story)
+
+
+def test_a_request_for_a_node_that_is_gone_is_told_so() -> None:
+    async def story(bench: Bench) -> None:
+        assert (await bench.place(node_name="n9")).waiting_for == "there is no node n9"
+
+    play(story)
+
+
+def test_tenants_take_turns_at_what_comes_free() -> None:
+    async def story(bench: Bench) -> None:
+        crowd = [instance(id=f"a{n}", tenant="a", launch_index=n) for n in range(8)]
+        await bench.store.transact(
+            lambda tx: tx.insert(*crowd, instance(id="b0", tenant="b", launch_index=99))
         )
-        for n in range(number)
-    ]
+        await bench.scheduler.place_some()
+        for number in range(3):
+            await bench.enrol(small(number))
+            bench.clock.now_s += 1
+            await bench.scheduler.place_some()
+        placed = await bench.store.transact(
+            lambda tx: tx.find(Instance, where={"state": InstanceState.BUILDING})
+        )
+        assert {one.id for one in placed} == {"a0", "b0", "a1"}
 
-
-def run(work: Coroutine[Any, Any, bool]) -> bool:
-    return asyncio.run(work)
-
-
-def read(store: MemoryStore, look: Callable[[Tx], Any]) -> Any:
-    return asyncio.run(store.transact(look))
-
-
-def placed(store: MemoryStore) -> list[str]:
-    found = read(store, lambda tx: tx.find(Instance, where={"state": InstanceState.BUILDING}))
-    return sorted(instance.name for instance in found)
-
-
-def test_a_crowd_is_placed_in_batches_and_the_oldest_come_first() -> None:
-    for named in (True, False):
-        store, scheduler = world(*nodes(2 * BATCH + 3), *requests(2 * BATCH + 3, named=named))
-        for batch in (1, 2):
-            assert run(scheduler.place_some())
-            assert placed(store) == [f"i{n:03}" for n in range(batch * BATCH)]
-        assert not run(scheduler.place_some())
-        assert len(placed(store)) == 2 * BATCH + 3
-
-
-def test_a_node_that_becomes_free_between_two_batches_goes_to_the_oldest_that_waits() -> None:
-    waiting = records.instance(id="first", name="first", node_name="busy", created_at=records.NOW)
-    busy = records.node(id="busy", name="busy", state=ProvisionState.CLEANING)
-    store, scheduler = world(busy, waiting, *nodes(2 * BATCH), *requests(2 * BATCH, named=True))
-    assert run(scheduler.place_some())
-    read(store, lambda tx: tx.update(Node, "busy", {"state": FREE}))
-    assert run(scheduler.place_some())
-    assert "first" in placed(store)
-
-
-def test_an_instance_deleted_between_two_batches_gets_no_node() -> None:
-    store, scheduler = world(*nodes(BATCH + 2), *requests(BATCH + 2, named=True))
-    assert run(scheduler.place_some())
-    last = read(store, lambda tx: tx.find(Instance, where={"name": f"i{BATCH + 1:03}"}))[0]
-    read(store, lambda tx: tx.update(Instance, last.id, {"state": InstanceState.DELETED}))
-    assert not run(scheduler.place_some())
-    assert placed(store) == [f"i{n:03}" for n in range(BATCH + 1)]
-
-
-def test_a_request_for_a_node_that_is_busy_is_told_so_whatever_else_is_free() -> None:
-    busy = records.node(id="busy", name="busy", state=ProvisionState.CLEANING)
-    wants_it = records.instance(node_name="busy")
-    store, scheduler = world(busy, wants_it, *nodes(3))
-    assert not run(scheduler.place_some())
-    assert read(store, lambda tx: tx.get(Instance, wants_it.id)).waiting_for == "node busy: it is cleaning"
+    play(story)

@@ -5,18 +5,21 @@ from dataclasses import replace
 import pytest
 
 from provisioner.core.model import ImageKind
-from provisioner.core.placement import FILTERS, disk_needed_mib, place, refusal
+from provisioner.core.placement.filters import FILTERS, refusal
+from provisioner.core.placement.place import place
+from provisioner.core.placement.sizes import disk_needed_mib
 from provisioner.core.states import ProvisionState
 from tests.unit.records import FLAVOR, image, instance, node
 
 
 def test_the_smallest_node_that_fits_is_chosen() -> None:
-    big, small = node(name="big", memory_mib=4096), node(name="small", memory_mib=1024)
+    big = node(id="big", name="big", memory_mib=4096)
+    small = node(id="small", name="small", memory_mib=1024)
     assert place(instance(), image(), [big, small]).node is small
 
 
 def test_equal_nodes_are_chosen_by_name_so_that_a_dry_run_tells_the_truth() -> None:
-    nodes = [node(name=name) for name in ("n2", "n1", "n3")]
+    nodes = [node(id=name, name=name) for name in ("n2", "n1", "n3")]
     chosen = place(instance(), image(), nodes).node
     assert chosen is not None
     assert chosen.name == "n1"
@@ -28,6 +31,8 @@ def test_equal_nodes_are_chosen_by_name_so_that_a_dry_run_tells_the_truth() -> N
         ({"state": ProvisionState.ACTIVE, "instance_id": "other"}, "it is active"),
         ({"state": ProvisionState.CLEAN_FAILED}, "clean_failed"),
         ({"maintenance": True}, "maintenance"),
+        ({"reserved_for": "other"}, "reserved for another tenant"),
+        ({"deploy_failures": 3}, "its last 3 deploys failed by its own fault"),
         ({"owner": None}, "no compute host"),
         ({"arch": "arm64"}, "image tiny is for x86_64, not arm64"),
         ({"cpus": 0}, "0 CPUs, 1 are needed"),
@@ -46,9 +51,26 @@ def test_a_node_that_does_not_fit_is_refused_by_name(wrong: dict[str, object], w
 
 
 def test_every_filter_is_reached_by_a_refusal() -> None:
-    assert len(FILTERS) == 8
+    assert len(FILTERS) == 13
     asked = instance(node_name="other")
     assert refusal(asked, image(), node()) == "the request names node other"
+    asked = instance(failed_on=("node-1",))
+    assert refusal(asked, image(), node()) == "it has failed this request before"
+    asked = instance(host_name="ch2")
+    assert refusal(asked, image(), node()) == "compute host host owns it, ch2 is asked for"
+    asked = instance(zone="z2")
+    assert refusal(asked, image(), node(zone="z1")) == "it is in zone z1"
+    assert refusal(asked, image(), node()) == "it is in no zone"
+
+
+def test_who_names_a_node_that_keeps_failing_gets_it() -> None:
+    failing = node(deploy_failures=5)
+    assert place(instance(node_name="n1"), image(), [failing]).node is failing
+
+
+def test_a_reserved_node_is_its_tenants() -> None:
+    kept = node(reserved_for="lab")
+    assert place(instance(tenant="lab"), image(), [kept]).node is kept
 
 
 def test_the_flavors_architecture_must_be_the_images() -> None:
@@ -71,7 +93,10 @@ def test_a_root_by_nfs_needs_no_disk_and_a_file_system() -> None:
 
 
 def test_a_thousand_refusals_are_told_in_one_line() -> None:
-    nodes = [node(name=f"n{number}", maintenance=number % 2 == 0, memory_mib=1) for number in range(1000)]
+    nodes = [
+        node(id=str(number), name=f"n{number}", maintenance=number % 2 == 0, memory_mib=1)
+        for number in range(1000)
+    ]
     text = place(instance(), image(), nodes).explain()
     assert "500 × it is in maintenance" in text
     assert "500 × it has 1 MiB of memory" in text

@@ -1,0 +1,45 @@
+"""What is told of a placement."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from provisioner.core.model import Node
+
+REASONS = 3
+"""That one line tells."""
+
+
+@dataclass(frozen=True, slots=True)
+class Refusal:
+    """Why one node can't carry the instance."""
+
+    node: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Placement:
+    """The chosen node, or None and why each node was refused."""
+
+    node: Node | None
+    refusals: tuple[Refusal, ...]
+
+    def explain(self) -> str:
+        """One line for the requester."""
+        if len(self.refusals) == 1:
+            return f"node {self.refusals[0].node}: {self.refusals[0].why}"
+        return explained(Counter(refusal.why for refusal in self.refusals))
+
+
+def explained(reasons: Mapping[str, int]) -> str:
+    """One line for the requester; the commonest reasons, not a list of a thousand nodes.
+
+    reasons: for how many nodes each holds.
+    """
+    if not reasons:
+        return "no nodes are enrolled"
+    ranked = sorted(reasons.items(), key=lambda item: (-item[1], item[0]))[:REASONS]
+    return "no node fits: " + "; ".join(f"{count} × {why}" for why, count in ranked)

@@ -1,0 +1,59 @@
+"""Giving a node to an instance: conditional updates, so that it is given once however many try."""
+
+from __future__ import annotations
+
+from provisioner.core.model import Instance, Node, Port, TimelineEvent, Work
+from provisioner.core.plan import deploy_plan
+from provisioner.core.states import Event, InstanceState, ProvisionState, next_state
+from provisioner.protocols.store import Tx
+
+
+def claim(tx: Tx, instance: Instance, node: Node, work_id: str) -> bool:
+    """Whether the node is the instance's now. Not when its row has changed since it was read: nothing was
+    written then. instance: as this transaction has seen it, and waiting."""
+    plan = deploy_plan(node)
+    port = next(iter(tx.find(Port, where={"node_id": node.id})), None)
+    claimed = tx.update(
+        Node,
+        node.id,
+        {
+            "state": next_state(node.state, Event.CLAIM),
+            "instance_id": instance.id,
+            "work": Work(id=work_id, plan=plan.name, step=plan.first, entered_at=tx.now()),
+            "failure": None,
+        },
+        expect={
+            "state": ProvisionState.AVAILABLE,
+            "instance_id": None,
+            "maintenance": False,
+            "owner": node.owner,
+            "fence": node.fence,
+            "updated_at": node.updated_at,
+        },
+    )
+    if not claimed:
+        return False
+    tx.update(
+        Instance,
+        instance.id,
+        {
+            "state": InstanceState.BUILDING,
+            "node_id": node.id,
+            "waiting_for": "",
+            "address": port.address if port else "",
+        },
+        expect={"state": InstanceState.REQUESTED},
+    )
+    tx.insert(
+        TimelineEvent(
+            node_id=node.id,
+            instance_id=instance.id,
+            at=tx.now(),
+            source="controller",
+            name="node.claimed",
+            text=f"instance {instance.name} got node {node.name}",
+            fence=node.fence,
+        )
+    )
+    tx.notify("nodes", "work", f"node:{node.id}", f"instance:{instance.id}")
+    return True

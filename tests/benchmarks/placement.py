@@ -1,0 +1,269 @@
+"""How many requests a second the scheduler places, how long one takes, and whether more nodes make it dearer.
+
+    .venv/bin/python -m tests.benchmarks.placement [--nodes 100,1000,10000] [--requests 1000]
+
+On SQLite (durable) and in memory. The nodes are of eight sizes, on PDUs of twenty outlets, in racks of forty,
+shared by four compute hosts, and have been inspected; half as many again are at work. `crowd`: all requests
+wait at once. `alone`: one after the other, each with the scheduler idle before. CPU is this process's own,
+all its threads': it tells more than the clock where other work shares the machine. p99: of the transactions
+that placed something, from their begin until they are durable; whoever asked has waited for no more than
+that, and for the turns before his.
+
+`claims`: a thousand requests from a thousand tasks for a thousand nodes, three schedulers, on SQLite; each
+node must be one request's.
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from functools import partial
+from pathlib import Path
+
+from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node, Port, Record
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
+from provisioner.protocols.store import Store, Tx
+from provisioner.scheduler.scheduler import Scheduler
+from provisioner.services.system import RandomIds, SystemClock
+from provisioner.store import open_store
+
+AT = datetime(2026, 1, 1, tzinfo=UTC)
+ROWS_AT_ONCE = 500
+
+
+def node(number: int, *, busy: bool) -> Node:
+    pdu, outlet = divmod(number, 20)
+    disk = {"path": "/dev/sda", "size_bytes": 2**40, "rotational": False, "serial": f"S{number}", "wwn": ""}
+    nic = {"name": "eth0", "mac": f"m{number}", "carrier": True, "speed_mbps": 10_000, "driver": "ixgbe"}
+    return Node(
+        id=f"{number * 2654435761 % 2**32:08x}-{number:06}",
+        name=f"n{number:06}",
+        arch="x86_64",
+        firmware="uefi",
+        cpus=8 << number % 2,
+        memory_mib=16_384 << number % 4,
+        disk_mib=100_000 * (1 + number % 8),
+        boot_driver="ipxe",
+        deploy_driver="iscsi",
+        power_driver="snmp",
+        power_address={
+            "family": "apc_rackpdu",
+            "address": f"10.{pdu // 250}.{pdu % 250}.1",
+            "outlets": [outlet],
+        },
+        rack=f"r{number // 40}",
+        state=ProvisionState.ACTIVE if busy else ProvisionState.AVAILABLE,
+        power_state=PowerState.ON if busy else PowerState.OFF,
+        instance_id=f"old-{number}" if busy else None,
+        owner=f"ch{number % 4}",
+        inventory={
+            "cpus": 8,
+            "arch": "x86_64",
+            "memory_mib": 16_384,
+            "firmware": "uefi",
+            "disks": [disk],
+            "nics": [nic, nic],
+            "boot_mac": f"m{number}",
+            "traits": [f"cpu_feature{i}" for i in range(60)],
+        },
+        created_at=AT,
+        updated_at=AT,
+    )
+
+
+FLAVORS = tuple(
+    Flavor(
+        id=f"f{size}",
+        name=f"f{size}",
+        cpus=2 * size,
+        memory_mib=8_192 * size,
+        disk_mib=10_000,
+        extra_specs={"cpu_arch": "x86_64", "ssd": "true"},
+    )
+    for size in (1, 2, 3, 4)
+)
+
+
+def request(number: int) -> Instance:
+    return Instance(
+        id=f"i{number:06}",
+        name=f"i{number}",
+        flavor=FLAVORS[number % len(FLAVORS)],
+        image_id="image",
+        kernel_id=None,
+        ramdisk_id=None,
+        tenant=f"t{number % 10}",
+        created_at=AT,
+        updated_at=AT,
+    )
+
+
+async def fill(store: Store, nodes: int, *, busy: int) -> None:
+    image = Image(
+        id="image",
+        name="image",
+        kind=ImageKind.DISK,
+        format="raw",
+        arch="x86_64",
+        state=ImageState.ACTIVE,
+        virtual_size_bytes=2**30,
+        created_at=AT,
+        updated_at=AT,
+    )
+    await store.transact(lambda tx: tx.insert(image))
+    for begin in range(0, nodes + busy, ROWS_AT_ONCE):
+        numbers = range(begin, min(begin + ROWS_AT_ONCE, nodes + busy))
+        rows: list[Record] = [node(number, busy=number >= nodes) for number in numbers]
+        ports: list[Record] = [
+            Port(id=f"mac{number}", node_id=str(row.id), address=f"a{number}")
+            for number, row in zip(numbers, rows, strict=True)
+        ]
+        await store.transact(partial(insert, rows + ports))
+
+
+def insert(records: list[Record], tx: Tx) -> None:
+    tx.insert(*records)
+
+
+async def ask(store: Store, numbers: range) -> None:
+    rows = [request(number) for number in numbers]
+    await store.transact(lambda tx: tx.insert(*rows))
+
+
+async def release(store: Store, requests: int) -> None:
+    """All nodes that were placed are free again, as after their cleaning."""
+    where = {"state": ProvisionState.DEPLOYING}
+
+    def work(tx: Tx) -> None:
+        for (id,) in tx.pick(Node, "id", where=where):
+            tx.update(Node, id, {"state": ProvisionState.AVAILABLE, "instance_id": None, "work": None})
+        for number in range(requests):
+            tx.delete(Instance, f"i{number:06}")
+        tx.notify("offers")
+
+    await store.transact(work)
+
+
+@dataclass(frozen=True)
+class Figures:
+    store: str
+    nodes: int
+    how: str
+    per_s: float
+    cpu_us: float
+    p99_ms: float
+    p99_cpu_ms: float
+
+    def told(self) -> str:
+        return (
+            f"{self.store:8} {self.nodes:6} nodes, {self.how:6}: {self.per_s:7,.0f} placements/s, "
+            f"{self.cpu_us:6.0f} µs of CPU each, p99 {self.p99_ms:5.1f} ms, {self.p99_cpu_ms:.1f} of CPU"
+        )
+
+
+def p99(took: list[float]) -> float:
+    return statistics.quantiles(took, n=100, method="inclusive")[98] if len(took) > 1 else took[0]
+
+
+async def placed(store: Store) -> int:
+    return await store.transact(lambda tx: tx.count(Instance, where={"state": InstanceState.BUILDING}))
+
+
+async def measure(name: str, store: Store, nodes: int, requests: int) -> list[Figures]:
+    """After one round that nobody counts: the first look reads all nodes."""
+    await fill(store, nodes, busy=nodes // 2)
+    scheduler = Scheduler(store, SystemClock(), RandomIds())
+    requests = min(requests, nodes // 2)
+    figures = []
+    for how, at_once in (("warm", requests), ("crowd", requests), ("alone", 1)):
+        took_s: list[float] = []
+        took_cpu_s: list[float] = []
+        begun_s, cpu_s = 0.0, 0.0
+        for begin in range(0, requests, at_once):
+            await ask(store, range(begin, begin + at_once))
+            wall, cpu = time.perf_counter(), time.process_time()
+            more = True
+            while more:
+                one = time.perf_counter(), time.process_time()
+                more = await scheduler.place_some()
+                took_s.append(time.perf_counter() - one[0])
+                took_cpu_s.append(time.process_time() - one[1])
+            begun_s += time.perf_counter() - wall
+            cpu_s += time.process_time() - cpu
+        assert await placed(store) == requests
+        await release(store, requests)
+        if how != "warm":
+            took = (p99(took_s) * 1e3, p99(took_cpu_s) * 1e3)
+            figures.append(Figures(name, nodes, how, requests / begun_s, cpu_s / requests * 1e6, *took))
+    return figures
+
+
+async def claims(url: str, number: int) -> float:
+    """Seconds until a thousand tasks have asked and have their nodes, none of them two."""
+    stores = [open_store(url) for _ in range(3)]
+    try:
+        await fill(stores[0], number, busy=0)
+        schedulers = [(store, Scheduler(store, SystemClock(), RandomIds())) for store in stores]
+        begun = time.perf_counter()
+
+        async def until_all(store: Store, scheduler: Scheduler) -> None:
+            while await placed(store) < number:
+                await scheduler.place_some()
+
+        asking = [ask(stores[0], range(one, one + 1)) for one in range(number)]
+        await asyncio.gather(*asking, *(until_all(*one) for one in schedulers))
+        took_s = time.perf_counter() - begun
+        found = await stores[0].transact(lambda tx: tx.find(Instance))
+        taken = await stores[0].transact(lambda tx: tx.find(Node))
+        assert {one.id: one.node_id for one in found} == {one.instance_id: one.id for one in taken}
+        return took_s
+    finally:
+        for store in stores:
+            await store.close()
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--nodes", default="100,1000,10000")
+    parser.add_argument("--requests", type=int, default=1000)
+    parser.add_argument("--json", action="store_true")
+    given = parser.parse_args()
+    found: list[Figures] = []
+    with tempfile.TemporaryDirectory() as folder:
+        urls: dict[str, Callable[[int], str]] = {
+            "sqlite": lambda nodes: f"sqlite:///{Path(folder)}/{nodes}.db",
+            "memory": lambda nodes: "memory:",
+        }
+
+        async def one(name: str, nodes: int) -> list[Figures]:
+            store = open_store(urls[name](nodes))
+            try:
+                return await measure(name, store, nodes, given.requests)
+            finally:
+                await store.close()
+
+        for name in urls:
+            for nodes in map(int, given.nodes.split(",")):
+                found += asyncio.run(one(name, nodes))
+                if not given.json:
+                    print("\n".join(figures.told() for figures in found[-2:]), flush=True)
+        claims_s = asyncio.run(claims(f"sqlite:///{Path(folder)}/claims.db", 1000))
+    if given.json:
+        print(json.dumps([vars(figures) for figures in found]))
+    else:
+        print(
+            f"1,000 requests for 1,000 nodes, each from a task of its own, three schedulers: {claims_s:.2f} s"
+        )
+
+
+if __name__ == "__main__":
+    main()
