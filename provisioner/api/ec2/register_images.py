@@ -74,7 +74,7 @@ def _order(tx: Tx, tenant: str, given: Members) -> ImageOrder:
                 "InvalidAMIName.Malformed",
                 "AMI names have 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit",
             ) from None
-        told = {"arch": "it is x86_64, arm64 or armhf"}
+        told = {"arch": "it is x86_64, arm64, armhf or tilepro64"}
         raise bad_value(_PARAMETERS.get(field, field), told.get(field, "it can't be used")) from None
 
 
