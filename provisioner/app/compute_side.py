@@ -132,9 +132,7 @@ def _metadata(
     network = settings.network
     if settings.rack == "fake" or network.metadata == "none":
         return nullcontext()
-    source = StoredMetadata(
-        store, region=settings.api.region, zone=settings.api.zone, network=str(network.subnet)
-    )
+    source = StoredMetadata(store, region=settings.api.region, network=str(network.subnet))
     return MetadataService(
         source, box, sink, clock, device=network.interface, only_v2=network.metadata == "v2"
     )

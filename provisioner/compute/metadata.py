@@ -6,6 +6,7 @@ from provisioner.core.ec2_ids import instance_id
 from provisioner.core.metadata import Place, metadata_of
 from provisioner.core.model import Image, Instance, Node, Port
 from provisioner.core.states import InstanceState
+from provisioner.core.zones import ec2_zone, zone_of
 from provisioner.protocols.metadata import Told
 from provisioner.protocols.store import Store, Tx
 
@@ -15,9 +16,10 @@ RUNS = frozenset({InstanceState.BUILDING, InstanceState.ACTIVE})
 class StoredMetadata:
     """`protocols.metadata.MetadataSource`."""
 
-    def __init__(self, store: Store, *, region: str, zone: str, network: str) -> None:
+    def __init__(self, store: Store, *, region: str, network: str) -> None:
         self._store = store
-        self._place = Place(region=region, zone=zone, network=network)
+        self._region = region
+        self._network = network
 
     async def of(self, address: str) -> Told | None:
         return await self._store.transact(lambda tx: self._look(tx, address))
@@ -35,10 +37,12 @@ class StoredMetadata:
         if image is None:
             return None
         ports = tx.find(Port, where={"node_id": node.id})
+        zone = ec2_zone(self._region, zone_of(node))
+        place = Place(region=self._region, zone=zone, network=self._network)
         ports.sort(key=lambda port: (not port.boot, port.id))
         return Told(
             instance_id=instance_id(instance.id),
             awaited=instance.state is InstanceState.BUILDING,
-            tree=metadata_of(instance, image, ports, asks, self._place),
+            tree=metadata_of(instance, image, ports, asks, place),
             at=tx.now(),
         )

@@ -132,19 +132,14 @@ class Api(_Section):
         str,
         Field(
             pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$",
-            description="What EC2 clients are told that this place is called; its only zone is this with an "
-            "`a` at the end.",
+            description="What EC2 clients are told that this place is called; nodes that are given no "
+            "zone are in the one that is called this with an `a` at the end.",
         ),
     ] = "metal"
 
     @property
     def address(self) -> str:
         return self.listen.rpartition(":")[0]
-
-    @property
-    def zone(self) -> str:
-        """The only one."""
-        return f"{self.region}a"
 
     @model_validator(mode="after")
     def _is_private(self) -> Api:

@@ -32,10 +32,6 @@ class Call:
     def account(self) -> str:
         return account_of(self.tenant)
 
-    @property
-    def zone(self) -> str:
-        return f"{self.context.region}a"
-
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Operation:

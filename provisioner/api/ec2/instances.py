@@ -17,6 +17,7 @@ from provisioner.api.ec2.tags import tag_set, tags_of
 from provisioner.core.ec2_ids import image_id, instance_id, kernel_id, public_id, ramdisk_id
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.states import LIVE, InstanceState
+from provisioner.core.zones import DEFAULT, ec2_zone, zone_of
 from provisioner.protocols.store import Tx
 
 R = TypeVar("R", Node, Image)
@@ -97,11 +98,16 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
             image=images.get(one.image_id),
             node=nodes.get(one.node_id or ""),
             tags=tags(instance_id(one.id)),
-            zone=call.zone,
+            zone=_zone(call, one, nodes.get(one.node_id or "")),
             account=call.account,
         )
         for one in found
     ]
+
+
+def _zone(call: Call, instance: Instance, node: Node | None) -> str:
+    zone = zone_of(node) if node is not None else instance.zone or DEFAULT
+    return ec2_zone(call.context.region, zone)
 
 
 def _named(tx: Tx, kind: type[R], ids: Iterable[str | None]) -> list[R]:

@@ -19,6 +19,7 @@ from provisioner.api.ec2 import (
     register_images,
     run_instances,
     tags,
+    zones,
 )
 from provisioner.api.ec2.call import Operation, takes
 
@@ -43,7 +44,7 @@ OPERATIONS: Mapping[str, Operation] = {
         handle=places.describe_account_attributes, takes=takes("AttributeNames")
     ),
     "DescribeAvailabilityZones": Operation(
-        handle=places.describe_availability_zones,
+        handle=zones.describe_availability_zones,
         takes=takes("Filters", "ZoneNames", "ZoneIds"),
         ignores=takes("AllAvailabilityZones"),
     ),

@@ -1,9 +1,8 @@
-"""Regions, zones, and what an account has: there is one region, and one zone in it."""
+"""The region, which is the only one, and what an account has."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any
 
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
@@ -37,32 +36,6 @@ def describe_regions(tx: Tx, call: Call) -> Members:
     )
     _check_named(call.given.get("RegionNames"), call.context.region, "region")
     return {"Regions": [region] if wanted(region) else []}
-
-
-def describe_availability_zones(tx: Tx, call: Call) -> Members:
-    zone: dict[str, Any] = {
-        "State": "available",
-        "OptInStatus": "opt-in-not-required",
-        "Messages": [],
-        "RegionName": call.context.region,
-        "ZoneName": call.zone,
-        "ZoneId": call.zone,
-        "GroupName": call.context.region,
-        "ZoneType": "availability-zone",
-    }
-    wanted = Filters[Mapping[str, str]](
-        call.given.get("Filters", ()),
-        {
-            "region-name": lambda one: [one["RegionName"]],
-            "zone-name": lambda one: [one["ZoneName"]],
-            "zone-id": lambda one: [one["ZoneId"]],
-            "zone-type": lambda one: [one["ZoneType"]],
-            "state": lambda one: [one["State"]],
-        },
-    )
-    for names in ("ZoneNames", "ZoneIds"):
-        _check_named(call.given.get(names), call.zone, "availability zone")
-    return {"AvailabilityZones": [zone] if wanted(zone) else []}
 
 
 def describe_account_attributes(tx: Tx, call: Call) -> Members:

@@ -17,6 +17,7 @@ from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
 from provisioner.api.ec2.ids import find_image
 from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
+from provisioner.api.ec2.placement import Where, wanted_place
 from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.quotas import left, quota
 from provisioner.core.board_rules import check_user_data
@@ -52,7 +53,7 @@ class _Wish:
     ramdisk_id: str | None
     key: KeyPair | None
     user_data: str
-    node_name: str | None
+    where: Where
 
 
 def run_instances(tx: Tx, call: Call) -> Members:
@@ -157,7 +158,7 @@ def _wish(tx: Tx, call: Call) -> _Wish:
         ramdisk_id=_boots_with(tx, call, "RamdiskId", image, ImageKind.RAMDISK),
         key=key,
         user_data=user_data,
-        node_name=_named_node(tx, call),
+        where=wanted_place(tx, call),
     )
 
 
@@ -201,35 +202,22 @@ def _user_data(encoded: str) -> str:
     return text
 
 
-def _named_node(tx: Tx, call: Call) -> str | None:
-    """What Placement names as the host: a node, by its name."""
-    placement = dict(call.given.get("Placement", {}))
-    zone = placement.pop("AvailabilityZone", None) or placement.pop("AvailabilityZoneId", None)
-    if zone not in (None, "", call.zone):
-        raise bad_value("Placement.AvailabilityZone", f"the only zone is {call.zone}")
-    if placement.pop("Tenancy", "host") not in ("default", "dedicated", "host"):
-        raise bad_value("Placement.Tenancy", "it is default, dedicated or host: a machine is always whole")
-    host = placement.pop("HostId", None)
-    if any(placement.values()):
-        raise unsupported(f"The parameter Placement.{next(iter(placement))}")
-    if not host:
-        return None
-    if not tx.find(Node, where={"name": host}, limit=1):
-        raise Ec2Error("InvalidHostID.NotFound", "The host ID does not exist")
-    return str(host)
-
-
 def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
     """How many nodes could carry it now, and aren't about to be given to others. Raises Ec2Error when there
     are too few: who asks is told at once, and not kept waiting."""
     probe = _instance(tx, call, wish, "", 0)
     # Who has been told what it waits for found no node among those that are free.
-    others = tx.count(
-        Instance, where={"state": InstanceState.REQUESTED, "delete_requested": False, "waiting_for": ""}
-    )
+    asked: dict[str, object] = {
+        "state": InstanceState.REQUESTED,
+        "delete_requested": False,
+        "waiting_for": "",
+    }
+    if wish.where.zone:
+        asked["zone"] = (wish.where.zone, "")
+    others = tx.count(Instance, where=asked)
     where: dict[str, object] = {"state": ProvisionState.AVAILABLE}
-    if wish.node_name:
-        where["name"] = wish.node_name
+    if wish.where.node_name:
+        where["name"] = wish.where.node_name
     free = -others
     for node in _nodes(tx, where):
         free += refusal(probe, wish.image, node) is None
@@ -267,7 +255,8 @@ def _instance(tx: Tx, call: Call, wish: _Wish, reservation_id: str, index: int) 
         ramdisk_id=wish.ramdisk_id,
         public_key=wish.key.public_key if wish.key else "",
         user_data=wish.user_data,
-        node_name=wish.node_name,
+        node_name=wish.where.node_name,
+        zone=wish.where.zone,
         tenant=call.tenant,
         key_name=wish.key.name if wish.key else "",
         reservation_id=reservation_id,

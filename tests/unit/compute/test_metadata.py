@@ -29,7 +29,7 @@ def about(
     async def story() -> Told | None:
         store = MemoryStore(lambda: records.NOW)
         await store.transact(lambda tx: _fill(tx, instance or {}, node or {}))
-        source = StoredMetadata(store, region="metal", zone="metala", network="10.0.0.0/24")
+        source = StoredMetadata(store, region="metal", network="10.0.0.0/24")
         return await source.of(address)
 
     return asyncio.run(story())

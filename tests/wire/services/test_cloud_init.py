@@ -93,7 +93,7 @@ async def _source() -> StoredMetadata:
             Port(id=NODE_MAC, node_id="node-1", address=NODE),
         )
     )
-    return StoredMetadata(store, region="metal", zone="metala", network="10.77.0.0/24")
+    return StoredMetadata(store, region="metal", network="10.77.0.0/24")
 
 
 def test_cloud_init_of_debian_configures_itself_by_the_metadata(

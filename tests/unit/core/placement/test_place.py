@@ -60,7 +60,7 @@ def test_every_filter_is_reached_by_a_refusal() -> None:
     assert refusal(asked, image(), node()) == "compute host host owns it, ch2 is asked for"
     asked = instance(zone="z2")
     assert refusal(asked, image(), node(zone="z1")) == "it is in zone z1"
-    assert refusal(asked, image(), node()) == "it is in no zone"
+    assert refusal(asked, image(), node()) == "it is in zone default"
 
 
 def test_who_names_a_node_that_keeps_failing_gets_it() -> None:
