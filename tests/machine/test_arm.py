@@ -89,7 +89,9 @@ def test_a_board_runs_on_a_root_that_is_served_to_it(
 def test_a_server_with_uefi_is_deployed_by_iscsi_and_boots_its_own_kernel(
     new_lab: Callable[..., Lab],
 ) -> None:
-    lab = new_lab(node(arch="arm64", firmware="uefi"), deploy={"running_deadline_s": 300})
+    # GRUB waits for each KiB: with other racks beside this one, for as long as a deploy may take at all.
+    patience = {"boot_deadline_s": DEADLINES_S["active"], "running_deadline_s": DEADLINES_S["active"]}
+    lab = new_lab(node(arch="arm64", firmware="uefi"), deploy=patience)
     lab.register("tiny-arm64")
     lab.enrol()
     lab.node_becomes("available")
