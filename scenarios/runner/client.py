@@ -24,6 +24,7 @@ class Client:
         self._story = story
         self._told: dict[str, tuple[str, str]] = {}  # instance or node → state, node
         self._placed: dict[str, str] = {}  # instance → node
+        self._flavors: set[str] = set()
         self._switched = 0
 
     # --- before the story ----------------------------------------------------------------------
@@ -57,8 +58,7 @@ class Client:
     async def deploy(self, request: Deploy) -> str:
         """The instance's last state: active, error, deleted; or "refused"."""
         self._asked("deploy", request.node, instance=request.instance, image=request.image, wipe=request.wipe)
-        flavor = f"swap-{request.swap_mib}"
-        await self._must("POST", "/v1/flavors", {"name": flavor, "swap_mib": request.swap_mib, **SMALLEST})
+        flavor = await self._flavor(request.swap_mib)
         body: dict[str, Any] = {
             "name": request.instance,
             "flavor": flavor,
@@ -76,6 +76,13 @@ class Client:
             )
             return "refused"
         return await self.instance_becomes(request.instance, "active", "error", "deleted")
+
+    async def _flavor(self, swap_mib: int) -> str:
+        name = f"swap-{swap_mib}"
+        if name not in self._flavors:
+            await self._must("POST", "/v1/flavors", {"name": name, "swap_mib": swap_mib, **SMALLEST})
+            self._flavors.add(name)
+        return name
 
     async def delete(self, request: Delete) -> str:
         """The node's next state that is none of a cleaning: available, clean_failed, one that the next

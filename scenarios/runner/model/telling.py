@@ -7,11 +7,16 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from provisioner.core.model import Instance, Node, Record, TimelineEvent
+from provisioner.core.states import ProvisionState
 from scenarios.runner.model.wires import Link
 from scenarios.runner.trace import Event, Origin, Trace
 
 NEWS_S = 300.0
 """Nobody waits longer without looking: two who wait for one thing may take the news from each other."""
+
+
+PASSING = (ProvisionState.ENROLLING, ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT)
+"""No client waits for a node to be in one of these: its state is on its way to one that is waited for."""
 
 
 class Telling:
@@ -104,7 +109,8 @@ class Telling:
         self._node_names[after.id] = after.name
         if not isinstance(before, Node) or before.state is not after.state:
             self._add(Origin.PROVISIONER, "node", "state", after.name, "", {"state": str(after.state)})
-            self._wake(after.name)
+            if after.state not in PASSING:
+                self._wake(after.name)
         if not isinstance(before, Node) or before.owner != after.owner:
             self._owners[after.name] = after.owner or ""
             detail = {"owner": after.owner or "", "fence": after.fence}
