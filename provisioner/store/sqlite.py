@@ -20,6 +20,7 @@ _PRAGMAS = (
     "journal_mode = WAL",  # readers (an operator's sqlite3) and the writer don't block each other
     "synchronous = FULL",  # a commit is on the disk when it returns; in WAL mode NORMAL is not enough
     "wal_autocheckpoint = 4000",  # pages of 4 KiB: a checkpoint costs fsyncs, so not one per few commits
+    "cache_size = -65536",  # KiB, filled as it is used: ten thousand nodes don't fit into the usual 2 MiB
     "busy_timeout = 0",  # from here on whoever begins a transaction waits, without blocking its thread
 )
 
