@@ -11,10 +11,15 @@ from tests.machine.racks import node
 
 pytestmark = pytest.mark.machine
 
-PATHS = [("bios", "tiny"), ("uefi", "tiny"), ("bios", "tiny-disk"), ("uefi", "tiny-disk")]
+PATHS = [
+    pytest.param("bios", "tiny", id="bios-tiny"),
+    pytest.param("uefi", "tiny-disk", id="uefi-tiny-disk"),
+    pytest.param("uefi", "tiny", id="uefi-tiny", marks=pytest.mark.full),
+    pytest.param("bios", "tiny-disk", id="bios-tiny-disk", marks=pytest.mark.full),
+]
 
 
-@pytest.mark.parametrize(("firmware", "image"), PATHS, ids=lambda word: word)
+@pytest.mark.parametrize(("firmware", "image"), PATHS)
 def test_a_request_becomes_a_machine_that_answers_by_ssh_and_is_clean_after_its_deletion(
     new_lab: Callable[..., Lab], firmware: str, image: str
 ) -> None:

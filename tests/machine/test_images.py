@@ -31,11 +31,11 @@ Calls = list[dict[str, list[str]]]
     ("name", "firmware"),
     [
         ("tiny", "direct"),
-        ("tiny-disk", "bios"),
+        pytest.param("tiny-disk", "bios", marks=pytest.mark.full),
         ("tiny-disk", "uefi"),
         ("debian", "direct"),
         ("debian-disk", "bios"),
-        ("debian-disk", "uefi"),
+        pytest.param("debian-disk", "uefi", marks=pytest.mark.full),
     ],
 )
 def test_an_image_boots_with_the_identity_it_is_given(name: str, firmware: str, tmp_path: Path) -> None:
