@@ -33,6 +33,11 @@ def children(pid: int) -> list[int]:
     return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
 
 
+def state(pid: int) -> str:
+    """proc(5): T is stopped."""
+    return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+
+
 def guards(provisioner: int) -> list[int]:
     return [pid for pid in children(provisioner) if GUARD in Path(f"/proc/{pid}/cmdline").read_bytes()]
 
@@ -50,8 +55,7 @@ def test_a_host_is_frozen_without_its_guard_and_starts_another_when_it_goes_on(p
         (guard,) = guards(provisioner)
         host.freeze(unguarded=True)
         eventually("its guard has ended", lambda: guard not in guards(provisioner))
-        stat = Path(f"/proc/{provisioner}/stat").read_text()
-        assert stat.rpartition(")")[2].split()[0] == "T"
+        eventually("it stands still", lambda: state(provisioner) == "T")
         host.thaw()
         eventually("another guard runs", lambda: guards(provisioner))
     finally:
