@@ -124,7 +124,7 @@ class FakeWorld:
     async def delete(self) -> None:
         def ask(tx: Tx) -> None:
             tx.update(Instance, "instance-1", {"delete_requested": True, "state": InstanceState.DELETING})
-            tx.notify("instances")
+            tx.notify("instances", "work")
 
         await self.store.transact(ask)
 
