@@ -3,6 +3,8 @@ import re
 from html.parser import HTMLParser
 from typing import Any
 
+import pytest
+
 from scenarios.runner.report import page
 from scenarios.runner.trace import Event, Origin
 from tests.unit.scenarios_report.samples import deployed, played
@@ -68,6 +70,7 @@ def test_a_timeline_beyond_the_room_is_left_out_and_its_verdict_stays() -> None:
     assert second["verdict"] == "pass"
 
 
+@pytest.mark.exhaustive
 def test_a_hundred_thousand_events_take_less_than_fifty_bytes_each() -> None:
     story = deployed(1400, 7, "n3")
     assert len(story.trace) > 90_000
