@@ -58,7 +58,9 @@ def test_a_node_whose_nic_is_dead_fails_naming_the_last_thing_seen(new_lab: NewL
     failure = lab.instance_becomes("error", "web")["failure"]
     assert failure["step"] == "agent_ready"
     assert "no DHCP request was seen" in failure["message"]
-    lab.node_becomes("deploy_failed")
+    # Nobody asked for this very node, so it goes out of service, and owes a wipe that it can't be given.
+    node_now = lab.node_becomes("clean_failed")
+    assert node_now["maintenance"] and "agent-never-reported" in node_now["maintenance_reason"]
 
 
 def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_the_same(
