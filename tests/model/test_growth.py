@@ -8,6 +8,8 @@ import pstats
 from collections.abc import Mapping
 from pathlib import Path
 
+import pytest
+
 from scenarios.runner.play import play_story
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.verdict import Verdict
@@ -30,6 +32,7 @@ def calls_per_node(nodes: int) -> Mapping[Function, float]:
     return {function: told[1] / nodes for function, told in stats.items() if function[0].startswith(OURS)}
 
 
+@pytest.mark.exhaustive
 def test_no_function_is_called_oftener_for_each_node_of_many_than_of_few() -> None:
     few, many = calls_per_node(FEW), calls_per_node(MANY)
     grown = {

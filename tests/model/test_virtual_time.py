@@ -213,6 +213,7 @@ def test_the_garbage_collector_is_as_it_was() -> None:
     assert gc.get_freeze_count() == 0
 
 
+@pytest.mark.exhaustive
 def test_many_stories_leave_no_memory_behind() -> None:
     @asynccontextmanager
     async def held() -> AsyncIterator[None]:

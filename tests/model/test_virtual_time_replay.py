@@ -105,7 +105,7 @@ def _elsewhere(seed: int, hash_seed: str, ballast: int) -> str:
     ).stdout
 
 
-@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize("seed", [1, pytest.param(2, marks=pytest.mark.exhaustive)])
 def test_a_seed_gives_the_same_trace_in_every_process(seed: int) -> None:
     here = trace_of(seed)
     assert len(here.splitlines()) > 200

@@ -202,6 +202,7 @@ def test_a_story_that_was_made_up_is_written_down_as_it_was(seed: int, tmp_path:
     assert again == made_up
 
 
+@pytest.mark.exhaustive
 def test_every_scenario_of_the_model_is_written_down_as_it_was(tmp_path: Path) -> None:
     found = read_all([Path(__file__).parents[3] / "scenarios"])
     for one in (one for one in found if Fidelity.MODEL in one.scenario.fidelities):
