@@ -16,6 +16,10 @@ CLEANED = ("available", "deploying", "deploy_wait", "deploy_failed", "active")
 """States of a node after its cleaning: whoever waits for it may have it before anybody looks."""
 
 
+MAINTENANCE_REASON = "story"
+"""Of maintenance that a story asks for."""
+
+
 class Client:
     """Speaks REST alone, and writes into the trace what it asked for and what it was told."""
 
@@ -104,6 +108,11 @@ class Client:
         self._asked("clean", node)
         await self._stage.call("POST", f"/v1/nodes/{node}/clean")
 
+    async def put_back(self, node: str) -> None:
+        """Into service: what an operator does about one that was at fault, once it is mended."""
+        self._asked("maintenance", node, on=False)
+        await self._stage.call("DELETE", f"/v1/nodes/{node}/maintenance")
+
     async def power(self, request: Power) -> str:
         """How the request for it ended: done, failed."""
         self._asked("power", request.node, verb=request.verb)
@@ -124,7 +133,10 @@ class Client:
     async def maintenance(self, request: Maintenance) -> str:
         self._asked("maintenance", request.node, on=request.on)
         method = "PUT" if request.on else "DELETE"
-        path, body = f"/v1/nodes/{request.node}/maintenance", {"reason": "story"} if request.on else None
+        path, body = (
+            f"/v1/nodes/{request.node}/maintenance",
+            {"reason": MAINTENANCE_REASON} if request.on else None,
+        )
         return "done" if (await self._stage.call(method, path, body)).status < 400 else "refused"
 
     def node_of(self, instance: str) -> str:

@@ -6,7 +6,7 @@ from random import Random
 
 from scenarios.runner.asking import Asking, end
 from scenarios.runner.breaking import Breaking
-from scenarios.runner.client import Client
+from scenarios.runner.client import MAINTENANCE_REASON, Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.expecting import Expecting
 from scenarios.runner.invariants import INVARIANTS, Invariant, Look
@@ -62,11 +62,14 @@ class Conductor:
             self.breaches += invariant.end(self._stage.now_s(), self._look)
 
     async def _repair(self) -> None:
-        """Nodes that failed to clean are the operator's: with their hardware well they are cleaned again."""
+        """Nodes that failed to clean, or were taken out of service for a fault of theirs, are the operator's:
+        with their hardware well they are cleaned again, and put back."""
         for node in self._story.nodes:
             view = await self._client.look_at_node(node.name)
             if view["state"] == "clean_failed":
                 await self._client.clean(node.name)
+            if view["maintenance"] and view["maintenance_reason"] != MAINTENANCE_REASON:
+                await self._client.put_back(node.name)
 
     def _judge(self, event: Event) -> None:
         index = len(self._stage.trace) - 1
