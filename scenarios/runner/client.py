@@ -133,11 +133,9 @@ class Client:
     async def maintenance(self, request: Maintenance) -> str:
         self._asked("maintenance", request.node, on=request.on)
         method = "PUT" if request.on else "DELETE"
-        path, body = (
-            f"/v1/nodes/{request.node}/maintenance",
-            {"reason": MAINTENANCE_REASON} if request.on else None,
-        )
-        return "done" if (await self._stage.call(method, path, body)).status < 400 else "refused"
+        body = {"reason": MAINTENANCE_REASON} if request.on else None
+        answer = await self._stage.call(method, f"/v1/nodes/{request.node}/maintenance", body)
+        return "done" if answer.status < 400 else "refused"
 
     def node_of(self, instance: str) -> str:
         """Where an instance was that was deleted."""
