@@ -77,17 +77,6 @@ def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_t
     assert [event["step"] for event in retried][:1] == ["write_image"]
 
 
-def test_a_bmc_that_restarts_in_mid_deploy_delays_it_and_no_more(new_lab: NewLab) -> None:
-    lab = ready(new_lab(node()))
-    lab.deploy("web", "tiny")
-    lab.step_begins("agent_ready")
-    lab.execute(
-        *("ipmitool", "-I", "lanplus", "-H", "10.78.0.101", "-U", "admin", "-P", "correct-horse-1"),
-        *("mc", "reset", "cold"),
-    )
-    lab.instance_becomes("active", "web")
-
-
 def test_the_second_request_for_a_node_waits_and_is_told_for_what(new_lab: NewLab) -> None:
     lab = ready(new_lab(node()))
     lab.deploy("first", "tiny", "--node", "n1")
@@ -109,6 +98,7 @@ def test_an_image_larger_than_the_disk_is_refused_when_the_request_is_made_or_pl
     assert "MiB of disk" in waiting
 
 
+@pytest.mark.full  # scenarios/image/disk-too-small.yaml plays it
 def test_a_disk_smaller_than_enrolled_ends_the_deploy_with_both_sizes(new_lab: NewLab) -> None:
     def lie(inventory: dict[str, Any]) -> None:
         inventory["nodes"][0]["disk_mib"] = 4096
@@ -151,20 +141,15 @@ def test_a_full_disk_of_the_controller_is_said_and_nothing_is_left_behind(new_la
     lab.cli("image", "register", "large", "--kind", "disk", "--file", str(large))
 
 
-@pytest.mark.parametrize(
-    ("text", "told"),
-    [
+def test_a_malformed_node_file_is_refused_with_its_line_and_field(new_lab: NewLab) -> None:
+    lab = new_lab(node())
+    path = lab.folder / "nodes.yaml"
+    for text, told in (
         ("nodes: [", "line"),
         ("nodes: [{name: n1}]", "arch"),
         ("nodes: [{name: n1, arch: x86_64, colour: red}]", "colour"),
-    ],
-)
-def test_a_malformed_node_file_is_refused_with_its_line_and_field(
-    new_lab: NewLab, text: str, told: str
-) -> None:
-    lab = new_lab(node())
-    path = lab.folder / "nodes.yaml"
-    path.write_text(text)
-    message = lab.refused("node", "enroll", "-f", str(path), expect=2)
-    assert "nodes.yaml" in message
-    assert told in message
+    ):
+        path.write_text(text)
+        message = lab.refused("node", "enroll", "-f", str(path), expect=2)
+        assert "nodes.yaml" in message
+        assert told in message

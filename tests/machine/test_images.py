@@ -33,7 +33,8 @@ Calls = list[dict[str, list[str]]]
         ("tiny", "direct"),
         pytest.param("tiny-disk", "bios", marks=pytest.mark.full),
         ("tiny-disk", "uefi"),
-        ("debian", "direct"),
+        # test_faults.py deploys it.
+        pytest.param("debian", "direct", marks=pytest.mark.full),
         ("debian-disk", "bios"),
         pytest.param("debian-disk", "uefi", marks=pytest.mark.full),
     ],
