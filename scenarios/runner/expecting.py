@@ -45,22 +45,20 @@ class Expecting:
         return told
 
     def _excused(self, asked: Asked) -> bool:
-        """Whether its node was struck, also by what befell a device that it shares with others, and the
-        client was told what failed."""
+        """Whether the node that it failed on was struck, also by what befell a device that it shares with
+        others, and the client was told what failed."""
         if not self._story.struck_may_fail or asked.outcome != "error":
             return False
         told = (event for event in self._stage.trace if (event.source, event.name) == ("fault", "struck"))
         struck = {strike.node for strike in self._story.strikes} | {event.node for event in told}
         struck.discard("")
         assert isinstance(asked.request, Deploy)
-        name = asked.request.instance
-        return any(
-            event.source == "client"
-            and event.detail.get("instance") == name
-            and event.detail.get("failure")
-            and event.node in struck
-            for event in self._stage.trace
-        )
+        node = failed_at = ""
+        for event in self._stage.trace:
+            if event.source == "client" and event.detail.get("instance") == asked.request.instance:
+                node = event.node or node  # one that left its node, and found no other, is nowhere
+                failed_at = node if event.detail.get("failure") else failed_at
+        return failed_at in struck
 
     async def _cleaned_after_all(self, asked: Asked) -> list[str]:
         """A node that failed to clean is cleaned again when all has healed; also one whose attempt was under

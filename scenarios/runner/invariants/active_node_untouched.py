@@ -13,11 +13,11 @@ POWER = ("chassis.power.off", "chassis.power.cycle", "chassis.power.reset", "cha
 
 
 class ActiveNodeUntouched:
-    """From ACTIVE until its client asks for something else, nobody cuts the instance's power and nobody
-    writes to its disk."""
+    """From ACTIVE until its client asks for something else, nobody cuts the instance's power, writes to its
+    disk, or gives its board commands."""
 
     name = "active_node_untouched"
-    sources: tuple[str, ...] = (*ASKED, "bmc", "pdu", "iscsi", "agent")
+    sources: tuple[str, ...] = (*ASKED, "bmc", "pdu", "iscsi", "agent", "monitor")
 
     def __init__(self) -> None:
         self._seen = RequestsSeen()
@@ -52,4 +52,6 @@ def _harm(event: Event) -> str:
         return "wrote to a disk"
     if event.source == "agent" and event.name == "command":
         return f"had {event.detail.get('command')} run on the agent"
+    if event.source == "monitor" and event.name != "dmesg":
+        return f"had {event.name} run by the monitor"
     return ""

@@ -74,8 +74,15 @@ class RequestsSeen:
             self._by_node[wanted.node].pop(name, None)
 
     def on(self, node: str) -> Wanted | None:
-        """The instance that is on a node as far as the client was told, or None."""
-        return next((one for one in self._by_node.get(node, {}).values() if one.placed), None)
+        """The instance that is on a node as far as the client was told, or None. That one which is to go has
+        gone, the client may hear later than of the next."""
+        leaving = None
+        for one in self._by_node.get(node, {}).values():
+            if one.placed and not one.leaving:
+                return one
+            if one.placed:
+                leaving = leaving or one
+        return leaving
 
     def may_concern(self, node: str) -> bool:
         """Whether anything that was asked for has to do with this node, or may have."""

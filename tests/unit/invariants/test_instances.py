@@ -18,6 +18,7 @@ from tests.unit.invariants.watched import Watched
         ("bmc", "chassis.power.reset", {"result": "ok"}),
         ("iscsi", "write", {}),
         ("agent", "command", {"command": "wipe"}),
+        ("monitor", "ifconfig", {"result": "ok"}),
     ],
 )
 def test_an_active_node_that_is_touched_is_seen(source: str, name: str, detail: dict[str, str]) -> None:
@@ -28,6 +29,24 @@ def test_an_active_node_that_is_touched_is_seen(source: str, name: str, detail: 
     assert not watched.breaches
     watched.device(source, name, "n1", "ch1", **detail)
     assert "whose instance is active" in watched.breaches[0].what
+
+
+def test_who_reads_the_console_of_an_active_board_touches_nothing() -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.deployed()
+    watched.device("monitor", "dmesg", "n1", "ch1", result="ok")
+    assert not watched.end()
+
+
+def test_the_next_instance_may_be_told_of_before_the_end_of_the_one_before_it() -> None:
+    """Its client waited for an answer of a compute host that stood still."""
+    for invariant in (BytesEqualImage(), SeenRunning()):
+        watched = Watched(invariant)
+        watched.deployed("web", image="tiny")
+        watched.asked("delete", instance="web")
+        watched.deployed("next", image="debian")
+        watched.told_instance("web", "deleted", "n1")
+        assert not watched.end()
 
 
 def test_who_asked_for_it_may_have_it_touched() -> None:
