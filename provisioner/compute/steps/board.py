@@ -10,7 +10,7 @@ from provisioner.compute.steps.instance import forget_starts_cut_short, start_ag
 from provisioner.core.board_rules import commands_of, rules_of
 from provisioner.core.diagnosis import boot_stopped
 from provisioner.core.errors import DeviceRefused
-from provisioner.core.outcome import Fail, Next, Outcome, Wait
+from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.protocols.events import WireEvent
 
 NIC = "xgbe0"
@@ -18,7 +18,8 @@ SSHD = "/usr/sbin/sshd"
 
 
 async def board_answers(ctx: StepContext) -> Outcome:
-    """It answers a ping. What its console says meanwhile may end the waiting."""
+    """It answers a ping. What its console says meanwhile may end the waiting; also that for a boot which was
+    begun before, and is begun again."""
     await forget_starts_cut_short(ctx)
     address = ctx.boot_port.address
     if await ctx.edges.ping.answers(address):
@@ -31,7 +32,8 @@ async def board_answers(ctx: StepContext) -> Outcome:
             "boot the board", device=f"node {ctx.node.name}", answer=f"its console says: {line}", advice=cause
         )
         error.code = "boot-stopped"
-        return Fail(error)
+        # Its kernel and root were gone with whoever served them, of a boot that outlived its owner.
+        return Retry(error, from_step="reboot") if ctx.resumed else Fail(error)
     deadline_s = ctx.edges.policy.running_deadline_s
     return Wait(
         f"the board at {address} answers a ping",

@@ -107,6 +107,25 @@ def test_what_its_console_says_ends_the_waiting_at_once(tmp_path: Path) -> None:
     play(tmp_path, story)
 
 
+def test_a_boot_that_stopped_while_nobody_served_it_is_begun_again(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.rack.hangs = True
+        await world.ask()
+        await world.comes_to("board_answers")
+        await world.die()
+        world.console = "No init found on 10.77.0.10:/n1: Permission denied\n"
+        world.start()
+
+        async def begins_again() -> bool:
+            return any(event.name == "step.retry" for event in await world.events())
+
+        await world.until("another boot", begins_again)
+        world.rack.hangs, world.console = False, ""
+        await world.becomes(ProvisionState.ACTIVE)
+
+    play(tmp_path, story)
+
+
 def test_a_monitor_that_fails_for_a_while_delays_a_deploy_and_no_more(tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
         world.board.failures = 3
