@@ -16,6 +16,7 @@ from bmsim.devices.net_client import Body, DhcpClient
 from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import System, Systems, Then
 from bmsim.devices.timing import BETWEEN_WAYS_S, PXE_DHCP_S, PXE_TFTP_S, UEFI_HTTP_S
+from bmsim.devices.uboot import ARM64, ARMHF, UBoot
 
 
 class Firmware(StrEnum):
@@ -24,6 +25,8 @@ class Firmware(StrEnum):
     UEFI = "uefi"
     UEFI_HTTP = "uefi_http"
     OVMF = "ovmf"  # by PXE, then by HTTP
+    UBOOT_ARM64 = "uboot_arm64"
+    UBOOT_ARMHF = "uboot_armhf"
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +85,9 @@ DIALECTS: Mapping[Firmware, Dialect] = {
 }
 
 
+BUILDS = {Firmware.UBOOT_ARM64: ARM64, Firmware.UBOOT_ARMHF: ARMHF}
+
+
 class BootManager:
     """The firmware of one machine."""
 
@@ -92,13 +98,16 @@ class BootManager:
     ) -> None:
         self._machine = machine
         self._firmware = firmware
-        self._ways = tuple(DIALECTS[way] for way in WAYS.get(firmware, (firmware,)))
+        self._ways = tuple(DIALECTS[way] for way in WAYS.get(firmware, (firmware,)) if way in DIALECTS)
         self._macs = macs
         self._disk = disk
         self._systems = systems
 
     def boot(self, order: Sequence[BootDevice]) -> Flow[End]:
-        """Never Then.NEXT_DEVICE: after the last device it waits for somebody to come."""
+        """Never Then.NEXT_DEVICE: after the last device it waits for somebody to come. U-Boot has an order of
+        its own, which nobody tells it."""
+        if build := BUILDS.get(self._firmware):
+            return (yield from UBoot(self._machine, build, self.system_on_disk).boot())
         for device in order:
             end = yield from (self._from_disk() if device is BootDevice.DISK else self._from_network())
             if end is not Then.NEXT_DEVICE:

@@ -16,7 +16,11 @@ class Architecture(IntEnum):
 
     BIOS = 0x00
     EFI_X64 = 0x07
+    EFI_ARM = 0x0A
+    EFI_ARM64 = 0x0B
     EFI_X64_HTTP = 0x10
+    UBOOT_ARM = 0x15
+    UBOOT_ARM64 = 0x16
 
 
 class SystemKind(StrEnum):
@@ -178,7 +182,7 @@ class DhcpNak:
 @dataclass(frozen=True, slots=True)
 class TftpData:
     """The transfer goes on: all blocks come (complete), or so far only those up to `received_bytes`.
-    head: the file's first bytes, for who looks into it."""
+    head: the file's first bytes, for who looks into it; of a short one all."""
 
     ask: int
     size_bytes: int

@@ -87,7 +87,12 @@ class TileBoard:
     def give_faults(self, given: Mapping[str, Mapping[str, Any]], now_s: float) -> Update:
         """The faults that there are now, parameters completed; those of other devices are ignored."""
         self._run.faults.update(given)
+        self._run.port.plugged = not self._run.faults.has("node.dead_nic")
         return self.update(now_s, (FaultsChanged(),))
+
+    def passes(self, now_s: float) -> bool:
+        """Whether its NIC sends and receives: asked by whoever models what runs on it."""
+        return self.on and self._run.port.passes(now_s)
 
     def _take(self, given: Input) -> None:
         match given:
@@ -103,8 +108,11 @@ class TileBoard:
                 self._run.address, self._flow, self._deadline_s = "", None, FOR_EVER
             case PowerOn() | PowerOff():
                 pass
-            case _:
+            case FaultsChanged():
                 self._go_on(given)
+            case _:
+                if self._run.passes():
+                    self._go_on(given)
 
     def _go_on(self, given: Input | None) -> None:
         if self._flow is None:

@@ -46,6 +46,9 @@ class Timing:
 UEFI = Timing(post_s=8.0)
 """OVMF takes longer than SeaBIOS until it boots."""
 
+UBOOT = Timing(post_s=1.0)
+"""A board has next to nothing to test."""
+
 
 # How clients on the network wait and give up.
 
@@ -72,6 +75,12 @@ UEFI_HTTP_S = (1.0, 4.0)
 
 IPXE_HTTP_S = (1.0, 2.0, 4.0, 8.0)
 """iPXE's TCP sends its SYN again, doubles its wait each time, and then the connection has timed out."""
+
+UBOOT_DHCP_S = (0.25, 0.5, 1.0, *(2.0,) * 13)
+"""U-Boot 2023.01, net/bootp.c: from 0.25 s, doubled up to 2 s; it gives up after 28 s."""
+
+UBOOT_TFTP_S = (5.0,) * 10
+"""U-Boot 2023.01, net/tftp.c: TIMEOUT, and twice CONFIG_NET_RETRY_COUNT of it."""
 
 TILE_DHCP_S = (1.0, 2.0, 4.0, 8.0)
 TILE_TFTP_S = (5.0,) * 6

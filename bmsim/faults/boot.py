@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from bmsim.faults.fault import BY_HEAL, EVERYWHERE, MACHINE, By, Fault, Parameter, count
+from bmsim.faults.fault import BY_HEAL, EVERYWHERE, By, Fault, Parameter, count
 
 FAULTS = (
     Fault(
@@ -18,7 +18,7 @@ FAULTS = (
         "everyday: whoever builds for tilepro64 on a PC forgets the cross compiler once; its loader looks at"
         " e_machine (EM_TILEPRO, 188)",
         (Parameter("part", "kernel", (str,), "which of them", choices=("kernel", "init")),),
-        fidelities=MACHINE,
+        fidelities=EVERYWHERE,
         by=By.RACK,
     ),
     Fault(

@@ -193,6 +193,11 @@ class Client:
         )
 
 
+def boot_driver(firmware: str) -> str:
+    """Who serves nodes that start with it: those of boards have their firmware's name."""
+    return firmware if firmware in ("uboot", "tilera") else "ipxe"
+
+
 def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
     """As POST /v1/nodes takes it."""
     return {
@@ -203,8 +208,8 @@ def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
         "memory_mib": node.memory_mib,
         "disk_mib": 0 if node.is_tile else node.disk_mib,
         "ports": [{"mac": node.mac}],
-        "boot": node.firmware if node.firmware in ("uboot", "tilera") else "ipxe",
-        "deploy": "nfs" if node.is_tile else node.deploy,
+        "boot": boot_driver(node.firmware),
+        "deploy": "nfs" if node.by_nfs else node.deploy,
         "power": _power(node),
     }
 

@@ -8,6 +8,7 @@ from typing import Any
 import yaml
 
 from bmsim.faults.catalogue import CATALOGUE
+from scenarios.runner.client import boot_driver
 from scenarios.runner.story import (
     AtTime,
     ByChance,
@@ -51,7 +52,9 @@ def recorded(story: Story, *, seed: int, why: str, source: str, name: str = "") 
 
 def _node(node: StoryNode) -> dict[str, Any]:
     said = {
+        "arch": (node.arch, "x86_64"),
         "firmware": (node.firmware, "bios"),
+        "boot": (boot_driver(node.firmware), "ipxe"),
         "power": (node.power, "ipmi"),
         "cpus": (node.cpus, 1),
         "memory_mib": (node.memory_mib, 1024),

@@ -41,9 +41,6 @@ def rack_problems(scenario: Scenario) -> Iterator[Problem]:
         )
 
     for index, node in enumerate(scenario.rack.node_list):
-        if Fidelity.MODEL in scenario.fidelities and node.boot != "ipxe":
-            told = f"the model knows no machine that boots by {node.boot}: play it at machine alone"
-            yield ("rack", "nodes", index, "boot"), told
         if Fidelity.MACHINE in scenario.fidelities and node.deploy == "nfs":
             told = "a rack of machines serves no roots by NFS in stories: play it at model alone"
             yield ("rack", "nodes", index, "deploy"), told

@@ -24,7 +24,7 @@ from scenarios.runner.parts import (
 )
 from scenarios.runner.sound_rack import CHOSEN, Problem, rack_problems, without_its_store
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.switched_by import unfit
+from scenarios.runner.switched_by import unfit, unfit_for
 
 if TYPE_CHECKING:
     from scenarios.runner.schema import Scenario
@@ -190,8 +190,9 @@ class _Known:
             yield ("with",), str(error)
         yield from self._target_problems(fault, known.strikes)
         struck = self._scenario.node_of(fault)
-        power = next((node.power for node in self._scenario.rack.node_list if node.name == struck), "")
-        if told := unfit(fault.do, struck, power):
+        kinds = ((node.power, node.firmware) for node in self._scenario.rack.node_list if node.name == struck)
+        power, firmware = next(kinds, ("", ""))
+        if told := unfit(fault.do, struck, power) or unfit_for(fault.do, struck, firmware):
             yield ("do",), told
         if told := without_its_store(self._scenario, fault):
             yield ("do",), told

@@ -47,6 +47,11 @@ class StoryNode:
         return self.firmware == "tilera"
 
     @property
+    def by_nfs(self) -> bool:
+        """Whether its instance's root is served to it."""
+        return self.is_tile or self.deploy == "nfs"
+
+    @property
     def power(self) -> str:
         return POWERS[len(self.feeds)]
 

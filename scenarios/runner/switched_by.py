@@ -1,6 +1,21 @@
-"""Which faults of power devices a node can have: it has a BMC, or hangs on outlets."""
+"""Which faults a node can have: it has a BMC or hangs on outlets, and is a machine or a board."""
 
 from __future__ import annotations
+
+NOT_OF_TILES = ("boot.wrong_arch", "boot.ignores_flag", "boot.loop", "agent.", "iscsi.", "disk.")
+NOT_OF_UBOOT = ("boot.wrong_arch", "boot.ignores_flag")
+"""Of boards without disk and agent; of those whose firmware has one architecture, and an order of its own."""
+
+
+def unfit_for(fault: str, node: str, firmware: str) -> str:
+    """What to change about a fault that this kind of machine can't have; empty: it fits. firmware: as in a
+    rack part; empty: not known yet."""
+    others = {"tilera": NOT_OF_TILES, "uboot": NOT_OF_UBOOT}.get(firmware, ())
+    if fault.startswith(tuple(others)):
+        return f"{fault} changes nothing at {node}, which starts with {firmware}: take another node"
+    if fault == "boot.wrong_image" and firmware not in ("", "tilera"):
+        return f"{fault} is refused by boards of tilepro64 alone: give {node} firmware: tilera, boot: tilera"
+    return ""
 
 
 def unfit(fault: str, node: str, power: str) -> str:

@@ -59,7 +59,6 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
     "machine": frozenset(
         (
             *("machine.reset", "iscsi.login", "iscsi.close"),
-            *("machine.up", *(f"monitor.{name}" for name in EVENTS["monitor"])),
             *("dhcp.request", "dhcp.decline", "dhcp.nak", "dhcp.release", "dhcp.inform"),
             *("http.post", "http.put"),
         )

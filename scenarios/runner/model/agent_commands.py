@@ -94,7 +94,7 @@ class Workbench:
             "arch": host.arch,
             "firmware": "bios",
             "boot_mac": host.mac,
-            "traits": ["cpu_lm"],
+            "traits": ["cpu_lm"] if host.arch == "x86_64" else [],
             "disks": disks,
             "nics": [nic],
         }

@@ -1,4 +1,4 @@
-"""Serial consoles and SSH servers of the model, as a compute host sees them."""
+"""Serial consoles, SSH servers and pings of the model, as a compute host sees them."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from scenarios.runner.model.wires import Link, Wires
 
 BANNER = "SSH-2.0-OpenSSH_9.2p1"
 CONNECT_TIMEOUT_S = 3.0
+PING_S = 1.0
 
 
 class ModelConsoles:
@@ -28,6 +29,22 @@ class ModelConsoles:
 
     def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
         return self._printed(node_id)[since:][-tail_bytes:]
+
+
+class ModelPingProbe:
+    """`provisioner.protocols.probe.PingProbe`. pings: whether somebody is up at an address."""
+
+    def __init__(self, wires: Wires, link_to: Callable[[str], Link], pings: Callable[[str], bool]) -> None:
+        self._wires = wires
+        self._link_to = link_to
+        self._pings = pings
+
+    async def answers(self, address: str) -> bool:
+        link = self._link_to(address)
+        answer = await self._wires.ask(
+            link, lambda: True if self._pings(address) else None, timeout_s=PING_S, resend_s=PING_S
+        )
+        return answer is not None
 
 
 class ModelSshProbe:

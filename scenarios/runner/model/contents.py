@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import hashlib
+import struct
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from bmsim.devices.elf import TILEPRO
 from provisioner.core.errors import ImageInvalid, NotFound, TransientError
 from provisioner.core.model import ImageKind
 from provisioner.protocols.image import StoredImage
@@ -23,6 +25,7 @@ class Content:
     """The bytes of one image.
 
     kernel, ramdisk: names of the images that boot a root file system.
+    arch:            of the machines that it is for.
     ssh:             its system answers on port 22.
     phones_home:     its system reads the config drive and calls.
     """
@@ -33,6 +36,7 @@ class Content:
     virtual_size_bytes: int
     kernel: str = ""
     ramdisk: str = ""
+    arch: str = "x86_64"
     ssh: bool = True
     phones_home: bool = True
 
@@ -51,21 +55,54 @@ def digest_of_range(extents: Iterable[tuple[str, int, int]]) -> str:
     return hashlib.sha256(text.encode()).hexdigest()
 
 
-def _root(name: str, mib: int, virtual_mib: int) -> tuple[Content, ...]:
-    return (
-        Content(name=f"{name}-kernel", kind=ImageKind.KERNEL, size_bytes=8 * MIB, virtual_size_bytes=8 * MIB),
+def elf_head(arch: str) -> bytes:
+    """The first bytes of a program: as much as a loader looks at. Empty: nobody looks at this one's."""
+    if arch != "tilepro64":
+        return b""
+    # 32 bits, little-endian; e_type: an executable. Source: ELF specification 1.2
+    identity = b"\x7fELF\x01\x01\x01".ljust(16, b"\0")
+    return identity + struct.pack("<HH", 2, TILEPRO)
+
+
+def _root(name: str, mib: int, virtual_mib: int, arch: str = "x86_64") -> tuple[Content, ...]:
+    kernel, ramdisk = (
         Content(
-            name=f"{name}-ramdisk", kind=ImageKind.RAMDISK, size_bytes=20 * MIB, virtual_size_bytes=20 * MIB
-        ),
-        Content(
-            name=name,
-            kind=ImageKind.ROOT,
-            size_bytes=mib * MIB,
-            virtual_size_bytes=virtual_mib * MIB,
-            kernel=f"{name}-kernel",
-            ramdisk=f"{name}-ramdisk",
-        ),
+            name=f"{name}-{kind}",
+            kind=kind,
+            size_bytes=size_mib * MIB,
+            virtual_size_bytes=size_mib * MIB,
+            arch=arch,
+        )
+        for kind, size_mib in ((ImageKind.KERNEL, 8), (ImageKind.RAMDISK, 20))
     )
+    root = Content(
+        name=name,
+        kind=ImageKind.ROOT,
+        size_bytes=mib * MIB,
+        virtual_size_bytes=virtual_mib * MIB,
+        kernel=kernel.name,
+        ramdisk=ramdisk.name,
+        arch=arch,
+    )
+    return kernel, ramdisk, root
+
+
+def _tile_root(name: str, mib: int) -> tuple[Content, ...]:
+    """Its kernel takes no ramdisk; its system, older than cloud-init, phones nobody."""
+
+    def part(name: str, kind: ImageKind, size_mib: int, kernel: str = "") -> Content:
+        return Content(
+            name=name,
+            kind=kind,
+            size_bytes=size_mib * MIB,
+            virtual_size_bytes=size_mib * MIB,
+            kernel=kernel,
+            arch="tilepro64",
+            phones_home=False,
+        )
+
+    kernel = part(f"{name}-kernel", ImageKind.KERNEL, 1)
+    return kernel, part(name, ImageKind.ROOT, mib, kernel.name)
 
 
 LIBRARY: Mapping[str, Content] = {
@@ -73,6 +110,9 @@ LIBRARY: Mapping[str, Content] = {
     for content in (
         *_root("tiny", 24, 64),
         *_root("debian", 300, 1024),
+        *_root("tiny-arm64", 24, 64, "arm64"),
+        *_root("tiny-armhf", 24, 64, "armhf"),
+        *_tile_root("tiny-tilepro64", 8),
         Content(name="tiny-disk", kind=ImageKind.DISK, size_bytes=40 * MIB, virtual_size_bytes=128 * MIB),
         Content(name="debian-disk", kind=ImageKind.DISK, size_bytes=350 * MIB, virtual_size_bytes=2048 * MIB),
     )

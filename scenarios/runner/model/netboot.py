@@ -17,7 +17,15 @@ from scenarios.runner.model.host_disk import HostDisk
 
 PORT = 8080
 
-ARCHITECTURES = {0x00: Loader.BIOS, 0x07: Loader.UEFI, 0x09: Loader.UEFI, 0x10: Loader.UEFI_HTTP}
+ARCHITECTURES = {
+    0x00: Loader.BIOS,
+    0x07: Loader.UEFI,
+    0x09: Loader.UEFI,
+    0x0B: Loader.UEFI_ARM64,
+    0x10: Loader.UEFI_HTTP,
+    0x15: Loader.UBOOT,
+    0x16: Loader.UBOOT,
+}
 """Client system architecture types (RFC 4578, and IANA's list of them)."""
 
 LOADERS: Mapping[Loader, Path] = {
@@ -30,11 +38,13 @@ LOADERS: Mapping[Loader, Path] = {
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What DHCP gives. boot_file: a TFTP file or a URL; empty: an address only."""
+    """What DHCP gives. boot_file: a TFTP file or a URL; empty: an address only. root_path: SERVER:PATH of a
+    root by NFS."""
 
     address: str
     server: str
     boot_file: str = ""
+    root_path: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +122,9 @@ class ModelNetboot:
             loader: Loader | None = Loader.IPXE
         else:
             loader = None if architecture is None else ARCHITECTURES.get(architecture)
-        return Lease(address, self.address, offer.boot_files.get(loader, "") if loader else "")
+        named = offer.boot_files.get(loader, "") if loader else ""
+        boot_file = named or offer.boot_files.get(Loader.ANY, "")
+        return Lease(address, self.address, boot_file, offer.root_path)
 
     def served(self, mac: str) -> str:
         """What a node would be given to boot."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from random import Random
 from typing import Any
 
@@ -13,7 +14,8 @@ from bmsim.devices.boot_flags import BootDevice
 from bmsim.devices.disk import Disk
 from bmsim.devices.firmware import Firmware
 from bmsim.devices.machine import Machine, Update
-from bmsim.devices.timing import UEFI, Timing
+from bmsim.devices.tile_board import TileBoard, TileTiming
+from bmsim.devices.timing import UBOOT, UEFI, Timing
 from scenarios.runner.model.bmc import ModelBmc
 from scenarios.runner.model.contents import MIB, ImageServer
 from scenarios.runner.model.host import ModelHost
@@ -22,6 +24,7 @@ from scenarios.runner.model.node_netboot import NodeNetboot
 from scenarios.runner.model.node_system import NodeSystem
 from scenarios.runner.model.roots import NfsRoot, Root, SharedRoots
 from scenarios.runner.model.systems import ModelSystems
+from scenarios.runner.model.tile import TileSystem
 from scenarios.runner.model.wires import Wires
 from scenarios.runner.processes import as_world
 from scenarios.runner.story import StoryNode
@@ -29,7 +32,16 @@ from scenarios.runner.story import StoryNode
 PACE = 0.1
 """Machines of a kind differ by so much."""
 
-FIRMWARE = {"bios": Firmware.BIOS_IPXE, "uefi": Firmware.OVMF}
+TILE_BOOT_S = 20.0
+"""In the place of 100: long enough for anything to happen meanwhile."""
+
+FIRMWARE = {
+    ("bios", "x86_64"): Firmware.BIOS_IPXE,
+    ("uefi", "x86_64"): Firmware.OVMF,
+    ("uboot", "arm64"): Firmware.UBOOT_ARM64,
+    ("uboot", "armhf"): Firmware.UBOOT_ARMHF,
+}
+TIMING = {"uefi": UEFI, "uboot": UBOOT}
 TOLD_ORDER = (BootDevice.DISK,)
 """As machines of a rack come: the network is tried when they are told to."""
 
@@ -69,21 +81,27 @@ class ModelNode:
         self._wake: asyncio.TimerHandle | None = None
         self._was_on = False
         self._kept = b""
-        timing = UEFI if spec.firmware == "uefi" else Timing()
-        pace = 1 + PACE * (2 * random.random() - 1)
-        self.machine = Machine(
-            (spec.mac,),
-            ModelSystems(self.mounted),
-            firmware=FIRMWARE[spec.firmware],
-            order=UNTOLD_ORDER if spec.feeds else TOLD_ORDER,
-            timing=timing.scaled(pace),
-            disk=self.disk,
-        )
+        self.machine = self._machine_of(spec, 1 + PACE * (2 * random.random() - 1))
         self.bmc = ModelBmc(spec.name, spec.bmc_user, spec.bmc_password, self, self._loop.time, self._note)
         self._netboot = NodeNetboot(
-            spec.name, wires, hosts, images, self.faults, self._note, self.feed, self._took, random
+            *(spec.name, wires, hosts, images, self.faults, self._note, self.feed, self._took, random),
+            self.mounted,
         )
         self.system = NodeSystem(self, wires, hosts, self.faults, self._note, random)
+        self.tile = TileSystem(spec.mac, self.system.printed, self._note) if spec.is_tile else None
+
+    def _machine_of(self, spec: StoryNode, pace: float) -> Machine | TileBoard:
+        """pace: how much slower it is than others of its kind."""
+        if spec.is_tile:
+            return TileBoard(spec.mac, timing=TileTiming(boot_s=TILE_BOOT_S * pace))
+        return Machine(
+            (spec.mac,),
+            ModelSystems(self.mounted),
+            firmware=FIRMWARE[spec.firmware, spec.arch],
+            order=UNTOLD_ORDER if spec.feeds else TOLD_ORDER,
+            timing=TIMING.get(spec.firmware, Timing()).scaled(pace),
+            disk=self.disk,
+        )
 
     def _note(self, source: str, name: str, sender: str = "", **detail: Any) -> None:
         self._rack_note(self.name, source, name, sender, **detail)
@@ -102,6 +120,9 @@ class ModelNode:
         self._faults_changed()
         if fault == "node.power_loss":
             self.faults.take(fault)
+            if isinstance(self.machine, TileBoard) and self.machine.on:
+                self._struck(fault)
+                self.feed(said.PowerOff())
 
     def heal(self, fault: str) -> None:
         if _of_bmc(fault):
@@ -157,12 +178,14 @@ class ModelNode:
                 pass
 
     def boot_next(self, device: BootDevice, kept: bytes) -> None:
+        assert isinstance(self.machine, Machine), "no board of tilepro64 has a BMC"
         self.machine.boot_next, self._kept = device, kept
 
     def kept(self) -> bytes:
         return self._kept
 
     def own_device(self) -> BootDevice:
+        assert isinstance(self.machine, Machine), "no board of tilepro64 has a BMC"
         return self.machine.own_device
 
     # --- the machine runs ----------------------------------------------------------------------
@@ -197,9 +220,11 @@ class ModelNode:
                 self.system.printed.append(output.said.decode("utf-8", "replace"))
             case said.Started():
                 self._took(output.address)
-                self.system.started(output)
+                self.system.started(self._as_tile(output) if self.tile is not None else output)
             case said.Stopped():
                 self.system.stopped()
+                if self.tile is not None:
+                    self.tile.stopped()
             case said.Hung():
                 self._note("machine", "hung", why=output.why)
             case said.Struck():
@@ -208,6 +233,13 @@ class ModelNode:
                 self._note("machine", "post")
                 if output.by_guest:
                     self.bmc.guest_started()
+
+    def _as_tile(self, started: said.Started) -> said.Started:
+        """Such a board says what it is, and not what it runs: that lies in its root."""
+        assert isinstance(self.machine, TileBoard) and self.tile is not None
+        root = self.mounted(NfsRoot.at(self.machine.root))
+        self.tile.up(started.address, root)
+        return replace(started, name=root.image if root is not None else "")
 
 
 def _of_bmc(fault: str) -> bool:

@@ -4,19 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from random import Random
 from typing import Any
 from urllib.parse import urlsplit
 
 from bmsim.devices import messages as said
-from scenarios.runner.model.contents import MIB, ImageServer
+from scenarios.runner.model.contents import MIB, ImageServer, elf_head
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.netboot import ModelNetboot
 from scenarios.runner.model.node_faults import NodeFaults
+from scenarios.runner.model.roots import NfsRoot, Root
 from scenarios.runner.model.wires import JITTER_S, LATENCY_S, Link, Wires
 
 LOADER_BYTES = MIB
 RAMDISK_BYTES: Mapping[str, int] = {"agent-kernel": 8 * MIB, "agent-ramdisk": 26 * MIB}
+
+INIT = "/sbin/init"
+"""Where the roots of the model's images have theirs."""
 
 RIVAL, RIVAL_LEASE = "10.99.0.1", "10.99.0.50"
 """Of a second DHCP server, and what it offers."""
@@ -27,7 +32,7 @@ Serve = Callable[[ModelHost, ModelNetboot, Any], None]
 
 class NodeNetboot:
     """Of the machine called `name`. hear: gives the machine an answer; took: told of each address that it was
-    given."""
+    given; mounted: what it finds at a root by NFS."""
 
     def __init__(
         self,
@@ -40,6 +45,7 @@ class NodeNetboot:
         hear: Callable[[said.Answer], None],
         took: Callable[[str], None],
         random: Random,
+        mounted: Callable[[NfsRoot], Root | None],
     ) -> None:
         self._name = name
         self._wires = wires
@@ -50,6 +56,8 @@ class NodeNetboot:
         self._hear = hear
         self._took = took
         self._random = random
+        self._mounted = mounted
+        self._tftp_server = ""  # of the last file that it asked for
         self._loop = asyncio.get_running_loop()
 
     def says(self, output: said.Output) -> bool:
@@ -60,10 +68,13 @@ class NodeNetboot:
             case said.DhcpRequest():
                 self._to_hosts(output, self._requested)
             case said.TftpRead():
+                self._tftp_server = output.server
                 self._ask_server(output, "tftp", output.server, self._read_by_tftp)
             case said.HttpGet():
                 server = urlsplit(output.url).hostname or ""
                 self._ask_server(output, "http", server, self._got_by_http)
+            case said.NfsRead():
+                self._ask_server(output, "nfs", output.root.partition(":")[0], self._read_by_nfs)
             case said.Fetched():
                 self._fetched(output)
             case _:
@@ -113,7 +124,8 @@ class NodeNetboot:
             return
         self._note("dhcp", "ack", host.sender, client=asked.client)
         self._took(lease.address)
-        self._back("dhcp", host, said.DhcpAck(asked.ask, lease.address, lease.server, lease.boot_file))
+        words = (lease.address, lease.server, lease.boot_file, lease.root_path)
+        self._back("dhcp", host, said.DhcpAck(asked.ask, *words))
 
     # --- TFTP and HTTP -------------------------------------------------------------------------
 
@@ -125,17 +137,36 @@ class NodeNetboot:
     def _read_by_tftp(self, host: ModelHost, netboot: ModelNetboot, asked: said.TftpRead) -> None:
         if not asked.received_bytes:
             self._note("tftp", "read", file=asked.file)
-        if netboot.tftp(asked.address, asked.file) is None:
+        content = netboot.tftp(asked.address, asked.file)
+        if content is None:
             self._note("tftp", "refused", host.sender, file=asked.file)
             self._back("tftp", host, said.TftpError(asked.ask))
             return
+        size_bytes, head = self._file(content)
         stall = self._faults.find("tftp.stall")
         if stall is not None:
             self._faults.struck("tftp.stall")
-            received = min(LOADER_BYTES - 1, 512 * int(stall["after_block"]))
-            self._back("tftp", host, said.TftpData(asked.ask, LOADER_BYTES, received, False))
+            received = min(size_bytes - 1, 512 * int(stall["after_block"]))
+            self._back("tftp", host, said.TftpData(asked.ask, size_bytes, received, False))
             return
-        self._back("tftp", host, said.TftpData(asked.ask, LOADER_BYTES))
+        self._back("tftp", host, said.TftpData(asked.ask, size_bytes, head=head))
+
+    def _file(self, content: Path | bytes) -> tuple[int, bytes]:
+        """Its size, and its first bytes."""
+        if isinstance(content, bytes):
+            return len(content), content
+        image = self._images.content_at(content)
+        if image is None:
+            return RAMDISK_BYTES.get(content.name, LOADER_BYTES), b""
+        return image.size_bytes, elf_head(image.arch)
+
+    def _read_by_nfs(self, host: ModelHost, netboot: ModelNetboot, asked: said.NfsRead) -> None:
+        root = self._mounted(NfsRoot.at(asked.root))
+        if root is None or asked.file != INIT:
+            why = "No such file or directory" if root is not None else "Permission denied"
+            self._back("nfs", host, said.NfsError(asked.ask, why))
+            return
+        self._back("nfs", host, said.NfsData(asked.ask, elf_head(root.arch)))
 
     def _got_by_http(self, host: ModelHost, netboot: ModelNetboot, asked: said.HttpGet) -> None:
         file = asked.url.rpartition("/")[2]
@@ -144,9 +175,7 @@ class NodeNetboot:
         if served.text is not None:
             answer = said.HttpAnswer(asked.ask, 200, len(served.text), served.text)
         elif served.file is not None:
-            content = self._images.content_at(served.file)
-            size = content.size_bytes if content else RAMDISK_BYTES.get(served.file.name, LOADER_BYTES)
-            answer = said.HttpAnswer(asked.ask, 200, size)
+            answer = said.HttpAnswer(asked.ask, 200, self._file(served.file)[0])
         else:
             answer = said.HttpAnswer(asked.ask, served.status)
             self._note("http", "refused", host.sender, file=file)
@@ -154,11 +183,11 @@ class NodeNetboot:
 
     def _fetched(self, fetched: said.Fetched) -> None:
         by_http = fetched.source.startswith("http")
-        server = urlsplit(fetched.source).hostname if by_http else None
+        server = urlsplit(fetched.source).hostname if by_http else self._tftp_server
         file = fetched.source.rpartition("/")[2]
         for host in self._hosts():
             netboot = host.netboot
-            if netboot is None or (server is not None and netboot.address != server):
+            if netboot is None or netboot.address != server:
                 continue
             source = "http" if by_http else "tftp"
             meant_for = netboot.offered_to(fetched.address) or self._name

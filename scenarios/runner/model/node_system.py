@@ -76,8 +76,8 @@ class NodeSystem:
         content = LIBRARY.get(started.name)
         by_nfs = NfsRoot.named_in(started.command_line)
         self._root = self._machine.mounted(by_nfs) if by_nfs is not None else None
-        self.printed.append("\r\nlogin: ")
         if content is not None and content.phones_home:
+            self.printed.append("\r\nlogin: ")
             self._phone_home(0)
 
     def stopped(self) -> None:

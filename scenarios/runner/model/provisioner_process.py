@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import dataclass
 from ipaddress import IPv4Address
+from pathlib import Path
 
 from fastapi import FastAPI
 
@@ -21,19 +22,19 @@ from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.model import Node
-from provisioner.drivers import ipxe
+from provisioner.drivers import ipxe, tilera, uboot
 from provisioner.drivers.ipmi import IpmiDevices
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.drivers.outlet_feeds import FeedDevices
 from provisioner.drivers.snmp import SnmpDevices
+from provisioner.drivers.tile_monitor import TileMonitor
 from provisioner.protocols.agent import AgentClient
-from provisioner.protocols.board import NoBoardMonitor
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import ImageWriter
-from provisioner.protocols.probe import SshProbe
+from provisioner.protocols.probe import PingProbe, SshProbe
 from provisioner.protocols.roots import RootFolders
 from provisioner.protocols.store import Store
 from provisioner.scheduler.scheduler import Scheduler
@@ -43,9 +44,13 @@ from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.netboot import LOADERS, ModelNetboot
 from scenarios.runner.model.snmp import ModelSnmp
+from scenarios.runner.model.tile_monitor import ModelTileMonitor
 
 LEASE_TTL_S, LEASE_TTL_ALONE_S = 5.0, 60.0
 """As by default: of hosts that share a database, and of one that has its own."""
+
+TILE_LEASE_TTL_S, TILE_COMMAND_S = 15.0, 10.0
+"""Of hosts that have boards of tilepro64: a command to one must fit into the lease."""
 
 DISCHARGE_S = 5.0
 MAX_WRITES = 8
@@ -74,6 +79,8 @@ class Surroundings:
     writer: ImageWriter
     roots: RootFolders
     probe: SshProbe
+    ping: PingProbe
+    tile_monitor: ModelTileMonitor
     consoles: ConsoleBook
     agent: Callable[[Node, str, str], AgentClient]
     metrics: Metrics
@@ -144,7 +151,14 @@ class ProvisionerProcess:
             evidence=self._evidence,
             power=PowerSequencer(lease, around.clock, PowerPolicy()),
             device=devices.device,
-            publisher=OfferPublisher([self.netboot], {"ipxe": ipxe.dialect(self.netboot.url, LOADERS)}),
+            publisher=OfferPublisher(
+                [self.netboot],
+                {
+                    "ipxe": ipxe.dialect(self.netboot.url, LOADERS),
+                    "uboot": uboot.make_offer,
+                    "tilera": tilera.make_offer,
+                },
+            ),
             writer=around.writer,
             roots=around.roots,
             agent=around.agent,
@@ -154,8 +168,8 @@ class ProvisionerProcess:
             unseal=unseal,
             consoles=around.consoles,
             probe=around.probe,
-            ping=_Unreached(),
-            monitor=NoBoardMonitor(),
+            ping=around.ping,
+            monitor=TileMonitor(around.tile_monitor, Path("tile-monitor"), timeout_s=TILE_COMMAND_S),
             progress=progress,
             meter=around.metrics,
             policy=DeployPolicy(),
@@ -164,13 +178,6 @@ class ProvisionerProcess:
             netmask="255.255.255.0",
             write_turns=asyncio.Semaphore(MAX_WRITES),
         )
-
-
-class _Unreached:
-    """No story of the model has a board that is known by its pings."""
-
-    async def answers(self, address: str) -> bool:
-        return False
 
 
 def seal(text: str) -> str:

@@ -11,6 +11,7 @@ from scenarios.runner.model.feeds import ModelFeeds
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.node import ModelNode, Note
 from scenarios.runner.model.roots import SharedRoots
+from scenarios.runner.model.tile import TileSystem
 from scenarios.runner.model.wires import Wires
 from scenarios.runner.model.world_time import chance
 from scenarios.runner.story import Story
@@ -73,5 +74,16 @@ class ModelRack:
 
     def serves_ssh(self, address: str) -> bool:
         node = self._at(address)
-        content = LIBRARY.get(node.system.image) if node is not None else None
+        if node is None or (node.tile is not None and not node.tile.sshd):
+            return False
+        content = LIBRARY.get(node.system.image)
         return content is not None and content.ssh
+
+    def pings_at(self, address: str) -> bool:
+        node = self._at(address)
+        return node is not None and (node.system.agent is not None or bool(node.system.image))
+
+    def tile_at(self, address: str) -> TileSystem | None:
+        """The board that is up there."""
+        node = self._at(address)
+        return node.tile if node is not None and node.system.image else None

@@ -20,10 +20,11 @@ COPY_BYTES_PER_S = 200 * MIB
 
 @dataclass(frozen=True, slots=True)
 class Root:
-    """image: whose files are in it. files: what was written over them."""
+    """image, arch: whose files are in it. files: what was written over them."""
 
     image: str
     files: Mapping[str, str]
+    arch: str = "x86_64"
 
     @property
     def vendor_data(self) -> str:
@@ -56,7 +57,7 @@ class ModelRoots:
             raise ImageInvalid("unpack the image", device=f"file {image}", answer="it holds something else")
         # Whole, or not there: as a folder that is renamed into its place.
         await asyncio.sleep(content.virtual_size_bytes / COPY_BYTES_PER_S)
-        self._shared.made[name] = Root(content.name, dict(files))
+        self._shared.made[name] = Root(content.name, dict(files), content.arch)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in tuple(self._shared.made):
@@ -84,6 +85,11 @@ class NfsRoot:
     def named_in(cls, command_line: str) -> NfsRoot | None:
         for word in command_line.split():
             if word.startswith("nfsroot="):
-                server, _, rest = word.removeprefix("nfsroot=").partition(":")
-                return cls(server, PurePosixPath(rest.partition(",")[0]).name)
+                return cls.at(word.removeprefix("nfsroot=").partition(",")[0])
         return None
+
+    @classmethod
+    def at(cls, source: str) -> NfsRoot:
+        """source: SERVER:PATH."""
+        server, _, path = source.partition(":")
+        return cls(server, PurePosixPath(path).name)

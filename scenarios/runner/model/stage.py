@@ -17,18 +17,24 @@ from scenarios.runner.model import asgi
 from scenarios.runner.model.agent_client import ModelAgentClient
 from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES
 from scenarios.runner.model.children import ModelChildren
-from scenarios.runner.model.consoles import ModelConsoles, ModelSshProbe
+from scenarios.runner.model.consoles import ModelConsoles, ModelPingProbe, ModelSshProbe
 from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
-from scenarios.runner.model.provisioner_process import LEASE_TTL_ALONE_S, LEASE_TTL_S, Surroundings
+from scenarios.runner.model.provisioner_process import (
+    LEASE_TTL_ALONE_S,
+    LEASE_TTL_S,
+    TILE_LEASE_TTL_S,
+    Surroundings,
+)
 from scenarios.runner.model.rack import ModelRack
 from scenarios.runner.model.roots import ModelRoots, SharedRoots
 from scenarios.runner.model.snmp import ModelSnmp
 from scenarios.runner.model.store_link import StoreLink
 from scenarios.runner.model.striking import Striking
 from scenarios.runner.model.telling import Telling
+from scenarios.runner.model.tile_monitor import ModelTileMonitor
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
@@ -70,11 +76,13 @@ class ModelStage:
             *(story, self._wires, lambda: tuple(self._hosts.values()), self._images, telling.note, seed),
             self._roots,
         )
-        self._by_nfs = {node.name for node in story.nodes if node.deploy == "nfs"}
+        self._by_nfs = {node.name for node in story.nodes if node.by_nfs}
         for host in story.hosts:
             self._hosts[host.name] = ModelHost(
                 host.name, self._surroundings(host), telling.host_event, telling.host_struck
             )
+        has_tiles = any(node.is_tile for node in story.nodes)
+        self._lease_ttl_s = TILE_LEASE_TTL_S if has_tiles else LEASE_TTL_S
         self._striking = Striking(
             self._rack,
             self._wires,
@@ -128,7 +136,7 @@ class ModelStage:
         return Surroundings(
             host=host.name,
             address=host.address,
-            lease_ttl_s=LEASE_TTL_ALONE_S if alone else LEASE_TTL_S,
+            lease_ttl_s=LEASE_TTL_ALONE_S if alone else self._lease_ttl_s,
             store=StoreLink(self._store, self._wires, host.name, disk if alone else None),
             disk=disk,
             clock=self._clock,
@@ -148,6 +156,14 @@ class ModelStage:
             ),
             roots=ModelRoots(self._roots, self._images.content_at),
             probe=ModelSshProbe(self._wires, lambda address: link_to("ssh", address), rack.serves_ssh),
+            ping=ModelPingProbe(self._wires, lambda address: link_to("icmp", address), rack.pings_at),
+            tile_monitor=ModelTileMonitor(
+                children,
+                self._wires,
+                lambda address: link_to("monitor", address),
+                rack.tile_at,
+                sender,
+            ),
             consoles=ModelConsoles(lambda node_id: rack.printed(self._telling.node_name(node_id))),
             agent=agent,
             metrics=self._metrics,
@@ -187,9 +203,9 @@ class ModelStage:
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
         content = LIBRARY[name]
-        parts = [LIBRARY[part] for part in (content.kernel, content.ramdisk) if part]
-        orders: list[Mapping[str, Any]] = [_order(part.name, part.kind) for part in parts]
-        boot = {"kernel_id": content.kernel, "ramdisk_id": content.ramdisk} if parts else {}
+        named = {"kernel_id": content.kernel, "ramdisk_id": content.ramdisk}
+        boot = {field: part for field, part in named.items() if part}
+        orders = [_order(part, LIBRARY[part].kind) for part in boot.values()]
         return [*orders, _order(name, content.kind) | boot]
 
     def owner(self, node: str) -> str:
@@ -271,6 +287,7 @@ class ModelStage:
 
 def _order(name: str, kind: ImageKind) -> dict[str, Any]:
     return {
+        "arch": LIBRARY[name].arch,
         "name": name,
         "kind": str(kind),
         "sha256": LIBRARY[name].sha256,

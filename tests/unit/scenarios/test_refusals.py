@@ -17,10 +17,10 @@ REFUSED = {
     "a fault that nobody knows": ("bmc.busy", "bmc.sulks", [":8: faults[0].do:", "bmsim fault ls"]),
     "an unknown parameter of a fault": ("count: 2", "often: 2", [":8: faults[0].with:", "for_commands"]),
     "a parameter of the wrong kind": ("count: 2", "count: two", [":8: faults[0].with:", "must be int"]),
-    "a board at fidelity model": (
-        "{name: n1}",
-        "{name: n1, arch: armhf, firmware: uboot, boot: uboot, power: pdu}",
-        [":4: rack.nodes[0].boot:", "knows no machine that boots by uboot"],
+    "a fault of machines at a board": (
+        "{do: bmc.busy, with: {count: 2}",
+        "{do: boot.wrong_image",
+        [":8: faults[0].do:", "boards of tilepro64 alone: give n1 firmware: tilera, boot: tilera"],
     ),
     "a root by NFS at fidelity machine": (
         "rack: {nodes: [{name: n1}",

@@ -1,0 +1,214 @@
+"""A board that boots by U-Boot: what it asks for, what scripts do, and what is left when nothing works."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from bmsim.devices.boot_flags import BootDevice
+from bmsim.devices.disk import MIB, Disk
+from bmsim.devices.firmware import Firmware
+from bmsim.devices.machine import Machine
+from bmsim.devices.messages import (
+    Answer,
+    Began,
+    Console,
+    DhcpAck,
+    DhcpDiscover,
+    DhcpOffer,
+    DhcpRequest,
+    Hung,
+    PowerOn,
+    Question,
+    Started,
+    SystemKind,
+    TftpData,
+    TftpError,
+    TftpRead,
+)
+from bmsim.devices.running import Flow
+from bmsim.devices.timing import UBOOT
+from bmsim.devices.uboot_image import script_in
+from bmsim.devices.uboot_shell import MAX_COMMANDS, BadScript, Result, run
+from provisioner.core.model import PublicationKind
+from provisioner.drivers.uboot import SCRIPT, image_of, make_offer
+from provisioner.protocols.boot import BootEntry
+from tests.unit.bmsim_devices.bench import ADDRESS, MAC, SERVER, SYSTEMS, Bench
+
+AGENT = BootEntry(
+    node_id="node-1",
+    node_name="n1",
+    arch="arm64",
+    firmware="uboot",
+    boot_driver="uboot",
+    macs=(MAC,),
+    addresses=(ADDRESS,),
+    kind=PublicationKind.AGENT,
+    token="t0",
+    files={"kernel": Path("/k"), "ramdisk": Path("/r")},
+    command_line="console=ttyAMA0 provisioner.token=t0",
+)
+OWN_DISK = replace(AGENT, kind=PublicationKind.LOCAL_DISK, token="", files={})
+Files = Mapping[str, bytes | Path]
+
+
+def serving(files: Files) -> Callable[[Question], Answer | None]:
+    """A server that names no boot file: U-Boot asks for its own."""
+
+    def serve(asked: Question) -> Answer | None:
+        match asked:
+            case DhcpDiscover():
+                return DhcpOffer(asked.ask, ADDRESS, SERVER)
+            case DhcpRequest():
+                return DhcpAck(asked.ask, ADDRESS, SERVER)
+            case TftpRead():
+                if (content := files.get(asked.file)) is None:
+                    return TftpError(asked.ask, "Access violation")
+                head = content if isinstance(content, bytes) else b""
+                return TftpData(asked.ask, len(head) or MIB, head=head)
+        return None
+
+    return serve
+
+
+def board(server: Callable[[Question], Answer | None], *, content: str = "", arch: str = "arm64") -> Bench:
+    machine = Machine(
+        (MAC,),
+        SYSTEMS,
+        firmware=Firmware(f"uboot_{arch}"),
+        order=(BootDevice.NETWORK, BootDevice.DISK),
+        timing=UBOOT,
+        disk=Disk(64 * MIB, content=content),
+    )
+    bench = Bench(machine, server)
+    bench.give(PowerOn())
+    bench.run(lambda output: isinstance(output, Started | Hung), limit_s=600)
+    return bench
+
+
+def asked_for(bench: Bench) -> list[str]:
+    return [output.file for output in bench.outputs if isinstance(output, TftpRead)]
+
+
+def clients(bench: Bench) -> list[str]:
+    asked = (output.client for output in bench.outputs if isinstance(output, DhcpDiscover))
+    return list(dict.fromkeys(asked))
+
+
+def said(bench: Bench) -> str:
+    return b"".join(output.said for output in bench.outputs if isinstance(output, Console)).decode()
+
+
+@pytest.mark.parametrize("arch", ["arm64", "armhf"])
+def test_a_board_boots_what_the_script_of_the_provisioner_loads(arch: str) -> None:
+    bench = board(serving(make_offer(replace(AGENT, arch=arch)).tftp_files), arch=arch)
+    started = bench.machine.running
+    assert started is not None
+    assert (started.kind, started.command_line) == (SystemKind.AGENT, AGENT.command_line)
+    assert asked_for(bench) == [SCRIPT, "kernel", "ramdisk"]
+    assert clients(bench)[0] == {"arm64": "U-Boot.armv8", "armhf": "U-Boot.armv7"}[arch]
+    assert "provisioner: node n1 boots the deploy ramdisk" in said(bench)
+
+
+def test_a_script_of_the_other_architecture_starts_nothing() -> None:
+    bench = board(serving(make_offer(replace(AGENT, arch="armhf")).tftp_files))
+    assert "Unknown command 'bootz'" in said(bench)
+    assert bench.machine.running is None
+
+
+def test_a_board_is_handed_over_to_its_own_disk() -> None:
+    bench = board(serving(make_offer(OWN_DISK).tftp_files), content="debian")
+    started = bench.machine.running
+    assert started is not None
+    assert (started.kind, started.name) == (SystemKind.INSTANCE, "debian")
+    assert asked_for(bench) == [SCRIPT]
+
+
+@pytest.mark.parametrize("content", ["debian", ""])
+def test_a_board_that_is_offered_nothing_plays_uefi_and_then_boots_its_disk_if_it_can(content: str) -> None:
+    bench = board(serving({}), content=content)
+    assert asked_for(bench) == [SCRIPT, "0A00000B.img"]
+    assert clients(bench)[:2] == ["U-Boot.armv8", "PXEClient:Arch:00011:UNDI:003000"]
+    assert (bench.machine.running is not None) == bool(content)
+    assert ("=> " in said(bench)) == (not content)
+
+
+def test_what_cannot_be_loaded_makes_it_begin_anew() -> None:
+    files = dict(make_offer(AGENT).tftp_files)
+    del files["ramdisk"]
+    bench = board(serving(files))
+    assert Began(by_guest=True) in bench.outputs
+    assert asked_for(bench)[:4] == [SCRIPT, "kernel", "ramdisk", SCRIPT]
+
+
+def test_where_nobody_answers_it_waits_for_somebody_to_type() -> None:
+    bench = board(lambda asked: None)
+    assert bench.machine.running is None
+    assert 50 < bench.now_s < 70, "twice as long as it asks"
+    assert bench.outputs[-1] == Hung("nothing to boot: U-Boot waits at its prompt")
+
+
+def test_a_script_that_was_damaged_is_not_run() -> None:
+    image = image_of("echo hello\n", "arm64")
+    assert script_in(image) == "echo hello\n"
+    for place in (0, 5, 30, len(image) - 1):
+        damaged = bytes((*image[:place], image[place] ^ 1, *image[place + 1 :]))
+        assert script_in(damaged) is None
+    assert script_in(image[:-1]) is None
+    assert script_in(b"") is None
+    assert "Wrong image format" in said(board(serving({SCRIPT: image[:-1]})))
+
+
+# --- its shell ----------------------------------------------------------------------------------------
+
+
+def shown(script: str, **variables: str) -> list[str]:
+    """What its commands were given; `false` fails, all else succeeds."""
+    ran: list[str] = []
+
+    def execute(words: object) -> Flow[Result]:
+        assert isinstance(words, list)
+        ran.append(" ".join(words))
+        return 1 if words[0] == "false" else 0
+        yield 0.0
+
+    def walk() -> Flow[Result]:
+        return (yield from run(script, variables, execute))
+
+    assert list(walk()) == []
+    return ran
+
+
+@pytest.mark.parametrize(
+    ("script", "ran"),
+    [
+        ("a; b\nc # no more\n# nothing", ["a", "b", "c"]),
+        ("a && b || c", ["a", "b"]),
+        ("false && b || c", ["false", "c"]),
+        ("if false; then a; else b; fi; c", ["false", "b", "c"]),
+        ("if a && b; then c\nfi", ["a", "b", "c"]),
+        ("for one in ${list} z; do echo ${one}; done", ["echo x", "echo y", "echo z"]),
+        ("a '${list}' \"${list}\" ${list}", ["a ${list} x y x y"]),
+        ("a ${list}:${none}b", ["a x y:b"]),
+        ("${none}", []),
+        ("a b#c", ["a b#c"]),
+    ],
+)
+def test_a_script_is_run_as_u_boots_shell_does(script: str, ran: list[str]) -> None:
+    assert shown(script, list="x y") == ran
+
+
+@pytest.mark.parametrize(
+    "script", ["if a; then b", "fi", "for x in y; do z", "a &&", "&& a", "for x; do y; done", "a 'b"]
+)
+def test_a_script_that_is_not_understood_runs_nothing(script: str) -> None:
+    with pytest.raises(BadScript):
+        shown(script)
+
+
+def test_a_script_does_not_go_round_for_ever() -> None:
+    with pytest.raises(BadScript, match="round and round"):
+        shown("for x in ${many}; do a; done", many="x " * (MAX_COMMANDS + 1))
