@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
 from random import Random
+from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
 from bmsim.faults.fault import Strikes
@@ -22,11 +24,63 @@ from scenarios.runner.story import (
     StoryNode,
     Strike,
 )
+from scenarios.runner.switched_by import unfit
 
-IMAGES = ("tiny", "tiny-disk")
-STEPS = tuple(spec.name for name in ("deploy-iscsi", "clean") for spec in PLANS[name].steps)
 POWERS = ("ipmi", "ipmi", "pdu", "ipmi", "two-pdus")
 """Of the first node, the second, …, and again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Family:
+    """Nodes of a kind, and what there is to choose from: what switches them, and which images they take.
+
+    plans: what is done to them.
+    """
+
+    arch: str
+    firmware: str
+    deploy: str
+    powers: tuple[str, ...]
+    images: tuple[str, ...]
+    plans: tuple[str, str]
+
+    def node(self, number: int, power: str, **kind: Any) -> StoryNode:
+        """Counted from 1. power: one of its own, or where it has no such device the first of those."""
+        return numbered_node(
+            number,
+            f"n{number}",
+            arch=self.arch,
+            firmware=self.firmware,
+            deploy=self.deploy,
+            power=power if power in self.powers else self.powers[0],
+            **kind,
+        )
+
+    @property
+    def steps(self) -> tuple[str, ...]:
+        return tuple(spec.name for name in self.plans for spec in PLANS[name].steps)
+
+
+ANY, OUTLETS = ("ipmi", "pdu", "two-pdus"), ("pdu", "two-pdus")
+BY_ISCSI, BY_NFS = ("deploy-iscsi", "clean"), ("deploy-nfs", "clean-nfs")
+
+FAMILIES = (
+    Family("x86_64", "bios", "iscsi", ANY, ("tiny", "tiny-disk"), BY_ISCSI),
+    Family("x86_64", "uefi", "iscsi", ANY, ("tiny", "tiny-disk"), BY_ISCSI),
+    Family("x86_64", "bios", "nfs", ANY, ("tiny",), BY_NFS),
+    Family("arm64", "uboot", "iscsi", OUTLETS, ("tiny-arm64",), BY_ISCSI),
+    Family("armhf", "uboot", "iscsi", OUTLETS, ("tiny-armhf",), BY_ISCSI),
+    Family("armhf", "uboot", "nfs", OUTLETS, ("tiny-armhf",), BY_NFS),
+    Family("tilepro64", "tilera", "iscsi", OUTLETS, ("tiny-tilepro64",), ("deploy-tilera", "clean-tilera")),
+)
+WEIGHTS = (8, 3, 3, 2, 1, 1, 2)
+"""How often a seed draws each of them, beside the others."""
+
+
+def family_of(node: StoryNode) -> Family:
+    of = (node.arch, node.firmware, node.deploy)
+    return next(one for one in FAMILIES if (one.arch, one.firmware, one.deploy) == of)
+
 
 COMMANDS = ("chassis.power.on", "chassis.power.off", "chassis.bootdev.set", "chassis.status")
 
@@ -46,17 +100,26 @@ def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[Story
     return tuple(numbered_host(number) for number in range(1, hosts + 1)), made
 
 
+def drawn_rack(random: Random, nodes: int) -> tuple[StoryNode, ...]:
+    """Of all kinds, each with what it needs."""
+    families = random.choices(FAMILIES, WEIGHTS, k=nodes)
+    return tuple(
+        family.node(number, random.choice(family.powers)) for number, family in enumerate(families, 1)
+    )
+
+
 def random_story(seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: int = 1) -> Story:
     """Each node is deployed once and released again, while so many faults strike."""
     random = Random(f"{seed}:story")
-    hosts, machines = rack(nodes, compute_hosts)
+    hosts = tuple(numbered_host(number) for number in range(1, compute_hosts + 1))
+    machines = drawn_rack(random, nodes)
     requests: list[Request] = []
     for node in machines:
         instance, when = f"i-{node.name}", AtTime(round(random.uniform(0, 60), 3))
         requests.append(
             Deploy(
                 instance=instance,
-                image=random.choice(IMAGES),
+                image=random.choice(family_of(node).images),
                 node=node.name if random.random() < 0.7 else "",
                 wipe=random.choice(("quick", "quick", "full")),
                 when=when,
@@ -87,7 +150,9 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
     struck = random.choice(nodes)
     node = struck.name
     # With several hosts it is they who are on trial.
-    of_nodes = FAULTS + (OF_OUTLETS if struck.feeds else OF_BMCS)
+    of_nodes = FAULTS + (OF_TILES if struck.is_tile else OF_MACHINES)
+    of_nodes += OF_OUTLETS if struck.feeds else OF_BMCS
+    of_nodes = tuple(one for one in of_nodes if not unfit(one[0], node, struck.power))
     fault, parameters = random.choice(OF_HOSTS if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
     strikes = CATALOGUE[fault].strikes
     # A node that no host can reach for long is no host's fault: its deploy fails after all its attempts.
@@ -113,7 +178,8 @@ def _moment(random: Random, node: StoryNode) -> Moment:
             return OnEvent("bmc", random.choice(COMMANDS), node.name, nth=random.randint(1, 4))
         case _:
             name = random.choice(("step.started", "step.started", "step.done"))
-            return OnEvent("step", name, node.name, detail={"step": random.choice(STEPS)})
+            step = random.choice(family_of(node).steps)
+            return OnEvent("step", name, node.name, detail={"step": step})
 
 
 def _nothing(random: Random) -> dict[str, object]:
@@ -128,6 +194,7 @@ OF_HOSTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("host.kill", _nothing),
     ("host.stop", _nothing),
     ("host.restart", _nothing),
+    ("host.disk_full", _nothing),
     (
         "host.partition",
         lambda random: {
@@ -155,6 +222,19 @@ OF_OUTLETS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("pdu.pending", lambda random: {"for_s": random.randint(1, 30)}),
     ("pdu.half_off", _nothing),
 )
+OF_MACHINES: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
+    ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel", "agent"))}),
+    ("boot.loop", _nothing),
+    ("disk.write_error", _nothing),
+    ("iscsi.session_lost", _nothing),
+    ("agent.twice", _nothing),
+    ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
+)
+OF_TILES: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
+    ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel"))}),
+    ("node.slow_post", lambda random: {"post_s": random.randint(60, 900)}),
+    ("boot.wrong_image", lambda random: {"part": random.choice(("kernel", "init"))}),
+)
 FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("net.drop", _some),
     ("net.delay", lambda random: {"delay_s": round(random.uniform(0.05, 2.0), 2)}),
@@ -163,14 +243,8 @@ FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("net.partition", _nothing),
     ("dhcp.lost_offer", lambda random: {"count": random.randint(1, 4)}),
     ("tftp.stall", _nothing),
-    ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel", "agent"))}),
     ("node.dead_nic", _nothing),
-    ("boot.loop", _nothing),
-    ("disk.write_error", _nothing),
-    ("iscsi.session_lost", _nothing),
-    ("agent.twice", _nothing),
-    ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
     *OF_HOSTS,
 )
-"""Faults that end when they are healed, so that every request can still end well. Those of nodes whatever
-switches them, and of hosts."""
+"""Faults that end when they are healed, so that every request can still end well. Those of all nodes, and of
+hosts."""

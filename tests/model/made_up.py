@@ -9,9 +9,9 @@ from typing import Any
 from hypothesis import strategies as st
 from hypothesis.stateful import Bundle, RuleBasedStateMachine, consumes, initialize, rule
 
-from scenarios.runner.addresses import numbered_host, numbered_node
+from scenarios.runner.addresses import numbered_host
 from scenarios.runner.play import play_story
-from scenarios.runner.random_story import IMAGES, random_strike, used_images
+from scenarios.runner.random_story import FAMILIES, Family, family_of, random_strike, used_images
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import (
     POWERS,
@@ -36,9 +36,10 @@ SOON_S = 300
 
 times = st.builds(AtTime, st.integers(0, SOON_S))
 places = st.integers(0, NODES - 1)
-firmware = st.sampled_from(("bios", "uefi"))
+families = st.sampled_from(FAMILIES)
 disks_mib = st.sampled_from((2048, 1024, 4096))
 powers = st.sampled_from(POWERS)
+choices = st.integers(0, 1)
 
 
 class BrokenPromise(Exception):
@@ -80,14 +81,14 @@ class Storyteller(RuleBasedStateMachine):
 
     @initialize(
         hosts=st.integers(1, 2),
-        kinds=st.lists(st.tuples(firmware, disks_mib, powers), min_size=1, max_size=NODES),
+        kinds=st.lists(st.tuples(families, disks_mib, powers), min_size=1, max_size=NODES),
         seed=st.integers(0, 999),
     )
-    def rack(self, hosts: int, kinds: list[tuple[str, int, str]], seed: int) -> None:
+    def rack(self, hosts: int, kinds: list[tuple[Family, int, str]], seed: int) -> None:
         self.hosts = tuple(numbered_host(number) for number in range(1, hosts + 1))
         self.nodes = tuple(
-            numbered_node(number, f"n{number}", firmware=firmware, disk_mib=disk_mib, power=power)
-            for number, (firmware, disk_mib, power) in enumerate(kinds, 1)
+            family.node(number, power, disk_mib=disk_mib)
+            for number, (family, disk_mib, power) in enumerate(kinds, 1)
         )
         self.seed = seed
 
@@ -97,14 +98,17 @@ class Storyteller(RuleBasedStateMachine):
 
     @rule(
         target=instances,
-        place=places | st.none(),
-        image=st.sampled_from(IMAGES),
+        place=places,
+        anywhere=st.booleans(),
+        choice=choices,
         wipe=st.sampled_from(("quick", "full")),
         swap_mib=st.sampled_from((0, 64)),
         when=times,
     )
-    def deploy(self, place: int | None, **how: Any) -> Deploy:
-        return self._deploy(node="" if place is None else self._node(place), **how)
+    def deploy(self, place: int, anywhere: bool, choice: int, **how: Any) -> Deploy:
+        """To a node, or to any that takes its image."""
+        node = self._node(place)
+        return self._deploy(node="" if anywhere else node, image=self._image(node, choice), **how)
 
     def _deploy(self, **how: Any) -> Deploy:
         number = sum(isinstance(one, Deploy) for one in self.requests) + 1
@@ -117,11 +121,12 @@ class Storyteller(RuleBasedStateMachine):
         """On its way, or as soon as it is active."""
         self.requests.append(Delete(instance=of.instance, when=when or OnTold(of.instance, "active")))
 
-    @rule(target=instances, of=consumes(instances), image=st.sampled_from(IMAGES))
-    def rebuild(self, of: Deploy, image: str) -> Deploy:
+    @rule(target=instances, of=consumes(instances), choice=choices)
+    def rebuild(self, of: Deploy, choice: int) -> Deploy:
         """As `rebuild` of a scenario: the next one is asked for while the node is still cleaned."""
         self.delete(of, None)
         told = OnTold(of.instance, "deleted")
+        image = self._image(of.node, choice) if of.node else of.image
         return self._deploy(node=of.node, image=image, wipe=of.wipe, swap_mib=of.swap_mib, when=told)
 
     @rule(place=places, verb=st.sampled_from(VERBS), when=times)
@@ -144,6 +149,10 @@ class Storyteller(RuleBasedStateMachine):
 
     def _node(self, place: int) -> str:
         return self.nodes[place % len(self.nodes)].name
+
+    def _image(self, node: str, choice: int) -> str:
+        images = next(family_of(one).images for one in self.nodes if one.name == node)
+        return images[choice % len(images)]
 
     # --- the story -----------------------------------------------------------------------------
 

@@ -24,7 +24,7 @@ from scenarios.runner.model.world_time import chance
 from scenarios.runner.random_story import random_story
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.story import POWERS, Story
-from scenarios.runner.switched_by import unfit
+from scenarios.runner.switched_by import unfit, unfit_for
 from scenarios.runner.virtual_time import run
 
 STORY = Story(
@@ -179,9 +179,10 @@ def test_made_up_stories_strike_what_nodes_have() -> None:
         story = random_story(seed, strikes=4)
         for strike in story.strikes:
             faults.add(strike.fault)
-            # Of one feed, it strikes nothing: there are stories whose faults miss.
-            if strike.node and strike.fault != "pdu.half_off":
-                assert not unfit(strike.fault, strike.node, story.node(strike.node).power)
+            if strike.node:
+                node = story.node(strike.node)
+                assert not unfit(strike.fault, strike.node, node.power)
+                assert not unfit_for(strike.fault, strike.node, node.firmware)
     assert {fault for fault in faults if fault.startswith("pdu.")} == {
         *("pdu.unreachable", "pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending", "pdu.half_off"),
     }
