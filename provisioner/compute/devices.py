@@ -23,6 +23,7 @@ class PowerPolicy:
 
     patience_s:  how long a device may be silent or busy before that is an error (a BMC that restarts in
                  mid-deploy is away for a minute or two)
+    handover_s:  how long it may be silent, when another compute host may be asked to try
     confirm_s:   how long a change of power may take until the device reports it
     resend_s:    an acknowledged command that had no effect is sent again after this (swallowed in transition)
     poll_s:      pause between two queries
@@ -30,6 +31,7 @@ class PowerPolicy:
     """
 
     patience_s: float = 180.0
+    handover_s: float = 60.0
     confirm_s: float = 60.0
     resend_s: float = 10.0
     poll_s: float = 0.5
@@ -41,12 +43,14 @@ class Device:
     """A node's power device: its control, and the lock that keeps commands to it one at a time.
 
     key: the same for all nodes on one physical device, which share a turn and a breaker
+    hurried: another compute host may be asked to try when this one hears nothing of it
     """
 
     name: str
     control: PowerControl
     turn: AbstractAsyncContextManager[object] = field(default_factory=nullcontext)
     key: str = ""
+    hurried: bool = False
 
     @property
     def budget(self) -> str:
@@ -138,8 +142,9 @@ class PowerSequencer:
         self, device: Device, attempt: Callable[[], Awaitable[T]], patience_s: float | None
     ) -> T:
         patience_s = self._policy.patience_s if patience_s is None else patience_s
+        silence_s = min(patience_s, self._policy.handover_s) if device.hurried else patience_s
         working = patience_s > 0
-        end_s = self._clock.monotonic_s() + patience_s
+        begun_s = self._clock.monotonic_s()
         delay_s = self._policy.poll_s
         while True:
             try:
@@ -148,14 +153,16 @@ class PowerSequencer:
                     if not pause_s:
                         return await self._attempt(device, attempt)
             except TransientError as error:
-                if self._clock.monotonic_s() + delay_s >= end_s:
-                    if isinstance(error, DeviceUnreachable) and working:
-                        error.add_note(f"tried for {patience_s:.0f} s")
+                silent = isinstance(error, DeviceUnreachable)
+                most_s = silence_s if silent else patience_s
+                if self._clock.monotonic_s() + delay_s >= begun_s + most_s:
+                    if silent and working:
+                        error.add_note(f"tried for {most_s:.0f} s")
                     raise
                 pause_s = delay_s
                 delay_s = min(delay_s * 2, 5.0)
             else:
-                if self._clock.monotonic_s() + pause_s >= end_s:
+                if self._clock.monotonic_s() + pause_s >= begun_s + silence_s:
                     tried = "reach the power device"
                     raise self.breakers.refusal(device.budget, tried, device.name, working=working)
             await self._clock.sleep(pause_s)

@@ -46,6 +46,13 @@ class Membership:
         """Those that can be taken for dead, by what was seen last."""
         return frozenset(id for id, seen in self._seen.items() if not self.left_s(seen.row, now_s))
 
+    def takers(self, now_s: float) -> frozenset[str]:
+        """Others that nodes can be given to, by what was seen last."""
+        rows = (seen.row for seen in self._seen.values())
+        return frozenset(
+            row.id for row in rows if row.id != self._host and row.takes_nodes and self.left_s(row, now_s)
+        )
+
     def next_lapse_s(self, now_s: float) -> float:
         """Until the next of them can be taken for dead unless it is heard of; infinite: none."""
         left = (self.left_s(seen.row, now_s) for seen in self._seen.values())

@@ -50,7 +50,7 @@ class Hosts:
     @property
     def takers(self) -> list[str]:
         """Those that nodes can be given to."""
-        return [row.id for row in self.alive if not row.draining and not row.leaving and not row.released]
+        return [row.id for row in self.alive if row.takes_nodes]
 
     @property
     def others(self) -> list[str]:

@@ -11,6 +11,7 @@ from provisioner.compute.agent_session import AgentLost
 from provisioner.compute.context import StepContext
 from provisioner.compute.endings import ENDINGS, Ending
 from provisioner.compute.ownership import next_to_try
+from provisioner.compute.reach import Reach
 from provisioner.compute.steps import STEPS
 from provisioner.core.errors import (
     DeviceUnreachable,
@@ -33,6 +34,9 @@ REBOOT_FROM = "set_boot_device"
 TRIED_BY = "tried_by"
 """A fact of a work: hosts that couldn't reach the node's devices since its last attempt was counted."""
 
+BOOTS = ("boots", "starts")
+"""Facts of a work: how often the node was started, for the ramdisk and for its instance, and not seen yet."""
+
 HOSTS_PER_ATTEMPT = 2
 """A node that is dead for one host mostly is for all, and its requester waits to hear so."""
 
@@ -47,6 +51,7 @@ class Worker:
         self._plan: Plan = PLANS[ctx.work.plan]
         self._ending: Ending = ENDINGS[ctx.work.plan]
         self._waiting_since_s: float | None = None
+        self._reach = Reach(ctx)
         self._entered_s = ctx.edges.clock.monotonic_s()
         self._last_proven = "nothing was proven since this process took the work up"
 
@@ -76,6 +81,7 @@ class Worker:
 
     async def _attempt(self) -> Outcome:
         step = self._ctx.work.step
+        self._ctx.device = replace(self._ctx.device, hurried=self._may_pass_on())
         try:
             return await STEPS[step](self._ctx)
         except StateError:
@@ -135,6 +141,7 @@ class Worker:
         ctx, clock = self._ctx, self._ctx.edges.clock
         if self._waiting_since_s is None:
             self._waiting_since_s = clock.monotonic_s()
+            self._reach = Reach(ctx)
             if ctx.node.state not in WAIT_STATES:
                 waiting = next_state(ctx.node.state, Event.AWAIT_NODE)
                 event = ctx.ledger.event("step.waiting", outcome.for_what, step=ctx.work.step)
@@ -142,8 +149,18 @@ class Worker:
         remaining_s = self._waiting_since_s + outcome.deadline_s - clock.monotonic_s()
         if remaining_s <= 0:
             return await self._settle(outcome.otherwise)
+        # Sooner than that, when it is us who can't hear: another host may be in time for what the node asks.
+        lost = await self._reach.lost()
+        if lost is not None and await self._passed_on(lost, self._begins_at(outcome), boot_counts=False):
+            return True
         await ctx.mailbox.news(min(outcome.poll_s, remaining_s))
         return False
+
+    def _begins_at(self, outcome: Wait) -> str:
+        """Where another host goes on with a wait. Of what the node did under an earlier process nothing is
+        known here: then it looks."""
+        heard = self._ctx.resumed or self._ctx.mailbox.heard
+        return self._ctx.work.step if heard or outcome.begins_at is None else outcome.begins_at
 
     async def _retry(self, outcome: Retry) -> bool:
         ctx, work = self._ctx, self._ctx.work
@@ -166,11 +183,14 @@ class Worker:
         await ctx.edges.clock.sleep(min(outcome.delay_s * 2**work.retries, MAX_RETRY_DELAY_S))
         return False
 
-    async def _passed_on(self, cause: ProvisionerError, target: str) -> bool:
+    async def _passed_on(self, cause: ProvisionerError, target: str, *, boot_counts: bool = True) -> bool:
         """What this host can't reach, or has no room for, another may: the work goes to one that hasn't
-        tried. Only when that one can't either it counts as an attempt."""
+        tried. Only when that one can't either it counts as an attempt.
+
+        boot_counts: whether the node's last boot says something of the node
+        """
         ctx, work = self._ctx, self._ctx.work
-        tried = [*work.facts.get(TRIED_BY, ()), ctx.edges.lease.host]
+        tried = self._tried()
         if not isinstance(cause, DeviceUnreachable | StorageFull) or len(tried) >= HOSTS_PER_ATTEMPT:
             return False
         host = await ctx.edges.store.transact(lambda tx: next_to_try(tx, ctx.edges.hosts(tx), tried))
@@ -178,11 +198,12 @@ class Worker:
             return False
         self._left_step()
         await ctx.edges.publisher.withdraw(ctx.node.id)
+        facts = {name: value for name, value in work.facts.items() if boot_counts or name not in BOOTS}
         await ctx.ledger.write(
             {
                 "owner": host,
                 "fence": ctx.node.fence + 1,
-                "work": replace(work, step=target, facts={**work.facts, TRIED_BY: tried}),
+                "work": replace(work, step=target, facts={**facts, TRIED_BY: tried}),
                 "state": self._acting_state(),
             },
             ctx.ledger.event(
@@ -195,6 +216,16 @@ class Worker:
         )
         log.warning("step.passed_on", node=ctx.node.name, step=work.step, to=host, cause=cause.message)
         return True
+
+    def _tried(self) -> list[str]:
+        """Hosts that will have tried when this one has."""
+        return [*self._ctx.work.facts.get(TRIED_BY, ()), self._ctx.edges.lease.host]
+
+    def _may_pass_on(self) -> bool:
+        """As far as it is known without a look."""
+        edges, tried = self._ctx.edges, self._tried()
+        others = edges.lease.others.takers(edges.clock.monotonic_s()).difference(tried)
+        return len(tried) < HOSTS_PER_ATTEMPT and bool(others)
 
     async def _fail(self, cause: ProvisionerError) -> None:
         ctx = self._ctx

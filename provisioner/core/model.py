@@ -229,6 +229,11 @@ class Host:
     draining: bool = False  # its operator wants it to have no nodes
     leaving: bool = False  # it ends, and hands its nodes over
 
+    @property
+    def takes_nodes(self) -> bool:
+        """As long as it lives."""
+        return not (self.draining or self.leaving or self.released)
+
 
 class RequestState(StrEnum):
     PENDING = "pending"

@@ -40,6 +40,7 @@ async def board_answers(ctx: StepContext) -> Outcome:
         deadline_s=patience(ctx, deadline_s),
         otherwise=start_again(ctx, "hear from the board", f"no ping was answered within {deadline_s:.0f} s"),
         poll_s=1.0,
+        begins_at="reboot",
     )
 
 

@@ -88,6 +88,7 @@ async def agent_ready(ctx: StepContext) -> Outcome:
             deadline_s=patience(ctx, ctx.edges.policy.boot_deadline_s),
             otherwise=_no_agent(ctx),
             poll_s=ctx.edges.policy.agent_poll_s,
+            begins_at="set_boot_device",
         )
     # A boot that succeeded: what comes later is counted anew.
     facts = {"agent_boot_id": status.boot_id, "boots": 0}

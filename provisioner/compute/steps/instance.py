@@ -64,8 +64,7 @@ def _own_kernel(ctx: StepContext) -> Publication:
 
 async def reboot(ctx: StepContext) -> Outcome:
     """Power off and on. Nothing is lost: the agent flushed all disks before."""
-    netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
-    wanted = BootDevice.NETWORK if netboots else BootDevice.DISK
+    wanted = BootDevice.NETWORK if _netboots(ctx) else BootDevice.DISK
     await switch_off(ctx)
     proof = await ctx.edges.power.ensure_boot_device(ctx.device, wanted, uefi=ctx.node.firmware == "uefi")
     ctx.mailbox.forget()
@@ -91,14 +90,18 @@ async def instance_running(ctx: StepContext) -> Outcome:
         deadline_s=patience(ctx, ctx.edges.policy.running_deadline_s),
         otherwise=_not_seen(ctx, wanted),
         poll_s=1.0,
+        begins_at="reboot" if _netboots(ctx) else None,
     )
 
 
 def _ladder(ctx: StepContext) -> tuple[Rung, ...]:
     if ctx.node.boot_driver == "tilera":
         return TILERA_LADDER
-    netboots = ctx.node.publication.kind is PublicationKind.INSTANCE
-    return NETBOOT_INSTANCE_LADDER if netboots else DISK_INSTANCE_LADDER
+    return NETBOOT_INSTANCE_LADDER if _netboots(ctx) else DISK_INSTANCE_LADDER
+
+
+def _netboots(ctx: StepContext) -> bool:
+    return ctx.node.publication.kind is PublicationKind.INSTANCE
 
 
 async def _seen(ctx: StepContext, proof: str) -> str:

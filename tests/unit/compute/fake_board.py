@@ -2,20 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from provisioner.core.errors import DeviceUnreachable
 from provisioner.core.states import PowerState
-from provisioner.drivers.fake import FakeRack, Machine
+from provisioner.drivers.fake import FakePower, FakeRack, Machine
 from provisioner.protocols.board import NoBoardMonitor
-from provisioner.protocols.power import Console
+from provisioner.protocols.power import Console, PowerControl
 
 
 class BoardRack(FakeRack):
-    """What a board runs is gone with its power. hangs: it says nothing, though it is on."""
+    """What a board runs is gone with its power.
+
+    hangs:  it says nothing, though it is on
+    silent: its power device doesn't answer
+    asked:  how often it was asked
+    """
 
     started: tuple[str, ...] = ()
     hangs = False
+    silent = False
+    asked = 0
+
+    def power(self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
+        return BoardPower(self, node_name)
 
     def switch(self, machine: Machine, on: bool) -> None:
         super().switch(machine, on)
@@ -24,6 +34,18 @@ class BoardRack(FakeRack):
     def _started(self, machine: Machine) -> None:
         if not self.hangs:
             super()._started(machine)
+
+
+class BoardPower(FakePower):
+    def __init__(self, rack: BoardRack, node_name: str) -> None:
+        super().__init__(rack, node_name)
+        self._board = rack
+
+    async def power_state(self) -> PowerState:
+        self._board.asked += 1
+        if self._board.silent:
+            raise DeviceUnreachable("ask for the power", device="BMC", answer="no answer in 1 s")
+        return await super().power_state()
 
 
 class FakeBoard:

@@ -74,10 +74,13 @@ class Refusing:
 class FakeWorld:
     """The store and the machines live on; the provisioner's process comes and goes."""
 
-    def __init__(self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0) -> None:
+    def __init__(
+        self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0, boot_deadline_s: float = 10.0
+    ) -> None:
         """boot_s: what a machine takes from its power to its running system.
         refresh_s: how often idle nodes' power is asked for; 0: never."""
         self.broken: set[str] = set()  # names of nodes whose power device refuses
+        self._boot_deadline_s = boot_deadline_s
         self._refresh = RefreshPolicy(interval_s=refresh_s, at_once=2)
         self.store = MemoryStore(lambda: records.NOW)
         self.ids = RandomIds()
@@ -171,7 +174,7 @@ class FakeWorld:
             policy=DeployPolicy(
                 agent_poll_s=0.01,
                 agent_patience_s=2.5,
-                boot_deadline_s=10,
+                boot_deadline_s=self._boot_deadline_s,
                 resumed_deadline_s=5,
                 running_deadline_s=25,
             ),
@@ -232,12 +235,17 @@ class FakeWorld:
 
 
 def play(
-    folder: Path, story: Callable[[FakeWorld], Awaitable[None]], *, boot_s: float = 0.0, **node: Any
+    folder: Path,
+    story: Callable[[FakeWorld], Awaitable[None]],
+    *,
+    boot_s: float = 0.0,
+    boot_deadline_s: float = 10.0,
+    **node: Any,
 ) -> None:
     """A story from a running provisioner on. node: what differs of the node."""
 
     async def run() -> None:
-        world = FakeWorld(folder, boot_s=boot_s)
+        world = FakeWorld(folder, boot_s=boot_s, boot_deadline_s=boot_deadline_s)
         await world.fill(**node)
         world.start()
         try:

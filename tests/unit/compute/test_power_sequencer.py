@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import TypeVar
 
 import pytest
@@ -90,6 +91,23 @@ def test_a_device_that_stays_silent_ends_in_its_own_error() -> None:
     with pytest.raises(DeviceUnreachable, match="no answer in 4 s"):
         play(bmc, lambda power, device: power.state(device, patience_s=30))
     assert len(bmc.errors) > 980, "it was asked far too often"
+
+
+def test_a_silent_device_is_given_up_sooner_when_another_host_may_try() -> None:
+    asked: dict[bool, int] = {}
+    for hurried in (False, True):
+        bmc = PowerDevice()
+        bmc.errors = [SILENT] * 1000
+        with pytest.raises(DeviceUnreachable, match="no answer in 4 s"):
+            play(bmc, lambda power, device, hurried=hurried: power.state(replace(device, hurried=hurried)))
+        asked[hurried] = 1000 - len(bmc.errors)
+    assert 1 < asked[True] < asked[False] / 2
+
+
+def test_a_busy_device_is_waited_for_as_long_by_whoever_asks() -> None:
+    bmc = PowerDevice()
+    bmc.errors = [BUSY] * 25  # more than a minute
+    assert play(bmc, lambda power, device: power.ensure(replace(device, hurried=True), PowerState.ON)) is True
 
 
 def test_wrong_credentials_are_not_tried_twice() -> None:
