@@ -10,7 +10,7 @@ from typing import TypeVar
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import AuditRecord
+from provisioner.core.model import AuditRecord, Record
 from provisioner.core.roles import Principal
 from provisioner.protocols.store import Store, Tx, Watch
 
@@ -83,6 +83,9 @@ class AuditedStore:
         done = await self._store.transact(recorded)
         self._recorded = True
         return done
+
+    async def settled(self, kind: type[Record]) -> int:
+        return await self._store.settled(kind)
 
     def watch(self, *topics: str) -> Watch:
         return self._store.watch(*topics)

@@ -129,8 +129,9 @@ async def timeline(
     def read(tx: Tx) -> list[views.View]:
         found = find_instance(tx, context.who, instance)
         listed = tx.find(TimelineEvent, where={"instance_id": found.id}, after=after, limit=limit)
-        return [views.event(event) for event in listed]
+        return views.events(listed, settled)
 
+    settled = await context.store.settled(TimelineEvent)
     return page(request, await context.store.transact(read), limit)
 
 

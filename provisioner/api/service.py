@@ -18,8 +18,9 @@ router = APIRouter(tags=["service"], route_class=GuardedRoute)
 @router.get("/v1/events")
 async def events(context: Context, request: Request, limit: Limit = 1000, after: AfterEvent = 0) -> Response:
     """Everything that happened, to all nodes, oldest first."""
+    settled = await context.store.settled(TimelineEvent)
     found = await context.store.transact(lambda tx: tx.find(TimelineEvent, after=after, limit=limit))
-    return page(request, [views.event(event) for event in found], limit)
+    return page(request, views.events(found, settled), limit)
 
 
 @router.get("/healthz")

@@ -95,6 +95,12 @@ def instance(record: Instance, node_name: str | None = None) -> View:
     return view
 
 
+def events(records: Iterable[TimelineEvent], settled: int) -> list[View]:
+    """settled: as `Store.settled` said before they were read. Who asks for those after the last one later
+    must not have missed one."""
+    return [event(record) for record in records if record.id <= settled]
+
+
 def event(record: TimelineEvent) -> View:
     return asdict(record)
 

@@ -101,6 +101,12 @@ class Store(Protocol):
         doesn't undo a transaction that is already on its way."""
         ...
 
+    async def settled(self, kind: type[Record]) -> int:
+        """Of records with numbers: all up to this one that will ever be there are there; and it is at least
+        that of any that was stored when this was asked, unless somebody's transaction takes seconds. Who
+        pages by number, and takes none beyond this one in a later transaction, misses none."""
+        ...
+
     def watch(self, *topics: str) -> Watch:
         """Topics: "node:<id>", "instance:<id>", "nodes", "instances", "requests", "images", "events",
         "hosts", "offers": nodes can be had that couldn't before, and "work": there is something that a

@@ -61,6 +61,9 @@ class MemoryStore:
         await _others_run()
         return result
 
+    async def settled(self, kind: type[Record]) -> int:
+        return self._tables[kind].last_number
+
     def watch(self, *topics: str) -> TopicWatch:
         return self._topics.watch(*topics)
 

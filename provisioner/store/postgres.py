@@ -22,6 +22,7 @@ from provisioner.core.errors import (
     TransientError,
 )
 from provisioner.store.brief_connection import BriefConnection
+from provisioner.store.postgres_numbers import NUMBERS
 from provisioner.store.schema import METADATA
 
 CONNECT_TIMEOUT_S = 4  # whole seconds, as libpq has them, and at least 2
@@ -41,7 +42,14 @@ CHANNEL = "provisioner"
 """What others are notified by."""
 
 _MARK = "mark"
-_NOW_AND_MARK = "SELECT transaction_timestamp(), pg_current_xact_id()::text, pg_postmaster_start_time()::text"
+_NOW_AND_MARK = ", ".join(
+    (
+        "SELECT transaction_timestamp()",
+        "pg_current_xact_id()::text",
+        "pg_postmaster_start_time()::text",
+        *(numbers.announce for numbers in NUMBERS.values()),
+    )
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +155,12 @@ class Postgres:
     def forget_mark(self, connection: sa.Connection) -> None:
         """Another transaction begins."""
         connection.info.pop(_MARK, None)
+
+    def numbers(self, connection: sa.Connection, table: str) -> tuple[int, int]:
+        """The last number that was given to a record of `table`; and up to which all are stored that ever
+        will be, apart from those of this connection's own transaction."""
+        cursor = connection.connection.cursor()
+        return NUMBERS[table].ask(cursor)
 
     def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
         cursor = connection.connection.cursor()

@@ -24,8 +24,11 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.ext.asyncio import AsyncConnection
 
 from provisioner.core.errors import TransientError
+from provisioner.core.model import Record
+from provisioner.protocols.store import Tx
 from provisioner.store.postgres import Again, Away, Mark, Postgres
 from provisioner.store.postgres_wakeups import Wakeups
+from provisioner.store.schema import shape_of
 from provisioner.store.sql import SqlStore, _Job
 from provisioner.store.sql_tx import SqlTx
 
@@ -36,6 +39,10 @@ AGAIN_FOR_S = 10.0  # how long transactions that meet others are run again
 AWAY_PATIENCE_S = 3.0  # since it was lost; a restart of the database that is shorter is only a delay
 OUTCOME_WAIT_S = 10.0  # for learning whether a commit whose answer was lost took place
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
+SETTLE_S = (
+    3.0  # for transactions of others: longer than a frozen one lives (idle_in_transaction_session_timeout)
+)
+FIRST_LOOK_S = 0.002
 
 
 class _Unknown(TransientError):
@@ -51,6 +58,23 @@ class PostgresStore(SqlStore):
         self._wakeups = Wakeups(database, self._topics)
         self._lost_at: float | None = None
         self._pause_s = FIRST_PAUSE_S
+
+    async def settled(self, kind: type[Record]) -> int:
+        table = shape_of(kind).table.name
+        given, open_from = await self._ask_numbers(table)
+        until, pause_s = time.monotonic() + SETTLE_S, FIRST_LOOK_S
+        while open_from < given and time.monotonic() < until:
+            await asyncio.sleep(pause_s)
+            pause_s = min(2 * pause_s, 10 * FIRST_LOOK_S)
+            _, open_from = await self._ask_numbers(table)
+        return min(given, open_from)
+
+    async def _ask_numbers(self, table: str) -> tuple[int, int]:
+        def ask(tx: Tx) -> tuple[int, int]:
+            assert isinstance(tx, SqlTx)
+            return tx.ask(lambda connection: self._postgres.numbers(connection, table))
+
+        return await self.transact(ask)
 
     async def _listen(self) -> None:
         await self._wakeups.run()

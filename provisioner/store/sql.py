@@ -27,6 +27,7 @@ import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
 from provisioner.core.errors import TransientError
+from provisioner.core.model import Record
 from provisioner.protocols.store import Tx
 from provisioner.store.dialect import Database
 from provisioner.store.sql_tx import SqlTx
@@ -34,6 +35,8 @@ from provisioner.store.statements import Statements
 from provisioner.store.topics import Topics, TopicWatch
 
 T = TypeVar("T")
+
+LAST_NUMBER = 2**63 - 1
 
 MAX_ACCEPTED = 1_024  # transactions; who comes later waits in `transact`
 MAX_GROUP = 256  # transactions per commit; bounds how long the first of a group waits for the last
@@ -96,6 +99,9 @@ class SqlStore:
                 job.error = None  # its traceback holds this frame: don't make a cycle of them
         result: T = job.result
         return result
+
+    async def settled(self, kind: type[Record]) -> int:
+        return LAST_NUMBER  # one transaction after the other: numbers come in the order of commits
 
     def watch(self, *topics: str) -> TopicWatch:
         if self._listener is None and not self._closed:

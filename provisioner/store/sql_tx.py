@@ -18,6 +18,7 @@ from provisioner.store.schema import Shape, shape_of
 from provisioner.store.statements import Statement, Statements
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 
 class SqlTx:
@@ -130,6 +131,7 @@ class SqlTx:
             return
         for numbered, group in groupby(records, lambda record: record.id == 0):
             statement = self._statements.insert(shape, numbered=numbered)
+            self.now()  # before numbers are given: see `Store.settled`
             rows = [tuple(shape.row(record)[numbered:]) for record in group]  # the id comes first
             self.wrote = True
             self._execute(f"add {shape.label}", statement.text, rows, many=True)
@@ -163,6 +165,16 @@ class SqlTx:
             return False
         statement = self._statements.delete(shape, wanted.terms)
         return self._write(f"delete {shape.label}", statement, wanted.values)
+
+    def ask(self, question: Callable[[sa.Connection], T]) -> T:
+        """Something that one database alone can tell. As `_execute`."""
+        if self.failed is not None:
+            raise self.failed
+        try:
+            return question(self._connection)
+        except Exception as error:
+            self.failed = self._meaning("ask the database", error, None) or error
+            raise self.failed from error
 
     def notify(self, *topics: str) -> None:
         self.topics += topics

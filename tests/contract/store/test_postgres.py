@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import tempfile
+import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TypeVar
 
@@ -14,14 +16,14 @@ import pytest
 
 from fixtures.postgres_server import PostgresServer
 from provisioner.core.errors import InvalidInput, PermanentError, TransientError
-from provisioner.core.model import Flavor, Node
+from provisioner.core.model import Flavor, Node, TimelineEvent
 from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, postgres_store, upgrade_store
 from provisioner.store.migrate import REVISIONS
 from provisioner.store.postgres import SESSION
 from provisioner.store.postgres_store import PostgresStore
 from tests.contract.store.conftest import PostgresDatabases, name_in
-from tests.contract.store.records import flavor, node
+from tests.contract.store.records import event, flavor, node
 
 T = TypeVar("T")
 FROZEN = f"-c idle_in_transaction_session_timeout={SESSION['idle_in_transaction_session_timeout']}"
@@ -58,6 +60,83 @@ def increment(tx: Tx) -> int:
     assert found is not None
     assert tx.update(Node, "id-a", {"fence": found.fence + 1})
     return found.fence
+
+
+def test_who_pages_by_number_misses_none_of_a_transaction_that_ends_later(
+    postgres: PostgresDatabases,
+) -> None:
+    url = postgres.url()
+    written, may_end = threading.Event(), threading.Event()
+
+    def slowly(tx: Tx) -> None:
+        """Given the first number, and stored after the second one."""
+        tx.insert(event(name="first"))
+        written.set()
+        assert may_end.wait(60)
+
+    async def write_slowly(store: Store) -> list[str]:
+        await store.transact(slowly)
+        return []
+
+    async def page(store: Store) -> list[str]:
+        await asyncio.to_thread(written.wait, 60)
+        await store.transact(lambda tx: tx.insert(event(name="second")))
+        stored = await store.transact(lambda tx: tx.find(TimelineEvent))
+        assert [one.name for one in stored] == ["second"], "they are not in order: else this proves nothing"
+        settling = asyncio.create_task(store.settled(TimelineEvent))
+        for _ in range(5):  # in turn with its looks
+            await store.transact(lambda tx: tx.now())
+        assert not settling.done()
+        may_end.set()
+        settled = await settling
+        found = await store.transact(lambda tx: tx.find(TimelineEvent))
+        return [one.name for one in found if one.id <= settled]
+
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(play, url, write_slowly)
+        try:
+            (found,) = play(url, page)
+        finally:
+            may_end.set()
+        slow.result(60)
+    assert found == ["first", "second"]
+
+
+def test_who_pages_by_number_is_told_of_none_after_one_that_is_still_being_written(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "SETTLE_S", 0.05)
+    url = postgres.url()
+    written, may_end = threading.Event(), threading.Event()
+
+    def slowly(tx: Tx) -> None:
+        tx.insert(event(name="second"))
+        written.set()
+        assert may_end.wait(60)
+
+    async def write_slowly(store: Store) -> list[str]:
+        await store.transact(slowly)
+        return []
+
+    async def page(store: Store) -> list[str]:
+        await store.transact(lambda tx: tx.insert(event(name="first")))
+        may_begin.set()
+        await asyncio.to_thread(written.wait, 60)
+        await store.transact(lambda tx: tx.insert(event(name="third")))
+        settled = await store.settled(TimelineEvent)
+        found = await store.transact(lambda tx: tx.find(TimelineEvent))
+        return [one.name for one in found if one.id <= settled]
+
+    may_begin = threading.Event()
+    with ThreadPoolExecutor(1) as other:
+        slow = other.submit(lambda: may_begin.wait(60) and play(url, write_slowly))
+        try:
+            (found,) = play(url, page)
+        finally:
+            may_begin.set()
+            may_end.set()
+        slow.result(60)
+    assert found == ["first"]
 
 
 def test_no_update_is_lost_between_hosts(postgres: PostgresDatabases) -> None:

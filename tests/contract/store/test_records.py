@@ -259,6 +259,7 @@ def test_events_are_numbered_in_the_order_of_their_transactions(stores: Stores) 
         found = await store.transact(lambda tx: tx.find(TimelineEvent))
         assert [e.text for e in found] == [f"{n}-{i}" for n in range(3) for i in range(3)]
         assert [e.id for e in found] == sorted({e.id for e in found}) and found[0].id > 0
+        assert await store.settled(TimelineEvent) >= found[-1].id, "nobody else is writing"
 
     stores.play(story)
 
