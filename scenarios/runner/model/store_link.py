@@ -7,6 +7,7 @@ from collections.abc import Callable, Coroutine
 from typing import Any, TypeVar
 
 from provisioner.core.errors import TransientError
+from provisioner.core.model import Record
 from provisioner.protocols.store import Tx, Watch
 from provisioner.store.memory import MemoryStore
 from scenarios.runner.model.host_disk import HostDisk
@@ -34,6 +35,12 @@ class StoreLink:
         """Also when the error says that there was no answer, it may have been done."""
         stored = self._on_disk(work)
         return self._carried(stored) if self._wires.faulty else self._store.transact(stored)
+
+    async def settled(self, kind: type[Record]) -> int:
+        if self._wires.faulty:
+            await self._cross(True)
+            await self._cross(False)
+        return await self._store.settled(kind)
 
     async def _carried(self, stored: Callable[[Tx], T]) -> T:
         await self._cross(True)
