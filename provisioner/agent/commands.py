@@ -8,7 +8,7 @@ from provisioner.agent.board import Command
 from provisioner.agent.checksum import checksum_command
 from provisioner.agent.config_drive import config_drive_command
 from provisioner.agent.export import Exports, flush_command
-from provisioner.agent.file_systems import grow_root_command, make_swap_command
+from provisioner.agent.file_systems import grow_root_command, make_ephemeral_command, make_swap_command
 from provisioner.agent.inventory import inventory_command
 from provisioner.agent.partition import partition_command
 from provisioner.agent.wipe import wipe_command
@@ -22,6 +22,7 @@ def commands(*, node: str, boot_mac: str, exports: Exports) -> Mapping[str, Comm
         "checksum_disk": checksum_command,
         "partition_disk": partition_command(node),
         "grow_root": grow_root_command,
+        "make_ephemeral": make_ephemeral_command(node),
         "make_swap": make_swap_command(node),
         "write_config_drive": config_drive_command,
         "wipe": wipe_command,

@@ -1,4 +1,4 @@
-"""grow_root, make_swap: what is made in partitions."""
+"""grow_root, make_ephemeral, make_swap: what is made in partitions."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ from provisioner.agent.job import Job
 from provisioner.agent.params import Params
 
 E2FSCK_REPAIRED = 1  # e2fsck(8): exit status, a set of bits; from 4 on, errors are left
+EPHEMERAL_LABEL = "ephemeral0"  # as EC2 calls it, and cloud-init looks for it
 NOT_FOUND, AMBIVALENT = 2, 8  # blkid(8): exit status
 
 
@@ -37,6 +38,27 @@ def grow_root_command(params: Params) -> Run:
             return {"grown": True, "fstype": kind, "size_bytes": block.size_bytes(fd)}
 
     return run
+
+
+def make_ephemeral_command(node: str) -> Callable[[Params], Run]:
+    def parse(params: Params) -> Run:
+        device = params.device("device")
+        fs_uuid = str(uuid.uuid5(uuid.NAMESPACE_URL, f"provisioner:{node}:{device}:ephemeral"))
+
+        def run(job: Job) -> dict[str, Any]:
+            # Not discarded first: a disk that is slow at it takes minutes, and the wipe was before.
+            argv = ["mke2fs", "-q", "-F", "-t", "ext4", "-E", "nodiscard"]
+            job.run([*argv, "-U", fs_uuid, "-L", EPHEMERAL_LABEL, device], code="ephemeral-failed")
+            block.flush(device)
+            if probe(device, job).get("UUID") != fs_uuid:
+                raise CommandError(
+                    "ephemeral-failed", f"the file system was made on {device} and isn't there"
+                )
+            return {"uuid": fs_uuid, "label": EPHEMERAL_LABEL}
+
+        return run
+
+    return parse
 
 
 def make_swap_command(node: str) -> Callable[[Params], Run]:

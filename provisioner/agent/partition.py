@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import uuid
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any, NamedTuple
 
 from provisioner.agent import block, kernel_partitions
@@ -17,8 +17,11 @@ from provisioner.agent.params import Params
 from provisioner.agent.partition_table import (
     MBR_EXTENDED,
     Layout,
+    Partition,
     Table,
     around_root_filesystem,
+    brought_along,
+    extras,
     inside_whole_disk,
     parse,
 )
@@ -41,8 +44,11 @@ def partition_command(node: str) -> Callable[[Params], Run]:
         layout = params.text("layout", "root_filesystem|whole_disk")
         offset = params.integer("root_offset_bytes", 2**20, 2**40, default=2**20)
         root_bytes = params.integer("root_size_bytes", 0, 2**62, default=0)
-        swap_mib = params.integer("swap_mib", 0, 2**24, default=0)
-        config_mib = params.integer("config_drive_mib", 0, 2**16, default=8)
+        ours = extras(
+            ephemeral_mib=params.integer("ephemeral_mib", 0, 2**31, default=0),
+            swap_mib=params.integer("swap_mib", 0, 2**24, default=0),
+            config_mib=params.integer("config_drive_mib", 0, 2**16, default=8),
+        )
         seed = uuid.uuid5(uuid.NAMESPACE_URL, f"provisioner:{node}:{device}")
 
         def run(job: Job) -> dict[str, Any]:
@@ -57,15 +63,12 @@ def partition_command(node: str) -> Callable[[Params], Run]:
                     disk_sectors=sectors,
                     offset_bytes=offset,
                     root_bytes=root_bytes,
-                    swap_mib=swap_mib,
-                    config_mib=config_mib,
+                    extras=ours,
                 )
             else:
                 found = _read_table(device, sectors, job)
-                root = _find_root(device, found.table, job)
-                wanted = inside_whole_disk(
-                    found.table, seed=seed, root=root, swap_mib=swap_mib, config_mib=config_mib
-                )
+                root = _find_root(device, found.table, brought_along(found.table, ours), job)
+                wanted = inside_whole_disk(found.table, seed=seed, root=root, extras=ours)
             if found is None or found.table != wanted.table or not found.backup_in_place:
                 _write_table(device, wanted.table, job)
             return _result(device, wanted, job)
@@ -93,15 +96,16 @@ def _read_table(device: str, sectors: int, job: Job) -> Found:
     return Found(table, not gpt or int(dump["partitiontable"]["lastlba"]) >= table.end - 1)
 
 
-def _find_root(device: str, table: Table, job: Job) -> int | None:
-    """By its type, else the largest partition with a Linux file system; None when it can't be told."""
-    by_type = [part for part in table.partitions if part.type.upper() == ROOT_TYPES.get(os.uname().machine)]
+def _find_root(device: str, table: Table, theirs: Sequence[Partition], job: Job) -> int | None:
+    """Of the image's own: by its type, else the largest with a Linux file system; None when it can't be
+    told."""
+    by_type = [part for part in theirs if part.type.upper() == ROOT_TYPES.get(os.uname().machine)]
     if by_type:
         return by_type[0].number
     nodes = _shown(device, table, job)
     linux = [
         part
-        for part in table.partitions
+        for part in theirs
         if part.number in nodes and probe(nodes[part.number], job).get("TYPE") in ROOT_FILE_SYSTEMS
     ]
     return max(linux, key=lambda part: part.size).number if linux else None
@@ -133,6 +137,7 @@ def _result(device: str, layout: Layout, job: Job) -> dict[str, Any]:
         "root_fstype": root_tags.get("TYPE"),
         "root_uuid": root_tags.get("UUID"),
         "root_partuuid": root_tags.get("PART_ENTRY_UUID"),
+        "ephemeral_device": node(layout.ephemeral),
         "swap_device": node(layout.swap),
         "config_device": node(layout.config),
     }

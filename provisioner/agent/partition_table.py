@@ -6,7 +6,7 @@ Every start and size is in sectors, as sfdisk has them.
 from __future__ import annotations
 
 import uuid
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple
 
 from provisioner.agent.errors import CommandError
@@ -15,7 +15,7 @@ MIB = 2**20
 GPT_LINUX = "0FC63DAF-8483-4772-8E79-3D69D8477DE4"
 GPT_SWAP = "0657FD6D-A4AB-43C4-84E5-0933C84B4F4F"
 GPT_DATA = "EBD0A0A2-B9E5-4433-87C0-68B6B72699C7"  # "basic data": what holds a FAT file system
-MBR_SWAP, MBR_FAT32 = "82", "c"
+MBR_LINUX, MBR_SWAP, MBR_FAT32 = "83", "82", "c"
 MBR_EXTENDED = ("5", "f", "85")
 MBR_PRIMARIES = 4
 MBR_MAX_SECTORS = 2**32 - 1  # start and size are 32-bit numbers
@@ -80,8 +80,28 @@ class Layout(NamedTuple):
 
     table: Table
     root: int | None
+    ephemeral: int | None
     swap: int | None
     config: int | None
+
+
+class Extra(NamedTuple):
+    """A partition of ours behind the image's."""
+
+    name: str
+    mib: int
+    gpt_type: str
+    mbr_type: str
+
+
+def extras(*, ephemeral_mib: int, swap_mib: int, config_mib: int) -> tuple[Extra, ...]:
+    """Those that are asked for, in their order on the disk."""
+    known = (
+        Extra("ephemeral", ephemeral_mib, GPT_LINUX, MBR_LINUX),
+        Extra("swap", swap_mib, GPT_SWAP, MBR_SWAP),
+        Extra("config", config_mib, GPT_DATA, MBR_FAT32),
+    )
+    return tuple(extra for extra in known if extra.mib)
 
 
 def parse(dump: Mapping[str, Any], disk_sectors: int) -> Table:
@@ -110,41 +130,34 @@ def around_root_filesystem(
     disk_sectors: int,
     offset_bytes: int,
     root_bytes: int,
-    swap_mib: int,
-    config_mib: int,
+    extras: Sequence[Extra],
 ) -> Layout:
-    """A new table around a root file system that lies at offset_bytes already: root, swap, config drive."""
+    """A new table around a root file system that lies at offset_bytes already: root, and ours behind it."""
     table = Table("gpt", _id(seed, "disk"), sector, disk_sectors, ())
-    start = offset_bytes // sector
-    config_start = table.end - config_mib * table.mib
-    swap_start = config_start - swap_mib * table.mib
-    _check_room(table, start + -(-root_bytes // sector), swap_start, swap_mib + config_mib)
-    root = Partition(1, start, swap_start - start, GPT_LINUX, _id(seed, "root"), "root")
-    swap, config = _extras(table, seed, 2, swap_start, config_start, swap_mib, config_mib)
-    parts = tuple(part for part in (root, swap, config) if part is not None)
-    return Layout(table._replace(partitions=parts), 1, _number(swap), _number(config))
+    start, numbers = offset_bytes // sector, range(2, 2 + len(extras))
+    ours = _placed(table, seed, extras, numbers)
+    end = ours[0].start if ours else table.end
+    _check_room(table, start + -(-root_bytes // sector), end, extras)
+    root = Partition(1, start, end - start, GPT_LINUX, _id(seed, "root"), "root")
+    return _layout(table._replace(partitions=(root, *ours)), 1, extras, numbers)
 
 
-def inside_whole_disk(
-    found: Table, *, seed: uuid.UUID, root: int | None, swap_mib: int, config_mib: int
-) -> Layout:
-    """The table that came with a whole-disk image, made to fit this disk: swap and config drive at its
-    end, and the root partition enlarged if nothing lies behind it. Done twice, the same comes out."""
-    config_start = found.end - config_mib * found.mib
-    swap_start = config_start - swap_mib * found.mib
-    swap, config = _extras(found, seed, 0, swap_start, config_start, swap_mib, config_mib)
-    ours = {_place(part) for part in (swap, config) if part is not None}
-    theirs = [part for part in found.partitions if _place(part) not in ours]
-    _check_room(found, max((part.end for part in theirs), default=0), swap_start, swap_mib + config_mib)
-    needed = bool(swap_mib) + bool(config_mib)
-    numbers = _free_numbers(found.label, theirs, needed)
-    grown = [_grown(part, theirs, swap_start) if part.number == root else part for part in theirs]
-    if swap is not None:
-        swap = swap._replace(number=numbers.pop(0))
-    if config is not None:
-        config = config._replace(number=numbers.pop(0))
-    parts = (*grown, *(part for part in (swap, config) if part is not None))
-    return Layout(found._replace(partitions=parts), root, _number(swap), _number(config))
+def brought_along(found: Table, extras: Sequence[Extra]) -> list[Partition]:
+    """The partitions of a whole-disk image, without ours if they are there already."""
+    ours = {_place(part) for part in _placed(found, uuid.UUID(int=0), extras, [0] * len(extras))}
+    return [part for part in found.partitions if _place(part) not in ours]
+
+
+def inside_whole_disk(found: Table, *, seed: uuid.UUID, root: int | None, extras: Sequence[Extra]) -> Layout:
+    """The table that came with a whole-disk image, made to fit this disk: ours at its end, and the root
+    partition enlarged if nothing lies behind it. Done twice, the same comes out."""
+    theirs = brought_along(found, extras)
+    end = found.end - sum(extra.mib for extra in extras) * found.mib
+    _check_room(found, max((part.end for part in theirs), default=0), end, extras)
+    numbers = _free_numbers(found.label, theirs, len(extras))
+    ours = _placed(found, seed, extras, numbers)
+    grown = [_grown(part, theirs, end) if part.number == root else part for part in theirs]
+    return _layout(found._replace(partitions=(*grown, *ours)), root, extras, numbers)
 
 
 def _grown(root: Partition, theirs: list[Partition], end: int) -> Partition:
@@ -153,25 +166,22 @@ def _grown(root: Partition, theirs: list[Partition], end: int) -> Partition:
     return root if behind or inside_extended else root._replace(size=end - root.start)
 
 
-def _extras(
-    table: Table,
-    seed: uuid.UUID,
-    number: int,
-    swap_start: int,
-    config_start: int,
-    swap_mib: int,
-    config_mib: int,
-) -> tuple[Partition | None, Partition | None]:
-    gpt = table.label == "gpt"
-    swap = config = None
-    if swap_mib:
-        swap = Partition(number, swap_start, swap_mib * table.mib, GPT_SWAP if gpt else MBR_SWAP)
-        swap = swap._replace(uuid=_id(seed, "swap"), name="swap") if gpt else swap
-    if config_mib:
-        number += bool(swap_mib)
-        config = Partition(number, config_start, config_mib * table.mib, GPT_DATA if gpt else MBR_FAT32)
-        config = config._replace(uuid=_id(seed, "config"), name="config") if gpt else config
-    return swap, config
+def _placed(
+    table: Table, seed: uuid.UUID, extras: Sequence[Extra], numbers: Sequence[int]
+) -> list[Partition]:
+    """Ours, one behind the other up to the end of the disk."""
+    gpt, placed = table.label == "gpt", []
+    start = table.end - sum(extra.mib for extra in extras) * table.mib
+    for extra, number in zip(extras, numbers, strict=True):
+        part = Partition(number, start, extra.mib * table.mib, extra.gpt_type if gpt else extra.mbr_type)
+        placed.append(part._replace(uuid=_id(seed, extra.name), name=extra.name) if gpt else part)
+        start = part.end
+    return placed
+
+
+def _layout(table: Table, root: int | None, extras: Sequence[Extra], numbers: Sequence[int]) -> Layout:
+    where = {extra.name: number for extra, number in zip(extras, numbers, strict=True)}
+    return Layout(table, root, where.get("ephemeral"), where.get("swap"), where.get("config"))
 
 
 def _free_numbers(label: str, theirs: list[Partition], needed: int) -> list[int]:
@@ -182,19 +192,20 @@ def _free_numbers(label: str, theirs: list[Partition], needed: int) -> list[int]
     if len(free) < needed:
         raise CommandError(
             "partition-table-full",
-            f"the image's {label} table has {len(free)} free entries, {needed} are needed for swap and "
-            "config drive: use a GPT image, or a flavor without swap",
+            f"the image's {label} table has {len(free)} free entries, {needed} are needed for "
+            "ephemeral storage, swap and config drive: use a GPT image, or a flavor without them",
         )
     return free
 
 
-def _check_room(table: Table, content_end: int, free_end: int, extras_mib: int) -> None:
+def _check_room(table: Table, content_end: int, free_end: int, extras: Sequence[Extra]) -> None:
     if content_end > free_end:
         missing = -(-(content_end - free_end) // table.mib)
+        wanted = ", ".join(f"{extra.name} {extra.mib}" for extra in extras)
         raise CommandError(
             "disk-too-small",
-            f"the disk has {table.disk_sectors // table.mib} MiB; the image and {extras_mib} MiB of swap and "
-            f"config drive need {missing} MiB more",
+            f"the disk has {table.disk_sectors // table.mib} MiB; the image and what goes behind it "
+            f"({wanted or 'nothing'} MiB) need {missing} MiB more",
         )
 
 
@@ -204,10 +215,6 @@ def _place(partition: Partition) -> tuple[int, int, str]:
 
 def _id(seed: uuid.UUID, what: str) -> str:
     return str(uuid.uuid5(seed, what)).upper()
-
-
-def _number(partition: Partition | None) -> int | None:
-    return partition.number if partition is not None else None
 
 
 def _digits_at_end(text: str) -> str:

@@ -38,6 +38,7 @@ class FlavorOrder(BaseModel):
     memory_mib: Amount = 1
     disk_mib: Amount = 1
     swap_mib: Amount = 0
+    ephemeral_mib: Amount = 0
     extra_specs: dict[Word, Word] = Field(default_factory=dict)
 
 

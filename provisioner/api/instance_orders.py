@@ -116,8 +116,9 @@ def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
             f"deploy image {image.name} to node {node.name}",
             field="node",
             answer=f"{needed_mib} MiB are needed (image {-(-image.virtual_size_bytes // 2**20)} MiB, flavor"
-            f" {flavor.name} {flavor.disk_mib} MiB and {flavor.swap_mib} MiB of swap, config drive, partition"
-            f" tables), and its disk has {node.disk_mib} MiB",
+            f" {flavor.name} {flavor.disk_mib} MiB, {flavor.ephemeral_mib} MiB of ephemeral storage and"
+            f" {flavor.swap_mib} MiB of swap, config drive, partition tables), and its disk has"
+            f" {node.disk_mib} MiB",
             advice="Name a node with a larger disk or none, or use a smaller image or flavor",
         )
 

@@ -192,6 +192,7 @@ class Flavor(Shape):
     memory_mib: int
     disk_mib: int
     swap_mib: int
+    ephemeral_mib: int
     extra_specs: Mapping[str, str]
 
 

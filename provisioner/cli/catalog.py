@@ -19,6 +19,7 @@ FLAVOR = {
     "memory_mib": "MiB",
     "disk_mib": "disk MiB",
     "swap_mib": "swap MiB",
+    "ephemeral_mib": "ephemeral MiB",
     "extra_specs": "extra specs",
 }
 Name = Annotated[str, typer.Argument(help="Its name.")]
@@ -32,6 +33,7 @@ def create_flavor(
     memory_mib: Annotated[int, typer.Option(min=0)] = 512,
     disk_mib: Annotated[int, typer.Option(min=0, help="Of the root file system.")] = 1024,
     swap_mib: Annotated[int, typer.Option(min=0)] = 0,
+    ephemeral_mib: Annotated[int, typer.Option(min=0, help="An empty file system beside the root's.")] = 0,
     spec: Annotated[list[str] | None, typer.Option(help="key=value, such as cpu_arch=x86_64.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -46,6 +48,7 @@ def create_flavor(
         "memory_mib": memory_mib,
         "disk_mib": disk_mib,
         "swap_mib": swap_mib,
+        "ephemeral_mib": ephemeral_mib,
         "extra_specs": specs,
     }
     output.record(client.post("/v1/flavors", order), tuple(FLAVOR))

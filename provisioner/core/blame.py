@@ -52,6 +52,7 @@ BLAME: Mapping[str, Blame] = MappingProxyType(
         "not-a-disk": Blame(True, "what its entry calls a disk is none"),
         "image-differs-on-disk": Blame(True, "its disk gives back other bytes than were written"),
         "partitioning-failed": Blame(True, "no partition table can be written to its disk"),
+        "ephemeral-failed": Blame(True, "ephemeral storage can't be made on its disk"),
         "swap-failed": Blame(True, "swap can't be made on its disk"),
         # What it was given.
         "instance-never-seen": Blame(False, "an image that doesn't start does so nowhere"),

@@ -12,6 +12,9 @@ from dataclasses import dataclass
 from provisioner.core.ec2_ids import account_of, image_id, instance_id, kernel_id, public_id, ramdisk_id
 from provisioner.core.model import Image, Instance, Port
 
+EPHEMERAL_LABEL = "ephemeral0"
+"""Of the file system that the agent makes for it."""
+
 
 @dataclass(frozen=True, slots=True)
 class Folder:
@@ -65,6 +68,7 @@ def _meta_data(
         "ami-id": image_id(image),
         "ami-launch-index": str(instance.launch_index),
         "ami-manifest-path": "(unknown)",
+        **_block_devices(instance),
         "hostname": instance.name,
         "instance-action": "none",
         "instance-id": instance_id(instance.id),
@@ -88,6 +92,13 @@ def _meta_data(
         told["ramdisk-id"] = ramdisk_id(instance.ramdisk_id)
     told["reservation-id"] = instance.reservation_id or public_id("r", instance.id)
     return told
+
+
+def _block_devices(instance: Instance) -> dict[str, Folder | str]:
+    """By what the instance can find it under, whatever its kernel calls the disk."""
+    if not instance.flavor.ephemeral_mib:
+        return {}
+    return {"block-device-mapping": Folder({"ephemeral0": f"/dev/disk/by-label/{EPHEMERAL_LABEL}"})}
 
 
 def _interface(instance: Instance, port: Port, number: int, place: Place) -> dict[str, Folder | str]:

@@ -167,6 +167,7 @@ class Flavor:
     memory_mib: int
     disk_mib: int
     swap_mib: int = 0
+    ephemeral_mib: int = 0  # an empty file system beside the root's, gone with the instance
     extra_specs: Mapping[str, str] = field(default_factory=dict)  # cpu_arch: x86_64, …
 
 

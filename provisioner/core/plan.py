@@ -83,6 +83,7 @@ PLANS = {
             "verify_image",
             "partition_disk",
             "grow_root",
+            "make_ephemeral",
             "make_swap",
             "write_config_drive",
             "publish_instance_boot",

@@ -82,18 +82,24 @@ class BootedAgent:
 
     def _partition_disk(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         seed = uuid.uuid5(uuid.NAMESPACE_URL, f"fake:{self.machine.name}")
+        ephemeral = f"{DEVICE}p4" if params.get("ephemeral_mib") else None
         swap = f"{DEVICE}p2" if params.get("swap_mib") else None
         return {
             "root_device": f"{DEVICE}p1",
             "root_fstype": "ext4",
             "root_uuid": str(seed),
             "root_partuuid": str(seed),
+            "ephemeral_device": ephemeral,
             "swap_device": swap,
             "config_device": f"{DEVICE}p3",
         }
 
     def _grow_root(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"fstype": "ext4"}
+
+    def _make_ephemeral(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        made = str(uuid.uuid5(uuid.NAMESPACE_URL, f"fake-ephemeral:{self.machine.name}"))
+        return {"uuid": made, "label": "ephemeral0"}
 
     def _make_swap(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"fake-swap:{self.machine.name}"))}
@@ -118,6 +124,7 @@ _COMMANDS: Mapping[str, Callable[[BootedAgent, Mapping[str, Any]], Mapping[str, 
     "checksum_disk": BootedAgent._checksum_disk,
     "partition_disk": BootedAgent._partition_disk,
     "grow_root": BootedAgent._grow_root,
+    "make_ephemeral": BootedAgent._make_ephemeral,
     "make_swap": BootedAgent._make_swap,
     "write_config_drive": BootedAgent._write_config_drive,
     "wipe": BootedAgent._wipe,

@@ -58,6 +58,7 @@ PROGRAMS = (
     "bin/kmod",
     "sbin/blkid",
     "sbin/e2fsck",
+    "sbin/mke2fs",
     "sbin/mkswap",
     "sbin/resize2fs",
     "sbin/sfdisk",

@@ -62,7 +62,7 @@ class Client:
     async def deploy(self, request: Deploy) -> str:
         """The instance's last state: active, error, deleted; or "refused"."""
         self._asked("deploy", request.node, instance=request.instance, image=request.image, wipe=request.wipe)
-        flavor = await self._flavor(request.swap_mib)
+        flavor = await self._flavor(request)
         body: dict[str, Any] = {
             "name": request.instance,
             "flavor": flavor,
@@ -81,10 +81,11 @@ class Client:
             return "refused"
         return await self.instance_becomes(request.instance, "active", "error", "deleted")
 
-    async def _flavor(self, swap_mib: int) -> str:
-        name = f"swap-{swap_mib}"
+    async def _flavor(self, request: Deploy) -> str:
+        beside = {"swap_mib": request.swap_mib, "ephemeral_mib": request.ephemeral_mib}
+        name = f"swap-{request.swap_mib}-ephemeral-{request.ephemeral_mib}"
         if name not in self._flavors:
-            await self._must("POST", "/v1/flavors", {"name": name, "swap_mib": swap_mib, **SMALLEST})
+            await self._must("POST", "/v1/flavors", {"name": name, **beside, **SMALLEST})
             self._flavors.add(name)
         return name
 

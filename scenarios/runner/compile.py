@@ -113,6 +113,7 @@ def _deploy(request: DeployPart, instance: str, node: str, when: Moment) -> Depl
         node=node,
         wipe=request.wipe,
         swap_mib=request.swap_mib,
+        ephemeral_mib=request.ephemeral_mib,
         proof_of_life=request.proof_of_life,
         when=when,
     )
@@ -142,6 +143,7 @@ def _rebuild(scenario: Scenario, request: RebuildPart) -> Iterator[Request]:
         node=first.node,
         wipe=first.wipe,
         swap_mib=first.swap_mib,
+        ephemeral_mib=first.ephemeral_mib,
         proof_of_life=first.proof_of_life,
         when=OnTold(old, "deleted"),
     )

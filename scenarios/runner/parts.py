@@ -160,6 +160,7 @@ class DeployPart(Part):
     as_: Annotated[Name | None, Field(alias="as")] = None
     wipe: Literal["quick", "full"] = "quick"
     swap_mib: Annotated[int, Field(ge=0, le=2**20)] = 0
+    ephemeral_mib: Annotated[int, Field(ge=0, le=2**20)] = 0
     proof_of_life: tuple[str, ...] = ()
     spread_s: Seconds = 0.0
     when: When = When(at_s=0)

@@ -73,6 +73,8 @@ def _request(request: Request) -> dict[str, Any]:
                 row["wipe"] = request.wipe
             if request.swap_mib:
                 row["swap_mib"] = request.swap_mib
+            if request.ephemeral_mib:
+                row["ephemeral_mib"] = request.ephemeral_mib
             if request.proof_of_life:
                 row["proof_of_life"] = list(request.proof_of_life)
         case Delete():

@@ -127,6 +127,7 @@ class Deploy:
     node: str = ""
     wipe: str = "quick"
     swap_mib: int = 0
+    ephemeral_mib: int = 0
     proof_of_life: tuple[str, ...] = ()
     when: Moment = AtTime()
 

@@ -2,7 +2,6 @@
 
 import contextlib
 import http.server
-import json
 import socket
 import subprocess
 import threading
@@ -15,7 +14,10 @@ import pytest
 
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES, Image
+from provisioner.compute import config_drive
+from provisioner.core.metadata import EPHEMERAL_LABEL
 from tests.machine.lone_machine import PHONE_HOME_HOST, LoneMachine, direct_kernel, running, uefi_firmware
+from tests.unit.records import flavor, instance
 
 pytestmark = pytest.mark.machine
 
@@ -42,20 +44,21 @@ Calls = list[dict[str, list[str]]]
 def test_an_image_boots_with_the_identity_it_is_given(name: str, firmware: str, tmp_path: Path) -> None:
     image = IMAGES[name](default_directory())
     key = _ssh_key(tmp_path)
-    overlay = _overlay_of(image, tmp_path)
+    overlay, ephemeral = _overlay_of(image, tmp_path), _ephemeral(tmp_path)
     with _telephone() as (port, calls):
         config = _config_drive(tmp_path, key.with_suffix(".pub").read_text(), port)
         boot = _boot_arguments(image, firmware, tmp_path)
         started = time.monotonic()
-        with running(tmp_path, boot, [(overlay, "qcow2"), (config, "raw")]) as machine:
+        with running(tmp_path, boot, [(overlay, "qcow2"), (config, "raw"), (ephemeral, "raw")]) as machine:
             deadline = started + BOOT_TIMEOUT_S[name.removesuffix("-disk")]
             _wait_for(lambda: "SSH-2.0" in _ssh_banner(machine), machine, deadline, "an SSH banner")
             ssh_after_s = time.monotonic() - started
             _wait_for(lambda: bool(calls), machine, deadline, "a call home")
             called_after_s = time.monotonic() - started
-            answer = _ssh(machine, key, "hostname; df -k / | tail -n 1; cat /proc/swaps")
+            answer = _ssh(machine, key, "hostname; grep ' /mnt ' /proc/mounts; df -k / | tail -n 1")
     print(f"{name} by {firmware}: SSH after {ssh_after_s:.1f} s, call home after {called_after_s:.1f} s")
     assert answer.splitlines()[0] == HOSTNAME
+    assert " /mnt ext4 rw" in answer.splitlines()[1]
     assert calls[0]["instance_id"] == [INSTANCE_ID]
     assert calls[0]["hostname"] == [HOSTNAME]
     assert f"{HOSTNAME} is up" in machine.said()
@@ -85,14 +88,10 @@ def _ssh_key(folder: Path) -> Path:
 
 def _config_drive(folder: Path, public_key: str, port: int) -> Path:
     url = f"http://{PHONE_HOME_HOST}:{port}/home"
-    files = {
-        "meta-data": json.dumps(
-            {"instance-id": INSTANCE_ID, "local-hostname": HOSTNAME, "public-keys": [public_key.strip()]}
-        ),
-        "user-data": "#cloud-config\n{}\n",
-        "vendor-data": "#cloud-config\n"
-        + json.dumps({"phone_home": {"url": url, "post": ["instance_id", "hostname"], "tries": 10}}),
-    }
+    asked = instance(
+        id=INSTANCE_ID, name=HOSTNAME, public_key=public_key.strip(), flavor=flavor(ephemeral_mib=64)
+    )
+    files = config_drive.files(asked, phone_home_url=url)
     drive = folder / "config.img"
     with drive.open("wb") as file:
         file.truncate(8 * 2**20)
@@ -100,6 +99,15 @@ def _config_drive(folder: Path, public_key: str, port: int) -> Path:
     for name, content in files.items():
         subprocess.run(["mcopy", "-i", drive, "-", f"::{name}"], input=content.encode(), check=True)
     return drive
+
+
+def _ephemeral(folder: Path) -> Path:
+    """What make_ephemeral leaves in its partition."""
+    disk = folder / "ephemeral.img"
+    with disk.open("wb") as file:
+        file.truncate(64 * 2**20)
+    subprocess.run(["mkfs.ext4", "-q", "-F", "-L", EPHEMERAL_LABEL, disk], check=True)
+    return disk
 
 
 def _wait_for(probe: Callable[[], bool], machine: LoneMachine, deadline: float, what: str) -> None:

@@ -121,10 +121,16 @@ def test_an_image_is_written_verified_partitioned_grown_and_wiped(
     timed(agent, "withdraw_disk")
     read = timed(agent, "checksum_disk", device="/dev/vda", offset_bytes=MIB, size_bytes=IMAGE_MIB * MIB)
     assert read["tree_digest"] == digest
-    layout = {"layout": "root_filesystem", "root_size_bytes": IMAGE_MIB * MIB, "swap_mib": 64}
+    layout = {
+        "layout": "root_filesystem",
+        "root_size_bytes": IMAGE_MIB * MIB,
+        "swap_mib": 64,
+        "ephemeral_mib": 128,
+    }
     made = timed(agent, "partition_disk", device="/dev/vda", **layout)
     assert (made["root_device"], made["root_fstype"]) == ("/dev/vda1", "ext4")
-    assert timed(agent, "grow_root", device=made["root_device"])["size_bytes"] > 1900 * MIB
+    assert timed(agent, "grow_root", device=made["root_device"])["size_bytes"] > 1800 * MIB
+    assert timed(agent, "make_ephemeral", device=made["ephemeral_device"])["label"] == "ephemeral0"
     timed(agent, "make_swap", device=made["swap_device"])
     files = {"meta-data": base64.b64encode(b"instance-id: i-1\n").decode()}
     timed(agent, "write_config_drive", device=made["config_device"], files=files)

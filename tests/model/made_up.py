@@ -103,6 +103,7 @@ class Storyteller(RuleBasedStateMachine):
         choice=choices,
         wipe=st.sampled_from(("quick", "full")),
         swap_mib=st.sampled_from((0, 64)),
+        ephemeral_mib=st.sampled_from((0, 64)),
         when=times,
     )
     def deploy(self, place: int, anywhere: bool, choice: int, **how: Any) -> Deploy:
@@ -127,7 +128,8 @@ class Storyteller(RuleBasedStateMachine):
         self.delete(of, None)
         told = OnTold(of.instance, "deleted")
         image = self._image(of.node, choice) if of.node else of.image
-        return self._deploy(node=of.node, image=image, wipe=of.wipe, swap_mib=of.swap_mib, when=told)
+        kept = {"wipe": of.wipe, "swap_mib": of.swap_mib, "ephemeral_mib": of.ephemeral_mib}
+        return self._deploy(node=of.node, image=image, when=told, **kept)
 
     @rule(place=places, verb=st.sampled_from(VERBS), when=times)
     def power(self, place: int, verb: str, when: AtTime) -> None:

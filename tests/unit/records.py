@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
 
@@ -29,6 +30,10 @@ def token_of_admin(token: str, at: datetime) -> tuple[User, ApiToken]:
     """A token that may do everything, and whose it is."""
     user = User(id="admin", tenant=DEFAULT_TENANT, role=Role.ADMIN, created_at=at)
     return user, ApiToken(id=hash_token(token), name="first", user_id=user.id, role=Role.ADMIN, created_at=at)
+
+
+def flavor(**changes: Any) -> Flavor:
+    return replace(FLAVOR, **changes)
 
 
 def node(**changes: Any) -> Node:

@@ -50,7 +50,7 @@ def _view(flavor: Flavor) -> Members:
         "MemoryInfo": {"SizeInMiB": flavor.memory_mib},
         "InstanceStorageSupported": True,
         # The model counts in GB; a flavor that is smaller has some all the same.
-        "InstanceStorageInfo": {"TotalSizeInGB": -(-flavor.disk_mib // 1024)},
+        "InstanceStorageInfo": {"TotalSizeInGB": -(-(flavor.disk_mib + flavor.ephemeral_mib) // 1024)},
         "HibernationSupported": False,
         "BurstablePerformanceSupported": False,
         "DedicatedHostsSupported": True,

@@ -23,6 +23,7 @@ STEPS: MappingProxyType[str, Step] = MappingProxyType(
         "verify_image": image.verify_image,
         "partition_disk": disk.partition_disk,
         "grow_root": disk.grow_root,
+        "make_ephemeral": disk.make_ephemeral,
         "make_swap": disk.make_swap,
         "write_config_drive": disk.write_config_drive,
         "make_root": nfs.make_root,

@@ -1,4 +1,4 @@
-"""Around the image: partitions, the root file system's size, swap, the config drive."""
+"""Around the image: partitions, the root file system's size, ephemeral storage, swap, the config drive."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from provisioner.compute.steps.image import ROOT_OFFSET_BYTES
 from provisioner.core.model import ImageKind
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.placement.sizes import CONFIG_DRIVE_MIB
+
+LAYOUT = ("root_device", "root_uuid", "root_fstype", "ephemeral_device", "swap_device", "config_device")
 
 
 async def partition_disk(ctx: StepContext) -> Outcome:
@@ -26,15 +28,13 @@ async def partition_disk(ctx: StepContext) -> Outcome:
             "layout": "whole_disk" if whole else "root_filesystem",
             "root_offset_bytes": ROOT_OFFSET_BYTES,
             "root_size_bytes": image.virtual_size_bytes,
+            "ephemeral_mib": instance.flavor.ephemeral_mib,
             "swap_mib": instance.flavor.swap_mib,
             "config_drive_mib": CONFIG_DRIVE_MIB,
         },
         timeout_s=ctx.edges.policy.command_deadline_s,
     )
-    layout = {
-        key: result[key]
-        for key in ("root_device", "root_uuid", "root_fstype", "swap_device", "config_device")
-    }
+    layout = {key: result[key] for key in LAYOUT}
     return Next(f"root {layout['root_device']} ({layout['root_fstype']}, {layout['root_uuid']})", layout)
 
 
@@ -45,6 +45,17 @@ async def grow_root(ctx: StepContext) -> Outcome:
         ctx, "grow_root", {"device": device}, timeout_s=ctx.edges.policy.command_deadline_s
     )
     return Next(f"{device}: {result.get('note', 'grown to its partition')}")
+
+
+async def make_ephemeral(ctx: StepContext) -> Outcome:
+    """An empty file system, if the flavor asks for one."""
+    device = ctx.facts.get("ephemeral_device")
+    if not device:
+        return Next("the flavor asks for no ephemeral storage")
+    result = await run_command(
+        ctx, "make_ephemeral", {"device": device}, timeout_s=ctx.edges.policy.command_deadline_s
+    )
+    return Next(f"ext4 labelled {result['label']} on {device}")
 
 
 async def make_swap(ctx: StepContext) -> Outcome:

@@ -11,7 +11,7 @@ from provisioner.core.errors import PermanentError, TransientError
 from provisioner.core.image_digest import CHUNK_BYTES, algorithm_of, shown
 from provisioner.core.model import Image, ImageKind
 from provisioner.core.outcome import Next, Outcome, Retry
-from provisioner.core.placement.sizes import ALIGNMENT_MIB, CONFIG_DRIVE_MIB
+from provisioner.core.placement.sizes import behind_root_mib
 from provisioner.core.root_disk import choose_root_disk
 from provisioner.protocols.image import DiskTarget
 
@@ -34,8 +34,7 @@ async def export_disk(ctx: StepContext) -> Outcome:
     withdraws every older one, so that a stale writer is shut out by the disk itself."""
     instance, image = ctx.deploy()
     inventory = ctx.node.inventory or {"disks": []}
-    needed_bytes = image.virtual_size_bytes
-    needed_bytes += (instance.flavor.swap_mib + CONFIG_DRIVE_MIB + ALIGNMENT_MIB) * 2**20
+    needed_bytes = image.virtual_size_bytes + behind_root_mib(instance.flavor) * 2**20
     disk = choose_root_disk(inventory["disks"], ctx.node.root_device_hint, needed_bytes)
     attempt = int(ctx.facts.get("attempt", 0)) + 1
     facts = {"device": disk["path"], "attempt": attempt}

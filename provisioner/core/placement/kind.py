@@ -27,7 +27,8 @@ def demand_of(instance: Instance, image: Image) -> Hashable:
     """Equal for two requests when every filter of `OF_ITS_KIND` says the same to both."""
     flavor = instance.flavor
     return (
-        *(flavor.name, flavor.cpus, flavor.memory_mib, flavor.disk_mib, flavor.swap_mib),
+        *(flavor.name, flavor.cpus, flavor.memory_mib),
+        *(flavor.disk_mib, flavor.swap_mib, flavor.ephemeral_mib),
         tuple(flavor.extra_specs.items()),
         *(image.id, image.arch, image.kind, image.virtual_size_bytes),
         *(instance.tenant, instance.zone, instance.host_name, instance.node_name is None),

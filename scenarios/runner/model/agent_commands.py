@@ -121,9 +121,10 @@ class Workbench:
     def partition_disk(self, params: Mapping[str, Any]) -> Steps:
         disk = self._disk()
         whole = params["layout"] == "whole_disk"
-        swap, drive = params["swap_mib"] * MIB, params["config_drive_mib"] * MIB
+        ephemeral, swap = params["ephemeral_mib"] * MIB, params["swap_mib"] * MIB
+        drive = params["config_drive_mib"] * MIB
         end = disk.size_bytes - MIB
-        if params["root_offset_bytes"] + params["root_size_bytes"] + swap + drive > end:
+        if params["root_offset_bytes"] + params["root_size_bytes"] + ephemeral + swap + drive > end:
             raise CommandFailed("disk-too-small", f"{device_of(disk)} has {disk.size_bytes} bytes")
         yield QUICK_S
         device = device_of(disk)
@@ -132,10 +133,15 @@ class Workbench:
             "root_fstype": "ext4",
             "root_uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"root:{self._node_id}")),
             "root_partuuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"part:{self._node_id}")),
+            "ephemeral_device": f"{device}4" if ephemeral else None,
             "swap_device": f"{device}2" if swap else None,
             "config_device": f"{device}3",
         }
-        spans = {"config": (end - drive, drive), "swap": (end - drive - swap, swap)}
+        spans = {
+            "config": (end - drive, drive),
+            "swap": (end - drive - swap, swap),
+            "ephemeral": (end - drive - swap - ephemeral, ephemeral),
+        }
         # Of an image's own table the first and the last sectors alone are written anew.
         disk.write(0, TABLE_BYTES, _table(layout["root_uuid"] or "", whole, spans))
         yield QUICK_S
@@ -145,6 +151,13 @@ class Workbench:
     def grow_root(self, params: Mapping[str, Any]) -> Steps:
         yield QUICK_S
         return {"grown": True, "fstype": "ext4", "size_bytes": self._disk().size_bytes}
+
+    def make_ephemeral(self, params: Mapping[str, Any]) -> Steps:
+        yield QUICK_S
+        offset, length = table_of(self._disk())["spans"]["ephemeral"]
+        self._disk().write(offset, min(length, MIB), "ephemeral")
+        made = str(uuid.uuid5(uuid.NAMESPACE_URL, f"ephemeral:{self._node_id}"))
+        return {"uuid": made, "label": "ephemeral0"}
 
     def make_swap(self, params: Mapping[str, Any]) -> Steps:
         yield QUICK_S
@@ -196,6 +209,7 @@ COMMANDS: Mapping[str, Callable[[Workbench, Mapping[str, Any]], Steps]] = {
     "checksum_disk": Workbench.checksum_disk,
     "partition_disk": Workbench.partition_disk,
     "grow_root": Workbench.grow_root,
+    "make_ephemeral": Workbench.make_ephemeral,
     "make_swap": Workbench.make_swap,
     "write_config_drive": Workbench.write_config_drive,
     "wipe": Workbench.wipe,

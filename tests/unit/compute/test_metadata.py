@@ -65,6 +65,14 @@ def text(told: Told | None, path: str) -> str:
     return found.listing() if isinstance(found, Folder) else found
 
 
+def test_an_instance_is_told_where_its_ephemeral_storage_is() -> None:
+    assert "block-device-mapping" not in text(about("10.0.0.1"), "meta-data")
+    told = about("10.0.0.1", instance={"flavor": records.flavor(ephemeral_mib=1)})
+    assert text(told, "meta-data/block-device-mapping") == "ephemeral0"
+    found = text(told, "meta-data/block-device-mapping/ephemeral0")
+    assert found == "/dev/disk/by-label/ephemeral0"
+
+
 def test_an_instance_is_told_who_it_is() -> None:
     told = about("10.0.0.1")
     assert told is not None and told.instance_id == "i-0f5e9c1e111142228"

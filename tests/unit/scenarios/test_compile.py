@@ -66,9 +66,9 @@ def test_deploy_all_is_spread_over_its_time(tmp_path: Path) -> None:
 
 
 def test_the_scheduler_chooses_for_any(tmp_path: Path) -> None:
-    text = with_requests("{deploy: any, image: tiny, as: web, wipe: full, swap_mib: 64}")
+    text = with_requests("{deploy: any, image: tiny, as: web, wipe: full, swap_mib: 64, ephemeral_mib: 32}")
     assert story(tmp_path, text).requests == (
-        Deploy(instance="web", image="tiny", wipe="full", swap_mib=64, when=AtTime(0)),
+        Deploy(instance="web", image="tiny", wipe="full", swap_mib=64, ephemeral_mib=32, when=AtTime(0)),
     )
 
 

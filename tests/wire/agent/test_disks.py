@@ -70,13 +70,16 @@ def with_whole_disk_image(
     tool("dd", f"if={image}", f"of={disk.device}", "bs=1M", "conv=fsync", "status=none")
 
 
-def partition(agent: RealAgent, disk: Disk, layout: str, root_mib: int = 64, swap_mib: int = 16) -> Any:
+def partition(
+    agent: RealAgent, disk: Disk, layout: str, root_mib: int = 64, swap_mib: int = 16, ephemeral_mib: int = 0
+) -> Any:
     return agent.peer.run(
         "partition_disk",
         device=disk.device,
         layout=layout,
         root_offset_bytes=MIB,
         root_size_bytes=root_mib * MIB,
+        ephemeral_mib=ephemeral_mib,
         swap_mib=swap_mib,
         config_drive_mib=8,
     )
@@ -180,6 +183,33 @@ def test_swap_has_the_same_uuid_each_time(agent: RealAgent, make_disk: MakeDisk)
     assert agent.peer.run("make_swap", device=disk.device) == made
     told = tool("blkid", "-p", disk.device)
     assert 'TYPE="swap"' in told and made["uuid"] in told
+
+
+def test_ephemeral_storage_is_made_anew_and_found_by_its_label(
+    agent: RealAgent, make_disk: MakeDisk, tmp_path: Path
+) -> None:
+    disk = make_disk(256, garbage=True)
+    with_root_filesystem(disk, tmp_path, 64)
+    device = partition(agent, disk, "root_filesystem", ephemeral_mib=64)["ephemeral_device"]
+    assert device == f"{disk.device}p2"
+    made = agent.peer.run("make_ephemeral", device=device)
+    tool("debugfs", "-w", "-R", "mkdir left", device)
+    assert agent.peer.run("make_ephemeral", device=device) == made
+    told = tool("blkid", "-p", device)
+    assert 'LABEL="ephemeral0"' in told and 'TYPE="ext4"' in told and made["uuid"] in told
+    tool("e2fsck", "-f", "-n", device)
+    assert "left" not in tool("debugfs", "-R", "ls -l /", device)
+
+
+def test_ephemeral_storage_larger_than_the_root_is_not_taken_for_it(
+    agent: RealAgent, make_disk: MakeDisk, tmp_path: Path
+) -> None:
+    disk = make_disk(256, garbage=True)
+    with_whole_disk_image(disk, tmp_path, WHOLE_DISK_MBR, (1, 50), 64)
+    made = partition(agent, disk, "whole_disk", ephemeral_mib=150)
+    agent.peer.run("make_ephemeral", device=made["ephemeral_device"])
+    assert partition(agent, disk, "whole_disk", ephemeral_mib=150) == made
+    assert made["root_device"] == f"{disk.device}p1"
 
 
 @pytest.mark.parametrize(("mib", "sector_bytes"), [(8, 512), (8, 4096), (1, 512), (64, 512)])
@@ -299,13 +329,16 @@ def test_a_quick_wipe_leaves_nothing_to_be_found(
 ) -> None:
     disk = make_disk(256, garbage=True)
     with_root_filesystem(disk, tmp_path, 64)
-    made = partition(agent, disk, "root_filesystem")
+    made = partition(agent, disk, "root_filesystem", ephemeral_mib=100)
+    agent.peer.run("make_ephemeral", device=made["ephemeral_device"])
     agent.peer.run("make_swap", device=made["swap_device"])
     wiped = agent.peer.run("wipe", devices=[disk.device], mode="quick")
     assert wiped == {"devices": [disk.device], "mode": "quick"}
     assert not Path(made["root_device"]).exists()
     assert not any(disk.content(0, 17 * MIB)) and not any(disk.content(240 * MIB))
     assert not any(disk.content((256 - 1 - 8 - 16) * MIB, 16 * MIB)), "the swap partition is gone too"
+    ephemeral = 256 - 1 - 8 - 16 - 100
+    assert not any(disk.content(ephemeral * MIB, 16 * MIB)), "nor is ephemeral storage to be found"
     assert any(disk.content(100 * MIB, MIB)), "it is quick because it leaves the rest"
     assert tool("wipefs", disk.device) == ""
 

@@ -1,4 +1,4 @@
-"""A root by NFS is a file system, and has no disk for swap."""
+"""A root by NFS is a file system, and has no disk for swap or ephemeral storage."""
 
 from __future__ import annotations
 
@@ -10,6 +10,8 @@ def refuses(instance: Instance, image: Image, node: Node) -> str | None:
         return None
     if image.kind is not ImageKind.ROOT:
         return f"its root is served by NFS, and image {image.name} is a whole disk"
-    if instance.flavor.swap_mib:
-        return f"its root is served by NFS, and flavor {instance.flavor.name} asks for swap on a disk"
+    flavor = instance.flavor
+    wanted = "swap" if flavor.swap_mib else "ephemeral storage" if flavor.ephemeral_mib else ""
+    if wanted:
+        return f"its root is served by NFS, and flavor {flavor.name} asks for {wanted} on a disk"
     return None

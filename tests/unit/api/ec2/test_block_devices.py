@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -35,7 +36,12 @@ def test_a_root_disk_of_what_the_flavor_has_may_be_asked_for(ebs: dict[str, Any]
             "DeleteOnTermination=false",
         ),
         ({"DeviceName": "/dev/sdb", "Ebs": {"VolumeSize": 1}}, "UnsupportedOperation", "other than the root"),
-        ({"DeviceName": "/dev/sda1", "VirtualName": "ephemeral0"}, "UnsupportedOperation", "VirtualName"),
+        ({"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}, "InvalidParameterValue", "small has none"),
+        (
+            {"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0", "Ebs": {}},
+            "UnsupportedOperation",
+            "Ebs beside VirtualName",
+        ),
         ({"Ebs": {}}, "UnsupportedOperation", "other than the root"),
     ],
 )
@@ -44,3 +50,10 @@ def test_anything_else_is_refused_by_its_name(device: dict[str, Any], code: str,
         check([device], FLAVOR)
     assert refused.value.code == code
     assert told in refused.value.message
+
+
+def test_the_ephemeral_storage_of_the_flavor_may_be_named_and_no_other() -> None:
+    flavor = replace(FLAVOR, ephemeral_mib=1)
+    check([{"DeviceName": "/dev/sdb", "VirtualName": "ephemeral0"}], flavor)
+    with pytest.raises(Ec2Error, match="ephemeral0 alone"):
+        check([{"DeviceName": "/dev/sdc", "VirtualName": "ephemeral1"}], flavor)

@@ -80,8 +80,17 @@ def test_the_flavors_architecture_must_be_the_images() -> None:
 
 
 def test_an_image_larger_than_the_flavors_disk_counts_with_its_own_size() -> None:
-    flavor, large = replace(FLAVOR, swap_mib=100), image(virtual_size_bytes=2000 * 2**20 + 1)
-    assert disk_needed_mib(flavor, large, "iscsi") == 2001 + 100 + 8 + 2
+    flavor = replace(FLAVOR, swap_mib=100, ephemeral_mib=300)
+    large = image(virtual_size_bytes=2000 * 2**20 + 1)
+    assert disk_needed_mib(flavor, large, "iscsi") == 2001 + 300 + 100 + 8 + 2
+
+
+def test_a_node_without_room_for_ephemeral_storage_is_not_taken() -> None:
+    small = node(disk_mib=FLAVOR.disk_mib + 8 + 2 + 99)
+    assert place(instance(), image(), [small]).node is small
+    wanting = instance(flavor=replace(FLAVOR, ephemeral_mib=100))
+    assert place(wanting, image(), [small]).node is None
+    assert "disk" in str(refusal(wanting, image(), small))
 
 
 def test_a_root_by_nfs_needs_no_disk_and_a_file_system() -> None:
@@ -90,6 +99,8 @@ def test_a_root_by_nfs_needs_no_disk_and_a_file_system() -> None:
     assert "is a whole disk" in str(refusal(instance(), image(kind=ImageKind.DISK), diskless))
     swapping = instance(flavor=replace(FLAVOR, swap_mib=100))
     assert "asks for swap" in str(refusal(swapping, image(), diskless))
+    storing = instance(flavor=replace(FLAVOR, ephemeral_mib=100))
+    assert "asks for ephemeral storage" in str(refusal(storing, image(), diskless))
 
 
 def test_a_thousand_refusals_are_told_in_one_line() -> None:
