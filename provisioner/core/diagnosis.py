@@ -10,139 +10,8 @@ import re
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from provisioner.core.ladders import Ladder, Rung
 from provisioner.core.model import TimelineEvent
-
-
-@dataclass(frozen=True, slots=True)
-class Rung:
-    """One thing that a healthy boot shows.
-
-    event:   name of the timeline event that proves it; `file` narrows http.sent and tftp.sent
-    proven:  how a person says that it happened
-    missing: the likely cause when everything below it happened and this didn't
-    optional: some firmware, or some instances, skip it
-    then:    the likely cause when this is the last thing that happened; else the next rung's `missing` tells
-    """
-
-    event: str
-    proven: str
-    missing: str
-    file: str = ""
-    optional: bool = False
-    then: str = ""
-
-
-RAMDISK_LADDER = (
-    Rung(
-        "power.on",
-        "the power device confirmed that the node is on",
-        "the power device never confirmed that the node came on: look at its power feed and its BMC",
-    ),
-    Rung(
-        "dhcp.discover",
-        "the node sent a DHCP request",
-        "no DHCP request was seen: its NIC or cable is dead, its switch port blocks, it boots from another "
-        "device, or the enrolled MAC address is not the one it boots from",
-    ),
-    Rung(
-        "dhcp.ack",
-        "the node took its address by DHCP",
-        "DHCP was offered and never taken: a second DHCP server answers, or offers get lost on the way",
-    ),
-    Rung(
-        "tftp.sent",
-        "the boot loader was fetched by TFTP",
-        "DHCP was answered, the boot loader was never fetched: TFTP is blocked, or the loader is for "
-        "another architecture",
-        optional=True,
-    ),
-    Rung(
-        "http.sent",
-        "the boot script was fetched",
-        "DHCP was answered, the boot script was never fetched: HTTP is blocked between node and compute "
-        "host, or the firmware ignores the boot file it was given",
-        file="boot.ipxe",
-    ),
-    Rung(
-        "http.sent",
-        "the kernel was fetched",
-        "the boot script was fetched, the kernel never was: the loader stopped, or the transfer was cut",
-        file="kernel",
-    ),
-    Rung(
-        "http.sent",
-        "the ramdisk was fetched",
-        "the kernel was fetched, the ramdisk never was: the transfer was cut, or memory is too small",
-        file="ramdisk",
-    ),
-    Rung(
-        "agent.hello",
-        "the agent in the ramdisk reported",
-        "kernel and ramdisk were fetched, the agent never reported: the kernel panicked, has no driver for "
-        "the NIC, or can't reach the compute host; see the console",
-    ),
-)
-
-ASKED_FOR_METADATA = Rung(
-    "instance.metadata",
-    "the instance asked for its metadata",
-    "",
-    optional=True,
-    then="its system runs and reads its metadata; nothing was heard of it after that: the image has no "
-    "SSH server and doesn't phone home, or its cloud-init failed; see the console",
-)
-
-NETBOOT_INSTANCE_LADDER = (
-    *RAMDISK_LADDER[:-1],
-    ASKED_FOR_METADATA,
-    Rung(
-        "instance.phone_home",
-        "the instance phoned home",
-        "the instance's kernel and ramdisk were fetched, nothing was heard of the instance after that: the "
-        "kernel panicked, didn't find its root file system, or the image has no SSH server and doesn't phone "
-        "home; see the console",
-    ),
-)
-
-DISK_INSTANCE_LADDER = (
-    RAMDISK_LADDER[0],
-    ASKED_FOR_METADATA,
-    Rung(
-        "instance.phone_home",
-        "the instance phoned home",
-        "the node was started from its disk, nothing was heard of the instance after that: the disk isn't "
-        "bootable with this firmware, or the image has no SSH server and doesn't phone home; see the console",
-    ),
-)
-
-
-TILERA_LADDER = (
-    *RAMDISK_LADDER[:3],
-    Rung(
-        "tftp.sent",
-        "the kernel was fetched by TFTP",
-        "DHCP was answered, the kernel was never fetched: TFTP is blocked, or it boots from its CompactFlash",
-        optional=True,
-    ),
-    Rung(
-        "board.ping",
-        "the board answered a ping",
-        "the board took its address and never answered a ping: its kernel is for another processor or hangs, "
-        "its root by NFS can't be mounted, or it boots longer than deploy.running_deadline_s allows",
-    ),
-    Rung(
-        "board.sshd",
-        "its monitor started the SSH server",
-        "the board answers pings, and its monitor doesn't take commands: tilera.monitor isn't the program of "
-        "its release, or the board hangs",
-    ),
-    Rung(
-        "instance.phone_home",
-        "the instance phoned home",
-        "the SSH server was started and never greeted: the image has none at /usr/sbin/sshd or no host keys, "
-        "or a packet filter of the image drops it",
-    ),
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,13 +49,15 @@ class Diagnosis:
     likely_cause: str
 
 
-def diagnose(ladder: tuple[Rung, ...], events: Iterable[TimelineEvent]) -> Diagnosis:
+def diagnose(ladder: Ladder, events: Iterable[TimelineEvent]) -> Diagnosis:
     """The highest proven rung and the likely cause, from the events since the power was switched."""
     seen = {(event.name, str(event.detail.get("file", ""))) for event in events}
     names = {name for name, _ in seen}
 
     def proven(rung: Rung) -> bool:
-        return (rung.event, rung.file) in seen if rung.file else rung.event in names
+        if not rung.files:
+            return rung.event in names
+        return any((rung.event, file) in seen for file in rung.files)
 
     highest = -1
     for position, rung in enumerate(ladder):

@@ -8,8 +8,9 @@ from typing import Any
 from provisioner.compute.agent_session import client, run_command
 from provisioner.compute.context import StepContext
 from provisioner.compute.publishing import boot_entry
-from provisioner.core.diagnosis import RAMDISK_LADDER, diagnose
+from provisioner.core.diagnosis import diagnose
 from provisioner.core.errors import DeviceUnreachable, StateError, TransientError
+from provisioner.core.ladders import RAMDISK_LADDERS
 from provisioner.core.model import Publication, PublicationKind, TimelineEvent
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.core.states import PowerState
@@ -120,7 +121,7 @@ def _no_agent(ctx: StepContext) -> Retry | Fail:
     """What happens when the deadline passes, decided by what was heard since the power was switched."""
     if ctx.resumed:
         return Retry(missed_boot(ctx, "boot the deploy ramdisk"), from_step="set_boot_device")
-    found = diagnose(RAMDISK_LADDER, boot_events(ctx))
+    found = diagnose(RAMDISK_LADDERS[ctx.node.boot_driver], boot_events(ctx))
     boots = int(ctx.facts.get("boots", 1))
     error = DeviceUnreachable(
         "boot the deploy ramdisk",

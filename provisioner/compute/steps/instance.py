@@ -14,14 +14,9 @@ from provisioner.compute.steps.boot import (
     switch_off,
     switch_on,
 )
-from provisioner.core.diagnosis import (
-    DISK_INSTANCE_LADDER,
-    NETBOOT_INSTANCE_LADDER,
-    TILERA_LADDER,
-    Rung,
-    diagnose,
-)
+from provisioner.core.diagnosis import diagnose
 from provisioner.core.errors import DeviceUnreachable, PermanentError
+from provisioner.core.ladders import DISK_INSTANCE_LADDERS, NETBOOT_INSTANCE_LADDERS, Ladder
 from provisioner.core.model import ImageKind, Publication, PublicationKind, boots_with_ramdisk
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.protocols.power import BootDevice
@@ -94,10 +89,9 @@ async def instance_running(ctx: StepContext) -> Outcome:
     )
 
 
-def _ladder(ctx: StepContext) -> tuple[Rung, ...]:
-    if ctx.node.boot_driver == "tilera":
-        return TILERA_LADDER
-    return NETBOOT_INSTANCE_LADDER if _netboots(ctx) else DISK_INSTANCE_LADDER
+def _ladder(ctx: StepContext) -> Ladder:
+    ladders = NETBOOT_INSTANCE_LADDERS if _netboots(ctx) else DISK_INSTANCE_LADDERS
+    return ladders[ctx.node.boot_driver]
 
 
 def _netboots(ctx: StepContext) -> bool:
