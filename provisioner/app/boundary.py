@@ -38,6 +38,7 @@ from provisioner.services.exportfs import ExportfsService
 from provisioner.services.ganesha import GaneshaService
 from provisioner.services.loaders import find_loaders
 from provisioner.services.node_http import NodeHttpService
+from provisioner.services.packed_kernels import PackedKernels
 from provisioner.services.root_folders import MountedRootFolders
 from provisioner.services.tftp import TftpService
 
@@ -118,6 +119,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
                     "tilera": tilera.make_offer,
                     "grub": grub.dialect(Ramdisks(settings).loader),
                 },
+                uboot.packing(PackedKernels(settings.state_dir / "packed-kernels").twin),
             ),
             writer=QemuImageWriter(children),
             roots=roots,

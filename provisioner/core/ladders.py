@@ -101,7 +101,7 @@ _UBOOT = (
         "U-Boot fetched the kernel",
         "the boot script was fetched, the kernel never was: U-Boot refused the script or lacks one of its "
         "commands, kernel_addr_r is not set, or the transfer was cut; see the console",
-        files=("kernel",),
+        files=("kernel.gz", "kernel"),
     ),
     Rung(
         "tftp.sent",

@@ -38,7 +38,9 @@ def make_offer(entry: BootEntry, loader: Callable[[str], Path]) -> Offer:
         return offer_of(entry, boot_files={})
     tftp_files: dict[str, Path | bytes] = {LOADER: loader(entry.arch), **entry.files}
     tftp_files |= dict.fromkeys(SCRIPTS, script(entry).encode()) | dict.fromkeys(LISTS, b"")
-    return offer_of(entry, boot_files={Loader.UEFI_ARM64: LOADER}, tftp_files=tftp_files)
+    # GRUB's own, not the firmware's, which fetches the loader.
+    ahead = frozenset(entry.files)
+    return offer_of(entry, boot_files={Loader.UEFI_ARM64: LOADER}, tftp_files=tftp_files, tftp_ahead=ahead)
 
 
 def script(entry: BootEntry) -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
 from provisioner.core.model import PublicationKind
@@ -19,6 +19,7 @@ def offer_of(
     boot_files: Mapping[Loader, str],
     files: Mapping[str, Path | str] | None = None,
     tftp_files: Mapping[str, Path | bytes] | None = None,
+    tftp_ahead: frozenset[str] = frozenset(),
 ) -> Offer:
     """What no dialect decides, with what each does."""
     return Offer(
@@ -31,6 +32,7 @@ def offer_of(
         boot_files=boot_files,
         files=files or {},
         tftp_files=tftp_files or {},
+        tftp_ahead=tftp_ahead,
         nfs_root=entry.nfs_root,
     )
 
@@ -41,12 +43,21 @@ class OfferPublisher:
     Services are told in the order given: DHCP comes last, so that what it names is there.
     """
 
-    def __init__(self, services: Sequence[NetbootService], dialects: Mapping[str, Dialect]) -> None:
-        """dialects: by the name of the boot driver"""
+    def __init__(
+        self,
+        services: Sequence[NetbootService],
+        dialects: Mapping[str, Dialect],
+        prepared: Callable[[BootEntry], Awaitable[BootEntry]] | None = None,
+    ) -> None:
+        """dialects: by the name of the boot driver
+        prepared: an entry with what has to be made for its firmware first; None: nothing ever"""
         self._services = services
         self._dialects = dialects
+        self._prepared = prepared
 
     async def publish(self, entry: BootEntry) -> None:
+        if self._prepared is not None:
+            entry = await self._prepared(entry)
         offer = self._dialects[entry.boot_driver](entry)
         for service in self._services:
             await service.offer(offer)

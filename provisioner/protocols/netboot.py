@@ -26,6 +26,7 @@ class Offer:
     boot_files: what DHCP names to each kind of client: a TFTP file or a URL; empty = an address only
     files:      by HTTP, below /boot/<token>/; text is served as it is
     tftp_files: by TFTP; bytes are served as they are
+    tftp_ahead: those of which the client takes blocks that come before it acknowledged the ones before
     nfs_root:   its root directory, by NFS, read and write
     root_path:  SERVER:PATH of it, for a kernel that asks DHCP for its root (RFC 2132 §3.19)
     bearer:     token that its agent reports with; empty when no agent is booted
@@ -40,6 +41,7 @@ class Offer:
     boot_files: Mapping[Loader, str] = field(default_factory=dict, repr=False)
     files: Mapping[str, Path | str] = field(default_factory=dict, repr=False)
     tftp_files: Mapping[str, Path | bytes] = field(default_factory=dict, repr=False)
+    tftp_ahead: frozenset[str] = frozenset()
     nfs_root: Path | None = None
     root_path: str = ""
 

@@ -64,6 +64,7 @@ class TftpService:
         self._sink = sink
         self._clock = clock
         self._files: dict[str, Mapping[str, Path | bytes]] = {}  # by the node's address
+        self._ahead: dict[str, frozenset[str]] = {}  # the same; names
         self._addresses: dict[str, tuple[str, ...]] = {}  # by node
         self._transfers: dict[tuple[str, int], _Transfer] = {}
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
@@ -81,10 +82,12 @@ class TftpService:
         self._addresses[offer.node_id] = offer.addresses
         for address in offer.addresses:
             self._files[address] = offer.tftp_files
+            self._ahead[address] = offer.tftp_ahead
 
     async def withdraw(self, node_id: str) -> None:
         for address in self._addresses.pop(node_id, ()):
             self._files.pop(address, None)
+            self._ahead.pop(address, None)
 
     async def __aenter__(self) -> TftpService:
         loop = asyncio.get_running_loop()
@@ -118,7 +121,8 @@ class TftpService:
             self._refuse(name, peer)
             return
         try:
-            transfer = _Transfer(self._address, peer, name, content, self._clock, self._ended)
+            ahead = name in self._ahead[peer[0]]
+            transfer = _Transfer(self._address, peer, name, content, self._clock, self._ended, ahead)
         except OSError:  # out of file descriptors
             self._refuse(name, peer)
             return
@@ -171,6 +175,7 @@ class _Transfer:
         content: Path | bytes,
         clock: Clock,
         ended: Callable[[_Transfer], None],
+        ahead: bool,
     ) -> None:
         self.peer = peer
         self.name = name
@@ -183,7 +188,7 @@ class _Transfer:
         self._timer: asyncio.TimerHandle | None = None
         self._resends = 0
         self._context = TftpContextServer(*peer, RESEND_S, NO_ROOT, self._open, _no_uploads, flock=False)
-        self._context.state = tftp_window.Start(self._context)
+        self._context.state = tftp_window.Start(self._context, ahead=ahead)
         self._context.sock.close()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._context.sock = self._socket

@@ -13,21 +13,29 @@ from tftpy.TftpPacketTypes import TftpPacketACK, TftpPacketERR, TftpPacketRRQ
 from tftpy.TftpShared import TftpException
 from tftpy.TftpStates import TftpState, TftpStateServerRecvRRQ, TftpStateServerStart
 
+from provisioner.services.tftp_ahead import BLOCK_NUMBERS, DATA, Ahead
+
 MOST_BLOCKS = 32
 """Of a window: what small clients have room for."""
 
-DATA = 3  # RFC 1350 §5
-BLOCK_NUMBERS = 2**16  # then they begin anew
-
 
 class Start(TftpStateServerStart):  # type: ignore[misc]
+    def __init__(self, context: Any, *, ahead: bool = False) -> None:
+        """ahead: the client bears blocks that it hasn't made room for by an acknowledgement"""
+        super().__init__(context)
+        self._ahead = ahead
+
     def handle(self, packet: Any, address: str, port: int) -> Any:
         if isinstance(packet, TftpPacketRRQ):
-            return _ReadRequest(self.context).handle(packet, address, port)
+            return _ReadRequest(self.context, ahead=self._ahead).handle(packet, address, port)
         return super().handle(packet, address, port)
 
 
 class _ReadRequest(TftpStateServerRecvRRQ):  # type: ignore[misc]
+    def __init__(self, context: Any, *, ahead: bool) -> None:
+        super().__init__(context)
+        self._ahead = ahead
+
     def returnSupportedOptions(self, options: Any) -> dict[str, Any]:
         accepted: dict[str, Any] = super().returnSupportedOptions(options)
         if "windowsize" in options and int(options["windowsize"]) >= 1:
@@ -36,7 +44,10 @@ class _ReadRequest(TftpStateServerRecvRRQ):  # type: ignore[misc]
 
     def handle(self, packet: Any, address: str, port: int) -> Any:
         following = super().handle(packet, address, port)
-        return _Windows(self.context) if "windowsize" in self.context.options else following
+        if "windowsize" in self.context.options:
+            return _Windows(self.context)
+        # Without options the first block is on its way already.
+        return Ahead(self.context) if self._ahead and self.context.options else following
 
 
 class _Windows(TftpState):  # type: ignore[misc]

@@ -4,11 +4,22 @@ echo provisioner: node @NODE@ boots @WHAT@
 setenv bootargs '@COMMAND_LINE@'
 # The board's description: what its vendor stored, else the one that U-Boot itself runs by.
 if test -z "${fdt_addr}"; then setenv fdt_addr ${fdtcontroladdr}; fi
+# Where a gzipped kernel is unpacked, if nobody said so: 128 MiB past the ramdisk.
+if test -z "${kernel_comp_addr_r}"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 0x8000000; fi
 # So many blocks at once (RFC 7440), by U-Boot 2020.10 and later.
 setenv tftpwindowsize 16
-if tftpboot ${kernel_addr_r} ${serverip}:kernel && tftpboot ${ramdisk_addr_r} ${serverip}:ramdisk; then
-    echo provisioner: kernel and ramdisk are here, starting them
-    @BOOT@ ${kernel_addr_r} ${ramdisk_addr_r}:${filesize} ${fdt_addr}
+if tftpboot ${kernel_addr_r} ${serverip}:@KERNEL@; then
+    setenv kernel_comp_size ${filesize}
+    if tftpboot ${ramdisk_addr_r} ${serverip}:ramdisk; then
+        setenv ramdisk_size ${filesize}
+        echo provisioner: kernel and ramdisk are here, starting them
+        @BOOT@ ${kernel_addr_r} ${ramdisk_addr_r}:${ramdisk_size} ${fdt_addr}
+        # It comes back from what it can't start: a gzipped kernel, before U-Boot 2020.01.
+        echo provisioner: it was not started, trying it unpacked
+        if tftpboot ${kernel_addr_r} ${serverip}:kernel; then
+            @BOOT@ ${kernel_addr_r} ${ramdisk_addr_r}:${ramdisk_size} ${fdt_addr}
+        fi
+    fi
 fi
 # What is offered may have changed meanwhile: begin anew.
 echo provisioner: that failed, restarting

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import subprocess
 from dataclasses import replace
 from pathlib import Path
@@ -8,7 +9,7 @@ import pytest
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
-from provisioner.drivers.uboot import SCRIPT, image_of, make_offer, script
+from provisioner.drivers.uboot import SCRIPT, image_of, make_offer, packing, script
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader
 
@@ -37,9 +38,31 @@ def test_a_board_is_given_its_script_and_the_files_that_it_names() -> None:
     assert "setenv bootargs 'console=ttyAMA0 provisioner.token=t0ken'" in text
 
 
+@pytest.mark.parametrize(
+    ("arch", "boot_driver", "twin", "fetched"),
+    [
+        ("arm64", "uboot", Path("/k.gz"), "kernel.gz"),
+        ("arm64", "uboot", None, "kernel"),
+        ("armhf", "uboot", Path("/k.gz"), "kernel"),
+        ("arm64", "grub", Path("/k.gz"), "kernel"),
+    ],
+)
+def test_a_kernel_that_u_boot_unpacks_is_fetched_gzipped_and_is_there_as_it_is_too(
+    arch: str, boot_driver: str, twin: Path | None, fetched: str
+) -> None:
+    async def twin_of(kernel: Path) -> Path | None:
+        assert kernel == Path("/k")
+        return twin
+
+    entry = asyncio.run(packing(twin_of)(replace(ENTRY, arch=arch, boot_driver=boot_driver)))
+    assert f"tftpboot ${{kernel_addr_r}} ${{serverip}}:{fetched};" in script(entry)
+    assert set(make_offer(entry).tftp_files) == {SCRIPT, "kernel", "ramdisk", fetched}
+    assert make_offer(entry).tftp_files["kernel"] == Path("/k")
+
+
 @pytest.mark.parametrize(("arch", "command"), [("arm64", "booti"), ("armhf", "bootz")])
 def test_a_kernel_is_started_as_its_architecture_wants(arch: str, command: str) -> None:
-    assert f"    {command} ${{kernel_addr_r}}" in script(replace(ENTRY, arch=arch))
+    assert f"        {command} ${{kernel_addr_r}}" in script(replace(ENTRY, arch=arch))
 
 
 def test_a_node_with_nothing_published_has_an_address_alone() -> None:

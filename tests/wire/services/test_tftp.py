@@ -6,7 +6,7 @@ import os
 import random
 import socket
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,7 @@ from provisioner.protocols.netboot import Offer
 from provisioner.services import tftp
 from provisioner.services.system import SystemClock
 from provisioner.services.tftp import TftpService
+from provisioner.services.tftp_ahead import BLOCKS
 from tests.wire.services.conftest import Heard, play
 from tests.wire.services.segment import HOST, NODE, STRANGER, Segment
 
@@ -37,7 +38,9 @@ def loader(tmp_path: Path) -> Path:
 
 
 @asynccontextmanager
-async def server(heard: Heard, loader: Path) -> AsyncIterator[TftpService]:
+async def server(
+    heard: Heard, loader: Path, ahead: frozenset[str] = frozenset()
+) -> AsyncIterator[TftpService]:
     async with TftpService(HOST, heard, SystemClock()) as service:
         await service.offer(
             Offer(
@@ -46,6 +49,7 @@ async def server(heard: Heard, loader: Path) -> AsyncIterator[TftpService]:
                 macs=("m",),
                 addresses=(NODE,),
                 tftp_files={"loader.efi": loader},
+                tftp_ahead=ahead,
             )
         )
         yield service
@@ -133,6 +137,64 @@ def test_blocks_come_in_windows_to_who_asks_for_them_and_what_is_lost_comes_agai
             assert sent.detail["bytes"] == len(content)
             blocks = len(content) // block_bytes + 1
             assert client.acknowledgements < blocks / window + 5 + 2 * window * len(loses)
+
+    play(story)
+
+
+class OneByOne:
+    """A client like GRUB: it acknowledges each block, takes the next whenever it comes, and no other."""
+
+    def __init__(self, connection: socket.socket, block_bytes: int) -> None:
+        self._connection, self._block_bytes = connection, block_bytes
+        self.most_ahead = 0
+        """So many blocks were here before the first of them was acknowledged."""
+
+    def fetch(self, loses: set[int]) -> bytes:
+        offered, peer = self._connection.recvfrom(65536)
+        assert offered.startswith(b"\0\6") and b"windowsize" not in offered
+        self._acknowledge(0, peer)
+        got = b""
+        while True:
+            # All that comes before anything is acknowledged.
+            came = [self._connection.recv(65536)]
+            self._connection.settimeout(0.05)
+            with suppress(TimeoutError):
+                while len(came) < BLOCKS:
+                    came.append(self._connection.recv(65536))
+            self._connection.settimeout(10)
+            self.most_ahead = max(self.most_ahead, len(came))
+            for packet in came:
+                wanted, number = len(got) // self._block_bytes + 1, int.from_bytes(packet[2:4])
+                if number != wanted % 65536:
+                    if number < wanted % 65536:  # as GRUB does, whose numbers tell no more
+                        self._acknowledge(number, peer)
+                    continue
+                if wanted in loses:
+                    loses.remove(wanted)
+                    continue
+                got += packet[4:]
+                self._acknowledge(wanted, peer)
+                if len(packet) - 4 < self._block_bytes:
+                    return got
+
+    def _acknowledge(self, block: int, peer: tuple[str, int]) -> None:
+        self._connection.sendto(b"\0\4" + (block % 65536).to_bytes(2), peer)
+
+
+@pytest.mark.parametrize("loses", [set(), {3, 10, 100}])
+def test_blocks_are_sent_ahead_to_who_bears_it_and_what_is_lost_comes_again(
+    network: Segment, heard: Heard, loader: Path, loses: set[int], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tftp, "RESEND_S", 0.3)
+
+    async def story() -> None:
+        async with server(heard, loader, frozenset({"loader.efi"})):
+            with request(network, READ_REQUEST + b"blksize\x001024\0tsize\x000\0") as connection:
+                client = OneByOne(connection, 1024)
+                assert await asyncio.to_thread(client.fetch, set(loses)) == loader.read_bytes()
+            (sent,) = await heard.until("tftp.sent")
+            assert sent.detail["bytes"] == LOADER_BYTES
+            assert client.most_ahead == BLOCKS
 
     play(story)
 
