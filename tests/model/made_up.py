@@ -107,9 +107,12 @@ class Storyteller(RuleBasedStateMachine):
         when=times,
     )
     def deploy(self, place: int, anywhere: bool, choice: int, **how: Any) -> Deploy:
-        """To a node, or to any that takes its image."""
-        node = self._node(place)
-        return self._deploy(node="" if anywhere else node, image=self._image(node, choice), **how)
+        """To a node, or to any that takes its image. What lies on disks isn't asked of nodes without one."""
+        node = self.nodes[place % len(self.nodes)]
+        if node.by_nfs:
+            how |= {"swap_mib": 0, "ephemeral_mib": 0}
+        name = "" if anywhere else node.name
+        return self._deploy(node=name, image=self._image(node.name, choice), **how)
 
     def _deploy(self, **how: Any) -> Deploy:
         number = sum(isinstance(one, Deploy) for one in self.requests) + 1
