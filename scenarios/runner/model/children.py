@@ -84,7 +84,7 @@ class ModelChildren:
 
     def _began(self, child: Process) -> None:
         self._running[child] = None
-        if self._loop.time() > self._lease_ends_at_s:
+        if self._look is None:
             self._watch()
 
     def _watch(self) -> None:
