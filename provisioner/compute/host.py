@@ -214,7 +214,7 @@ class ComputeHost:
                 or any(node.id not in self._published for node in acting)
                 or tx.count(Node, where={"owner": host}) != len(self._published)
             )
-            mine = tx.ids(Node, where={"owner": host}) if changed else None
+            mine = [id for (id,) in tx.pick(Node, "id", where={"owner": host})] if changed else None
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": LIVE, **on_nodes})
             return hosts, mine, acting, unwanted
 

@@ -35,10 +35,6 @@ class Tx(Protocol):
         "one of"), ordered by id, beginning after the id `after`, at most `limit`."""
         ...
 
-    def ids(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> list[str]:
-        """Of what `find` would give, in its order: a fraction of the cost. Not of records with numbers."""
-        ...
-
     def count(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> int:
         """How many `find` would give."""
         ...

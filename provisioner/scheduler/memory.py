@@ -24,7 +24,7 @@ class WaitingRequests:
     def look(self, tx: Tx) -> None:
         """Learns which have come and gone."""
         where = {"state": InstanceState.REQUESTED, "delete_requested": False}
-        ids = set(tx.ids(Instance, where=where))
+        ids = {id for (id,) in tx.pick(Instance, "id", where=where)}
         for gone in self.by_id.keys() - ids:
             del self.by_id[gone]
         new = sorted(ids - self.by_id.keys())
@@ -64,7 +64,7 @@ class FreeNodes:
         """Learns which have come and gone; of those that came, some at a time. Whether there are more."""
         known = self.pool.nodes.keys()
         where = {"state": ProvisionState.AVAILABLE, "maintenance": False}
-        ids = set(tx.ids(Node, where=where))
+        ids = {id for (id,) in tx.pick(Node, "id", where=where)}
         for gone in sorted(known - ids):
             self.pool.take(gone)
         new = sorted(ids - known - self._passed_over)

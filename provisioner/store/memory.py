@@ -201,9 +201,6 @@ class _MemoryTx:
             met = filter(lambda record: _meets(record, checks), met)
         return list(met if limit is None else islice(met, limit))
 
-    def ids(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> list[str]:
-        return [str(record.id) for record in self.find(kind, where=where)]
-
     def count(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> int:
         lists, checks = self._looked_up(shape_of(kind), where)
         if not checks:

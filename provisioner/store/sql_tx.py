@@ -87,15 +87,6 @@ class SqlTx:
         rows = self._run(f"read {shape.label}", statement, parameters).fetchall()
         return [shape.record(row) for row in rows]
 
-    def ids(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> list[str]:
-        shape = shape_of(kind)
-        wanted = conditions(shape, where)
-        if wanted is None:
-            return []
-        statement = self._statements.ids(shape, wanted.terms)
-        rows = self._run(f"read ids of {shape.label}", statement, wanted.values).fetchall()
-        return [id for (id,) in rows]
-
     def count(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> int:
         shape = shape_of(kind)
         wanted = conditions(shape, where)

@@ -50,15 +50,6 @@ class Statements:
 
         return self._once(("select", shape.kind, terms, after, limit, newest_first), build)
 
-    def ids(self, shape: Shape[Any], terms: tuple[Term, ...]) -> Statement:
-        """Parameters: the conditions' values."""
-
-        def build() -> tuple[sa.Select[Any], list[str]]:
-            clauses, names = _clauses(shape, terms)
-            return sa.select(shape.table.c.id).where(*clauses).order_by(shape.table.c.id), names
-
-        return self._once(("ids", shape.kind, terms), build)
-
     def count(self, shape: Shape[Any], terms: tuple[Term, ...]) -> Statement:
         """Parameters: the conditions' values."""
 
@@ -73,7 +64,8 @@ class Statements:
 
         def build() -> tuple[sa.Select[Any], list[str]]:
             clauses, names = _clauses(shape, terms)
-            return sa.select(*(shape.table.c[field] for field in fields)).where(*clauses).distinct(), names
+            query = sa.select(*(shape.table.c[field] for field in fields)).where(*clauses)
+            return query if "id" in fields else query.distinct(), names
 
         return self._once(("pick", shape.kind, fields, terms), build)
 

@@ -175,17 +175,6 @@ def test_a_conflict_names_kind_and_field_and_nothing_remains(
     stores.play(story)
 
 
-def test_ids_are_those_of_what_would_be_found(stores: Stores) -> None:
-    async def story(store: Store) -> None:
-        await store.transact(lambda tx: tx.insert(flavor("c"), flavor("a"), flavor("b")))
-        for where in (None, {"name": ("a", "c", "z")}, {"name": ()}):
-            found = await store.transact(lambda tx, where=where: tx.find(Flavor, where=where))  # type: ignore[misc]
-            ids = await store.transact(lambda tx, where=where: tx.ids(Flavor, where=where))  # type: ignore[misc]
-            assert ids == [one.id for one in found]
-
-    stores.play(story)
-
-
 def test_a_change_to_a_name_that_is_taken_is_a_conflict(stores: Stores) -> None:
     async def story(store: Store) -> None:
         await store.transact(lambda tx: tx.insert(node("a"), node("b")))
