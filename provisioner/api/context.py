@@ -25,6 +25,7 @@ from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.words import Word
 from provisioner.core.errors import NotFound
 from provisioner.core.model import ImageKind, Node, Record
+from provisioner.core.public_address import AddressPolicy
 from provisioner.core.roles import NOBODY, Principal
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
@@ -55,7 +56,14 @@ class ImageSaver(Protocol):
     ) -> StoredImage: ...
 
     async def fetch(
-        self, url: str, *, format: str, kind: ImageKind, expected_sha256: str | None, max_bytes: int
+        self,
+        url: str,
+        *,
+        format: str,
+        kind: ImageKind,
+        expected_sha256: str | None,
+        max_bytes: int,
+        allows: Callable[[str], bool] | None = None,
     ) -> StoredImage: ...
 
     async def delete(self, sha256: str) -> None: ...
@@ -78,7 +86,8 @@ async def at_once(work: Callable[[], T], /) -> T:
 class ApiContext:
     """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
     alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
-    bytes of an image are needed any longer. images_queued: set when there may be something to fetch.
+    bytes of an image are needed any longer. image_urls: where members' images may come from.
+    images_queued: set when there may be something to fetch.
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
     have, see `provisioner.api.quotas`. who: sent the request that this is the context of. entry: what will
     be recorded of it."""
@@ -94,6 +103,7 @@ class ApiContext:
     metrics: Metrics
     deploy_drivers: frozenset[str] = frozenset({"iscsi"})
     region: str = "metal"
+    image_urls: AddressPolicy = field(default_factory=AddressPolicy)
     quotas: Mapping[str, int] = field(default_factory=dict)
     aside: Aside = at_once
     consoles: ConsoleBook | None = None

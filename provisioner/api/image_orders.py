@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from ipaddress import ip_address
 from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
 
 from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
+from provisioner.api.image_shares import forget_image
 from provisioner.api.visible import find_image, find_own_image
 from provisioner.core.errors import Conflict, Forbidden, InvalidInput, NotFound, ProvisionerError
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance, boots_with_ramdisk
@@ -29,6 +32,7 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
     who = context.who
     public = who.oversees if order.public is None else order.public
     _check_allowed(who, order, public)
+    _check_url(context, order)
     _check_name_free(tx, who.tenant, order.name, public)
     boot = {"kernel_id": order.kernel_id, "ramdisk_id": order.ramdisk_id}
     if order.kind is ImageKind.ROOT:
@@ -60,6 +64,7 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
         command_line=order.command_line,
         proof_of_life=order.proof_of_life,
         source_url=order.url or "",
+        source_trusted=who.oversees,
         tenant=who.tenant,
         public=public,
         created_at=now,
@@ -88,6 +93,31 @@ def _check_allowed(who: Principal, order: ImageOrder, public: bool) -> None:
         )
 
 
+def _check_url(context: ApiContext, order: ImageOrder) -> None:
+    """What is plain from the URL itself. Where a name leads is seen when it is fetched."""
+    if context.who.oversees or not order.url:
+        return
+    if context.image_urls.members == "none" and not context.image_urls.also:
+        answer = "members' images are not fetched from URLs here"
+    elif _is_address(host := urlsplit(order.url).hostname or "") and not context.image_urls.allows(host):
+        answer = f"members' images may not come from {host}"
+    else:
+        return
+    raise Forbidden(
+        f"register image {order.name}",
+        answer=answer,
+        advice="Send the bytes, or ask an operator: `image_urls` of the configuration says what is allowed",
+    )
+
+
+def _is_address(host: str) -> bool:
+    try:
+        ip_address(host.partition("%")[0])
+    except ValueError:
+        return False
+    return True
+
+
 def _check_name_free(tx: Tx, tenant: str, name: str, public: bool) -> None:
     """Names are a tenant's own, and those of public images unique: what others keep isn't
     told."""
@@ -98,10 +128,17 @@ def _check_name_free(tx: Tx, tenant: str, name: str, public: bool) -> None:
             )
 
 
-def share(tx: Tx, id_or_name: str, who: Principal, *, public: bool) -> views.View:
-    """With all tenants, or no longer; instances keep what they have."""
-    image = find_own_image(tx, who, id_or_name)
-    if public and not image.public:
+def share(tx: Tx, image: Image, who: Principal, *, public: bool) -> None:
+    """With all tenants, or no longer; instances keep what they have. Raises Forbidden, Conflict."""
+    if public is image.public:
+        return
+    if not who.oversees:
+        raise Forbidden(
+            f"share image {image.name}",
+            answer="operators alone share images with all tenants",
+            advice="Share it with single tenants, or ask an operator",
+        )
+    if public:
         for part in filter(None, (image.kernel_id, image.ramdisk_id)):
             found = tx.get(Image, part)
             if found is not None and not found.public:
@@ -113,7 +150,6 @@ def share(tx: Tx, id_or_name: str, who: Principal, *, public: bool) -> views.Vie
         for other in tx.find(Image, where={"name": image.name, "public": True}):
             raise Conflict(f"share image {image.name}", answer=f"image {other.id} is public under this name")
     tx.update(Image, image.id, {"public": public})
-    return views.image(find_image(tx, who, image.id))
 
 
 def _booting(tx: Tx, who: Principal, order: ImageOrder, field: str, kind: ImageKind) -> str:
@@ -169,6 +205,7 @@ async def fetch(context: ApiContext, image_id: str) -> None:
             kind=image.kind,
             expected_sha256=image.sha256 or None,
             max_bytes=MAX_IMAGE_BYTES,
+            allows=None if image.source_trusted else context.image_urls.allows,
         ),
     )
 
@@ -246,14 +283,21 @@ def delete(tx: Tx, image: Image) -> str | None:
         if users:
             raise Conflict(
                 f"delete image {image.name}",
-                answer=f"instance {users[0].name} was made of it",
+                answer=f"{_named('instance', users[0], image)} was made of it",
                 advice="Delete the instances first",
             )
     for field in ("kernel_id", "ramdisk_id"):
         for user in tx.find(Image, where={field: image.id}, limit=1):
-            raise Conflict(f"delete image {image.name}", answer=f"image {user.name} boots with it")
+            told = f"{_named('image', user, image)} boots with it"
+            raise Conflict(f"delete image {image.name}", answer=told)
+    forget_image(tx, image)
     tx.delete(Image, image.id)
     return image.sha256 if image.sha256 and _unused(tx, image.sha256) else None
+
+
+def _named(what: str, user: Instance | Image, image: Image) -> str:
+    """Whom it is shared with, and for what, is theirs to tell."""
+    return f"{what} {user.name}" if user.tenant == image.tenant else f"{what} of another tenant"
 
 
 def _unused(tx: Tx, sha256: str) -> bool:

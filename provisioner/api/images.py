@@ -10,19 +10,24 @@ from pydantic import BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
-from provisioner.api import image_orders, views
+from provisioner.api import image_orders, image_shares, views
 from provisioner.api.answers import answer, page, problem_of_error
-from provisioner.api.context import After, Context, Limit
+from provisioner.api.context import After, ApiContext, Context, Limit
+from provisioner.api.image_shares import MAX_SHARES
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
-from provisioner.api.visible import find_image, images_of
-from provisioner.config.settings import ProofOfLife
+from provisioner.api.visible import find_image, find_own_image, images_of
+from provisioner.config.proof_of_life import ProofOfLife
 from provisioner.config.words import Word
 from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageKind
 from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1/images", tags=["images"], route_class=GuardedRoute)
+
+
+WHOM = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
+"""A tenant's name, or its account."""
 
 
 class ImageOrder(BaseModel):
@@ -44,10 +49,18 @@ class ImageOrder(BaseModel):
     public: bool | None = None
 
 
+Whom = Annotated[tuple[Annotated[str, Field(pattern=WHOM)], ...], Field(max_length=MAX_SHARES)]
+
+
 class SharingOrder(BaseModel):
+    """public: with all tenants, which operators alone may do. add, remove: tenants by their names, or by
+    their accounts (twelve digits), as EC2 calls them."""
+
     model_config = ConfigDict(extra="forbid")
 
-    public: bool
+    public: bool | None = None
+    add: Whom = ()
+    remove: Whom = ()
 
 
 @router.post("", status_code=201)
@@ -97,17 +110,28 @@ async def list_images(
 @router.get("/{image}")
 async def show(context: Context, image: str) -> Response:
     def read(tx: Tx) -> views.View:
-        return views.image(find_image(tx, context.who, image))
+        return _view(tx, context, find_image(tx, context.who, image))
 
     return answer(await context.store.transact(read))
 
 
+def _view(tx: Tx, context: ApiContext, image: Image) -> views.View:
+    """With whom it is shared is for its own tenant to see, and for operators."""
+    shares = image_shares.shared_with(tx, image) if context.who.sees(image.tenant) else []
+    return {**views.image(image), "shared_with": sorted(share.said for share in shares)}
+
+
 @router.put("/{image}/sharing")
 async def share(context: Context, image: str, order: SharingOrder) -> Response:
-    """Share an image with all tenants, or keep it to its own from now on."""
+    """Share an image with all tenants or with single ones, or keep it to its own from now on."""
 
     def change(tx: Tx) -> views.View:
-        return image_orders.share(tx, image, context.who, public=order.public)
+        found = find_own_image(tx, context.who, image)
+        if order.public is not None:
+            image_orders.share(tx, found, context.who, public=order.public)
+        image_shares.give(tx, found, order.add)
+        image_shares.take(tx, found, order.remove)
+        return _view(tx, context, find_image(tx, context.who, found.id))
 
     return answer(await context.store.transact(change))
 

@@ -15,7 +15,7 @@ from provisioner.api.context import After, AfterEvent, ApiContext, Context, Limi
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.visible import find_instance
-from provisioner.config.settings import ProofOfLife
+from provisioner.config.proof_of_life import ProofOfLife
 from provisioner.config.words import Word
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import Instance, Node, TimelineEvent

@@ -63,7 +63,7 @@ RIGHTS: Mapping[str, Right] = {
     # What is public belongs to all to read, and to who oversees to change.
     "POST /v1/images": ORDER,
     "PUT /v1/images/{image}/content": ORDER,
-    "PUT /v1/images/{image}/sharing": OPERATE,
+    "PUT /v1/images/{image}/sharing": ORDER,
     "GET /v1/images": READ,
     "GET /v1/images/{image}": READ,
     "DELETE /v1/images/{image}": ORDER,
@@ -109,7 +109,7 @@ RIGHTS: Mapping[str, Right] = {
     "ec2 DescribeTags": READ,
     "ec2 GetConsoleOutput": READ,
     "ec2 ImportKeyPair": ORDER,
-    "ec2 ModifyImageAttribute": OPERATE,
+    "ec2 ModifyImageAttribute": ORDER,
     "ec2 RebootInstances": ORDER,
     "ec2 RegisterImage": ORDER,
     "ec2 RunInstances": ORDER,

@@ -128,6 +128,12 @@ class Image(Shape):
     updated_at: datetime
 
 
+class SharedImage(Image):
+    shared_with: Annotated[
+        tuple[str, ...], Field(description="Tenants and accounts; none is told to who isn't its owner.")
+    ]
+
+
 class Instance(Shape):
     id: str
     name: str
@@ -229,6 +235,7 @@ class Host(Shape):
 class Tenant(Shape):
     id: str
     name: str
+    account: Annotated[str, Field(description="Twelve digits, as EC2's clients know it.")]
     created_at: datetime
 
 
@@ -290,7 +297,7 @@ class Status(Shape):
 
 
 SHAPES: tuple[type[Shape], ...] = (
-    *(Node, NodeRequest, Image, Instance, Placement, Event, Flavor, Key, Host),
+    *(Node, NodeRequest, Image, SharedImage, Instance, Placement, Event, Flavor, Key, Host),
     *(Tenant, User, Token, NewToken, AccessKey, NewAccessKey, AuditRecord, Status),
 )
 
@@ -326,8 +333,8 @@ SINGLE: Mapping[str, type[Shape]] = {
     "post /v1/nodes/{node}/clean": Node,
     "post /v1/images": Image,
     "put /v1/images/{image}/content": Image,
-    "put /v1/images/{image}/sharing": Image,
-    "get /v1/images/{image}": Image,
+    "put /v1/images/{image}/sharing": SharedImage,
+    "get /v1/images/{image}": SharedImage,
     "post /v1/instances": Instance,
     "get /v1/instances/{instance}": Instance,
     "delete /v1/instances/{instance}": Instance,

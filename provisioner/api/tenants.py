@@ -11,6 +11,7 @@ from starlette.responses import Response
 from provisioner.api import views
 from provisioner.api.answers import page
 from provisioner.api.context import After, Context, Limit
+from provisioner.api.image_shares import forget_tenant
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.core.errors import Conflict, NotFound
@@ -68,6 +69,7 @@ async def delete(context: Context, tenant: str) -> Response:
             )
         if tenant == DEFAULT_TENANT:
             raise Conflict(f"delete tenant {tenant}", answer="it is always there")
+        forget_tenant(tx, tenant)
         tx.delete(Tenant, tenant)
 
     await context.store.transact(remove)

@@ -8,6 +8,7 @@ from datetime import datetime
 from typing import Any
 
 from provisioner.core.capacity import Size
+from provisioner.core.ec2_ids import account_of
 from provisioner.core.model import (
     AccessKey,
     ApiToken,
@@ -145,7 +146,7 @@ def access_key(record: AccessKey) -> View:
 
 
 def tenant(record: Tenant) -> View:
-    return _pick(record, "id", "created_at") | {"name": record.id}
+    return _pick(record, "id", "created_at") | {"name": record.id, "account": account_of(record.id)}
 
 
 def user(record: User) -> View:

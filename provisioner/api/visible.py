@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from provisioner.api.image_shares import images_shared_with, is_shared
 from provisioner.core.errors import Conflict, Forbidden, NotFound
 from provisioner.core.model import Image, Instance
 from provisioner.core.roles import Principal
@@ -33,18 +34,24 @@ def _only(who: Principal, what: str, name: str, named: list[Instance]) -> Instan
 
 
 def find_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
-    """By id or name; of a name, their own tenant's before a public one. Raises as `find_instance`."""
+    """By id or name; of a name, their own tenant's before a public one, and that before one that is shared
+    with them alone. Raises as `find_instance`."""
     found = tx.get(Image, id_or_name)
     if found is None:
         named = tx.find(Image, where={"name": id_or_name})
         own = [one for one in named if one.tenant == who.tenant]
-        seen = own or [one for one in named if one.public] or (named if who.oversees else [])
+        seen = own or [one for one in named if one.public]
+        seen = seen or [one for one in named if who.oversees or is_shared(tx, one, who.tenant)]
         if len(seen) > 1:
             raise _ambiguous("image", id_or_name, (one.tenant for one in seen))
         found = seen[0] if seen else None
-    if found is None or not (found.public or who.sees(found.tenant)):
+    if found is None or not _is_visible(tx, who, found):
         raise NotFound(f"find image {id_or_name}", answer="there is no such image")
     return found
+
+
+def _is_visible(tx: Tx, who: Principal, image: Image) -> bool:
+    return image.public or who.sees(image.tenant) or is_shared(tx, image, who.tenant)
 
 
 def find_own_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
@@ -53,17 +60,19 @@ def find_own_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
     if not who.oversees and (found.public or found.tenant != who.tenant):
         raise Forbidden(
             f"change image {found.name}",
-            answer="it is shared with all tenants",
+            answer="it is shared with all tenants" if found.public else "it is another tenant's",
             advice="Ask an operator, or register an image of your own",
         )
     return found
 
 
 def images_of(tx: Tx, tenant: str, *, after: str | None = None, limit: int | None = None) -> list[Image]:
-    """Those that are public or the tenant's, by id."""
+    """Those that are public, the tenant's, or shared with it, by id."""
     own = tx.find(Image, where={"public": False, "tenant": tenant}, after=after, limit=limit)
     found = own + tx.find(Image, where={"public": True}, after=after, limit=limit)
-    return sorted(found, key=lambda image: image.id)[:limit]
+    if shared := images_shared_with(tx, tenant):
+        found += tx.find(Image, where={"id": shared}, after=after, limit=limit)
+    return sorted({image.id: image for image in found}.values(), key=lambda image: image.id)[:limit]
 
 
 def _ambiguous(what: str, name: str, tenants: Iterable[str]) -> Conflict:

@@ -25,6 +25,7 @@ from provisioner.app.tls import ServerTls
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
 from provisioner.core.model import DEFAULT_TENANT, ApiToken, Flavor, Node, User
+from provisioner.core.public_address import AddressPolicy
 from provisioner.core.roles import Role
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
@@ -65,6 +66,12 @@ def api_context(
         seal=box.seal,
         unseal=box.open,
         region=settings.api.region,
+        image_urls=AddressPolicy(
+            members=settings.image_urls.members,
+            also=settings.image_urls.also,
+            # Whatever its addresses are: nobody but us has anything to fetch there.
+            never=(*settings.image_urls.never, settings.network.subnet),
+        ),
         quotas={tenant: quota.instances for tenant, quota in settings.quotas.items()},
         aside=asyncio.to_thread,
         pool=AddressPool(*settings.network.pool_range),

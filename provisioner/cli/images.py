@@ -182,24 +182,30 @@ def list_images(context: typer.Context, as_json: Json = False) -> None:
 def show(context: typer.Context, image: Name, as_json: Json = False) -> None:
     """Show an image."""
     client, output = client_and_output(context, as_json)
-    output.record(client.get(f"/v1/images/{image}"), DETAILS)
+    output.record(client.get(f"/v1/images/{image}"), (*DETAILS, "shared_with"))
+
+
+Whom = Annotated[
+    list[str] | None,
+    typer.Option("--with", help="A tenant, by its name or its account; may be given again. Else all."),
+]
 
 
 @app.command()
-def share(context: typer.Context, image: Name, as_json: Json = False) -> None:
-    """Share an image with all tenants."""
-    _share(context, image, as_json, public=True)
+def share(context: typer.Context, image: Name, whom: Whom = None, as_json: Json = False) -> None:
+    """Share an image with all tenants, or with single ones."""
+    _share(context, image, as_json, {"add": whom} if whom else {"public": True})
 
 
 @app.command()
-def unshare(context: typer.Context, image: Name, as_json: Json = False) -> None:
-    """Keep an image to its own tenant from now on; instances keep what they have."""
-    _share(context, image, as_json, public=False)
+def unshare(context: typer.Context, image: Name, whom: Whom = None, as_json: Json = False) -> None:
+    """Share an image no longer, with all tenants or with single ones; instances keep what they have."""
+    _share(context, image, as_json, {"remove": whom} if whom else {"public": False})
 
 
-def _share(context: typer.Context, image: str, as_json: bool, *, public: bool) -> None:
+def _share(context: typer.Context, image: str, as_json: bool, order: dict[str, Any]) -> None:
     client, output = client_and_output(context, as_json)
-    output.record(client.put(f"/v1/images/{image}/sharing", {"public": public}), DETAILS)
+    output.record(client.put(f"/v1/images/{image}/sharing", order), (*DETAILS, "shared_with"))
 
 
 @app.command()

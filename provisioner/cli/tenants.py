@@ -13,7 +13,7 @@ tenants = typer.Typer(help="Tenants: who shares what is theirs.", no_args_is_hel
 users = typer.Typer(help="Users of tenants, each with a role.", no_args_is_help=True)
 tokens = typer.Typer(help="API tokens.", no_args_is_help=True)
 
-TENANT = {"name": "tenant", "created_at": "since"}
+TENANT = {"name": "tenant", "account": "account", "created_at": "since"}
 USER = {"name": "user", "tenant": "tenant", "role": "role", "created_at": "since"}
 TOKEN = {"name": "token", "user": "user", "role": "role", "id": "hash", "created_at": "since"}
 

@@ -2,47 +2,20 @@
 
 from __future__ import annotations
 
-import re
 import socket
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Annotated, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, model_validator
+from pydantic import Field, model_validator
 
-from provisioner.config.words import Word
+from provisioner.config.api_settings import Api, Audit, ImageUrls, Quota
+from provisioner.config.network_settings import Network
+from provisioner.config.proof_of_life import ProofOfLife
+from provisioner.config.section import AbsolutePath, Seconds, Section
 from provisioner.core.errors import InvalidInput
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
-
-def _absolute(path: Path) -> Path:
-    if not path.is_absolute():
-        raise ValueError(f"{path} is not an absolute path")
-    return path
-
-
-def _is_proof(word: str) -> str:
-    kind, _, pattern = word.partition(":")
-    if word in ("phone_home", "ssh_banner"):
-        return word
-    if kind == "console" and pattern:
-        try:
-            re.compile(pattern)
-        except re.error as error:
-            raise ValueError(f"{pattern!r} is not a regular expression: {error}") from error
-        return word
-    raise ValueError(f"{word!r} is not phone_home, ssh_banner or console:<regular expression>")
-
-
-AbsolutePath = Annotated[Path, AfterValidator(_absolute)]
-ProofOfLife = Annotated[Word, AfterValidator(_is_proof)]
-Seconds = Annotated[float, Field(gt=0)]
-
-
-class Host(_Section):
+class Host(Section):
     name: Annotated[
         str,
         Field(
@@ -79,131 +52,7 @@ class Host(_Section):
     ] = None
 
 
-class Tls(_Section):
-    certificate: Annotated[
-        AbsolutePath | None,
-        Field(
-            description="In PEM, with those between it and its authority; left out: what "
-            "`provisioner tls init` made."
-        ),
-    ] = None
-    key: Annotated[
-        AbsolutePath | None, Field(description="In PEM; by default in the file of the certificate.")
-    ] = None
-
-
-class Limits(_Section):
-    requests_per_s: Annotated[
-        float | None,
-        Field(gt=0, description="Of one user, or of an access key without one; `null`: any number."),
-    ] = 500
-    request_burst: Annotated[int, Field(ge=1, description="So many at once, after a pause.")] = 5000
-    failures_per_minute: Annotated[
-        int, Field(ge=1, description="Wrong tokens, keys and signatures from one address; so many at once.")
-    ] = 60
-    body_bytes: Annotated[
-        int,
-        Field(
-            ge=65_536, le=2**26, description="Of a request; of EC2's, 256 KiB at most. Images have no limit."
-        ),
-    ] = 2**20
-
-
-class Api(_Section):
-    listen: Annotated[
-        str,
-        Field(pattern=r"^[^:]+:\d{1,5}$", description="Address and port of the REST API; port 0 picks one."),
-    ] = "127.0.0.1:8776"
-    socket: Annotated[
-        AbsolutePath | None, Field(description="A UNIX socket on which the API listens as well.")
-    ] = None
-    tls: Annotated[
-        Tls | None,
-        Field(description="Speak TLS at `listen`; `{}`: with the certificate of `provisioner tls init`."),
-    ] = None
-    insecure_http: Annotated[
-        bool,
-        Field(description="Speak plain HTTP even where other machines may listen in, to tokens as well."),
-    ] = False
-    limits: Annotated[Limits, Field(description="How much is taken from whom.")] = Field(
-        default_factory=Limits
-    )
-    region: Annotated[
-        str,
-        Field(
-            pattern=r"^[a-z]([a-z0-9-]{0,30}[a-z0-9])?$",
-            description="What EC2 clients are told that this place is called; nodes that are given no "
-            "zone are in the one that is called this with an `a` at the end.",
-        ),
-    ] = "metal"
-
-    @property
-    def address(self) -> str:
-        return self.listen.rpartition(":")[0]
-
-    @model_validator(mode="after")
-    def _is_private(self) -> Api:
-        if self.tls is None and not self.insecure_http and not _is_loopback(self.address):
-            raise ValueError(
-                f"{self.listen} is reached from other machines, and HTTP would show every token: set tls "
-                "(`tls: {}` after `provisioner tls init`), or insecure_http if something else protects it"
-            )
-        return self
-
-
-def _is_loopback(address: str) -> bool:
-    try:
-        return IPv4Address(address).is_loopback
-    except ValueError:
-        return address == "localhost"
-
-
-class Network(_Section):
-    interface: Annotated[
-        str,
-        # IFNAMSIZ of <linux/if.h>: 16 with the final zero.
-        Field(pattern=r"^[^/\s]{1,15}$", description="The interface on the provisioning network."),
-    ]
-    address: Annotated[IPv4Address, Field(description="Our address on it.")]
-    subnet: Annotated[IPv4Network, Field(description="The provisioning network.")]
-    pool: Annotated[str, Field(description="FIRST-LAST: addresses that nodes are given.")]
-    gateway: Annotated[IPv4Address | None, Field(description="The nodes' default route.")] = None
-    dns: Annotated[tuple[IPv4Address, ...], Field(description="The nodes' name servers.")] = ()
-    http_port: Annotated[int, Field(ge=0, le=65535, description="Where nodes fetch their files.")] = 8080
-    serve_dhcp: Annotated[
-        bool, Field(description="Whether to serve DHCP, TFTP and router advertisements.")
-    ] = True
-    metadata: Annotated[
-        Literal["none", "v1_v2", "v2"],
-        Field(
-            description="Whether instances may read EC2's instance metadata and their user data here, at "
-            "169.254.169.254, which must be an address of this system; v2: with a token alone."
-        ),
-    ] = "none"
-
-    @property
-    def pool_range(self) -> tuple[IPv4Address, IPv4Address]:
-        first, _, last = self.pool.partition("-")
-        return IPv4Address(first.strip()), IPv4Address(last.strip())
-
-    @model_validator(mode="after")
-    def _fits_together(self) -> Network:
-        try:
-            first, last = self.pool_range
-        except ValueError as error:
-            raise ValueError(f"the pool {self.pool!r} is not FIRST-LAST, two IPv4 addresses") from error
-        if first not in self.subnet or last not in self.subnet or last < first:
-            raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
-        for what, address in (("our own address", self.address), ("the gateway", self.gateway)):
-            if address is not None and first <= address <= last:
-                raise ValueError(f"{what} {address} lies in the pool {self.pool}")
-            # Another's DHCP server may lead nodes to us over a router; our own can't.
-            if address is not None and address not in self.subnet and self.serve_dhcp:
-                raise ValueError(f"{what} {address} is not in {self.subnet}")
-        return self
-
-
-class Ramdisk(_Section):
+class Ramdisk(Section):
     kernel: Annotated[AbsolutePath, Field(description="Kernel of the deploy ramdisk.")]
     ramdisk: Annotated[AbsolutePath, Field(description="The deploy ramdisk.")]
     loader: Annotated[
@@ -211,7 +60,7 @@ class Ramdisk(_Section):
     ] = None
 
 
-class Deploy(_Section):
+class Deploy(Section):
     boot_deadline_s: Annotated[
         Seconds, Field(description="From power-on until the ramdisk's agent reports.")
     ] = 600
@@ -233,7 +82,7 @@ class Deploy(_Section):
     ] = ("phone_home", "ssh_banner")
 
 
-class Nfs(_Section):
+class Nfs(Section):
     server: Annotated[
         Literal["none", "ganesha", "kernel"],
         Field(description="Serves nodes their roots: nfs-ganesha, which we run, or this system's kernel."),
@@ -247,7 +96,7 @@ class Nfs(_Section):
     ] = None
 
 
-class Power(_Section):
+class Power(Section):
     refresh_s: Annotated[
         float,
         Field(ge=0, description="Idle nodes' power is asked for once in so long, spread over it; 0: never."),
@@ -276,7 +125,7 @@ class Power(_Section):
     ] = 4
 
 
-class Tilera(_Section):
+class Tilera(Section):
     monitor: Annotated[
         AbsolutePath | None,
         Field(
@@ -289,29 +138,18 @@ class Tilera(_Section):
     ] = 20
 
 
-class Quota(_Section):
-    instances: Annotated[int, Field(ge=0, description="So many at once, until they are deleted.")]
-
-
-class Console(_Section):
+class Console(Section):
     capture: Annotated[bool, Field(description="Record the consoles of nodes that are worked on.")] = True
 
 
-class Timeline(_Section):
+class Timeline(Section):
     keep_days: Annotated[float, Field(ge=1, description="Events older than that are forgotten.")] = 90
     keep_events: Annotated[
         int, Field(ge=100, description="Events that are kept of each node, the newest.")
     ] = 10_000
 
 
-class Audit(_Section):
-    keep_days: Annotated[float, Field(ge=1, description="Records older than that are forgotten.")] = 365
-    keep_records: Annotated[
-        int, Field(ge=1000, description="Records that are kept, the newest; some 300 bytes each.")
-    ] = 1_000_000
-
-
-class Log(_Section):
+class Log(Section):
     format: Annotated[
         Literal["auto", "console", "json"], Field(description="auto: json unless on a terminal.")
     ] = "auto"
@@ -320,7 +158,7 @@ class Log(_Section):
     ] = "info"
 
 
-class Settings(_Section):
+class Settings(Section):
     """Everything has a default but the network."""
 
     state_dir: Annotated[AbsolutePath, Field(description="Database, images, keys, consoles.")] = Path(
@@ -364,6 +202,9 @@ class Settings(_Section):
             "many as there are nodes."
         ),
     ] = Field(default_factory=dict)
+    image_urls: Annotated[
+        ImageUrls, Field(description="From where images are fetched that are registered by URL.")
+    ] = Field(default_factory=ImageUrls)
     network: Annotated[Network, Field(description="The provisioning network, which nodes boot from.")]
     ramdisks: Annotated[
         dict[Literal["x86_64", "arm64", "armhf"], Ramdisk],

@@ -12,6 +12,7 @@ from provisioner.core.errors import InvalidInput
 
 MARK = "#iptables"
 MOST = 64
+MOST_SHOWN = 80  # letters of what is refused: user data may have one word of 16 KiB
 CHAINS = ("INPUT", "OUTPUT", "FORWARD")
 
 _WORD = re.compile(r"[A-Za-z0-9!][A-Za-z0-9_.,:/-]*|-[A-Za-z]|--[a-z][a-z0-9-]*")
@@ -29,11 +30,15 @@ def rules_of(user_data: str) -> tuple[tuple[str, ...], ...]:
         raise _refused(f"{len(rules)} rules are more than {MOST}")
     for rule in rules:
         if len(rule) < 2 or rule[0] not in ("-A", "-I") or rule[1] not in CHAINS:
-            raise _refused(f"{' '.join(rule)!r} adds to none of the chains {', '.join(CHAINS)}")
+            raise _refused(f"{_shown(' '.join(rule))} adds to none of the chains {', '.join(CHAINS)}")
         for word in rule:
             if not _WORD.fullmatch(word):
-                raise _refused(f"{word!r} can't stand in a rule")
+                raise _refused(f"{_shown(word)} can't stand in a rule")
     return rules
+
+
+def _shown(text: str) -> str:
+    return repr(text if len(text) <= MOST_SHOWN else f"{text[:MOST_SHOWN]}…")
 
 
 def check_user_data(arch: str, user_data: str) -> None:

@@ -152,11 +152,23 @@ class Image:
     command_line: str = ""  # appended to the instance kernel's
     proof_of_life: tuple[str, ...] = ()  # phone_home, ssh_banner, console:<regex>; () = configured default
     source_url: str = ""
+    source_trusted: bool = False  # an operator's URL, which may lead anywhere, and a member's not
     failure: Failure | None = None
     tenant: str = DEFAULT_TENANT
     public: bool = True  # shared with all tenants; otherwise its own tenant's alone
     created_at: datetime
     updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ImageShare:
+    """One account that an image is shared with, beside its own tenant. There needn't be such an account:
+    who shares doesn't learn who there is."""
+
+    id: str  # image's id:account
+    image_id: str
+    account: str  # twelve digits, core.ec2_ids.account_of its tenant
+    said: str  # what it was called by who shared: a tenant's name, or the account
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -355,6 +367,7 @@ Record = (
     Node
     | Port
     | Image
+    | ImageShare
     | Flavor
     | KeyPair
     | Instance

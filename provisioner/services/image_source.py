@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
 from dataclasses import dataclass
 from errno import ENOENT
@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import httpx
 
 from provisioner.core.errors import InvalidInput, PermanentError, ProvisionerError, TransientError
+from provisioner.services.checked_transport import CheckedTransport
 
 CONNECT_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 60.0  # without a byte
@@ -28,8 +29,9 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(url: str) -> AsyncGenerator[Source, None]:
-    """The bytes behind an http, https or file URL, while entered.
+async def open_source(url: str, allows: Callable[[str], bool] | None = None) -> AsyncGenerator[Source, None]:
+    """The bytes behind an http, https or file URL, while entered. allows: whether an address may be connected
+    to, wherever the URL leads; None: any, and files of this system.
 
     Raises InvalidInput (another kind of URL), PermanentError (it isn't there), TransientError (the
     server doesn't answer, or stopped in the middle; raised from `chunks`, too).
@@ -38,13 +40,13 @@ async def open_source(url: str) -> AsyncGenerator[Source, None]:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
         raise InvalidInput("fetch the image", field="url", answer=str(error)) from error
-    if parsed.scheme == "file":
+    if parsed.scheme == "file" and allows is None:
         path = Path(unquote(parsed.path))
         size = _size_of_file(path)
         async with aclosing(_file_chunks(path)) as chunks:
             yield Source(chunks, size)
     elif parsed.scheme in ("http", "https") and parsed.host:
-        async with _response(parsed) as source:
+        async with _response(parsed, allows) as source:
             yield source
     else:
         raise InvalidInput(
@@ -78,11 +80,16 @@ async def _file_chunks(path: Path) -> AsyncGenerator[bytes, None]:
 
 
 @asynccontextmanager
-async def _response(url: httpx.URL) -> AsyncGenerator[Source, None]:
+async def _response(url: httpx.URL, allows: Callable[[str], bool] | None) -> AsyncGenerator[Source, None]:
     timeout = httpx.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     try:
         async with (
-            httpx.AsyncClient(timeout=timeout, follow_redirects=True, max_redirects=5) as client,
+            httpx.AsyncClient(
+                timeout=timeout,
+                follow_redirects=True,
+                max_redirects=5,
+                transport=None if allows is None else CheckedTransport(allows),
+            ) as client,
             # The bytes that the checksum is of, not a packed form of them.
             client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
         ):

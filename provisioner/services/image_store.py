@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from pathlib import Path
 
 from provisioner.core.errors import ImageInvalid, InvalidInput, NotFound, StorageFull, TransientError
@@ -71,11 +71,18 @@ class ImageStore:
         await in_thread(lambda: path.unlink(missing_ok=True))
 
     async def fetch(
-        self, url: str, *, format: str, kind: ImageKind, expected_sha256: str | None, max_bytes: int
+        self,
+        url: str,
+        *,
+        format: str,
+        kind: ImageKind,
+        expected_sha256: str | None,
+        max_bytes: int,
+        allows: Callable[[str], bool] | None = None,
     ) -> StoredImage:
-        """Like `save`, from an http, https or file URL. Raises what `open_source` does, too."""
+        """Like `save`, from an http, https or file URL. `allows`, and what it raises: as `open_source`."""
         try:
-            async with asyncio.timeout(FETCH_TIMEOUT_S), open_source(url) as source:
+            async with asyncio.timeout(FETCH_TIMEOUT_S), open_source(url, allows) as source:
                 return await self.save(
                     source.chunks,
                     format=format,

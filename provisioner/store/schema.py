@@ -122,6 +122,7 @@ _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.Port, unique=("address",), indexes=(("node_id",),)),
     # Names are a tenant's own, so that the API decides, not a constraint.
     Shape(model.Image, indexes=(("name",), ("tenant",), ("state",), ("sha256",))),
+    Shape(model.ImageShare, indexes=(("image_id",), ("account",))),
     Shape(model.Flavor, unique=("name",)),
     Shape(model.KeyPair, indexes=(("tenant", "name"),)),
     # An instance's name is free again once it is deleted: the API decides here too.

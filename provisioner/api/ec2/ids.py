@@ -6,6 +6,7 @@ import re
 from typing import TypeVar
 
 from provisioner.api.ec2.errors import Ec2Error, malformed_id, unknown_id
+from provisioner.api.image_shares import is_shared
 from provisioner.core.ec2_ids import IMAGE_PREFIX, image_id
 from provisioner.core.model import Image, ImageKind, Instance, KeyPair
 from provisioner.protocols.store import Tx
@@ -38,7 +39,7 @@ def find_image(tx: Tx, tenant: str, id: str, *kinds: ImageKind) -> Image:
     the tenant as for what isn't there."""
     kinds = kinds or tuple(ImageKind)
     found = _find(tx, Image, tuple(IMAGE_PREFIX[kind] for kind in kinds), "AMIID", id)
-    theirs = found.public or found.tenant == tenant
+    theirs = found.public or found.tenant == tenant or is_shared(tx, found, tenant)
     if not theirs or found.kind not in kinds or image_id(found) != id:
         raise unknown_id("AMIID", id)
     return found

@@ -1,4 +1,4 @@
-"""DescribeImages: what is registered and public, or its tenant's."""
+"""DescribeImages: what is registered and public, its tenant's, or shared with it."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_image
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import TagsOf, tag_set, tags_of
+from provisioner.api.image_shares import shared_with
 from provisioner.api.visible import images_of
 from provisioner.core.ec2_ids import account_of, image_id, kernel_id, ramdisk_id
 from provisioner.core.model import Image, ImageKind, ImageState
@@ -53,10 +54,24 @@ def describe_images(tx: Tx, call: Call) -> Members:
     if owners:
         wanted_owners = {call.account if owner == "self" else owner for owner in owners}
         found = [image for image in found if account_of(image.tenant) in wanted_owners]
+    users = call.given.get("ExecutableUsers")
+    if users:
+        found = [image for image in found if _is_shared_by(tx, call, image, users)]
     tags = tags_of(tx, call.tenant, [image_id(image) for image in found])
     wanted = Filters(call.given.get("Filters", ()), _LOOKS, lambda image: tags(image_id(image)))
     images, token = page(call.given, filter(wanted, found), image_id)
     return {"Images": [_view(image, tags) for image in images], "NextToken": token}
+
+
+def _is_shared_by(tx: Tx, call: Call, image: Image, users: list[str]) -> bool:
+    """By a launch permission of all, of whoever asks (self), or of an account. Of what isn't theirs, their
+    own permission alone is told."""
+    if image.public and "all" in users:
+        return True
+    accounts = {call.account if user == "self" else user for user in users}
+    if not call.context.who.sees(image.tenant):
+        accounts &= {call.account}
+    return any(share.account in accounts for share in shared_with(tx, image))
 
 
 def _view(image: Image, tags: TagsOf) -> Members:

@@ -53,9 +53,9 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "DescribeImages": Operation(
         handle=images.describe_images,
-        takes=PAGES | takes("ImageIds", "Owners"),
-        # Who may see an image may use it, and none is deprecated or disabled.
-        ignores=takes("ExecutableUsers", "IncludeDeprecated", "IncludeDisabled"),
+        takes=PAGES | takes("ExecutableUsers", "ImageIds", "Owners"),
+        # None is deprecated or disabled.
+        ignores=takes("IncludeDeprecated", "IncludeDisabled"),
     ),
     "DescribeInstanceStatus": Operation(
         handle=instances.describe_instance_status, takes=PAGES | takes("InstanceIds", "IncludeAllInstances")

@@ -22,6 +22,7 @@ from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.quotas import left, quota
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
+from provisioner.core.errors import InvalidInput
 from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import (
     Flavor,
@@ -150,7 +151,10 @@ def _wish(tx: Tx, call: Call) -> _Wish:
         if key is None:
             raise no_key(given["KeyName"])
     user_data = _user_data(given.get("UserData", ""))
-    check_user_data(image.arch, user_data)
+    try:
+        check_user_data(image.arch, user_data)
+    except InvalidInput as error:
+        raise bad_value("UserData", f"{error.answer}. {error.advice}") from error
     return _Wish(
         flavor=flavor,
         image=image,

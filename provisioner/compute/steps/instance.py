@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-
 from provisioner.compute.context import StepContext
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.steps.boot import (
@@ -14,6 +12,7 @@ from provisioner.compute.steps.boot import (
     switch_off,
     switch_on,
 )
+from provisioner.core.console_pattern import find
 from provisioner.core.diagnosis import diagnose
 from provisioner.core.errors import DeviceUnreachable, PermanentError
 from provisioner.core.ladders import DISK_INSTANCE_LADDERS, NETBOOT_INSTANCE_LADDERS, Ladder
@@ -111,9 +110,9 @@ async def _seen(ctx: StepContext, proof: str) -> str:
             return f"SSH at {ctx.boot_port.address} answered {banner}"
     elif kind == "console":
         text = ctx.edges.consoles.text(ctx.node.id, since=int(ctx.facts.get("console_mark", 0)))
-        match = re.search(pattern, text, re.MULTILINE)
-        if match:
-            return f"the console printed {match.group(0)!r}"
+        printed = find(pattern, text)
+        if printed is not None:
+            return f"the console printed {printed!r}"
     return ""
 
 

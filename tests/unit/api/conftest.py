@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Coroutine, Iterator
 from datetime import datetime, timedelta
-from ipaddress import IPv4Address
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -17,6 +17,7 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext
 from provisioner.api.metrics import Metrics
+from provisioner.core.public_address import AddressPolicy
 from provisioner.protocols.store import Tx
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
@@ -66,6 +67,8 @@ class Api:
             unseal=self.box.open,
             pool=AddressPool(IPv4Address("10.77.0.100"), IPv4Address("10.77.0.103")),
             power_drivers=frozenset({"ipmi"}),
+            # What tests fetch from doesn't leave this machine.
+            image_urls=AddressPolicy(also=(IPv4Network("127.0.0.0/8"),)),
             metrics=Metrics(),
             consoles=self.consoles,
         )

@@ -81,7 +81,7 @@ def test_plain_http_is_spoken_where_nobody_listens_in_or_somebody_says_so(api: s
         ("deploy: {boot_deadline_s: -1}", "deploy.boot_deadline_s", ""),
         ("deploy: {proof_of_life: []}", "deploy.proof_of_life", ""),
         ("deploy: {proof_of_life: [hope]}", "deploy.proof_of_life[0]", "console:<regular expression>"),
-        ("deploy: {proof_of_life: ['console:(']}", "deploy.proof_of_life[0]", "not a regular expression"),
+        ("deploy: {proof_of_life: ['console:(']}", "deploy.proof_of_life[0]", "missing )"),
         ("ramdisks: {sparc: {kernel: /k, ramdisk: /r}}", "ramdisks.sparc", ""),
         ("log: {level: loud}", "log.level", "debug"),
         ("colour: red", "colour", ""),

@@ -1,0 +1,55 @@
+"""The section of the configuration file about the provisioning network."""
+
+from __future__ import annotations
+
+from ipaddress import IPv4Address, IPv4Network
+from typing import Annotated, Literal
+
+from pydantic import Field, model_validator
+
+from provisioner.config.section import Section
+
+
+class Network(Section):
+    interface: Annotated[
+        str,
+        # IFNAMSIZ of <linux/if.h>: 16 with the final zero.
+        Field(pattern=r"^[^/\s]{1,15}$", description="The interface on the provisioning network."),
+    ]
+    address: Annotated[IPv4Address, Field(description="Our address on it.")]
+    subnet: Annotated[IPv4Network, Field(description="The provisioning network.")]
+    pool: Annotated[str, Field(description="FIRST-LAST: addresses that nodes are given.")]
+    gateway: Annotated[IPv4Address | None, Field(description="The nodes' default route.")] = None
+    dns: Annotated[tuple[IPv4Address, ...], Field(description="The nodes' name servers.")] = ()
+    http_port: Annotated[int, Field(ge=0, le=65535, description="Where nodes fetch their files.")] = 8080
+    serve_dhcp: Annotated[
+        bool, Field(description="Whether to serve DHCP, TFTP and router advertisements.")
+    ] = True
+    metadata: Annotated[
+        Literal["none", "v1_v2", "v2"],
+        Field(
+            description="Whether instances may read EC2's instance metadata and their user data here, at "
+            "169.254.169.254, which must be an address of this system; v2: with a token alone."
+        ),
+    ] = "none"
+
+    @property
+    def pool_range(self) -> tuple[IPv4Address, IPv4Address]:
+        first, _, last = self.pool.partition("-")
+        return IPv4Address(first.strip()), IPv4Address(last.strip())
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Network:
+        try:
+            first, last = self.pool_range
+        except ValueError as error:
+            raise ValueError(f"the pool {self.pool!r} is not FIRST-LAST, two IPv4 addresses") from error
+        if first not in self.subnet or last not in self.subnet or last < first:
+            raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
+        for what, address in (("our own address", self.address), ("the gateway", self.gateway)):
+            if address is not None and first <= address <= last:
+                raise ValueError(f"{what} {address} lies in the pool {self.pool}")
+            # Another's DHCP server may lead nodes to us over a router; our own can't.
+            if address is not None and address not in self.subnet and self.serve_dhcp:
+                raise ValueError(f"{what} {address} is not in {self.subnet}")
+        return self
