@@ -42,6 +42,7 @@ from provisioner.api.gate import Gate
 from provisioner.api.housekeeping import forget_old_answers, in_rounds
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.timeline_pruning import TimelinePruning
+from provisioner.api.unproven import Unproven
 from provisioner.core.errors import ProvisionerError
 
 # No page of its own for trying things out: it would load scripts from elsewhere.
@@ -69,13 +70,15 @@ def build_app(context: ApiContext) -> FastAPI:
     app.router.routes.extend(_endpoints())
     app.openapi = lambda: description.describe(app)  # type: ignore[method-assign]
     app.state.context = context
-    app.state.ec2 = ec2.Endpoint(context)
+    unproven = Unproven(context.store, context.clock, context.ids)
+    app.state.unproven = unproven
+    app.state.ec2 = ec2.Endpoint(context, unproven)
     app.state.fetches = ImageFetches(context)
     app.add_exception_handler(ProvisionerError, problem_of_error)
     app.add_exception_handler(RequestValidationError, problem_of_input)
     app.add_exception_handler(HTTPException, problem_of_http)
     app.add_exception_handler(Exception, problem_of_defect)
-    app.add_middleware(Gate, context=context)
+    app.add_middleware(Gate, context=context, unproven=unproven)
     return app
 
 
@@ -103,6 +106,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     context: ApiContext = app.state.context
     background = [
         asyncio.create_task(app.state.fetches.run()),
+        asyncio.create_task(app.state.unproven.run()),
         asyncio.create_task(in_rounds(context, "old answers", forget_old_answers)),
         asyncio.create_task(in_rounds(context, "tags of nothing", forget_tags_of_nothing)),
         asyncio.create_task(in_rounds(context, "old audit records", _forget_old_records)),
@@ -116,3 +120,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         for task in background:
             with suppress(asyncio.CancelledError):
                 await task
+        await app.state.unproven.close_window()

@@ -11,6 +11,7 @@ from provisioner.api.audit import REFUSED, Entry, tell_failure
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
 from provisioner.api.limits import retry_after
+from provisioner.api.unproven import Attempt, Unproven
 from provisioner.core.errors import ProvisionerError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
@@ -26,9 +27,10 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 class Gate:
     """ASGI middleware. A plain one: Starlette's BaseHTTPMiddleware starts tasks for each request."""
 
-    def __init__(self, app: ASGIApp, context: ApiContext) -> None:
+    def __init__(self, app: ASGIApp, context: ApiContext, unproven: Unproven) -> None:
         self._app = app
         self._context = context
+        self._unproven = unproven
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -65,7 +67,9 @@ class Gate:
         limits, now_s = self._context.limits, self._context.clock.monotonic_s()
         address = address_of(request)
         wait_s = limits.failures.wait_s(address, now_s)
+        attempt = Attempt(operation="authenticate", address=address)
         if wait_s and not self._context.knows(token):
+            await self._unproven.tell(attempt, _target(request))
             return _too_many("wrong credentials came from this address", wait_s)
         try:
             who = await self._context.owner_of(token) if token else None
@@ -73,6 +77,7 @@ class Gate:
             return await problem_of_error(request, error)
         if who is None:
             limits.failures.take(address, now_s)
+            await self._unproven.tell(attempt, _target(request))
             return problem(
                 401,
                 "unauthorized",
@@ -91,6 +96,11 @@ class Gate:
         method = request.method if request.method in METHODS else "other"
         route = getattr(request.scope.get("route"), "path", "none")
         self._context.metrics.requests.labels(method, route, str(status)).observe(took_s)
+
+
+def _target(request: Request) -> str:
+    method = request.method if request.method in METHODS else "other"
+    return f"{method} {request.scope['path']}"
 
 
 def _too_many(what: str, wait_s: float) -> Response:

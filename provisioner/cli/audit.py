@@ -29,7 +29,9 @@ def list_records(
     last: Annotated[int, typer.Option(min=1, help="So many, the newest.")] = 100,
     tenant: Annotated[str | None, typer.Option(help="Of this tenant only.")] = None,
     user: Annotated[str | None, typer.Option(help="Of this user only.")] = None,
-    outcome: Annotated[str | None, typer.Option(help="`done`, `refused`, or `failed:` and a code.")] = None,
+    outcome: Annotated[
+        str | None, typer.Option(help="`done`, `refused`, `unproven`, or `failed:` and a code.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """List what was changed, what wasn't, and what was refused; the newest last."""

@@ -338,7 +338,8 @@ class Tag:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
-    """One request that changed something, should have, or was refused for want of a right."""
+    """One request that changed something, should have, or was refused for want of a right; or requests that
+    nobody could be held to."""
 
     id: int = 0  # given by the store, ascending
     at: datetime
@@ -348,7 +349,7 @@ class AuditRecord:
     address: str  # where it came from; empty: a UNIX socket
     operation: str  # as in the table of rights
     target: str
-    outcome: str  # done | refused | failed:CODE
+    outcome: str  # done | refused | unproven | failed:CODE
     request_id: str
 
 

@@ -11,7 +11,8 @@ from provisioner.api.context import ApiContext
 from provisioner.api.credentials import KnownAccessKey
 from provisioner.api.ec2.errors import Ec2Error, too_many
 from provisioner.api.ec2.signature import Claim, proves, read_claim
-from provisioner.core.roles import Principal
+from provisioner.api.unproven import Attempt, Unproven
+from provisioner.core.roles import NOBODY, Principal
 
 MAX_SKEW_S = 300.0
 REPEAT_S = 2.0
@@ -54,34 +55,64 @@ class Replays:
             self._first.popitem(last=False)
 
 
+class Unsigned(Exception):
+    """Nobody could be held to a request. told: what its sender is answered. key: whose it says it is, if
+    there is such a key."""
+
+    def __init__(self, told: Ec2Error, key: KnownAccessKey | None = None) -> None:
+        super().__init__(told.message)
+        self.told = told
+        self.key = key
+
+
 class Authentication:
-    def __init__(self, context: ApiContext) -> None:
+    def __init__(self, context: ApiContext, unproven: Unproven) -> None:
         self._context = context
+        self._unproven = unproven
 
     async def prove(
         self, *, method: str, path: str, headers: Mapping[str, str], body: bytes, address: str
     ) -> Proven:
         """headers: their names in lower case. address: where it came from. Raises Ec2Error unless a tenant is
         proven to have sent it, and may send more."""
-        claim = read_claim(headers)
+        try:
+            return await self._prove(method=method, path=path, headers=headers, body=body, address=address)
+        except Unsigned as error:
+            attempt = Attempt(
+                operation="ec2 authenticate",
+                address=address,
+                who=error.key.who if error.key else NOBODY,
+            )
+            await self._unproven.tell(attempt, error.told.code)
+            raise error.told from None
+
+    async def _prove(
+        self, *, method: str, path: str, headers: Mapping[str, str], body: bytes, address: str
+    ) -> Proven:
+        """Raises Unsigned when nobody could be held to it, and Ec2Error else."""
+        try:
+            claim = read_claim(headers)
+        except Ec2Error as error:
+            raise Unsigned(error) from error
         if "x-amz-security-token" in headers:
-            raise Ec2Error("InvalidClientTokenId", "There are no temporary credentials here", 403)
+            raise Unsigned(Ec2Error("InvalidClientTokenId", "There are no temporary credentials here", 403))
         limits, now_s = self._context.limits, self._context.clock.monotonic_s()
         if limits.failures.wait_s(address, now_s) and claim.access_key not in self._context.access_keys:
-            raise too_many()
+            raise Unsigned(too_many())
         key = await self._context.access_key(claim.access_key)
         if key is None:
             limits.failures.take(address, now_s)
-            raise Ec2Error("InvalidClientTokenId", "The access key ID does not exist", 403)
+            raise Unsigned(Ec2Error("InvalidClientTokenId", "The access key ID does not exist", 403))
         if not proves(claim, key.secret, method=method, path=path, headers=headers, body=body):
             if limits.failures.take(address, now_s):
-                raise too_many()
-            raise Ec2Error(
+                raise Unsigned(too_many(), key)
+            told = Ec2Error(
                 "SignatureDoesNotMatch",
                 "The request signature we calculated does not match the signature you provided. "
                 "Check your secret access key and signing method.",
                 403,
             )
+            raise Unsigned(told, key)
         now = self._now(key)
         _check_time(claim, now)
         if limits.request(key.who, now_s):

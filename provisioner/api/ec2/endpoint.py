@@ -21,6 +21,7 @@ from provisioner.api.ec2.errors import DRY_RUN, Ec2Error, dry_run, of_error, uns
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.parameters import decode, members
 from provisioner.api.ec2.shapes import VERSION, Model, model
+from provisioner.api.unproven import Unproven
 from provisioner.core.errors import Forbidden, ProvisionerError
 from provisioner.protocols.store import Tx
 
@@ -32,9 +33,9 @@ MAX_BODY_BYTES = 2**18
 
 
 class Endpoint:
-    def __init__(self, context: ApiContext) -> None:
+    def __init__(self, context: ApiContext, unproven: Unproven) -> None:
         self._context = context
-        self._authentication = Authentication(context)
+        self._authentication = Authentication(context, unproven)
         self._replays = Replays()
         self._writer: Writer | None = None
 

@@ -5,7 +5,7 @@ from typing import Any
 from provisioner.core.ec2_ids import instance_id
 from provisioner.core.model import Node
 from provisioner.core.states import ProvisionState
-from tests.unit.api.conftest import node_entry
+from tests.unit.api.conftest import Api, node_entry
 from tests.unit.api.ec2.conftest import Ec2
 
 
@@ -49,3 +49,24 @@ def test_an_order_is_recorded_with_the_instances_that_it_made(ec2: Ec2) -> None:
     (instance,) = api.get("/v1/instances")["items"]
     assert ran["Instances"][0]["InstanceId"] == instance_id(instance["id"])
     assert told(ec2)[0] == ("ec2 RunInstances", f"{order['ImageId']}/{instance_id(instance['id'])}", "done")
+
+
+def unproven(api: Api) -> list[dict[str, Any]]:
+    items: list[dict[str, Any]] = api.get("/v1/audit", outcome="unproven")["items"]
+    return items[::-1]
+
+
+def test_a_wrong_signature_is_recorded_with_the_key_that_it_is_said_to_be_of(api: Api, ec2: Ec2) -> None:
+    ec2.secret = "wrong"
+    for _ in range(3):
+        ec2.refused("DescribeInstances")
+    ec2.id = "AKIAOFSOMEBODYELSES0"
+    ec2.refused("DescribeInstances")
+    api.call("POST", "/ec2", content=b"Action=DescribeInstances", headers={"Authorization": ""})
+    found = [(one["target"], one["tenant"], one["credential"]) for one in unproven(api)]
+    key = api.get("/v1/access-keys")["items"][0]["id"]
+    assert found == [
+        ("SignatureDoesNotMatch", "default", key),
+        ("InvalidClientTokenId", "", ""),
+    ], "of those without a key of ours, one kind is recorded for an address"
+    assert {one["operation"] for one in unproven(api)} == {"ec2 authenticate"}
