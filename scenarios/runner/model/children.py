@@ -92,8 +92,9 @@ class ModelChildren:
             self._look.cancel()
             self._look = None
         if self._guarded and self._running and self._lease_ends_at_s < inf:
-            # As late as it may look.
-            at_s = max(self._loop.time(), self._lease_ends_at_s) + LOOK_S
+            # It sleeps until the lease ends, and looks now and then from there on.
+            now_s = self._loop.time()
+            at_s = self._lease_ends_at_s if now_s < self._lease_ends_at_s else now_s + LOOK_S
             self._look = as_world(self._loop.call_at, at_s, self._end_all)
 
     def _end_all(self) -> None:

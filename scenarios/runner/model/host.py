@@ -45,6 +45,13 @@ class ModelHost:
         return self.provisioner.netboot if self.provisioner is not None else None
 
     @property
+    def nfs(self) -> ModelNetboot | None:
+        """Its NFS server: a process of its own too, which the lease guard spares."""
+        if self.process is None or not self.process.alive or self.provisioner is None:
+            return None
+        return self.provisioner.netboot
+
+    @property
     def dhcp(self) -> ModelNetboot | None:
         """Its DHCP server, a process of its own: it goes on while the one that has started it is frozen."""
         if self.provisioner is None or self.children is None or not self.children.dhcp_serves:

@@ -153,7 +153,7 @@ class ModelNode:
     def mounted(self, root: NfsRoot) -> Root | None:
         """What it finds there: an export is for one node alone, and ends with the server's process."""
         for host in self._hosts():
-            if (netboot := host.netboot) is not None and netboot.address == root.server:
+            if (netboot := host.nfs) is not None and netboot.address == root.server:
                 exported = netboot.exported_to(self.mac)
                 if exported is not None and exported.name == root.name:
                     return self._roots.made.get(root.name)

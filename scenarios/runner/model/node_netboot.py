@@ -90,7 +90,7 @@ class NodeNetboot:
 
     def _send(self, link: Link, host: ModelHost, serve: Serve, message: said.Output) -> None:
         def arrived() -> None:
-            netboot = host.dhcp if link.protocol == "dhcp" else host.netboot
+            netboot = {"dhcp": host.dhcp, "nfs": host.nfs}.get(link.protocol, host.netboot)
             if netboot is not None:
                 serve(host, netboot, message)
 
@@ -130,7 +130,9 @@ class NodeNetboot:
     # --- TFTP and HTTP -------------------------------------------------------------------------
 
     def _ask_server(self, message: said.Output, protocol: str, server: str, serve: Serve) -> None:
-        host = next((one for one in self._hosts() if one.netboot and one.netboot.address == server), None)
+        by_nfs = protocol == "nfs"
+        servers = ((one, one.nfs if by_nfs else one.netboot) for one in self._hosts())
+        host = next((one for one, netboot in servers if netboot and netboot.address == server), None)
         if host is not None:  # else nobody is there: silence
             self._send(Link(protocol, host.name, self._name), host, serve, message)
 
