@@ -8,13 +8,23 @@ from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
 from provisioner.core.plan import PLANS
-from scenarios.runner.random_story import rack
+from scenarios.runner.random_story import FAMILIES, rack
 from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Request, Story, Strike
 from scenarios.runner.trace import Trace
 
 STEPS = [
     *((plan, spec.name) for plan in ("deploy-iscsi", "clean", "deploy-nfs") for spec in PLANS[plan].steps),
     ("clean-nfs", "remove_root"),  # its other steps are those of any cleaning
+]
+
+WAYS = {"uboot": (FAMILIES[4], "two-pdus"), "tilera": (FAMILIES[6], "pdu")}
+"""Boards, by how they boot: which they are, and what switches them."""
+
+BOARD_STEPS = [
+    (way, plan, spec.name)
+    for way, (family, _) in WAYS.items()
+    for plan in family.plans
+    for spec in PLANS[plan].steps
 ]
 
 LONGER_THAN_THE_LEASE_S = 30.0
@@ -38,16 +48,20 @@ LOSES_ITS_NODES = ("killed", "frozen", "cut off from the store", "cut off from b
 """What no lease outlives."""
 
 
-def story(plan: str, step: str, befalls: str, *, release: bool = True) -> Story:
+def story(plan: str, step: str, befalls: str, *, release: bool = True, way: str = "") -> Story:
     """One node is deployed and, unless `release` is off, released; something befalls its owner in a step of
-    one of the two."""
+    one of the two. way: one of WAYS; empty: a server."""
     fault, given, heal_after_s = FAULTS[befalls]
     hosts, nodes = rack(1, 2)
+    image = "tiny"
+    if way:
+        family, power = WAYS[way]
+        nodes, image = (family.node(1, power),), family.images[0]
     if plan.endswith("nfs"):
         nodes = tuple(replace(node, deploy="nfs") for node in nodes)
     strikes = CATALOGUE[fault].strikes
     nth = 2 if plan == "clean" and step in {spec.name for spec in PLANS["deploy-iscsi"].steps} else 1
-    requests: list[Request] = [Deploy(instance="web", image="tiny", node="n1")]
+    requests: list[Request] = [Deploy(instance="web", image=image, node="n1")]
     if release:
         requests.append(Delete(instance="web", when=OnTold("web", "active")))
     return Story(
@@ -65,7 +79,7 @@ def story(plan: str, step: str, befalls: str, *, release: bool = True) -> Story:
                 heal_after_s=heal_after_s,
             ),
         ),
-        images=("tiny",),
+        images=(image,),
         safety_s=1800.0,
     )
 
