@@ -20,6 +20,7 @@ from tests.wire.services.segment import NODE_IF, NODE_MAC, Segment
 CAPTURES = Path(__file__).parents[3] / "fixtures" / "captures" / "dhcp"
 ANSWER_DEADLINE_S = 5.0
 ETHERTYPE_IP = 0x0800
+ARCHITECTURE = "pxe_client_architecture"
 
 
 @dataclass(frozen=True)
@@ -61,10 +62,13 @@ class DhcpClient:
         kind: str = "discover",
         address: str = "",
         plain: bool = False,
+        architecture: int | None = None,
+        vendor: str = "",
         deadline_s: float = ANSWER_DEADLINE_S,
     ) -> Answer | None:
         """Sends a captured request as the machine with `mac`, and gives the answer; None when there is
-        none. plain: as a PXE ROM that isn't iPXE would send it."""
+        none. plain: as a PXE ROM that isn't iPXE would send it. vendor: as a client of this class would, of
+        this architecture, or that tells none (RFC 4578 §2.1)."""
         packet = BOOTP(bytes.fromhex((CAPTURES / f"{capture}.hex").read_text()))
         hardware = bytes.fromhex(mac.replace(":", ""))
         packet.xid = int.from_bytes(os.urandom(4), "big")
@@ -74,6 +78,10 @@ class DhcpClient:
         options = [
             ("client_id", b"\1" + hardware) if _name(option) == "client_id" else option for option in options
         ]
+        if vendor and vendor != "iPXE":
+            options = [option for option in options if _name(option) not in (ARCHITECTURE, "vendor_class_id")]
+            told = [] if architecture is None else [(ARCHITECTURE, architecture.to_bytes(2, "big"))]
+            options[1:1] = [*told, ("vendor_class_id", vendor.encode())]
         if address:
             options.insert(1, ("requested_addr", address))
         packet[DHCP].options = options
