@@ -4,28 +4,26 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+
+from tests.contract.drivers.device_process import DeviceProcess
 
 USER, PASSWORD = "admin", "correct horse"
 
 MACHINE = """<node><domain type='test'><name>n1</name><memory>65536</memory><vcpu>1</vcpu>
 <os><type>hvm</type><boot dev='network'/></os></domain></node>"""
 
-START_DEADLINE_S = 20.0
 
-
-class Bmc:
+class Bmc(DeviceProcess):
     """A BMC that can be killed and started again."""
+
+    module = "bmsim.faces.bmc_process"
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.port = free_udp_port()
-        self._process: subprocess.Popen[str] | None = None
         (folder / "machine.xml").write_text(MACHINE)
 
     @property
@@ -42,32 +40,6 @@ class Bmc:
         """The machine prints this on its serial port."""
         with (self.folder / "console.log").open("ab") as log:
             log.write(text)
-
-    def start(self) -> None:
-        """Returns when it listens."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bmsim.faces.bmc_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._process = process
-        assert process.stdin is not None and process.stdout is not None
-        killer = threading.Timer(START_DEADLINE_S, process.kill)
-        killer.start()
-        try:
-            process.stdin.write(json.dumps(self._config()))
-            process.stdin.close()
-            line = process.stdout.readline()
-        finally:
-            killer.cancel()
-        assert line.strip() == "ready", f"the BMC said {line!r} in {START_DEADLINE_S:.0f} s"
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.stdout is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
 
     def _config(self) -> dict[str, object]:
         return {

@@ -4,17 +4,13 @@ from __future__ import annotations
 
 import json
 import socket
-import subprocess
-import sys
-import threading
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from bmsim import audit
-
-START_DEADLINE_S = 30.0
+from tests.contract.drivers.device_process import START_DEADLINE_S, DeviceProcess
 
 READ, WRITE = "look-only", "open-sesame"
 USER, AUTH_KEY, PRIV_KEY = "operator", "authentication-key", "privacy-key-privacy"
@@ -24,8 +20,10 @@ V3 = {"version": "3", "user": USER}
 KEYS = {"auth_key": AUTH_KEY, "priv_key": PRIV_KEY}
 
 
-class Pdu:
+class Pdu(DeviceProcess):
     """A PDU that can be killed and started again. Its outlets feed n1, n2 and so on."""
+
+    module = "bmsim.faces.pdu_process"
 
     def __init__(self, folder: Path, family: str, outlets: int = 4, **more: Any) -> None:
         folder.mkdir(parents=True, exist_ok=True)
@@ -34,39 +32,11 @@ class Pdu:
         self.port, self.http_port, self.console_port = _free_ports()
         self.outlets = outlets
         self._more = more
-        self._process: subprocess.Popen[str] | None = None
 
     @property
     def address(self) -> dict[str, object]:
         """A node's power, but for outlets and secrets."""
         return {"address": "127.0.0.1", "port": self.port, "family": self.family}
-
-    def start(self) -> None:
-        """Returns when it listens."""
-        process = subprocess.Popen(
-            [sys.executable, "-m", "bmsim.faces.pdu_process"],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        self._process = process
-        assert process.stdin is not None and process.stdout is not None
-        killer = threading.Timer(START_DEADLINE_S, process.kill)
-        killer.start()
-        try:
-            process.stdin.write(json.dumps(self._config()))
-            process.stdin.close()
-            while (line := process.stdout.readline()) and line != "ready\n":
-                pass
-        finally:
-            killer.cancel()
-        assert line == "ready\n", f"the PDU said {line!r} in {START_DEADLINE_S:.0f} s"
-
-    def kill(self) -> None:
-        if self._process is not None and self._process.stdout is not None:
-            self._process.kill()
-            self._process.wait()
-            self._process.stdout.close()
 
     def faults(self, faults: Mapping[str, Mapping[str, object]], node: str = "n1") -> None:
         """From now on it behaves so to this node's outlet."""
