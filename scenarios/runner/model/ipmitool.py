@@ -3,24 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import signal
-from collections.abc import Callable, Coroutine, Sequence
-from contextlib import AbstractAsyncContextManager
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from subprocess import DEVNULL
-from typing import Any, Protocol, TypeVar
+from typing import Protocol, TypeVar
 
 from bmsim.devices import ipmi_codes as ipmi
-from provisioner.core.errors import PermanentError
 from provisioner.drivers.ipmi_session import RETRIES, RETRY_S
-from provisioner.protocols.children import Argument, Child, ChildResult, ChildTimedOut, SecretFile
-from scenarios.runner.model.children import ChildKilled
+from provisioner.protocols.children import Argument, ChildResult, SecretFile
+from scenarios.runner.model.program import ModelProgram, RunsChildren
 from scenarios.runner.model.wires import Link, Wires
 
 T = TypeVar("T")
-
-START_S = 0.02
-"""What starting the program takes."""
 
 LOGIN_MESSAGES = 5
 """Cipher suites, open session, RAKP 1 and 3, privilege level."""
@@ -47,19 +40,14 @@ class Bmc(Protocol):
         ...
 
 
-class RunsChildren(Protocol):
-    async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
-        """As `ModelChildren.run`."""
-        ...
+class ModelIpmitool(ModelProgram):
+    """As it speaks to BMCs over the model's wires.
 
-
-class ModelIpmitool:
-    """`provisioner.protocols.children.Children` of one compute host.
-
-    children: of the process that starts it
     bmc:  by its address; None when nothing answers there
     sender: how devices name this process in their audit log
     """
+
+    name = "ipmitool"
 
     def __init__(
         self,
@@ -69,34 +57,13 @@ class ModelIpmitool:
         wires: Wires,
         bmc: Callable[[str], Bmc | None],
     ) -> None:
-        self._children = children
+        super().__init__(children)
         self._host = host
         self._sender = sender
         self._wires = wires
         self._bmc = bmc
 
-    async def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        timeout_s: float,
-        on_stdout: Callable[[bytes], None] | None = None,
-    ) -> ChildResult:
-        try:
-            async with asyncio.timeout(timeout_s):
-                return await self._children.run("ipmitool", self._run(list(argv)))
-        except TimeoutError:
-            raise ChildTimedOut("") from None
-        except ChildKilled:
-            return ChildResult(-signal.SIGKILL, "", "")
-
-    def started(
-        self, argv: Sequence[Argument], *, stdin: int = DEVNULL
-    ) -> AbstractAsyncContextManager[Child]:
-        raise PermanentError(f"start {argv[0]}", answer="there are no programs but ipmitool in the model")
-
-    async def _run(self, argv: list[Argument]) -> ChildResult:
-        await asyncio.sleep(START_S)
+    async def _run(self, argv: Sequence[Argument]) -> ChildResult:
         address, user = str(_after(argv, "-H")), str(_after(argv, "-U"))
         secret = _after(argv, "-f")
         password = secret.content.rstrip("\n") if isinstance(secret, SecretFile) else ""
@@ -127,7 +94,7 @@ class ModelIpmitool:
         return await self._wires.ask(link, serve, timeout_s=RETRY_S * RETRIES, resend_s=RETRY_S)
 
 
-def _after(argv: list[Argument], option: str) -> Argument:
+def _after(argv: Sequence[Argument], option: str) -> Argument:
     return argv[argv.index(option) + 1]
 
 

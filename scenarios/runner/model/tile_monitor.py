@@ -2,17 +2,11 @@
 
 from __future__ import annotations
 
-import asyncio
-import signal
 from collections.abc import Callable, Sequence
-from contextlib import AbstractAsyncContextManager
-from subprocess import DEVNULL
 
 from bmsim import tile_monitor as program
-from provisioner.core.errors import PermanentError
-from provisioner.protocols.children import Argument, Child, ChildResult, ChildTimedOut
-from scenarios.runner.model.children import ChildKilled
-from scenarios.runner.model.ipmitool import START_S, RunsChildren
+from provisioner.protocols.children import Argument, ChildResult
+from scenarios.runner.model.program import ModelProgram, RunsChildren
 from scenarios.runner.model.tile import Reply, TileSystem
 from scenarios.runner.model.wires import Link, Wires
 
@@ -20,14 +14,15 @@ RESEND_S = 1.0
 """TCP sends a lost segment again after about this (RFC 6298 §2.1)."""
 
 
-class ModelTileMonitor:
-    """`provisioner.protocols.children.Children` of one compute host.
+class ModelTileMonitor(ModelProgram):
+    """As it speaks to boards over the model's wires.
 
-    children: of the process that starts it
     link_to:  the wire to whoever has an address
     board:    by its address; None when none is up there
     sender:   how devices name this process in their audit log
     """
+
+    name = "tile-monitor"
 
     def __init__(
         self,
@@ -37,36 +32,15 @@ class ModelTileMonitor:
         board: Callable[[str], TileSystem | None],
         sender: str,
     ) -> None:
-        self._children = children
+        super().__init__(children)
         self._wires = wires
         self._link_to = link_to
         self._board = board
         self._sender = sender
 
-    async def run(
-        self,
-        argv: Sequence[Argument],
-        *,
-        timeout_s: float,
-        on_stdout: Callable[[bytes], None] | None = None,
-    ) -> ChildResult:
+    async def _run(self, argv: Sequence[Argument]) -> ChildResult:
         try:
-            async with asyncio.timeout(timeout_s):
-                return await self._children.run("tile-monitor", self._run([str(word) for word in argv[1:]]))
-        except TimeoutError:
-            raise ChildTimedOut("") from None
-        except ChildKilled:
-            return ChildResult(-signal.SIGKILL, "", "")
-
-    def started(
-        self, argv: Sequence[Argument], *, stdin: int = DEVNULL
-    ) -> AbstractAsyncContextManager[Child]:
-        raise PermanentError(f"start {argv[0]}", answer="the model's tile-monitor runs to its end")
-
-    async def _run(self, words: Sequence[str]) -> ChildResult:
-        await asyncio.sleep(START_S)
-        try:
-            order = program.parsed(words)
+            order = program.parsed([str(word) for word in argv[1:]])
         except program.WrongUse as error:
             return ChildResult(program.USAGE, "", f"tile-monitor: {error}")
         printed, complained = "", ""

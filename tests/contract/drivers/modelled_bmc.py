@@ -41,7 +41,7 @@ class Switch:
 
 
 class InThisProcess:
-    """`scenarios.runner.model.ipmitool.RunsChildren` where there are no processes."""
+    """`scenarios.runner.model.program.RunsChildren` where there are no processes."""
 
     async def run(self, name: str, work: Coroutine[Any, Any, T]) -> T:
         return await work
