@@ -24,8 +24,7 @@ from typing import Any
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES
 from tests.machine.lab import DEADLINES_S, Lab, eventually, lab
-from tests.machine.racks import node, on_outlets, pdu, rack
-from tests.machine.test_nfs import served_by_nfs
+from tests.machine.racks import node, on_outlets, pdu, rack, served_by_nfs
 
 SETTINGS = {"nfs": {"server": "ganesha"}, "power": {"discharge_s": 0}}
 """QEMU has no capacitors."""

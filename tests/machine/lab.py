@@ -304,6 +304,35 @@ class Lab:
         """Asks for an instance; returns at once."""
         self.cli("instance", "create", name, "--flavor", flavor, "--image", image, "--key", "me", *words)
 
+    def ready(self, *images: str, change: Callable[[dict[str, Any]], None] | None = None) -> Lab:
+        """Registers images and enrols the rack's nodes; returns when all of them can be had."""
+        self.register(*images)
+        self.enrol(change)
+        for node in self.spec["nodes"]:
+            self.node_becomes("available", node["name"])
+        return self
+
+    def runs(self, name: str, image: str, *words: str) -> str:
+        """Asks for an instance; returns its address when it runs."""
+        self.deploy(name, image, *words)
+        return str(self.instance_becomes("active", name)["address"])
+
+    def ends(self, name: str, node: str = "n1") -> None:
+        """Deletes an instance; returns when its node can be had again."""
+        self.cli("instance", "delete", name)
+        self.node_becomes("available", node, deadline="deleted")
+
+    def roots(self) -> list[Path]:
+        """The folders that nodes have for their roots by NFS."""
+        return list((Path(self.settings["state_dir"]) / "roots/nodes").iterdir())
+
+    def boot_id(self, address: str) -> str:
+        """Another after each boot; empty while it can't be asked."""
+        try:
+            return self.ssh(address, "cat /proc/sys/kernel/random/boot_id")
+        except AssertionError:
+            return ""
+
     def ssh(self, address: str, *words: str, user: str = "debian") -> str:
         """A command on the instance, by SSH from the compute host."""
         return self.execute(

@@ -36,6 +36,13 @@ def board(arch: str, **changes: Any) -> dict[str, Any]:
     return on_outlets(("a", 3), arch=arch, firmware="uboot", **changes)
 
 
+def served_by_nfs(inventory: dict[str, Any]) -> None:
+    """Has nodes enrolled without a disk."""
+    for entry in inventory["nodes"]:
+        entry["deploy"] = "nfs"
+        entry["disk_mib"] = 0
+
+
 def rack(*nodes: dict[str, Any], pdus: Sequence[dict[str, Any]] = ()) -> dict[str, Any]:
     return {
         "networks": {"provisioning": {"subnet": "10.77.0.0/24"}, "management": {"subnet": "10.78.0.0/24"}},

@@ -8,13 +8,15 @@ from typing import Any
 import pytest
 
 from tests.machine.lab import DEADLINES_S, Lab, eventually
-from tests.machine.racks import board, node, pdu
-from tests.machine.test_nfs import served_by_nfs
+from tests.machine.racks import board, node, pdu, served_by_nfs
 
 pytestmark = pytest.mark.machine
 
 SETTINGS = {"power": {"discharge_s": 1}, "deploy": {"running_deadline_s": 120}}
 """QEMU has no capacitors."""
+
+PATIENT = {**SETTINGS, "deploy": {"running_deadline_s": 400}}
+"""Debian starts systemd and, three times, Python."""
 
 KEYS = {"auth_key": "first-of-two-keys", "priv_key": "second-of-two-keys"}
 SLOW: dict[str, Any] = {"on_s": 0.5, "off_s": 0.5, "answer_s": 0.2}
@@ -27,63 +29,63 @@ def boots(lab: Lab) -> int:
     return sum("U-Boot" in event["text"] for event in asked)
 
 
+def sent(lab: Lab) -> set[str]:
+    """What was fetched by TFTP."""
+    return {event["text"].partition(" ")[0] for event in lab.events() if event["name"] == "tftp.sent"}
+
+
 def went_off(lab: Lab) -> int:
     return sum(entry["command"] == "outlet.off" for entry in lab.audit())
 
 
-def test_a_board_is_deployed_by_iscsi_rebooted_and_clean_after_its_deletion(
-    new_lab: Callable[..., Lab],
+@pytest.mark.parametrize(
+    ("arch", "machine"),
+    [("arm64", "aarch64"), pytest.param("armhf", "armv7l", marks=pytest.mark.full)],
+)
+def test_a_board_is_deployed_by_iscsi_with_debian_and_clean_after_its_deletion(
+    new_lab: Callable[..., Lab], arch: str, machine: str
 ) -> None:
-    """armhf is in scenarios/boards."""
-    user = {"name": "power", **KEYS}
-    lab = new_lab(board("arm64"), pdus=[pdu("a", "raritan_pdu2", user=user, **SLOW)], **SETTINGS)
-    lab.register("tiny-arm64")
-    lab.enrol()
-    lab.node_becomes("available")
-    lab.deploy("web", "tiny-arm64")
-    address = lab.instance_becomes("active", "web")["address"]
-    assert lab.ssh(address, "uname -m").strip() == "aarch64"
+    """tiny on armhf is in scenarios/boards and in test_pdu."""
+    user, image = {"name": "power", **KEYS}, f"debian-{arch}"
+    lab = new_lab(board(arch), pdus=[pdu("a", "raritan_pdu2", user=user, **SLOW)], **PATIENT).ready(image)
+    address = lab.runs("web", image)
+    assert lab.ssh(address, "uname -m").strip() == machine
     assert lab.ssh(address, "hostname").strip() == "web"
+    assert "VERSION_CODENAME=bookworm" in lab.ssh(address, "cat /etc/os-release")
+    assert lab.ssh(address, "dpkg --audit") == "", "every package is configured"
     assert boots(lab) == 2, "each boot asked once for its address"
-    is_cycled(lab, address)
-    lab.cli("instance", "delete", "web")
-    lab.node_becomes("available", deadline="deleted")
+    if arch == "arm64":
+        assert "kernel.gz" in sent(lab) and "kernel" not in sent(lab), "U-Boot unpacked it"
+    lab.ends("web")
     assert not any(lab.disk("n1").read_bytes()[: 2**20])
     for secret in KEYS.values():
         assert secret not in lab.log()
 
 
+@pytest.mark.parametrize(
+    ("arch", "family"),
+    [pytest.param("arm64", "aten", marks=pytest.mark.full), ("armhf", "vertivgeist_pdu")],
+)
+def test_a_board_runs_on_a_root_that_is_served_to_it_and_is_rebooted(
+    new_lab: Callable[..., Lab], arch: str, family: str
+) -> None:
+    image, pdus = f"tiny-{arch}", [pdu("a", family, **SLOW)]
+    lab = new_lab(board(arch), pdus=pdus, nfs={"server": "ganesha"}, **SETTINGS)
+    lab.ready(image, change=served_by_nfs)
+    address = lab.runs("web", image)
+    assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")
+    is_cycled(lab, address)
+
+
 def is_cycled(lab: Lab, address: str) -> None:
-    cycles, booted = went_off(lab), boot_id(lab, address)
+    cycles, booted = went_off(lab), lab.boot_id(address)
     lab.cli("node", "power", "n1", "cycle")
     eventually(
         "it has booted again, its outlet off in between",
-        lambda: went_off(lab) > cycles and boot_id(lab, address) not in ("", booted),
+        lambda: went_off(lab) > cycles and lab.boot_id(address) not in ("", booted),
         DEADLINES_S["active"],
         1.0,
     )
-
-
-def boot_id(lab: Lab, address: str) -> str:
-    """Empty while it can't be asked."""
-    try:
-        return lab.ssh(address, "cat /proc/sys/kernel/random/boot_id")
-    except AssertionError:
-        return ""
-
-
-@pytest.mark.parametrize(("arch", "family"), [("arm64", "aten"), ("armhf", "vertivgeist_pdu")])
-def test_a_board_runs_on_a_root_that_is_served_to_it(
-    new_lab: Callable[..., Lab], arch: str, family: str
-) -> None:
-    lab = new_lab(board(arch), pdus=[pdu("a", family, **SLOW)], nfs={"server": "ganesha"}, **SETTINGS)
-    image = f"tiny-{arch}"
-    lab.register(image)
-    lab.enrol(served_by_nfs)
-    lab.node_becomes("available")
-    lab.deploy("web", image)
-    address = lab.instance_becomes("active", "web")["address"]
-    assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")
 
 
 def test_a_server_with_uefi_is_deployed_by_iscsi_and_boots_its_own_kernel(
@@ -91,12 +93,7 @@ def test_a_server_with_uefi_is_deployed_by_iscsi_and_boots_its_own_kernel(
 ) -> None:
     # GRUB waits for each KiB: with other racks beside this one, for as long as a deploy may take at all.
     patience = {"boot_deadline_s": DEADLINES_S["active"], "running_deadline_s": DEADLINES_S["active"]}
-    lab = new_lab(node(arch="arm64", firmware="uefi"), deploy=patience)
-    lab.register("tiny-arm64")
-    lab.enrol()
-    lab.node_becomes("available")
-    lab.deploy("web", "tiny-arm64")
-    address = lab.instance_becomes("active", "web")["address"]
+    lab = new_lab(node(arch="arm64", firmware="uefi"), deploy=patience).ready("tiny-arm64")
+    address = lab.runs("web", "tiny-arm64")
     assert lab.ssh(address, "uname -m").strip() == "aarch64"
-    sent = {event["text"].partition(" ")[0] for event in lab.events() if event["name"] == "tftp.sent"}
-    assert {"grubaa64.efi", "grub/grub.cfg"} <= sent
+    assert {"grubaa64.efi", "grub/grub.cfg"} <= sent(lab)

@@ -27,10 +27,7 @@ DELETE = ("power_off", "agent_ready", "wipe", "withdraw_boot")
 def test_a_deploy_and_its_deletion_survive_the_death_of_the_provisioner(
     new_lab: Callable[..., Lab], steps: list[str]
 ) -> None:
-    lab = new_lab(node(), deploy={"resumed_deadline_s": 60})
-    lab.register("tiny")
-    lab.enrol()
-    lab.node_becomes("available")
+    lab = new_lab(node(), deploy={"resumed_deadline_s": 60}).ready("tiny")
     lab.deploy("web", "tiny")
     killed_in(lab, steps)
     instance = lab.instance_becomes("active", "web")

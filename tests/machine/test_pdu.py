@@ -8,7 +8,6 @@ import pytest
 
 from tests.machine.lab import DEADLINES_S, Lab, eventually
 from tests.machine.racks import board, on_outlets, pdu
-from tests.machine.test_arm import boot_id
 
 pytestmark = pytest.mark.machine
 
@@ -16,13 +15,6 @@ NewLab = Callable[..., Lab]
 
 SETTINGS = {"power": {"discharge_s": 1}, "deploy": {"running_deadline_s": 120, "boot_deadline_s": 180}}
 """QEMU has no capacitors. A node that is said to be on, and is not, is waited for as long as a boot takes."""
-
-
-def ready(lab: Lab, image: str) -> Lab:
-    lab.register(image)
-    lab.enrol()
-    lab.node_becomes("available")
-    return lab
 
 
 def switched(lab: Lab, *commands: str) -> list[tuple[str, str]]:
@@ -48,36 +40,40 @@ def running(lab: Lab) -> bool:
 
 def test_a_node_with_two_supplies_outlives_one_and_is_off_when_both_are(new_lab: NewLab) -> None:
     pdus = [pdu("a", "apc_rackpdu"), pdu("b", "servertech_sentry4", 2)]
-    lab = ready(new_lab(on_outlets(("a", 1), ("b", 2)), pdus=pdus, **SETTINGS), "tiny")
-    lab.deploy("web", "tiny")
-    address = lab.instance_becomes("active", "web")["address"]
-    booted = boot_id(lab, address)
+    lab = new_lab(on_outlets(("a", 1), ("b", 2)), pdus=pdus, **SETTINGS).ready("tiny")
+    address = lab.runs("web", "tiny")
+    booted = lab.boot_id(address)
     snmpset(lab, "10.78.0.201", "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.1", 2)
     eventually("outlet off", lambda: ("a", "outlet.off") in switched(lab, "outlet.off"), DEADLINES_S["step"])
-    assert boot_id(lab, address) == booted
+    assert lab.boot_id(address) == booted
     assert running(lab)
-    lab.cli("instance", "delete", "web")
-    lab.node_becomes("available", deadline="deleted")
+    lab.ends("web")
     eventually("it is off", lambda: not running(lab), DEADLINES_S["step"])
     last = dict(switched(lab, "outlet.on", "outlet.off"))
     assert last == {"a": "outlet.off", "b": "outlet.off"}
 
 
 @pytest.mark.parametrize(
-    ("fault", "parameters"),
+    "faults",
     [
-        ("pdu.unreachable", ()),
-        ("pdu.outlet_stuck", ()),
-        ("pdu.outlet_stuck", ("tells_command=true",)),
+        # Before the boot of the ramdisk, and before that of the instance.
+        [("pdu.unreachable",), ("pdu.outlet_stuck",)],
+        pytest.param([("pdu.outlet_stuck", "tells_command=true")], marks=pytest.mark.full),
     ],
+    ids=["unreachable, then stuck", "stuck, and lies"],
 )
 def test_a_pdu_that_fails_in_mid_deploy_delays_it_and_no_more(
-    new_lab: NewLab, fault: str, parameters: tuple[str, ...]
+    new_lab: NewLab, faults: list[tuple[str, ...]]
 ) -> None:
-    lab = ready(new_lab(board("arm64"), pdus=[pdu("a", "apc_rackpdu")], **SETTINGS), "tiny-arm64")
-    lab.rack("fault", "n1", fault, *parameters)
-    lab.deploy("web", "tiny-arm64")
-    eventually(f"{fault} strikes", lambda: struck(lab, fault), DEADLINES_S["step"])
-    lab.rack("heal", "n1")
+    lab = new_lab(board("armhf"), pdus=[pdu("a", "apc_rackpdu")], **SETTINGS).ready("tiny-armhf")
+    for number, (fault, *parameters) in enumerate(faults):
+        if number == 0:
+            lab.rack("fault", "n1", fault, *parameters)
+            lab.deploy("web", "tiny-armhf")
+        else:
+            lab.step_begins("write_image")
+            lab.rack("fault", "n1", fault, *parameters)
+        eventually(f"{fault} strikes", lambda fault=fault: struck(lab, fault), DEADLINES_S["step"])
+        lab.rack("heal", "n1")
     address = lab.instance_becomes("active", "web")["address"]
     assert lab.ssh(address, "hostname").strip() == "web"

@@ -8,13 +8,15 @@ from typing import Any
 
 import pytest
 
-from tests.machine.lab import BIN, DEADLINES_S, Lab, eventually
+from tests.machine.lab import BIN, Lab
+from tests.machine.racks import pdu
 
 pytestmark = pytest.mark.machine
 
 NewLab = Callable[..., Lab]
 
-PDUS = [{"name": "a", "family": "apc_rackpdu", "address": "10.78.0.201"}]
+IMAGE = "tiny-tilepro64"
+PDUS = [pdu("a", "apc_rackpdu")]
 SETTINGS: dict[str, Any] = {
     "nfs": {"server": "ganesha"},
     "tilera": {"monitor": str(BIN / "tile-monitor")},
@@ -32,25 +34,17 @@ def tile(number: int = 1) -> dict[str, Any]:
     }
 
 
-def ready(lab: Lab) -> Lab:
-    lab.register("tiny-tilepro64")
-    lab.enrol()
-    lab.node_becomes("available")
-    return lab
-
-
 def test_a_board_is_deployed_though_the_provisioner_dies_and_nothing_is_left_of_it_when_it_is_deleted(
     new_lab: NewLab, tmp_path: Path
 ) -> None:
-    lab = ready(new_lab(tile(), pdus=PDUS, deploy={"resumed_deadline_s": 30}, **SETTINGS))
+    lab = new_lab(tile(), pdus=PDUS, deploy={"resumed_deadline_s": 30}, **SETTINGS).ready(IMAGE)
     rules = tmp_path / "rules"
     rules.write_text("#iptables\n-A INPUT -p tcp --dport 5188 ! -s 10.77.0.10 -j DROP\n")
-    lab.deploy("web", "tiny-tilepro64", "--user-data", str(rules))
+    lab.deploy("web", IMAGE, "--user-data", str(rules))
     lab.step_begins("board_answers")
     lab.kill()
     lab.start()
-    instance = lab.instance_becomes("active", "web")
-    address = instance["address"]
+    address = lab.instance_becomes("active", "web")["address"]
     assert lab.ssh(address, "uname", "-m", user="root").strip() == "tilepro"
     assert lab.ssh(address, "hostname", user="root").strip() == "web"
     proofs = {event["step"]: event["text"] for event in lab.events() if event["name"] == "step.done"}
@@ -60,23 +54,20 @@ def test_a_board_is_deployed_though_the_provisioner_dies_and_nothing_is_left_of_
     console = lab.execute(str(BIN / "tile-monitor"), "--resume", "--net", address, "--", "dmesg")
     assert "Mounted root (nfs filesystem)" in console
 
-    roots = Path(lab.settings["state_dir"]) / "roots/nodes"
-    assert len(list(roots.iterdir())) == 1
-    lab.cli("instance", "delete", "web")
-    lab.node_becomes("available", deadline="deleted")
-    assert list(roots.iterdir()) == []
+    assert len(lab.roots()) == 1
+    lab.ends("web")
+    assert lab.roots() == []
     commands = [entry["command"] for entry in lab.audit() if entry["device"] == "machine"]
     assert commands[-1] == "off"
 
 
 def test_a_wrong_image_and_a_board_that_hangs_are_told_apart_by_cause(new_lab: NewLab) -> None:
     patience = {"running_deadline_s": 25, "boot_attempts": 1}
-    lab = ready(new_lab(tile(1), tile(2), pdus=PDUS, deploy=patience, **SETTINGS))
-    lab.node_becomes("available", "n2")
+    lab = new_lab(tile(1), tile(2), pdus=PDUS, deploy=patience, **SETTINGS).ready(IMAGE)
     lab.rack("fault", "n1", "boot.wrong_image", "part=init")
     lab.rack("fault", "n2", "node.hangs", "at=kernel")
-    lab.deploy("wrong", "tiny-tilepro64", "--node", "n1")
-    lab.deploy("hangs", "tiny-tilepro64", "--node", "n2")
+    lab.deploy("wrong", IMAGE, "--node", "n1")
+    lab.deploy("hangs", IMAGE, "--node", "n2")
 
     wrong = lab.instance_becomes("error", "wrong")["failure"]
     assert wrong["code"] == "boot-stopped"
@@ -87,7 +78,5 @@ def test_a_wrong_image_and_a_board_that_hangs_are_told_apart_by_cause(new_lab: N
     assert "never answered a ping" in hangs["likely_cause"]
 
     lab.rack("heal", "n2")
-    lab.cli("instance", "delete", "hangs")
-    eventually("n2 is clean", lambda: lab.node("n2")["state"] == "available", DEADLINES_S["deleted"])
-    lab.deploy("again", "tiny-tilepro64", "--node", "n2")
-    lab.instance_becomes("active", "again")
+    lab.ends("hangs", "n2")
+    lab.runs("again", IMAGE, "--node", "n2")
