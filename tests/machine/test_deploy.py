@@ -23,14 +23,10 @@ PATHS = [
 def test_a_request_becomes_a_machine_that_answers_by_ssh_and_is_clean_after_its_deletion(
     new_lab: Callable[..., Lab], firmware: str, image: str
 ) -> None:
-    lab = new_lab(node(firmware=firmware))
-    lab.register(image)
-    lab.enrol()
-    lab.node_becomes("available")
-    lab.deploy("web", image)
-    instance = lab.instance_becomes("active", "web")
-    assert lab.ssh(instance["address"], "hostname").strip() == "web"
-    disk_mib = int(lab.ssh(instance["address"], "df -m / | tail -n 1 | awk '{print $2}'"))
+    lab = new_lab(node(firmware=firmware)).ready(image)
+    address = lab.runs("web", image)
+    assert lab.ssh(address, "hostname").strip() == "web"
+    disk_mib = int(lab.ssh(address, "df -m / | tail -n 1 | awk '{print $2}'"))
     assert disk_mib > 1500, "the root file system fills the disk"
     steps = [event["step"] for event in lab.events() if event["name"] == "step.done"]
     assert steps[:3] == ["verify_power", "publish_boot", "set_boot_device"]
@@ -39,8 +35,7 @@ def test_a_request_becomes_a_machine_that_answers_by_ssh_and_is_clean_after_its_
     assert "chassis.power.on" in commands
     each_step_was_seen_with_what_proved_it(lab)
 
-    lab.cli("instance", "delete", "web")
-    lab.node_becomes("available", deadline="deleted")
+    lab.ends("web")
     assert lab.cli("node", "show", "n1")["power_state"] == "off"
     head = lab.disk("n1").read_bytes()[: 2**20]
     assert not any(head), "its partition table is gone"

@@ -86,9 +86,7 @@ def serve_metadata(lab: Lab) -> None:
 def test_a_machine_is_run_stopped_started_rebooted_and_terminated(new_lab: Callable[..., Lab]) -> None:
     lab = new_lab(node())
     serve_metadata(lab)
-    lab.register("tiny")
-    lab.enrol()
-    lab.node_becomes("available")
+    lab.ready("tiny")
     images = aws(lab, "describe-images", "--filters", "Name=image-type,Values=machine")["Images"]
     words = ("--image-id", images[0]["ImageId"], "--instance-type", "small", "--key-name", "me")
     made = aws(lab, "run-instances", *words, "--user-data", USER_DATA)

@@ -17,13 +17,6 @@ pytestmark = pytest.mark.machine
 NewLab = Callable[..., Lab]
 
 
-def ready(lab: Lab, image: str = "tiny") -> Lab:
-    lab.register(image)
-    lab.enrol()
-    lab.node_becomes("available")
-    return lab
-
-
 def test_a_wrong_bmc_password_is_said_at_enrolment_and_can_be_mended(new_lab: NewLab) -> None:
     def spoil(inventory: dict[str, Any]) -> None:
         inventory["nodes"][0]["power"]["password"] = "not-the-password"
@@ -52,7 +45,7 @@ def test_a_bmc_that_never_answers_fails_the_enrolment_by_name(new_lab: NewLab) -
 
 
 def test_a_node_whose_nic_is_dead_fails_naming_the_last_thing_seen(new_lab: NewLab) -> None:
-    lab = ready(new_lab(node(), deploy={"boot_deadline_s": 20, "boot_attempts": 2}))
+    lab = new_lab(node(), deploy={"boot_deadline_s": 20, "boot_attempts": 2}).ready("tiny")
     lab.rack("fault", "n1", "node.dead_nic")
     lab.deploy("web", "tiny")
     failure = lab.instance_becomes("error", "web")["failure"]
@@ -67,7 +60,7 @@ def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_t
     new_lab: NewLab,
 ) -> None:
     # An image that takes seconds to write: the power has to go while it is being written.
-    lab = ready(new_lab(node(disks=[{"size_mib": 4096}])), "debian")
+    lab = new_lab(node(disks=[{"size_mib": 4096}])).ready("debian")
     lab.deploy("web", "debian")
     lab.step_begins("write_image")
     lab.rack("fault", "n1", "node.power_loss")
@@ -78,7 +71,7 @@ def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_t
 
 
 def test_the_second_request_for_a_node_waits_and_is_told_for_what(new_lab: NewLab) -> None:
-    lab = ready(new_lab(node()))
+    lab = new_lab(node()).ready("tiny")
     lab.deploy("first", "tiny", "--node", "n1")
     lab.deploy("second", "tiny", "--node", "n1")
     lab.instance_becomes("active", "first")
@@ -90,7 +83,7 @@ def test_the_second_request_for_a_node_waits_and_is_told_for_what(new_lab: NewLa
 
 
 def test_an_image_larger_than_the_disk_is_refused_when_the_request_is_made_or_placed(new_lab: NewLab) -> None:
-    lab = ready(new_lab(node(disks=[{"size_mib": 32}])))
+    lab = new_lab(node(disks=[{"size_mib": 32}])).ready("tiny")
     lab.deploy("web", "tiny", flavor="small")
     waiting = eventually(
         "the request is told why it waits", lambda: lab.instance("web")["waiting_for"], DEADLINES_S["step"]
@@ -103,10 +96,7 @@ def test_a_disk_smaller_than_enrolled_ends_the_deploy_with_both_sizes(new_lab: N
     def lie(inventory: dict[str, Any]) -> None:
         inventory["nodes"][0]["disk_mib"] = 4096
 
-    lab = new_lab(node(disks=[{"size_mib": 32}]))
-    lab.register("tiny")
-    lab.enrol(lie)
-    lab.node_becomes("available")
+    lab = new_lab(node(disks=[{"size_mib": 32}])).ready("tiny", change=lie)
     lab.deploy("web", "tiny")
     failure = lab.instance_becomes("error", "web")["failure"]
     assert failure["code"] == "disk-too-small"
