@@ -45,9 +45,18 @@ def test_what_a_killed_build_left_is_removed_by_the_next(tmp_path: Path) -> None
     child = multiprocessing.get_context("fork").Process(target=cached, args=(tmp_path, "tiny", KEY, die))
     child.start()
     child.join(30)
-    assert list(tmp_path.glob(".building-tiny-*")), "the child was killed while it built"
+    assert list(tmp_path.glob(".building-tiny.*")), "the child was killed while it built"
     cached(tmp_path, "tiny", KEY, write_count)
-    assert not list(tmp_path.glob(".building-tiny-*"))
+    assert not list(tmp_path.glob(".building-tiny.*"))
+
+
+def test_a_build_of_a_longer_name_is_left_alone(tmp_path: Path) -> None:
+    def build(folder: Path) -> None:
+        cached(tmp_path, "tiny", KEY, write_count)
+        (folder / "content").write_text("built")
+
+    product = cached(tmp_path, "tiny-disk", KEY, build)
+    assert (product / "content").read_text() == "built"
 
 
 def test_two_processes_that_want_a_product_build_it_once(tmp_path: Path) -> None:
