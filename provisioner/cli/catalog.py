@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.exits import USAGE, CliError
+from provisioner.cli.named import Name, add_delete, add_list
 from provisioner.cli.options import Json, client_and_output
 
 flavors = typer.Typer(help="Flavors: what instances need.", no_args_is_help=True)
@@ -22,7 +23,6 @@ FLAVOR = {
     "ephemeral_mib": "ephemeral MiB",
     "extra_specs": "extra specs",
 }
-Name = Annotated[str, typer.Argument(help="Its name.")]
 
 
 @flavors.command("create")
@@ -54,26 +54,11 @@ def create_flavor(
     output.record(client.post("/v1/flavors", order), tuple(FLAVOR))
 
 
-@flavors.command("list")
-def list_flavors(context: typer.Context, as_json: Json = False) -> None:
-    """List the flavors."""
-    client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/flavors"), FLAVOR)
-
-
 @flavors.command("show")
 def show_flavor(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show a flavor."""
     client, output = client_and_output(context, as_json)
     output.record(client.get(f"/v1/flavors/{name}"), tuple(FLAVOR))
-
-
-@flavors.command("delete")
-def delete_flavor(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Remove a flavor; its instances keep what they have."""
-    client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/flavors/{name}")
-    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
 
 
 @keys.command("add")
@@ -92,16 +77,7 @@ def add_key(
     output.record(client.post("/v1/keys", {"name": name, "public_key": text}), ("name", "public_key"))
 
 
-@keys.command("list")
-def list_keys(context: typer.Context, as_json: Json = False) -> None:
-    """List the keys."""
-    client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/keys"), {"name": "key", "public_key": "public key"})
-
-
-@keys.command("delete")
-def delete_key(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Remove a key; instances that have it keep it."""
-    client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/keys/{name}")
-    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+add_list(flavors, "flavors", "/v1/flavors", FLAVOR)
+add_delete(flavors, "/v1/flavors", "Remove a flavor; its instances keep what they have.")
+add_list(keys, "keys", "/v1/keys", {"name": "key", "public_key": "public key"})
+add_delete(keys, "/v1/keys", "Remove a key; instances that have it keep it.")

@@ -26,6 +26,7 @@ from provisioner.cli import (
 from provisioner.cli.exits import CliError, of_error
 from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
+from provisioner.cli.ready import ready
 from provisioner.core.errors import ProvisionerError
 
 app = typer.Typer(
@@ -107,6 +108,9 @@ def _serve(config: Path, *roles: str) -> None:
     from provisioner.config.source import load
 
     asyncio.run(serve(load(config, Settings), frozenset(roles)))
+
+
+app.command()(ready)
 
 
 @config_app.command("check")

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from provisioner.cli.named import Name, add_delete, add_list
 from provisioner.cli.options import Json, client_and_output
 from provisioner.core.roles import Role
 
@@ -17,7 +18,6 @@ TENANT = {"name": "tenant", "account": "account", "created_at": "since"}
 USER = {"name": "user", "tenant": "tenant", "role": "role", "created_at": "since"}
 TOKEN = {"name": "token", "user": "user", "role": "role", "id": "hash", "created_at": "since"}
 
-Name = Annotated[str, typer.Argument(help="Its name.")]
 Of = Annotated[str | None, typer.Option(help="Of this one only.")]
 
 
@@ -26,21 +26,6 @@ def create_tenant(context: typer.Context, name: Name, as_json: Json = False) -> 
     """Make a tenant."""
     client, output = client_and_output(context, as_json)
     output.record(client.post("/v1/tenants", {"name": name}), tuple(TENANT))
-
-
-@tenants.command("list")
-def list_tenants(context: typer.Context, as_json: Json = False) -> None:
-    """List the tenants."""
-    client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/tenants"), TENANT)
-
-
-@tenants.command("delete")
-def delete_tenant(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Remove a tenant that has nothing any more."""
-    client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/tenants/{name}")
-    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
 
 
 @users.command("create")
@@ -76,14 +61,6 @@ def set_role(
     output.record(client.put(f"/v1/users/{name}", {"role": role}), tuple(USER))
 
 
-@users.command("delete")
-def delete_user(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Remove a user, with its tokens and access keys."""
-    client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/users/{name}")
-    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
-
-
 @tokens.command("create")
 def create_token(
     context: typer.Context,
@@ -105,9 +82,7 @@ def list_tokens(context: typer.Context, user: Of = None, as_json: Json = False) 
     output.table(client.get("/v1/tokens", **({"user": user} if user else {}))["items"], TOKEN)
 
 
-@tokens.command("delete")
-def delete_token(context: typer.Context, name: Name, as_json: Json = False) -> None:
-    """Revoke an API token."""
-    client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/tokens/{name}")
-    output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+add_list(tenants, "tenants", "/v1/tenants", TENANT)
+add_delete(tenants, "/v1/tenants", "Remove a tenant that has nothing any more.")
+add_delete(users, "/v1/users", "Remove a user, with its tokens and access keys.")
+add_delete(tokens, "/v1/tokens", "Revoke an API token.")

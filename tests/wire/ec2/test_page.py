@@ -56,8 +56,9 @@ def test_what_a_newcomer_types_works_as_written(newcomer: Service) -> None:
     said = blocks("## From zero", "The same from Python")
     (program,) = (block for block in blocks("The same from Python", "## What there is") if "boto3" in block)
     script = "\n".join((*said, "python - <<'END'", program, "END"))
-    assert "provisioner serve &\n" in script
-    script = script.replace("provisioner serve &\n", "").replace("http://127.0.0.1:8776/ec2", url)
+    serves = "provisioner serve > provisioner.log 2>&1 &\n"
+    assert serves in script
+    script = script.replace(serves, "").replace("http://127.0.0.1:8776/ec2", url)
     done = subprocess.run(
         ["bash", "-e", "-c", script],
         env=environment,

@@ -1,0 +1,31 @@
+"""Commands that are alike for all things with names: to list them, and to remove one."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated
+
+import typer
+
+from provisioner.cli.options import Json, client_and_output
+
+Name = Annotated[str, typer.Argument(help="Its name.")]
+
+
+def add_list(app: typer.Typer, what: str, path: str, columns: Mapping[str, str]) -> None:
+    """`list`: all that there are. columns: field → heading"""
+
+    @app.command("list", help=f"List the {what}.")
+    def list_all(context: typer.Context, as_json: Json = False) -> None:
+        client, output = client_and_output(context, as_json)
+        output.table(client.all(path), columns)
+
+
+def add_delete(app: typer.Typer, path: str, told: str) -> None:
+    """`delete NAME`. told: what it does"""
+
+    @app.command("delete", help=told)
+    def delete(context: typer.Context, name: Name, as_json: Json = False) -> None:
+        client, output = client_and_output(context, as_json)
+        client.delete(f"{path}/{name}")
+        output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
