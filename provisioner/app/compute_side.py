@@ -77,12 +77,11 @@ async def compute_side(
         )
         devices = PowerDevices(boundary.power_drivers, box.open)
 
-        async def console_of(node_id: str) -> Console | None:
-            node = await store.transact(lambda tx: tx.get(Node, node_id))
-            if node is None or not settings.console.capture:
+        async def console_of(node: Node) -> Console | None:
+            if not settings.console.capture:
                 return None
             if node.boot_driver == "tilera":
-                where = {"node_id": node_id, "boot": True}
+                where = {"node_id": node.id, "boot": True}
                 (port,) = await store.transact(lambda tx: tx.find(Port, where=where, limit=1))
                 return boundary.monitor.console(port.address)
             control = devices.control(node)

@@ -19,7 +19,7 @@ from provisioner.protocols.image import DiskTarget
 @dataclass(slots=True, kw_only=True)
 class StepContext:
     """`target` is the disk as exported for this attempt: it carries a secret, so it lives here only.
-    `instance` and `image` are there in a deploy, and in a cleaning only if an instance is released."""
+    `instance` and `image` are there in a deploy; `instance` in a cleaning only if one is released."""
 
     edges: Edges
     ledger: NodeLedger
@@ -60,12 +60,6 @@ class StepContext:
                 "deploy", device=f"node {self.node.name}", answer="its instance or image is gone"
             )
         return self.instance, self.image
-
-    async def reload_instance(self) -> None:
-        """Reads the instance again, after a write to it."""
-        known = self.instance
-        if known is not None:
-            self.instance = await self.edges.store.transact(lambda tx: tx.get(Instance, known.id))
 
     def progress(self, fraction: float) -> None:
         self.edges.progress.set(self.node.id, fraction)

@@ -12,7 +12,13 @@ from provisioner.compute.lease import LeaseKeeper
 from provisioner.core.errors import DeviceUnreachable, ProvisionerError, TransientError
 from provisioner.core.states import PowerState
 from provisioner.protocols.clock import Clock
-from provisioner.protocols.power import BootDevice, BootDeviceControl, Feeds, PowerControl, PowerVerb
+from provisioner.protocols.power import (
+    BootDevice,
+    PowerControl,
+    PowerVerb,
+    controls_boot_device,
+    is_feeds,
+)
 
 T = TypeVar("T")
 
@@ -106,14 +112,14 @@ class PowerSequencer:
 
     async def send(self, device: Device, verb: PowerVerb) -> None:
         """One command, patiently; nothing is confirmed. Outlets are cycled by off and on, both confirmed."""
-        if isinstance(device.control, Feeds) and verb in (PowerVerb.CYCLE, PowerVerb.RESET):
+        if is_feeds(device.control) and verb in (PowerVerb.CYCLE, PowerVerb.RESET):
             await self.ensure(device, PowerState.OFF)
             await self.ensure(device, PowerState.ON)
             return
         await self._patiently(device, lambda: device.control.set_power(verb), None)
 
     async def _discharge(self, control: PowerControl, reached: PowerState) -> None:
-        if reached is PowerState.OFF and isinstance(control, Feeds):
+        if reached is PowerState.OFF and is_feeds(control):
             await self._clock.sleep(control.discharge_s)
 
     async def ensure_boot_device(self, device: Device, wanted: BootDevice, *, uefi: bool) -> str:
@@ -122,7 +128,7 @@ class PowerSequencer:
         Raises as PowerControl; TransientError when the device acknowledged and forgot it.
         """
         control = device.control
-        if not isinstance(control, BootDeviceControl):
+        if not controls_boot_device(control):
             return "its firmware's own boot order is used: the power device can't choose"
         if await self._patiently(device, control.boot_device, None) is wanted:
             return f"boot device was {wanted} already"
@@ -184,4 +190,4 @@ class PowerSequencer:
 
 def seen(control: PowerControl) -> str:
     """What is known beyond on and off: of outlets, which one is what. Empty of other devices."""
-    return control.last_seen() if isinstance(control, Feeds) else ""
+    return control.last_seen() if is_feeds(control) else ""

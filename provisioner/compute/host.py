@@ -6,11 +6,10 @@ import asyncio
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
-from typing import TypeVar
+from typing import NamedTuple, TypeVar
 
 import structlog
 
-from provisioner.compute.assembly import load_context
 from provisioner.compute.edges import Edges
 from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
@@ -20,7 +19,8 @@ from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.worker import Worker
 from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError, TransientError
-from provisioner.core.model import Instance, Node, Port
+from provisioner.core.model import Instance, Node, NodeRequest, Port
+from provisioner.core.plan import PLANS
 from provisioner.core.states import ACTING, LIVE
 from provisioner.protocols.store import Tx, Watch
 
@@ -40,6 +40,21 @@ THOROUGHLY_EVERY_S = 60.0
 
 MOST_FREED = 200
 """When the work of more nodes has ended since the last look, looking at all of them is simpler."""
+
+
+RELEASED_AT_ONCE = 64
+"""Instances; in one transaction, which holds up all others."""
+
+
+class _Found(NamedTuple):
+    """mine: ids of our nodes, when they may be others than before. acting: ids of nodes that have work.
+    unwanted: instances that are to be deleted. requests: of operators, each with its node."""
+
+    hosts: Hosts
+    mine: list[str] | None
+    acting: list[str]
+    unwanted: list[Instance]
+    requests: list[tuple[NodeRequest, Node]]
 
 
 class ComputeHost:
@@ -203,38 +218,36 @@ class ComputeHost:
         nodes = {"id": tuple(freed)} if some else {}
         on_nodes = {"node_id": tuple(freed)} if some else {}
 
-        def look(tx: Tx) -> tuple[Hosts, list[str] | None, list[Node], list[Instance]]:
+        def look(tx: Tx) -> _Found:
             hosts = edges.hosts(tx)
             shared = share_out(tx, hosts)
-            acting = tx.find(Node, where={"owner": host, "state": tuple(ACTING), **nodes})
+            acting = [
+                id for (id,) in tx.pick(Node, "id", where={"owner": host, "state": tuple(ACTING), **nodes})
+            ]
             # Reading all nodes is dear with thousands of them, and mostly nothing has come or gone.
             changed = (
                 shared
                 or thoroughly
-                or any(node.id not in self._published for node in acting)
+                or any(node_id not in self._published for node_id in acting)
                 or tx.count(Node, where={"owner": host}) != len(self._published)
             )
             mine = [id for (id,) in tx.pick(Node, "id", where={"owner": host})] if changed else None
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": LIVE, **on_nodes})
-            return hosts, mine, acting, unwanted
+            return _Found(hosts, mine, acting, unwanted, self._requests.pending(tx))
 
-        hosts, mine, acting, unwanted = await edges.store.transact(look)
-        if mine is not None:
-            await self._follow_inventory(mine)
+        found = await edges.store.transact(look)
+        if found.mine is not None:
+            await self._follow_inventory(found.mine)
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
-        released = [instance for instance in unwanted if instance.node_id in self._published]
-        for instance in released:
-            await self._release(instance)
-        for node in acting:
-            self._start_worker(group, node.id)
-        if released:
-            now_cleaned = {"id": tuple(instance.node_id for instance in released)}
-            for node in await edges.store.transact(
-                lambda tx: tx.find(Node, where={"owner": host, "state": tuple(ACTING), **now_cleaned})
-            ):
-                self._start_worker(group, node.id)
-        await self._requests.serve(group, busy=frozenset(self._workers))
-        await self._handover.go_on(hosts)
+        for node_id in await self._release(found.unwanted):
+            self._start_worker(group, node_id)
+        # Of those whose work has ended meanwhile this may be that work: they are looked at next.
+        ended = frozenset(self._freed)
+        for node_id in found.acting:
+            if node_id not in ended:
+                self._start_worker(group, node_id)
+        self._requests.serve(group, found.requests, busy=frozenset(self._workers))
+        await self._handover.go_on(found.hosts)
 
     def _is_busy(self, node_id: str) -> bool:
         return node_id in self._workers or node_id in self._requests.nodes
@@ -264,19 +277,33 @@ class ComputeHost:
         for node_id in sorted(self._published - set(mine)):
             await self._withdraw(node_id)
 
-    async def _release(self, instance: Instance) -> None:
-        """An instance that is to be deleted: its deploy ends, its node is cleaned."""
-        node_id = instance.node_id
-        assert node_id is not None
-        worker = self._workers.get(node_id)
-        if worker is not None:
-            node = await self._edges.store.transact(lambda tx: tx.get(Node, node_id))
-            if node is None or node.work is None or not node.work.plan.startswith("deploy"):
-                return
-            await _cancel(worker)
-            self._workers.pop(node_id, None)
-        work_id = self._edges.ids.uuid()
-        await self._edges.store.transact(lambda tx: release_for_deletion(tx, instance.id, work_id))
+    async def _release(self, unwanted: list[Instance]) -> list[str]:
+        """Instances that are to be deleted: their deploys end, and their nodes are cleaned. Returns the nodes
+        that are to begin with it."""
+        edges, begun = self._edges, list[str]()
+        carried = [(one.id, one.node_id) for one in unwanted if one.node_id in self._published]
+        while carried:
+            some, carried = carried[:RELEASED_AT_ONCE], carried[RELEASED_AT_ONCE:]
+            await self._end_deploys(tuple(node_id for _, node_id in some if node_id in self._workers))
+            orders = [
+                (instance_id, node_id, edges.ids.uuid())
+                for instance_id, node_id in some
+                if node_id is not None and node_id not in self._workers
+            ]
+            if orders:
+                begun += await edges.store.transact(lambda tx, orders=orders: _released(tx, orders))  # type: ignore[misc]
+        return begun
+
+    async def _end_deploys(self, node_ids: tuple[str | None, ...]) -> None:
+        """Not the cleanings."""
+        if not node_ids:
+            return
+        nodes = await self._edges.store.transact(lambda tx: tx.find(Node, where={"id": node_ids}))
+        for node in nodes:
+            worker = self._workers.get(node.id)
+            if worker is not None and node.work is not None and PLANS[node.work.plan].deploys:
+                await _cancel(worker)
+                self._workers.pop(node.id, None)
 
     def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
         if node_id not in self._workers:
@@ -285,12 +312,13 @@ class ComputeHost:
     async def _work(self, node_id: str) -> None:
         edges = self._edges
         try:
-            ctx = await load_context(edges, node_id)
-            if ctx is None:
+            worker = await Worker.taking_up(edges, node_id)
+            if worker is None:
                 return
-            edges.evidence.on_instance(node_id, ctx.node.instance_id)
-            async with edges.consoles.recording(node_id):
-                await Worker(ctx).run()
+            node = worker.ctx.node
+            edges.evidence.on_instance(node_id, node.instance_id)
+            async with edges.consoles.recording(node):
+                await worker.run()
         except StateError as error:
             # Someone else's node now, or a view that is out of date: the next look finds the truth.
             log.warning("work.dropped", node=node_id, cause=error.message)
@@ -310,6 +338,11 @@ class ComputeHost:
     async def _stop_workers(self) -> None:
         for worker in list(self._workers.values()):
             await _cancel(worker)
+
+
+def _released(tx: Tx, orders: list[tuple[str, str, str]]) -> list[str]:
+    """orders: of an instance, its node, and the work that is to take it back. Nodes that have begun it."""
+    return [node for instance, node, work in orders if release_for_deletion(tx, instance, work)]
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

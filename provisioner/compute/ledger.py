@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioner.core.errors import LeaseLost
 from provisioner.core.fields import changed
-from provisioner.core.model import Instance, Node, TimelineEvent
+from provisioner.core.model import Instance, Node, TimelineEvent, Work
 from provisioner.protocols.store import Store, Tx
 
 
@@ -22,6 +22,27 @@ class NodeLedger:
     def __init__(self, store: Store, node: Node) -> None:
         self._store = store
         self.node = node
+        self._noted: dict[str, Any] = {}
+        self._noted_events: list[TimelineEvent] = []
+        self._noted_also: list[Callable[[Tx], None]] = []
+
+    def note(
+        self,
+        changes: Mapping[str, Any],
+        *events: TimelineEvent,
+        also: Callable[[Tx], None] | None = None,
+    ) -> None:
+        """Known here at once, and stored with the next write, which the end of a step is at the latest. For
+        what a step that is entered again finds out again: a process that dies before takes it along."""
+        self.node = changed(self.node, **changes)
+        self._noted |= changes
+        self._noted_events += events
+        if also is not None:
+            self._noted_also.append(also)
+
+    def note_facts(self, facts: Mapping[str, Any]) -> None:
+        """Adds to the facts of the work in hand, as `note`."""
+        self.note({"work": self._with(facts)})
 
     async def write(
         self,
@@ -29,34 +50,53 @@ class NodeLedger:
         *events: TimelineEvent,
         also: Callable[[Tx], None] | None = None,
     ) -> None:
-        """Changes the row and appends to the timeline in one transaction.
+        """Changes the row and appends to the timeline in one transaction, with what was noted before.
 
         Raises LeaseLost when the row's fence is no longer ours; nothing was written then.
         """
-        node, expect = self.node, {"fence": self.node.fence}
+        self.wrote(await self._store.transact(lambda tx: self.write_in(tx, changes, *events, also=also)))
 
-        def write(tx: Tx) -> Mapping[str, Any]:
-            stored = _timed(changes, node, tx.now())
-            if not tx.update(Node, node.id, stored, expect=expect):
-                raise LeaseLost(
-                    "write", device=f"node {node.name}", answer=f"fence {node.fence} is not the newest"
-                )
-            if events:
-                now = tx.now()
-                tx.insert(*(changed(event, at=now, fence=node.fence) for event in events))
-            if also is not None:
-                also(tx)
-            tx.notify(f"node:{node.id}")
-            return stored
+    def write_in(
+        self,
+        tx: Tx,
+        changes: Mapping[str, Any],
+        *events: TimelineEvent,
+        also: Callable[[Tx], None] | None = None,
+    ) -> Mapping[str, Any]:
+        """As `write`, as part of a transaction. Once that is stored, `wrote` is to hear what this returns."""
+        node, now = self.node, tx.now()
+        stored = {**self._noted, **_timed(changes, node, now)}
+        if not tx.update(Node, node.id, stored, expect=self._expected()):
+            raise LeaseLost(
+                "write", device=f"node {node.name}", answer=f"fence {node.fence} is not the newest"
+            )
+        if events or self._noted_events:
+            fence = node.fence
+            tx.insert(*(changed(event, at=now, fence=fence) for event in (*self._noted_events, *events)))
+        for more in self._noted_also:
+            more(tx)
+        if also is not None:
+            also(tx)
+        tx.notify(f"node:{node.id}")
+        return stored
 
-        self.node = changed(node, **await self._store.transact(write))
+    def _expected(self) -> Mapping[str, Any]:
+        """Of the row that is to be changed."""
+        return {"fence": self.node.fence}
+
+    def wrote(self, stored: Mapping[str, Any]) -> None:
+        self.node = changed(self.node, **stored)
+        self._noted, self._noted_events, self._noted_also = {}, [], []
 
     async def remember(self, facts: Mapping[str, Any]) -> None:
         """Adds to the facts of the work in hand, before its step ends."""
+        await self.write({"work": self._with(facts)})
+
+    def _with(self, facts: Mapping[str, Any]) -> Work:
         work = self.node.work
         if work is None:
             raise LeaseLost("note a fact", device=f"node {self.node.name}", answer="its work has ended")
-        await self.write({"work": changed(work, facts={**work.facts, **facts})})
+        return changed(work, facts={**work.facts, **facts})
 
     def event(
         self,

@@ -35,20 +35,21 @@ class OperatorRequests:
         """Ids of those that are being switched."""
         return self._running.values()
 
-    async def serve(self, group: asyncio.TaskGroup, *, busy: frozenset[str]) -> None:
-        """Starts the pending requests of our nodes; a node in `busy` has work of its own."""
-        host = self._edges.lease.host
+    def pending(self, tx: Tx) -> list[tuple[NodeRequest, Node]]:
+        """Those of our nodes, the oldest first."""
+        found = []
+        requests = tx.find(NodeRequest, where={"state": RequestState.PENDING})
+        for request in sorted(requests, key=lambda one: (one.created_at, one.id)):
+            node = tx.get(Node, request.node_id)
+            if node is not None and node.owner == self._edges.lease.host:
+                found.append((request, node))
+        return found
 
-        def pending(tx: Tx) -> list[tuple[NodeRequest, Node]]:
-            found = []
-            requests = tx.find(NodeRequest, where={"state": RequestState.PENDING})
-            for request in sorted(requests, key=lambda one: (one.created_at, one.id)):
-                node = tx.get(Node, request.node_id)
-                if node is not None and node.owner == host:
-                    found.append((request, node))
-            return found
-
-        for request, node in await self._edges.store.transact(pending):
+    def serve(
+        self, group: asyncio.TaskGroup, pending: list[tuple[NodeRequest, Node]], *, busy: frozenset[str]
+    ) -> None:
+        """Starts them, unless they run already; a node in `busy` has work of its own."""
+        for request, node in pending:
             if request.id not in self._running and (node.id not in self.nodes or request.verb in AT_ONCE):
                 self._running[request.id] = node.id
                 group.create_task(self._do(request, node, node.id in busy))

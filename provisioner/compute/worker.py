@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import traceback
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 import structlog
 
 from provisioner.compute.agent_session import AgentLost
+from provisioner.compute.assembly import load_context
 from provisioner.compute.context import StepContext
+from provisioner.compute.edges import Edges
 from provisioner.compute.endings import ENDINGS, Ending
 from provisioner.compute.ownership import next_to_try
 from provisioner.compute.reach import Reach
@@ -25,6 +29,7 @@ from provisioner.core.model import Failure
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.core.plan import PLANS, Plan
 from provisioner.core.states import WAIT_STATES, Event, ProvisionState, next_state
+from provisioner.protocols.store import Tx
 
 log = structlog.get_logger(__name__)
 
@@ -47,7 +52,7 @@ class Worker:
     """Runs the work of one node to its end. Stop it by cancelling `run`: every step may be entered again."""
 
     def __init__(self, ctx: StepContext) -> None:
-        self._ctx = ctx
+        self.ctx = ctx
         self._plan: Plan = PLANS[ctx.work.plan]
         self._ending: Ending = ENDINGS[ctx.work.plan]
         self._waiting_since_s: float | None = None
@@ -57,33 +62,51 @@ class Worker:
 
     async def run(self) -> None:
         """Returns when the work has ended, well or badly. Raises LeaseLost when the node isn't ours."""
-        await self._enter()
         while True:
             outcome = await self._attempt()
             if await self._settle(outcome):
                 return
 
-    async def _enter(self) -> None:
+    @staticmethod
+    async def taking_up(edges: Edges, node_id: str) -> Worker | None:
+        """Of a node's work, whose beginning is noted by it; None when it is not ours or there is none."""
+
+        def begin(tx: Tx) -> tuple[Worker, Mapping[str, Any]] | None:
+            ctx = load_context(tx, edges, node_id)
+            if ctx is None:
+                return None
+            worker = Worker(ctx)
+            return worker, worker._enter(tx)
+
+        begun = await edges.store.transact(begin)
+        if begun is None:
+            return None
+        worker, stored = begun
+        worker.ctx.ledger.wrote(stored)
+        return worker
+
+    def _enter(self, tx: Tx) -> Mapping[str, Any]:
         """Notes where the work is taken up: at its beginning, or where another process left it."""
-        ctx, work = self._ctx, self._ctx.work
+        ctx, work = self.ctx, self.ctx.work
         entry = self._plan.resume_at(work.step)
         fresh = work.step == self._plan.steps[0].name and not work.facts
         ctx.resumed = not fresh
         text = "" if fresh else f"taken up again by this process at {entry}; it had come to {work.step}"
-        await ctx.ledger.write(
+        return ctx.ledger.write_in(
+            tx,
             {"work": replace(work, step=entry), "state": self._acting_state()},
             ctx.ledger.event("step.started" if fresh else "step.resumed", text, step=entry),
         )
 
     def _acting_state(self) -> ProvisionState:
-        state = self._ctx.node.state
+        state = self.ctx.node.state
         return next_state(state, Event.NODE_ANSWERED) if state in WAIT_STATES else state
 
     async def _attempt(self) -> Outcome:
-        step = self._ctx.work.step
-        self._ctx.device = replace(self._ctx.device, hurried=self._may_pass_on())
+        step = self.ctx.work.step
+        self.ctx.device = replace(self.ctx.device, hurried=self._may_pass_on())
         try:
-            return await STEPS[step](self._ctx)
+            return await STEPS[step](self.ctx)
         except StateError:
             raise
         except AgentLost as error:
@@ -93,10 +116,10 @@ class Worker:
         except ProvisionerError as error:
             return Fail(error)
         except Exception as error:  # noqa: BLE001 - a defect must end one deploy, never the host
-            log.error("step.defect", node=self._ctx.node.name, step=step, trace=traceback.format_exc())
+            log.error("step.defect", node=self.ctx.node.name, step=step, trace=traceback.format_exc())
             cause = PermanentError(
                 f"run step {step}",
-                device=f"node {self._ctx.node.name}",
+                device=f"node {self.ctx.node.name}",
                 answer=f"{type(error).__name__}: {error}",
                 advice="This is a defect of the provisioner: please report it, with the log",
             )
@@ -113,12 +136,12 @@ class Worker:
             case Retry():
                 return await self._retry(outcome)
             case Fail():
-                if not await self._passed_on(outcome.cause, self._ctx.work.step):
+                if not await self._passed_on(outcome.cause, self.ctx.work.step):
                     await self._fail(outcome.cause)
                 return True
 
     async def _go_on(self, outcome: Next) -> bool:
-        ctx, work = self._ctx, self._ctx.work
+        ctx, work = self.ctx, self.ctx.work
         ctx.edges.meter.step_ended(work.step, ctx.edges.clock.monotonic_s() - self._entered_s)
         self._left_step()
         if outcome.proof:
@@ -138,7 +161,7 @@ class Worker:
         return False
 
     async def _wait(self, outcome: Wait) -> bool:
-        ctx, clock = self._ctx, self._ctx.edges.clock
+        ctx, clock = self.ctx, self.ctx.edges.clock
         if self._waiting_since_s is None:
             self._waiting_since_s = clock.monotonic_s()
             self._reach = Reach(ctx)
@@ -148,7 +171,7 @@ class Worker:
                 await ctx.ledger.write({"state": waiting}, event)
         remaining_s = self._waiting_since_s + outcome.deadline_s - clock.monotonic_s()
         if remaining_s <= 0:
-            return await self._settle(outcome.otherwise)
+            return await self._settle(outcome.otherwise())
         # Sooner than that, when it is us who can't hear: another host may be in time for what the node asks.
         lost = await self._reach.lost()
         if lost is not None and await self._passed_on(lost, self._begins_at(outcome), boot_counts=False):
@@ -159,11 +182,11 @@ class Worker:
     def _begins_at(self, outcome: Wait) -> str:
         """Where another host goes on with a wait. Of what the node did under an earlier process nothing is
         known here: then it looks."""
-        heard = self._ctx.resumed or self._ctx.mailbox.heard
-        return self._ctx.work.step if heard or outcome.begins_at is None else outcome.begins_at
+        heard = self.ctx.resumed or self.ctx.mailbox.heard
+        return self.ctx.work.step if heard or outcome.begins_at is None else outcome.begins_at
 
     async def _retry(self, outcome: Retry) -> bool:
-        ctx, work = self._ctx, self._ctx.work
+        ctx, work = self.ctx, self.ctx.work
         target = outcome.from_step or work.step
         if await self._passed_on(outcome.cause, target):
             return True
@@ -189,7 +212,7 @@ class Worker:
 
         boot_counts: whether the node's last boot says something of the node
         """
-        ctx, work = self._ctx, self._ctx.work
+        ctx, work = self.ctx, self.ctx.work
         tried = self._tried()
         if not isinstance(cause, DeviceUnreachable | StorageFull) or len(tried) >= HOSTS_PER_ATTEMPT:
             return False
@@ -219,16 +242,16 @@ class Worker:
 
     def _tried(self) -> list[str]:
         """Hosts that will have tried when this one has."""
-        return [*self._ctx.work.facts.get(TRIED_BY, ()), self._ctx.edges.lease.host]
+        return [*self.ctx.work.facts.get(TRIED_BY, ()), self.ctx.edges.lease.host]
 
     def _may_pass_on(self) -> bool:
         """As far as it is known without a look."""
-        edges, tried = self._ctx.edges, self._tried()
+        edges, tried = self.ctx.edges, self._tried()
         others = edges.lease.others.takers(edges.clock.monotonic_s()).difference(tried)
         return len(tried) < HOSTS_PER_ATTEMPT and bool(others)
 
     async def _fail(self, cause: ProvisionerError) -> None:
-        ctx = self._ctx
+        ctx = self.ctx
         self._left_step()
         failure = Failure(
             code=cause.code,
@@ -242,6 +265,6 @@ class Worker:
 
     def _left_step(self) -> None:
         self._waiting_since_s = None
-        self._entered_s = self._ctx.edges.clock.monotonic_s()
-        self._ctx.resumed = False
-        self._ctx.edges.progress.clear(self._ctx.node.id)
+        self._entered_s = self.ctx.edges.clock.monotonic_s()
+        self.ctx.resumed = False
+        self.ctx.edges.progress.clear(self.ctx.node.id)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -21,7 +21,7 @@ class Next:
 class Wait:
     """The next move is the node's. The step is entered again when something about the node is
     heard, or after `poll_s`; when `deadline_s` have passed since the step was first entered,
-    `otherwise` is what happens.
+    `otherwise` is asked what happens.
 
     begins_at: where another host begins if this one never heard of the node; None: here. A boot that was
                served by nobody is begun again, and one that needs nobody is looked at first.
@@ -29,7 +29,7 @@ class Wait:
 
     for_what: str
     deadline_s: float
-    otherwise: Retry | Fail
+    otherwise: Callable[[], Retry | Fail]
     poll_s: float = 1.0
     begins_at: str | None = None
 

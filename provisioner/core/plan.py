@@ -43,6 +43,11 @@ class Plan:
         return self.steps[position].name if position < len(self.steps) else None
 
     @property
+    def deploys(self) -> bool:
+        """Whether it brings an instance to a node; others check one, or take it back."""
+        return self.name.startswith("deploy-")
+
+    @property
     def first(self) -> str:
         return self.steps[0].name
 

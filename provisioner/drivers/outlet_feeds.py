@@ -8,7 +8,7 @@ from typing import Any, TypeVar
 
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.states import PowerState
-from provisioner.protocols.power import DeviceFactory, Feeds, PowerControl, PowerVerb
+from provisioner.protocols.power import DeviceFactory, PowerControl, PowerVerb, is_feeds
 
 T = TypeVar("T")
 
@@ -32,7 +32,7 @@ class SeveralFeeds:
         """Off is all off. One that can't be asked makes the whole unknown, so its error is the answer."""
         states = await _all(feed.power_state() for feed in self._feeds.values())
         self._last = {
-            name: feed.last_seen() if isinstance(feed, Feeds) else str(state)
+            name: feed.last_seen() if is_feeds(feed) else str(state)
             for (name, feed), state in zip(self._feeds.items(), states, strict=True)
         }
         found = set(states)

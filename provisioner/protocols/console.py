@@ -3,11 +3,13 @@ from __future__ import annotations
 from contextlib import AbstractAsyncContextManager
 from typing import Protocol
 
+from provisioner.core.model import Node
+
 
 class ConsoleBook(Protocol):
     """The recorded serial consoles of a host's nodes."""
 
-    def recording(self, node_id: str) -> AbstractAsyncContextManager[None]:
+    def recording(self, node: Node) -> AbstractAsyncContextManager[None]:
         """Records this node's console while entered; several may hold it at once."""
         ...
 

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Protocol, runtime_checkable
+from typing import Protocol, TypeGuard, runtime_checkable
 
 from provisioner.core.states import PowerState
 
@@ -85,6 +85,29 @@ class Console(Protocol):
         """Feeds `sink` with what the console prints, until cancelled. Connects anew when the device
         drops the session. Raises PermanentError when the device offers no console."""
         ...
+
+
+# What a control can do besides, asked at every command: Python looks for each member of a protocol each time,
+# and what holds for one control holds for all of its type.
+
+
+_known: dict[tuple[type, type], bool] = {}
+"""Whether a type implements a protocol."""
+
+
+def _is(control: object, protocol: type) -> bool:
+    asked = type(control), protocol
+    if asked not in _known:
+        _known[asked] = isinstance(control, protocol)
+    return _known[asked]
+
+
+def is_feeds(control: object) -> TypeGuard[Feeds]:
+    return _is(control, Feeds)
+
+
+def controls_boot_device(control: object) -> TypeGuard[BootDeviceControl]:
+    return _is(control, BootDeviceControl)
 
 
 class ConsoleSink(Protocol):

@@ -11,6 +11,7 @@ from pathlib import Path
 import structlog
 
 from provisioner.core.errors import ProvisionerError
+from provisioner.core.model import Node
 from provisioner.protocols.power import Console
 
 log = structlog.get_logger(__name__)
@@ -33,17 +34,18 @@ class ConsoleLog:
     console_of: the console of a node, None when its power device offers none.
     """
 
-    def __init__(self, root: Path, console_of: Callable[[str], Awaitable[Console | None]]) -> None:
+    def __init__(self, root: Path, console_of: Callable[[Node], Awaitable[Console | None]]) -> None:
         self._root = root
         self._console_of = console_of
         self._recordings: dict[str, _Recording] = {}
         self._dropped: dict[str, int] = {}
 
     @asynccontextmanager
-    async def recording(self, node_id: str) -> AsyncIterator[None]:
+    async def recording(self, node: Node) -> AsyncIterator[None]:
+        node_id = node.id
         held = self._recordings.get(node_id)
         if held is None:
-            held = _Recording(asyncio.create_task(self._record(node_id), name=f"console:{node_id}"))
+            held = _Recording(asyncio.create_task(self._record(node), name=f"console:{node_id}"))
             self._recordings[node_id] = held
         else:
             held.holders += 1
@@ -74,11 +76,12 @@ class ConsoleLog:
     def _path(self, node_id: str) -> Path:
         return self._root / f"{node_id}.log"
 
-    async def _record(self, node_id: str) -> None:
+    async def _record(self, node: Node) -> None:
+        node_id = node.id
         self._root.mkdir(parents=True, exist_ok=True, mode=0o700)
         while True:
             try:
-                console = await self._console_of(node_id)
+                console = await self._console_of(node)
                 if console is None:
                     return
                 await console.capture(lambda data: self._append(node_id, data))

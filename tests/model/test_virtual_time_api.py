@@ -14,6 +14,7 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext
 from provisioner.api.metrics import Metrics
+from provisioner.core.model import Node
 from provisioner.services.image_store import ImageStore
 from provisioner.store import open_store
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
@@ -35,7 +36,7 @@ NODE = {
 
 
 class _SilentConsoles:
-    def recording(self, node_id: str) -> Any:
+    def recording(self, node: Node) -> Any:
         raise NotImplementedError("the API records nothing")
 
     def position(self, node_id: str) -> int:

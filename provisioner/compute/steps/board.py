@@ -38,7 +38,9 @@ async def board_answers(ctx: StepContext) -> Outcome:
     return Wait(
         f"the board at {address} answers a ping",
         deadline_s=patience(ctx, deadline_s),
-        otherwise=start_again(ctx, "hear from the board", f"no ping was answered within {deadline_s:.0f} s"),
+        otherwise=lambda: start_again(
+            ctx, "hear from the board", f"no ping was answered within {deadline_s:.0f} s"
+        ),
         poll_s=1.0,
         begins_at="reboot",
     )

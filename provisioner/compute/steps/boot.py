@@ -58,23 +58,26 @@ async def set_boot_device(ctx: StepContext) -> Outcome:
 async def power_on(ctx: StepContext) -> Outcome:
     """Off, confirmed, then on, confirmed: whatever ran before is gone, and what is heard from now
     on is of this boot."""
-    await switch_off(ctx)
+    if await switch_off(ctx):
+        await ctx.ledger.write({})  # it took its time, and so may what follows
     ctx.mailbox.forget()
     await switch_on(ctx)
     boots = int(ctx.facts.get("boots", 0)) + 1
     return Next(f"{ctx.device.name} confirmed that the power is on", {"boots": boots})
 
 
-async def switch_off(ctx: StepContext) -> None:
-    """Off, confirmed and noted. Raises as PowerSequencer.ensure."""
-    await ctx.edges.power.ensure(ctx.device, PowerState.OFF)
-    await ctx.ledger.write({"power_state": PowerState.OFF}, ctx.ledger.event("power.off", source="power"))
+async def switch_off(ctx: StepContext) -> bool:
+    """Off, confirmed, and noted for whatever is written next; False when it was off. Raises as
+    PowerSequencer.ensure."""
+    switched = await ctx.edges.power.ensure(ctx.device, PowerState.OFF)
+    ctx.ledger.note({"power_state": PowerState.OFF}, ctx.ledger.event("power.off", source="power"))
+    return switched
 
 
 async def switch_on(ctx: StepContext) -> None:
-    """On, confirmed and noted. Raises as PowerSequencer.ensure."""
+    """On, confirmed, and noted for the end of the step. Raises as PowerSequencer.ensure."""
     await ctx.edges.power.ensure(ctx.device, PowerState.ON)
-    await ctx.ledger.write({"power_state": PowerState.ON}, ctx.ledger.event("power.on", source="power"))
+    ctx.ledger.note({"power_state": PowerState.ON}, ctx.ledger.event("power.on", source="power"))
 
 
 async def agent_ready(ctx: StepContext) -> Outcome:
@@ -87,15 +90,15 @@ async def agent_ready(ctx: StepContext) -> Outcome:
         return Wait(
             "the agent in the deploy ramdisk",
             deadline_s=patience(ctx, ctx.edges.policy.boot_deadline_s),
-            otherwise=_no_agent(ctx),
+            otherwise=lambda: _no_agent(ctx),
             poll_s=ctx.edges.policy.agent_poll_s,
             begins_at="set_boot_device",
         )
     # A boot that succeeded: what comes later is counted anew.
     facts = {"agent_boot_id": status.boot_id, "boots": 0}
-    await ctx.ledger.remember(facts)
+    ctx.ledger.note_facts(facts)
     inventory = await run_command(ctx, "inventory", {}, timeout_s=ctx.edges.policy.command_deadline_s)
-    await ctx.ledger.write({"inventory": inventory})
+    ctx.ledger.note({"inventory": inventory})
     return Next(f"the agent reported: {_summary(inventory)}", facts)
 
 

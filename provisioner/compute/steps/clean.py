@@ -65,5 +65,6 @@ async def withdraw_boot(ctx: StepContext) -> Outcome:
 
 
 async def _publish_nothing(ctx: StepContext) -> None:
-    await ctx.ledger.write({"publication": Publication(kind=PublicationKind.NOTHING)})
+    # The row may follow: as long as it says otherwise, the step isn't done.
+    ctx.ledger.note({"publication": Publication(kind=PublicationKind.NOTHING)})
     await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))

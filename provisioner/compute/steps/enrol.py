@@ -12,5 +12,5 @@ ENROL_PATIENCE_S = 5.0
 async def verify_power(ctx: StepContext) -> Outcome:
     """The power device accepts our credentials and tells the power state."""
     state = await ctx.edges.power.state(ctx.device, patience_s=ENROL_PATIENCE_S)
-    await ctx.ledger.write({"power_state": state})
+    ctx.ledger.note({"power_state": state})
     return Next(f"{ctx.device.name} accepted the credentials; power is {state}")

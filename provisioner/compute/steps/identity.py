@@ -7,18 +7,20 @@ from collections.abc import Mapping
 
 from provisioner.compute.config_drive import files
 from provisioner.compute.context import StepContext
+from provisioner.core.fields import changed
 from provisioner.core.model import Instance
 from provisioner.protocols.store import Tx
 
 
 async def config_files(ctx: StepContext, instance: Instance) -> Mapping[str, str]:
-    """Hostname, keys and user data by file name. It phones home with a new token, which is noted first."""
+    """Hostname, keys and user data by file name. It phones home with a new token, which is stored at the
+    latest with the end of the step: nothing of the instance runs before that."""
     token = ctx.edges.ids.secret()
     token_sha256 = hashlib.sha256(token.encode()).hexdigest()
 
     def note(tx: Tx) -> None:
         tx.update(Instance, instance.id, {"phone_home_sha256": token_sha256})
 
-    await ctx.ledger.write({}, also=note)
-    await ctx.reload_instance()
+    ctx.ledger.note({}, also=note)
+    ctx.instance = changed(instance, phone_home_sha256=token_sha256)
     return files(instance, phone_home_url=f"{ctx.edges.node_url}/phone-home/{token}")

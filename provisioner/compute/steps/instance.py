@@ -59,7 +59,8 @@ def _own_kernel(ctx: StepContext) -> Publication:
 async def reboot(ctx: StepContext) -> Outcome:
     """Power off and on. Nothing is lost: the agent flushed all disks before."""
     wanted = BootDevice.NETWORK if _netboots(ctx) else BootDevice.DISK
-    await switch_off(ctx)
+    if await switch_off(ctx):
+        await ctx.ledger.write({})  # it took its time, and so may what follows
     proof = await ctx.edges.power.ensure_boot_device(ctx.device, wanted, uefi=ctx.node.firmware == "uefi")
     ctx.mailbox.forget()
     mark = ctx.edges.consoles.position(ctx.node.id)
@@ -82,7 +83,7 @@ async def instance_running(ctx: StepContext) -> Outcome:
     return Wait(
         "proof of life: " + " or ".join(wanted),
         deadline_s=patience(ctx, ctx.edges.policy.running_deadline_s),
-        otherwise=_not_seen(ctx, wanted),
+        otherwise=lambda: _not_seen(ctx, wanted),
         poll_s=1.0,
         begins_at="reboot" if _netboots(ctx) else None,
     )

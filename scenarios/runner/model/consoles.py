@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 
+from provisioner.core.model import Node
 from scenarios.runner.model.wires import Link, Wires
 
 BANNER = "SSH-2.0-OpenSSH_9.2p1"
@@ -21,7 +22,7 @@ class ModelConsoles:
         self._printed = printed
 
     @asynccontextmanager
-    async def recording(self, node_id: str) -> AsyncIterator[None]:
+    async def recording(self, node: Node) -> AsyncIterator[None]:
         yield
 
     def position(self, node_id: str) -> int:

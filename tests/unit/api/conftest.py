@@ -17,6 +17,7 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext
 from provisioner.api.metrics import Metrics
+from provisioner.core.model import Node
 from provisioner.core.public_address import AddressPolicy
 from provisioner.protocols.store import Tx
 from provisioner.services.image_store import ImageStore
@@ -37,7 +38,7 @@ class Consoles:
     def __init__(self) -> None:
         self.said: dict[str, str] = {}
 
-    def recording(self, node_id: str) -> Any:
+    def recording(self, node: Node) -> Any:
         raise NotImplementedError("the API records nothing")
 
     def position(self, node_id: str) -> int:

@@ -39,7 +39,7 @@ class OneConsole:
         self._said = said
 
     @asynccontextmanager
-    async def recording(self, node_id: str) -> AsyncIterator[None]:
+    async def recording(self, node: Node) -> AsyncIterator[None]:
         yield
 
     def position(self, node_id: str) -> int:
