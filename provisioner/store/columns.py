@@ -7,7 +7,7 @@ Times are ISO text of fixed width in UTC, which every database orders and compar
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, fields, is_dataclass
 from datetime import UTC, datetime
 from enum import StrEnum
 from functools import lru_cache
@@ -16,6 +16,8 @@ from typing import Any, get_args, get_origin, get_type_hints
 
 import sqlalchemy as sa
 from pydantic import TypeAdapter
+
+from provisioner.core.fields import changed
 
 Convert = Callable[[Any], Any]
 
@@ -82,31 +84,94 @@ def _column(name: str, hint: Any) -> Column:
             name, datetime, TIME, nullable, True, _time_text, datetime.fromisoformat, kept=_time_in_utc
         )
     if isinstance(hint, type) and issubclass(hint, StrEnum):
-        # Plain text is accepted too, and checked to be one of the values.
-        return Column(
-            name, str, TEXT, nullable, True, lambda value: hint(value).value, hint, kept=hint, exact=hint
-        )
+        return _enum_column(name, hint, nullable)
     return _json_column(name, hint, nullable)
+
+
+def _enum_column(name: str, hint: type[StrEnum], nullable: bool) -> Column:
+    members = {member.value: member for member in hint}
+    texts = {text: text for text in members}  # a member is found by its text, and equals it
+
+    # Plain text is accepted too, and checked to be one of the values.
+    def encode(value: str) -> str:
+        return texts.get(value) or hint(value).value
+
+    def decode(text: str) -> StrEnum:
+        return members.get(text) or hint(text)
+
+    return Column(name, str, TEXT, nullable, True, encode, decode, kept=decode, exact=hint)
 
 
 def _json_column(name: str, hint: Any, nullable: bool) -> Column:
     origin = get_origin(hint) or hint
     adapter: TypeAdapter[Any] = TypeAdapter(hint)
     decode: Convert = adapter.validate_json
-    kept: Convert = lambda value: adapter.validate_json(adapter.dump_json(value))  # noqa: E731
+    encode: Convert = lambda value: adapter.dump_json(value).decode()  # noqa: E731
+    there_and_back: Convert = lambda value: adapter.validate_json(adapter.dump_json(value))  # noqa: E731
+    kept = there_and_back
     if _is_immutable(hint):
-        # The same few values fill most rows (no proof of life, nothing published), so decode them once.
+        # The same few values fill most rows (no proof of life, nothing published), so convert them once.
+        encode = lru_cache(maxsize=1024)(encode)
         decode = lru_cache(maxsize=1024)(decode)
         kept = lru_cache(maxsize=1024)(kept)
     elif get_origin(hint) is Mapping:
-        kept = _empty_or(kept)
-    encode: Convert = lambda value: adapter.dump_json(value).decode()  # noqa: E731
+        # Most have nothing in them.
+        encode = lambda value: adapter.dump_json(value).decode() if value else "{}"  # noqa: E731
+        decode = lambda text: {} if text == "{}" else adapter.validate_json(text)  # noqa: E731
+        kept = _copied(there_and_back)
+    elif is_dataclass(hint):
+        kept = _copied_record(hint, there_and_back)
     return Column(name, origin, TEXT, nullable, False, encode, decode, kept=kept)
 
 
-def _empty_or(kept: Convert) -> Convert:
-    """Most mappings have nothing in them."""
-    return lambda value: kept(value) if value else {}
+def _copied(there_and_back: Convert) -> Convert:
+    """What JSON makes of a mapping and back, sooner where it is made of nothing but what JSON knows."""
+
+    def copy(value: Any) -> Any:
+        plain = _plain(value)
+        return there_and_back(value) if plain is _NOT_PLAIN else plain
+
+    return copy
+
+
+def _copied_record(hint: Any, there_and_back: Convert) -> Convert:
+    """The same of a record whose fields are scalars and mappings."""
+    hints = get_type_hints(hint)
+    mappings = [name for name, kind in hints.items() if get_origin(kind) is Mapping]
+    if any(kind not in (str, int, bool, datetime) for name, kind in hints.items() if name not in mappings):
+        return there_and_back
+
+    def copy(record: Any) -> Any:
+        made = {name: _plain(getattr(record, name)) for name in mappings}
+        if any(value is _NOT_PLAIN for value in made.values()):
+            return there_and_back(record)
+        return changed(record, **made)
+
+    return copy
+
+
+_NOT_PLAIN = object()
+_SCALARS = frozenset((str, int, bool, NoneType))
+"""As they are. A float may be one that JSON can't write."""
+
+
+def _plain(value: Any) -> Any:
+    kind = type(value)
+    if kind in _SCALARS:
+        return value
+    if kind is dict:
+        made: Any = {}
+        for name, item in value.items():
+            if type(name) is not str:
+                return _NOT_PLAIN
+            if type(item) not in _SCALARS and (item := _plain(item)) is _NOT_PLAIN:
+                return _NOT_PLAIN
+            made[name] = item
+        return made
+    if kind is list or kind is tuple:
+        made = [_plain(item) for item in value]
+        return _NOT_PLAIN if any(item is _NOT_PLAIN for item in made) else made
+    return _NOT_PLAIN
 
 
 def _is_immutable(hint: Any) -> bool:
@@ -118,6 +183,7 @@ def _is_immutable(hint: Any) -> bool:
     return all(isinstance(part, type) and (part is str or issubclass(part, StrEnum)) for part in parts)
 
 
+@lru_cache(maxsize=256)  # all that one transaction writes has the same few times
 def _time_text(value: datetime) -> str:
     return _time_in_utc(value).isoformat(timespec="microseconds")
 

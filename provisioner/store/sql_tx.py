@@ -44,6 +44,7 @@ class SqlTx:
         self._database = database
         self._statements = statements
         self._now = now
+        self._cursor: DBAPICursor | None = None
 
     @property
     def asked_now(self) -> datetime | None:
@@ -188,8 +189,11 @@ class SqlTx:
         tried next. `values`: the record or the changes that it is about."""
         if self.failed is not None:
             raise self.failed
-        # The driver's own cursor: SQLAlchemy's results cost more than the statements.
-        cursor = self._connection.connection.cursor()
+        # The driver's own cursor: SQLAlchemy's results cost more than the statements. All that is found is
+        # fetched at once, so that one will do.
+        cursor = self._cursor
+        if cursor is None:
+            cursor = self._cursor = self._connection.connection.cursor()
         try:
             if many:
                 cursor.executemany(text, parameters)

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import dataclasses
+from typing import Any
 
 import pytest
 
@@ -20,8 +21,19 @@ def test_a_changed_record_is_what_the_standard_library_makes_of_it() -> None:
 def test_a_record_made_of_all_values_is_equal_and_refuses_any_other_number_of_them() -> None:
     fields, node = Fields(Node), records.node()
     assert fields.record(fields.values(node)) == node
-    with pytest.raises(ValueError, match="shorter"):
+    with pytest.raises(ValueError, match="not enough"):
         fields.record(fields.values(node)[:-1])
+    with pytest.raises(ValueError, match="too many"):
+        fields.record((*fields.values(node), 1))
+
+
+@pytest.mark.parametrize("record", [records.node(), records.image()], ids=["node", "image"])
+def test_what_is_made_so_is_as_frozen_as_any(record: Any) -> None:
+    made = changed(record, name="other")
+    assert type(made) is type(record)
+    with pytest.raises(dataclasses.FrozenInstanceError):
+        made.name = "third"
+    assert made.name == "other"
 
 
 def test_a_field_that_there_is_not_is_refused() -> None:
