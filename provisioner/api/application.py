@@ -46,7 +46,14 @@ from provisioner.api.unproven import Unproven
 from provisioner.core.errors import ProvisionerError
 
 # No page of its own for trying things out: it would load scripts from elsewhere.
-_OPTIONS: Mapping[str, Any] = {"title": "provisioner", "version": "1", "docs_url": None, "redoc_url": None}
+_OPTIONS: Mapping[str, Any] = {
+    "title": "provisioner",
+    "version": "1",
+    "docs_url": None,
+    "redoc_url": None,
+    # What is measured stands in /metrics; FastAPI would look for exporters at each request.
+    "telemetry": {"tracing": False, "metrics": False, "logs": False},
+}
 
 ROUTERS = (
     nodes.router,

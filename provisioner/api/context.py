@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
@@ -24,6 +24,7 @@ from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.words import Word
 from provisioner.core.errors import NotFound
+from provisioner.core.fields import changed
 from provisioner.core.model import ImageKind, Node, Record
 from provisioner.core.public_address import AddressPolicy
 from provisioner.core.roles import NOBODY, Principal
@@ -124,7 +125,7 @@ class ApiContext:
         """The context of one request, which is recorded by `entry` if it changes something; all else is
         shared."""
         store = self.store if entry is None else AuditedStore(self.store, entry)
-        return replace(self, who=who, entry=entry, store=store)
+        return changed(self, who=who, entry=entry, store=store)
 
     async def owner_of(self, token: str) -> Principal | None:
         """Whose API token this is. Looked up by its hash: comparing takes no secret."""

@@ -95,7 +95,7 @@ class Gate:
     def _count(self, request: Request, status: int, took_s: float) -> None:
         method = request.method if request.method in METHODS else "other"
         route = getattr(request.scope.get("route"), "path", "none")
-        self._context.metrics.requests.labels(method, route, str(status)).observe(took_s)
+        self._context.metrics.answered(method, route, status, took_s)
 
 
 def _target(request: Request) -> str:

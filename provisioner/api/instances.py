@@ -69,7 +69,7 @@ async def list_instances(
     def read(tx: Tx) -> list[views.View]:
         found = tx.find(Instance, where=where, after=after, limit=limit)
         used = tuple(instance.node_id for instance in found if instance.node_id)
-        names = {node.id: node.name for node in tx.find(Node, where={"id": used})} if used else {}
+        names = dict(tx.pick(Node, "id", "name", where={"id": used})) if used else {}
         return [views.instance(instance, names.get(instance.node_id or "")) for instance in found]
 
     return page(request, await context.store.transact(read), limit)
@@ -102,7 +102,7 @@ def _read(tx: Tx, context: ApiContext, instance: str) -> tuple[Instance, views.V
     found = find_instance(tx, context.who, instance)
     node = tx.get(Node, found.node_id) if found.node_id else None
     view = views.instance(found, node.name if node else None)
-    view["work"] = views.node(node, (), context.progress(node.id))["work"] if node else None
+    view["work"] = views.work(node.work, context.progress(node.id)) if node else None
     return found, view
 
 

@@ -45,6 +45,9 @@ class Metrics:
             ("method", "route", "status"),
             registry=self.registry,
         )
+        # Finding the child of some labels takes longer than to count with it.
+        self._answers: dict[tuple[str, str, int], Histogram] = {}
+        self._step: dict[str, Histogram] = {}
         self._steps = Histogram(
             "provisioner_step_seconds",
             "Time that a step took, from when this process entered it",
@@ -86,9 +89,20 @@ class Metrics:
             registry=self.registry,
         )
 
+    def answered(self, method: str, route: str, status: int, took_s: float) -> None:
+        """A request of the API."""
+        labels = method, route, status
+        child = self._answers.get(labels)
+        if child is None:
+            child = self._answers[labels] = self.requests.labels(method, route, str(status))
+        child.observe(took_s)
+
     def step_ended(self, step: str, took_s: float) -> None:
         """As `protocols.meter.StepMeter`."""
-        self._steps.labels(step).observe(took_s)
+        child = self._step.get(step)
+        if child is None:
+            child = self._step[step] = self._steps.labels(step)
+        child.observe(took_s)
 
     def step_retried(self, step: str) -> None:
         """As `protocols.meter.StepMeter`."""

@@ -58,7 +58,7 @@ async def list_nodes(
         for port in tx.find(Port, where={"node_id": tuple(node.id for node in nodes)}) if nodes else ():
             ports.setdefault(port.node_id, []).append(port)
         used = tuple(node.instance_id for node in nodes if node.instance_id)
-        names = {one.id: one.name for one in tx.find(Instance, where={"id": used})} if used else {}
+        names = dict(tx.pick(Instance, "id", "name", where={"id": used})) if used else {}
         return [
             views.node(
                 node,

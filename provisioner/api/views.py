@@ -24,6 +24,7 @@ from provisioner.core.model import (
     Tenant,
     TimelineEvent,
     User,
+    Work,
 )
 from provisioner.protocols.power import DeviceSilence
 
@@ -56,11 +57,15 @@ def node(
     view["failure"] = asdict(record.failure) if record.failure else None
     view["power_device_silence"] = asdict(silence) if silence else None
     view["published"] = record.publication.kind
-    view["work"] = None
-    if record.work is not None:
-        # Not its facts: they are the steps' own business.
-        view["work"] = _pick(record.work, "plan", "step", "entered_at", "retries") | {"progress": progress}
+    view["work"] = work(record.work, progress)
     return view
+
+
+def work(record: Work | None, progress: float | None) -> View | None:
+    """Not its facts: they are the steps' own business."""
+    if record is None:
+        return None
+    return _pick(record, "plan", "step", "entered_at", "retries") | {"progress": progress}
 
 
 def image(record: Image) -> View:
