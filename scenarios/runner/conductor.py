@@ -72,9 +72,11 @@ class Conductor:
                 await self._client.put_back(node.name)
 
     def _judge(self, event: Event) -> None:
-        index = len(self._stage.trace) - 1
-        for invariant in self._shown.get(event.source, ()):
-            self.breaches += invariant.see(index, event, self._look)
+        shown = self._shown.get(event.source)
+        if shown is not None:
+            index = len(self._stage.trace) - 1
+            for invariant in shown:
+                self.breaches += invariant.see(index, event, self._look)
 
     def _break_promise(self, promise: str, told: list[str]) -> None:
         now_s = self._stage.now_s()

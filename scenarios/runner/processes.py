@@ -159,6 +159,10 @@ class Process:
                 opened.set_result(None)
 
 
+WORLD = Context()
+"""In which the world's timers run: `call_later(…, context=WORLD)` is what `as_world` makes of it, sooner."""
+
+
 def current() -> Process | None:
     """The process whose code runs now; None for the world's."""
     return cast("Process | None", OWNER.get())
@@ -166,6 +170,8 @@ def current() -> Process | None:
 
 def as_world(function: Callable[P, T], *args: P.args, **options: P.kwargs) -> T:
     """Calls `function` so that the tasks and timers which it starts are the world's, whoever calls."""
+    if OWNER.get() is None:
+        return function(*args, **options)
     token = OWNER.set(None)
     try:
         return function(*args, **options)

@@ -113,7 +113,7 @@ class VirtualLoop(_Loop):
         return timer
 
     def _timer_handle_cancelled(self, handle: Timer) -> None:
-        self._timers_cancelled += handle._scheduled
+        self._timers_cancelled += 1
         if self._timers_cancelled > CANCELLED_TIMERS_KEPT and self._timers_cancelled * 2 > len(self._timers):
             self._timers = [entry for entry in self._timers if not entry[2]._cancelled]
             heapify(self._timers)

@@ -46,6 +46,10 @@ class SimTask(asyncio.Task[Any]):
 # asyncio's own handles, made with fewer questions: it happens millions of times.
 
 
+def _nothing() -> None:
+    """What is left of a timer that was cancelled: nothing that it would keep alive."""
+
+
 class Callback(asyncio.Handle):
     __slots__ = ()
 
@@ -85,6 +89,14 @@ class Timer(asyncio.TimerHandle):
         self._source_traceback = None
         self._when = when
         self._scheduled = True
+
+    def cancel(self) -> None:
+        # Most have fired: whoever slept cancels its timer when it wakes up.
+        if not self._cancelled:
+            self._cancelled = True
+            if self._scheduled:
+                self._loop._timer_handle_cancelled(self)  # type: ignore[attr-defined]  # as in asyncio's own
+            self._callback, self._args = _nothing, ()
 
 
 # A task's step: the task's number, what resumes it, with what, in its context.

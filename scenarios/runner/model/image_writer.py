@@ -68,7 +68,7 @@ class ModelImageWriter:
             device = _device(target)
             raise PermanentError("write the image", device=device, answer="the image can't be read")
         copy = _Copy(content, target, offset_bytes, size_bytes, progress)
-        running = asyncio.ensure_future(self._children.run("qemu-img", self._copied(copy)))
+        running = asyncio.ensure_future(self._run(copy))
         watching = asyncio.ensure_future(_until_silent(copy))
         try:
             await asyncio.wait((running, watching), return_when=asyncio.FIRST_COMPLETED)
@@ -81,6 +81,10 @@ class ModelImageWriter:
             watching.cancel()
             running.cancel()
             await asyncio.gather(watching, running, return_exceptions=True)
+
+    async def _run(self, copy: _Copy) -> None:
+        # Here, and not where the task is made: cancelled before its first step, it would never begin.
+        await self._children.run("qemu-img", self._copied(copy))
 
     async def _copied(self, copy: _Copy) -> None:
         """What the child does."""

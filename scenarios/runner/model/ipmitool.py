@@ -71,20 +71,32 @@ class ModelIpmitool(ModelProgram):
         if bmc is None:
             await asyncio.Event().wait()  # nobody is there: until the caller's patience ends
             raise AssertionError
-        login = await self._login(bmc, user, password)
+        numbers = [int(str(word), 16) for word in argv[argv.index("raw") + 1 :]]
+        netfn, command, data = numbers[0], numbers[1], bytes(numbers[2:])
+
+        def serve() -> tuple[int, bytes] | None:
+            return bmc.command(netfn, command, data, self._sender)
+
+        login: Login | None
+        answer: tuple[int, bytes] | None = None
+        if self._wires.faulty:
+            login = await self._login(bmc, user, password)
+            if login is not None and not login.refusal:
+                answer = await self._exchange(bmc, serve)
+        else:  # what becomes of each message is known
+            login, answer = await self._exchange(
+                bmc, lambda: _session(bmc.login(user, password, self._sender), serve)
+            ) or (None, None)
         if login is None:
             return ChildResult(1, "", UNANSWERED)
         if login.refusal:
             return ChildResult(1, "", login.refusal)
-        numbers = [int(str(word), 16) for word in argv[argv.index("raw") + 1 :]]
-        netfn, command, data = numbers[0], numbers[1], bytes(numbers[2:])
-        answer = await self._exchange(bmc, lambda: bmc.command(netfn, command, data, self._sender))
         if answer is None:
             return ChildResult(1, "", f"{UNANSWERED}: no response")
         return _printed(netfn, command, data, *answer)
 
     async def _login(self, bmc: Bmc, user: str, password: str) -> Login | None:
-        for _ in range(LOGIN_MESSAGES - 1 if self._wires.faulty else 0):
+        for _ in range(LOGIN_MESSAGES - 1):
             if await self._exchange(bmc, lambda: bmc.login(user, password, "")) is None:
                 return None
         return await self._exchange(bmc, lambda: bmc.login(user, password, self._sender))
@@ -92,6 +104,18 @@ class ModelIpmitool(ModelProgram):
     async def _exchange(self, bmc: Bmc, serve: Callable[[], T | None]) -> T | None:
         link = Link("ipmi", self._host, bmc.node)
         return await self._wires.ask(link, serve, timeout_s=RETRY_S * RETRIES, resend_s=RETRY_S)
+
+
+def _session(
+    login: Login | None, serve: Callable[[], tuple[int, bytes] | None]
+) -> tuple[Login, tuple[int, bytes] | None] | None:
+    """All that a BMC answers to one who logs in and has one command. None is silence."""
+    if login is None:
+        return None
+    if login.refusal:
+        return login, None
+    answer = serve()
+    return None if answer is None else (login, answer)
 
 
 def _after(argv: Sequence[Argument], option: str) -> Argument:

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from provisioner.core.fields import Fields
 from provisioner.core.model import Instance, Node, Record, TimelineEvent
 from provisioner.core.states import ProvisionState
 from scenarios.runner.model.wires import Link
@@ -14,6 +15,7 @@ from scenarios.runner.trace import Event, Origin, Trace
 NEWS_S = 300.0
 """Nobody waits longer without looking: two who wait for one thing may take the news from each other."""
 
+_EVENT = Fields(Event).record
 
 PASSING = (ProvisionState.ENROLLING, ProvisionState.CLEANING, ProvisionState.CLEAN_WAIT)
 """No client waits for a node to be in one of these: its state is on its way to one that is waited for."""
@@ -73,17 +75,7 @@ class Telling:
     def _add(
         self, origin: Origin, source: str, name: str, node: str, sender: str, detail: Mapping[str, Any]
     ) -> None:
-        self._trace.add(
-            Event(
-                t_s=self._now_s(),
-                origin=origin,
-                source=source,
-                name=name,
-                node=node,
-                sender=sender,
-                detail=detail,
-            )
-        )
+        self._trace.add(_EVENT((self._now_s(), origin, source, name, node, sender, detail)))
 
     # --- by the store --------------------------------------------------------------------------
 

@@ -6,9 +6,9 @@ import asyncio
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from random import Random
-from typing import Any, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
-from scenarios.runner.processes import as_world
+from scenarios.runner.processes import WORLD
 
 T = TypeVar("T")
 
@@ -23,8 +23,7 @@ OF_STORE = ("host.partition", "db.restart", "db.slow")
 """Faults that can concern the way to the store; no other does."""
 
 
-@dataclass(frozen=True, slots=True)
-class Link:
+class Link(NamedTuple):
     """host: a compute host. node: a node, or its BMC when the protocol is ipmi; empty: the store."""
 
     protocol: str  # ipmi | dhcp | tftp | http | agent | iscsi | ssh | store
@@ -92,11 +91,14 @@ class Wires:
         """Delivers one message: once, twice, late or never."""
         for delay_s in self.journey(link, to_node):
             # The world's: a packet on its way outlives who sent it.
-            as_world(asyncio.get_running_loop().call_later, delay_s, deliver)
+            asyncio.get_running_loop().call_later(delay_s, deliver, context=WORLD)
 
     def journey(self, link: Link, to_node: bool) -> tuple[float, ...]:
         """After which times the copies of one message arrive; none: it is lost."""
-        delays = [LATENCY_S + JITTER_S * self._random.random()]
+        delay_s = LATENCY_S + JITTER_S * self._random.random()
+        if not self._faults:
+            return (delay_s,)
+        delays = [delay_s]
         for fault in self._faults.values():
             if delays and fault.concerns(link, to_node):
                 delays = self._strike(fault, link, delays)
@@ -121,7 +123,8 @@ class Wires:
         time, or `serve` gave none (it didn't hear, or chose silence). `serve` runs for each copy that
         arrives."""
         loop = asyncio.get_running_loop()
-        answered: asyncio.Future[T] = loop.create_future()
+        answered: asyncio.Future[T | None] = loop.create_future()
+        timer: asyncio.TimerHandle | None = None
 
         def arrived() -> None:
             answer = serve()
@@ -129,13 +132,22 @@ class Wires:
                 self.send(link, False, lambda: settle(answered, answer))
 
         end_s = loop.time() + timeout_s
-        while (left_s := end_s - loop.time()) > 0:
-            self.send(link, True, arrived)
-            done, _ = await asyncio.wait((answered,), timeout=min(resend_s, left_s))
-            if done:
-                return answered.result()
-        answered.cancel()
-        return None
+
+        def send() -> None:
+            nonlocal timer
+            left_s = end_s - loop.time()
+            if left_s > 0:
+                self.send(link, True, arrived)
+                timer = loop.call_later(min(resend_s, left_s), send)
+            else:
+                settle(answered, None)
+
+        send()
+        try:
+            return await answered
+        finally:
+            if timer is not None:
+                timer.cancel()
 
     def _strike(self, fault: _Fault, link: Link, delays: list[float]) -> list[float]:
         fault.seen += 1
