@@ -12,6 +12,7 @@ with one node as the length of every request.
 from __future__ import annotations
 
 from collections.abc import Iterable
+from operator import attrgetter
 from typing import NamedTuple
 
 from provisioner.core.model import Instance
@@ -41,7 +42,8 @@ class Turns:
             number = taken[tenant] if tenant in taken else max(self._now, self._next.get(tenant, 0))
             taken[tenant] = number + 1
             turns.append(Turn(number, instance))
-        return sorted(turns, key=lambda turn: (turn.number, *_age(turn.instance)))
+        turns.sort(key=_number)  # stable: of equal ones the eldest stays first
+        return turns
 
     def served(self, turn: Turn) -> None:
         """It has what it asked for."""
@@ -53,5 +55,5 @@ class Turns:
             self._next = {tenant: next for tenant, next in self._next.items() if next > self._now}
 
 
-def _age(instance: Instance) -> tuple[object, ...]:
-    return instance.created_at, instance.launch_index, instance.id
+_age = attrgetter("created_at", "launch_index", "id")
+_number = attrgetter("number")

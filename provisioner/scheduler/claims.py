@@ -8,11 +8,11 @@ from provisioner.core.states import Event, InstanceState, ProvisionState, next_s
 from provisioner.protocols.store import Tx
 
 
-def claim(tx: Tx, instance: Instance, node: Node, work_id: str) -> bool:
-    """Whether the node is the instance's now. Not when its row has changed since it was read: nothing was
-    written then. instance: as this transaction has seen it, and waiting."""
+def claim(tx: Tx, instance: Instance, node: Node, address: str, work_id: str) -> TimelineEvent | None:
+    """What is to be told of it, when the node is the instance's now. None when its row has changed since it
+    was read: nothing was written then. instance: as this transaction has seen it, and waiting. address: of
+    the node."""
     plan = deploy_plan(node)
-    port = next(iter(tx.find(Port, where={"node_id": node.id})), None)
     claimed = tx.update(
         Node,
         node.id,
@@ -32,7 +32,7 @@ def claim(tx: Tx, instance: Instance, node: Node, work_id: str) -> bool:
         },
     )
     if not claimed:
-        return False
+        return None
     tx.update(
         Instance,
         instance.id,
@@ -40,20 +40,26 @@ def claim(tx: Tx, instance: Instance, node: Node, work_id: str) -> bool:
             "state": InstanceState.BUILDING,
             "node_id": node.id,
             "waiting_for": "",
-            "address": port.address if port else "",
+            "address": address,
         },
         expect={"state": InstanceState.REQUESTED},
     )
-    tx.insert(
-        TimelineEvent(
-            node_id=node.id,
-            instance_id=instance.id,
-            at=tx.now(),
-            source="controller",
-            name="node.claimed",
-            text=f"instance {instance.name} got node {node.name}",
-            fence=node.fence,
-        )
-    )
     tx.notify("nodes", "work", f"node:{node.id}", f"instance:{instance.id}")
-    return True
+    return TimelineEvent(
+        node_id=node.id,
+        instance_id=instance.id,
+        at=tx.now(),
+        source="controller",
+        name="node.claimed",
+        text=f"instance {instance.name} got node {node.name}",
+        fence=node.fence,
+    )
+
+
+def addresses_of(tx: Tx, node_ids: tuple[str, ...]) -> dict[str, str]:
+    """Of the ports that they boot from, by node. They have them for life."""
+    if not node_ids:
+        return {}
+    ports = tx.find(Port, where={"node_id": node_ids})
+    # The boot port's is the last word.
+    return {port.node_id: port.address for port in sorted(ports, key=lambda port: port.boot)}

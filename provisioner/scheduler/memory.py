@@ -12,6 +12,7 @@ from provisioner.core.model import Instance, Node
 from provisioner.core.placement.pool import Pool, is_offered
 from provisioner.core.states import DEPLOYING, InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
+from provisioner.scheduler.claims import addresses_of
 
 READ_AT_ONCE = 256
 """Nodes or requests that are read whole in one statement; of nodes, in one transaction."""
@@ -39,6 +40,7 @@ class FreeNodes:
     def __init__(self) -> None:
         self._deploys: Counter[str] = Counter()
         self.pool = Pool(self._deploys)
+        self._addresses: dict[str, str] = {}  # of those in the pool, and those taken
         self._taken: list[Node] = []
         self._passed_over: set[str] = set()  # read in this round of looks: some of them nobody can have yet
 
@@ -51,12 +53,15 @@ class FreeNodes:
 
     def sure(self) -> None:
         """What was taken is stored."""
+        for node in self._taken:
+            self._addresses.pop(node.id, None)
         self._taken.clear()
 
     def forget(self) -> None:
         """All of it: it is read anew with the next look."""
         self._deploys.clear()
         self._passed_over.clear()
+        self._addresses.clear()
         self.pool = Pool(self._deploys)
         self._taken.clear()
 
@@ -67,9 +72,9 @@ class FreeNodes:
         ids = {id for (id,) in tx.pick(Node, "id", where=where)}
         for gone in sorted(known - ids):
             self.pool.take(gone)
+            self._addresses.pop(gone, None)
         new = sorted(ids - known - self._passed_over)
-        for node in tx.find(Node, where={"id": tuple(new[:READ_AT_ONCE])}):
-            self._learn(node)
+        self._learn(tx, tx.find(Node, where={"id": tuple(new[:READ_AT_ONCE])}))
         for host in self.pool.owners():
             self._deploys[host] = tx.count(Node, where={"owner": host, "state": DEPLOYING})
         if len(new) > READ_AT_ONCE:
@@ -81,9 +86,15 @@ class FreeNodes:
     def look_at(self, tx: Tx, node: Node) -> None:
         """It isn't as it was known."""
         self.pool.take(node.id)
+        self._addresses.pop(node.id, None)
         found = tx.get(Node, node.id)
-        if found is not None:
-            self._learn(found)
+        self._learn(tx, [] if found is None else [found])
+
+    def address(self, tx: Tx, node: Node) -> str:
+        """Of one that may not be in the pool, too; empty when it has no port."""
+        if node.id not in self._addresses:
+            return addresses_of(tx, (node.id,)).get(node.id, "")
+        return self._addresses[node.id]
 
     def took(self, node: Node) -> None:
         """It is somebody's now, if the transaction lasts."""
@@ -92,6 +103,8 @@ class FreeNodes:
             self._taken.append(known)
             self._deploys[node.owner or ""] += 1
 
-    def _learn(self, node: Node) -> None:
-        if is_offered(node):
+    def _learn(self, tx: Tx, found: list[Node]) -> None:
+        offered = [node for node in found if is_offered(node)]
+        self._addresses |= addresses_of(tx, tuple(node.id for node in offered))
+        for node in offered:
             self.pool.put(node)

@@ -7,7 +7,7 @@ from dataclasses import replace
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import Image, ImageState, Instance, Node
+from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
 from provisioner.core.placement.filters import refusal
 from provisioner.core.states import InstanceState
 from provisioner.core.turns import Turn, Turns
@@ -54,6 +54,7 @@ class Scheduler:
         self._offered = True
         # What a transaction has done, until it is sure.
         self._placed: list[Turn] = []
+        self._claimed: list[TimelineEvent] = []
         self._told: dict[str, str] = {}
 
     async def run(self) -> None:
@@ -91,11 +92,16 @@ class Scheduler:
     def _place(self, tx: Tx) -> bool:
         """May be run anew, before it is sure."""
         self._placed.clear()
+        self._claimed.clear()
         self._told.clear()
         self._free.begin()
         self._waiting.look(tx)
-        if not self._waiting.by_id:
-            return False
+        more = bool(self._waiting.by_id) and self._place_in_turn(tx)
+        # All at once: one statement costs much less than one for each.
+        tx.insert(*self._claimed)
+        return more
+
+    def _place_in_turn(self, tx: Tx) -> bool:
         self._seen_all = False
         self._reasons.begin()
         images: dict[str, Image | None] = {}
@@ -185,8 +191,11 @@ class Scheduler:
                 self._look_for_want(tx)
 
     def _claim(self, tx: Tx, turn: Turn, node: Node) -> bool:
-        if not claim(tx, turn.instance, node, self._ids.uuid()):
+        address = self._free.address(tx, node)
+        event = claim(tx, turn.instance, node, address, self._ids.uuid())
+        if event is None:
             return False
+        self._claimed.append(event)
         self._free.took(node)
         self._placed.append(turn)
         return True

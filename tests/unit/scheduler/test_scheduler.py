@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from provisioner.core.model import Instance, Node
+from provisioner.core.model import Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
 from provisioner.scheduler import memory
@@ -164,5 +164,25 @@ def test_tenants_take_turns_at_what_comes_free() -> None:
             lambda tx: tx.find(Instance, where={"state": InstanceState.BUILDING})
         )
         assert {one.id for one in placed} == {"a0", "b0", "a1"}
+
+    play(story)
+
+
+def test_an_instance_has_the_address_of_the_port_that_its_node_boots_from() -> None:
+    """Whichever way it got the node: as the best one, or by its name; and what happened is told once."""
+
+    async def story(bench: Bench) -> None:
+        for number in (1, 2):
+            other = Port(id=f"mac-{number}-a", node_id=f"n{number}", address=f"10.0.{number}.1", boot=False)
+            boot = Port(id=f"mac-{number}-b", node_id=f"n{number}", address=f"10.0.{number}.2")
+            await bench.change(lambda tx, ports=(other, boot): tx.insert(*ports))  # type: ignore[misc]
+        await bench.enrol(small(1), small(2))
+        assert (await bench.place(1)).address == "10.0.1.2"
+        assert (await bench.place(2, node_name="n2")).address == "10.0.2.2"
+        told = await bench.store.transact(lambda tx: tx.find(TimelineEvent))
+        assert [(one.name, one.instance_id) for one in told] == [
+            ("node.claimed", "i1"),
+            ("node.claimed", "i2"),
+        ]
 
     play(story)

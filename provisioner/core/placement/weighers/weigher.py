@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from provisioner.core.model import Node
 
 
-@dataclass(frozen=True, slots=True)
-class Standing:
+class Standing(NamedTuple):
     """A free node among the others.
 
     on_its_pdus:     how many free nodes hang on the one of its PDUs that has the fewest; 0: it has a BMC
