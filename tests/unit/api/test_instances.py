@@ -256,3 +256,12 @@ def test_a_tenant_gets_as_many_instances_as_its_quota_allows(api: Api) -> None:
     assert "tenant default has the 1 instances of its quota" in told["title"]
     api.call("DELETE", "/v1/instances/one").raise_for_status()
     api.post("/v1/instances", {"name": "two", **order}, 202)
+
+
+@pytest.mark.parametrize(
+    "pattern", [r"(a)\1", "(?<=a)b", "(a", "((a{1000}){1000}){1000}", "a" * 257], ids=lambda one: one[:12]
+)
+def test_a_pattern_that_cant_be_looked_for_in_bounded_time_is_refused(api: Api, pattern: str) -> None:
+    refused = api.post("/v1/instances", order(proof_of_life=[f"console:{pattern}"]), 422)
+    assert refused["errors"][0]["field"] == "proof_of_life.0"
+    api.post("/v1/instances", order(proof_of_life=["console:(a+)+$"]), 202)
