@@ -3,11 +3,40 @@
 from __future__ import annotations
 
 from datetime import datetime
-from typing import Protocol
+from typing import Any, Protocol
 
 import sqlalchemy as sa
 
 from provisioner.core.errors import ProvisionerError
+
+
+class Cursor(Protocol):
+    """The driver's own: SQLAlchemy's results cost more than the statements."""
+
+    @property
+    def rowcount(self) -> int: ...
+
+    def execute(self, text: Any, parameters: Any = None) -> object: ...
+
+    def executemany(self, text: Any, parameters: Any) -> object: ...
+
+    def fetchone(self) -> Any: ...
+
+    def fetchall(self) -> Any: ...
+
+
+class Cursors(Protocol):
+    def cursor(self) -> Cursor: ...
+
+
+class Session(Protocol):
+    """A connection in a transaction. `info`: what is remembered beside it."""
+
+    @property
+    def connection(self) -> Cursors: ...
+
+    @property
+    def info(self) -> dict[Any, Any]: ...
 
 
 class Database(Protocol):
@@ -15,11 +44,11 @@ class Database(Protocol):
 
     engine: sa.Engine  # begins serializable transactions, at once or not; parameters go by position
 
-    def now(self, connection: sa.Connection) -> datetime:
+    def now(self, connection: Session) -> datetime:
         """The database's wall clock, aware, UTC."""
         ...
 
-    def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
+    def gave_numbers(self, connection: Session, table: str, highest: int) -> None:
         """Rows of `table` brought their numbers with them, up to `highest`: it isn't given again."""
         ...
 

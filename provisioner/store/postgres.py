@@ -12,7 +12,6 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import errors as pg
 from sqlalchemy.exc import ArgumentError, DBAPIError
-from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
 from provisioner.core.errors import (
     InvalidInput,
@@ -22,6 +21,8 @@ from provisioner.core.errors import (
     TransientError,
 )
 from provisioner.store.brief_connection import BriefConnection
+from provisioner.store.dialect import Session
+from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_numbers import NUMBERS
 from provisioner.store.schema import METADATA
 
@@ -89,18 +90,8 @@ class Postgres:
             "target_session_attrs": "read-write",
             **({"password": password} if password else {}),
         }
-        self.async_engine: AsyncEngine = create_async_engine(
-            self.url,
-            connect_args={**self._arguments, "async_creator_fn": BriefConnection.connect},
-            isolation_level="SERIALIZABLE",
-            paramstyle="format",
-            use_native_hstore=False,
-            hide_parameters=True,
-            pool_size=1,
-            max_overflow=1,
-            pool_reset_on_return="rollback",
-        )
-        self.engine = self.async_engine.sync_engine
+        # Compiles statements, and never connects.
+        self.engine = sa.create_engine(self.url, paramstyle="format", hide_parameters=True)
 
     @contextmanager
     def blocking(self) -> Iterator[sa.Engine]:
@@ -115,8 +106,19 @@ class Postgres:
         finally:
             engine.dispose()
 
+    async def line(self) -> Line:
+        """For serializable transactions."""
+        driver = await BriefConnection.connect(**self._named)
+        await driver.set_isolation_level(psycopg.IsolationLevel.SERIALIZABLE)
+        return Line(driver)
+
     async def connect(self) -> psycopg.AsyncConnection[tuple[object, ...]]:
         """A connection of its own, in autocommit mode."""
+        return await psycopg.AsyncConnection.connect(autocommit=True, **self._named)
+
+    @property
+    def _named(self) -> dict[str, Any]:
+        """What a connection is made with."""
         url = self.url
         named: dict[str, Any] = {
             "host": url.host,
@@ -126,16 +128,15 @@ class Postgres:
             **url.query,
         }
         given = {name: value for name, value in named.items() if value is not None}
-        arguments: dict[str, Any] = {**given, **self._arguments}
-        return await psycopg.AsyncConnection.connect(autocommit=True, **arguments)
+        return {**given, **self._arguments}
 
-    def now(self, connection: sa.Connection) -> datetime:
+    def now(self, connection: Session) -> datetime:
         """Of the transaction's beginning: of a whole group, then, which asks once. Whoever asks mostly writes
         what it is told, so the transaction's mark comes with it."""
         now, _ = self.now_and_mark(connection)
         return now
 
-    def now_and_mark(self, connection: sa.Connection, payloads: Sequence[str] = ()) -> tuple[datetime, Mark]:
+    def now_and_mark(self, connection: Session, payloads: Sequence[str] = ()) -> tuple[datetime, Mark]:
         """payloads: what the commit is to notify others of."""
         cursor = connection.connection.cursor()
         calls = "".join(f", pg_notify('{CHANNEL}', %s)" for _ in payloads)
@@ -147,22 +148,22 @@ class Postgres:
         connection.info[_MARK] = mark = Mark(row[1], row[2])
         return now.astimezone(UTC), mark
 
-    def mark(self, connection: sa.Connection) -> Mark | None:
+    def mark(self, connection: Session) -> Mark | None:
         """Of the transaction, if it has been asked for."""
         found: Mark | None = connection.info.get(_MARK)
         return found
 
-    def forget_mark(self, connection: sa.Connection) -> None:
+    def forget_mark(self, connection: Session) -> None:
         """Another transaction begins."""
         connection.info.pop(_MARK, None)
 
-    def numbers(self, connection: sa.Connection, table: str) -> tuple[int, int]:
+    def numbers(self, connection: Session, table: str) -> tuple[int, int]:
         """The last number that was given to a record of `table`; and up to which all are stored that ever
         will be, apart from those of this connection's own transaction."""
         cursor = connection.connection.cursor()
         return NUMBERS[table].ask(cursor)
 
-    def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
+    def gave_numbers(self, connection: Session, table: str, highest: int) -> None:
         cursor = connection.connection.cursor()
         series = "pg_get_serial_sequence(%s, 'id')"
         cursor.execute(

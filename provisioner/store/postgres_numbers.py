@@ -8,8 +8,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from sqlalchemy.engine.interfaces import DBAPICursor
-
+from provisioner.store.dialect import Cursor
 from provisioner.store.schema import SHAPES
 
 _BITS = 44  # of a number within its lock
@@ -28,7 +27,7 @@ class Numbers:
         """An expression, to be evaluated before a transaction is given its first number."""
         return f"pg_advisory_xact_lock_shared({self.first} + {self._last})"
 
-    def ask(self, cursor: DBAPICursor) -> tuple[int, int]:
+    def ask(self, cursor: Cursor) -> tuple[int, int]:
         """The last number that was given; and up to which all are stored that ever will be, apart from those
         of the transaction that asks."""
         # In this order: whoever is given one in between is given one above the first answer.

@@ -18,15 +18,13 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 
 import psycopg
-import sqlalchemy as sa
 import structlog
-from sqlalchemy.exc import DBAPIError
-from sqlalchemy.ext.asyncio import AsyncConnection
 
 from provisioner.core.errors import TransientError
 from provisioner.core.model import Record
 from provisioner.protocols.store import Tx
 from provisioner.store.postgres import Again, Away, Mark, Postgres
+from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_wakeups import Wakeups
 from provisioner.store.schema import shape_of
 from provisioner.store.sql import SqlStore, _Job
@@ -56,6 +54,7 @@ class PostgresStore(SqlStore):
         super().__init__(database)
         self._postgres = database
         self._wakeups = Wakeups(database, self._topics)
+        self._line: Line | None = None
         self._lost_at: float | None = None
         self._pause_s = FIRST_PAUSE_S
 
@@ -80,7 +79,9 @@ class PostgresStore(SqlStore):
         await self._wakeups.run()
 
     async def _disconnect(self) -> None:
-        await self._postgres.async_engine.dispose()
+        line, self._line = self._line, None
+        if line is not None:
+            await line.close()
 
     async def _attempt(self, group: list[_Job]) -> list[list[_Job]]:
         began, meetings = time.monotonic(), 0
@@ -112,7 +113,6 @@ class PostgresStore(SqlStore):
         if self._lost_at is None:
             self._lost_at = now
             log.warning("store.away", cause=error.message)
-        await self._postgres.async_engine.dispose()
         await asyncio.sleep(self._pause_s)
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         return now - self._lost_at < AWAY_PATIENCE_S
@@ -121,63 +121,61 @@ class PostgresStore(SqlStore):
         """One transaction. Says what of the group is still to be run. Raises Again, Away, _Unknown, or what
         else the database answered: nothing was stored then."""
         try:
-            async with self._postgres.async_engine.connect() as connection:
-                await connection.begin()  # or SQLAlchemy, past which we go, would have nothing to commit
-                driver = (await connection.get_raw_connection()).driver_connection
-                assert isinstance(driver, psycopg.AsyncConnection)
-                with _cut_when_silent(driver.fileno()):
-                    return await self._transaction(connection, group)
-        except (DBAPIError, psycopg.Error, OSError, TimeoutError) as error:
+            if self._line is None:
+                self._line = await self._postgres.line()
+            with _cut_when_silent(self._line.driver.fileno()):
+                return await self._transaction(self._line, group)
+        except (psycopg.Error, OSError, TimeoutError) as error:
             raise self._postgres.failure(error) or error from error
 
-    async def _transaction(self, connection: AsyncConnection, group: list[_Job]) -> list[list[_Job]]:
+    async def _transaction(self, line: Line, group: list[_Job]) -> list[list[_Job]]:
         try:
-            failed, wrote, doom = await connection.run_sync(self._run_group, group)
+            failed, doom, mark = await line.play(self._run_group, group)
             if isinstance(doom, Again | Away):
                 raise doom
             if failed is not None:
-                await connection.rollback()
+                await line.roll_back()
                 parts = (group[:failed], group[failed : failed + 1], group[failed + 1 :])
                 return [part for part in parts if part] if len(group) > 1 else []
-            said = wrote or any(job.topics for job in group)
-            mark = await connection.run_sync(self._announce, group) if said else None
         except BaseException:
-            await connection.invalidate()
+            await self._disconnect()
             raise
         try:
             # Also when nothing was written: what was read is sure only when the commit says so.
-            await connection.commit()
+            await line.commit()
         except Exception as error:
-            await connection.invalidate()
+            await self._disconnect()
             meaning = self._postgres.failure(error) or error
             if mark is None or not isinstance(meaning, Away) or not await self._took_place(mark, meaning):
                 raise meaning from error
         return []
 
     def _run_group(
-        self, sync: sa.Connection, group: list[_Job]
-    ) -> tuple[int | None, bool, BaseException | None]:
-        """In a greenlet. As `SqlStore._run_all`; and by what the transaction was doomed."""
+        self, line: Line, group: list[_Job]
+    ) -> tuple[int | None, BaseException | None, Mark | None]:
+        """As `SqlStore._run_all`; by what the transaction was doomed; and by what to ask for the outcome of
+        its commit, which isn't known of one that says nothing."""
         wrote, now = False, None
-        self._postgres.forget_mark(sync)
+        self._postgres.forget_mark(line)
         for position, job in enumerate(group):
-            tx = SqlTx(sync, self._postgres, self._statements, now)
+            tx = SqlTx(line, self._postgres, self._statements, now)
             self._run(job, tx)
             now = tx.asked_now
             if isinstance(job.error, asyncio.CancelledError):
                 raise job.error  # the program is ending
             if tx.failed is not None or (job.error is not None and tx.wrote):
-                return position, wrote, tx.failed
+                return position, tx.failed, None
             wrote = wrote or tx.wrote
-        return None, wrote, None
+        said = wrote or any(job.topics for job in group)
+        return None, None, self._announce(line, group) if said else None
 
-    def _announce(self, sync: sa.Connection, group: list[_Job]) -> Mark:
+    def _announce(self, line: Line, group: list[_Job]) -> Mark:
         """Has the others woken by the commit, and learns by what to ask for its outcome."""
         payloads = self._wakeups.payloads(topic for job in group for topic in job.topics)
-        known = self._postgres.mark(sync)
+        known = self._postgres.mark(line)
         if known is not None and not payloads:
             return known
-        _, mark = self._postgres.now_and_mark(sync, payloads)
+        _, mark = self._postgres.now_and_mark(line, payloads)
         return mark
 
     async def _took_place(self, mark: Mark, lost: Away) -> bool:

@@ -7,13 +7,10 @@ from datetime import datetime
 from itertools import groupby
 from typing import Any, TypeVar
 
-import sqlalchemy as sa
-from sqlalchemy.engine.interfaces import DBAPICursor
-
 from provisioner.core.errors import Conflict
 from provisioner.core.model import Record
 from provisioner.store.conditions import Conditions, conditions
-from provisioner.store.dialect import Database
+from provisioner.store.dialect import Cursor, Database, Session
 from provisioner.store.schema import Shape, shape_of
 from provisioner.store.statements import Statement, Statements
 
@@ -31,7 +28,7 @@ class SqlTx:
 
     def __init__(
         self,
-        connection: sa.Connection,
+        connection: Session,
         database: Database,
         statements: Statements,
         now: datetime | None = None,
@@ -44,7 +41,7 @@ class SqlTx:
         self._database = database
         self._statements = statements
         self._now = now
-        self._cursor: DBAPICursor | None = None
+        self._cursor: Cursor | None = None
 
     @property
     def asked_now(self) -> datetime | None:
@@ -158,7 +155,7 @@ class SqlTx:
         statement = self._statements.delete(shape, wanted.terms)
         return self._write(f"delete {shape.label}", statement, wanted.values)
 
-    def ask(self, question: Callable[[sa.Connection], T]) -> T:
+    def ask(self, question: Callable[[Session], T]) -> T:
         """Something that one database alone can tell. As `_execute`."""
         if self.failed is not None:
             raise self.failed
@@ -177,20 +174,17 @@ class SqlTx:
         self.wrote = before or met
         return met
 
-    def _run(
-        self, tried: str, statement: Statement, parameters: list[Any], values: object = None
-    ) -> DBAPICursor:
+    def _run(self, tried: str, statement: Statement, parameters: list[Any], values: object = None) -> Cursor:
         return self._execute(tried, statement.text, (*parameters, *statement.tail), values)
 
     def _execute(
         self, tried: str, text: str, parameters: Any, values: object = None, *, many: bool = False
-    ) -> DBAPICursor:
+    ) -> Cursor:
         """Runs one statement. After an error the transaction is lost, and answers the same to whatever is
         tried next. `values`: the record or the changes that it is about."""
         if self.failed is not None:
             raise self.failed
-        # The driver's own cursor: SQLAlchemy's results cost more than the statements. All that is found is
-        # fetched at once, so that one will do.
+        # All that is found is fetched at once, so that one will do.
         cursor = self._cursor
         if cursor is None:
             cursor = self._cursor = self._connection.connection.cursor()

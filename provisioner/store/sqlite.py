@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from provisioner.core.errors import PermanentError, ProvisionerError, StorageFull, TransientError
+from provisioner.store.dialect import Session
 
 _PRAGMAS = (
     "busy_timeout = 5000",  # ms; the next one may have to wait for another process
@@ -53,11 +54,11 @@ class Sqlite:
                 advice="Its folder must exist and be writable by the provisioner",
             ) from error
 
-    def now(self, connection: sa.Connection) -> datetime:
+    def now(self, connection: Session) -> datetime:
         # An embedded database runs on this machine's clock.
         return self._wall_clock()
 
-    def gave_numbers(self, connection: sa.Connection, table: str, highest: int) -> None:
+    def gave_numbers(self, connection: Session, table: str, highest: int) -> None:
         pass  # AUTOINCREMENT goes on after the highest that there ever was
 
     def changed_elsewhere(self, connection: sa.PoolProxiedConnection) -> bool:

@@ -21,6 +21,7 @@ from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, postgres_store, upgrade_store
 from provisioner.store.migrate import REVISIONS
 from provisioner.store.postgres import SESSION
+from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_store import PostgresStore
 from tests.contract.store.conftest import PostgresDatabases, name_in
 from tests.contract.store.records import event, flavor, node
@@ -264,22 +265,20 @@ def test_the_outcome_of_a_commit_whose_answer_was_lost_is_found_out(
             runs += 1
             tx.insert(flavor("a"))
 
-        commit, lost = postgres_store.AsyncConnection.commit, False
+        commit, lost = Line.commit, False
 
-        async def lossy(connection: postgres_store.AsyncConnection) -> None:
+        async def lossy(line: Line) -> None:
             nonlocal lost
             if lost:
-                return await commit(connection)
+                return await commit(line)
             lost = True
-            raw = (await connection.get_raw_connection()).driver_connection
-            assert raw is not None
             if stored:
-                await commit(connection)
-            own = raw.info.backend_pid
+                await commit(line)
+            own = line.driver.info.backend_pid
             postgres.server.execute(f"SELECT pg_terminate_backend({own}, 5000)")
-            return await raw.execute("SELECT 1") and None
+            return await line.driver.execute("SELECT 1") and None
 
-        monkeypatch.setattr(postgres_store.AsyncConnection, "commit", lossy)
+        monkeypatch.setattr(Line, "commit", lossy)
         await store.transact(add)
         return runs, await store.transact(lambda tx: tx.count(Flavor))
 
