@@ -57,9 +57,9 @@ class OperatorRequests:
     async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
         try:
             power = await self._carry_out(request, node, busy)
-            await self._answer(request, RequestState.DONE, f"power is {power}", power)
+            await self._answer(request, node, RequestState.DONE, f"power is {power}", power)
         except ProvisionerError as error:
-            await self._answer(request, RequestState.FAILED, error.message, None)
+            await self._answer(request, node, RequestState.FAILED, error.message, None)
         finally:
             self._running.pop(request.id, None)
 
@@ -104,16 +104,26 @@ class OperatorRequests:
         await sequencer.ensure(device, PowerState.OFF)
 
     async def _answer(
-        self, request: NodeRequest, state: RequestState, answer: str, power: PowerState | None
+        self,
+        request: NodeRequest,
+        asked: Node,
+        state: RequestState,
+        answer: str,
+        power: PowerState | None,
     ) -> None:
+        """asked: the node as it was when it was begun. Whoever owns it anew finds the request unanswered, and
+        does it again."""
+
         def write(tx: Tx) -> None:
+            node = tx.get(Node, request.node_id)
+            if node is not None and node.fence != asked.fence:
+                return
             changes = {"state": state, "answer": answer}
-            if tx.update(NodeRequest, request.id, changes, expect={"state": RequestState.PENDING}):
-                node = tx.get(Node, request.node_id)
-                if node is not None:
-                    if power is not None:
-                        tx.update(Node, node.id, {"power_state": power}, expect={"fence": node.fence})
-                    tx.insert(_event(node, request, answer, tx))
+            answered = tx.update(NodeRequest, request.id, changes, expect={"state": RequestState.PENDING})
+            if answered and node is not None:
+                if power is not None:
+                    tx.update(Node, node.id, {"power_state": power}, expect={"fence": node.fence})
+                tx.insert(_event(node, request, answer, tx))
             tx.notify("requests", f"node:{request.node_id}")
 
         while True:

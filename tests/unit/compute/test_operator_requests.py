@@ -104,3 +104,70 @@ def test_to_switch_it_off_waits_for_nothing(tmp_path: Path) -> None:
     commands, _, took_s = play(tmp_path, "ignores", "power:shutdown", "power:off")
     assert commands == ["soft", "off"]
     assert took_s < SHUTDOWN_S
+
+
+def test_whoever_has_lost_the_node_meanwhile_answers_nothing(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        rack = world.rack = TakenOver(world)
+        await world.store.transact(
+            lambda tx: tx.insert(
+                records.node(owner=None),
+                NodeRequest(
+                    id="request-1",
+                    node_id="node-1",
+                    verb="power:on",
+                    created_at=records.NOW,
+                    updated_at=records.NOW,
+                ),
+            )
+        )
+        world.start()
+
+        async def answered() -> bool:
+            return (await request(world)).state is not RequestState.PENDING
+
+        try:
+            await world.until("the request is answered", answered)
+        finally:
+            await world.die()
+        (told,) = [event for event in await world.events() if event.name == "operator.power:on"]
+        assert told.fence == rack.taken_under
+        assert rack.seen_on == 2, "its next owner, which can't know of it, has looked again"
+
+    asyncio.run(story())
+
+
+async def request(world: FakeWorld) -> NodeRequest:
+    found = await world.store.transact(lambda tx: tx.get(NodeRequest, "request-1"))
+    assert found is not None
+    return found
+
+
+class TakenOver(FakeRack):
+    """Its machine gets another fence while it is switched on."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        super().__init__(lambda event: None, world.ids)
+        self.world = world
+        self.seen_on = 0
+        self.taken_under = 0
+
+    def power(self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
+        return TakenOverPower(self, node_name)
+
+
+class TakenOverPower(FakePower):
+    def __init__(self, rack: TakenOver, name: str) -> None:
+        super().__init__(rack, name)
+        self._of = rack
+
+    async def power_state(self) -> PowerState:
+        state = await super().power_state()
+        if state is PowerState.ON:
+            self._of.seen_on += 1
+        if state is PowerState.ON and not self._of.taken_under:
+            self._of.taken_under = (await self._of.world.node()).fence + 1
+            taken = {"fence": self._of.taken_under}
+            await self._of.world.store.transact(lambda tx: tx.update(Node, "node-1", taken))
+        return state
