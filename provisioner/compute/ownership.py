@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner.compute.membership import Membership
@@ -14,6 +14,9 @@ from provisioner.protocols.store import Tx
 GENTLY = 16
 """Nodes that move at once to even out the shares of hosts that are all well."""
 
+WITH_OWNERS = ("nodes", "work", "offers")
+"""Who is told of new owners: a node with one can be given to a request that waits."""
+
 QUIET = tuple(state for state in ProvisionState if state not in ACTING)
 """States of a node that nobody works on."""
 
@@ -24,7 +27,8 @@ def adopt_at_start(tx: Tx, host: str) -> list[str]:
     One transaction, so that a node is never between two owners.
     """
     nodes = tx.find(Node, where={"owner": host})
-    return [node.id for node in nodes if _give(tx, node, host, {})]
+    _give_all(tx, ((node, host) for node in nodes))
+    return [node.id for node in nodes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +71,9 @@ def share_out(tx: Tx, hosts: Hosts) -> int:
     if not orphans:
         return 0
     takers = hosts.takers or [hosts.name]
-    return _hand(tx, orphans, hand_out(_owned(tx, takers)), quiet=False)
+    given = _give_all(tx, zip(orphans, hand_out(_owned(tx, takers)), strict=False))
+    tx.notify(*WITH_OWNERS)
+    return given
 
 
 def _bury(tx: Tx, dead: Host) -> list[Node]:
@@ -100,7 +106,11 @@ def give(tx: Tx, hosts: Hosts, nodes: Sequence[Node]) -> int:
     went."""
     if not hosts.others:
         return 0
-    return _hand(tx, nodes, hand_out(_owned(tx, hosts.others)), quiet=True)
+    pairs = zip(nodes, hand_out(_owned(tx, hosts.others)), strict=False)
+    given = sum(_give(tx, node, owner) for node, owner in pairs)
+    if given:
+        tx.notify(*WITH_OWNERS)
+    return given
 
 
 def next_to_try(tx: Tx, hosts: Hosts, tried: Iterable[str]) -> str | None:
@@ -118,16 +128,13 @@ def _owned(tx: Tx, hosts: Iterable[str]) -> Mapping[str, int]:
     return {host: tx.count(Node, where={"owner": host}) for host in hosts}
 
 
-def _hand(tx: Tx, nodes: Iterable[Node], owners: Iterator[str], *, quiet: bool) -> int:
-    """quiet: none that has begun something since it was looked at."""
-    given = 0
-    for node, owner in zip(nodes, owners, strict=False):
-        given += _give(tx, node, owner, {"state": node.state} if quiet else {})
-    if given:
-        tx.notify("nodes", "work", "offers")  # a node with an owner can be given to a request that waits
-    return given
+def _give_all(tx: Tx, given: Iterable[tuple[Node, str]]) -> int:
+    """Nodes that were read in this transaction, and are as they were: it is serializable."""
+    changes = {node.id: {"owner": owner, "fence": node.fence + 1} for node, owner in given}
+    return tx.update_all(Node, changes)
 
 
-def _give(tx: Tx, node: Node, owner: str, also: Mapping[str, object]) -> bool:
-    seen = {"fence": node.fence, "owner": node.owner, **also}
+def _give(tx: Tx, node: Node, owner: str) -> bool:
+    """None that has begun something since it was looked at."""
+    seen = {"fence": node.fence, "owner": node.owner, "state": node.state}
     return tx.update(Node, node.id, {"owner": owner, "fence": node.fence + 1}, expect=seen)

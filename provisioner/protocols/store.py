@@ -64,6 +64,11 @@ class Tx(Protocol):
         writers of different fields don't undo each other."""
         ...
 
+    def update_all(self, kind: type[R], changes: Mapping[str, Mapping[str, Any]]) -> int:
+        """As `update` of each of these records, by its id, without `expect`: the same fields of all of them,
+        none of them unique. Says how many there were. One by one they would take several times as long."""
+        ...
+
     def delete(self, kind: type[R], id: str | int, *, expect: Mapping[str, Any] | None = None) -> bool:
         """Removes one record under the same condition as `update`; says whether it did."""
         ...

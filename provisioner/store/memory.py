@@ -251,6 +251,9 @@ class _MemoryTx:
         self._put(table, id, new)
         return True
 
+    def update_all(self, kind: type[R], changes: Mapping[str, Mapping[str, Any]]) -> int:
+        return sum(self.update(kind, id, fields) for id, fields in changes.items())
+
     def delete(self, kind: type[R], id: str | int, *, expect: Mapping[str, Any] | None = None) -> bool:
         met = self._one(kind, id, expect) is not None
         if met:

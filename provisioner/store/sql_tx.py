@@ -147,6 +147,26 @@ class SqlTx:
         statement = self._statements.update(shape, tuple(values), wanted.terms)
         return self._write(f"change {shape.label}", statement, [*values.values(), *wanted.values], changes)
 
+    def update_all(self, kind: type[R], changes: Mapping[str, Mapping[str, Any]]) -> int:
+        if not changes:
+            return 0
+        shape = shape_of(kind)
+        fields = tuple(next(iter(changes.values())))
+        columns = [shape.changeable(field) for field in fields]
+        touched = [shape.columns["updated_at"].checked(self.now())] if shape.touched else []
+        rows, statement = [], None
+        for id, changed in changes.items():
+            wanted = _of_one(shape, id, None)
+            assert wanted is not None
+            values = [column.checked(changed[field]) for field, column in zip(fields, columns, strict=True)]
+            if statement is None:
+                named = (*fields, "updated_at") if shape.touched else fields
+                statement = self._statements.update(shape, named, wanted.terms)
+            rows.append((*values, *touched, *wanted.values, *statement.tail))
+        assert statement is not None
+        self.wrote = True
+        return self._execute(f"change {shape.label}", statement.text, rows, many=True).rowcount
+
     def delete(self, kind: type[R], id: str | int, *, expect: Mapping[str, Any] | None = None) -> bool:
         shape = shape_of(kind)
         wanted = _of_one(shape, id, expect)

@@ -175,6 +175,31 @@ def test_a_conflict_names_kind_and_field_and_nothing_remains(
     stores.play(story)
 
 
+def test_many_records_are_changed_at_once_each_to_its_own_values(stores: Stores) -> None:
+    async def story(store: Store) -> None:
+        await store.transact(lambda tx: tx.insert(node("a"), node("b", owner="h1"), node("c")))
+        before = {one.id: one for one in await store.transact(lambda tx: tx.find(Node))}
+        changes = {
+            "id-a": {"owner": "h1", "fence": 7},
+            "id-b": {"owner": None, "fence": 8},
+            "id-z": {"owner": "h", "fence": 9},
+        }
+        assert await store.transact(lambda tx: tx.update_all(Node, changes)) == 2
+        found = await store.transact(lambda tx: tx.find(Node))
+        assert [(one.owner, one.fence) for one in found] == [
+            ("h1", 7),
+            (None, 8),
+            (None, before["id-c"].fence),
+        ]
+        assert found[2] == before["id-c"]
+        assert found[0].updated_at > before["id-a"].updated_at
+        assert await store.transact(lambda tx: tx.update_all(Node, {})) == 0
+        with pytest.raises(TypeError, match="no field"):
+            await store.transact(lambda tx: tx.update_all(Node, {"id-a": {"colour": "red"}}))
+
+    stores.play(story)
+
+
 def test_a_change_to_a_name_that_is_taken_is_a_conflict(stores: Stores) -> None:
     async def story(store: Store) -> None:
         await store.transact(lambda tx: tx.insert(node("a"), node("b")))
