@@ -16,6 +16,9 @@ CLEANED = ("available", "deploying", "deploy_wait", "deploy_failed", "active")
 """States of a node after its cleaning: whoever waits for it may have it before anybody looks."""
 
 
+PREPARED_S = 1800.0
+"""How long images and nodes may take to be there before anything is asked for."""
+
 MAINTENANCE_REASON = "story"
 """Of maintenance that a story asks for."""
 
@@ -35,21 +38,28 @@ class Client:
 
     async def prepare(self) -> None:
         """Images are there, nodes are enrolled. Raises LabTrouble when that fails: faults come later."""
+        end_s = self._stage.now_s() + PREPARED_S
         for name in self._story.images:
-            await self._register(name)
+            await self._register(name, end_s)
         for node in self._story.nodes:
             await self._must("POST", "/v1/nodes", node_entry(node, self._stage.fidelity))
         for node in self._story.nodes:
-            await self.node_becomes(node.name, *ENROLLED)
+            while (view := await self.look_at_node(node.name))["state"] not in ENROLLED:
+                await self._news_of(f"node {node.name}", view["state"], node.name, end_s)
 
-    async def _register(self, name: str) -> None:
+    async def _register(self, name: str, end_s: float) -> None:
         for order in self._stage.image_orders(name):
             await self._must("POST", "/v1/images", order)
             while True:
                 view = (await self._must("GET", f"/v1/images/{order['name']}")).body
                 if view["state"] not in ("queued", "saving"):
                     break
-                await self._stage.news(order["name"])
+                await self._news_of(f"image {name}", view["state"], order["name"], end_s)
+
+    async def _news_of(self, what: str, state: str, name: str, end_s: float) -> None:
+        if self._stage.now_s() > end_s:
+            raise LabTrouble(f"{what} is {state} still, {PREPARED_S:.0f} s after the story was to begin")
+        await self._stage.news(name)
 
     async def _must(self, method: str, path: str, body: Any = None) -> Answer:
         answer = await self._stage.call(method, path, body)
