@@ -65,6 +65,7 @@ class _Known:
         self._nodes = frozenset(scenario.node_names)
         self._instances = frozenset(scenario.deployed)
         self._deployed: set[str] = set()
+        self._refused = {one.instance for one in scenario.expect if one.state == "refused"}
         self._cleans = any(isinstance(one, DeletePart | RebuildPart) for one in scenario.requests)
         self._deploys = any(isinstance(one, DeployPart) for one in scenario.requests)
 
@@ -107,6 +108,11 @@ class _Known:
             )
         self._deployed |= names
         yield from self._image_problems(request.image)
+        if (content := LIBRARY.get(request.image)) is not None and not names <= self._refused:
+            for node in self._scenario.rack.node_list:
+                if request.deploy in (node.name, "all") and node.arch != content.arch:
+                    told = f"{request.image} is for {content.arch}, and {node.name} is {node.arch}"
+                    yield ("image",), f"{told}: take another, or expect the instance to be refused"
 
     def _image_problems(self, image: str) -> Iterator[Problem]:
         modelled = Fidelity.MODEL in self._scenario.fidelities

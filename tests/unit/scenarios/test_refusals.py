@@ -17,15 +17,15 @@ REFUSED = {
     "a fault that nobody knows": ("bmc.busy", "bmc.sulks", [":8: faults[0].do:", "bmsim fault ls"]),
     "an unknown parameter of a fault": ("count: 2", "often: 2", [":8: faults[0].with:", "for_commands"]),
     "a parameter of the wrong kind": ("count: 2", "count: two", [":8: faults[0].with:", "must be int"]),
+    "an image of another processor": (
+        "{deploy: n1, image: tiny}",
+        "{deploy: n1, image: tiny-arm64}",
+        [":6: requests[0].image:", "tiny-arm64 is for arm64, and n1 is x86_64", "to be refused"],
+    ),
     "a fault of machines at a board": (
         "{do: bmc.busy, with: {count: 2}",
         "{do: boot.wrong_image",
         [":8: faults[0].do:", "boards of tilepro64 alone: give n1 firmware: tilera, boot: tilera"],
-    ),
-    "a root by NFS at fidelity machine": (
-        "rack: {nodes: [{name: n1}",
-        "fidelities: [machine]\nrack: {nodes: [{name: n1, deploy: nfs}",
-        [":5: rack.nodes[0].deploy:", "play it at model alone"],
     ),
     "a step of nodes that get their roots otherwise": (
         "step: power_on",
