@@ -22,7 +22,7 @@ from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
 from scenarios.runner.play import play_story
-from scenarios.runner.random_story import rack
+from scenarios.runner.random_story import FAMILIES, rack
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Power, Story, Strike
 from scenarios.runner.verdict import Verdict
@@ -89,6 +89,34 @@ def test_active_without_proof_of_life_is_caught(monkeypatch: pytest.MonkeyPatch)
 
     replace_steps(monkeypatch, {"instance_running": believe})
     assert "seen_running" in broken_promises(story())
+
+
+def board_story() -> Story:
+    """Of a board that has no agent: its root is served to it, and its monitor gives it commands."""
+    family = next(one for one in FAMILIES if one.arch == "tilepro64")
+    (image,) = family.images
+    deploy = replace(DEPLOY, image=image)
+    return replace(story(deploy, DELETE, images=(image,)), nodes=(family.node(1, "pdu"),))
+
+
+def test_a_boards_root_that_outlives_its_instance_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_promises(board_story()) == set()
+
+    async def leave(ctx: StepContext) -> Outcome:
+        return Next("who would look there")
+
+    replace_steps(monkeypatch, {"remove_root": leave})
+    assert "wiped_before_offered" in broken_promises(board_story())
+
+
+def test_a_board_that_is_active_before_it_is_up_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    async def believe(ctx: StepContext) -> Outcome:
+        return Next("it will come")
+
+    skipped = ("board_answers", "set_board_network", "start_board_sshd", "filter_board_packets")
+    steps: dict[str, Step] = dict.fromkeys((*skipped, "instance_running"), believe)
+    replace_steps(monkeypatch, steps)
+    assert "seen_running" in broken_promises(board_story())
 
 
 def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
