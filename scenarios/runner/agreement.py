@@ -96,7 +96,8 @@ def _word(event: Event) -> str:
         # When it was asked for. Whether all of it came is seen by the last acknowledgement, and a loader that
         # has what it wants is gone without one.
         case "tftp" | "http" if event.name in ("read", "get", "head"):
-            return f"{event.source} {detail.get('file', '')}"
+            # Without the folder: that of a board of tilepro64 is called by its node's id, which is drawn.
+            return f"{event.source} {str(detail.get('file', '')).rpartition('/')[2]}"
         case "step" if event.name == "step.done":
             return f"{STEP}{detail.get('step', '')}"
     return ""

@@ -42,6 +42,11 @@ def test_repetitions_do_not_count() -> None:
     assert essence(again, "n1") == ["http kernel"]
 
 
+def test_a_file_is_the_same_whatever_the_node_that_its_folder_is_called_by() -> None:
+    told = [essence([event("tftp", "read", file=f"{node_id}/kernel")], "n1") for node_id in ("3d9c", "51f0")]
+    assert told == [["tftp kernel"]] * 2
+
+
 def steps(*names: str) -> list[Event]:
     return [event("step", "step.done", step=name) for name in names]
 
