@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Coroutine, Iterable, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from provisioner.core.errors import ProvisionerError
@@ -30,7 +31,7 @@ class SeveralFeeds:
 
     async def power_state(self) -> PowerState:
         """Off is all off. One that can't be asked makes the whole unknown, so its error is the answer."""
-        states = await _all(feed.power_state() for feed in self._feeds.values())
+        states = await _all(feed.power_state for feed in self._feeds.values())
         self._last = {
             name: feed.last_seen() if is_feeds(feed) else str(state)
             for (name, feed), state in zip(self._feeds.items(), states, strict=True)
@@ -40,7 +41,7 @@ class SeveralFeeds:
 
     async def set_power(self, verb: PowerVerb) -> None:
         """All are told, though one fails."""
-        await _all(feed.set_power(verb) for feed in self._feeds.values())
+        await _all(partial(feed.set_power, verb) for feed in self._feeds.values())
 
 
 class FeedDevices:
@@ -70,12 +71,12 @@ class FeedDevices:
         return SeveralFeeds(made, float(str(address.get("discharge_s", self._discharge_s))))
 
 
-async def _all(calls: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
+async def _all(calls: Iterable[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:
     """Each to its end; then the first error is raised, if there was one."""
 
-    async def outcome(call: Coroutine[Any, Any, T]) -> T | ProvisionerError:
+    async def outcome(call: Callable[[], Coroutine[Any, Any, T]]) -> T | ProvisionerError:
         try:
-            return await call
+            return await call()  # called here: a task that ends before it begins leaves nothing behind
         except ProvisionerError as error:
             return error
 
