@@ -233,12 +233,12 @@ def test_processes_that_open_a_new_file_at_once_make_it_once(tmp_path: Path) -> 
     assert [child.wait() for child in children] == [0] * 3
 
 
-def test_a_new_file_opens_within_a_second_and_only_its_owner_reads_it(tmp_path: Path) -> None:
+def test_a_new_file_takes_a_second_of_a_processor_at_most_and_only_its_owner_reads_it(tmp_path: Path) -> None:
     old = os.umask(0)
     try:
-        begin = time.perf_counter()
+        begin = time.process_time()
         play(f"sqlite:///{tmp_path}/store.db", lambda store: store.transact(lambda tx: tx.insert(event())))
-        assert time.perf_counter() - begin < 1
+        assert time.process_time() - begin < 1
     finally:
         os.umask(old)
     assert (tmp_path / "store.db").stat().st_mode & 0o777 == 0o600
