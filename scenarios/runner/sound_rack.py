@@ -40,11 +40,6 @@ def rack_problems(scenario: Scenario) -> Iterator[Problem]:
             "or play it at model alone",
         )
 
-    for index, node in enumerate(scenario.rack.node_list):
-        if Fidelity.MACHINE in scenario.fidelities and node.deploy == "nfs":
-            told = "a rack of machines serves no roots by NFS in stories: play it at model alone"
-            yield ("rack", "nodes", index, "deploy"), told
-
 
 def without_its_store(scenario: Scenario, fault: FaultPart) -> str:
     """What is to change when a fault strikes the way to a store that nobody shares; empty: nothing."""

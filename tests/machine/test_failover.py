@@ -37,7 +37,7 @@ NEEDS_NO_NODE = ("withdraw_boot", "withdraw_instance", "publish_boot", "publish_
 
 
 PLAYED = [(plan, step) for plan, step in STEPS if not plan.endswith("nfs")]
-"""Stories on machines know no roots by NFS."""
+"""What is lost in the steps of roots by NFS is played in the model; scenarios/ has them on machines."""
 
 
 def cells() -> Iterator[object]:

@@ -20,6 +20,7 @@ class SeenRunning:
     def __init__(self) -> None:
         self._seen = RequestsSeen()
         self._ran: dict[str, str] = {}  # node → image whose system ran there last
+        self._unseen: dict[str, str] = {}  # nodes that couldn't be looked at → what they were to run
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
@@ -31,14 +32,20 @@ class SeenRunning:
         told = (event.source, event.name) == ("client", "instance") and event.origin is Origin.STAGE
         if told and event.detail["state"] == "active":
             instance, ran = self._seen.on(event.node), self._ran.get(event.node, "")
-            if instance is not None and ran != instance.image and look.running(event.node) != instance.image:
-                yield Breach(
-                    promise=self.name,
-                    what=f"the instance on {event.node} was called active, and "
-                    f"{f'it is {ran} that ran there' if ran else 'its system never ran'}",
-                    at_s=event.t_s,
-                    event=index,
-                )
+            if instance is None or ran == instance.image:
+                return
+            running = look.running(event.node)
+            if running is None:
+                self._unseen.setdefault(event.node, instance.image)
+            elif running != instance.image:
+                yield self._breach(event.node, ran, event.t_s, index)
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
-        return ()
+        for node, image in self._unseen.items():
+            if look.running(node) != image:
+                yield self._breach(node, "", now_s, None)
+
+    def _breach(self, node: str, ran: str, at_s: float, index: int | None) -> Breach:
+        told = f"it is {ran} that ran there" if ran else "its system never ran"
+        what = f"the instance on {node} was called active, and {told}"
+        return Breach(promise=self.name, what=what, at_s=at_s, event=index)

@@ -1,4 +1,4 @@
-"""What lies on a machine's disk, read by the lab: files of the image, one by one.
+"""What lies on a machine's disk or in its root by NFS, read by the lab: files of the image, one by one.
 
 Not byte by byte: growing the file system rewrites its own structures, and a running system its logs. What was
 deployed is there when every file of the image is, as the image has it.
@@ -30,6 +30,13 @@ CHANGED_BELOW = ("var/", "tmp/", "run/", "root/", "home/", "etc/ssh/", "etc/netw
 def holds_root_image(disk: Path, image: Path) -> bool:
     """Whether every file of a root file system image stands on the disk, equal."""
     return _differences(image, 0, disk, ROOT_OFFSET_BYTES) == ()
+
+
+def is_root_image(folder: Path, image: Path) -> bool:
+    """Whether every file of a root file system image stands in this folder, equal: a root by NFS."""
+    with tempfile.TemporaryDirectory(prefix="disks-") as unpacked:
+        wanted = Path(unpacked)
+        return _dumped(image, 0, wanted) and _unlike(wanted, folder) == ()
 
 
 def holds_disk_image(disk: Path, image: Path) -> bool:
@@ -71,16 +78,25 @@ def _differences(image: Path, image_offset: int, disk: Path, disk_offset: int) -
         wanted, found = Path(folder, "wanted"), Path(folder, "found")
         for source, offset, target in ((image, image_offset, wanted), (disk, disk_offset, found)):
             target.mkdir()
-            # debugfs reads the file system by itself: nothing is mounted, no kernel touches the disk.
-            done = _debugfs(source, offset, f"rdump / {target}")
-            if "Filesystem not open" in done or "Bad magic" in done:
+            if not _dumped(source, offset, target):
                 return ("no file system",)
-        return tuple(
-            str(name)
-            for path in sorted(wanted.rglob("*"))
-            if (name := path.relative_to(wanted)) and not _may_change(str(name))
-            if not _same(path, found / name)
-        )
+        return _unlike(wanted, found)
+
+
+def _dumped(source: Path, offset: int, target: Path) -> bool:
+    """Whether there is a file system, whose files lie in `target` now."""
+    # debugfs reads the file system by itself: nothing is mounted, no kernel touches the disk.
+    done = _debugfs(source, offset, f"rdump / {target}")
+    return "Filesystem not open" not in done and "Bad magic" not in done
+
+
+def _unlike(wanted: Path, found: Path) -> tuple[str, ...]:
+    return tuple(
+        str(name)
+        for path in sorted(wanted.rglob("*"))
+        if (name := path.relative_to(wanted)) and not _may_change(str(name))
+        if not _same(path, found / name)
+    )
 
 
 def _same(wanted: Path, found: Path) -> bool:

@@ -17,6 +17,7 @@ import httpx
 
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
+from provisioner.protocols.roots import made_under
 from scenarios.runner.machine import disks
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
@@ -30,6 +31,7 @@ from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTr
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
+AGENT = "agent: version"
 TILE_PROMPT = "the monitor listens"
 TILE_LEASE_S, TILE_COMMAND_S = 15.0, 10.0
 """A command must fit into the lease."""
@@ -50,7 +52,8 @@ class MachineStage:
         self._name = name
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
-        self._disks_now: dict[str, DiskTruth] = {}
+        self._disks_now: dict[str, DiskTruth] = {}  # once the story has ended
+        self._doubted: dict[str, int] = {}  # nodes that had printed nothing: where their console was then
         self._besides: list[Beside] = []
         self._owners: dict[str, str] = {}
         trace.listen(self._follow_owners)
@@ -142,7 +145,7 @@ class MachineStage:
         has_tiles = any(node.is_tile for node in self._story.nodes)
         return {
             "host": {"name": name, **({"lease_ttl_s": TILE_LEASE_S} if has_tiles else {})},
-            **(self._tile_settings() if has_tiles else {}),
+            **(self._nfs_settings() if any(node.by_nfs for node in self._story.nodes) else {}),
             # A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten.
             "deploy": {"boot_deadline_s": 150, "running_deadline_s": 240},
             "network": {
@@ -153,10 +156,10 @@ class MachineStage:
             },
         }
 
-    def _tile_settings(self) -> dict[str, Any]:
-        """For boards of tilepro64: roots on storage that the hosts share, and who gives them commands."""
+    def _nfs_settings(self) -> dict[str, Any]:
+        """Roots lie on storage that the hosts share; who gives commands to boards of tilepro64."""
         return {
-            "nfs": {"server": "ganesha", "folder": str(self._folder / "roots")},
+            "nfs": {"server": "ganesha", "folder": str(self._roots)},
             "tilera": {"monitor": str(BIN / "tile-monitor"), "command_timeout_s": TILE_COMMAND_S},
         }
 
@@ -216,13 +219,37 @@ class MachineStage:
         """All machines are off, their disks are read: nothing of the story goes on after this."""
         await _cancelled(self._watch)
         await self._watching.look(self._nodes)
+        ids = {node.name: await self._id_of(node.name) for node in self._story.nodes if node.by_nfs}
         await self._provisioner.stop()
         for node in self._story.nodes:
             await self._striking.rack_does(self._rack.inject, node.name, "node.power_loss")
         for node in self._story.nodes:
-            if node.is_tile:
-                continue
-            self._disks_now[node.name] = await asyncio.to_thread(self._read_disk, node.name)
+            truth = DiskTruth(image="", blank=True)  # of a node without a disk
+            if not node.is_tile:
+                truth = await asyncio.to_thread(self._read_disk, node.name)
+            if node.by_nfs:
+                truth = await asyncio.to_thread(self._read_roots, ids[node.name], truth)
+            self._disks_now[node.name] = truth
+
+    async def _id_of(self, node: str) -> str:
+        return str((await self.call("GET", f"/v1/nodes/{node}")).body["id"])
+
+    @property
+    def _roots(self) -> Path:
+        return self._folder / "roots"
+
+    def _read_roots(self, node_id: str, disk: DiskTruth) -> DiskTruth:
+        folders = [
+            one for one in (self._roots / "nodes").iterdir() if made_under(one.name, node_id) is not None
+        ]
+        if not folders:
+            return DiskTruth(image="", blank=disk.blank)
+        whole = (
+            name
+            for name in self._story.images
+            if len(folders) == 1 and disks.is_root_image(folders[0], self._images.raw(name))
+        )
+        return DiskTruth(image=next(whole, ""), blank=False)
 
     def _read_disk(self, node: str) -> DiskTruth:
         disk = next((self._folder).glob(f"*/nodes/{node}/disk0.*"))
@@ -240,15 +267,25 @@ class MachineStage:
 
     def running(self, node: str) -> str | None:
         """Told by what the instance's own system alone prints: a login prompt; of a modelled board, that it
-        mounted its root and found its init good."""
+        mounted its root and found its init good. Its SSH server may be there before that: until the story has
+        ended nobody can tell then; it was printed before the next ramdisk."""
         console = self._rack.console(node)
-        since = console.rfind("agent: version")
+        since = console.rfind(AGENT)
+        if self._disks_now and node in self._doubted:
+            since = self._doubted[node]
+            until = console.find(AGENT, since + 1)
+            console = console if until < 0 else console[:until]
         prompt = TILE_PROMPT if node in self._tiles else "login:"
         image = next(
             (one.image for one in self._story.requests if isinstance(one, Deploy) and one.node in ("", node)),
             "",
         )
-        return image if console.rfind(prompt) > since else ""
+        if console.rfind(prompt) > since:
+            return image
+        if self._disks_now:
+            return ""
+        self._doubted[node] = since
+        return None
 
     def served(self, node: str) -> str | None:
         return None

@@ -38,6 +38,17 @@ def test_who_reads_the_console_of_an_active_board_touches_nothing() -> None:
     assert not watched.end()
 
 
+def test_a_system_that_cannot_be_seen_yet_is_looked_for_at_the_end() -> None:
+    for running, broken in (("tiny", 0), ("", 1)):
+        watched = Watched(SeenRunning())
+        watched.asked("deploy", "n1", instance="web", image="tiny")
+        watched.lab.systems["n1"] = None
+        watched.told_instance("web", "active", "n1")
+        assert not watched.breaches
+        watched.lab.systems["n1"] = running
+        assert len(watched.end()) == broken
+
+
 def test_the_next_instance_may_be_told_of_before_the_end_of_the_one_before_it() -> None:
     """Its client waited for an answer of a compute host that stood still."""
     for invariant in (BytesEqualImage(), SeenRunning()):

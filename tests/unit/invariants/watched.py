@@ -16,7 +16,7 @@ class Lab:
 
     def __init__(self) -> None:
         self.disks: dict[str, DiskTruth] = {}
-        self.systems: dict[str, str] = {}
+        self.systems: dict[str, str | None] = {}
         self.boots: dict[str, str] = {}
         self.hidden: list[str] = []
         self.logs: list[tuple[str, str]] = []

@@ -80,6 +80,18 @@ def test_a_single_wrong_byte_in_a_file_is_seen(image: Path, disk: Path) -> None:
     assert not disks.holds_root_image(disk, image)
 
 
+def test_a_root_by_nfs_is_known_by_its_files(image: Path, tmp_path: Path) -> None:
+    root = tmp_path / "tree"  # what the image was made of
+    (root / "etc/hostname").write_text("web\n")
+    (root / "lost+found").mkdir()  # it comes with the file system, and is unpacked with it
+    (root / "var").mkdir()
+    (root / "var/seed").write_text("user data\n")
+    assert disks.is_root_image(root, image)
+    (root / "usr/lib/x").write_bytes(b"y" * 100_000)
+    assert not disks.is_root_image(root, image)
+    assert not disks.is_root_image(tmp_path / "nothing", image)
+
+
 def test_a_disk_without_a_file_system_holds_no_image(image: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.raw"
     run("truncate", "-s", "64M", empty)
