@@ -36,6 +36,7 @@ from tests.wire.control_plane.conftest import ControlPlane, Process, short_folde
 DEADLINE_S = 120.0
 LEASE_S = 5.0
 IDLE_S = 60.0
+AT_ONCE = 1000  # nodes in one transaction, which may take 10 s
 
 
 class Bench:
@@ -63,7 +64,7 @@ class Bench:
     def fill(self, nodes: int) -> None:
         """That many idle nodes that nobody owns."""
 
-        def insert(tx: Tx) -> None:
+        def insert(tx: Tx, begin: int) -> None:
             tx.insert(
                 *(
                     replace(
@@ -74,14 +75,15 @@ class Bench:
                         power_driver="fake",
                         power_secret_sealed="",
                     )
-                    for n in range(nodes)
+                    for n in range(begin, min(begin + AT_ONCE, nodes))
                 )
             )
 
         async def fill() -> None:
             store = open_store(self.plane.database)
             try:
-                await store.transact(insert)
+                for begin in range(0, nodes, AT_ONCE):
+                    await store.transact(lambda tx, begin=begin: insert(tx, begin))  # type: ignore[misc]
             finally:
                 await store.close()
 
