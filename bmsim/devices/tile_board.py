@@ -39,13 +39,15 @@ RETRY_S = 1.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileTiming:
-    """boot_s: a kernel's start until the board answers a ping: 100 s, as OpenStack's nova waited for one."""
+    """boot_s: a kernel's start until the board answers a ping: 100 s, as OpenStack's nova waited for one.
+    firmware_s: power-on until it asks for its address; on wires a process starts meanwhile."""
 
     boot_s: float = 100.0
+    firmware_s: float = 0.0
 
     def running(self) -> Timing:
         # A transfer takes as long as it takes on the wire, and no longer.
-        return Timing(os_s=self.boot_s, post_s=0.0, tftp_bytes_per_s=FOR_EVER)
+        return Timing(os_s=self.boot_s, post_s=self.firmware_s, tftp_bytes_per_s=FOR_EVER)
 
 
 class TileBoard:
@@ -126,6 +128,7 @@ class TileBoard:
         run = self._run
         run.mac, run.address = self.mac, ""
         run.say(f"TILEPro64: {MESH[0] * MESH[1]} tiles, {MESH[0]}x{MESH[1]} mesh, 16218 MB")
+        yield from run.sleep(run.timing.post_s)
         yield from run.gate("firmware")
         lease, kernel = yield from self._loaded()
         yield from self._check("kernel", lease.boot_file or "CompactFlash", kernel)

@@ -32,6 +32,9 @@ from scenarios.runner.story import StoryNode
 PACE = 0.1
 """Machines of a kind differ by so much."""
 
+TILE_FIRMWARE_S = 0.5
+"""From its power until it asks for its address: as the one on wires takes to be there."""
+
 TILE_BOOT_S = 20.0
 """In the place of 100: long enough for anything to happen meanwhile."""
 
@@ -93,7 +96,9 @@ class ModelNode:
     def _machine_of(self, spec: StoryNode, pace: float) -> Machine | TileBoard:
         """pace: how much slower it is than others of its kind."""
         if spec.is_tile:
-            return TileBoard(spec.mac, timing=TileTiming(boot_s=TILE_BOOT_S * pace))
+            return TileBoard(
+                spec.mac, timing=TileTiming(boot_s=TILE_BOOT_S * pace, firmware_s=TILE_FIRMWARE_S)
+            )
         return Machine(
             (spec.mac,),
             ModelSystems(self.mounted),
