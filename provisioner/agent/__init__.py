@@ -4,4 +4,5 @@ Standard library alone, Python 3.9 or newer, the same on every architecture. The
 docs/agent-protocol.md.
 """
 
-VERSION = "1.0"
+VERSION = "1.1"
+"""Of the protocol: another one whenever a command takes or gives something new."""

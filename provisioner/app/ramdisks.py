@@ -7,10 +7,9 @@ from pathlib import Path
 from provisioner.compute.edges import DeployRamdisk
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
+from provisioner.core.extra_specs import DEBIAN_NAMES
 from provisioner.ramdisk import default_cache
 from provisioner.ramdisk.newest import newest
-
-DEBIAN_NAMES = {"x86_64": "amd64"}
 
 
 class Ramdisks:

@@ -5,13 +5,18 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
+from provisioner.agent import VERSION
 from provisioner.compute.context import StepContext
-from provisioner.core.errors import StateError, TransientError
+from provisioner.core.errors import PermanentError, StateError, TransientError
 from provisioner.protocols.agent import AgentClient
+
+NOT_UNDERSTOOD = ("unknown-command-name", "invalid-command", "invalid-params")
+"""What an agent says of commands that it doesn't know, or not so."""
 
 
 class AgentLost(TransientError):
-    """The ramdisk's agent is gone, or another boot of it answers: boot the ramdisk again."""
+    """The ramdisk's agent is gone, or another boot of it answers, or one of another version: boot the ramdisk
+    again."""
 
     code = "agent-lost"
 
@@ -36,6 +41,10 @@ async def run_command(
             raise
         except TransientError as error:
             await wait_for_same_boot(ctx, error)
+        except PermanentError as error:
+            if error.code in NOT_UNDERSTOOD:
+                await _need_our_version(ctx, error)
+            raise
 
 
 def client(ctx: StepContext) -> AgentClient:
@@ -44,6 +53,19 @@ def client(ctx: StepContext) -> AgentClient:
     if ctx.agent is None or ctx.agent[0] != sealed:
         ctx.agent = (sealed, ctx.edges.agent(ctx.node, ctx.boot_port.address, ctx.edges.unseal(sealed)))
     return ctx.agent[1]
+
+
+async def _need_our_version(ctx: StepContext, cause: PermanentError) -> None:
+    """Raises AgentLost when it was booted by a compute host of another version: this one's ramdisk has an
+    agent that understands us."""
+    try:
+        status = await client(ctx).status()
+    except TransientError:
+        return
+    if status.version != VERSION:
+        raise AgentLost(
+            cause.tried, device=cause.device, answer=f"it is of version {status.version}"
+        ) from cause
 
 
 async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:

@@ -44,6 +44,7 @@ BLAME: Mapping[str, Blame] = MappingProxyType(
         # Its boot.
         "agent-never-reported": Blame(True, "it never came up: NIC, cable, switch port, memory, firmware"),
         "agent-lost": Blame(True, "it went down in mid-deploy, again and again"),
+        "agent-of-another-version": Blame(False, "every node boots the same ramdisk"),
         # Its disks.
         "disk-missing": Blame(True, "the disk of its entry isn't there"),
         "disk-too-small": Blame(True, "its disk is smaller than its entry says"),

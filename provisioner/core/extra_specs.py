@@ -41,6 +41,8 @@ TRAIT = "trait:"
 TRAIT_VALUES = ("required", "forbidden")
 
 ARCHITECTURES = ("x86_64", "arm64", "armhf", "tilepro64")
+DEBIAN_NAMES = {"x86_64": "amd64"}
+"""Of those that Debian calls otherwise."""
 
 _SIZES: Mapping[str, Callable[[Any, Any], bool]] = {
     ">=": operator.ge,

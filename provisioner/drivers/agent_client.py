@@ -52,7 +52,10 @@ class HttpAgentClient:
         answer = await self._ask(tried, "GET", "/v1/status")
         try:
             return AgentStatus(
-                node_id=str(answer["node"]), boot_id=str(answer["boot_id"]), fence=int(answer["fence"])
+                node_id=str(answer["node"]),
+                boot_id=str(answer["boot_id"]),
+                fence=int(answer["fence"]),
+                version=str(answer["version"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise self._unreachable(tried, f"its status can't be read: {error!r}") from error

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
+from provisioner.agent import VERSION
 from provisioner.core.errors import DeviceUnreachable, LeaseLost, PermanentError
 from provisioner.core.image_digest import TreeDigest, tree_digest
 from provisioner.protocols.agent import AgentStatus
@@ -45,6 +46,7 @@ class BootedAgent:
         self.machine = machine
         self.boot_id = boot_id
         self.token = token
+        self.version = VERSION
         self.fence = 0
         self.export: Export | None = None
 
@@ -144,7 +146,9 @@ class FakeAgent:
 
     async def status(self) -> AgentStatus:
         agent = self._reach("ask for its status")
-        return AgentStatus(node_id=self._node_id, boot_id=agent.boot_id, fence=agent.fence)
+        return AgentStatus(
+            node_id=self._node_id, boot_id=agent.boot_id, fence=agent.fence, version=agent.version
+        )
 
     async def run(
         self,

@@ -10,6 +10,7 @@ class AgentStatus:
     node_id: str
     boot_id: str  # changes with every boot of the ramdisk
     fence: int
+    version: str  # of its commands
 
 
 class AgentClient(Protocol):

@@ -5,11 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from provisioner.agent import VERSION
 from provisioner.compute.agent_session import client, run_command
 from provisioner.compute.context import StepContext
 from provisioner.compute.publishing import boot_entry
 from provisioner.core.diagnosis import diagnose
-from provisioner.core.errors import DeviceUnreachable, StateError, TransientError
+from provisioner.core.errors import DeviceUnreachable, PermanentError, StateError, TransientError
+from provisioner.core.extra_specs import DEBIAN_NAMES
 from provisioner.core.ladders import RAMDISK_LADDERS
 from provisioner.core.model import Publication, PublicationKind, TimelineEvent
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
@@ -94,6 +96,8 @@ async def agent_ready(ctx: StepContext) -> Outcome:
             poll_s=ctx.edges.policy.agent_poll_s,
             begins_at="set_boot_device",
         )
+    if status.version != VERSION:
+        return _other_version(ctx, status.version)
     # A boot that succeeded: what comes later is counted anew.
     facts = {"agent_boot_id": status.boot_id, "boots": 0}
     ctx.ledger.note_facts(facts)
@@ -118,6 +122,19 @@ async def _answering_agent(ctx: StepContext) -> AgentStatus | None:
         raise
     except TransientError:
         return None
+
+
+def _other_version(ctx: StepContext, version: str) -> Retry | Fail:
+    arch = DEBIAN_NAMES.get(ctx.node.arch, ctx.node.arch)
+    error = PermanentError(
+        "command the deploy ramdisk's agent",
+        device=f"node {ctx.node.name}",
+        answer=f"it is of version {version}, and this provisioner of {VERSION}",
+        advice=f"Build the ramdisk anew on this host: provisioner ramdisk build --arch {arch}",
+    )
+    error.code = "agent-of-another-version"
+    # If a compute host of another version booted it: ours has another ramdisk.
+    return Retry(error, from_step="set_boot_device") if ctx.resumed else Fail(error)
 
 
 def _no_agent(ctx: StepContext) -> Retry | Fail:

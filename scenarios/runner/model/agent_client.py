@@ -7,6 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from typing import Any, Protocol, TypeVar
 
+from provisioner.agent import VERSION
 from provisioner.core.errors import (
     DeviceBusy,
     DeviceUnreachable,
@@ -212,4 +213,4 @@ class _Unknown(TransientError):
 
 
 def _status(agent: ModelAgent) -> AgentStatus:
-    return AgentStatus(node_id=agent.node_id, boot_id=agent.boot_id, fence=agent.fence)
+    return AgentStatus(node_id=agent.node_id, boot_id=agent.boot_id, fence=agent.fence, version=VERSION)
