@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
@@ -21,11 +22,16 @@ from bmsim.sandbox.control import order
 
 
 class RunningRack:
-    """A rack that is up; as a context manager, taken down at the end. Errors are RackError."""
+    """A rack that is up; as a context manager, taken down at the end. Errors are RackError.
 
-    def __init__(self, state: RackState) -> None:
+    It ends with the process that brought it up, however that one ends; `bmsim rack up` makes those that stay.
+    """
+
+    def __init__(self, state: RackState, kept: int) -> None:
+        """kept: the end of a pipe with which the rack ends."""
         self.state = state
         self.spec = state.rack()
+        self._kept: int | None = kept
 
     @classmethod
     def up(cls, rack: Path | Rack | Mapping[str, Any], state: Path | None = None) -> Self:
@@ -38,7 +44,14 @@ class RunningRack:
                 spec = rack
             case _:
                 spec = Rack.model_validate(rack)
-        return cls(launch.up(spec, accelerator(), state or racks_folder()))
+        owner, kept = os.pipe()
+        try:
+            return cls(launch.up(spec, accelerator(), state or racks_folder(), owner), kept)
+        except BaseException:
+            os.close(kept)
+            raise
+        finally:
+            os.close(owner)
 
     def popen(self, host: str, argv: Sequence[str | Path], **options: Any) -> subprocess.Popen[Any]:
         """Starts a command on a compute host. It gets SIGTERM, SIGHUP and SIGUSR1/2 sent to what is returned,
@@ -82,6 +95,9 @@ class RunningRack:
     def down(self) -> None:
         """Nothing of the rack is left. Idempotent."""
         launch.down(self.state)
+        if self._kept is not None:
+            os.close(self._kept)
+            self._kept = None
 
     def __enter__(self) -> Self:
         return self

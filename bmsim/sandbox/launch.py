@@ -27,9 +27,12 @@ NEEDED = {
 }
 
 
-def up(rack: Rack, accelerator: Accelerator, folder: Path) -> RackState:
+def up(rack: Rack, accelerator: Accelerator, folder: Path, owner: int | None = None) -> RackState:
     """Returns when machines are defined and all BMCs answer; the rack's state is a folder in `folder`.
-    Raises RackError, leaving nothing behind."""
+    Raises RackError, leaving nothing behind.
+
+    owner: reading end of a pipe; the rack ends when nobody holds the other end any more
+    """
     _check_system()
     state = RackState(folder.absolute() / rack.name)
     with alone(state.folder.parent):
@@ -41,7 +44,7 @@ def up(rack: Rack, accelerator: Accelerator, folder: Path) -> RackState:
             state.remove()
         try:
             state.create(rack)
-            state.note_supervisor(_launch(state, accelerator))
+            state.note_supervisor(_launch(state, accelerator, owner))
         except BaseException:
             state.remove()
             raise
@@ -82,7 +85,8 @@ def _check_system() -> None:
         )
 
 
-def _launch(state: RackState, accelerator: Accelerator) -> int:
+def _launch(state: RackState, accelerator: Accelerator, owner: int | None) -> int:
+    owners = () if owner is None else (owner,)
     ours, theirs = os.pipe()
     with state.log_file.open("ab") as log:
         unshare = subprocess.Popen(
@@ -90,12 +94,12 @@ def _launch(state: RackState, accelerator: Accelerator) -> int:
                 *("unshare", "--net", "--mount", "--pid", "--fork", "--mount-proc", "--kill-child"),
                 *("--propagation", "private", "--"),
                 *(sys.executable, "-m", "bmsim.sandbox.init", str(state.folder)),
-                *("kvm" if accelerator.kvm else "tcg", str(theirs)),
+                *("kvm" if accelerator.kvm else "tcg", str(theirs), *map(str, owners)),
             ],
             stdin=subprocess.DEVNULL,
             stdout=log,
             stderr=log,
-            pass_fds=(theirs,),
+            pass_fds=(theirs, *owners),
             start_new_session=True,
             cwd="/",
             env={**os.environ, "PYTHONPATH": str(Path(__file__).resolve().parents[2])},

@@ -61,9 +61,11 @@ class Supervisor:
         self._libvirtd_pid = libvirtd.start_libvirtd()
         libvirtd.define_machines(self._rack, self._state, kvm=self._kvm)
 
-    async def serve(self, ready: int) -> None:
-        """BMCs and orders, until told to stop."""
+    async def serve(self, ready: int, owner: int | None) -> None:
+        """BMCs and orders, until told to stop, or until the owner's end of its pipe is closed."""
         loop = asyncio.get_running_loop()
+        if owner is not None:
+            loop.add_reader(owner, self._stop.set)
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, self._stop.set)
         async with asyncio.TaskGroup() as group:
@@ -126,12 +128,13 @@ def say(text: str) -> None:
 
 
 def main() -> None:
-    """argv: state folder, "kvm" or "tcg", number of the descriptor to say "ready" on."""
-    folder, accelerator, ready = sys.argv[1:]
+    """argv: state folder, "kvm" or "tcg", number of the descriptor to say "ready" on, and that of the owner's
+    pipe if there is one."""
+    folder, accelerator, ready, *owner = sys.argv[1:]
     supervisor = Supervisor(RackState(Path(folder)), kvm=accelerator == "kvm")
     try:
         supervisor.set_up()
-        asyncio.run(supervisor.serve(int(ready)))
+        asyncio.run(supervisor.serve(int(ready), int(owner[0]) if owner else None))
     except* (subprocess.CalledProcessError, OSError, DidNotStart, libvirt.libvirtError) as failed:
         for error in _single(failed):
             said = getattr(error, "stderr", None) or ""

@@ -152,6 +152,26 @@ def test_a_rack_that_nobody_waits_for_any_more_does_not_come_up(
     assert list((tmp_path / "racks").iterdir()) == []
 
 
+OWNER = """
+import json, sys
+from pathlib import Path
+from bmsim.api import RunningRack
+rack = RunningRack.up(json.loads(sys.argv[1]), Path(sys.argv[2]))
+print("up", flush=True)
+sys.stdin.read()
+"""
+
+
+def test_a_rack_ends_with_the_process_that_brought_it_up(tmp_path: Path, mark: str) -> None:
+    argv = [sys.executable, "-c", OWNER, json.dumps(rack_file()), str(tmp_path / "racks")]
+    with subprocess.Popen(argv, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as owner:
+        assert owner.stdout is not None
+        assert owner.stdout.readline() == "up\n"
+        owner.kill()
+        owner.wait(timeout=30)
+        eventually("all processes are gone", lambda: not processes(mark))
+
+
 def test_programs_that_are_missing_are_named_with_their_package(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
