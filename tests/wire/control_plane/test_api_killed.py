@@ -25,7 +25,9 @@ def client(plane: ControlPlane) -> Iterator[httpx.Client]:
     token = (plane.state / "admin.token").read_text().strip()
     transport = httpx.HTTPTransport(uds=str(plane.socket))
     headers = {"Authorization": f"Bearer {token}"}
-    with httpx.Client(transport=transport, base_url="http://provisioner", headers=headers) as made:
+    with httpx.Client(
+        transport=transport, base_url="http://provisioner", headers=headers, timeout=60
+    ) as made:
         yield made
 
 
