@@ -17,7 +17,7 @@ from tests.failover_stories import BOARD_STEPS, FAULTS, LOSES_ITS_NODES, STEPS, 
 SEEDS = range(1, 17)
 """By chance a step that takes no time is over before its host is lost: one of these loses it in the step."""
 
-NEEDS_NO_NODE = (("clean", "withdraw_boot"),)
+NEEDS_NO_NODE = (("clean", "withdraw_boot"), ("clean", "remove_root"))
 """Where a host that is cut off from the nodes may not notice."""
 
 

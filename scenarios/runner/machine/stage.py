@@ -145,7 +145,8 @@ class MachineStage:
         has_tiles = any(node.is_tile for node in self._story.nodes)
         return {
             "host": {"name": name, **({"lease_ttl_s": TILE_LEASE_S} if has_tiles else {})},
-            **(self._nfs_settings() if any(node.by_nfs for node in self._story.nodes) else {}),
+            **({"nfs": self._nfs_settings()} if any(node.by_nfs for node in self._story.nodes) else {}),
+            **({"tilera": self._tilera_settings()} if has_tiles else {}),
             # A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten.
             "deploy": {"boot_deadline_s": 150, "running_deadline_s": 240},
             "network": {
@@ -157,11 +158,12 @@ class MachineStage:
         }
 
     def _nfs_settings(self) -> dict[str, Any]:
-        """Roots lie on storage that the hosts share; who gives commands to boards of tilepro64."""
-        return {
-            "nfs": {"server": "ganesha", "folder": str(self._roots)},
-            "tilera": {"monitor": str(BIN / "tile-monitor"), "command_timeout_s": TILE_COMMAND_S},
-        }
+        """Roots lie on storage that the hosts share."""
+        return {"server": "ganesha", "folder": str(self._roots)}
+
+    def _tilera_settings(self) -> dict[str, Any]:
+        """Who gives boards of tilepro64 their commands."""
+        return {"monitor": str(BIN / "tile-monitor"), "command_timeout_s": TILE_COMMAND_S}
 
     # --- Stage ---------------------------------------------------------------------------------
 

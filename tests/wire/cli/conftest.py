@@ -51,32 +51,35 @@ class Result:
     err: str
 
 
+SETTINGS: dict[str, Any] = {
+    "rack": "fake",
+    "host": {"name": "here"},
+    "network": {
+        "interface": "lo",
+        "address": "127.0.0.1",
+        "subnet": "10.0.0.0/16",
+        "pool": "10.0.1.0-10.0.1.255",
+        "http_port": 0,
+        "serve_dhcp": False,
+    },
+}
+"""Nodes in memory, nothing on the network but the API."""
+
+
 class Service:
     """folder: short, since the path of a UNIX socket may have 107 bytes (unix(7))."""
 
     def __init__(self, folder: Path, settings: dict[str, Any] | None = None) -> None:
-        """settings: others than those of the tests; where it keeps and hears things is always its own."""
+        """settings: others than SETTINGS; where it keeps and hears things is always its own."""
         self.folder = folder
         self.state = folder / "state"
         self.config = folder / "provisioner.yaml"
         self.socket = folder / "api.sock"
-        settings = settings or {
-            "rack": "fake",
-            "host": {"name": "here"},
-            "network": {
-                "interface": "lo",
-                "address": "127.0.0.1",
-                "subnet": "10.0.0.0/16",
-                "pool": "10.0.1.0-10.0.1.255",
-                "http_port": 0,
-                "serve_dhcp": False,
-            },
-        }
         own = {
             "state_dir": str(self.state),
             "api": {"listen": "127.0.0.1:0", "socket": str(self.socket)},
         }
-        self.config.write_text(yaml.safe_dump({**settings, **own}))
+        self.config.write_text(yaml.safe_dump({**(settings or SETTINGS), **own}))
         self.serving: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:

@@ -16,7 +16,7 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from tests.wire.cli.conftest import Service, eventually, serving
+from tests.wire.cli.conftest import SETTINGS, Service, eventually, serving
 
 AWS = str(Path(sys.executable).parent / "aws")
 # Instances are there within a second on this rack, and clients ask every 15 s unless they are told otherwise.
@@ -73,8 +73,10 @@ def code_of(call: Callable[..., Any], **parameters: Any) -> str:
 
 @pytest.fixture(scope="module")
 def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
-    """With four nodes of two CPUs and the image `root`."""
-    with serving(tmp_path_factory.mktemp("e")) as service:
+    """With four nodes of two CPUs and the image `root`; images of members may come from this machine."""
+    with serving(
+        tmp_path_factory.mktemp("e"), {**SETTINGS, "image_urls": {"also": ["127.0.0.0/8"]}}
+    ) as service:
         service.enrol("n1", "n2", "n3", "n4")
         service.register_images()
         service.json("flavor", "create", "huge", "--cpus", "999")

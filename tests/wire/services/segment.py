@@ -117,5 +117,7 @@ def _wait_for_carrier(interface: str) -> None:
 
 
 def children_of(pid: int) -> list[int]:
-    """Processes whose parent is `pid`."""
-    return [int(child) for child in Path(f"/proc/{pid}/task/{pid}/children").read_text().split()]
+    """Processes whose parent is `pid`, but for the one that Python keeps once a test has spawned workers."""
+    children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    tracker = b"multiprocessing.resource_tracker"
+    return [int(child) for child in children if tracker not in Path(f"/proc/{child}/cmdline").read_bytes()]
