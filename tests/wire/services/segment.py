@@ -116,8 +116,12 @@ def _wait_for_carrier(interface: str) -> None:
         time.sleep(0.01)
 
 
+SESSIONS_OWN = (b"multiprocessing.resource_tracker", b"postgres")
+"""What a worker of pytest keeps until it ends, whichever test asked for it: Python's tracker, a database server."""
+
+
 def children_of(pid: int) -> list[int]:
-    """Processes whose parent is `pid`, but for the one that Python keeps once a test has spawned workers."""
+    """Processes whose parent is `pid`, but for a test session's own."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    tracker = b"multiprocessing.resource_tracker"
-    return [int(child) for child in children if tracker not in Path(f"/proc/{child}/cmdline").read_bytes()]
+    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    return [child for child, command in commands.items() if not any(own in command for own in SESSIONS_OWN)]
