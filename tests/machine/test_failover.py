@@ -6,6 +6,7 @@ and disks tell. `script/test` plays the representatives, `script/test --full` al
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import product
 
 import pytest
 
@@ -14,7 +15,7 @@ from scenarios.runner.play import play_story
 from scenarios.runner.report import failure_text
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.verdict import Verdict
-from tests.failover_stories import FAULTS, LOSES_ITS_NODES, STEPS, owners, story
+from tests.failover_stories import BOARD_STEPS, FAULTS, LOSES_ITS_NODES, STEPS, owners, story
 
 pytestmark = pytest.mark.machine
 
@@ -23,13 +24,17 @@ BEFALLS = (
     "with a store that goes away",
 )
 
+ALL_STEPS = [*(("", plan, step) for plan, step in STEPS), *BOARD_STEPS]
+"""Way of booting (empty: a server's), plan, step."""
+
 REPRESENTATIVES = {
-    ("deploy-iscsi", "power_on", "cut off from the store"),
-    ("deploy-nfs", "reboot", "killed"),
-    ("deploy-iscsi", "verify_image", "cut off from both"),
-    ("deploy-iscsi", "partition_disk", "with a store that goes away"),
-    ("deploy-iscsi", "write_image", "cut off from the nodes"),
-    ("clean", "wipe", "frozen"),
+    ("", "deploy-iscsi", "power_on", "cut off from the store"),
+    ("", "deploy-nfs", "reboot", "killed"),
+    ("", "deploy-iscsi", "verify_image", "cut off from both"),
+    ("", "deploy-iscsi", "partition_disk", "with a store that goes away"),
+    ("", "deploy-iscsi", "write_image", "cut off from the nodes"),
+    ("", "clean", "wipe", "frozen"),
+    ("tilera", "deploy-tilera", "set_board_network", "frozen"),
 }
 
 NEEDS_NO_NODE = (
@@ -40,16 +45,16 @@ NEEDS_NO_NODE = (
 
 
 def cells() -> Iterator[object]:
-    for plan, step in STEPS:
-        for befalls in BEFALLS:
-            cell = (plan, step, befalls)
-            marks = () if cell in REPRESENTATIVES else (pytest.mark.full,)
-            yield pytest.param(*cell, marks=marks)
+    for place, befalls in product(ALL_STEPS, BEFALLS):
+        cell = (*place, befalls)
+        marks = () if cell in REPRESENTATIVES else (pytest.mark.full,)
+        yield pytest.param(*cell, marks=marks)
 
 
-@pytest.mark.parametrize(("plan", "step", "befalls"), list(cells()))
-def test_whoever_lives_finishes_it(plan: str, step: str, befalls: str) -> None:
-    played = play_story(story(plan, step, befalls, release=plan.startswith("clean")), Fidelity.MACHINE, 1)
+@pytest.mark.parametrize(("way", "plan", "step", "befalls"), list(cells()))
+def test_whoever_lives_finishes_it(way: str, plan: str, step: str, befalls: str) -> None:
+    told = story(plan, step, befalls, release=plan.startswith("clean"), way=way)
+    played = play_story(told, Fidelity.MACHINE, 1)
     assert played.result.verdict is Verdict.PASS, failure_text(played)
     if befalls in LOSES_ITS_NODES:
         assert len(set(owners(played.trace))) == 2, "nobody took over"
@@ -58,4 +63,4 @@ def test_whoever_lives_finishes_it(plan: str, step: str, befalls: str) -> None:
 
 
 def test_the_representatives_are_of_the_matrix() -> None:
-    assert {(plan, step, befalls) for plan, step in STEPS for befalls in BEFALLS} >= REPRESENTATIVES
+    assert {(*place, befalls) for place, befalls in product(ALL_STEPS, BEFALLS)} >= REPRESENTATIVES
