@@ -29,41 +29,50 @@ class _Change:
 
 def modify_image_attribute(tx: Tx, call: Call) -> Members:
     named = find_image(tx, call.tenant, call.given["ImageId"])
-    change = _wanted(call.given)
+    changes = _wanted(call.given)
     image = find_own_image(tx, call.context.who, named.id)
-    if change.everybody:
-        image_orders.share(tx, image, call.context.who, public=change.add)
-    try:
-        (image_shares.give if change.add else image_shares.take)(tx, image, change.accounts)
-    except InvalidInput as error:
-        raise Ec2Error("InvalidAMIAttributeItemValue", error.message) from error
+    for change in changes:
+        if change.everybody:
+            image_orders.share(tx, image, call.context.who, public=change.add)
+        try:
+            (image_shares.give if change.add else image_shares.take)(tx, image, change.accounts)
+        except InvalidInput as error:
+            raise Ec2Error("InvalidAMIAttributeItemValue", error.message) from error
     return {}
 
 
-def _wanted(given: Members) -> _Change:
-    """Who is to launch it from now on or no longer, in either of the two ways that EC2 has to say so."""
+def _wanted(given: Members) -> list[_Change]:
+    """Who is to launch it no longer, and who from now on, in either of the two ways to say so."""
     if given.get("Attribute", "launchPermission") != "launchPermission":
         raise unsupported(f"The attribute {given['Attribute'][:100]}")
     permission = given.get("LaunchPermission")
     if permission is not None:
-        changes = {"add": permission.get("Add", ()), "remove": permission.get("Remove", ())}
+        said = {"remove": permission.get("Remove", ()), "add": permission.get("Add", ())}
     else:
-        changes = {given.get("OperationType", ""): _in_old_words(given)}
-    named = [kind for kind, who in changes.items() if who]
-    if not named:
+        said = {given.get("OperationType", ""): _in_old_words(given)}
+    if not any(said.values()):
         raise missing("LaunchPermission")
-    if len(named) > 1:
-        raise Ec2Error("InvalidParameterCombination", "Either add or remove launch permissions")
-    if named[0] not in ("add", "remove"):
+    if not said.keys() <= {"add", "remove"}:
         raise Ec2Error("InvalidParameterValue", "OperationType must be add or remove")
-    accounts = []
-    for one in changes[named[0]]:
+    changes = [_change(kind == "add", who) for kind, who in said.items()]
+    whose = [set(change.accounts) | ({ALL} if change.everybody else set()) for change in changes]
+    if set.intersection(*whose) and len(whose) > 1:
+        raise Ec2Error(
+            "InvalidParameterCombination", "One call can't both add and remove the same permission"
+        )
+    return changes
+
+
+def _change(add: bool, who: Iterable[Mapping[str, Any]]) -> _Change:
+    accounts, everybody = [], False
+    for one in who:
         if set(one) == {"UserId"}:
             accounts.append(_account(one["UserId"]))
-        elif one != {"Group": ALL}:
+        elif one == {"Group": ALL}:
+            everybody = True
+        else:
             raise unsupported("Sharing an image with others than all or accounts")
-    everybody = any("Group" in one for one in changes[named[0]])
-    return _Change(add=named[0] == "add", everybody=everybody, accounts=tuple(accounts))
+    return _Change(add=add, everybody=everybody, accounts=tuple(accounts))
 
 
 def _account(text: str) -> str:

@@ -93,6 +93,14 @@ def test_an_attribute_that_is_not_told_is_named(owner: Ec2) -> None:
     assert owner.refused("DescribeImageAttribute", **asked) == "UnsupportedOperation"
 
 
+def test_one_call_takes_an_image_from_all_and_gives_it_to_one(api: Api, owner: Ec2) -> None:
+    image = image_of(owner)
+    add = {"LaunchPermission.Add.1.UserId": account_of("blue")}
+    owner.read("ModifyImageAttribute", ImageId=image, **REMOVE, **add)
+    assert Ec2(api, "blue").read("DescribeImages", **{"ImageId.1": image})["Images"]
+    assert Ec2(api, "red").refused("DescribeImages", **{"ImageId.1": image}) == "InvalidAMIID.NotFound"
+
+
 @pytest.mark.parametrize("old_words", [False, True])
 def test_an_image_is_shared_with_a_single_account_and_taken_back(
     api: Api, owner: Ec2, old_words: bool
