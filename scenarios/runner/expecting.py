@@ -46,19 +46,29 @@ class Expecting:
 
     def _excused(self, asked: Asked) -> bool:
         """Whether the node that it failed on was struck, also by what befell a device that it shares with
-        others, and the client was told what failed."""
+        others or by its owner's want of space, and the client was told what failed."""
         if not self._story.struck_may_fail or asked.outcome != "error":
             return False
-        told = (event for event in self._stage.trace if (event.source, event.name) == ("fault", "struck"))
+        told = [event for event in self._stage.trace if (event.source, event.name) == ("fault", "struck")]
         struck = {strike.node for strike in self._story.strikes} | {event.node for event in told}
         struck.discard("")
+        full = {event.sender for event in told if event.detail["fault"] == "host.disk_full"}
         assert isinstance(asked.request, Deploy)
-        node = failed_at = ""
+        failure, node, owner = self._failed(asked.request.instance)
+        return node in struck or (failure == "storage-full" and owner in full)
+
+    def _failed(self, instance: str) -> tuple[str, str, str]:
+        """The code that the client was told last, of which node, and who owned that; empty: never."""
+        failure = failed_at = failed_of = node = ""
+        owner: dict[str, str] = {}
         for event in self._stage.trace:
-            if event.source == "client" and event.detail.get("instance") == asked.request.instance:
+            if event.source == "lease":
+                owner[event.node] = event.detail["owner"]
+            elif event.source == "client" and event.detail.get("instance") == instance:
                 node = event.node or node  # one that left its node, and found no other, is nowhere
-                failed_at = node if event.detail.get("failure") else failed_at
-        return failed_at in struck
+                if event.detail.get("failure"):
+                    failure, failed_at, failed_of = event.detail["failure"], node, owner.get(node, "")
+        return failure, failed_at, failed_of
 
     async def _cleaned_after_all(self, asked: Asked) -> list[str]:
         """A node that failed to clean is cleaned again when all has healed; also one whose attempt was under
