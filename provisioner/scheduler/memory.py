@@ -6,32 +6,81 @@ is a conditional update, so that nothing is given twice however stale they are.
 
 from __future__ import annotations
 
+from bisect import bisect_left, insort
 from collections import Counter
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import replace
+from itertools import islice
+from typing import Any
 
 from provisioner.core.model import Instance, Node
 from provisioner.core.placement.pool import Pool, is_offered
 from provisioner.core.states import DEPLOYING, InstanceState, ProvisionState
+from provisioner.core.turns import Request, Turn, age
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.claims import addresses_of
 
 READ_AT_ONCE = 256
-"""Nodes or requests that are read whole in one statement; of nodes, in one transaction."""
+"""Nodes that are read whole in one transaction, and in one statement."""
+
+REQUESTS_AT_ONCE = 24
+"""Requests that are read whole in one statement: of a crowd, those alone that are about to be placed."""
 
 
 class WaitingRequests:
     def __init__(self) -> None:
-        self.by_id: dict[str, Instance] = {}
+        self._by_id: dict[str, Request] = {}
+        self._queues: dict[str, list[Request]] = {}  # of each tenant that has some: by age
+        self._whole: dict[str, Instance] = {}
+
+    def __bool__(self) -> bool:
+        return bool(self._by_id)
+
+    @property
+    def queues(self) -> Iterable[Sequence[Request]]:
+        """Of each tenant, by age."""
+        return self._queues.values()
 
     def look(self, tx: Tx) -> None:
-        """Learns which have come and gone."""
-        where = {"state": InstanceState.REQUESTED, "delete_requested": False}
+        """Learns which have come and gone, and of those that came no more than their turns depend upon."""
+        where: dict[str, Any] = {"state": InstanceState.REQUESTED, "delete_requested": False}
         ids = {id for (id,) in tx.pick(Instance, "id", where=where)}
-        for gone in self.by_id.keys() - ids:
-            del self.by_id[gone]
-        new = sorted(ids - self.by_id.keys())
-        for begin in range(0, len(new), READ_AT_ONCE):
-            for instance in tx.find(Instance, where={"id": tuple(new[begin : begin + READ_AT_ONCE])}):
-                self.by_id[instance.id] = instance
+        for gone in self._by_id.keys() - ids:
+            self.done(gone)
+        new = ids - self._by_id.keys()
+        if new:
+            if len(new) < len(ids) // 2:
+                where = {"id": tuple(sorted(new))}
+            for request in map(Request._make, tx.pick(Instance, *Request._fields, where=where)):
+                self._came(request)
+
+    def whole(self, tx: Tx, turns: Iterator[Turn]) -> Iterator[tuple[Turn, Instance]]:
+        """Each is read when it's about to be tried."""
+        while some := list(islice(turns, REQUESTS_AT_ONCE)):
+            unread = tuple(turn.request.id for turn in some if turn.request.id not in self._whole)
+            if unread:
+                self._whole |= {one.id: one for one in tx.find(Instance, where={"id": unread})}
+            for turn in some:
+                if turn.request.id in self._whole:
+                    yield turn, self._whole[turn.request.id]
+
+    def told(self, id: str, why: str) -> None:
+        self._whole[id] = replace(self._whole[id], waiting_for=why)
+
+    def done(self, id: str) -> None:
+        """It waits no longer. Idempotent."""
+        self._whole.pop(id, None)
+        request = self._by_id.pop(id, None)
+        if request is not None:
+            queue = self._queues[request.tenant]
+            del queue[bisect_left(queue, age(request), key=age)]
+            if not queue:
+                del self._queues[request.tenant]
+
+    def _came(self, request: Request) -> None:
+        if request.id not in self._by_id:
+            self._by_id[request.id] = request
+            insort(self._queues.setdefault(request.tenant, []), request, key=age)
 
 
 class FreeNodes:

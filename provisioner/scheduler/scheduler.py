@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 import structlog
 
 from provisioner.core.errors import ProvisionerError
@@ -22,7 +20,7 @@ from provisioner.scheduler.reasons import Reasons
 log = structlog.get_logger(__name__)
 
 GATHER_S = 0.02
-BATCH = 32
+BATCH = 24
 """Requests placed in one transaction: bounds how long others wait for the store."""
 
 LOOK_EVERY_S = 0.25
@@ -83,10 +81,10 @@ class Scheduler:
         self._free.sure()
         for turn in self._placed:
             self._turns.served(turn)
-            self._waiting.by_id.pop(turn.instance.id, None)
-            self._patient.discard(turn.instance.id)
+            self._waiting.done(turn.request.id)
+            self._patient.discard(turn.request.id)
         for id, why in self._told.items():
-            self._waiting.by_id[id] = replace(self._waiting.by_id[id], waiting_for=why)
+            self._waiting.told(id, why)
         return more
 
     def _place(self, tx: Tx) -> bool:
@@ -96,7 +94,7 @@ class Scheduler:
         self._told.clear()
         self._free.begin()
         self._waiting.look(tx)
-        more = bool(self._waiting.by_id) and self._place_in_turn(tx)
+        more = bool(self._waiting) and self._place_in_turn(tx)
         # All at once: one statement costs much less than one for each.
         tx.insert(*self._claimed)
         return more
@@ -105,13 +103,15 @@ class Scheduler:
         self._seen_all = False
         self._reasons.begin()
         images: dict[str, Image | None] = {}
-        for turn in self._turns.order(self._waiting.by_id.values()):
+        turns = self._turns.order(self._waiting.queues)
+        for turn, instance in self._waiting.whole(tx, turns):
             if len(self._placed) == BATCH:
                 return True
-            image_id = turn.instance.image_id
+            image_id = instance.image_id
             if image_id not in images:
                 images[image_id] = tx.get(Image, image_id)
-            self._try(tx, turn, images[image_id])
+            if self._try(tx, instance, images[image_id]):
+                self._placed.append(turn)
         return False
 
     async def _learn(self) -> None:
@@ -138,20 +138,21 @@ class Scheduler:
         self._look(tx)
         self._free.look(tx)
 
-    def _try(self, tx: Tx, turn: Turn, image: Image | None) -> None:
-        instance = turn.instance
+    def _try(self, tx: Tx, instance: Instance, image: Image | None) -> bool:
+        """Whether it has a node now."""
         if image is None or image.state is not ImageState.ACTIVE:
             why: str | None = "its image is not ready"
         elif instance.node_name is not None:
-            why = self._take_the_named(tx, turn, image, instance.node_name)
+            why = self._take_the_named(tx, instance, image, instance.node_name)
         else:
-            why = self._take_the_best(tx, turn, image)
+            why = self._take_the_best(tx, instance, image)
         if why is not None and instance.failed_on and self._last_resort(tx, instance, image):
             give_up(tx, instance, why)
         elif why is not None and instance.waiting_for != why:
             self._told[instance.id] = why
             tx.update(Instance, instance.id, {"waiting_for": why}, expect={"state": InstanceState.REQUESTED})
             tx.notify(f"instance:{instance.id}")
+        return why is None
 
     def _last_resort(self, tx: Tx, instance: Instance, image: Image | None) -> bool:
         """Whether the nodes that failed the request were the only ones that could carry it. Looked at once:
@@ -163,26 +164,26 @@ class Scheduler:
             return False
         return True
 
-    def _take_the_named(self, tx: Tx, turn: Turn, image: Image, name: str) -> str | None:
+    def _take_the_named(self, tx: Tx, instance: Instance, image: Image, name: str) -> str | None:
         """Why not; None: it was taken."""
         node = next(iter(tx.find(Node, where={"name": name}, limit=1)), None)
         if node is None:
             return f"there is no node {name}"
-        why = refusal(turn.instance, image, node)
+        why = refusal(instance, image, node)
         if why is not None:
             return f"node {name}: {why}"
-        self._claim(tx, turn, node)
+        if not self._claim(tx, instance, node):
+            return f"node {name} was just taken"
         return None
 
-    def _take_the_best(self, tx: Tx, turn: Turn, image: Image) -> str | None:
+    def _take_the_best(self, tx: Tx, instance: Instance, image: Image) -> str | None:
         """Why not; None: one was taken."""
-        instance = turn.instance
         if (why := self._reasons.known(instance, image)) is not None:
             return why
         while True:
             node = self._free.pool.choose(instance, image)
             if node is not None:
-                if self._claim(tx, turn, node):
+                if self._claim(tx, instance, node):
                     return None
                 self._free.look_at(tx, node)
             elif self._seen_all:
@@ -190,12 +191,11 @@ class Scheduler:
             else:
                 self._look_for_want(tx)
 
-    def _claim(self, tx: Tx, turn: Turn, node: Node) -> bool:
+    def _claim(self, tx: Tx, instance: Instance, node: Node) -> bool:
         address = self._free.address(tx, node)
-        event = claim(tx, turn.instance, node, address, self._ids.uuid())
+        event = claim(tx, instance, node, address, self._ids.uuid())
         if event is None:
             return False
         self._claimed.append(event)
         self._free.took(node)
-        self._placed.append(turn)
         return True

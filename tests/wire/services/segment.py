@@ -117,7 +117,7 @@ def _wait_for_carrier(interface: str) -> None:
 
 
 SESSIONS_OWN = (b"multiprocessing.resource_tracker", b"postgres")
-"""What a worker of pytest keeps until it ends, whichever test asked for it: Python's tracker, a database server."""
+"""What a worker of pytest keeps until it ends, whichever test asked: Python's tracker, a database server."""
 
 
 def children_of(pid: int) -> list[int]:
