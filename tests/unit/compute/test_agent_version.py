@@ -60,3 +60,25 @@ def test_a_node_whose_agent_does_not_understand_is_booted_with_the_ramdisk_of_th
         assert told.count(("step.done", "power_on")) == 2
 
     play(tmp_path, story)
+
+
+def test_a_node_that_a_host_of_another_version_booted_is_booted_anew_by_its_new_owner(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.comes_to("agent_ready")
+        await world.die()
+
+        async def is_up() -> bool:
+            return world.rack.machine("n1").agent is not None
+
+        await world.until("the ramdisk is up", is_up)
+        agent = world.rack.machine("n1").agent
+        assert agent is not None
+        agent.version = "0.9"
+        world.start()
+        await world.becomes(ProvisionState.ACTIVE)
+        told = [(event.name, event.step) for event in await world.events()]
+        assert told.count(("step.done", "power_on")) == 2
+        assert any("it is of version 0.9" in event.text for event in await world.events())
+
+    play(tmp_path, story, boot_s=0.05)
