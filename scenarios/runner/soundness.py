@@ -198,7 +198,8 @@ class _Known:
         struck = self._scenario.node_of(fault)
         kinds = ((node.power, node.firmware) for node in self._scenario.rack.node_list if node.name == struck)
         power, firmware = next(kinds, ("", ""))
-        if told := unfit(fault.do, struck, power) or unfit_for(fault.do, struck, firmware):
+        at = str(fault.with_.get("at", ""))
+        if told := unfit(fault.do, struck, power) or unfit_for(fault.do, struck, firmware, at):
             yield ("do",), told
         if told := without_its_store(self._scenario, fault):
             yield ("do",), told

@@ -7,12 +7,14 @@ NOT_OF_UBOOT = ("boot.wrong_arch", "boot.ignores_flag")
 """Of boards without disk and agent; of those whose firmware has one architecture, and an order of its own."""
 
 
-def unfit_for(fault: str, node: str, firmware: str) -> str:
+def unfit_for(fault: str, node: str, firmware: str, at: str = "") -> str:
     """What to change about a fault that this kind of machine can't have; empty: it fits. firmware: as in a
-    rack part; empty: not known yet."""
+    rack part; empty: not known yet. at: how far a boot gets, of faults that have that."""
     others = {"tilera": NOT_OF_TILES, "uboot": NOT_OF_UBOOT}.get(firmware, ())
     if fault.startswith(tuple(others)):
         return f"{fault} changes nothing at {node}, which starts with {firmware}: take another node"
+    if firmware == "tilera" and at == "agent":
+        return f"{fault} at agent changes nothing at {node}, which boots no ramdisk with an agent: at: kernel"
     if fault == "boot.wrong_image" and firmware not in ("", "tilera"):
         return f"{fault} is refused by boards of tilepro64 alone: give {node} firmware: tilera, boot: tilera"
     return ""

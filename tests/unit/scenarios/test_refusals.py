@@ -222,6 +222,19 @@ def test_a_wrong_file_is_refused_with_line_field_and_what_to_change(what: str, t
         assert part in str(refused.value)
 
 
+def test_a_board_without_an_agent_cannot_hang_in_it(tmp_path: Path) -> None:
+    board = "{name: n1, arch: tilepro64, firmware: tilera, boot: tilera, power: pdu}"
+    text = SOUND.replace("{name: n1}", board).replace("image: tiny", "image: tiny-tilepro64")
+    text = text.replace("do: bmc.busy, with: {count: 2}", "do: node.hangs, with: {at: agent}")
+    text = text.replace("step: power_on", "step: reboot")
+    with pytest.raises(
+        BadScenario, match=r":8: faults\[0\]\.do: node.hangs at agent .* at: kernel"
+    ) as refused:
+        read(written(tmp_path, text))
+    assert len(str(refused.value).splitlines()) == 1
+    read(written(tmp_path, text.replace("at: agent", "at: kernel")))
+
+
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
     text = SOUND.replace("image: tiny", "image: huge").replace("step: power_on", "step: dance")
     with pytest.raises(BadScenario) as refused:
