@@ -21,7 +21,7 @@ from provisioner.protocols.store import Tx
 from provisioner.scheduler.claims import addresses_of
 
 READ_AT_ONCE = 256
-"""Nodes that are read whole in one transaction, and in one statement."""
+"""Nodes that are read whole in one transaction, and ids that are named in one statement."""
 
 REQUESTS_AT_ONCE = 24
 """Requests that are read whole in one statement: of a crowd, those alone that are about to be placed."""
@@ -49,7 +49,7 @@ class WaitingRequests:
             self.done(gone)
         new = ids - self._by_id.keys()
         if new:
-            if len(new) < len(ids) // 2:
+            if len(new) <= READ_AT_ONCE:
                 where = {"id": tuple(sorted(new))}
             for request in map(Request._make, tx.pick(Instance, *Request._fields, where=where)):
                 self._came(request)
