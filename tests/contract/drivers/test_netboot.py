@@ -107,8 +107,10 @@ class Served:
         if self._wire is None:
             assert isinstance(self.service, ModelNetboot)
             lease = self.service.discover(mac, client.architecture, client.client)
-            root = lease.root_path if lease is not None and client.asks_for_root else ""
-            return lease and (lease.address, lease.server, lease.boot_file, root)
+            if lease is None:
+                return None
+            root = lease.root_path if client.asks_for_root else ""
+            return lease.address, lease.server, lease.boot_file, root
         wire = self._wire
 
         def ask() -> Answer | None:
