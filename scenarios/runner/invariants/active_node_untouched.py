@@ -29,6 +29,8 @@ class ActiveNodeUntouched:
         instance = self._seen.on(event.node)
         if instance is None or instance.state != "active" or instance.leaving:
             return
+        if event.t_s < instance.since_s:
+            return  # on machines, logs of devices are read a moment later than the client's answers
         if event.node in self._seen.powered_by_client and event.source in ("bmc", "pdu"):
             return
         if what := _harm(event):

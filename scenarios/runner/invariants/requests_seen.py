@@ -15,12 +15,14 @@ class Wanted:
     """One instance: asked for, and not known to be gone.
 
     node:  where it is to be, or is; empty: anywhere. placed: it is there.
+    since_s: when the client was told its state.
     """
 
     image: str
     node: str = ""
     placed: bool = False
     state: str = "requested"
+    since_s: float = 0.0
     leaving: bool = False  # its deletion was asked for
     wipe: str = "quick"
 
@@ -51,13 +53,14 @@ class RequestsSeen:
             case "request", "power":
                 self.powered_by_client.add(event.node)
             case "client", "instance":
-                self._told(detail["instance"], detail["state"], event.node)
+                self._told(detail["instance"], detail["state"], event.node, event.t_s)
 
-    def _told(self, name: str, state: str, node: str) -> None:
+    def _told(self, name: str, state: str, node: str, t_s: float) -> None:
         instance = self._wanted.get(name)
         if instance is None:
             return
-        instance.state = state
+        if instance.state != state:
+            instance.state, instance.since_s = state, t_s
         if node and state != "requested":
             instance.placed = True
             self._move(name, instance, node)

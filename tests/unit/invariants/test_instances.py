@@ -38,6 +38,16 @@ def test_who_reads_the_console_of_an_active_board_touches_nothing() -> None:
     assert not watched.end()
 
 
+def test_what_a_board_was_told_before_it_was_active_may_be_read_later() -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.deployed()
+    watched.told_instance("web", "active", "n1")
+    watched.late(2.5, "monitor", "/usr/sbin/sshd", "n1", "ch1")
+    assert not watched.breaches
+    watched.late(0.5, "monitor", "/usr/sbin/sshd", "n1", "ch1")
+    assert "whose instance is active" in watched.breaches[0].what
+
+
 def test_a_system_that_cannot_be_seen_yet_is_looked_for_at_the_end() -> None:
     for running, broken in (("tiny", 0), ("", 1)):
         watched = Watched(SeenRunning())

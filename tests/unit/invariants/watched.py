@@ -62,6 +62,10 @@ class Watched:
     def device(self, source: str, name: str, node: str, sender: str = "", **detail: Any) -> None:
         self._add(Origin.DEVICE, source, name, node, sender, detail)
 
+    def late(self, ago_s: float, source: str, name: str, node: str, sender: str) -> None:
+        """A device's log is read so long after what it tells."""
+        self._add(Origin.DEVICE, source, name, node, sender, {}, ago_s)
+
     def node_state(self, node: str, state: str) -> None:
         """As the provisioner's store has it."""
         self._add(Origin.PROVISIONER, "node", "state", node, "", {"state": state})
@@ -78,10 +82,17 @@ class Watched:
         self.told_instance(instance, "active", node)
 
     def _add(
-        self, origin: Origin, source: str, name: str, node: str, sender: str, detail: dict[str, Any]
+        self,
+        origin: Origin,
+        source: str,
+        name: str,
+        node: str,
+        sender: str,
+        detail: dict[str, Any],
+        ago_s: float = 0.0,
     ) -> None:
         event = Event(
-            t_s=float(len(self._trace)),
+            t_s=len(self._trace) - ago_s,
             origin=origin,
             source=source,
             name=name,
