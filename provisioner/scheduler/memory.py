@@ -23,7 +23,7 @@ from provisioner.scheduler.claims import addresses_of
 READ_AT_ONCE = 256
 """Nodes that are read whole in one transaction, and ids that are named in one statement."""
 
-REQUESTS_AT_ONCE = 24
+REQUESTS_AT_ONCE = 20
 """Requests that are read whole in one statement: of a crowd, those alone that are about to be placed."""
 
 

@@ -20,7 +20,7 @@ from provisioner.scheduler.reasons import Reasons
 log = structlog.get_logger(__name__)
 
 GATHER_S = 0.02
-BATCH = 24
+BATCH = 20
 """Requests placed in one transaction: bounds how long others wait for the store."""
 
 LOOK_EVERY_S = 0.25
