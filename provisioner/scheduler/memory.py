@@ -23,9 +23,6 @@ from provisioner.scheduler.claims import addresses_of
 READ_AT_ONCE = 256
 """Nodes that are read whole in one transaction, and ids that are named in one statement."""
 
-REQUESTS_AT_ONCE = 20
-"""Requests that are read whole in one statement: of a crowd, those alone that are about to be placed."""
-
 
 class WaitingRequests:
     def __init__(self) -> None:
@@ -54,9 +51,9 @@ class WaitingRequests:
             for request in map(Request._make, tx.pick(Instance, *Request._fields, where=where)):
                 self._came(request)
 
-    def whole(self, tx: Tx, turns: Iterator[Turn]) -> Iterator[tuple[Turn, Instance]]:
-        """Each is read when it's about to be tried."""
-        while some := list(islice(turns, REQUESTS_AT_ONCE)):
+    def whole(self, tx: Tx, turns: Iterator[Turn], at_once: int) -> Iterator[tuple[Turn, Instance]]:
+        """They are read when they are about to be tried, so many in one statement."""
+        while some := list(islice(turns, at_once)):
             unread = tuple(turn.request.id for turn in some if turn.request.id not in self._whole)
             if unread:
                 self._whole |= {one.id: one for one in tx.find(Instance, where={"id": unread})}

@@ -104,7 +104,7 @@ class Scheduler:
         self._reasons.begin()
         images: dict[str, Image | None] = {}
         turns = self._turns.order(self._waiting.queues)
-        for turn, instance in self._waiting.whole(tx, turns):
+        for turn, instance in self._waiting.whole(tx, turns, BATCH):
             if len(self._placed) == BATCH:
                 return True
             image_id = instance.image_id
