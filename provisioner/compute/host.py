@@ -17,6 +17,7 @@ from provisioner.compute.ownership import Hosts, adopt_at_start, share_out
 from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.release import release_for_deletion
+from provisioner.compute.stray_roots import sweep_stray_roots
 from provisioner.compute.worker import Worker
 from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Instance, Node, NodeRequest, Port
@@ -109,6 +110,7 @@ class ComputeHost:
             PowerRefresh(edges, self._workers.__contains__).run(),
             self._hear(watch),
             self._observe_others(),
+            sweep_stray_roots(edges),
         )
         left = False
         try:

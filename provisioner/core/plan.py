@@ -68,7 +68,6 @@ _CLEAN_DISKS = (
     "agent_ready",
     "wipe",
     "power_off_clean",
-    "withdraw_boot",
 )
 
 PLANS = {
@@ -119,12 +118,27 @@ PLANS = {
             "filter_board_packets",
             max_retries=8,
         ),
-        _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, max_retries=6),
-        # Its disks too: whoever ruled the machine could write to them.
+        _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, "withdraw_boot", max_retries=6),
+        # A root is removed anew by whoever takes the end of a cleaning up: an owner from before that was thawed
+        # meanwhile may have finished one. The disks of such nodes are cleaned too: whoever ruled the machine
+        # could write to them.
         _plan(
-            "clean-tilera", "withdraw_instance", "power_off", "remove_root", "withdraw_boot", max_retries=6
+            "clean-tilera",
+            "withdraw_instance",
+            "power_off",
+            "remove_root",
+            StepSpec("withdraw_boot", resume_at="remove_root"),
+            max_retries=6,
         ),
-        _plan("clean-nfs", "withdraw_instance", "power_off", "remove_root", *_CLEAN_DISKS, max_retries=6),
+        _plan(
+            "clean-nfs",
+            "withdraw_instance",
+            "power_off",
+            *_CLEAN_DISKS,
+            "remove_root",
+            StepSpec("withdraw_boot", resume_at="remove_root"),
+            max_retries=6,
+        ),
     )
 }
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -219,6 +219,9 @@ class FakeRoots:
             made = made_under(name, node_id)
             if made is not None and made <= fence:
                 del self.folders[name]
+
+    async def names(self) -> Sequence[str]:
+        return sorted(self.folders)
 
     def path(self, name: str) -> Path:
         return Path("/roots", name)

@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Protocol
+from typing import NamedTuple, Protocol
 
 from provisioner.core.errors import PermanentError
 
@@ -29,6 +29,10 @@ class RootFolders(Protocol):
         PermanentError when something of them stays."""
         ...
 
+    async def names(self) -> Sequence[str]:
+        """Of all folders that there are, whole ones."""
+        ...
+
     def path(self, name: str) -> Path:
         """The folder of this name. Raises NotFound when it isn't there: it was made on storage that this host
         doesn't share."""
@@ -43,11 +47,24 @@ def folder_name(node_id: str, fence: int, attempt: str) -> str:
     return f"{node_id}.{fence}.{attempt}"
 
 
+class Made(NamedTuple):
+    """For which node a folder was made, and under which fence."""
+
+    node_id: str
+    fence: int
+
+    @classmethod
+    def told_by(cls, name: str) -> Made | None:
+        """None when it is nobody's."""
+        node_id, _, rest = name.partition(".")
+        fence = rest.partition(".")[0]
+        return cls(node_id, int(fence)) if fence.isdecimal() else None
+
+
 def made_under(name: str, node_id: str) -> int | None:
     """The fence under which a folder was made, or None when it is not this node's."""
-    owner, _, rest = name.partition(".")
-    fence = rest.partition(".")[0]
-    return int(fence) if owner == node_id and fence.isdecimal() else None
+    made = Made.told_by(name)
+    return made.fence if made is not None and made.node_id == node_id else None
 
 
 class NoRootFolders:
@@ -60,6 +77,9 @@ class NoRootFolders:
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         raise _off()
+
+    async def names(self) -> Sequence[str]:
+        return ()
 
     def path(self, name: str) -> Path:
         raise _off()

@@ -105,6 +105,9 @@ class MountedRootFolders:
                         folder.rename(draft / "root")
                         await in_thread(lambda doomed=draft / "root": _remove_tree(doomed))  # type: ignore[misc]
 
+    async def names(self) -> Sequence[str]:
+        return await in_thread(lambda: sorted(folder.name for folder in self._nodes.iterdir()))
+
     async def _unpacked(self, image: Path, format: str, digest: str) -> Path:
         """The folder with what is in the image's file system."""
         found = self._images / image.name

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -64,6 +64,9 @@ class ModelRoots:
             made = made_under(name, node_id)
             if made is not None and made <= fence:
                 del self._shared.made[name]
+
+    async def names(self) -> Sequence[str]:
+        return sorted(self._shared.made)
 
     def path(self, name: str) -> Path:
         if name not in self._shared.made:

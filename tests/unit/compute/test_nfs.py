@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 
 import pytest
@@ -9,6 +10,9 @@ import pytest
 from provisioner.core.model import PublicationKind
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ProvisionState
+from provisioner.drivers.fake import FakePublisher
+from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.roots import folder_name
 from tests.unit.compute.fake_world import FakeWorld, play
 
 DEPLOY = [spec.name for spec in PLANS["deploy-nfs"].steps]
@@ -68,5 +72,59 @@ def test_an_owner_from_before_removes_nothing_of_a_newer_one(tmp_path: Path) -> 
         node = await world.node()
         await world.rack.roots.remove(node.id, fence=node.fence - 1)
         assert list(world.rack.roots.folders) == [node.publication.root]
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_a_root_that_an_owner_from_before_finishes_late_is_removed_by_whoever_ends_the_cleaning(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish = FakePublisher.publish
+
+    async def story(world: FakeWorld) -> None:
+        async def publish_slowly(publisher: FakePublisher, entry: BootEntry) -> None:
+            if not world.rack.roots.folders:
+                await asyncio.Event().wait()
+            await publish(publisher, entry)
+
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        with monkeypatch.context() as patch:
+            patch.setattr(FakePublisher, "publish", publish_slowly)
+            await world.delete()
+            await world.comes_to("withdraw_boot")
+            await world.die()
+        node = await world.node()
+        world.rack.roots.folders[folder_name(node.id, node.fence, "late")] = "a tenant's"
+        world.start()
+        await world.becomes(ProvisionState.AVAILABLE)
+        assert world.rack.roots.folders == {}
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_what_no_instance_has_is_swept_away_and_what_one_has_is_not(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        folders = world.rack.roots.folders
+        await world.enrol(2, deploy_driver="nfs", fence=3, state=ProvisionState.AVAILABLE)
+        await world.ask(node_id="node-1")
+        await world.becomes(ProvisionState.ACTIVE)
+        used = (await world.node()).publication.root
+        newest = (await world.node(2)).fence
+        stays = {
+            used,
+            folder_name("node-1", 0, "beside-a-used-one"),
+            folder_name("node-2", newest, "a-deploy-may-be-at-it"),
+            folder_name("node-9", 1, "of-another-provisioner"),
+            "lost+found",
+        }
+        late = {folder_name("node-2", fence, "late") for fence in range(1, newest)}
+        folders |= dict.fromkeys(stays | late, "a tenant's")
+
+        async def swept() -> bool:
+            return not late & set(folders)
+
+        await world.until("the late ones are gone", swept)
+        assert set(folders) == stays
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
