@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from random import Random
 
 from scenarios.runner.asking import Asking, end
@@ -37,6 +38,10 @@ class Conductor:
         self._asking = Asking(story, stage, self._client, self._moments, deadlines)
         self._breaking = Breaking(story, stage, self._moments)
         self._expecting = Expecting(story, stage, self._client, self._asking, deadlines)
+        self._healed = False
+        self._cleaned: set[str] = set()
+        """Nodes that the operator had cleaned after all had healed: once each."""
+        self._cleanings: list[asyncio.Task[None]] = []
         stage.trace.listen(self._judge)
 
     async def play(self) -> None:
@@ -56,7 +61,7 @@ class Conductor:
             await self._stage.sleep(self._deadlines.settle_s)
         finally:
             await self._breaking.end()
-            await end(self._asking.tasks)
+            await end((*self._asking.tasks, *self._cleanings))
         await self._stage.settled()
         for invariant in self._invariants:
             self.breaches += invariant.end(self._stage.now_s(), self._look)
@@ -64,14 +69,23 @@ class Conductor:
     async def _repair(self) -> None:
         """Nodes that failed to clean, or were taken out of service for a fault of theirs, are the operator's:
         with their hardware well they are cleaned again, and put back."""
+        self._healed = True
         for node in self._story.nodes:
             view = await self._client.look_at_node(node.name)
             if view["state"] == "clean_failed":
-                await self._client.clean(node.name)
+                self._clean_once(node.name)
             if view["maintenance"] and view["maintenance_reason"] != MAINTENANCE_REASON:
                 await self._client.put_back(node.name)
 
+    def _clean_once(self, node: str) -> None:
+        if node not in self._cleaned:
+            self._cleaned.add(node)
+            self._cleanings.append(asyncio.create_task(self._client.clean(node)))
+
     def _judge(self, event: Event) -> None:
+        if self._healed and event.source == "node" and event.detail.get("state") == "clean_failed":
+            # Its attempt was under way when all healed, and failed by what it had lost before.
+            self._clean_once(event.node)
         shown = self._shown.get(event.source)
         if shown is not None:
             index = len(self._stage.trace) - 1

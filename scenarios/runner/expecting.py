@@ -71,12 +71,9 @@ class Expecting:
         return failure, failed_at, failed_of
 
     async def _cleaned_after_all(self, asked: Asked) -> list[str]:
-        """A node that failed to clean is cleaned again when all has healed; also one whose attempt was under
-        way then, and failed by what it had lost before."""
+        """A node that failed to clean is cleaned again when all has healed: the operator has begun it."""
         assert isinstance(asked.request, Delete)
         node = self._client.node_of(asked.request.instance)
-        if (await self._client.look_at_node(node))["state"] == "clean_failed":
-            await self._client.clean(node)
         cleaning = asyncio.create_task(self._client.node_becomes(node, *CLEANED))
         waiting = asyncio.create_task(self._stage.sleep(self._deadlines.of(asked.request)))
         await asyncio.wait((cleaning, waiting), return_when=asyncio.FIRST_COMPLETED)
