@@ -119,8 +119,8 @@ PLANS = {
             max_retries=8,
         ),
         _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, "withdraw_boot", max_retries=6),
-        # A root is removed anew by whoever takes the end of a cleaning up: an owner from before that was thawed
-        # meanwhile may have finished one. The disks of such nodes are cleaned too: whoever ruled the machine
+        # A root is removed anew by whoever takes the end of a cleaning up: an owner from before may have been
+        # thawed meanwhile, and have finished one. Their disks are cleaned too: whoever ruled the machine
         # could write to them.
         _plan(
             "clean-tilera",

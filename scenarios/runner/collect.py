@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import pytest
 
@@ -19,10 +19,6 @@ class Failed(Exception):
     def __init__(self, played: Played) -> None:
         self.played = played
         super().__init__(played.result.scenario)
-
-
-class LabBroke(Exception):
-    """Nothing was found out about the provisioner."""
 
 
 def pytest_collect_file(file_path: Path, parent: pytest.Collector) -> pytest.Collector | None:
@@ -57,16 +53,14 @@ class ScenarioItem(pytest.Item):
         try:
             check_fits(one, self._fidelity, available_memory_mib())
         except BadScenario as error:
-            raise LabBroke(
-                f"the lab can't play it, nothing is said about the provisioner: {error}"
-            ) from error
+            _lab_broke(f"the lab can't play it, nothing is said about the provisioner: {error}")
         scenario = one.scenario
         job = Job(fidelity=self._fidelity, seed=scenario.seed, file=str(self.path), scenario=scenario)
         self._played = play_job(job, traces_folder())
         if self._played.result.verdict is Verdict.INFRA:
             from scenarios.runner.report import failure_text
 
-            raise LabBroke(failure_text(self._played))
+            _lab_broke(failure_text(self._played))
 
     def runtest(self) -> None:
         if self._played.result.verdict is Verdict.FAIL:
@@ -77,9 +71,12 @@ class ScenarioItem(pytest.Item):
             from scenarios.runner.report import failure_text
 
             return failure_text(excinfo.value.played)
-        if isinstance(excinfo.value, LabBroke):
-            return str(excinfo.value)
         return super().repr_failure(excinfo, *args, **kwargs)
 
     def reportinfo(self) -> tuple[Path, int, str]:
         return self.path, 0, f"{self.path.parent.name}/{self.path.name}::{self.name}"
+
+
+def _lab_broke(told: str) -> NoReturn:
+    """An error of a test's setup: its words alone, without the code that found it out."""
+    pytest.fail(told, pytrace=False)
