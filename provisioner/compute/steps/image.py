@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from typing import NoReturn
 
-from provisioner.compute.agent_session import run_command, wait_for_same_boot
+from provisioner.compute.agent_session import AgentLost, run_command, wait_for_same_boot
 from provisioner.compute.context import StepContext
 from provisioner.core.errors import PermanentError, TransientError
 from provisioner.core.image_digest import CHUNK_BYTES, algorithm_of, shown
@@ -74,6 +74,11 @@ async def write_image(ctx: StepContext) -> Outcome:
         )
     try:
         await _write_while_watched(ctx, image, ctx.target)
+    except AgentLost:
+        raise
+    except TransientError as error:
+        # Each attempt has an export of its own: to try this step again would be a retry that can't do it.
+        return Retry(error, from_step="export_disk")
     finally:
         ctx.target = None
     return Next(f"{image.virtual_size_bytes // 2**20} MiB of image {image.name} written")

@@ -1,23 +1,30 @@
-"""What is read back from the disk decides whether the deploy goes on."""
+"""An image on its way to a disk: what fails is tried again as often as the plan allows, and what is read back
+decides whether the deploy goes on."""
 
 from __future__ import annotations
 
 import asyncio
 from pathlib import Path
 
+import pytest
+
+from provisioner.core.errors import WriteFailed
 from provisioner.core.model import Failure, Image
 from provisioner.core.plan import PLANS
 from provisioner.core.states import InstanceState
+from provisioner.drivers.fake import FakeWriter
+from provisioner.protocols.image import DiskTarget
 from tests.unit.compute.fake_world import FakeWorld
 
 
-def failed_deploy(folder: Path, tree_digest: str) -> tuple[Failure, int]:
+def failed_deploy(folder: Path, tree_digest: str = "") -> tuple[Failure, int]:
     """How a deploy fails whose image was registered with this digest, and how often it was tried again."""
 
     async def run() -> tuple[Failure, int]:
         world = FakeWorld(folder)
         await world.fill()
-        await world.store.transact(lambda tx: tx.update(Image, "image-1", {"tree_digest": tree_digest}))
+        if tree_digest:
+            await world.store.transact(lambda tx: tx.update(Image, "image-1", {"tree_digest": tree_digest}))
         world.start()
         try:
             await world.ask()
@@ -48,3 +55,19 @@ def test_digests_of_two_algorithms_are_told_apart_from_a_bad_disk(tmp_path: Path
     assert "digest is sha512-tree, that of image tiny sha256-tree" in failure.message
     assert "register the image anew" in failure.message
     assert retries == 0
+
+
+def test_each_retry_of_a_disk_that_can_t_be_written_is_a_write(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    targets = list[str]()
+
+    async def refuses(writer: FakeWriter, source: Path, *, target: DiskTarget, **rest: object) -> None:
+        targets.append(target.iqn)
+        raise WriteFailed("write the image", device="disk of node n1", answer="input/output error")
+
+    monkeypatch.setattr(FakeWriter, "write", refuses)
+    failure, retries = failed_deploy(tmp_path)
+    assert "input/output error" in failure.message
+    assert retries == PLANS["deploy-iscsi"].max_retries
+    assert len(set(targets)) == retries + 1, "each to an export of its own"
