@@ -50,10 +50,12 @@ class DiskTruth:
 
     image:   name of the image whose bytes lie whole at the place where images are written, or ""
     blank:   nothing of an earlier instance can be found (quick wipe: both ends; full: everywhere)
+    unlike:  in words: what of which image isn't there, of those that it was compared with and isn't
     """
 
     image: str
     blank: bool
+    unlike: str = ""
 
 
 class LabTrouble(Exception):

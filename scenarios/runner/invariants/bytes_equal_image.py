@@ -37,10 +37,11 @@ class BytesEqualImage:
         if truth is None:
             self._unseen.add(node)
         elif instance is not None and truth.image != instance.image:
+            why = f" ({truth.unlike})" if truth.unlike else ""
             yield Breach(
                 promise=self.name,
                 what=f"the instance on {node} was called active, and its disk holds "
-                f"{truth.image or 'no whole image'} instead of {instance.image}",
+                f"{truth.image or 'no whole image'} instead of {instance.image}{why}",
                 at_s=now_s,
                 event=index,
             )

@@ -26,23 +26,25 @@ CHANGED_BY_RUNNING = (
 )
 CHANGED_BELOW = ("var/", "tmp/", "run/", "root/", "home/", "etc/ssh/", "etc/network/", "boot/grub/grubenv")
 
-
-def holds_root_image(disk: Path, image: Path) -> bool:
-    """Whether every file of a root file system image stands on the disk, equal."""
-    return _differences(image, 0, disk, ROOT_OFFSET_BYTES) == ()
+NO_FILE_SYSTEM = ("no file system",)
 
 
-def is_root_image(folder: Path, image: Path) -> bool:
-    """Whether every file of a root file system image stands in this folder, equal: a root by NFS."""
+def unlike_root_image(disk: Path, image: Path) -> tuple[str, ...]:
+    """Files of a root file system image that don't stand on the disk, equal; empty: it is there whole."""
+    return _differences(image, 0, disk, ROOT_OFFSET_BYTES)
+
+
+def unlike_root_folder(folder: Path, image: Path) -> tuple[str, ...]:
+    """The same of a root by NFS: that don't stand in this folder."""
     with tempfile.TemporaryDirectory(prefix="disks-") as unpacked:
         wanted = Path(unpacked)
-        return _dumped(image, 0, wanted) and _unlike(wanted, folder) == ()
+        return _unlike(wanted, folder) if _dumped(image, 0, wanted) else NO_FILE_SYSTEM
 
 
-def holds_disk_image(disk: Path, image: Path) -> bool:
+def unlike_disk_image(disk: Path, image: Path) -> tuple[str, ...]:
     """The same of a whole disk's first ext file system."""
     offset = first_file_system(image)
-    return offset is not None and _differences(image, offset, disk, offset) == ()
+    return NO_FILE_SYSTEM if offset is None else _differences(image, offset, disk, offset)
 
 
 def is_blank(disk: Path, *, whole: bool) -> bool:
@@ -79,7 +81,7 @@ def _differences(image: Path, image_offset: int, disk: Path, disk_offset: int) -
         for source, offset, target in ((image, image_offset, wanted), (disk, disk_offset, found)):
             target.mkdir()
             if not _dumped(source, offset, target):
-                return ("no file system",)
+                return NO_FILE_SYSTEM
         return _unlike(wanted, found)
 
 

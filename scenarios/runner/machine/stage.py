@@ -36,6 +36,9 @@ TILE_PROMPT = "the monitor listens"
 TILE_LEASE_S, TILE_COMMAND_S = 15.0, 10.0
 """A command must fit into the lease."""
 
+TOLD = 5
+"""Files that are named of each image that a disk was compared with."""
+
 ANSWER_S = 600.0
 """How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
 
@@ -246,21 +249,25 @@ class MachineStage:
         ]
         if not folders:
             return DiskTruth(image="", blank=disk.blank)
-        whole = (
-            name
-            for name in self._story.images
-            if len(folders) == 1 and disks.is_root_image(folders[0], self._images.raw(name))
-        )
-        return DiskTruth(image=next(whole, ""), blank=False)
+        if len(folders) > 1:
+            return DiskTruth(image="", blank=False, unlike=f"{len(folders)} folders")
+        compared = {
+            name: disks.unlike_root_folder(folders[0], self._images.raw(name)) for name in self._story.images
+        }
+        image, told = _whole(compared)
+        return DiskTruth(image=image, blank=False, unlike=told)
 
     def _read_disk(self, node: str) -> DiskTruth:
         disk = next((self._folder).glob(f"*/nodes/{node}/disk0.*"))
+        compared: dict[str, tuple[str, ...]] = {}
         for name in self._story.images:
-            holds = disks.holds_disk_image if self._images.is_whole_disk(name) else disks.holds_root_image
-            if holds(disk, self._images.raw(name)):
-                return DiskTruth(image=name, blank=False)
+            whole_disk = self._images.is_whole_disk(name)
+            unlike = disks.unlike_disk_image if whole_disk else disks.unlike_root_image
+            compared[name] = unlike(disk, self._images.raw(name))
+        image, told = _whole(compared)
         full = any(isinstance(one, Deploy) and one.wipe == "full" for one in self._story.requests)
-        return DiskTruth(image="", blank=disks.is_blank(disk, whole=full and len(self._nodes) == 1))
+        blank = not image and disks.is_blank(disk, whole=full and len(self._nodes) == 1)
+        return DiskTruth(image=image, blank=blank, unlike=told)
 
     # --- Look ----------------------------------------------------------------------------------
 
@@ -303,6 +310,20 @@ class MachineStage:
         yield "the provisioner's log", self._provisioner.log()
         for node in self._nodes:
             yield f"the console of {node}", self._rack.console(node)
+
+
+def _whole(compared: Mapping[str, Sequence[str]]) -> tuple[str, str]:
+    """compared: image → its files that aren't there. Returns the image that is there whole; or "", and words
+    for what isn't."""
+    whole = next((name for name, unlike in compared.items() if not unlike), "")
+    if whole:
+        return whole, ""
+    return "", "; ".join(f"unlike {name}: {_listed(unlike)}" for name, unlike in compared.items())
+
+
+def _listed(names: Sequence[str]) -> str:
+    more = f" and {len(names) - TOLD} more" if len(names) > TOLD else ""
+    return ", ".join(names[:TOLD]) + more
 
 
 def _key(path: Path) -> str:

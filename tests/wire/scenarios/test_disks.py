@@ -55,20 +55,20 @@ def change(disk: Path, request: str) -> None:
 
 
 def test_a_deployed_image_is_known_though_its_file_system_was_grown(image: Path, disk: Path) -> None:
-    assert disks.holds_root_image(disk, image)
+    assert disks.unlike_root_image(disk, image) == ()
 
 
 def test_what_a_first_boot_changes_is_let_pass(image: Path, disk: Path, tmp_path: Path) -> None:
     (tmp_path / "hostname").write_text("web\n")
     change(disk, "rm etc/hostname")
     change(disk, f"write {tmp_path / 'hostname'} etc/hostname")
-    assert disks.holds_root_image(disk, image)
+    assert disks.unlike_root_image(disk, image) == ()
 
 
 @pytest.mark.parametrize("request_", ["rm usr/lib/x", "rm bin/sh"])
 def test_a_file_that_is_missing_is_seen(image: Path, disk: Path, request_: str) -> None:
     change(disk, request_)
-    assert not disks.holds_root_image(disk, image)
+    assert disks.unlike_root_image(disk, image) == (request_.removeprefix("rm "),)
 
 
 def test_a_single_wrong_byte_in_a_file_is_seen(image: Path, disk: Path) -> None:
@@ -77,7 +77,7 @@ def test_a_single_wrong_byte_in_a_file_is_seen(image: Path, disk: Path) -> None:
     with disk.open("r+b") as file:
         file.seek(place)
         file.write(b"y")
-    assert not disks.holds_root_image(disk, image)
+    assert disks.unlike_root_image(disk, image) == ("usr/lib/x",)
 
 
 def test_a_root_by_nfs_is_known_by_its_files(image: Path, tmp_path: Path) -> None:
@@ -86,16 +86,16 @@ def test_a_root_by_nfs_is_known_by_its_files(image: Path, tmp_path: Path) -> Non
     (root / "lost+found").mkdir()  # it comes with the file system, and is unpacked with it
     (root / "var").mkdir()
     (root / "var/seed").write_text("user data\n")
-    assert disks.is_root_image(root, image)
+    assert disks.unlike_root_folder(root, image) == ()
     (root / "usr/lib/x").write_bytes(b"y" * 100_000)
-    assert not disks.is_root_image(root, image)
-    assert not disks.is_root_image(tmp_path / "nothing", image)
+    assert disks.unlike_root_folder(root, image) == ("usr/lib/x",)
+    assert disks.unlike_root_folder(tmp_path / "nothing", image)
 
 
 def test_a_disk_without_a_file_system_holds_no_image(image: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.raw"
     run("truncate", "-s", "64M", empty)
-    assert not disks.holds_root_image(empty, image)
+    assert disks.unlike_root_image(empty, image) == disks.NO_FILE_SYSTEM
     assert disks.first_file_system(empty) is None
 
 
@@ -108,7 +108,7 @@ def test_the_file_system_of_a_whole_disk_is_found(image: Path, tmp_path: Path) -
         file.seek(8192 * 512)
         file.write(image.read_bytes())
     assert disks.first_file_system(whole) == 8192 * 512
-    assert disks.holds_disk_image(whole, whole)
+    assert disks.unlike_disk_image(whole, whole) == ()
 
 
 def test_blank_is_what_a_wipe_leaves(tmp_path: Path) -> None:
