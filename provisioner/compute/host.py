@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 from contextlib import suppress
 from math import inf
@@ -330,6 +331,9 @@ class ComputeHost:
         except ProvisionerError as error:
             # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
             log.error("work.interrupted", node=node_id, cause=error.message)
+            await edges.clock.sleep(RETRY_S)
+        except Exception:  # noqa: BLE001 - a defect must hold up one node's work, never end the host
+            log.error("work.defect", node=node_id, trace=traceback.format_exc())
             await edges.clock.sleep(RETRY_S)
         finally:
             edges.progress.clear(node_id)

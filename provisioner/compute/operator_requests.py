@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Collection
 from contextlib import suppress
 
@@ -10,7 +11,14 @@ import structlog
 
 from provisioner.compute.devices import Device
 from provisioner.compute.edges import Edges
-from provisioner.core.errors import Conflict, DeviceRefused, InvalidInput, ProvisionerError, TransientError
+from provisioner.core.errors import (
+    Conflict,
+    Defect,
+    DeviceRefused,
+    InvalidInput,
+    ProvisionerError,
+    TransientError,
+)
 from provisioner.core.model import Node, NodeRequest, RequestState, TimelineEvent
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import PowerVerb
@@ -60,6 +68,10 @@ class OperatorRequests:
             await self._answer(request, node, RequestState.DONE, f"power is {power}", power)
         except ProvisionerError as error:
             await self._answer(request, node, RequestState.FAILED, error.message, None)
+        except Exception as error:  # noqa: BLE001 - a defect must end one request, never the host
+            log.error("request.defect", node=node.name, verb=request.verb, trace=traceback.format_exc())
+            cause = Defect.of(f"carry out {request.verb}", f"node {node.name}", error)
+            await self._answer(request, node, RequestState.FAILED, cause.message, None)
         finally:
             self._running.pop(request.id, None)
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections.abc import Callable
 
 import structlog
 
 from provisioner.compute.devices import seen
 from provisioner.compute.edges import Edges
-from provisioner.core.errors import ProvisionerError, StateError, TransientError
+from provisioner.core.errors import Defect, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Node, TimelineEvent
 from provisioner.core.states import ACTING, PowerState, ProvisionState
 from provisioner.protocols.store import Tx
@@ -89,6 +90,9 @@ class PowerRefresh:
             raise
         except ProvisionerError as error:
             return PowerState.UNKNOWN, error.message
+        except Exception as error:  # noqa: BLE001 - a defect must leave one node's power unknown, no more
+            log.error("power.defect", node=node.name, trace=traceback.format_exc())
+            return PowerState.UNKNOWN, Defect.of("read the power", f"node {node.name}", error).message
 
 
 def _note(tx: Tx, node: Node, found: PowerState, why: str) -> None:

@@ -18,8 +18,8 @@ from provisioner.compute.ownership import next_to_try
 from provisioner.compute.reach import Reach
 from provisioner.compute.steps import STEPS
 from provisioner.core.errors import (
+    Defect,
     DeviceUnreachable,
-    PermanentError,
     ProvisionerError,
     StateError,
     StorageFull,
@@ -117,14 +117,7 @@ class Worker:
             return Fail(error)
         except Exception as error:  # noqa: BLE001 - a defect must end one deploy, never the host
             log.error("step.defect", node=self.ctx.node.name, step=step, trace=traceback.format_exc())
-            cause = PermanentError(
-                f"run step {step}",
-                device=f"node {self.ctx.node.name}",
-                answer=f"{type(error).__name__}: {error}",
-                advice="This is a defect of the provisioner: please report it, with the log",
-            )
-            cause.code = "defect"
-            return Fail(cause)
+            return Fail(Defect.of(f"run step {step}", f"node {self.ctx.node.name}", error))
 
     async def _settle(self, outcome: Outcome) -> bool:
         """Persists an outcome; True when the work has ended."""

@@ -4,14 +4,35 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
+import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from provisioner.config.node_power import PowerEntry
 from provisioner.core.feeds import feeds_of
 from provisioner.core.pdus.families import AUTO, FAMILIES
 
-Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$")]
-Url = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\x00]*$")]
+
+def _host(name: str) -> str:
+    try:
+        name.encode("idna")
+    except UnicodeError as error:
+        raise ValueError(f"{name!r} can't be a host's name: {error}") from error
+    return name
+
+
+def _url(text: str) -> str:
+    try:
+        host = httpx.URL(text).host
+    except httpx.InvalidURL as error:
+        raise ValueError(f"it is no URL: {error}") from error
+    if not host:
+        raise ValueError("it names no host")
+    _host(host)
+    return text
+
+
+Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$"), AfterValidator(_host)]
+Url = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\x00]*$"), AfterValidator(_url)]
 Outlet = Annotated[int, Field(ge=1, le=1000)]
 Passphrase = Annotated[SecretStr, Field(min_length=8, max_length=128)]  # RFC 3414 §11.2
 
@@ -111,22 +132,9 @@ class HttpPower(_OutletPower):
     """An outlet that is switched by requests to URLs: a webhook, a smart plug, a home automation."""
 
     driver: Annotated[Literal["http"], Field(description="An outlet, or anything, by requests to URLs.")]
-    on: Annotated[
-        str,
-        Field(max_length=2048, pattern=r"^https?://[^\x00]*$", description="The URL that switches it on."),
-    ]
-    off: Annotated[
-        str,
-        Field(max_length=2048, pattern=r"^https?://[^\x00]*$", description="The URL that switches it off."),
-    ]
-    state: Annotated[
-        str,
-        Field(
-            max_length=2048,
-            pattern=r"^https?://[^\x00]*$",
-            description="The URL that tells its state, by GET.",
-        ),
-    ]
+    on: Annotated[Url, Field(description="The URL that switches it on.")]
+    off: Annotated[Url, Field(description="The URL that switches it off.")]
+    state: Annotated[Url, Field(description="The URL that tells its state, by GET.")]
     method: Annotated[Literal["GET", "POST", "PUT"], Field(description="Of the requests that switch.")] = (
         "POST"
     )

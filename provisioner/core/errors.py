@@ -63,6 +63,21 @@ class LeaseLost(StateError):
     code = "lease-lost"
 
 
+class Defect(PermanentError):
+    """An error of this program's own: it ends one thing that was asked for, and never the process."""
+
+    code = "defect"
+
+    @classmethod
+    def of(cls, tried: str, device: str, error: Exception) -> Defect:
+        return cls(
+            tried,
+            device=device,
+            answer=f"{type(error).__name__}: {error}",
+            advice="This is a defect of the provisioner: please report it, with the log",
+        )
+
+
 class NotFound(PermanentError):
     """The thing named doesn't exist."""
 

@@ -4,10 +4,17 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from urllib.parse import urlsplit
 
 import httpx
 
-from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, WrongCredentials
+from provisioner.core.errors import (
+    DeviceBusy,
+    DeviceRefused,
+    DeviceUnreachable,
+    PermanentError,
+    WrongCredentials,
+)
 from provisioner.core.outlets import OutletState, together, told
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_verbs import ends_on
@@ -32,7 +39,7 @@ class HttpOutlet:
         self.discharge_s = discharge_s
         self._client = client
         self._address = address
-        self._name = f"outlet at {httpx.URL(address['state']).host}"
+        self._name = f"outlet at {urlsplit(address['state']).hostname}"
         self._headers = {"Authorization": f"Bearer {secret['token']}"} if "token" in secret else {}
         user = address.get("user")
         self._login = httpx.BasicAuth(user, secret.get("password", "")) if user else None
@@ -59,6 +66,10 @@ class HttpOutlet:
         try:
             async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
                 status, text = await self._exchange(method, url)
+        except (httpx.InvalidURL, UnicodeError) as error:
+            raise PermanentError(
+                tried, device=self._name, answer=f"its URL can't be used: {error}", advice="Check the URLs"
+            ) from error
         except (httpx.HTTPError, TimeoutError) as error:
             answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
             raise DeviceUnreachable(

@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
-from provisioner.core.model import Node
+import pytest
+
+from provisioner.core.model import Node, NodeRequest, RequestState, Work
+from provisioner.core.states import PowerState, ProvisionState
 from provisioner.drivers.fake import FakeRack
 from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.power import PowerControl
 from provisioner.protocols.store import Tx
 from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld
@@ -59,3 +63,45 @@ async def _until(there: Callable[[], bool]) -> None:
     async with asyncio.timeout(10):
         while not there():
             await asyncio.sleep(0.001)
+
+
+def test_a_defect_in_one_node_s_driver_ends_neither_the_host_nor_another_s_deploy(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of work, of an operator's request, and of the power that is asked for by itself."""
+
+    async def story() -> None:
+        world = FakeWorld(tmp_path, refresh_s=60.0)
+        power, met = world.rack.power, set[str]()
+
+        def broken(name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
+            if name == "n3":
+                return power(name, address, secret)
+            met.add(name)
+            raise RuntimeError("a driver that nobody has tried")
+
+        monkeypatch.setattr(world.rack, "power", broken)
+        work = Work(id="work-1", plan="enrol", step="verify_power", entered_at=records.NOW)
+        await world.fill(state=ProvisionState.ENROLLING, work=work)
+        await world.enrol(2, power_state=PowerState.OFF, maintenance=True)
+        await world.enrol(3)
+        at = records.NOW
+        asked = NodeRequest(id="request-2", node_id="node-2", verb="power:on", created_at=at, updated_at=at)
+        await world.store.transact(lambda tx: tx.insert(asked))
+
+        async def told() -> bool:
+            request = await world.store.transact(lambda tx: tx.get(NodeRequest, "request-2"))
+            assert request is not None
+            failed = request.state is RequestState.FAILED and "a defect of the provisioner" in request.answer
+            return failed and (await world.node(2)).power_state is PowerState.UNKNOWN
+
+        world.start()
+        try:
+            await world.ask()
+            await world.becomes(ProvisionState.ACTIVE, 3)
+            await world.until("the defect is told", told)
+            assert met == {"n1", "n2"}
+        finally:
+            await world.die()
+
+    asyncio.run(story())

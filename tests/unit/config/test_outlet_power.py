@@ -77,3 +77,34 @@ def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
 def test_one_outlet_is_not_two_feeds() -> None:
     with pytest.raises(InvalidInput, match="is there twice"):
         entry({"driver": "feeds", "feeds": [APC, APC]})
+
+
+HTTP = {
+    "driver": "http",
+    "on": "http://10.78.0.204/on",
+    "off": "http://10.78.0.204/off",
+    "state": "http://10.78.0.204/state",
+    "when_on": "ON",
+    "when_off": "OFF",
+}
+
+
+@pytest.mark.parametrize("where", ["on", "off", "state"])
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://10.0.0.999/x", "it is no URL"),
+        ("http://10.0.0.5:port/x", "it is no URL"),
+        ("http:///x", "it names no host"),
+        ("http://pdu..example/x", "can't be a host's name"),
+        ("ftp://10.0.0.5/x", "match pattern"),
+    ],
+)
+def test_a_url_that_no_client_can_use_is_told(where: str, url: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told):
+        entry({**HTTP, where: url})
+
+
+def test_a_name_that_no_host_can_have_is_told() -> None:
+    with pytest.raises(InvalidInput, match="can't be a host's name"):
+        entry({**APC, "address": "pdu..example"})
