@@ -96,7 +96,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
         stack.callback(messages.close)
         nfs, roots = _nfs_of(settings, children, clock)
         if nfs is not None:
-            services.append(await enter(nfs))
+            await enter(nfs)
         if network.serve_dhcp:
             services.append(await enter(TftpService(str(network.address), sink, clock)))
             dhcp = DhcpNetwork(
@@ -120,6 +120,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
                     "grub": grub.dialect(Ramdisks(settings).loader),
                 },
                 uboot.packing(PackedKernels(settings.state_dir / "packed-kernels").twin),
+                nfs,
             ),
             writer=QemuImageWriter(children),
             roots=roots,

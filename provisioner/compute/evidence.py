@@ -65,6 +65,7 @@ class Evidence:
         self._store = store
         self._by_mac: dict[str, str] = {}
         self._by_address: dict[str, str] = {}
+        self._keys: dict[str, tuple[Port, ...]] = {}
         self._instances: dict[str, str | None] = {}
         self._mailboxes: dict[str, Mailbox] = {}
         self._pending: deque[TimelineEvent] = deque(maxlen=MAX_PENDING)
@@ -72,15 +73,17 @@ class Evidence:
 
     def know(self, node: Node, ports: Iterable[Port]) -> None:
         """From now on events with these MACs and addresses are this node's."""
-        for port in ports:
+        self._keys[node.id] = tuple(ports)
+        for port in self._keys[node.id]:
             self._by_mac[port.id] = node.id
             self._by_address[port.address] = node.id
         self._instances[node.id] = node.instance_id
 
     def forget(self, node_id: str) -> None:
-        for index in (self._by_mac, self._by_address):
-            for key in [key for key, value in index.items() if value == node_id]:
-                del index[key]
+        for port in self._keys.pop(node_id, ()):
+            for index, key in ((self._by_mac, port.id), (self._by_address, port.address)):
+                if index.get(key) == node_id:
+                    del index[key]
         self._instances.pop(node_id, None)
         self._mailboxes.pop(node_id, None)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from math import inf
 
@@ -32,16 +33,27 @@ class Handover:
         self._busy = busy
         self._ends_s: float | None = None
         self._told = False
+        self._finished = False
         self._balance_s = 0.0
         self._under_way = False
         self._takers: list[str] = []
-        self.done = False
-        """This host may end: it has nothing left that it could hand over, or no time left for it."""
 
     def begin(self) -> None:
         """This host is about to end, in `drain_s` at most."""
         if self._ends_s is None:
             self._ends_s = self._edges.clock.monotonic_s() + self._edges.drain_s
+
+    @property
+    def begun(self) -> bool:
+        return self._ends_s is not None
+
+    @property
+    def done(self) -> bool:
+        """This host may end: it has nothing left that it could hand over, or no time left for it, also when
+        nothing could be handed over because the store is away."""
+        return self._finished or (
+            self._ends_s is not None and self._edges.clock.monotonic_s() >= self._ends_s
+        )
 
     @property
     def quiet_s(self) -> float:
@@ -73,13 +85,11 @@ class Handover:
         self._balance_s = now_s + (BALANCE_EVERY_S if self._under_way else SETTLED_S)
         if nodes:
             await self._give(nodes)
-        if self._ends_s is not None:
-            self.done = not waits or now_s >= self._ends_s
+        self._finished = self._ends_s is not None and not waits
 
     async def _give(self, nodes: list[Node]) -> None:
         """Withdrawn first: no two hosts ever serve one node."""
         edges = self._edges
-        for node in nodes:
-            await self._withdraw(node.id)
+        await asyncio.gather(*(self._withdraw(node.id) for node in nodes))
         given = await edges.store.transact(lambda tx: give(tx, edges.hosts(tx), nodes))
         log.info("host.handed_over", host=edges.lease.host, nodes=given)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable
 from contextlib import suppress
 from math import inf
 from typing import NamedTuple, TypeVar
@@ -16,12 +15,12 @@ from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import Hosts, adopt_at_start, share_out
 from provisioner.compute.power_refresh import PowerRefresh
-from provisioner.compute.publishing import boot_entry
+from provisioner.compute.publications import Publications
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.stray_roots import sweep_stray_roots
 from provisioner.compute.worker import Worker
-from provisioner.core.errors import LeaseLost, PermanentError, ProvisionerError, StateError, TransientError
-from provisioner.core.model import Instance, Node, NodeRequest, Port
+from provisioner.core.errors import LeaseLost, ProvisionerError, StateError, TransientError
+from provisioner.core.model import Instance, Node, NodeRequest
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ACTING, LIVE
 from provisioner.protocols.store import Tx, Watch
@@ -33,7 +32,7 @@ log = structlog.get_logger(__name__)
 RETRY_S = 2.0
 """Work that was interrupted is taken up again after so long."""
 
-WITHDRAW_S = 2.0
+RELEASE_S = 5.0
 
 GATHER_S = 0.02
 
@@ -65,10 +64,10 @@ class ComputeHost:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
         self._workers: dict[str, asyncio.Task[None]] = {}
-        self._published: set[str] = set()
+        self._published = Publications(edges)
         self._thorough_look_s = 0.0
         self._requests = OperatorRequests(edges)
-        self._handover = Handover(edges, self._withdraw, self._is_busy)
+        self._handover = Handover(edges, self._published.withdraw, self._is_busy)
         self._news = asyncio.Event()
         self._at_all = True
         """The next look is at all nodes, not just at those whose worker has ended: to look at thousands of
@@ -78,19 +77,29 @@ class ComputeHost:
 
     async def run(self) -> None:
         """Serves until it has left, or until cancelled; then stops its workers and gives the lease back.
-        When the lease is lost it stops whatever it does, and begins anew as soon as the lease can be had.
+        When the lease is lost it stops whatever it does, and begins anew as soon as the lease can be had,
+        unless it is leaving.
 
         Raises Conflict when another process has the lease under this name.
         """
         await self._edges.lease.acquire()
         try:
-            while not await self._reign():
-                await self._acquire_again()
+            while not await self._reign() and await self._acquire_again():
+                pass
         finally:
             await self._stop_workers()
             if self._edges.lease.alive:
-                async with asyncio.timeout(5):
-                    await self._edges.lease.release()
+                # Whoever gets the nodes begins at once: nothing of them may be served from here then.
+                await self._published.withdraw_all()
+                await self._release_lease()
+
+    async def _release_lease(self) -> None:
+        try:
+            async with asyncio.timeout(RELEASE_S):
+                await self._edges.lease.release()
+        except (TransientError, TimeoutError) as error:
+            # It runs out by itself: then others have the nodes.
+            log.warning("host.lease_not_released", host=self._edges.lease.host, cause=str(error))
 
     def leave(self) -> None:
         """Has `run` hand over what others can take, and return; at once when there are no others."""
@@ -134,40 +143,35 @@ class ComputeHost:
             await self._edges.lease.keep()
         except LeaseLost:
             self.ready.clear()
-            await self._withdraw_all()
+            await self._published.withdraw_all()
             raise
 
-    async def _withdraw_all(self) -> None:
-        """All at once, so that services change once. None of their failures keeps us: without a lease they
-        are ended one by one."""
-        withdrawing = (self._edges.publisher.withdraw(node_id) for node_id in sorted(self._published))
-        with suppress(TimeoutError):
-            async with asyncio.timeout(WITHDRAW_S):
-                await asyncio.gather(*withdrawing, return_exceptions=True)
-
-    async def _acquire_again(self) -> None:
+    async def _acquire_again(self) -> bool:
+        """False: it is leaving, and others have its nodes."""
         edges = self._edges
         await self._stop_workers()
-        await self._withdraw_all()  # also what a worker has published meanwhile
-        for node_id in self._published:
-            edges.evidence.forget(node_id)
-        self._published.clear()
-        while True:
+        await self._published.withdraw_all()  # also what a worker has published meanwhile
+        self._published.forget()
+        self._thorough_look_s = 0.0
+        while not self._handover.begun:
             try:
                 await edges.lease.acquire()
-                return
+                return True
             except TransientError as error:
                 log.warning("host.waits_for_store", host=edges.lease.host, cause=error.message)
                 await edges.clock.sleep(RETRY_S)
+        return False
 
     async def _serve(self, group: asyncio.TaskGroup) -> None:
         edges = self._edges
         host = edges.lease.host
-        adopted = await self._patiently(lambda tx: adopt_at_start(tx, host))
-        log.info("host.adopted", host=host, nodes=len(adopted))
+        adopted: list[str] | None = None
         while not self._handover.done:
             quiet_s = RETRY_S
             try:
+                if adopted is None:
+                    adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
+                    log.info("host.adopted", host=host, nodes=len(adopted))
                 await self._look_after_nodes(group)
                 self.ready.set()
                 quiet_s = min(edges.poll_s, self._handover.quiet_s)
@@ -182,14 +186,6 @@ class ComputeHost:
             # News come in crowds: one look for all that come close together.
             await edges.clock.sleep(GATHER_S)
             self._news.clear()
-
-    async def _patiently(self, work: Callable[[Tx], T]) -> T:
-        while True:
-            try:
-                return await self._edges.store.transact(work)
-            except TransientError as error:
-                log.warning("host.waits_for_store", host=self._edges.lease.host, cause=error.message)
-                await self._edges.clock.sleep(RETRY_S)
 
     async def _hear(self, watch: Watch) -> None:
         while True:
@@ -231,6 +227,7 @@ class ComputeHost:
             changed = (
                 shared
                 or thoroughly
+                or self._published.behind
                 or any(node_id not in self._published for node_id in acting)
                 or tx.count(Node, where={"owner": host}) != len(self._published)
             )
@@ -240,7 +237,9 @@ class ComputeHost:
 
         found = await edges.store.transact(look)
         if found.mine is not None:
-            await self._follow_inventory(found.mine)
+            await self._published.follow(
+                found.mine, first=found.acting, busy=self._workers.keys(), thoroughly=thoroughly
+            )
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
         for node_id in await self._release(found.unwanted):
             self._start_worker(group, node_id)
@@ -254,31 +253,6 @@ class ComputeHost:
 
     def _is_busy(self, node_id: str) -> bool:
         return node_id in self._workers or node_id in self._requests.nodes
-
-    async def _withdraw(self, node_id: str) -> None:
-        await self._edges.publisher.withdraw(node_id)
-        self._edges.evidence.forget(node_id)
-        self._published.discard(node_id)
-
-    async def _follow_inventory(self, mine: list[str]) -> None:
-        """Newly owned nodes get their address and what their row publishes; removed ones get nothing."""
-        edges = self._edges
-        # In one order whatever the hash seed: each publication has effects that others see.
-        for node_id in sorted(set(mine) - self._published):
-            node, ports = await edges.store.transact(
-                lambda tx, id=node_id: (tx.get(Node, id), tx.find(Port, where={"node_id": id}))  # type: ignore[misc]
-            )
-            if node is None:
-                continue
-            edges.evidence.know(node, ports)
-            try:
-                await edges.publisher.publish(boot_entry(edges, node, tuple(ports)))
-            except PermanentError as error:
-                # The node's own work, if it has any, meets the same error and fails with it.
-                log.error("node.not_published", node=node.name, cause=error.message)
-            self._published.add(node_id)
-        for node_id in sorted(self._published - set(mine)):
-            await self._withdraw(node_id)
 
     async def _release(self, unwanted: list[Instance]) -> list[str]:
         """Instances that are to be deleted: their deploys end, and their nodes are cleaned. Returns the nodes
@@ -307,21 +281,23 @@ class ComputeHost:
             if worker is not None and node.work is not None and PLANS[node.work.plan].deploys:
                 await _cancel(worker)
                 self._workers.pop(node.id, None)
+                # Its cleaning begins with what is published.
+                self._published.trust(node.id)
 
     def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
         if node_id not in self._workers:
             self._workers[node_id] = group.create_task(self._work(node_id), name=f"work:{node_id}")
 
     async def _work(self, node_id: str) -> None:
-        edges = self._edges
+        edges, ended = self._edges, False
         try:
             worker = await Worker.taking_up(edges, node_id)
-            if worker is None:
-                return
-            node = worker.ctx.node
-            edges.evidence.on_instance(node_id, node.instance_id)
-            async with edges.consoles.recording(node):
-                await worker.run()
+            if worker is not None:
+                node = worker.ctx.node
+                edges.evidence.on_instance(node_id, node.instance_id)
+                async with edges.consoles.recording(node):
+                    await worker.run()
+            ended = True
         except StateError as error:
             # Someone else's node now, or a view that is out of date: the next look finds the truth.
             log.warning("work.dropped", node=node_id, cause=error.message)
@@ -336,6 +312,8 @@ class ComputeHost:
             log.error("work.defect", node=node_id, trace=traceback.format_exc())
             await edges.clock.sleep(RETRY_S)
         finally:
+            if not ended:
+                self._published.doubt(node_id)
             edges.progress.clear(node_id)
             self._workers.pop(node_id, None)
             self._freed.append(node_id)

@@ -17,14 +17,17 @@ log = structlog.get_logger(__name__)
 
 EVERY_S = 60.0
 
+AT_ONCE = 1000
+"""Nodes that are looked at in one transaction."""
+
 
 async def sweep_stray_roots(edges: Edges) -> None:
     """At once, and then every EVERY_S, until cancelled. What fails is tried again then."""
     while True:
         try:
             await sweep(edges)
-        except ProvisionerError as error:
-            log.error("roots.not_swept", cause=error.message)
+        except (ProvisionerError, OSError) as error:
+            log.error("roots.not_swept", cause=str(error))
         await edges.clock.sleep(EVERY_S)
 
 
@@ -35,14 +38,24 @@ async def sweep(edges: Edges) -> None:
     for name in await edges.roots.names():
         if made := Made.told_by(name):
             found[made.node_id].append(made.fence)
-    if not found:
-        return
-    for node in await edges.store.transact(lambda tx: tx.find(Node, where={"id": tuple(found)})):
-        # What is made under the fence of now may be a deploy's that began meanwhile.
-        older = [fence for fence in found[node.id] if fence < node.fence]
-        if older and node.instance_id is None and node.state not in ACTING:
-            try:
-                await edges.roots.remove(node.id, fence=node.fence - 1)
-                log.warning("roots.swept", node=node.name, folders=len(older))
-            except PermanentError as error:
-                log.error("roots.not_swept", node=node.name, cause=error.message)
+    ids = sorted(found)
+    for start in range(0, len(ids), AT_ONCE):
+        some = tuple(ids[start : start + AT_ONCE])
+        rows = await edges.store.transact(
+            lambda tx, some=some: tx.pick(
+                Node, "id", "name", "fence", "state", "instance_id", where={"id": some}
+            )  # type: ignore[misc]
+        )
+        for node_id, name, fence, state, instance_id in sorted(rows):
+            # What is made under the fence of now may be a deploy's that began meanwhile.
+            older = [made for made in found[node_id] if made < fence]
+            if older and instance_id is None and state not in ACTING:
+                await _remove(edges, node_id, name, fence - 1, len(older))
+
+
+async def _remove(edges: Edges, node_id: str, name: str, fence: int, folders: int) -> None:
+    try:
+        await edges.roots.remove(node_id, fence=fence)
+        log.warning("roots.swept", node=name, folders=folders)
+    except PermanentError as error:
+        log.error("roots.not_swept", node=name, cause=error.message)

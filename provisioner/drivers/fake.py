@@ -179,8 +179,11 @@ class FakePublisher:
     async def publish(self, entry: BootEntry) -> None:
         self._rack.publish(entry)
 
-    async def withdraw(self, node_id: str) -> None:
+    async def withdraw(self, node_id: str, *, root: bool = True) -> None:
         self._rack.withdraw(node_id)
+
+    def roots(self) -> Mapping[str, str]:
+        return {}
 
 
 class FakeWriter:

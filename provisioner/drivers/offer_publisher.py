@@ -7,7 +7,7 @@ from pathlib import Path
 
 from provisioner.core.model import PublicationKind
 from provisioner.protocols.boot import BootEntry
-from provisioner.protocols.netboot import Loader, NetbootService, Offer
+from provisioner.protocols.netboot import Loader, NetbootService, Offer, RootService
 
 Dialect = Callable[[BootEntry], Offer]
 """What the services give, for what is published. Raises InvalidInput for what the firmware can't be told."""
@@ -40,7 +40,8 @@ def offer_of(
 class OfferPublisher:
     """`protocols.boot.BootPublisher` by the boot driver that each node was enrolled with.
 
-    Services are told in the order given: DHCP comes last, so that what it names is there.
+    Services are told in the order given, that of roots before them: DHCP comes last, so that what it names
+    is there.
     """
 
     def __init__(
@@ -48,20 +49,30 @@ class OfferPublisher:
         services: Sequence[NetbootService],
         dialects: Mapping[str, Dialect],
         prepared: Callable[[BootEntry], Awaitable[BootEntry]] | None = None,
+        nfs: RootService | None = None,
     ) -> None:
         """dialects: by the name of the boot driver
-        prepared: an entry with what has to be made for its firmware first; None: nothing ever"""
+        prepared: an entry with what has to be made for its firmware first; None: nothing ever
+        nfs: who serves roots; None: nobody does"""
         self._services = services
         self._dialects = dialects
         self._prepared = prepared
+        self._nfs = nfs
 
     async def publish(self, entry: BootEntry) -> None:
         if self._prepared is not None:
             entry = await self._prepared(entry)
         offer = self._dialects[entry.boot_driver](entry)
+        if self._nfs is not None:
+            await self._nfs.offer(offer)
         for service in self._services:
             await service.offer(offer)
 
-    async def withdraw(self, node_id: str) -> None:
+    async def withdraw(self, node_id: str, *, root: bool = True) -> None:
         for service in reversed(self._services):
             await service.withdraw(node_id)
+        if root and self._nfs is not None:
+            await self._nfs.withdraw(node_id)
+
+    def roots(self) -> Mapping[str, str]:
+        return self._nfs.roots() if self._nfs is not None else {}

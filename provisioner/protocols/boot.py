@@ -37,6 +37,12 @@ class BootPublisher(Protocol):
         exactly this. Idempotent. NOTHING leaves the address reservation alone."""
         ...
 
-    async def withdraw(self, node_id: str) -> None:
-        """The node is unknown from now on: no address, no file. Idempotent."""
+    async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+        """The node is unknown from now on: no address, no file. Idempotent.
+
+        root: nor its root by NFS; False: that is served on, a machine may live on it"""
+        ...
+
+    def roots(self) -> Mapping[str, str]:
+        """Whose root by NFS is served from here: node → its folder's name."""
         ...

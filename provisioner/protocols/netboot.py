@@ -56,3 +56,11 @@ class NetbootService(Protocol):
     async def withdraw(self, node_id: str) -> None:
         """The node is unknown from now on. Idempotent."""
         ...
+
+
+class RootService(NetbootService, Protocol):
+    """The one that serves roots by NFS."""
+
+    def roots(self) -> Mapping[str, str]:
+        """What it serves: node → its folder's name."""
+        ...

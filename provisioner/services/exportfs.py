@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import zlib
+from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -21,7 +22,7 @@ def nfs_path(folder: Path) -> str:
 
 
 class ExportfsService:
-    """`protocols.netboot.NetbootService` by the kernel's NFS server, which its own service keeps running.
+    """`protocols.netboot.RootService` by the kernel's NFS server, which its own service keeps running.
 
     The kernel's table of exports outlives this process, as do the nodes that live on them: nothing is
     withdrawn at the end, and what is offered again after a start is in force already.
@@ -64,6 +65,9 @@ class ExportfsService:
             folder, addresses = known
             for address in addresses:
                 await self._exportfs("-u", f"{address}:{folder}")
+
+    def roots(self) -> Mapping[str, str]:
+        return {node_id: folder.name for node_id, (folder, _) in self._exports.items()}
 
     async def _exportfs(self, *arguments: str) -> None:
         try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import signal
+from collections.abc import Mapping
 from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
@@ -23,7 +24,7 @@ def nfs_path(folder: Path) -> str:
 
 
 class GaneshaService:
-    """`protocols.netboot.NetbootService` by NFS: each node its own root, to its own addresses alone."""
+    """`protocols.netboot.RootService`: each node its own root, to its own addresses alone."""
 
     def __init__(self, address: IPv4Address, folder: Path, children: Children, clock: Clock) -> None:
         """address: where it listens. folder: where its files lie; they hold no secret."""
@@ -77,6 +78,9 @@ class GaneshaService:
     async def withdraw(self, node_id: str) -> None:
         if self._exports.pop(node_id, None) is not None or self._daemon.behind:
             await self._daemon.renew()
+
+    def roots(self) -> Mapping[str, str]:
+        return {node_id: export.folder.name for node_id, export in self._exports.items()}
 
     def _next_number(self) -> int:
         """One that was not in force lately: handles of an older export must not open a newer one."""

@@ -177,7 +177,8 @@ def _checked(name: str) -> str:
 async def _draft_folder(drafts: Path) -> AsyncIterator[Path]:
     """A folder that is gone when this is left. Its lock tells other processes that its maker lives."""
     folder = drafts / secrets.token_hex(16)
-    folder.mkdir(mode=0o700)
+    with storage_full_told("make a root directory", drafts, "Make room on its file system"):
+        folder.mkdir(mode=0o700)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)

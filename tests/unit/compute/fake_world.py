@@ -20,6 +20,7 @@ from provisioner.core.errors import DeviceRefused
 from provisioner.core.image_digest import TreeDigest
 from provisioner.core.model import Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
+from provisioner.drivers.fake import FakePublisher
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.power import PowerVerb
 from provisioner.protocols.store import Tx
@@ -71,6 +72,16 @@ class Refusing:
         raise DeviceRefused("set the power", device="BMC", answer="0xd4")
 
 
+class MortalPublisher(FakePublisher):
+    """A killed process withdraws nothing any more."""
+
+    killed = False
+
+    async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+        if not self.killed:
+            await super().withdraw(node_id, root=root)
+
+
 class FakeWorld:
     """The store and the machines live on; the provisioner's process comes and goes."""
 
@@ -93,6 +104,7 @@ class FakeWorld:
         self._blob = folder / "image.raw"
         self._blob.write_bytes(bytes(2**20))
         self._process: asyncio.Task[None] | None = None
+        self._publisher = MortalPublisher(self.rack)
 
     async def fill(self, **changes: Any) -> None:
         """One available node, changed so, and one image."""
@@ -138,16 +150,26 @@ class FakeWorld:
     async def die(self) -> None:
         """The process is gone between two instructions; whatever it had begun is left as it was."""
         assert self._process is not None
+        self._publisher.killed = True
         self._process.cancel()
         await asyncio.gather(self._process, return_exceptions=True)
         self._sink = lambda event: None
 
     async def _run(self) -> None:
+        edges = self.edges()
+        self.host = ComputeHost(edges)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.host.run())
+            group.create_task(Scheduler(self.store, self.clock, self.ids).run())
+
+    def edges(self) -> Edges:
+        """Of a new process."""
         evidence = Evidence(self.store)
+        self._publisher = MortalPublisher(self.rack)
         self._sink = evidence
         lease = LeaseKeeper(self.store, self.clock, "host", 3600.0, holder="host")
         power = PowerSequencer(lease, self.clock, PowerPolicy(poll_s=0.001))
-        edges = Edges(
+        return Edges(
             store=self.store,
             clock=self.clock,
             ids=self.ids,
@@ -157,7 +179,7 @@ class FakeWorld:
             device=lambda node: Device(
                 node.name, Refusing() if node.name in self.broken else self.rack.power(node.name, {}, {})
             ),
-            publisher=self.rack.publisher(),
+            publisher=self._publisher,
             writer=self.rack.writer(),
             roots=self.rack.roots,
             agent=lambda node, address, token: self.rack.agent(node.id, token, node.fence),
@@ -184,9 +206,6 @@ class FakeWorld:
             write_turns=asyncio.Semaphore(4),
             refresh=self._refresh,
         )
-        async with asyncio.TaskGroup() as group:
-            group.create_task(ComputeHost(edges).run())
-            group.create_task(Scheduler(self.store, self.clock, self.ids).run())
 
     async def node(self, number: int = 1) -> Node:
         found = await self.store.transact(lambda tx: tx.get(Node, f"node-{number}"))

@@ -1,0 +1,194 @@
+"""What a host serves to its nodes, from when it owns them until it doesn't."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from provisioner.compute.host import ComputeHost
+from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.publications import AT_ONCE, Publications
+from provisioner.compute.worker import Worker
+from provisioner.core.errors import NotFound, TransientError
+from provisioner.core.model import Host, Node, Publication, PublicationKind
+from provisioner.core.states import ProvisionState
+from provisioner.drivers.fake import FakePublisher
+from provisioner.protocols.boot import BootEntry
+from tests.unit import records
+from tests.unit.compute.fake_world import FakeWorld, play
+
+
+class NotingPublisher(FakePublisher):
+    """What it was told, and how many publications were under way at once."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        super().__init__(world.rack)
+        self.published: list[str] = []
+        self.withdrawn: list[tuple[str, bool]] = []
+        self.most_at_once = self._now = 0
+        self.exported: dict[str, str] = {}
+
+    async def publish(self, entry: BootEntry) -> None:
+        self.published.append(entry.node_id)
+        self._now += 1
+        self.most_at_once = max(self.most_at_once, self._now)
+        await asyncio.sleep(0)
+        self._now -= 1
+        if entry.nfs_root is not None:
+            self.exported[entry.node_id] = entry.nfs_root.name
+        await super().publish(entry)
+
+    async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+        self.withdrawn.append((node_id, root))
+        if root:
+            self.exported.pop(node_id, None)
+
+    def roots(self) -> Mapping[str, str]:
+        return self.exported
+
+
+async def publications(world: FakeWorld) -> tuple[Publications, NotingPublisher]:
+    publisher = NotingPublisher(world)
+    return Publications(replace(world.edges(), publisher=publisher)), publisher
+
+
+def test_many_nodes_are_published_together_those_that_are_waited_for_first(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        ids = [f"node-{number:04}" for number in range(2 * AT_ONCE + 10)]
+        nodes = [records.node(id=id, name=f"n-{id}", owner="host") for id in ids]
+        await world.store.transact(lambda tx: tx.insert(*nodes))
+        published, publisher = await publications(world)
+        await published.follow(ids, first=ids[-2:], busy=set(), thoroughly=True)
+        assert publisher.published == [*ids[-2:], *ids[:-2]]
+        assert publisher.most_at_once == AT_ONCE
+        assert len(published) == len(ids)
+
+    asyncio.run(story())
+
+
+def test_without_a_lease_all_is_withdrawn_but_the_roots_that_machines_live_on(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        root = Publication(kind=PublicationKind.INSTANCE, kernel="k", root="node-1.1.a")
+        await world.fill(publication=root)
+        await world.enrol(2, publication=replace(root, root="node-2.1.a"))
+        published, publisher = await publications(world)
+        await published.follow(["node-1", "node-2"], first=(), busy=set(), thoroughly=True)
+        await published.withdraw_all()
+        published.forget()
+        assert publisher.withdrawn == [("node-1", False), ("node-2", False)]
+        assert len(published) == 0
+
+        # Others have them now. One runs on; of the other nothing is left that lives on its root.
+        publisher.withdrawn.clear()
+        await published.follow([], first=(), busy=set(), thoroughly=True)
+        assert publisher.withdrawn == []
+        await world.store.transact(lambda tx: tx.update(Node, "node-2", {"publication": Publication()}))
+        await published.follow([], first=(), busy=set(), thoroughly=True)
+        assert publisher.withdrawn == [("node-2", True)]
+
+    asyncio.run(story())
+
+
+def test_what_could_not_be_published_is_tried_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        root = Publication(kind=PublicationKind.INSTANCE, kernel="k", root="..")
+        await world.fill(publication=root)
+        published, publisher = await publications(world)
+
+        def missing(name: str) -> Path:
+            raise NotFound("serve a root by NFS", answer="it isn't mounted yet")
+
+        with monkeypatch.context() as patch:
+            patch.setattr(world.rack.roots, "path", missing)
+            await published.follow(["node-1"], first=(), busy=set(), thoroughly=True)
+        assert publisher.published == []
+        assert "node-1" in published, "it is known, and doesn't hold up the others"
+        await published.follow(["node-1"], first=(), busy=set(), thoroughly=False)
+        await published.follow(["node-1"], first=(), busy={"node-1"}, thoroughly=True)
+        assert publisher.published == []
+        await published.follow(["node-1"], first=(), busy=set(), thoroughly=True)
+        assert publisher.published == ["node-1"]
+
+    asyncio.run(story())
+
+
+def test_a_node_whose_work_was_interrupted_is_published_anew_before_it_goes_on(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by a store that went away when the node, withdrawn already, was to be passed on."""
+    run, seen = Worker.run, list[bool]()
+
+    async def story(world: FakeWorld) -> None:
+        async def interrupted(worker: Worker) -> None:
+            seen.append(world.rack.machine("n1").entry is not None)
+            if len(seen) == 1:
+                await worker.ctx.edges.publisher.withdraw("node-1")
+                raise TransientError("use the database", answer="it is away")
+            await run(worker)
+
+        monkeypatch.setattr(Worker, "run", interrupted)
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        assert seen == [True, True]
+
+    play(tmp_path, story)
+
+
+def test_the_lease_is_given_back_when_nothing_is_served_any_more(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        await world.fill()
+        released = list[bool]()
+
+        class Publisher(NotingPublisher):
+            async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+                row = await world.store.transact(lambda tx: tx.get(Host, "host"))
+                assert row is not None
+                released.append(row.released)
+
+        host = ComputeHost(replace(world.edges(), publisher=Publisher(world)))
+        running = asyncio.create_task(host.run())
+        await host.ready.wait()
+        host.leave()
+        await running
+        row = await world.store.transact(lambda tx: tx.get(Host, "host"))
+        assert row is not None
+        assert row.released
+        assert released == [False]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize("lease_is_lost", [False, True])
+def test_a_host_that_is_to_end_does_so_in_time_without_its_store(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lease_is_lost: bool
+) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        await world.fill()
+        lease = LeaseKeeper(
+            world.store, world.clock, "host", 20.0 if lease_is_lost else 3600.0, holder="host"
+        )
+        host = ComputeHost(replace(world.edges(), lease=lease))
+        running = asyncio.create_task(host.run())
+        await host.ready.wait()
+
+        async def away(work: object) -> object:
+            raise TransientError("use the database", answer="it is away")
+
+        monkeypatch.setattr(world.store, "transact", away)
+        if lease_is_lost:
+            while host.ready.is_set():
+                await asyncio.sleep(0.001)
+        host.leave()
+        async with asyncio.timeout(10):
+            await running
+
+    asyncio.run(story())
