@@ -16,6 +16,8 @@ from pathlib import Path
 
 from bmsim.rack.state import alone
 
+KVM = Path("/dev/kvm")
+BOOT = Path("/boot")
 PROBE_DEADLINE_S = 20.0
 
 REACHED = b"Unable to mount root fs"
@@ -31,16 +33,25 @@ class Accelerator:
         return f"{'KVM' if self.kvm else 'TCG (emulated processors)'}: {self.reason}"
 
 
-def accelerator(folder: Path | None = None) -> Accelerator:
-    """Probed once per boot of this system; the answer is kept in `folder`."""
-    if not Path("/dev/kvm").exists():
-        return Accelerator(False, "there is no /dev/kvm")
+def accelerator(
+    folder: Path | None = None,
+    *,
+    device: Path = KVM,
+    boot: Path = BOOT,
+    deadline_s: float = PROBE_DEADLINE_S,
+) -> Accelerator:
+    """Probed once per boot of this system; the answer is kept in `folder`.
+
+    device: what KVM is reached by; boot: where this system's kernels are; deadline_s: of one that is tried.
+    """
+    if not device.exists():
+        return Accelerator(False, f"there is no {device}")
     folder = folder or _caches() / "bmsim"
     with alone(folder):
-        return _known_or_probed(folder / "accelerator.json")
+        return _known_or_probed(folder / "accelerator.json", boot, deadline_s)
 
 
-def _known_or_probed(cache: Path) -> Accelerator:
+def _known_or_probed(cache: Path, boot: Path, deadline_s: float) -> Accelerator:
     boot_id = Path("/proc/sys/kernel/random/boot_id").read_text().strip()
     try:
         known = json.loads(cache.read_text())
@@ -48,10 +59,10 @@ def _known_or_probed(cache: Path) -> Accelerator:
             return Accelerator(known["kvm"], known["reason"])
     except (OSError, ValueError, KeyError):
         pass
-    kernel = next(_kernels(), None)
+    kernel = next(_kernels(boot), None)
     if kernel is None:
-        return Accelerator(False, "there is no readable kernel in /boot to try KVM with")
-    found = _probe(kernel)
+        return Accelerator(False, f"there is no readable kernel in {boot} to try KVM with")
+    found = _probe(kernel, deadline_s)
     cache.write_text(json.dumps({"boot_id": boot_id, "kvm": found.kvm, "reason": found.reason}))
     return found
 
@@ -60,17 +71,17 @@ def _caches() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _kernels() -> Iterator[Path]:
+def _kernels(boot: Path) -> Iterator[Path]:
     """Kernels of this system first, then those that images and ramdisks were built with."""
     built = _caches() / "provisioner"
-    for folder, pattern in ((Path("/boot"), "vmlinuz*"), (built, "*/*/vmlinuz*"), (built, "*/*/kernel")):
+    for folder, pattern in ((boot, "vmlinuz*"), (built, "*/*/vmlinuz*"), (built, "*/*/kernel")):
         for path in sorted(folder.glob(pattern)) if folder.is_dir() else ():
             # Hidden folders are builds that go on.
             if path.is_file() and os.access(path, os.R_OK) and not path.parent.name.startswith("."):
                 yield path
 
 
-def _probe(kernel: Path) -> Accelerator:
+def _probe(kernel: Path, deadline_s: float) -> Accelerator:
     with tempfile.TemporaryDirectory(prefix="bmsim-kvm-") as folder:
         said = Path(folder) / "serial.log"
         command = [
@@ -79,9 +90,9 @@ def _probe(kernel: Path) -> Accelerator:
             *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
         ]
         try:
-            subprocess.run(command, capture_output=True, timeout=PROBE_DEADLINE_S, check=False)
+            subprocess.run(command, capture_output=True, timeout=deadline_s, check=False)
         except subprocess.TimeoutExpired:
-            return Accelerator(False, f"a kernel under KVM did not come up within {PROBE_DEADLINE_S:.0f} s")
+            return Accelerator(False, f"a kernel under KVM did not come up within {deadline_s:g} s")
         except OSError as error:
             return Accelerator(False, f"QEMU did not start: {error.strerror}")
         if said.exists() and REACHED in said.read_bytes():

@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
+from bmsim.backends.accelerator import accelerator
 from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
 
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
@@ -50,7 +51,7 @@ def bmsim(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Bmsim]:
     done = bmsim("up", str(file))
     assert done.returncode == 0, done.stderr
     assert "rack first is up" in done.stdout
-    assert "KVM" in done.stdout
+    assert f", on {accelerator()}" in done.stdout
     yield bmsim
     assert bmsim("down").returncode == 0
     assert "no racks" in bmsim("ls").stdout
