@@ -8,6 +8,7 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.exits import USAGE, CliError
+from provisioner.cli.files import text_of
 from provisioner.cli.named import Name, add_delete, add_list
 from provisioner.cli.options import Json, client_and_output
 
@@ -70,11 +71,8 @@ def add_key(
 ) -> None:
     """Add a public key."""
     client, output = client_and_output(context, as_json)
-    try:
-        text = file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CliError(f"{file}: {error}", USAGE) from error
-    output.record(client.post("/v1/keys", {"name": name, "public_key": text}), ("name", "public_key"))
+    order = {"name": name, "public_key": text_of(file, "--file")}
+    output.record(client.post("/v1/keys", order), ("name", "public_key"))
 
 
 add_list(flavors, "flavors", "/v1/flavors", FLAVOR)

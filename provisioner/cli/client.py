@@ -125,10 +125,11 @@ class Client:
         import httpx
 
         try:
-            token = self._token_file.read_text().strip()
-        except OSError as error:
+            token = self._token_file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            answer = error.strerror if isinstance(error, OSError) else "it isn't a token's text"
             raise CliError(
-                f"The API token can't be read from {self._token_file}: {error.strerror}. "
+                f"The API token can't be read from {self._token_file}: {answer}. "
                 "Say where it is by --token-file or PROVISIONER_TOKEN_FILE.",
                 UNREACHABLE,
             ) from error

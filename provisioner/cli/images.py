@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import os
 from collections.abc import Iterator
 from enum import StrEnum
 from pathlib import Path
@@ -13,6 +14,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 
 from provisioner.cli.client import Client
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
+from provisioner.cli.files import reading
 from provisioner.cli.options import Json, client_and_output
 from provisioner.cli.output import Output
 from provisioner.cli.watching import wait_until
@@ -146,20 +148,19 @@ def _upload(client: Client, path: str, chunks: Iterator[bytes], size_bytes: int)
 
 
 def _size(file: Path) -> int:
-    try:
-        return file.stat().st_size
-    except OSError as error:
-        raise CliError(f"{file}: {error.strerror}", USAGE) from error
+    """Opens it too: what can't be read is refused before anything is registered."""
+    with reading(file, "--file") as opened:
+        return os.fstat(opened.fileno()).st_size
 
 
 def _sha256(file: Path) -> str:
     """So that what arrives is what we have here."""
-    with file.open("rb") as opened:
+    with reading(file, "--file") as opened:
         return hashlib.file_digest(opened, "sha256").hexdigest()
 
 
 def _chunks(file: Path, sent: Any) -> Iterator[bytes]:
-    with file.open("rb") as opened:
+    with reading(file, "--file") as opened:
         while chunk := opened.read(CHUNK_BYTES):
             yield chunk
             sent(len(chunk))

@@ -9,7 +9,8 @@ from typing import Annotated, Any
 
 import typer
 
-from provisioner.cli.exits import ENDED_IN_ERROR, USAGE, CliError
+from provisioner.cli.exits import ENDED_IN_ERROR, CliError
+from provisioner.cli.files import text_of
 from provisioner.cli.nodes import Follow, show_console
 from provisioner.cli.options import Json, client_and_output
 from provisioner.cli.output import Output, cell, seconds_between
@@ -81,7 +82,7 @@ def create(
         "flavor": flavor,
         "image": image,
         "key": key,
-        "user_data": _text(user_data),
+        "user_data": text_of(user_data, "--user-data") if user_data is not None else "",
         "node": node,
         "host": host,
         "zone": zone,
@@ -120,15 +121,6 @@ def place(
     if (more := found["refused_nodes"] - len(found["refused"])) > 0:
         output.say(f"and {more} more")
     output.say(f"It would get node [bold]{found['node']}[/]." if found["node"] else "It would get no node.")
-
-
-def _text(file: Path | None) -> str:
-    if file is None:
-        return ""
-    try:
-        return file.read_text()
-    except (OSError, UnicodeDecodeError) as error:
-        raise CliError(f"{file}: {error}", USAGE) from error
 
 
 def _tell_end(output: Output, instance: dict[str, Any]) -> None:

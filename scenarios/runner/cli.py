@@ -19,7 +19,7 @@ from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario, ScenarioFile
 from scenarios.runner.pool import Journal
 from scenarios.runner.record import recorded
-from scenarios.runner.report import failure_text, page
+from scenarios.runner.report import failure_text
 from scenarios.runner.saved import first_difference, read_saved
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.watch import SideBySide
@@ -97,8 +97,8 @@ def run(
     if watch:
         if len(todo) > 1:
             _refuse(f"--watch shows one story, and these are {len(todo)}: choose a file, a fidelity, a seed")
-        _play_watched(todo[0], traces, Reports(junit_file, html))
-    _play(todo, traces, jobs, stop_at_first, resume, Reports(junit_file, html))
+        _play_watched(todo[0], traces, _reports(junit_file, html))
+    _play(todo, traces, jobs, stop_at_first, resume, _reports(junit_file, html))
 
 
 @app.command()
@@ -130,7 +130,7 @@ def search(
         )
         for one in _numbers(seeds)
     ]
-    _play(todo, traces, jobs, stop_at_first, resume, Reports(junit_file, html))
+    _play(todo, traces, jobs, stop_at_first, resume, _reports(junit_file, html))
 
 
 @app.command("list")
@@ -159,11 +159,11 @@ def replay(
         saved = read_saved(trace)
     except BadScenario as error:
         _refuse(str(error))
+    reports = _reports(None, html)
     if saved.job.scenario is not None:
         _check_fits([(ScenarioFile(file=str(trace), scenario=saved.job.scenario), saved.job.fidelity)])
     played = play_job(saved.job, None)
-    if html is not None:
-        html.write_text(page([played]))
+    reports.write([played])
     out.print(failure_text(played), soft_wrap=True, markup=False)
     difference = first_difference(saved.events, played.trace)
     out.print(
@@ -225,6 +225,17 @@ def _read(places: Sequence[Path]) -> list[ScenarioFile]:
         return load.read_all(places)
     except BadScenario as error:
         _refuse(str(error))
+
+
+def _reports(junit_file: Path | None, html: Path | None) -> Reports:
+    """What can't be written is refused now, and not after all has been played."""
+    for option, file in (("--junit", junit_file), ("--html", html)):
+        try:
+            if file is not None:
+                file.open("a").close()
+        except OSError as error:
+            _refuse(f"{file} can't be written: {error.strerror}; name another file by {option}")
+    return Reports(junit_file, html)
 
 
 def _chosen(

@@ -115,9 +115,16 @@ class Journal:
         self._path = path
         self._code = code_sha256()
         self._passed: set[str] = set()
-        if path.exists():
-            for number, line in enumerate(path.read_text().splitlines(), 1):
-                self._remember(number, line)
+        try:
+            with path.open("a+") as file:
+                file.seek(0)
+                known = file.read()
+        except (OSError, UnicodeDecodeError) as error:
+            answer = error.strerror if isinstance(error, OSError) else "it is no text"
+            told = f"{path} can't be the journal of --resume: {answer}; name one that is, or a new file"
+            raise BadScenario(told) from error
+        for number, line in enumerate(known.splitlines(), 1):
+            self._remember(number, line)
 
     def _remember(self, number: int, line: str) -> None:
         try:

@@ -78,6 +78,52 @@ def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path
     assert "token" in service.refused(1, "--token-file", str(tmp_path / "token"), "node", "list")
 
 
+UNREADABLE = Path("/proc/self/mem")
+"""A regular file that even root can open and not read from its beginning (proc(5)): an I/O error."""
+
+
+@pytest.mark.parametrize(
+    ("what", "told"),
+    [
+        ("nothing", "can't be read: No such file or directory"),
+        ("a-folder", "is a folder: name a regular file by --file"),
+        (str(UNREADABLE), "can't be read: Input/output error"),
+        ("/dev/null", "is a device or a pipe"),
+    ],
+)
+def test_an_image_whose_file_cannot_be_read_is_refused_before_it_is_registered(
+    service: Service, tmp_path: Path, what: str, told: str
+) -> None:
+    (tmp_path / "a-folder").mkdir()
+    words = ("image", "register", "unread", "--kind", "disk", "--file", str(tmp_path / what))
+    assert told in service.refused(2, *words)
+    service.refused(3, "image", "show", "unread")
+
+
+def test_a_folder_is_no_image_whatever_its_checksum_is_said_to_be(service: Service, tmp_path: Path) -> None:
+    words = ("--kind", "disk", "--file", str(tmp_path), "--sha256", "ab" * 32)
+    assert "is a folder" in service.refused(2, "image", "register", "unread", *words)
+    service.refused(3, "image", "show", "unread")
+
+
+def test_a_file_of_any_other_command_that_cannot_be_read_is_told_by_its_option(
+    service: Service, tmp_path: Path
+) -> None:
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for file, told in ((tmp_path, "Is a directory"), (tmp_path / "binary", "invalid start byte at byte 0")):
+        key = service.refused(2, "key", "add", "unread", "--file", str(file))
+        assert told in key
+        assert "by --file" in key
+        words = ("--image", "root", "--user-data", str(file))
+        data = service.refused(2, "instance", "create", "unread", *words)
+        assert told in data
+        assert "by --user-data" in data
+        assert str(file) in service.refused(2, "node", "enroll", "-f", str(file))
+        assert str(file) in service.refused(2, "config", "check", str(file))
+        assert "by --token-file" in service.refused(5, "--token-file", str(file), "node", "list")
+    service.refused(3, "instance", "show", "unread")
+
+
 def test_an_image_that_is_not_what_was_promised_is_the_images_fault(service: Service, tmp_path: Path) -> None:
     bad = tmp_path / "bad.raw"
     bad.write_bytes(b"x" * 512 * 100)

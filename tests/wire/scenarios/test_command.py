@@ -118,6 +118,13 @@ def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
         (("run", "good.yaml", "--seed", "1", "--seeds", "1..2"), "leave one out"),
         (("run", "good.yaml", "--fidelity", "machine"), "none of these scenarios declares"),
         (("replay", "none.jsonl"), "No such file"),
+        (("replay", "."), "Is a directory"),
+        (("run", "good.yaml", "--resume", "."), "can't be the journal of --resume: Is a directory"),
+        (("run", "good.yaml", "--html", "."), "Is a directory; name another file by --html"),
+        (
+            ("run", "good.yaml", "--junit", "none/x.xml"),
+            "No such file or directory; name another file by --junit",
+        ),
         (("record", "1", "good.yaml", "--why", "w", "--source", "s"), "is there already"),
     ],
 )
