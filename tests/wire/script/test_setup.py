@@ -68,6 +68,22 @@ def test_on_an_unknown_system_setup_lists_what_is_missing_and_does_nothing(proje
     assert not (project / ".venv").exists()
 
 
+def test_packages_that_bring_no_file_of_theirs_are_named_and_installed_all_the_same(project: Path) -> None:
+    done = on_a_copy(
+        f"""{APT_GET}
+        rm -f /etc/os-release
+        printf 'ID=debian\\nVERSION_ID=12\\n' > /etc/os-release
+        {project}/script/setup
+        """
+    )
+    assert done.returncode == 69, done.stderr
+    assert "setup: installs no-such-package" in done.stdout
+    assert "Still missing after the packages were installed" in done.stderr
+    assert "/no/such/file" in done.stderr
+    assert "Nothing was changed" not in done.stderr
+    assert not (project / ".venv").exists()
+
+
 def test_no_service_may_start_while_packages_are_installed_and_ours_stay_disabled(project: Path) -> None:
     done = on_a_copy(
         f"""{APT_GET}
