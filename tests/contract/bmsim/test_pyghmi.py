@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from bmsim.devices.bmc import EXAMPLE_ENTERPRISE
 from tests.contract.bmsim.bmc import DEADLINE_S, PASSWORD, USER, Bmc
 
 pytestmark = pytest.mark.wire
@@ -30,7 +31,7 @@ try:
     client.ipmi_session.logout()
 except IpmiException as error:
     said = str(error)
-print(json.dumps(said))
+print(json.dumps(said, default=list))
 """
 """In a process of its own: pyghmi's sessions, sockets and threads are global to theirs."""
 
@@ -57,6 +58,51 @@ def test_power_goes_where_it_is_sent(bmc: Bmc) -> None:
     said = pyghmi(bmc, ["set_power", "off", 5], ["get_power"], ["set_power", "on", 5], ["get_power"])
     assert said[1] == {"powerstate": "off"}
     assert said[3] == {"powerstate": "on"}
+
+
+CYCLE = ["raw_command", 0, 2, [], [2]]
+"""Chassis control (IPMI 2.0 §28.3) with a value that `set_power` has no word for."""
+
+
+def test_a_running_machine_is_cycled_and_runs_again(bmc: Bmc) -> None:
+    said = pyghmi(bmc, CYCLE, ["get_power"])
+    assert said[0]["code"] == 0
+    assert said[1] == {"powerstate": "on"}
+    assert [entry.result for entry in bmc.entries("chassis.power.cycle")] == ["ok"]
+
+
+def test_a_machine_that_is_off_is_not_cycled(bmc: Bmc) -> None:
+    said = pyghmi(bmc, ["set_power", "off", 5], CYCLE, ["get_power"])
+    assert said[1]["code"] == 0xD5
+    assert said[2] == {"powerstate": "off"}
+
+
+@pytest.mark.parametrize("word", ["softoff", "shutdown"])
+def test_a_machine_is_asked_to_shut_down_and_does(bmc: Bmc, word: str) -> None:
+    assert pyghmi(bmc, ["set_power", word, 10], ["get_power"])[1] == {"powerstate": "off"}
+    assert [entry.result for entry in bmc.entries("chassis.power.soft")] == ["ok"]
+    assert bmc.entries("chassis.power.off") == []
+
+
+def test_the_chassis_status_tells_the_power_and_what_it_came_on_by(bmc: Bmc) -> None:
+    status = ["raw_command", 0, 1]
+    said = pyghmi(
+        bmc, ["set_power", "off", 5], ["set_power", "on", 5], status, ["set_power", "off", 5], status
+    )
+    # IPMI 2.0 §28.2: bit 0 is the power, bit 4 of the second that it last came on by IPMI; nothing else is so
+    assert said[2]["data"] == [0b1, 0b10000, 0]
+    assert said[4]["data"] == [0b0, 0b10000, 0]
+
+
+def test_the_bmc_says_what_it_is(bmc: Bmc) -> None:
+    (said,) = pyghmi(bmc, ["_get_device_id"])  # what pyghmi chooses its vendor's dialect by
+    assert said == {
+        "device_id": 0x20,
+        "device_revision": 1,
+        "manufacturer_id": EXAMPLE_ENTERPRISE,
+        "product_id": 1,
+        "firmware_version": "1.00",
+    }
 
 
 @pytest.mark.parametrize(("persist", "uefi"), [(False, False), (True, True)])
