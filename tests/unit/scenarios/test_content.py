@@ -50,6 +50,13 @@ def test_every_scenario_strikes_at_something_or_says_why_not() -> None:
         assert in_words(one.scenario).startswith(one.scenario.name)
 
 
+@pytest.mark.parametrize("path", sorted((ROOT / "fixtures/demo").glob("*.yaml")), ids=lambda path: path.stem)
+def test_a_story_of_the_demo_can_be_played_at_the_fidelities_that_it_declares(path: Path) -> None:
+    scenario = read(path).scenario
+    for fidelity in scenario.fidelities:
+        assert story_of(scenario, fidelity, scenario.seed).strikes
+
+
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_every_example_of_the_reference_is_a_scenario_or_a_part_of_one(example: str, tmp_path: Path) -> None:
     missing = (f"{key}: {value}" for key, value in FRAME.items() if not _has(example, key))
