@@ -29,7 +29,8 @@ def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[
 
 
 ALL = list(commands(typer.main.get_command(app)))
-FIRST_CELLS = [line.split(" | ")[0] for line in CLI.splitlines() if line.startswith("| `")]
+ROWS = [line for line in CLI.splitlines() if line.startswith("| `")]
+FIRST_CELLS = [row.split(" | ")[0] for row in ROWS]
 OPERATIONS = [
     (verb.upper(), path) for path, verbs in describe()["paths"].items() for verb in verbs if verb != "head"
 ]
@@ -58,6 +59,22 @@ def test_every_option_in_the_table_exists_and_takes_json() -> None:
         if words not in (("serve",), ("api",), ("compute",), ("openapi",)):
             assert "--json" in options, words
         assert command.help, words
+
+
+@pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
+def test_every_option_of_a_command_is_in_its_row(words: tuple[str, ...], command: Any) -> None:
+    (row,) = (row for row in ROWS if _calls(row, words))
+    told = _calls(row, words) + row.partition(" | ")[2]
+    for option in command.params:
+        names = {*option.opts, *option.secondary_opts} - {"--json", "--help"}
+        if option.param_type_name == "option" and names:
+            assert any(re.search(rf"(?<![\w-]){name}(?![\w-])", told) for name in names), names
+
+
+def _calls(row: str, words: tuple[str, ...]) -> str:
+    """How this row says that a command is called; "" when it doesn't."""
+    found = re.search(rf"`{' '.join(words)}(?: [^`]*)?`", row.partition(" | ")[0])
+    return found.group() if found is not None else ""
 
 
 def test_every_exit_code_is_explained() -> None:
