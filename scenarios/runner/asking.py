@@ -11,7 +11,8 @@ from scenarios.runner.client import Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.moments import Moments
 from scenarios.runner.stage import Stage
-from scenarios.runner.story import Delete, Deploy, Maintenance, OnTold, Power, Request, Story
+from scenarios.runner.story import ByChance, Delete, Deploy, Maintenance, OnTold, Power, Request, Story
+from scenarios.runner.words import moment_in_words
 
 
 @dataclass(slots=True)
@@ -76,18 +77,31 @@ class Asking:
         """All has healed: gives each request its time, and tells of those that didn't end in it."""
         told: list[str] = []
         healed_s = self._stage.now_s()
-        for asked in self._asked:
-            if asked.asked_s is None:
-                continue  # its moment never came
+        left = list(self._asked)
+        # The end of one may be the moment of another, wherever in the story that one stands.
+        while due := next(((one, one.asked_s) for one in left if one.asked_s is not None), None):
+            asked, asked_s = due
+            left.remove(asked)
             allowed_s = self._deadlines.of(asked.request)
             if asked.ended_s is None:
-                await self._until_ended(asked, max(healed_s, asked.asked_s) + allowed_s)
+                await self._until_ended(asked, max(healed_s, asked_s) + allowed_s)
             if asked.ended_s is None:
                 told.append(
                     f"{asked.label} had not ended {allowed_s:.0f} s after everything had healed: "
                     f"{await self._where(asked.request)}"
                 )
         return told
+
+    def never_asked(self) -> list[str]:
+        """A sentence for each request whose moment never came. What is left to chance may not come, nor what
+        a node that was struck was to tell."""
+        if self._story.struck_may_fail:
+            return []
+        return [
+            f"{asked.label} was never asked for, its moment never came: {moment_in_words(asked.request.when)}"
+            for asked in self._asked
+            if asked.asked_s is None and not isinstance(asked.request.when, ByChance)
+        ]
 
     async def _ask(self, asked: Asked) -> None:
         request = asked.request

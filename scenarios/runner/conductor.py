@@ -12,7 +12,7 @@ from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.expecting import Expecting
 from scenarios.runner.invariants import INVARIANTS, Invariant, Look
 from scenarios.runner.moments import Moments
-from scenarios.runner.stage import Stage
+from scenarios.runner.stage import LabTrouble, Stage
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Event
 from scenarios.runner.verdict import Breach
@@ -45,7 +45,7 @@ class Conductor:
         stage.trace.listen(self._judge)
 
     async def play(self) -> None:
-        """Raises LabTrouble when the lab broke."""
+        """Raises LabTrouble when the lab broke, or something that the story was to ask for never was."""
         try:
             await self._breaking.begin_before_all()
             await self._client.prepare()
@@ -56,6 +56,7 @@ class Conductor:
             await self._breaking.heal_all()
             await self._repair()
             self._break_promise("deadline", await self._asking.late())
+            never_asked = self._asking.never_asked()
             self._break_promise("expectation", await self._expecting.missed())
             # What goes on in the background after the last request has ended is given its time.
             await self._stage.sleep(self._deadlines.settle_s)
@@ -65,6 +66,9 @@ class Conductor:
         await self._stage.settled()
         for invariant in self._invariants:
             self.breaches += invariant.end(self._stage.now_s(), self._look)
+        # A promise that was broken may be why no moment came for what was to follow.
+        if never_asked and not self.breaches:
+            raise LabTrouble(f"{'; '.join(never_asked)}: the story proves nothing")
 
     async def _repair(self) -> None:
         """Nodes that failed to clean, or were taken out of service for a fault of theirs, are the operator's:

@@ -85,10 +85,10 @@ def _asked(request: Request) -> str:
             what = f"power {request.verb} {request.node}"
         case Maintenance():
             what = f"maintenance of {request.node} {'on' if request.on else 'off'}"
-    return f"{_moment(request.when)}: {what}"
+    return f"{moment_in_words(request.when)}: {what}"
 
 
-def _moment(moment: Moment) -> str:
+def moment_in_words(moment: Moment) -> str:
     match moment:
         case AtTime():
             return f"at {moment.at_s:g} s"
@@ -120,9 +120,9 @@ def _breaks(strike: Strike) -> str:
     if strike.heal_after_s is not None:
         heals = f"after {strike.heal_after_s:g} s"
     elif strike.heal_when is not None:
-        heals = _moment(strike.heal_when)
+        heals = moment_in_words(strike.heal_when)
     what = f"{strike.fault} strikes {target}: {fault.what}"
-    return f"{_moment(strike.when)}: {what}{f' ({given})' if given else ''}; heals {heals}"
+    return f"{moment_in_words(strike.when)}: {what}{f' ({given})' if given else ''}; heals {heals}"
 
 
 def _expected(expected: Expected) -> str:
