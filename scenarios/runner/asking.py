@@ -14,6 +14,9 @@ from scenarios.runner.stage import Stage
 from scenarios.runner.story import ByChance, Delete, Deploy, Maintenance, OnTold, Power, Request, Story
 from scenarios.runner.words import moment_in_words
 
+ASKED_WITHIN_S = 1.0
+"""A request is asked for so soon after its moment."""
+
 
 @dataclass(slots=True)
 class Asked:
@@ -78,8 +81,14 @@ class Asking:
         told: list[str] = []
         healed_s = self._stage.now_s()
         left = list(self._asked)
-        # The end of one may be the moment of another, wherever in the story that one stands.
-        while due := next(((one, one.asked_s) for one in left if one.asked_s is not None), None):
+        while left:
+            due = _due(left)
+            if due is None:
+                # The end of one may have been the moment of another, wherever in the story that one stands.
+                await self._stage.sleep(ASKED_WITHIN_S)
+                due = _due(left)
+            if due is None:
+                break
             asked, asked_s = due
             left.remove(asked)
             allowed_s = self._deadlines.of(asked.request)
@@ -146,6 +155,11 @@ class Asking:
                 work = answer.body.get("work") or {}
                 return f"instance {answer.body['state']}, step {work.get('step', 'none')}"
         return "no answer"
+
+
+def _due(left: Iterable[Asked]) -> tuple[Asked, float] | None:
+    """One that was asked for, and when."""
+    return next(((asked, asked.asked_s) for asked in left if asked.asked_s is not None), None)
 
 
 async def end(tasks: Iterable[asyncio.Task[Any]]) -> None:

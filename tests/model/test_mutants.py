@@ -1,4 +1,4 @@
-"""Every invariant bites: the provisioner is broken on purpose, and the invariant for it says so."""
+"""Every promise bites: the provisioner is broken on purpose, and what guards the promise says so."""
 
 from __future__ import annotations
 
@@ -13,18 +13,33 @@ import structlog
 from provisioner.compute import host, worker
 from provisioner.compute.context import StepContext
 from provisioner.compute.ledger import NodeLedger
+from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import Hosts
-from provisioner.core.model import Image, Node
-from provisioner.core.outcome import Next, Outcome
+from provisioner.compute.steps import boot
+from provisioner.core.errors import TransientError
+from provisioner.core.model import Image, Instance, Node
+from provisioner.core.outcome import Next, Outcome, Retry
 from provisioner.core.plan import PLANS
 from provisioner.core.states import PowerState
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
+from provisioner.scheduler.memory import WaitingRequests
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import FAMILIES, rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Power, Story, Strike
+from scenarios.runner.story import (
+    Counted,
+    Delete,
+    Deploy,
+    Expected,
+    OnEvent,
+    OnTold,
+    Power,
+    Request,
+    Story,
+    Strike,
+)
 from scenarios.runner.verdict import Verdict
 
 Step = Callable[[StepContext], Awaitable[Outcome]]
@@ -186,3 +201,75 @@ def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> No
     monkeypatch.setattr(host, "share_out", take_everything)
     monkeypatch.setattr(NodeLedger, "_expected", lambda self: {})
     assert "one_owner" in broken_promises(story(DEPLOY, hosts=2))
+
+
+# --- no request is lost ---------------------------------------------------------------------------
+
+
+def test_a_deploy_that_the_scheduler_drops_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(WaitingRequests, "_came", lambda self, request: None)
+    assert broken_promises(story(DEPLOY)) == {"deadline"}
+
+
+def test_a_power_request_that_nobody_serves_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(OperatorRequests, "pending", lambda self, tx: [])
+    assert broken_promises(story(Power(node="n1", verb="on"))) == {"deadline"}
+
+
+@pytest.mark.parametrize("asked", [(DEPLOY, DELETE), (DELETE, DEPLOY)], ids=["in order", "the last first"])
+def test_a_deletion_that_no_host_begins_is_caught(
+    asked: tuple[Request, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def forget(self: host.ComputeHost, unwanted: list[Instance]) -> list[str]:
+        return []
+
+    monkeypatch.setattr(host.ComputeHost, "_release", forget)
+    # Its moment comes when all has healed: while the deploy is given its time.
+    assert broken_promises(replace(story(*asked), safety_s=1.0)) == {"deadline"}
+
+
+# --- what is expected -----------------------------------------------------------------------------
+
+
+def test_a_deploy_that_is_given_up_at_the_first_trouble_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = Strike(fault="node.hangs", node="n1", parameters={"at": "kernel", "count": 1})
+    troubled = replace(story(DEPLOY), strikes=(hangs,))
+    assert broken_promises(troubled) == set()
+
+    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
+        await self._fail(outcome.cause)
+        return True
+
+    monkeypatch.setattr(worker.Worker, "_retry", give_up)
+    assert broken_promises(troubled) == {"expectation"}
+
+
+NO_NIC = replace(
+    story(DEPLOY),
+    strikes=(Strike(fault="node.dead_nic", node="n1"),),
+    expected=(Expected(instance="web", outcome="error", cause="its NIC or cable is dead"),),
+)
+
+
+def test_a_failure_with_another_cause_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_promises(NO_NIC) == set()
+    found = boot.diagnose
+    monkeypatch.setattr(boot, "diagnose", lambda *heard: replace(found(*heard), likely_cause="It broke"))
+    assert broken_promises(NO_NIC) == {"expectation"}
+
+
+def test_a_step_that_is_done_more_often_than_expected_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    started = OnEvent("step", "step.started", "n1", detail={"step": "write_image"})
+    once = replace(story(DEPLOY), expected=(Expected(counted=Counted(started, 1, 1)),))
+    assert broken_promises(once) == set()
+
+    write = worker.STEPS["write_image"]
+    written: list[str] = []
+
+    async def write_twice(ctx: StepContext) -> Outcome:
+        outcome = await write(ctx)
+        written.append(ctx.node.name)
+        return outcome if len(written) > 1 else Retry(TransientError("write the image", answer="not sure"))
+
+    replace_steps(monkeypatch, {"write_image": write_twice})
+    assert broken_promises(once) == {"expectation"}
