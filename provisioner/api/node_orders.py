@@ -78,12 +78,14 @@ def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
     for other in tx.find(Node, where={"power_driver": OUTLET_DRIVERS}):
         if not hangs_on(devices, other.power_address):
             continue
-        common = feeds & feeds_of(other.power_driver, other.power_address)
+        theirs = feeds_of(other.power_driver, other.power_address)
+        common = {called for name, called in feeds.items() if name in theirs}
         if common:
             raise Conflict(
                 f"enrol node {entry.name}",
                 answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
-                advice="Look where its cable ends, and correct power of the one or the other",
+                advice="Look where its cable ends, and correct power of the one or the other; of units in a "
+                "chain, name power.family and power.unit",
             )
 
 

@@ -15,27 +15,49 @@ _DEVICE = ("address", "on")
 """What tells a device from others: where it is, or the URL that switches an outlet on."""
 
 
-def feeds_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
-    """The outlets that a node with this power hangs on, each named as nobody else's is; none for a BMC."""
+def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
+    """The outlets that a node with this power hangs on, by name, each with what to call it; none for a BMC.
+
+    Nodes share an outlet when they share a name. One may have several: the unit of a PDU is named or isn't.
+    """
     if driver == "feeds":
-        return frozenset(
-            outlet for feed in address["feeds"] for outlet in feeds_of(str(feed["driver"]), feed)
-        )
-    where = ":".join(str(address[name]) for name in ("address", "port") if address.get(name) is not None)
+        each = (feeds_of(str(feed["driver"]), feed) for feed in address["feeds"])
+        return {name: called for feed in each for name, called in feed.items()}
+    if driver == "snmp":
+        of, *others = _pdu_names(address)
+        outlets = [f"outlet {outlet}" for outlet in address["outlets"]]
+        return {f"{outlet} of {name}": f"{outlet} of {of}" for outlet in outlets for name in (of, *others)}
+    return {name: name for name in _names(driver, address)}
+
+
+def _names(driver: str, address: Mapping[str, Any]) -> list[str]:
+    """Of outlets that have one name each."""
     match driver:
-        case "snmp":
-            family = FAMILIES.get(str(address["family"]))
-            unit = address.get("unit") or (family.unit if family else "")
-            of = f"unit {unit} of PDU {where}" if unit else f"PDU {where}"
-            return frozenset(f"outlet {outlet} of {of}" for outlet in address["outlets"])
         case "iboot":
-            return frozenset((f"the outlet at {where}",))
+            return [f"the outlet at {_where(address)}"]
         case "http":
-            return frozenset((f"the outlet at {address['on']}",))
+            return [f"the outlet at {address['on']}"]
         case "command":
             of = f"{address['command']} of {address['address']}"
-            return frozenset(f"outlet {outlet} by {of}" for outlet in address["outlets"])
-    return frozenset()
+            return [f"outlet {outlet} by {of}" for outlet in address["outlets"]]
+    return []
+
+
+def _pdu_names(address: Mapping[str, Any]) -> list[str]:
+    """Of a PDU by SNMP, or of a unit of it: who names no unit has its family's first."""
+    pdu = f"PDU {_where(address)}"
+    family = FAMILIES.get(str(address["family"]))  # none: the PDU is asked
+    if family is not None and not family.unit:
+        return [pdu]  # a unit means nothing to it
+    given = str(address.get("unit") or "")
+    firsts = {one.unit for one in (FAMILIES.values() if family is None else (family,))}
+    unit = given or (family.unit if family else "")
+    of_unit = [f"unit {unit} of {pdu}"] if unit else []
+    return [*of_unit, pdu] if not given or given in firsts else of_unit
+
+
+def _where(address: Mapping[str, Any]) -> str:
+    return ":".join(str(address[name]) for name in ("address", "port") if address.get(name) is not None)
 
 
 def devices_of(address: Mapping[str, Any]) -> frozenset[str]:

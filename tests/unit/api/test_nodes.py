@@ -96,6 +96,40 @@ def test_an_outlet_is_one_nodes_only(api: Api) -> None:
     api.post("/v1/nodes", node_entry("n2", 2, power=other), 201)
 
 
+AUTO, RARITAN, APC = {"family": "auto"}, {"family": "raritan_pdu2"}, {"family": "apc_rackpdu"}
+SECOND = {"unit": "2"}
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "told"),
+    [
+        (AUTO, RARITAN, "outlet 1 of unit 1 of PDU 10.78.0.201:161 feeds node n1 already"),
+        (RARITAN, AUTO, "outlet 1 of PDU 10.78.0.201:161 feeds node n1 already"),
+        (AUTO, {**RARITAN, "unit": "1"}, "outlet 1 of unit 1 of PDU"),
+        (AUTO, {**AUTO, "unit": "1"}, "outlet 1 of unit 1 of PDU"),
+        (AUTO, {"family": "eatonpower"}, "outlet 1 of unit 0 of PDU"),
+        (AUTO, {"family": "baytech_mrp27"}, "outlet 1 of unit 1 of PDU"),
+        (AUTO, {"family": "servertech_sentry3"}, "outlet 1 of unit 1.1 of PDU"),
+        (AUTO, {"family": "servertech_sentry4"}, "outlet 1 of unit 1.1 of PDU"),
+        (AUTO, APC, "outlet 1 of PDU"),
+        (APC, {**APC, **SECOND}, "outlet 1 of PDU"),
+        ({**RARITAN, **SECOND}, {**AUTO, **SECOND}, "outlet 1 of unit 2 of PDU"),
+        (AUTO, {**RARITAN, **SECOND}, ""),
+        (AUTO, {**AUTO, **SECOND}, ""),
+        (RARITAN, {**AUTO, **SECOND}, ""),
+        (AUTO, {"family": "eatonpower", "unit": "1"}, ""),
+    ],
+)
+def test_an_outlet_is_one_nodes_only_whether_its_unit_is_named_or_not(
+    api: Api, first: dict[str, str], second: dict[str, str], told: str
+) -> None:
+    api.context.power_drivers |= {"snmp"}
+    snmp = {"driver": "snmp", "address": "10.78.0.201", "outlets": [1], "community": "sesame"}
+    api.post("/v1/nodes", node_entry("n1", 1, power={**snmp, **first}), 201)
+    answer = api.post("/v1/nodes", node_entry("n2", 2, power={**snmp, **second}), 409 if told else 201)
+    assert str(answer.get("answer", "")).startswith(told)
+
+
 @pytest.mark.parametrize("state", list(ProvisionState))
 def test_a_node_is_deleted_only_when_no_instance_is_on_it(api: Api, state: ProvisionState) -> None:
     api.post("/v1/nodes", node_entry(), 201)

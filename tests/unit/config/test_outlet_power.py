@@ -108,3 +108,9 @@ def test_a_url_that_no_client_can_use_is_told(where: str, url: str, told: str) -
 def test_a_name_that_no_host_can_have_is_told() -> None:
     with pytest.raises(InvalidInput, match="can't be a host's name"):
         entry({**APC, "address": "pdu..example"})
+
+
+@pytest.mark.parametrize("again", [APC, {**APC, "family": "auto"}, {**APC, "family": "raritan_pdu2"}])
+def test_one_outlet_is_not_two_feeds(again: dict[str, Any]) -> None:
+    with pytest.raises(InvalidInput, match=r"outlet 1 of PDU \S+ is there twice"):
+        entry({"driver": "feeds", "feeds": [APC, again]})
