@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -22,6 +21,7 @@ from provisioner.core.errors import (
 )
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
+from provisioner.drivers.snmp_engines import SnmpEngines
 
 MESSAGE_S = 2.5
 """A message is sent once: what is lost is asked again by whoever asked, and a PDU that is slow isn't asked
@@ -85,17 +85,14 @@ class Messages(Protocol):
 
 
 class PysnmpMessages:
-    """`Messages`. One socket and one engine, made at the first message; `close` ends both."""
+    """`Messages`. `close` ends its engines and sockets."""
 
     def __init__(self) -> None:
-        self._engine: snmp.SnmpEngine | None = None
-        self._loop: asyncio.AbstractEventLoop | None = None
+        self._engines = SnmpEngines()
 
     def close(self) -> None:
         """Idempotent."""
-        engine, loop, self._engine, self._loop = self._engine, self._loop, None, None
-        if engine is not None and loop is not None and not loop.is_closed():  # else it has taken them along
-            engine.close_dispatcher()
+        self._engines.close()
 
     async def get(
         self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
@@ -122,14 +119,11 @@ class PysnmpMessages:
             target = await snmp.UdpTransportTarget.create(
                 (agent.host, agent.port), timeout=MESSAGE_S, retries=0
             )
-            error, status, _, found = await command(
-                self._own_engine(),
-                _auth_data(credentials, write=write),
-                target,
-                snmp.ContextData(),
-                *objects,
-                lookupMib=False,
-            )
+            auth = _auth_data(credentials, write=write)
+            with self._engines.lent(credentials) as engine:
+                error, status, _, found = await command(
+                    engine, auth, target, snmp.ContextData(), *objects, lookupMib=False
+                )
         except (PySnmpError, OSError) as problem:
             raise DeviceUnreachable(
                 tried, device=agent.name, answer=str(problem), advice="Check power.address"
@@ -139,14 +133,6 @@ class PysnmpMessages:
         if status:
             raise _refused(tried, agent, status.prettyPrint(), write=write)
         return [value for _, value in found]
-
-    def _own_engine(self) -> snmp.SnmpEngine:
-        # The socket belongs to the loop that it was made in.
-        loop = asyncio.get_running_loop()
-        if self._engine is None or self._loop is not loop:
-            self.close()
-            self._engine, self._loop = snmp.SnmpEngine(), loop
-        return self._engine
 
 
 def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData | snmp.UsmUserData:

@@ -21,10 +21,12 @@ from provisioner.core.errors import (
     WrongCredentials,
 )
 from provisioner.core.states import PowerState
+from provisioner.drivers import snmp_engines
 from provisioner.drivers.outlet_command import CommandDevices
 from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.drivers.outlet_iboot import IbootDevices
 from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices
+from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.protocols.power import Feeds, PowerControl, PowerVerb
 from provisioner.services.children import SystemChildren
 from tests.contract.drivers.outlets import by_feeds, http_address, programs, snmp_messages
@@ -108,6 +110,62 @@ def test_wrong_version_3_credentials_are_told_and_not_repeated(
         assert "Check user, auth_key, priv_key" in str(caught.value)
     for word in (AUTH_KEY, PRIV_KEY, "not-the-right-key"):
         assert word not in str(caught.value)
+
+
+def of_one_user(stack: ExitStack, folder: Path, messages: PysnmpMessages) -> list[PowerControl]:
+    """Outlets of two slow PDUs that have a user of the same name, each with keys of its own."""
+    devices, controls = SnmpDevices(messages, discharge_s=1), []
+    for name in ("a", "b"):
+        keys = {"auth_key": f"{AUTH_KEY}-{name}", "priv_key": f"{PRIV_KEY}-{name}"}
+        pdu = stack.enter_context(running_pdu(folder / name, name=f"pdu-{name}", snmp=keys))
+        pdu.faults({"pdu.slow_queue": {"each_s": 0.1}})
+        controls.append(devices("n1", {**pdu.address, **V3, "outlets": [1]}, keys))
+    return controls
+
+
+def test_pdus_may_have_one_user_with_keys_of_their_own(stack: ExitStack, tmp_path: Path) -> None:
+    controls = of_one_user(stack, tmp_path, snmp_messages(stack))
+
+    async def story() -> None:
+        for _ in range(4):
+            assert await asyncio.gather(*(one.power_state() for one in controls)) == [PowerState.ON] * 2
+        await controls[0].set_power(PowerVerb.OFF)
+        found = await asyncio.gather(*(one.power_state() for one in controls))
+        assert found == [PowerState.OFF, PowerState.ON]
+
+    play(story)
+
+
+def test_users_beyond_those_that_are_remembered_are_served_and_their_sockets_closed(
+    stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(snmp_engines, "MOST_ENGINES", 1)
+    messages = snmp_messages(stack)
+    controls = of_one_user(stack, tmp_path, messages)
+
+    before = udp_sockets()
+
+    async def only(count: int) -> None:
+        while len(udp_sockets() - before) != count:
+            await asyncio.sleep(0.01)
+
+    async def story() -> None:
+        for _ in range(2):
+            assert await asyncio.gather(*(one.power_state() for one in controls)) == [PowerState.ON] * 2
+            await only(1)
+        messages.close()
+        await only(0)
+
+    play(story)
+
+
+def udp_sockets() -> set[str]:
+    """Of this process, by inode."""
+    open_now = set()
+    for descriptor in Path("/proc/self/fd").iterdir():
+        with suppress(FileNotFoundError):  # the one by which they were listed
+            open_now.add(str(descriptor.readlink()).removeprefix("socket:[").removesuffix("]"))
+    return open_now & {line.split()[9] for line in Path("/proc/net/udp").read_text().splitlines()[1:]}
 
 
 @pytest.mark.parametrize("version", ["1", "2c"])
