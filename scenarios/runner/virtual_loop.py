@@ -225,18 +225,16 @@ class VirtualLoop(_Loop):
     def _advance(self) -> None:
         """To the time of the next timer; all timers of that time are due."""
         timers, due = self._timers, self._plain
-        while timers:
+        while timers and (not due or timers[0][0] <= self._now_s):
             when, _, timer = heappop(timers)
             timer._scheduled = False
             if timer._cancelled:
                 self._timers_cancelled -= 1
                 continue
-            if not due and when > self._now_s:
+            if when > self._now_s:
                 self._now_s = when
                 self._instant_began_at = self.steps
             due.append(timer)
-            if not timers or timers[0][0] > self._now_s:
-                return
         if not due:
             raise Stalled(f"at {self._now_s:.3f} s everyone waits for someone:\n{describe(self.tasks())}")
 

@@ -70,6 +70,17 @@ def test_cancelled_timers_neither_run_nor_move_time() -> None:
     assert run(main(), seed=0) == 1.0
 
 
+def test_a_cancelled_timer_lets_nobody_wake_before_his_time() -> None:
+    async def main() -> list[float]:
+        loop, woken_s = asyncio.get_running_loop(), list[float]()
+        _, same_time, _ = [loop.call_at(at_s, lambda: woken_s.append(now_s())) for at_s in (5.0, 5.0, 9.0)]
+        same_time.cancel()
+        await asyncio.sleep(10)
+        return woken_s
+
+    assert run(main(), seed=0) == [5.0, 9.0]
+
+
 @pytest.mark.parametrize("seed", SEEDS)
 def test_a_timeout_strikes_at_its_time_and_only_then(seed: int) -> None:
     async def main() -> None:
