@@ -78,15 +78,20 @@ class PowerSequencer:
         when its breaker is open for longer than that (DeviceLeftAlone without any patience)."""
         return await self._patiently(device, device.control.power_state, patience_s)
 
-    async def ensure(self, device: Device, wanted: PowerState) -> bool:
+    async def ensure(self, device: Device, wanted: PowerState, *, long_off: bool = True) -> bool:
         """Returns when the device confirms `wanted`; True when a command was needed.
 
         Raises DeviceUnreachable/DeviceBusy (no answer for patience_s), TransientError (acknowledged and not
         done within confirm_s), and the permanent errors of PowerControl at once. What hangs on outlets has
         discharged when this returns from a change to off.
+
+        long_off: whether what is off already has been for long. Where it may have been switched off by
+        somebody who died before it had discharged, it is given that time.
         """
         verb = PowerVerb.ON if wanted is PowerState.ON else PowerVerb.OFF
         if await self.state(device) is wanted:
+            if not long_off:
+                await self._discharge(device.control, wanted)
             return False
         end_s: float | None = None
         while True:
@@ -113,7 +118,7 @@ class PowerSequencer:
     async def send(self, device: Device, verb: PowerVerb) -> None:
         """One command, patiently; nothing is confirmed. Outlets are cycled by off and on, both confirmed."""
         if is_feeds(device.control) and verb in (PowerVerb.CYCLE, PowerVerb.RESET):
-            await self.ensure(device, PowerState.OFF)
+            await self.ensure(device, PowerState.OFF, long_off=False)
             await self.ensure(device, PowerState.ON)
             return
         await self._patiently(device, lambda: device.control.set_power(verb), None)

@@ -71,7 +71,9 @@ async def power_on(ctx: StepContext) -> Outcome:
 async def switch_off(ctx: StepContext) -> bool:
     """Off, confirmed, and noted for whatever is written next; False when it was off. Raises as
     PowerSequencer.ensure."""
-    switched = await ctx.edges.power.ensure(ctx.device, PowerState.OFF)
+    # Off once and written down, it had discharged.
+    long_off = ctx.node.power_state is PowerState.OFF and not ctx.resumed
+    switched = await ctx.edges.power.ensure(ctx.device, PowerState.OFF, long_off=long_off)
     ctx.ledger.note({"power_state": PowerState.OFF}, ctx.ledger.event("power.off", source="power"))
     return switched
 

@@ -137,3 +137,76 @@ def test_nothing_is_sent_when_the_lease_is_shorter_than_the_command() -> None:
     with pytest.raises(LeaseLost):
         play(bmc, lambda power, device: power.ensure(device, PowerState.ON), ttl_s=0.9)
     assert bmc.commands == []
+
+
+DISCHARGE_S = 10.0
+
+
+class Outlets(PowerDevice):
+    """What hangs on outlets. told: each command, and when."""
+
+    discharge_s = DISCHARGE_S
+
+    def __init__(self, clock: JumpingClock, state: PowerState) -> None:
+        super().__init__(state)
+        self._clock = clock
+        self.told: list[tuple[float, str]] = []
+
+    def last_seen(self) -> str:
+        return f"outlet 1 {self.state}"
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        await super().set_power(verb)
+        self.told.append((self._clock.now_s, str(verb)))
+
+
+def by_outlets(
+    state: PowerState, story: Callable[[PowerSequencer, Device], Awaitable[object]]
+) -> tuple[list[tuple[float, str]], float]:
+    """What outlets were told when, and when it ended."""
+
+    async def run() -> tuple[list[tuple[float, str]], float]:
+        clock = JumpingClock()
+        outlets = Outlets(clock, state)
+        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", 1e9, holder="ch1")
+        await lease.acquire()
+        await story(PowerSequencer(lease, clock, PowerPolicy()), Device("PDU of n1", outlets))
+        return outlets.told, clock.now_s
+
+    return asyncio.run(run())
+
+
+@pytest.mark.parametrize("verb", [PowerVerb.CYCLE, PowerVerb.RESET])
+def test_outlets_are_cycled_by_off_the_time_to_discharge_and_on(verb: PowerVerb) -> None:
+    told, _ = by_outlets(PowerState.ON, lambda power, device: power.send(device, verb))
+    assert told == [(0.0, "off"), (DISCHARGE_S, "on")]
+
+
+def test_outlets_that_are_off_when_they_are_to_be_cycled_may_have_been_for_no_time() -> None:
+    told, _ = by_outlets(PowerState.OFF, lambda power, device: power.send(device, PowerVerb.CYCLE))
+    assert told == [(DISCHARGE_S, "on")]
+
+
+@pytest.mark.parametrize(
+    ("state", "long_off", "told", "ends_s"),
+    [
+        (PowerState.ON, True, [(0.0, "off")], DISCHARGE_S),
+        (PowerState.OFF, True, [], 0.0),
+        (PowerState.OFF, False, [], DISCHARGE_S),
+    ],
+)
+def test_outlets_that_have_been_off_for_long_are_not_waited_for(
+    state: PowerState, long_off: bool, told: list[tuple[float, str]], ends_s: float
+) -> None:
+    async def story(power: PowerSequencer, device: Device) -> None:
+        await power.ensure(device, PowerState.OFF, long_off=long_off)
+
+    assert by_outlets(state, story) == (told, ends_s)
+
+
+def test_what_a_bmc_switches_is_not_waited_for() -> None:
+    async def story(power: PowerSequencer, device: Device) -> float:
+        await power.ensure(device, PowerState.OFF, long_off=False)
+        return power._clock.monotonic_s()
+
+    assert play(PowerDevice(PowerState.OFF), story) == 0.0
