@@ -48,7 +48,15 @@ LOSES_ITS_NODES = ("killed", "frozen", "cut off from the store", "cut off from b
 """What no lease outlives."""
 
 
-def story(plan: str, step: str, befalls: str, *, release: bool = True, way: str = "") -> Story:
+def story(
+    plan: str,
+    step: str,
+    befalls: str,
+    *,
+    release: bool = True,
+    way: str = "",
+    proof_of_life: tuple[str, ...] = (),
+) -> Story:
     """One node is deployed and, unless `release` is off, released; something befalls its owner in a step of
     one of the two. way: one of WAYS; empty: a server."""
     fault, given, heal_after_s = FAULTS[befalls]
@@ -61,7 +69,7 @@ def story(plan: str, step: str, befalls: str, *, release: bool = True, way: str 
         nodes = tuple(replace(node, deploy="nfs") for node in nodes)
     strikes = CATALOGUE[fault].strikes
     nth = 2 if plan == "clean" and step in {spec.name for spec in PLANS["deploy-iscsi"].steps} else 1
-    requests: list[Request] = [Deploy(instance="web", image=image, node="n1")]
+    requests: list[Request] = [Deploy(instance="web", image=image, node="n1", proof_of_life=proof_of_life)]
     if release:
         requests.append(Delete(instance="web", when=OnTold("web", "active")))
     return Story(

@@ -76,6 +76,41 @@ def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "") -> N
     pytest.fail("nobody took over, whatever the seed")
 
 
+TOLD_WHOM_TO_CALL = [
+    (plan, step)
+    for plan in ("deploy-iscsi", "deploy-nfs")
+    for step in ("publish_instance_boot", "reboot", "instance_running")
+]
+
+
+ONLY_CALL_S, CALL_S = 300.0, 1200.0
+"""What an instance that only phones home takes until it is heard, since its owner was lost; and one of which
+something else might have been seen."""
+
+
+@pytest.mark.parametrize(
+    ("plan", "step", "proofs", "within_s"),
+    [
+        *((*place, ("phone_home",), ONLY_CALL_S) for place in TOLD_WHOM_TO_CALL),
+        *((*place, ("phone_home", "console:never printed"), CALL_S) for place in TOLD_WHOM_TO_CALL[1::3]),
+    ],
+)
+def test_an_instance_phones_home_to_whoever_took_its_node_over(
+    plan: str, step: str, proofs: tuple[str, ...], within_s: float
+) -> None:
+    for seed in SEEDS:
+        told = story(plan, step, "killed", release=False, proof_of_life=proofs)
+        played = play_story(replace(told, safety_s=10_000.0), Fidelity.MODEL, seed)  # nobody comes back
+        assert played.result.verdict is Verdict.PASS, (seed, played.result.breaches, played.result.trouble)
+        if len(set(owners(played.trace))) == 2:
+            calls = [event for event in played.trace if event.detail.get("file") == "phone-home"]
+            assert [call.sender for call in calls] == owners(played.trace)[-1:]
+            struck_s = next(event.t_s for event in played.trace if event.source == "fault")
+            assert calls[0].t_s < struck_s + within_s, "no wait for what can't come"
+            return
+    pytest.fail("nobody took over, whatever the seed")
+
+
 def test_a_wall_clock_that_jumps_changes_no_owner() -> None:
     one = story("deploy-iscsi", "write_image", "killed")
     for by_s, (_, step) in product((86400.0, -86400.0), STEPS[:14:4]):

@@ -49,6 +49,12 @@ async def publish_boot(ctx: StepContext) -> Outcome:
     return Next(f"the deploy ramdisk is published for {ctx.boot_port.id} at {ctx.boot_port.address}")
 
 
+async def publish_nothing(ctx: StepContext) -> None:
+    # The row may follow: as long as it says otherwise, the step isn't done.
+    ctx.ledger.note({"publication": Publication(kind=PublicationKind.NOTHING)})
+    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
+
+
 async def set_boot_device(ctx: StepContext) -> Outcome:
     """The firmware boots from the network next. Persistent, since an IPMI once-flag runs out after
     60 s (IPMI 2.0 §28.12), and a node that loses power must come back to the ramdisk."""

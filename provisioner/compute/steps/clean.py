@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from provisioner.compute.agent_session import run_command
 from provisioner.compute.context import StepContext
-from provisioner.compute.publishing import boot_entry
-from provisioner.compute.steps.boot import switch_off
-from provisioner.core.model import Instance, Publication, PublicationKind
+from provisioner.compute.steps.boot import publish_nothing, switch_off
+from provisioner.core.model import Instance, PublicationKind
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
@@ -16,7 +15,7 @@ async def withdraw_instance(ctx: StepContext) -> Outcome:
     """The node can't netboot its instance again. A ramdisk that an earlier attempt at this cleaning
     published is left for the steps that follow."""
     if ctx.node.publication.kind in (PublicationKind.INSTANCE, PublicationKind.LOCAL_DISK):
-        await _publish_nothing(ctx)
+        await publish_nothing(ctx)
     return Next("nothing of the instance is published")
 
 
@@ -60,11 +59,5 @@ async def power_off_clean(ctx: StepContext) -> Outcome:
 
 async def withdraw_boot(ctx: StepContext) -> Outcome:
     """The node has its address reservation and nothing to boot."""
-    await _publish_nothing(ctx)
+    await publish_nothing(ctx)
     return Next("nothing is published for the node")
-
-
-async def _publish_nothing(ctx: StepContext) -> None:
-    # The row may follow: as long as it says otherwise, the step isn't done.
-    ctx.ledger.note({"publication": Publication(kind=PublicationKind.NOTHING)})
-    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))

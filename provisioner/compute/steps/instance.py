@@ -12,13 +12,17 @@ from provisioner.compute.steps.boot import (
     switch_off,
     switch_on,
 )
+from provisioner.compute.steps.identity import calls_us
 from provisioner.core.console_pattern import find
 from provisioner.core.diagnosis import diagnose
-from provisioner.core.errors import DeviceUnreachable, PermanentError
+from provisioner.core.errors import DeviceUnreachable, PermanentError, TransientError
 from provisioner.core.ladders import DISK_INSTANCE_LADDERS, NETBOOT_INSTANCE_LADDERS, Ladder
 from provisioner.core.model import ImageKind, Publication, PublicationKind, boots_with_ramdisk
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
+from provisioner.core.plan import PLANS
 from provisioner.protocols.power import BootDevice
+
+PHONE_HOME = "phone_home"
 
 
 async def publish_instance_boot(ctx: StepContext) -> Outcome:
@@ -80,6 +84,8 @@ async def instance_running(ctx: StepContext) -> Outcome:
         seen = await _seen(ctx, proof)
         if seen:
             return Next(seen, {"seen": seen})
+    if set(wanted) == {PHONE_HOME} and not calls_us(ctx):
+        return _make_anew(ctx)
     return Wait(
         "proof of life: " + " or ".join(wanted),
         deadline_s=patience(ctx, ctx.edges.policy.running_deadline_s),
@@ -101,7 +107,7 @@ def _netboots(ctx: StepContext) -> bool:
 async def _seen(ctx: StepContext, proof: str) -> str:
     instance, _ = ctx.deploy()
     kind, _, pattern = proof.partition(":")
-    if kind == "phone_home":
+    if kind == PHONE_HOME:
         calls = (event for event in ctx.mailbox.heard if event.name == "instance.phone_home")
         if any(call.detail.get("token_sha256") == instance.phone_home_sha256 for call in calls):
             return "the instance phoned home with its token"
@@ -118,8 +124,23 @@ async def _seen(ctx: StepContext, proof: str) -> str:
 
 
 def _not_seen(ctx: StepContext, wanted: tuple[str, ...]) -> Retry | Fail:
+    if PHONE_HOME in wanted and (ctx.resumed or not calls_us(ctx)):
+        return _make_anew(ctx)
     within = f"within {ctx.edges.policy.running_deadline_s:.0f} s"
     return start_again(ctx, "see the instance running", f"none of {', '.join(wanted)} {within}")
+
+
+def _make_anew(ctx: StepContext) -> Retry:
+    """Of an instance that has called, or would call, where its owner isn't. Its configuration alone doesn't
+    do: cloud-init phones home once in an instance's life, and gives up after some ninety seconds.
+    Source: https://docs.cloud-init.io/en/latest/reference/modules.html#phone-home"""
+    ctx.ledger.note_facts({"starts": 0})  # they say nothing of the instance
+    error = TransientError(
+        "hear the instance phone home",
+        device=f"node {ctx.node.name}",
+        answer="it calls once, and the compute host that it was told to call didn't own its node then",
+    )
+    return Retry(error, from_step=PLANS[ctx.work.plan].first)
 
 
 async def forget_starts_cut_short(ctx: StepContext) -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from provisioner.compute.context import StepContext
+from provisioner.compute.steps.boot import publish_nothing, switch_off
 from provisioner.compute.steps.identity import config_files
-from provisioner.core.model import Instance
+from provisioner.core.model import Instance, PublicationKind
 from provisioner.core.outcome import Next, Outcome
 from provisioner.protocols.roots import folder_name
 
@@ -17,9 +18,13 @@ Source: https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud
 
 async def make_root(ctx: StepContext) -> Outcome:
     """The node's own copy of the image's files, with its hostname, keys and user data. Always a new one: an
-    owner from before may still be at work on its own."""
+    owner from before may still be at work on its own. Nothing runs on what was served before."""
     edges, node = ctx.edges, ctx.node
     instance, image = ctx.deploy()
+    if node.publication.kind is PublicationKind.INSTANCE:
+        await switch_off(ctx)
+        await publish_nothing(ctx)
+        await ctx.ledger.write({})
     await edges.roots.remove(node.id, fence=node.fence)
     name = folder_name(node.id, node.fence, edges.ids.uuid())
     seed = await config_files(ctx, instance)

@@ -93,6 +93,26 @@ def test_deaths_of_the_provisioner_are_not_held_against_the_node(tmp_path: Path)
     play(tmp_path, story, boot_s=0.05)
 
 
+def test_an_instance_that_called_while_nobody_was_there_is_made_anew(tmp_path: Path) -> None:
+    """It calls once in its life."""
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask(proof_of_life=("phone_home",))
+        await world.comes_to("instance_running")
+        await world.die()
+
+        async def called() -> bool:
+            return world.rack.machine("n1").starting is None
+
+        await world.until("it has called", called)
+        world.start()
+        await world.becomes(ProvisionState.ACTIVE)
+        retries = [event.detail["from"] for event in await world.events() if event.name == "step.retry"]
+        assert retries == ["publish_boot"]
+
+    play(tmp_path, story, boot_s=0.2)
+
+
 def test_what_steps_took_is_told_to_the_metrics(tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
         await world.ask()
