@@ -16,10 +16,16 @@ from collections.abc import Iterator
 from pathlib import Path
 
 FORMAT = "d"
-"""One message: the end of the lease, in monotonic seconds. The last one that came counts."""
+"""One message: the end of the lease, in seconds of CLOCK. The last one that came counts."""
+
+CLOCK = time.CLOCK_BOOTTIME
+"""That of `services.system.SystemClock`: it runs while the machine is suspended."""
 
 LOOK_S = 0.1
 """Between two looks for children when the lease has run out: each that is still started ends as well."""
+
+AWAKE_S = 0.5
+"""Between two looks at the clock: what `select` waits by stands still while the machine is suspended."""
 
 SPARED = ("ganesha.nfsd",)
 """Serves roots that running machines have mounted; that another host serves them as well harms nobody."""
@@ -29,12 +35,12 @@ def main(parent: int) -> None:
     """Until it is killed, with its parent at the latest."""
     ends_at_s = _told()
     while ends_at_s is not None:
-        left_s = ends_at_s - time.monotonic()
+        left_s = ends_at_s - time.clock_gettime(CLOCK)
         if left_s <= 0:
             for pid in _children_of(parent):
                 with contextlib.suppress(ProcessLookupError):
                     os.killpg(pid, signal.SIGKILL)
-        if select.select([sys.stdin], [], [], left_s if left_s > 0 else LOOK_S)[0]:
+        if select.select([sys.stdin], [], [], min(left_s, AWAKE_S) if left_s > 0 else LOOK_S)[0]:
             ends_at_s = _told()
 
 

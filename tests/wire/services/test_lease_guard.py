@@ -9,7 +9,9 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 
 import pytest
 
@@ -18,9 +20,10 @@ from tests.wire.bmsim.traces import eventually
 pytestmark = pytest.mark.wire
 
 PROVISIONER = """
-import asyncio, structlog, sys, time
+import asyncio, os, structlog, sys
 from provisioner.services.children import SystemChildren
 from provisioner.services.lease_guard import lease_guard
+from provisioner.services.system import SystemClock
 
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
@@ -28,9 +31,9 @@ async def main():
     children = SystemChildren()
     async with lease_guard(children) as lasts_until:
         async with children.started(["sleep", "1000"]) as service:
-            print(service.pid, flush=True)
+            print(os.getpid(), service.pid, flush=True)
             while line := await asyncio.to_thread(sys.stdin.readline):
-                lasts_until(time.monotonic() + float(line))
+                lasts_until(SystemClock().monotonic_s() + float(line))
                 print("told", flush=True)
             await service.wait()
 
@@ -38,27 +41,41 @@ asyncio.run(main())
 """
 
 
+@dataclass(frozen=True, slots=True)
+class Provisioner:
+    pid: int
+    commands: IO[str]
+    answers: IO[str]
+
+    def kill(self) -> None:
+        os.kill(self.pid, signal.SIGKILL)
+
+
+SUSPENDED_BEFORE = ("unshare", "--time", "--boottime", "1000", "--fork", "--kill-child")
+"""What a machine's clocks are like that was once suspended for so many seconds."""
+
+
 @contextmanager
-def provisioner() -> Iterator[tuple[subprocess.Popen[str], int]]:
+def provisioner(*below: str) -> Iterator[tuple[Provisioner, int]]:
     """One that has a child, and the child's process id."""
     pipe = subprocess.PIPE
-    argv = [sys.executable, "-c", PROVISIONER]
+    argv = [*below, sys.executable, "-c", PROVISIONER]
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
         try:
-            assert process.stdout is not None
-            yield process, int(process.stdout.readline())
+            assert process.stdin is not None and process.stdout is not None
+            pid, child = map(int, process.stdout.readline().split())
+            yield Provisioner(pid, process.stdin, process.stdout), child
         finally:
             process.kill()
 
 
-def tell(process: subprocess.Popen[str], left_s: float) -> None:
-    assert process.stdin is not None and process.stdout is not None
-    process.stdin.write(f"{left_s}\n")
-    process.stdin.flush()
-    assert process.stdout.readline() == "told\n"
+def tell(process: Provisioner, left_s: float) -> None:
+    process.commands.write(f"{left_s}\n")
+    process.commands.flush()
+    assert process.answers.readline() == "told\n"
 
 
-def guards_of(process: subprocess.Popen[str]) -> list[int]:
+def guards_of(process: Provisioner) -> list[int]:
     """The children of it that run as Python: the other one sleeps."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
     return [int(pid) for pid in children if b"lease_guard" in Path(f"/proc/{pid}/cmdline").read_bytes()]
@@ -79,6 +96,15 @@ def test_children_of_one_that_stands_still_end_with_its_lease() -> None:
         os.kill(process.pid, signal.SIGSTOP)
         eventually("its child has ended", lambda: not runs(child))
         assert time.monotonic() - begun_s >= 0.4
+
+
+def test_the_lease_ends_no_later_on_a_machine_that_was_suspended() -> None:
+    with provisioner(*SUSPENDED_BEFORE) as (process, child):
+        tell(process, 600.0)
+        assert runs(child)
+        tell(process, 0.5)
+        os.kill(process.pid, signal.SIGSTOP)
+        eventually("its child has ended", lambda: not runs(child))
 
 
 def test_nothing_ends_before_a_lease_was_told_or_while_it_is_renewed() -> None:
