@@ -10,9 +10,9 @@ import re
 import secrets
 import shutil
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from errno import EEXIST, ELOOP, ENOTDIR, ENOTEMPTY
-from pathlib import Path, PurePosixPath
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from errno import EEXIST, ENOTEMPTY
+from pathlib import Path
 
 from provisioner.core.errors import (
     ImageInvalid,
@@ -25,16 +25,13 @@ from provisioner.core.errors import (
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
-from provisioner.services.full_disk import storage_full_told
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
+from provisioner.services.tenant_tree import forget_disks, write_all
 
 TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
 
 FILE_SYSTEMS = "ext4,ext3,ext2,xfs,btrfs"
-
-MAX_FSTAB_BYTES = 2**20
-_DISK = re.compile(r"\s*(?:UUID|LABEL|PARTUUID|PARTLABEL)=|\s*/dev/")
 
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -91,8 +88,8 @@ class MountedRootFolders:
             root = draft / "root"
             copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory", str(unpacked), str(root))
             await self._run("copy the root file system", copy)
-            await in_thread(lambda: _write_all(root, files))
-            await in_thread(lambda: _forget_disks(root))
+            await in_thread(lambda: write_all(root, files))
+            await in_thread(lambda: forget_disks(root))
             root.rename(made)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
@@ -211,58 +208,3 @@ def _remove_tree(folder: Path) -> None:
             answer=error.strerror or str(error),
             advice="Remove it by hand, then have the node cleaned again",
         ) from error
-
-
-def _write_all(root: Path, files: Mapping[str, str]) -> None:
-    for name, text in files.items():
-        path = PurePosixPath(name)
-        _write_below(root, path, text, mode=0o644 if path.parts[0] == "etc" else 0o600)
-
-
-def _forget_disks(root: Path) -> None:
-    """What the image mounts from its own disk isn't there: systemd would wait for it, and remount / as it."""
-    with _folder_below(root, ("etc",)) as etc:
-        try:
-            descriptor = os.open("fstab", os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=etc)
-        except FileNotFoundError:
-            return
-    with os.fdopen(descriptor, encoding="utf-8", errors="surrogateescape") as file:
-        lines = file.readlines(MAX_FSTAB_BYTES)
-    kept = [line for line in lines if not _DISK.match(line) and line.split()[1:2] != ["/"]]
-    if kept != lines:
-        _write_below(root, PurePosixPath("etc/fstab"), "".join(kept), mode=0o644)
-
-
-def _write_below(root: Path, path: PurePosixPath, text: str, mode: int = 0o600) -> None:
-    room = storage_full_told("write into the root directory", root, "Make room on its file system")
-    with _folder_below(root, path.parts[:-1]) as folder, room:
-        with contextlib.suppress(FileNotFoundError):
-            os.unlink(path.name, dir_fd=folder)
-        flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
-        descriptor = os.open(path.name, flags, mode, dir_fd=folder)
-        with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
-            file.write(text)
-
-
-@contextlib.contextmanager
-def _folder_below(root: Path, parts: Sequence[str]) -> Iterator[int]:
-    """A descriptor of a folder, made if need be, in a tree whose owner is not ours: a link in it must not
-    lead us out of it. Raises ImageInvalid for one that would."""
-    below = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        for part in parts:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=below)
-            inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
-            os.close(below)
-            below = inner
-        yield below
-    except OSError as error:
-        if error.errno not in (ELOOP, ENOTDIR):
-            raise
-        raise ImageInvalid(
-            f"write below {'/'.join(('', *parts))} of the root directory",
-            answer="a link of the image lies in the way",
-        ) from error
-    finally:
-        os.close(below)

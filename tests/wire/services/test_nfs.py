@@ -5,8 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import stat
 import subprocess
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -46,7 +47,11 @@ def file_system(folder: Path, *, data_bytes: int = 0, fstab: str = "") -> tuple[
     os.mkfifo(tree / "pipe")
     os.setxattr(tree / "etc/hostname", "user.origin", b"image")
     (tree / "data").write_bytes(os.urandom(data_bytes))
-    image = folder / "root.raw"
+    return image_of(tree)
+
+
+def image_of(tree: Path) -> tuple[Path, str]:
+    image = tree.parent / "root.raw"
     with image.open("wb") as file:
         file.truncate(SIZE_BYTES)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image)], check=True)
@@ -126,6 +131,48 @@ def test_what_the_image_mounts_from_its_own_disk_is_forgotten(tmp_path: Path) ->
     assert (root / "etc/fstab").read_text() == "# a comment\ntmpfs /tmp tmpfs rw 0 0\n"
 
 
+def a_sparse_file(path: Path) -> None:
+    with path.open("wb") as file:
+        file.truncate(2**28)
+
+
+NO_FSTABS: dict[str, Callable[[Path], None]] = {
+    "a pipe": os.mkfifo,
+    "a directory": Path.mkdir,
+    "a device": lambda path: os.mknod(path, stat.S_IFCHR | 0o600, os.makedev(1, 3)),
+    "a socket": lambda path: os.mknod(path, stat.S_IFSOCK | 0o600),
+    "a link": lambda path: path.symlink_to("/etc/hostname"),
+    "a huge file": a_sparse_file,
+}
+
+
+@pytest.mark.timeout(60, method="thread")  # the thread that opens a pipe can't be cancelled
+@pytest.mark.parametrize("kind", NO_FSTABS)
+def test_an_fstab_that_is_no_file_of_sane_size_is_refused_unread(kind: str, tmp_path: Path) -> None:
+    (tmp_path / "tree/etc").mkdir(parents=True)
+    NO_FSTABS[kind](tmp_path / "tree/etc/fstab")
+    with pytest.raises(ImageInvalid, match=r"/etc/fstab: it (is no regular file|has 268435456 bytes)"):
+        make(tmp_path / "roots", *image_of(tmp_path / "tree"))
+    assert [*(tmp_path / "roots/nodes").iterdir(), *(tmp_path / "roots/drafts").iterdir()] == []
+
+
+@pytest.mark.timeout(60, method="thread")
+@pytest.mark.parametrize("name", ["var/lib/seed/user-data", "var/lib/seed", "var"])
+@pytest.mark.parametrize("kind", ["a pipe", "a directory", "a device"])
+def test_whatever_lies_where_a_file_is_written_is_replaced_or_refused(
+    kind: str, name: str, tmp_path: Path
+) -> None:
+    lying = tmp_path / "tree" / name
+    lying.parent.mkdir(parents=True)
+    NO_FSTABS[kind](lying)
+    image, digest = image_of(tmp_path / "tree")
+    if (kind == "a directory") == (name == "var/lib/seed/user-data"):
+        with pytest.raises(ImageInvalid, match=r"var/lib/seed.* of the root directory: "):
+            make(tmp_path / "roots", image, digest)
+    else:
+        assert (make(tmp_path / "roots", image, digest) / "var/lib/seed/user-data").read_text() == "text"
+
+
 def test_what_is_no_file_system_is_said_to_be_none(tmp_path: Path) -> None:
     image = tmp_path / "noise.raw"
     image.write_bytes(b"noise" * 2**18 + bytes(2**18 * 3))
@@ -139,12 +186,8 @@ def test_a_link_in_an_image_leads_nobody_out_of_its_root(tmp_path: Path) -> None
     tree = tmp_path / "tree"
     tree.mkdir()
     (tree / "var").symlink_to(outside)
-    image = tmp_path / "root.raw"
-    with image.open("wb") as file:
-        file.truncate(SIZE_BYTES)
-    subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image)], check=True)
-    with pytest.raises(ImageInvalid, match="a link of the image lies in the way"):
-        make(tmp_path / "roots", image, digest_of(image))
+    with pytest.raises(ImageInvalid, match="a link or a file of the image lies in the way"):
+        make(tmp_path / "roots", *image_of(tree))
     assert list(outside.iterdir()) == []
 
 
