@@ -8,7 +8,6 @@ import fcntl
 import os
 import re
 import secrets
-import shutil
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from errno import EEXIST, ENOTEMPTY
@@ -27,7 +26,7 @@ from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
-from provisioner.services.tenant_tree import forget_disks, write_all
+from provisioner.services.tenant_tree import forget_disks, remove_tree, write_all
 
 TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
 
@@ -100,7 +99,7 @@ class MountedRootFolders:
                     # Gone from its place at once, whole: half a root helps nobody.
                     with contextlib.suppress(FileNotFoundError):
                         folder.rename(draft / "root")
-                        await in_thread(lambda doomed=draft / "root": _remove_tree(doomed))  # type: ignore[misc]
+                        await in_thread(lambda doomed=draft / "root": _remove(doomed))  # type: ignore[misc]
 
     async def names(self) -> Sequence[str]:
         return await in_thread(lambda: sorted(folder.name for folder in self._nodes.iterdir()))
@@ -182,7 +181,8 @@ async def _draft_folder(drafts: Path) -> AsyncIterator[Path]:
         yield folder
     finally:
         os.close(descriptor)
-        await in_thread(lambda: shutil.rmtree(folder, ignore_errors=True))
+        with contextlib.suppress(OSError):
+            await in_thread(lambda: remove_tree(folder))
 
 
 def _remove_abandoned(drafts: Path) -> None:
@@ -194,17 +194,18 @@ def _remove_abandoned(drafts: Path) -> None:
             continue
         finally:
             os.close(descriptor)
-        shutil.rmtree(folder, ignore_errors=True)
+        with contextlib.suppress(OSError):
+            remove_tree(folder)
 
 
-def _remove_tree(folder: Path) -> None:
+def _remove(folder: Path) -> None:
     """To the last file: they are a tenant's."""
     try:
-        shutil.rmtree(folder)
+        remove_tree(folder)
     except OSError as error:
         raise PermanentError(
             "remove a root directory",
-            device=f"file {error.filename}",
-            answer=error.strerror or str(error),
+            device=f"folder {folder}",
+            answer=f"{error.filename}: {error.strerror}",
             advice="Remove it by hand, then have the node cleaned again",
         ) from error

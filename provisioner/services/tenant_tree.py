@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import secrets
 import stat
 from collections.abc import Iterator, Mapping, Sequence
 from errno import EISDIR, ELOOP, ENOTDIR
@@ -79,6 +80,48 @@ def _write_below(root: Path, path: PurePosixPath, text: str, mode: int) -> None:
         descriptor = os.open(path.name, flags, mode, dir_fd=folder)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
             file.write(text)
+
+
+def remove_tree(folder: Path) -> None:
+    """Removes it with all that is in it, however deep: what lies deeper is moved up, so that our stack, our
+    descriptors and paths don't grow with it. Raises OSError when something stays."""
+    top = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC)
+    try:
+        while _lift(top):
+            pass
+    finally:
+        os.close(top)
+    folder.rmdir()
+
+
+def _lift(top: int) -> bool:
+    """Removes the files, and puts folders' own folders into their place. False when nothing is there."""
+    found = False
+    with os.scandir(top) as entries:
+        for entry in entries:
+            found = True
+            if not entry.is_dir(follow_symlinks=False):
+                os.unlink(entry.name, dir_fd=top)
+                continue
+            folder = os.open(
+                entry.name, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=top
+            )
+            try:
+                _empty(folder, top)
+            finally:
+                os.close(folder)
+            os.rmdir(entry.name, dir_fd=top)
+    return found
+
+
+def _empty(folder: int, top: int) -> None:
+    with os.scandir(folder) as entries:
+        names = [(entry.name, entry.is_dir(follow_symlinks=False)) for entry in entries]
+    for name, is_folder in names:
+        if is_folder:
+            os.rename(name, secrets.token_hex(16), src_dir_fd=folder, dst_dir_fd=top)
+        else:
+            os.unlink(name, dir_fd=folder)
 
 
 @contextlib.contextmanager

@@ -247,6 +247,42 @@ def test_what_of_a_root_stays_is_said_and_its_removal_not_claimed(tmp_path: Path
         subprocess.run(["umount", str(mounted)], check=True)
 
 
+DEEP = 3000
+"""Folders in folders: more than Python's stack has frames, and their path is longer than any may be."""
+
+
+def a_deep_tree(folder: Path) -> None:
+    below = os.open(folder, os.O_RDONLY)
+    for _ in range(DEEP):
+        os.mkdir("d", dir_fd=below)
+        os.close(os.open("file", os.O_WRONLY | os.O_CREAT, dir_fd=below))
+        inner = os.open("d", os.O_RDONLY, dir_fd=below)
+        os.close(below)
+        below = inner
+    os.close(below)
+
+
+def test_folders_in_folders_are_removed_however_deep(tmp_path: Path) -> None:
+    root = tmp_path / "nodes" / NAME
+    root.mkdir(parents=True)
+    a_deep_tree(root)
+    (root / "link").symlink_to(tmp_path)
+
+    async def story() -> None:
+        await folders(tmp_path).remove("node-1", fence=3)
+
+    play(story)
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["drafts", "images", "nodes"]
+
+
+def test_a_start_comes_past_deep_folders_in_a_draft_of_the_dead(tmp_path: Path) -> None:
+    dead = tmp_path / "drafts/dead"
+    dead.mkdir(parents=True)
+    a_deep_tree(dead)
+    folders(tmp_path)
+    assert list((tmp_path / "drafts").iterdir()) == []
+
+
 def test_a_root_that_was_made_elsewhere_is_not_served(tmp_path: Path) -> None:
     with pytest.raises(NotFound, match="storage that all compute hosts share"):
         folders(tmp_path).path(NAME)
