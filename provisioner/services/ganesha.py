@@ -8,12 +8,12 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 
-from provisioner.core.errors import StorageFull
 from provisioner.protocols.children import Children
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.netboot import Offer
 from provisioner.services.daemon import Daemon, replace_file
-from provisioner.services.ganesha_config import MAX_EXPORTS, Export, exports_part, static_part
+from provisioner.services.export_numbers import ExportNumbers
+from provisioner.services.ganesha_config import Export, exports_part, static_part
 
 _SERVES = ("NFS SERVER INITIALIZED", "Reread exports complete")
 
@@ -30,7 +30,7 @@ class GaneshaService:
         """address: where it listens. folder: where its files lie; they hold no secret."""
         self._folder = folder
         self._exports: dict[str, Export] = {}
-        self._last_number = 0
+        self._numbers = ExportNumbers(folder / "export-numbers.json")
         config, log = folder / "ganesha.conf", ("-L", "STDERR")
         self._daemon = Daemon(
             ("ganesha.nfsd", "-F", "-N", "NIV_EVENT", *log, "-f", str(config), "-p", str(folder / "pid")),
@@ -68,7 +68,7 @@ class GaneshaService:
                 await self._daemon.renew()
             return
         self._exports[offer.node_id] = Export(
-            number=self._next_number(),
+            number=self._numbers.of(offer.nfs_root, [export.folder for export in self._exports.values()]),
             folder=offer.nfs_root,
             nfs_path=nfs_path(offer.nfs_root),
             addresses=offer.addresses,
@@ -81,13 +81,3 @@ class GaneshaService:
 
     def roots(self) -> Mapping[str, str]:
         return {node_id: export.folder.name for node_id, export in self._exports.items()}
-
-    def _next_number(self) -> int:
-        """One that was not in force lately: handles of an older export must not open a newer one."""
-        taken = {export.number for export in self._exports.values()}
-        if len(taken) == MAX_EXPORTS:
-            raise StorageFull("export a root directory", answer=f"{MAX_EXPORTS} are exported already")
-        while True:
-            self._last_number = self._last_number % MAX_EXPORTS + 1
-            if self._last_number not in taken:
-                return self._last_number

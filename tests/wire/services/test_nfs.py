@@ -9,6 +9,7 @@ import stat
 import subprocess
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
 
@@ -23,6 +24,7 @@ from provisioner.services.exportfs import ExportfsService
 from provisioner.services.ganesha import GaneshaService, nfs_path
 from provisioner.services.root_folders import MountedRootFolders
 from provisioner.services.system import SystemClock
+from tests.wire.services import nfs4_client
 from tests.wire.services.conftest import play
 from tests.wire.services.segment import HOST, NODE, NODE_IF, NODE_MAC, STRANGER, Segment, children_of
 
@@ -388,6 +390,51 @@ def test_a_server_that_dies_is_started_again(network: Segment, tmp_path: Path) -
             os.kill(pid, signal.SIGKILL)
             while await read(network, root) != "of r1\n":
                 await asyncio.sleep(0.05)
+
+    play(story)
+
+
+async def held(network: Segment, root: Path) -> bytes:
+    """The handle of a file in a root, as a node has it that has opened it."""
+    return await network.run_at_node(lambda: nfs4_client.handle_of(HOST, root.name, "secret"))
+
+
+async def read_held(network: Segment, handle: bytes) -> str:
+    status, data = await network.run_at_node(lambda: nfs4_client.read(HOST, handle))
+    return data.decode() if status == nfs4_client.OK else f"status {status}"
+
+
+def test_what_a_node_has_opened_stays_its_own_over_a_restart_in_whatever_order(
+    network: Segment, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        one, two, new = (root_in(tmp_path, f"r{number}") for number in (1, 2, 3))
+        both = offer(one), offer(two, "node-2", STRANGER)
+        async with ganesha(tmp_path / "g", *both):
+            handle = await held(network, one)
+        async with ganesha(tmp_path / "g", offer(new, "node-3", STRANGER), *reversed(both)):
+            assert await read_held(network, handle) == "of r1\n"
+
+    play(story)
+
+
+def test_what_a_node_has_opened_stays_its_own_when_its_root_is_offered_again(
+    network: Segment, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        one, two = root_in(tmp_path, "r1"), root_in(tmp_path, "r2")
+        async with ganesha(tmp_path / "g", offer(one), offer(two, "node-2")) as service:
+            handle = await held(network, one)
+            await asyncio.gather(service.withdraw("node-1"), service.withdraw("node-2"))
+            assert "status" in await read_held(network, handle)
+            await service.offer(offer(two, "node-2"))
+            await service.offer(offer(one))
+            assert await read_held(network, handle) == "of r1\n"
+            # The port that it boots from is another one, and it stands where it stood.
+            await service.offer(replace(offer(one), addresses=(STRANGER,)))
+            assert await read_held(network, handle) == f"status {nfs4_client.ACCESS}"
+            await service.offer(replace(offer(one), addresses=(STRANGER, NODE)))
+            assert await read_held(network, handle) == "of r1\n"
 
     play(story)
 
