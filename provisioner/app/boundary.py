@@ -149,6 +149,7 @@ def _nfs_of(
             server = GaneshaService(address, folder, children, clock)
             return server, MountedRootFolders(settings.roots, children, ganesha.nfs_path)
         case "kernel":
-            return ExportfsService(children), MountedRootFolders(settings.roots, children, exportfs.nfs_path)
+            folders = MountedRootFolders(settings.roots, children, exportfs.nfs_path)
+            return ExportfsService(children, folders.nodes), folders
         case "none":
             return None, NoRootFolders()

@@ -10,7 +10,7 @@ import structlog
 
 from provisioner.compute.edges import Edges
 from provisioner.compute.publishing import boot_entry
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import PermanentError, TransientError
 from provisioner.core.model import Node, Port
 from provisioner.protocols.store import Tx
 
@@ -125,15 +125,18 @@ class Publications:
             known.clear()
 
     async def _end_roots(self, owned: Collection[str]) -> None:
-        """Those that are served from here since before another took their nodes over: when no row names them
-        any more."""
+        """Those that are served from here since before another took their nodes over, or since an earlier
+        process: when no row names them any more. What fails is tried again."""
         left = {id: name for id, name in self._edges.publisher.roots().items() if id not in owned}
         if not left:
             return
         nodes = await self._edges.store.transact(lambda tx: tx.find(Node, where={"id": tuple(left)}))
         in_use = {node.id for node in nodes if node.publication.root == left[node.id]}
         for node_id in sorted(left.keys() - in_use):
-            await self._edges.publisher.withdraw(node_id)
+            try:
+                await self._edges.publisher.withdraw(node_id)
+            except (PermanentError, TransientError) as error:
+                log.error("root.not_withdrawn", folder=left[node_id], cause=error.message)
 
 
 def _cut(ids: Sequence[str], length: int) -> Iterator[Sequence[str]]:

@@ -2,23 +2,39 @@
 
 from __future__ import annotations
 
+import asyncio
+import os
+import re
 import zlib
-from collections.abc import Mapping
+from collections import defaultdict
+from collections.abc import Collection, Mapping
 from pathlib import Path
 from types import TracebackType
+from typing import NamedTuple
 
 from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.netboot import Offer
+from provisioner.protocols.roots import Made
 
 TIMEOUT_S = 30.0
 VERSIONS = Path("/proc/fs/nfsd/versions")
 OPTIONS = "rw,no_root_squash,no_subtree_check,sync,sec=sys"
 
+_ESCAPED = re.compile(rb"\\([0-7]{3})")
+
 
 def nfs_path(folder: Path) -> str:
     """What nodes call the export of a folder: its own name, as this system has it."""
     return str(folder)
+
+
+class _Export(NamedTuple):
+    address: str
+    folder: Path
+
+    def __str__(self) -> str:
+        return f"{self.address}:{self.folder}"
 
 
 class ExportfsService:
@@ -28,18 +44,27 @@ class ExportfsService:
     withdrawn at the end, and what is offered again after a start is in force already.
     """
 
-    def __init__(self, children: Children) -> None:
+    def __init__(self, children: Children, nodes: Path, *, versions: Path = VERSIONS) -> None:
+        """nodes: the folder that all folders of ours lie in. versions: tells that the kernel serves NFS."""
         self._children = children
-        self._exports: dict[str, tuple[Path, tuple[str, ...]]] = {}
+        self._nodes = nodes
+        self._versions = versions
+        # Of each node, what the kernel's table may have, and whether it surely has it.
+        self._exports: dict[str, dict[_Export, bool]] = {}
+        self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
 
     async def __aenter__(self) -> ExportfsService:
-        """Raises PermanentError where the kernel serves no NFS."""
-        if not VERSIONS.exists():  # noqa: ASYNC240 - of the kernel, not of a disk
+        """Notes what an earlier process left. Raises PermanentError where the kernel serves no NFS."""
+        if not self._versions.exists():
             raise PermanentError(
                 "serve NFS by the kernel",
                 answer="no NFS server runs",
                 advice="Install and start nfs-kernel-server, or set nfs.server to ganesha",
             )
+        for export in _told(await self._exportfs("read the kernel's table of exports", "-s")):
+            made = Made.told_by(export.folder.name)
+            if export.folder.parent == self._nodes and made is not None:
+                self._exports.setdefault(made.node_id, {})[export] = False
         return self
 
     async def __aexit__(
@@ -48,34 +73,51 @@ class ExportfsService:
         return None
 
     async def offer(self, offer: Offer) -> None:
-        wanted = None if offer.nfs_root is None else (offer.nfs_root, offer.addresses)
-        if self._exports.get(offer.node_id) == wanted:
-            return
-        await self.withdraw(offer.node_id)
-        if wanted is not None:
-            folder, addresses = wanted
-            self._exports[offer.node_id] = wanted
-            for address in addresses:
-                # A number for the file system: none that has a UUID is needed, and a survivor gives the same.
-                number = zlib.crc32(folder.name.encode())
-                await self._exportfs("-o", f"{OPTIONS},fsid={number}", f"{address}:{folder}")
+        folder = offer.nfs_root
+        wanted = [_Export(address, folder) for address in offer.addresses] if folder is not None else []
+        async with self._turns[offer.node_id]:
+            await self._withdraw_all_but(wanted, offer.node_id)
+            for export in wanted:
+                noted = self._exports.setdefault(offer.node_id, {})
+                if not noted.get(export):
+                    noted[export] = False  # one that isn't done in time may be in force all the same
+                    # A number for the file system: it needs no UUID then, and a survivor gives the same.
+                    number = zlib.crc32(export.folder.name.encode())
+                    await self._exportfs(f"export {export}", "-o", f"{OPTIONS},fsid={number}", str(export))
+                    noted[export] = True
 
     async def withdraw(self, node_id: str) -> None:
-        if (known := self._exports.pop(node_id, None)) is not None:
-            folder, addresses = known
-            for address in addresses:
-                await self._exportfs("-u", f"{address}:{folder}")
+        async with self._turns[node_id]:
+            await self._withdraw_all_but((), node_id)
 
     def roots(self) -> Mapping[str, str]:
-        return {node_id: folder.name for node_id, (folder, _) in self._exports.items()}
+        exported = ((node_id, next(iter(noted), None)) for node_id, noted in self._exports.items())
+        return {node_id: export.folder.name for node_id, export in exported if export is not None}
 
-    async def _exportfs(self, *arguments: str) -> None:
+    async def _withdraw_all_but(self, wanted: Collection[_Export], node_id: str) -> None:
+        noted = self._exports.get(node_id, {})
+        for export in [export for export in noted if export not in wanted]:
+            await self._exportfs(f"withdraw the export {export}", "-u", str(export))
+            del noted[export]
+        if not noted:
+            self._exports.pop(node_id, None)
+
+    async def _exportfs(self, tried: str, *arguments: str) -> str:
         try:
             result = await self._children.run(["exportfs", *arguments], timeout_s=TIMEOUT_S)
         except ChildTimedOut as error:
-            raise TransientError(
-                f"export {arguments[-1]}", answer=f"exportfs was not done after {TIMEOUT_S:.0f} s"
-            ) from error
+            raise TransientError(tried, answer=f"exportfs was not done after {TIMEOUT_S:.0f} s") from error
         # One that is gone already, with its system's restart for instance, needn't be withdrawn.
         if result.code and not (arguments[0] == "-u" and "Could not find" in result.stderr):
-            raise PermanentError(f"export {arguments[-1]}", answer=result.last_words())
+            raise PermanentError(tried, answer=result.last_words())
+        return result.stdout
+
+
+def _told(table: str) -> list[_Export]:
+    """From lines of `PATH  CLIENT(OPTIONS)`; blanks in a path are octal (nfs-utils, exportfs -s)."""
+    found = []
+    for words in map(str.split, table.splitlines()):
+        if len(words) == 2 and words[0].startswith("/"):
+            path = _ESCAPED.sub(lambda octal: bytes([int(octal[1], 8) & 0xFF]), os.fsencode(words[0]))
+            found.append(_Export(words[1].partition("(")[0], Path(os.fsdecode(path))))
+    return found

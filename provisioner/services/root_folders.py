@@ -24,6 +24,7 @@ from provisioner.core.errors import (
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
+from provisioner.services.full_disk import storage_full_told
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
 from provisioner.services.tenant_tree import forget_disks, remove_tree, write_all
@@ -53,19 +54,19 @@ class MountedRootFolders:
         """nfs_path: what the NFS server calls a folder. Makes the folders, and removes what is left of
         processes that died at work."""
         self._images = root / "images"
-        self._nodes = root / "nodes"
+        self.nodes = root / "nodes"
         self._drafts = root / "drafts"
         self._children = children
         self._nfs_path = nfs_path
         self._qemu_img = QemuImg(children)
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        for folder in (self._images, self._nodes, self._drafts):
+        for folder in (self._images, self.nodes, self._drafts):
             # Its export is the only way to a root: other users of this host have none.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
         _remove_abandoned(self._drafts)
 
     def path(self, name: str) -> Path:
-        folder = self._nodes / _checked(name)
+        folder = self.nodes / _checked(name)
         if not folder.is_dir():
             raise NotFound(
                 "serve a root by NFS",
@@ -75,12 +76,12 @@ class MountedRootFolders:
         return folder
 
     def nfs_path(self, name: str) -> str:
-        return self._nfs_path(self._nodes / _checked(name))
+        return self._nfs_path(self.nodes / _checked(name))
 
     async def make(
         self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
     ) -> None:
-        made = self._nodes / _checked(name)
+        made = self.nodes / _checked(name)
         async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
             unpacked = await self._unpacked(image, format, digest)
         async with _draft_folder(self._drafts) as draft:
@@ -92,7 +93,7 @@ class MountedRootFolders:
             root.rename(made)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
-        for folder in sorted(self._nodes.iterdir()):
+        for folder in sorted(self.nodes.iterdir()):
             made = made_under(folder.name, node_id)
             if made is not None and made <= fence:
                 async with _draft_folder(self._drafts) as draft:
@@ -102,7 +103,7 @@ class MountedRootFolders:
                         await in_thread(lambda doomed=draft / "root": _remove(doomed))  # type: ignore[misc]
 
     async def names(self) -> Sequence[str]:
-        return await in_thread(lambda: sorted(folder.name for folder in self._nodes.iterdir()))
+        return await in_thread(lambda: sorted(folder.name for folder in self.nodes.iterdir()))
 
     async def _unpacked(self, image: Path, format: str, digest: str) -> Path:
         """The folder with what is in the image's file system."""
@@ -152,13 +153,13 @@ class MountedRootFolders:
         if "No space left on device" in complaints or "Disk quota exceeded" in complaints:
             return StorageFull(
                 tried,
-                device=f"folder {self._nodes.parent}",
+                device=f"folder {self.nodes.parent}",
                 answer="no space left on device",
                 advice="Delete instances whose root is there, or make room",
             )
         if "wrong fs type" in complaints:
             return ImageInvalid(tried, answer=f"it is none of the file systems {FILE_SYSTEMS}")
-        return PermanentError(tried, device=f"folder {self._nodes.parent}", answer=last_words)
+        return PermanentError(tried, device=f"folder {self.nodes.parent}", answer=last_words)
 
 
 def _checked(name: str) -> str:

@@ -74,11 +74,6 @@ def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
         entry(power)
 
 
-def test_one_outlet_is_not_two_feeds() -> None:
-    with pytest.raises(InvalidInput, match="is there twice"):
-        entry({"driver": "feeds", "feeds": [APC, APC]})
-
-
 HTTP = {
     "driver": "http",
     "on": "http://10.78.0.204/on",

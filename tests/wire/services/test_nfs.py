@@ -20,7 +20,6 @@ from provisioner.core.image_digest import TreeDigest
 from provisioner.protocols.netboot import Offer
 from provisioner.protocols.roots import folder_name
 from provisioner.services.children import SystemChildren
-from provisioner.services.exportfs import ExportfsService
 from provisioner.services.ganesha import GaneshaService, nfs_path
 from provisioner.services.root_folders import MountedRootFolders
 from provisioner.services.system import SystemClock
@@ -454,14 +453,5 @@ def test_a_second_server_at_the_address_is_refused_by_name(network: Segment, tmp
             with pytest.raises(PermanentError, match=r"start ganesha.nfsd.*nfs.server"):
                 async with ganesha(tmp_path / "h"):
                     pass
-
-    play(story)
-
-
-def test_a_kernel_without_an_nfs_server_is_said() -> None:
-    async def story() -> None:
-        with pytest.raises(PermanentError, match="nfs-kernel-server"):
-            async with ExportfsService(SystemChildren()):
-                pass
 
     play(story)
