@@ -31,7 +31,7 @@ class HttpListener:
         self._advice = advice
         self._device = device
         self._peers: Counter[str] = Counter()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[asyncio.Task[None], str] = {}  # with the peer of its connection
         self._server: asyncio.Server | None = None
 
     @property
@@ -69,12 +69,17 @@ class HttpListener:
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=STOP_TIMEOUT_S)
 
+    def hang_up(self, peer: str) -> None:
+        """Whatever it is being sent."""
+        for task, asks in self._tasks.items():
+            if asks == peer:
+                task.cancel()
+
     async def _accept(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         task = asyncio.current_task()
         assert task is not None
-        self._tasks.add(task)
         connection = HttpConnection(reader, writer)
-        peer = connection.peer
+        peer = self._tasks[task] = connection.peer
         self._peers[peer] += 1
         try:
             if self._peers[peer] <= MAX_CONNECTIONS_PER_PEER and len(self._tasks) <= MAX_CONNECTIONS:
@@ -82,7 +87,7 @@ class HttpListener:
         except asyncio.CancelledError:
             connection.abort()
         finally:
-            self._tasks.discard(task)
+            self._tasks.pop(task, None)
             self._peers[peer] -= 1
             self._peers += Counter()  # forgets peers without connections
             writer.close()

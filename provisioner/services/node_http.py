@@ -68,14 +68,17 @@ class NodeHttpService:
             self._offers[address] = offer
 
     async def withdraw(self, node_id: str) -> None:
-        self._forget(node_id)
+        for address in self._forget(node_id):
+            self._listener.hang_up(address)
         self._heard_boots.pop(node_id, None)
 
-    def _forget(self, node_id: str) -> None:
+    def _forget(self, node_id: str) -> list[str]:
+        """Addresses that nothing is offered to any more."""
         old = self._by_node.pop(node_id, None)
-        for address in old.addresses if old else ():
-            if self._offers.get(address) is old:
-                del self._offers[address]
+        gone = [address for address in old.addresses if self._offers.get(address) is old] if old else []
+        for address in gone:
+            del self._offers[address]
+        return gone
 
     async def __aenter__(self) -> NodeHttpService:
         await self._listener.start()

@@ -78,16 +78,24 @@ class TftpService:
         return int(self._listener.get_extra_info("sockname")[1])
 
     async def offer(self, offer: Offer) -> None:
-        await self.withdraw(offer.node_id)
+        self._forget(offer.node_id)
         self._addresses[offer.node_id] = offer.addresses
         for address in offer.addresses:
             self._files[address] = offer.tftp_files
             self._ahead[address] = offer.tftp_ahead
 
     async def withdraw(self, node_id: str) -> None:
-        for address in self._addresses.pop(node_id, ()):
+        gone = self._forget(node_id)
+        for transfer in list(self._transfers.values()):
+            if transfer.peer[0] in gone:
+                transfer.end()
+
+    def _forget(self, node_id: str) -> tuple[str, ...]:
+        addresses = self._addresses.pop(node_id, ())
+        for address in addresses:
             self._files.pop(address, None)
             self._ahead.pop(address, None)
+        return addresses
 
     async def __aenter__(self) -> TftpService:
         loop = asyncio.get_running_loop()

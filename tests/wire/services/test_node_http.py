@@ -211,6 +211,36 @@ def test_a_transfer_that_the_node_breaks_off_is_not_one_that_was_sent(
     play(story)
 
 
+def test_what_is_on_its_way_to_a_node_ends_when_it_is_withdrawn(
+    network: Segment, heard: Heard, kernel: Path
+) -> None:
+    size = 256 * 2**20  # more than sockets hold
+
+    def taken_by(connection: socket.socket) -> int:
+        taken = 0
+        with suppress(ConnectionResetError):
+            while came := len(connection.recv(2**20)):
+                taken += came
+        return taken
+
+    async def story() -> None:
+        with kernel.open("r+b") as file:
+            file.truncate(size)
+        async with server(network, heard, kernel) as node:
+            with node.connect() as withdrawn, node.connect(STRANGER) as other:
+                for connection, token in ((withdrawn, TOKEN), (other, OTHER_TOKEN)):
+                    ask = f"GET /boot/{token}/kernel HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n"
+                    connection.sendall(ask.encode())
+                    assert await asyncio.to_thread(connection.recv, 100)
+                await node.service.withdraw("n1")
+                assert await asyncio.to_thread(taken_by, withdrawn) < size // 2
+                assert await asyncio.to_thread(taken_by, other) >= size
+            (sent,) = await heard.until("http.sent")
+            assert sent.address == STRANGER
+
+    play(story)
+
+
 def test_several_requests_go_over_one_connection(network: Segment, heard: Heard, kernel: Path) -> None:
     async def story() -> None:
         async with server(network, heard, kernel) as node:

@@ -253,6 +253,26 @@ def request(network: Segment, packet: bytes = READ_REQUEST) -> socket.socket:
     return made
 
 
+def test_what_is_on_its_way_to_a_node_ends_when_it_is_withdrawn(
+    network: Segment, heard: Heard, loader: Path
+) -> None:
+    async def story() -> None:
+        async with server(heard, loader) as service:
+            with request(network) as client:
+                block, peer = await asyncio.to_thread(client.recvfrom, 2048)
+                client.connect(peer)
+                await service.withdraw("another")
+                client.send(b"\0\4" + block[2:4])
+                assert (await asyncio.to_thread(client.recv, 2048))[:4] == b"\0\3\0\2"
+                await service.withdraw("n1")
+                client.send(b"\0\4\0\2")
+                with pytest.raises(ConnectionRefusedError):  # nobody is behind that port any more
+                    await asyncio.to_thread(client.recv, 2048)
+            assert not heard.named("tftp.sent")
+
+    play(story)
+
+
 def test_a_lost_block_is_sent_again_and_a_silent_client_given_up(
     network: Segment, heard: Heard, loader: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
