@@ -7,7 +7,7 @@ import os
 import signal
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -263,7 +263,14 @@ def a_deep_tree(folder: Path) -> None:
     os.close(below)
 
 
-def test_folders_in_folders_are_removed_however_deep(tmp_path: Path) -> None:
+@pytest.fixture
+def swept(tmp_path: Path) -> Iterator[Path]:
+    """What a failure leaves there is too deep for pytest to remove."""
+    yield tmp_path
+    subprocess.run(["rm", "-rf", "--one-file-system", *map(str, tmp_path.iterdir())], check=True)
+
+
+def test_folders_in_folders_are_removed_however_deep(tmp_path: Path, swept: Path) -> None:
     root = tmp_path / "nodes" / NAME
     root.mkdir(parents=True)
     a_deep_tree(root)
@@ -276,7 +283,7 @@ def test_folders_in_folders_are_removed_however_deep(tmp_path: Path) -> None:
     assert sorted(path.name for path in tmp_path.rglob("*")) == ["drafts", "images", "nodes"]
 
 
-def test_a_start_comes_past_deep_folders_in_a_draft_of_the_dead(tmp_path: Path) -> None:
+def test_a_start_comes_past_deep_folders_in_a_draft_of_the_dead(tmp_path: Path, swept: Path) -> None:
     dead = tmp_path / "drafts/dead"
     dead.mkdir(parents=True)
     a_deep_tree(dead)
