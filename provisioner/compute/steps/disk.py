@@ -35,12 +35,16 @@ async def partition_disk(ctx: StepContext) -> Outcome:
         timeout_s=ctx.edges.policy.command_deadline_s,
     )
     layout = {key: result[key] for key in LAYOUT}
+    if layout["root_device"] is None:
+        return Next("the image's own partitions; which of them is its root can't be told", layout)
     return Next(f"root {layout['root_device']} ({layout['root_fstype']}, {layout['root_uuid']})", layout)
 
 
 async def grow_root(ctx: StepContext) -> Outcome:
-    """The root file system fills its partition."""
+    """The root file system fills its partition, where it is known which that is."""
     device = ctx.facts["root_device"]
+    if device is None:
+        return Next("nothing is grown: the image's root isn't known")
     result = await run_command(
         ctx, "grow_root", {"device": device}, timeout_s=ctx.edges.policy.command_deadline_s
     )

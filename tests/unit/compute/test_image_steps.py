@@ -4,17 +4,20 @@ decides whether the deploy goes on."""
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provisioner.core.errors import WriteFailed
-from provisioner.core.model import Failure, Image
+from provisioner.core.model import Failure, Image, ImageKind
 from provisioner.core.plan import PLANS
-from provisioner.core.states import InstanceState
+from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.drivers.fake import FakeWriter
+from provisioner.drivers.fake_agent import BootedAgent
 from provisioner.protocols.image import DiskTarget
-from tests.unit.compute.fake_world import FakeWorld
+from tests.unit.compute.fake_world import FakeWorld, play
 
 
 def failed_deploy(folder: Path, tree_digest: str = "") -> tuple[Failure, int]:
@@ -71,3 +74,27 @@ def test_each_retry_of_a_disk_that_can_t_be_written_is_a_write(
     assert "input/output error" in failure.message
     assert retries == PLANS["deploy-iscsi"].max_retries
     assert len(set(targets)) == retries + 1, "each to an export of its own"
+
+
+def test_a_disk_image_whose_root_can_t_be_told_is_deployed_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Of another system than Linux, say, or encrypted as a whole."""
+    run = BootedAgent.run
+
+    def rootless(agent: BootedAgent, name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        assert name != "grow_root", "there is nothing that it could grow"
+        result = run(agent, name, params)
+        nothing = dict.fromkeys(("root_device", "root_fstype", "root_uuid", "root_partuuid"))
+        return {**result, **nothing} if name == "partition_disk" else result
+
+    monkeypatch.setattr(BootedAgent, "run", rootless)
+
+    async def story(world: FakeWorld) -> None:
+        await world.store.transact(lambda tx: tx.update(Image, "image-1", {"kind": ImageKind.DISK}))
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        told = {event.step: event.text for event in await world.events() if event.name == "step.done"}
+        assert told["grow_root"] == "nothing is grown: the image's root isn't known"
+
+    play(tmp_path, story)
