@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from ipaddress import ip_address
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from provisioner.api import views
@@ -225,14 +226,20 @@ async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable
         async with context.blobs:
             return await _finish(context, image, stored)
     except BaseException as error:
-        # Whatever happened, cancellation too: the image must not stay SAVING.
-        told = (
-            error.message if isinstance(error, ProvisionerError) else f"interrupted: {type(error).__name__}"
-        )
-        code = error.code if isinstance(error, ProvisionerError) else "interrupted"
-        failed = {"state": ImageState.ERROR, "failure": Failure(code=code, message=told)}
-        await context.store.transact(lambda tx: tx.update(Image, image.id, failed))
+        # Whatever happened, cancellation too: the image must not stay SAVING. Another process may have stored
+        # the same bytes meanwhile.
+        changes, saving = _after(error, image), {"state": ImageState.SAVING}
+        await context.store.transact(lambda tx: tx.update(Image, image.id, changes, expect=saving))
         raise
+
+
+def _after(error: BaseException, image: Image) -> dict[str, Any]:
+    """What becomes of an image whose bytes didn't all come."""
+    if isinstance(error, asyncio.CancelledError) and image.source_url:
+        return {"state": ImageState.QUEUED}  # this process is about to end: the next one fetches it
+    told = error.message if isinstance(error, ProvisionerError) else f"interrupted: {type(error).__name__}"
+    code = error.code if isinstance(error, ProvisionerError) else "interrupted"
+    return {"state": ImageState.ERROR, "failure": Failure(code=code, message=told)}
 
 
 async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> views.View:

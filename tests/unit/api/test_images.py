@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 
 from provisioner.api.image_fetches import ImageFetches
-from provisioner.core.errors import NotFound, TransientError
+from provisioner.api.image_orders import fetch
+from provisioner.core.errors import ImageInvalid, NotFound, TransientError
 from provisioner.core.model import Image, ImageState
 from tests.unit.api.conftest import TOKEN, Api
 
@@ -219,6 +220,37 @@ def test_fetches_go_on_after_a_restart_and_cut_uploads_may_be_sent_again(api: Ap
     api.transact(as_a_killed_process_leaves_it)
     api.run(restarted())
     assert send(api, "sent").json()["state"] == "active"
+
+
+@pytest.mark.parametrize(
+    ("befalls", "state"), [(asyncio.CancelledError(), "queued"), (ImageInvalid("fetch it"), "error")]
+)
+def test_a_fetch_that_the_end_of_the_process_cuts_off_is_begun_anew_by_the_next(
+    api: Api, monkeypatch: pytest.MonkeyPatch, befalls: BaseException, state: str
+) -> None:
+    async def cut_off(*about: Any, **how: Any) -> None:
+        raise befalls
+
+    monkeypatch.setattr(api.images, "fetch", cut_off)
+    image = register(api, url="file:///somewhere/tiny.raw")
+    with pytest.raises(type(befalls)):
+        api.run(fetch(api.context, image["id"]))
+    assert api.get("/v1/images/tiny")["state"] == state
+
+
+def test_a_second_process_that_fails_to_fetch_spoils_nothing_of_the_first(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = register(api, url="file:///somewhere/tiny.raw")
+
+    async def fails_late(*about: Any, **how: Any) -> None:
+        await api.store.transact(lambda tx: tx.update(Image, image["id"], {"state": ImageState.ACTIVE}))
+        raise ImageInvalid("fetch it")
+
+    monkeypatch.setattr(api.images, "fetch", fails_late)
+    with pytest.raises(ImageInvalid):
+        api.run(fetch(api.context, image["id"]))
+    assert api.get("/v1/images/tiny")["state"] == "active"
 
 
 def test_a_store_that_is_away_for_a_moment_ends_no_fetches(
