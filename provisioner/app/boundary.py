@@ -8,9 +8,11 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 import httpx
+import structlog
 
 from provisioner.app.power_drivers import power_drivers
 from provisioner.app.ramdisks import Ramdisks
+from provisioner.config.nfs_folder import nfs_folder_fault
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
 from provisioner.drivers import grub, ipxe, tilera, uboot
@@ -41,6 +43,8 @@ from provisioner.services.node_http import NodeHttpService
 from provisioner.services.packed_kernels import PackedKernels
 from provisioner.services.root_folders import MountedRootFolders
 from provisioner.services.tftp import TftpService
+
+log = structlog.get_logger(__name__)
 
 AGENT_PORT = 9999
 AGENT_TIMEOUT_S = 5.0
@@ -85,6 +89,10 @@ async def _fake(sink: EventSink, ids: Ids) -> AsyncIterator[Boundary]:
 @asynccontextmanager
 async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> AsyncIterator[Boundary]:
     network, children = settings.network, SystemChildren()
+    if fault := nfs_folder_fault(settings):
+        if settings.nfs.server == "kernel":
+            raise fault
+        log.warning("nfs.folder_not_apart", cause=fault.message)
     async with AsyncExitStack() as stack:
         enter = stack.enter_async_context
         # Agents are on our own network: never through a proxy that the environment names.

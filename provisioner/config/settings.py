@@ -91,7 +91,8 @@ class Nfs(Section):
         AbsolutePath | None,
         Field(
             description="Where nodes' roots lie; by default roots in state_dir. On storage that compute hosts"
-            " share if one is to take over another's nodes; on xfs or btrfs, where roots share what is alike."
+            " share if one is to take over another's nodes; on xfs or btrfs, where roots share what is alike;"
+            " on a file system of its own, without which `kernel` is refused."
         ),
     ] = None
 

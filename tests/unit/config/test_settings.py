@@ -1,15 +1,19 @@
 from __future__ import annotations
 
+import asyncio
 from pathlib import Path
 from types import ModuleType
 
 import pytest
 
+from provisioner.app.boundary import boundary_of
+from provisioner.config.nfs_folder import nfs_folder_fault
 from provisioner.config.reference import page
 from provisioner.config.settings import Settings
 from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
 from provisioner.drivers import ipmi, outlet_http, outlet_iboot, snmp
+from provisioner.services.system import RandomIds, SystemClock
 
 NETWORK = (
     "network: {interface: prov0, address: 10.77.0.10, subnet: 10.77.0.0/24, pool: 10.77.0.100-10.77.0.199}"
@@ -115,6 +119,42 @@ def test_a_network_that_does_not_fit_together_is_refused(old: str, new: str, tol
 def test_with_another_dhcp_server_nodes_may_reach_us_over_a_router() -> None:
     text = NETWORK.replace("address: 10.77.0.10", "address: 10.99.0.10, serve_dhcp: false")
     assert not parse(text, Settings, "provisioner.yaml").network.serve_dhcp
+
+
+@pytest.mark.parametrize(
+    ("state_dir", "folder", "beside"),
+    [
+        ("/none/p", "/none/roots", "one file system with the system's files, /"),
+        ("/dev/shm/p", "/dev/shm/roots/there/are/none/yet", "one file system with state_dir"),
+        ("/dev/shm/p", None, "/dev/shm/p/roots lies on one file system with state_dir"),
+        ("/none/p", "/dev/shm/roots", None),
+    ],
+)
+def test_roots_by_nfs_lie_on_a_file_system_of_their_own(
+    state_dir: str, folder: str | None, beside: str | None
+) -> None:
+    def fault(server: str) -> InvalidInput | None:
+        nfs = f"server: {server}" + (f", folder: {folder}" if folder else "")
+        return nfs_folder_fault(settings(f"state_dir: {state_dir}\nnfs: {{{nfs}}}"))
+
+    assert fault("none") is None
+    for server in ("kernel", "ganesha"):
+        found = fault(server)
+        assert (found is None) == (beside is None)
+        if found is not None and beside is not None:
+            assert found.field == "nfs.folder"
+            assert beside in found.message
+            assert "Mount a file system of its own there" in found.message
+
+
+def test_the_kernels_nfs_server_is_not_begun_with_beside_the_systems_own_files() -> None:
+    async def story() -> None:
+        found = settings("nfs: {server: kernel, folder: /none/roots}")
+        with pytest.raises(InvalidInput, match="keep roots by NFS apart"):
+            async with boundary_of(found, lambda event: None, SystemClock(), RandomIds()):
+                pass
+
+    asyncio.run(story())
 
 
 def test_every_field_is_explained() -> None:
