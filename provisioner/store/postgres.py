@@ -194,6 +194,9 @@ class Postgres:
                 pg.SerializationFailure() | pg.DeadlockDetected() | pg.LockNotAvailable() | pg.QueryCanceled()
             ):
                 return Again("use the database", device=self.device, answer=answer, advice="Try again")
+            case pg.IdleInTransactionSessionTimeout():
+                # We stood still between two statements: nothing of them was stored, no commit was read.
+                return Again("use the database", device=self.device, answer=answer, advice="Try again")
             case pg.DiskFull():
                 advice = "Free space on the database's disk; nothing of it was stored"
                 return StorageFull("write to the database", device=self.device, answer=answer, advice=advice)

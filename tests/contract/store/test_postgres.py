@@ -303,6 +303,35 @@ def test_what_a_host_that_is_frozen_in_mid_transaction_held_is_free_again_before
     assert play(url, story) == [0]
 
 
+def test_a_host_that_was_frozen_before_its_commit_does_it_all_again(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(SESSION, "idle_in_transaction_session_timeout", "50ms")
+    url = postgres.url()
+    commit, runs = Line.commit, 0
+
+    def add(tx: Tx) -> None:
+        nonlocal runs
+        runs += 1
+        tx.insert(flavor("a"))
+
+    async def commit_late(line: Line) -> None:
+        """The first time, when the server has given it up."""
+        own = line.driver.info.backend_pid
+        end_s = time.monotonic() + 30
+        while runs == 1 and postgres.server.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {own}"):
+            assert time.monotonic() < end_s
+        await commit(line)
+
+    async def story(store: Store) -> int:
+        await store.transact(add)
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    monkeypatch.setattr(Line, "commit", commit_late)
+    assert play(url, story) == [1]
+    assert runs == 2
+
+
 def test_an_empty_database_is_refused_until_it_is_upgraded_and_a_newer_one_always(
     postgres: PostgresDatabases,
 ) -> None:
