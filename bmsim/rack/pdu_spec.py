@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from ipaddress import IPv4Address
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
 
@@ -29,39 +29,66 @@ Passphrase = Annotated[SecretStr, Field(min_length=8, max_length=64)]  # RFC 341
 Seconds = Annotated[float, Field(ge=0, le=3600)]
 
 
+def _told(default: str, description: str) -> Any:
+    """Of a made-up secret: its default may be read by all."""
+    return Field(description=description, json_schema_extra={"default": default})
+
+
 class SnmpUser(_Part):
     """SNMPv3."""
 
-    name: Annotated[str, Field(min_length=1, max_length=32)]
-    auth_protocol: Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"] = "SHA"
-    auth_key: Passphrase
-    priv_protocol: Literal["DES", "AES", "AES-192", "AES-256"] = "AES"
-    priv_key: Passphrase | None = None
+    name: Annotated[str, Field(min_length=1, max_length=32, description="32 characters at most.")]
+    auth_protocol: Annotated[
+        Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"],
+        Field(description="How messages are authenticated."),
+    ] = "SHA"
+    auth_key: Annotated[Passphrase, Field(description="8 to 64 characters.")]
+    priv_protocol: Annotated[
+        Literal["DES", "AES", "AES-192", "AES-256"], Field(description="How they are encrypted.")
+    ] = "AES"
+    priv_key: Annotated[
+        Passphrase | None, Field(description="8 to 64 characters; without one, they are not.")
+    ] = None
 
 
 class Pdu(_Part):
-    """It answers at its address: SNMP on port 161, HTTP on 80, a console on 23; an iBoot on 80 alone.
-
-    password: of HTTP (as a bearer token), console and iBoot. answer_s: how long any answer takes.
-    on_s, off_s: from a command until the relay has moved. sequence_s, restore: what outlets do when mains are
-    back. traps_to: addresses that are told of changes.
-    """
-
-    name: Name
-    family: Annotated[str, AfterValidator(_known)]
-    address: IPv4Address
-    outlets: Annotated[int, Field(ge=1, le=100)] = 8
-    read_community: Secret = SecretStr("public")
-    community: Secret = SecretStr("private")
-    user: SnmpUser | None = None
-    password: Secret = SecretStr("PASS")
-    answer_s: Seconds = 0.0
-    on_s: Seconds = 0.0
-    off_s: Seconds = 0.0
-    reboot_s: Seconds = 5.0
-    sequence_s: Seconds = 0.0
-    restore: Literal["last", "on", "off"] = "last"
-    traps_to: tuple[IPv4Address, ...] = ()
+    name: Annotated[Name, Field(description="Another than any other PDU's.")]
+    family: Annotated[
+        str,
+        AfterValidator(_known),
+        Field(description=f"What it is: {', '.join(f'`{name}`' for name in (*FAMILIES, IBOOT))}."),
+    ]
+    address: Annotated[
+        IPv4Address,
+        Field(
+            description="On the management network: SNMP on port 161, HTTP on 80, a console on 23;"
+            " an iBoot on 80 alone."
+        ),
+    ]
+    outlets: Annotated[int, Field(ge=1, le=100, description="No more than its family has.")] = 8
+    read_community: Annotated[Secret, _told("public", "Of SNMP versions 1 and 2c, to read.")] = SecretStr(
+        "public"
+    )
+    community: Annotated[Secret, _told("private", "To read and to switch.")] = SecretStr("private")
+    user: Annotated[SnmpUser | None, Field(description="Of SNMPv3; the communities are heard as well.")] = (
+        None
+    )
+    password: Annotated[
+        Secret, _told("PASS", "Of HTTP (as a bearer token), of the console and of an iBoot.")
+    ] = SecretStr("PASS")
+    answer_s: Annotated[Seconds, Field(description="How long any answer takes.")] = 0.0
+    on_s: Annotated[Seconds, Field(description="From the command until the relay has moved.")] = 0.0
+    off_s: Annotated[Seconds, Field(description="The same, off.")] = 0.0
+    reboot_s: Annotated[Seconds, Field(description="How long a reboot leaves the outlet off.")] = 5.0
+    sequence_s: Annotated[
+        Seconds, Field(description="How far apart outlets come back when mains are back.")
+    ] = 0.0
+    restore: Annotated[
+        Literal["last", "on", "off"], Field(description="What outlets are when mains are back.")
+    ] = "last"
+    traps_to: Annotated[
+        tuple[IPv4Address, ...], Field(description="Who is told of each change of an outlet.")
+    ] = ()
 
     @model_validator(mode="after")
     def _has_no_more_outlets_than_its_family(self) -> Pdu:
@@ -74,5 +101,5 @@ class Pdu(_Part):
 class Feed(_Part):
     """One of a node's power supplies."""
 
-    pdu: Name
-    outlet: Annotated[int, Field(ge=1)]
+    pdu: Annotated[Name, Field(description="Which of `pdus`.")]
+    outlet: Annotated[int, Field(ge=1, description="One that feeds nothing else.")]

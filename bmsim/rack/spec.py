@@ -33,36 +33,46 @@ Mac = Annotated[str, AfterValidator(_mac)]
 
 
 class Network(_Part):
-    subnet: IPv4Network
+    subnet: Annotated[IPv4Network, Field(description="Its addresses; the two networks don't overlap.")]
 
 
 class Networks(_Part):
-    provisioning: Network
-    management: Network
+    provisioning: Annotated[Network, Field(description="What nodes boot from.")]
+    management: Annotated[Network, Field(description="What BMCs and PDUs are on; it has a `subnet` as well.")]
 
 
 class ComputeHost(_Part):
-    name: Name
-    provisioning_address: IPv4Address
-    management_address: IPv4Address
+    name: Annotated[Name, Field(description="Another than any node's.")]
+    provisioning_address: Annotated[IPv4Address, Field(description="Of its interface `prov0`.")]
+    management_address: Annotated[IPv4Address, Field(description="Of its interface `mgmt0`.")]
 
 
 class Disk(_Part):
-    size_mib: Annotated[int, Field(ge=1, le=2**24)]
+    size_mib: Annotated[int, Field(ge=1, le=2**24, description="It is empty at first.")]
 
 
 class Nic(_Part):
-    """ipxe: it is in the NIC's option ROM, as in QEMU's; without it, firmware netboots by its own means."""
-
-    mac: Mac
-    ipxe: bool = True
-    network: Literal["provisioning"] = "provisioning"
+    mac: Annotated[Mac, Field(description="In quotes: YAML may read a number.")]
+    ipxe: Annotated[
+        bool,
+        Field(
+            description="It is in the NIC's option ROM, as in QEMU's; without it, firmware netboots by its"
+            " own means."
+        ),
+    ] = True
+    network: Annotated[Literal["provisioning"], Field(description="What it is plugged into.")] = (
+        "provisioning"
+    )
 
 
 class Bmc(_Part):
-    address: IPv4Address
-    user: Annotated[str, Field(min_length=1, max_length=16)]  # IPMI 2.0 §22.28
-    password: Annotated[SecretStr, Field(min_length=1, max_length=20)]  # IPMI 2.0 §22.30
+    address: Annotated[IPv4Address, Field(description="On the management network; it answers on UDP 623.")]
+    user: Annotated[
+        str, Field(min_length=1, max_length=16, description="16 characters at most.")  # IPMI 2.0 §22.28
+    ]
+    password: Annotated[
+        SecretStr, Field(min_length=1, max_length=20, description="20 characters at most.")  # §22.30
+    ]
 
 
 FIRMWARE = {
@@ -74,22 +84,40 @@ FIRMWARE = {
 
 
 class Node(_Part):
-    """bmc: a board may do without. outlets: its power supplies; by default it always has power.
-    starts_when_fed: whether it starts when power comes; by default that is how one without a BMC is started.
-    tile: of a tilepro64 board, which is a model and no machine of QEMU's: it has no disk and no BMC.
-    """
+    """A machine or a board. There is a BMC, or there are outlets: something has to switch it."""
 
-    name: Name
-    arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
-    firmware: Literal["bios", "uefi", "uboot", "tilera"] = "bios"
-    vcpus: Annotated[int, Field(ge=1, le=64)] = 1
-    memory_mib: Annotated[int, Field(ge=256)] = 1024
-    disks: Annotated[tuple[Disk, ...], Field(max_length=20)] = ()
-    nics: Annotated[tuple[Nic, ...], Field(min_length=1, max_length=8)]
-    bmc: Bmc | None = None
-    outlets: Annotated[tuple[Feed, ...], Field(max_length=4)] = ()
-    starts_when_fed: bool | None = None
-    tile: Tile | None = None
+    name: Annotated[Name, Field(description="Another than any compute host's.")]
+    arch: Annotated[
+        Literal["x86_64", "arm64", "armhf", "tilepro64"], Field(description="Of its processors.")
+    ] = "x86_64"
+    firmware: Annotated[
+        Literal["bios", "uefi", "uboot", "tilera"],
+        Field(
+            description="x86_64 has `bios` or `uefi`, arm64 `uboot` or `uefi`, armhf `uboot`, tilepro64"
+            " `tilera` (which it has by itself)."
+        ),
+    ] = "bios"
+    vcpus: Annotated[int, Field(ge=1, le=64, description="Processors; a tilepro64 has 64.")] = 1
+    memory_mib: Annotated[int, Field(ge=256, description="A tilepro64 has 16218.")] = 1024
+    disks: Annotated[
+        tuple[Disk, ...], Field(max_length=20, description="One at least; a tilepro64 has none.")
+    ] = ()
+    nics: Annotated[
+        tuple[Nic, ...], Field(min_length=1, max_length=8, description="8 at most; a tilepro64 has one.")
+    ]
+    bmc: Annotated[Bmc | None, Field(description="What hangs on outlets may do without.")] = None
+    outlets: Annotated[
+        tuple[Feed, ...],
+        Field(max_length=4, description="Its power supplies, 4 at most; without any it always has power."),
+    ] = ()
+    starts_when_fed: Annotated[
+        bool | None,
+        Field(description="Whether it starts when power comes; else, what has no BMC does."),
+    ] = None
+    tile: Annotated[
+        Tile | None,
+        Field(description="Of a tilepro64 board, which is a model and no machine of QEMU's."),
+    ] = None
 
     @model_validator(mode="before")
     @classmethod
@@ -131,11 +159,14 @@ class Node(_Part):
 
 
 class Rack(_Part):
-    name: Name
-    networks: Networks
-    compute_hosts: Annotated[tuple[ComputeHost, ...], Field(min_length=1)]
-    pdus: tuple[Pdu, ...] = ()
-    nodes: Annotated[tuple[Node, ...], Field(min_length=1)]
+    name: Annotated[Name, Field(description="`bmsim rack up --name` gives it another.")]
+    networks: Annotated[Networks, Field(description="There are two.")]
+    compute_hosts: Annotated[
+        tuple[ComputeHost, ...],
+        Field(min_length=1, description="What provisioners run on: each has a leg on both networks."),
+    ]
+    pdus: Annotated[tuple[Pdu, ...], Field(description="Power distribution units.")] = ()
+    nodes: Annotated[tuple[Node, ...], Field(min_length=1, description="Machines and boards.")]
 
     @model_validator(mode="after")
     def _fits_together(self) -> Rack:

@@ -22,13 +22,16 @@ def _absolute(path: Path) -> Path:
 
 
 class Tile(BaseModel):
-    """boot_s: how long it is silent until it answers a ping; 100 s on a real board. compact_flash: the kernel
-    in its CompactFlash; without one it fetches its kernel by TFTP."""
-
     model_config = ConfigDict(extra="forbid", frozen=True)
 
-    boot_s: Annotated[float, Field(ge=0, le=3600)] = 100.0
-    compact_flash: Annotated[Path, AfterValidator(_absolute)] | None = None
+    boot_s: Annotated[
+        float,
+        Field(ge=0, le=3600, description="How long it is silent until it answers a ping; as in reality."),
+    ] = 100.0
+    compact_flash: Annotated[
+        Annotated[Path, AfterValidator(_absolute)] | None,
+        Field(description="The kernel in its CompactFlash; without one it fetches its kernel by TFTP."),
+    ] = None
 
 
 def with_defaults(given: Any) -> Any:

@@ -58,15 +58,16 @@ def page() -> str:
         (
             INTRODUCTION,
             "\n## The configuration file\n\n",
-            _table(Settings),
+            table(Settings),
             NODES,
             "\n",
-            _table(NodeFile),
+            table(NodeFile),
         )
     )
 
 
-def _table(model: type[BaseModel]) -> str:
+def table(model: type[BaseModel]) -> str:
+    """Each field of a file that `model` reads."""
     schema = model.model_json_schema()
     rows = ["| field | value | default | meaning |", "|---|---|---|---|"]
     for path, field, needed in _fields(schema, schema, ""):
@@ -97,7 +98,7 @@ def _inner(field: Schema, root: Schema) -> Iterator[tuple[Schema, str]]:
     """The models inside a field, and how their place is written."""
     if "$ref" in field:
         yield root["$defs"][field["$ref"].rpartition("/")[2]], ""
-    for choice in field.get("oneOf", ()):
+    for choice in (*field.get("oneOf", ()), *field.get("anyOf", ())):
         yield from _inner(choice, root)
     if isinstance(field.get("items"), Mapping):
         yield from ((inner, "[]") for inner, _ in _inner(field["items"], root))

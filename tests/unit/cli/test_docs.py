@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -13,24 +12,16 @@ import typer
 from provisioner.api.application import describe
 from provisioner.cli import exits
 from provisioner.cli.main import app
+from tests.unit.docs.command_table import Words, commands, first_cell, row_of, rows, untold_options
 
 DOCS = Path(__file__).parents[3] / "docs"
 CLI = (DOCS / "cli.md").read_text()
 API = (DOCS / "api.md").read_text()
 
 
-def commands(command: Any, words: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], Any]]:
-    groups = getattr(command, "commands", None)
-    if groups is not None:
-        for name, inner in groups.items():
-            yield from commands(inner, (*words, name))
-    else:
-        yield words, command
-
-
 ALL = list(commands(typer.main.get_command(app)))
-ROWS = [line for line in CLI.splitlines() if line.startswith("| `")]
-FIRST_CELLS = [row.split(" | ")[0] for row in ROWS]
+ROWS = rows(CLI)
+FIRST_CELLS = [first_cell(row) for row in ROWS]
 OPERATIONS = [
     (verb.upper(), path) for path, verbs in describe()["paths"].items() for verb in verbs if verb != "head"
 ]
@@ -62,19 +53,8 @@ def test_every_option_in_the_table_exists_and_takes_json() -> None:
 
 
 @pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
-def test_every_option_of_a_command_is_in_its_row(words: tuple[str, ...], command: Any) -> None:
-    (row,) = (row for row in ROWS if _calls(row, words))
-    told = _calls(row, words) + row.partition(" | ")[2]
-    for option in command.params:
-        names = {*option.opts, *option.secondary_opts} - {"--json", "--help"}
-        if option.param_type_name == "option" and names:
-            assert any(re.search(rf"(?<![\w-]){name}(?![\w-])", told) for name in names), names
-
-
-def _calls(row: str, words: tuple[str, ...]) -> str:
-    """How this row says that a command is called; "" when it doesn't."""
-    found = re.search(rf"`{' '.join(words)}(?: [^`]*)?`", row.partition(" | ")[0])
-    return found.group() if found is not None else ""
+def test_every_option_of_a_command_is_in_its_row(words: Words, command: Any) -> None:
+    assert untold_options(row_of(ROWS, words), words, command, ["--json"]) == []
 
 
 def test_every_exit_code_is_explained() -> None:
@@ -93,13 +73,3 @@ def test_every_operation_in_the_table_exists() -> None:
     for row in (line for line in API.splitlines() if re.match(r"\| (GET|POST|PUT|DELETE)", line)):
         for path in re.findall(r"`(/[^`]*)`", row.split("|")[2]):
             assert path in known, path
-
-
-def test_pages_link_to_pages_and_headings_that_are_there() -> None:
-    for page in ("cli.md", "api.md", "configuration.md"):
-        for target, heading in re.findall(r"\]\(([a-z-]+\.md)(?:#([a-z-]+))?\)", (DOCS / page).read_text()):
-            text = (DOCS / target).read_text()
-            headings = {
-                word.lower().replace(" ", "-") for word in re.findall(r"^#+ (.*)$", text, re.MULTILINE)
-            }
-            assert not heading or heading in headings, (page, target, heading)
