@@ -60,7 +60,8 @@ class Orders:
                     self.note(node, "fault", "struck", "", fault=fault)
             case "pdu.wrong_wiring":
                 other = self._cabling.swap(node, parameters["other"])
-                self.note(node, "fault", "struck", "", fault=fault, other=other)
+                for struck, by in ((node, other), (other, node)):
+                    self.note(struck, "fault", "struck", "", fault=fault, other=by)
             case "disk.write_error":
                 disk_faults.fail_writes(URI, node, **parameters)
             case "disk.too_small":

@@ -45,7 +45,8 @@ def _asks(missing: str) -> Rung:
 
 ASKS = _asks(
     "no DHCP request was seen: its NIC or cable is dead, its switch port blocks, it boots from another "
-    "device, or the enrolled MAC address is not the one it boots from"
+    "device, the enrolled MAC address is not the one it boots from, or its outlets or BMC are another "
+    "machine's"
 )
 
 _IPXE = (
@@ -91,8 +92,8 @@ _UBOOT = (
     POWER,
     _asks(
         "no DHCP request was seen: U-Boot's boot_targets has no dhcp, or something before it boots; it "
-        "stopped at its prompt; its NIC or cable is dead, its switch port blocks; or the enrolled MAC "
-        "address is not its ethaddr"
+        "stopped at its prompt; its NIC or cable is dead, its switch port blocks; the enrolled MAC address "
+        "is not its ethaddr; or its outlets or BMC are another machine's"
     ),
     ADDRESS,
     _UBOOT_SCRIPT,

@@ -221,6 +221,8 @@ class _Known:
                 yield ("target",), f"no deploy uses an image {target}; {_some(self._scenario.images)}"
             if target is None and len(self._scenario.images) > 1:
                 yield ("target",), f"which image? add target: {', '.join(self._scenario.images)}"
+            if fault.when.at_s != 0:
+                yield ("when",), "images are fetched before the story begins, and never again: leave when out"
         elif target is not None:
             yield from self._node_problems(target, "target")
         elif strikes == "node" and not self._scenario.node_of(fault):

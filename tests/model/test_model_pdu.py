@@ -162,7 +162,9 @@ def test_with_wrong_wiring_another_machine_is_switched() -> None:
         with pytest.raises(LabTrouble, match="n1 hangs on no outlet"):
             bench.feeds.inject("pdu.wrong_wiring", "n1", completed("pdu.wrong_wiring", {}))
 
-    assert play(story).power == [("n3", True), ("n2", True), ("n3", False)]
+    bench = play(story)
+    assert bench.power == [("n3", True), ("n2", True), ("n3", False)]
+    assert bench.struck("pdu.wrong_wiring") == {"n2", "n3"}
 
 
 def test_a_rack_of_machines_is_wired_as_the_modelled_one() -> None:

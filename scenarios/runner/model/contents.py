@@ -143,23 +143,39 @@ class ImageServer:
         """allows: for addresses, of which a model has none."""
         name = url.rpartition("/")[2]
         content = LIBRARY[name]
-        fault, _ = self.broken.get(name, ("", {}))
-        if fault:
-            self._struck(fault, name)
-        if fault == "image.unreachable":
-            raise TransientError(f"fetch {url}", answer="connection refused")
-        if fault in ("image.corrupt", "image.truncated"):
-            raise ImageInvalid(
-                f"fetch {url}",
-                answer=f"its sha256 is {'0' * 64}, not {expected_sha256}",
-                advice="Check the image at its source",
-            )
+        self._spoil(url, name, content.size_bytes, expected_sha256)
         return StoredImage(
             sha256=content.sha256,
             size_bytes=content.size_bytes,
             virtual_size_bytes=content.virtual_size_bytes,
             tree_digest=content.tree_digest,
         )
+
+    def _spoil(self, url: str, name: str, size_bytes: int, expected_sha256: str | None) -> None:
+        """Raises what `ImageStore.fetch` does, for a client who gave the checksum."""
+        fault, given = self.broken.get(name, ("", {}))
+        if not fault or (fault == "image.truncated" and given["after_bytes"] >= size_bytes):
+            return
+        self._struck(fault, name)
+        match fault:
+            case "image.unreachable":
+                raise TransientError(
+                    f"fetch the image {url}",
+                    answer="Server disconnected without sending a response.",
+                    advice="Is the server reachable from here?",
+                )
+            case "image.truncated":
+                raise TransientError(
+                    f"fetch the image {url}",
+                    answer=f"cut off after {given['after_bytes']} of {size_bytes} bytes",
+                    advice="Is the server reachable from here?",
+                )
+            case _:
+                raise ImageInvalid(
+                    "save the image",
+                    answer=f"its sha256 is {'0' * 64}, and {expected_sha256} was promised",
+                    advice="The bytes are damaged or another version: compare with the publisher's checksum",
+                )
 
     async def save(
         self,

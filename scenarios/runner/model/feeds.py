@@ -43,7 +43,8 @@ class ModelFeeds:
                 other = self._cabling.swap(node, parameters["other"])
             except ValueError as error:
                 raise LabTrouble(str(error)) from error
-            self._note(node, "fault", "struck", "", fault=fault, other=other)
+            for struck, by in ((node, other), (other, node)):
+                self._note(struck, "fault", "struck", "", fault=fault, other=by)
             self._look()
         for pdu in self._pdus.values():
             pdu.inject(fault, node, parameters)

@@ -51,7 +51,7 @@ CLIMBS = {
 TOLD = {
     "ipxe": [
         ("nothing was seen", "never confirmed"),
-        ("confirmed that the node is on", "no DHCP request was seen"),
+        ("confirmed that the node is on", "its outlets or BMC are another machine's"),
         ("sent a DHCP request", "second DHCP server"),
         ("took its address", "boot script was never fetched"),
         ("boot script was fetched", "the kernel never was"),

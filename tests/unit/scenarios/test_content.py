@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner.compile import story_of
 from scenarios.runner.load import read, read_all
 from scenarios.runner.parts import KINDS, VERBS
@@ -55,6 +56,16 @@ def test_a_story_of_the_demo_can_be_played_at_the_fidelities_that_it_declares(pa
     scenario = read(path).scenario
     for fidelity in scenario.fidelities:
         assert story_of(scenario, fidelity, scenario.seed).strikes
+
+
+def test_every_fault_that_models_can_have_strikes_in_some_scenario() -> None:
+    struck: set[str] = set()
+    for one in read_all([ROOT / "scenarios"]):
+        if Fidelity.MODEL in one.scenario.fidelities:
+            story = story_of(one.scenario, Fidelity.MODEL, one.scenario.seed)
+            struck |= {expected.struck for expected in story.expected}
+    playable = {fault.name for fault in CATALOGUE.values() if Fidelity.MODEL in fault.fidelities}
+    assert playable - struck == set()
 
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))

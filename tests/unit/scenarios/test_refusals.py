@@ -118,6 +118,11 @@ REFUSED = {
         "do: image.corrupt, target: debian",
         [":8: faults[0].target:", "there are tiny"],
     ),
+    "an image that breaks when it was fetched already": (
+        "do: bmc.busy, with: {count: 2}",
+        "do: image.corrupt",
+        [":8: faults[0].when:", "leave when out"],
+    ),
     "two ways to heal": (
         "when: {node: n1, step: power_on}",
         "heal_after_s: 3, heal: {at_s: 4}",

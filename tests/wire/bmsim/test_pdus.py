@@ -197,6 +197,8 @@ def test_a_pdu_that_is_unreachable_does_nothing_that_it_is_told(rack: RunningRac
 
 def test_wrong_wiring_switches_the_neighbour_until_it_is_put_right(rack: RunningRack) -> None:
     rack.inject("n1", "pdu.wrong_wiring", other="n2")
+    for node, other in (("n1", "n2"), ("n2", "n1")):
+        assert {"fault": "pdu.wrong_wiring", "other": other} in received(rack, node, "fault", "struck")
     apc(rack, 1, 1)
     runs(rack, "n2")
     rack.heal("n1")

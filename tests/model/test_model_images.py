@@ -1,0 +1,57 @@
+"""Images of the model that are broken where they are fetched from: what is said of them."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+import pytest
+
+from bmsim.faults.catalogue import completed
+from provisioner.core.errors import ImageInvalid, ProvisionerError, TransientError
+from provisioner.core.model import ImageKind
+from provisioner.protocols.image import StoredImage
+from scenarios.runner.model.contents import LIBRARY, ImageServer
+
+TINY = LIBRARY["tiny"]
+
+
+def fetched(fault: str, **given: Any) -> tuple[StoredImage | ProvisionerError, list[tuple[str, str]]]:
+    """What came of it, and what struck."""
+    struck: list[tuple[str, str]] = []
+    server = ImageServer(lambda *what: struck.append(what))
+    server.broken["tiny"] = (fault, completed(fault, given))
+    url = "http://images.example/tiny"
+    how: dict[str, Any] = {"format": "qcow2", "kind": ImageKind.ROOT, "max_bytes": 2**40}
+    try:
+        return asyncio.run(server.fetch(url, expected_sha256=TINY.sha256, **how)), struck
+    except ProvisionerError as error:
+        return error, struck
+
+
+@pytest.mark.parametrize(
+    ("fault", "given", "kind", "told"),
+    [
+        ("image.corrupt", {}, ImageInvalid, f"{TINY.sha256} was promised"),
+        (
+            "image.truncated",
+            {"after_bytes": 1000},
+            TransientError,
+            f"cut off after 1000 of {TINY.size_bytes}",
+        ),
+        ("image.unreachable", {}, TransientError, "disconnected without sending a response"),
+    ],
+)
+def test_a_broken_image_is_told_by_what_came(
+    fault: str, given: dict[str, Any], kind: type[ProvisionerError], told: str
+) -> None:
+    came, struck = fetched(fault, **given)
+    assert isinstance(came, kind)
+    assert told in str(came)
+    assert struck == [(fault, "tiny")]
+
+
+def test_an_image_that_ends_after_its_end_is_whole() -> None:
+    came, struck = fetched("image.truncated", after_bytes=TINY.size_bytes)
+    assert isinstance(came, StoredImage)
+    assert struck == []
