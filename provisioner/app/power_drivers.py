@@ -20,8 +20,8 @@ from provisioner.protocols.power import DeviceFactory
 REAL_POWER = ("ipmi", "snmp", "iboot", "http", "command", "feeds")
 
 COMMANDS_AT_ONCE = {"snmp": 6, "feeds": 6}
-"""To one device, where not one: these keep each PDU to one message at a time themselves, and make one of what
-several nodes ask."""
+"""To one device, where not one: these keep each PDU to one command at a time themselves, and by SNMP make one
+message of what several nodes ask."""
 
 
 def power_drivers(

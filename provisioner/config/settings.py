@@ -122,7 +122,13 @@ class Power(Section):
         ),
     ] = Field(default_factory=dict)
     command_timeout_s: Annotated[
-        float, Field(ge=1, le=60, description="What such a program may take; less than host.lease_ttl_s.")
+        float,
+        Field(
+            ge=1,
+            le=60,
+            description="What such a program may take, a third of it to wait for others of its PDU at most; "
+            "less than host.lease_ttl_s.",
+        ),
     ] = 4
 
 

@@ -2,18 +2,21 @@
 
 The program is the site's own, and so are its secrets: nothing but these words is given to it. `status` prints
 on or off as its last word. It exits by 0, or says why it couldn't on standard error (sysexits.h: 77 for
-credentials that weren't accepted, 64 and 68 for what can never work; anything else may work later).
+credentials that weren't accepted, 64 and 68 for what can never work; anything else may work later). For one
+address it is run once at a time: PDUs with room for one session are what such programs are for.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
 from provisioner.core.outlets import OutletState, together, told
 from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_turns import Turn, Turns
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.power import PowerControl, PowerVerb
@@ -30,6 +33,7 @@ class CommandOutlets:
     def __init__(
         self,
         children: Children,
+        turn: Turn,
         program: Path,
         address: str,
         outlets: Sequence[int],
@@ -40,6 +44,7 @@ class CommandOutlets:
         self.longest_command_s = longest_command_s
         self.discharge_s = discharge_s
         self._children = children
+        self._turn = turn
         self._program = program
         self._address = address
         self._outlets = outlets
@@ -50,24 +55,30 @@ class CommandOutlets:
         return told(self._last)
 
     async def power_state(self) -> PowerState:
-        end_s = self._end_s()
         states = {}
-        for outlet in self._outlets:
-            words = (await self._run(f"read the state of outlet {outlet}", outlet, "status", end_s)).split()
-            said = words[-1].lower() if words else ""
-            known = said in (OutletState.ON, OutletState.OFF, OutletState.PENDING)
-            states[f"outlet {outlet}"] = OutletState(said) if known else OutletState.UNKNOWN
+        async with self._in_turn("read its outlets") as end_s:
+            for outlet in self._outlets:
+                answer = await self._run(f"read the state of outlet {outlet}", outlet, "status", end_s)
+                words = answer.split()
+                said = words[-1].lower() if words else ""
+                known = said in (OutletState.ON, OutletState.OFF, OutletState.PENDING)
+                states[f"outlet {outlet}"] = OutletState(said) if known else OutletState.UNKNOWN
         self._last = states
         return together(states.values())
 
     async def set_power(self, verb: PowerVerb) -> None:
-        ends_on(verb, f"switch {verb}", self._name)
-        end_s = self._end_s()
-        for outlet in self._outlets:
-            await self._run(f"switch {verb} outlet {outlet}", outlet, verb, end_s)
+        tried = f"switch {verb}"
+        ends_on(verb, tried, self._name)
+        async with self._in_turn(tried) as end_s:
+            for outlet in self._outlets:
+                await self._run(f"{tried} outlet {outlet}", outlet, verb, end_s)
 
-    def _end_s(self) -> float:
-        return asyncio.get_running_loop().time() + self.longest_command_s - KILL_S
+    @asynccontextmanager
+    async def _in_turn(self, tried: str) -> AsyncIterator[float]:
+        """Gives when the last program has to have ended. Raises DeviceBusy."""
+        end_s = asyncio.get_running_loop().time() + self.longest_command_s - KILL_S
+        async with self._turn.taken(tried, self._name, self.longest_command_s):
+            yield end_s
 
     async def _run(self, tried: str, outlet: int, verb: str, end_s: float) -> str:
         argv = (str(self._program), self._address, str(outlet), verb)
@@ -103,6 +114,7 @@ class CommandDevices:
         self._programs = programs
         self._discharge_s = discharge_s
         self._timeout_s = timeout_s
+        self._turns = Turns()
 
     def __call__(
         self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
@@ -115,12 +127,13 @@ class CommandDevices:
                 answer=f"this host has no command {address['command']!r}",
                 advice="Name its program in power.commands of the configuration",
             )
-        outlets = address["outlets"]
+        where, outlets = str(address["address"]), address["outlets"]
         assert isinstance(outlets, list | tuple)
         return CommandOutlets(
             self._children,
+            self._turns.of((program, where)),
             program,
-            str(address["address"]),
+            where,
             tuple(int(outlet) for outlet in outlets),
             discharge_s=float(str(address.get("discharge_s", self._discharge_s))),
             longest_command_s=self._timeout_s,

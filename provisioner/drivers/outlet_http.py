@@ -17,6 +17,7 @@ from provisioner.core.errors import (
 )
 from provisioner.core.outlets import OutletState, together, told
 from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_turns import Turns
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.protocols.power import PowerControl, PowerVerb
 
@@ -32,6 +33,7 @@ class HttpOutlet:
     def __init__(
         self,
         client: httpx.AsyncClient,
+        turns: Turns,
         address: Mapping[str, str],
         secret: Mapping[str, str],
         discharge_s: float,
@@ -39,6 +41,7 @@ class HttpOutlet:
         self.discharge_s = discharge_s
         self._client = client
         self._address = address
+        self._turns = {name: turns.of(_server(address[name])) for name in ("on", "off", "state")}
         self._name = f"outlet at {urlsplit(address['state']).hostname}"
         self._headers = {"Authorization": f"Bearer {secret['token']}"} if "token" in secret else {}
         user = address.get("user")
@@ -49,7 +52,7 @@ class HttpOutlet:
         return told(self._last)
 
     async def power_state(self) -> PowerState:
-        text = await self._request("read its state", "GET", self._address["state"])
+        text = await self._request("read its state", "GET", "state")
         is_on, is_off = self._address["when_on"] in text, self._address["when_off"] in text
         state = OutletState.UNKNOWN
         if is_on != is_off:  # "on" in the words of both tells nothing
@@ -59,13 +62,17 @@ class HttpOutlet:
 
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb}"
-        url = self._address["on" if ends_on(verb, tried, self._name) else "off"]
-        await self._request(tried, self._address.get("method", "POST"), url)
+        which = "on" if ends_on(verb, tried, self._name) else "off"
+        await self._request(tried, self._address.get("method", "POST"), which)
 
-    async def _request(self, tried: str, method: str, url: str) -> str:
+    async def _request(self, tried: str, method: str, which: str) -> str:
+        """which: of the URLs."""
         try:
-            async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
-                status, text = await self._exchange(method, url)
+            async with (
+                asyncio.timeout(LONGEST_COMMAND_S - 0.1),
+                self._turns[which].taken(tried, self._name, LONGEST_COMMAND_S),
+            ):
+                status, text = await self._exchange(method, self._address[which])
         except (httpx.InvalidURL, UnicodeError) as error:
             raise PermanentError(
                 tried, device=self._name, answer=f"its URL can't be used: {error}", advice="Check the URLs"
@@ -108,10 +115,17 @@ class HttpDevices:
     def __init__(self, client: httpx.AsyncClient, *, discharge_s: float) -> None:
         self._client = client
         self._discharge_s = discharge_s
+        self._turns = Turns()
 
     def __call__(
         self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
     ) -> PowerControl:
         words = {name: str(value) for name, value in address.items()}
         discharge_s = float(words.get("discharge_s", self._discharge_s))
-        return HttpOutlet(self._client, words, secret, discharge_s)
+        return HttpOutlet(self._client, self._turns, words, secret, discharge_s)
+
+
+def _server(url: str) -> tuple[str, str]:
+    """What the requests to it share."""
+    parsed = urlsplit(url)
+    return parsed.scheme, parsed.netloc.rpartition("@")[2].lower()

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
 from provisioner.core.outlets import OutletState, together, told
 from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_turns import Turn, Turns
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.protocols.power import PowerControl, PowerVerb
 
@@ -22,8 +23,9 @@ class IbootOutlet:
 
     longest_command_s = LONGEST_COMMAND_S
 
-    def __init__(self, host: str, port: int, password: str, *, discharge_s: float) -> None:
+    def __init__(self, turn: Turn, host: str, port: int, password: str, *, discharge_s: float) -> None:
         self.discharge_s = discharge_s
+        self._turn = turn
         self._name = f"outlet {host}:{port}"
         self._host = host
         self._port = port
@@ -47,7 +49,10 @@ class IbootOutlet:
 
     async def _ask(self, tried: str, command: str) -> str:
         try:
-            async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
+            async with (
+                asyncio.timeout(LONGEST_COMMAND_S - 0.1),
+                self._turn.taken(tried, self._name, LONGEST_COMMAND_S),
+            ):
                 answer = await self._exchange(command)
         except (OSError, TimeoutError) as error:
             answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
@@ -79,15 +84,18 @@ class IbootDevices:
 
     def __init__(self, *, discharge_s: float) -> None:
         self._discharge_s = discharge_s
+        self._turns = Turns()
 
     def __call__(
         self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
     ) -> PowerControl:
         if "password" not in secret:
             raise InvalidInput("reach an iBoot", field="power.password", answer="it is missing")
+        host, port = str(address["address"]), int(str(address.get("port", PORT)))
         return IbootOutlet(
-            str(address["address"]),
-            int(str(address.get("port", PORT))),
+            self._turns.of((host, port)),
+            host,
+            port,
             secret["password"],
             discharge_s=float(str(address.get("discharge_s", self._discharge_s))),
         )
