@@ -1,5 +1,5 @@
-"""Root directories that no instance has: an owner from before finished one, or died over it, after its node
-was taken from it."""
+"""What lies beside the roots of instances: root directories of none (an owner from before finished one, or
+died over it, after its node was taken from it), and unpacked images that were deleted."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import structlog
 
 from provisioner.compute.edges import Edges
 from provisioner.core.errors import PermanentError, ProvisionerError
-from provisioner.core.model import Node
+from provisioner.core.model import Image, Node
 from provisioner.core.states import ACTING
 from provisioner.protocols.roots import Made
 
@@ -24,10 +24,11 @@ AT_ONCE = 1000
 async def sweep_stray_roots(edges: Edges) -> None:
     """At once, and then every EVERY_S, until cancelled. What fails is tried again then."""
     while True:
-        try:
-            await sweep(edges)
-        except (ProvisionerError, OSError) as error:
-            log.error("roots.not_swept", cause=str(error))
+        for sweep_some in (sweep, sweep_images):
+            try:
+                await sweep_some(edges)
+            except (ProvisionerError, OSError) as error:
+                log.error("roots.not_swept", cause=str(error))
         await edges.clock.sleep(EVERY_S)
 
 
@@ -51,6 +52,19 @@ async def sweep(edges: Edges) -> None:
             older = [made for made in found[node_id] if made < fence]
             if older and instance_id is None and state not in ACTING:
                 await _remove(edges, node_id, name, fence - 1, len(older))
+
+
+async def sweep_images(edges: Edges) -> None:
+    """Those that no image has any longer. One that is registered again meanwhile is unpacked again."""
+    unpacked = await edges.roots.unpacked()
+    for start in range(0, len(unpacked), AT_ONCE):
+        some = tuple(unpacked[start : start + AT_ONCE])
+        known = await edges.store.transact(
+            lambda tx, some=some: {sha256 for (sha256,) in tx.pick(Image, "sha256", where={"sha256": some})}  # type: ignore[misc]
+        )
+        for sha256 in some:
+            if sha256 not in known and await edges.roots.forget(sha256):
+                log.info("roots.image_forgotten", sha256=sha256)
 
 
 async def _remove(edges: Edges, node_id: str, name: str, fence: int, folders: int) -> None:

@@ -211,10 +211,12 @@ class FakeRoots:
 
     def __init__(self) -> None:
         self.folders: dict[str, str] = {}
+        self.images: set[str] = set()
 
     async def make(
         self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
     ) -> None:
+        self.images.add(image.name)
         self.folders[name] = "".join(files.values())
 
     async def remove(self, node_id: str, *, fence: int) -> None:
@@ -225,6 +227,14 @@ class FakeRoots:
 
     async def names(self) -> Sequence[str]:
         return sorted(self.folders)
+
+    async def unpacked(self) -> Sequence[str]:
+        return sorted(self.images)
+
+    async def forget(self, sha256: str) -> bool:
+        there = sha256 in self.images
+        self.images.discard(sha256)
+        return there
 
     def path(self, name: str) -> Path:
         return Path("/roots", name)

@@ -33,6 +33,15 @@ class RootFolders(Protocol):
         """Of all folders that there are, whole ones."""
         ...
 
+    async def unpacked(self) -> Sequence[str]:
+        """sha256 of the images that are kept unpacked: roots are copies of them."""
+        ...
+
+    async def forget(self, sha256: str) -> bool:
+        """Removes what is unpacked of an image. False when there is nothing, or a root is being made from it;
+        a root that is made later unpacks it anew. Idempotent. Raises PermanentError when something stays."""
+        ...
+
     def path(self, name: str) -> Path:
         """The folder of this name. Raises NotFound when it isn't there: it was made on storage that this host
         doesn't share."""
@@ -80,6 +89,12 @@ class NoRootFolders:
 
     async def names(self) -> Sequence[str]:
         return ()
+
+    async def unpacked(self) -> Sequence[str]:
+        return ()
+
+    async def forget(self, sha256: str) -> bool:
+        raise _off()
 
     def path(self, name: str) -> Path:
         raise _off()

@@ -33,6 +33,7 @@ TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
 
 FILE_SYSTEMS = "ext4,ext3,ext2,xfs,btrfs"
 
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 # In a mount namespace of its own, which ends with it: nothing stays mounted, whoever dies. The kernel reads a
@@ -47,7 +48,7 @@ class MountedRootFolders:
 
     Below `root`: `images/<sha256>` are file systems as registered; `nodes/<name>` those of nodes, copied
     from them, by reference where the file system can share blocks (xfs, btrfs); `drafts` are nobody's until
-    they are whole.
+    they are whole. Who copies a file system as registered has locked its folder.
     """
 
     def __init__(self, root: Path, children: Children, nfs_path: Callable[[Path], str]) -> None:
@@ -82,11 +83,9 @@ class MountedRootFolders:
         self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
     ) -> None:
         made = self.nodes / _checked(name)
-        async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
-            unpacked = await self._unpacked(image, format, digest)
-        async with _draft_folder(self._drafts) as draft:
+        async with self._base(image, format, digest) as base, _draft_folder(self._drafts) as draft:
             root = draft / "root"
-            copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory", str(unpacked), str(root))
+            copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory", str(base), str(root))
             await self._run("copy the root file system", copy)
             await in_thread(lambda: write_all(root, files))
             await in_thread(lambda: forget_disks(root))
@@ -104,6 +103,37 @@ class MountedRootFolders:
 
     async def names(self) -> Sequence[str]:
         return await in_thread(lambda: sorted(folder.name for folder in self.nodes.iterdir()))
+
+    async def unpacked(self) -> Sequence[str]:
+        found = await in_thread(lambda: sorted(folder.name for folder in self._images.iterdir()))
+        return [name for name in found if _SHA256.fullmatch(name)]
+
+    async def forget(self, sha256: str) -> bool:
+        base = self._images / _checked(sha256)
+        async with _draft_folder(self._drafts) as draft:
+            held = _hold(base, fcntl.LOCK_EX)
+            if held is None:
+                return False
+            try:
+                base.rename(draft / "root")  # from now on it is nobody's to copy
+            finally:
+                os.close(held)
+            await in_thread(lambda: _remove(draft / "root"))
+        return True
+
+    @contextlib.asynccontextmanager
+    async def _base(self, image: Path, format: str, digest: str) -> AsyncIterator[Path]:
+        """The folder with what is in the image's file system. No process removes it while this is entered."""
+        while True:
+            async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
+                base = await self._unpacked(image, format, digest)
+            if (held := _hold(base, fcntl.LOCK_SH)) is not None:
+                break
+            await asyncio.sleep(0)  # somebody forgets it just now
+        try:
+            yield base
+        finally:
+            os.close(held)
 
     async def _unpacked(self, image: Path, format: str, digest: str) -> Path:
         """The folder with what is in the image's file system."""
@@ -168,6 +198,20 @@ def _checked(name: str) -> str:
             "name a root directory", field="name", answer=f"{name[:80]!r} can't be a folder's name"
         )
     return name
+
+
+def _hold(folder: Path, how: int) -> int | None:
+    """The descriptor that holds its lock. None when it isn't there, any more, or others hold it."""
+    try:
+        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    except FileNotFoundError:
+        return None
+    with contextlib.suppress(FileNotFoundError, BlockingIOError):
+        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
+        if os.path.samestat(os.fstat(descriptor), folder.stat()):
+            return descriptor
+    os.close(descriptor)
+    return None
 
 
 @contextlib.asynccontextmanager

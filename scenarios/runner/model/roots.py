@@ -32,10 +32,11 @@ class Root:
 
 
 class SharedRoots:
-    """By the folder's name."""
+    """made: by the folder's name. unpacked: images that they are copies of."""
 
     def __init__(self) -> None:
         self.made: dict[str, Root] = {}
+        self.unpacked: set[str] = set()
 
     def of_node(self, node_id: str) -> list[Root]:
         """All that lie there, the last made last."""
@@ -57,6 +58,7 @@ class ModelRoots:
             raise ImageInvalid("unpack the image", device=f"file {image}", answer="it holds something else")
         # Whole, or not there: as a folder that is renamed into its place.
         await asyncio.sleep(content.virtual_size_bytes / COPY_BYTES_PER_S)
+        self._shared.unpacked.add(image.name)
         self._shared.made[name] = Root(content.name, dict(files), content.arch)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
@@ -67,6 +69,14 @@ class ModelRoots:
 
     async def names(self) -> Sequence[str]:
         return sorted(self._shared.made)
+
+    async def unpacked(self) -> Sequence[str]:
+        return sorted(self._shared.unpacked)
+
+    async def forget(self, sha256: str) -> bool:
+        there = sha256 in self._shared.unpacked
+        self._shared.unpacked.discard(sha256)
+        return there
 
     def path(self, name: str) -> Path:
         if name not in self._shared.made:

@@ -13,6 +13,7 @@ from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.roots import folder_name
+from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld, play
 
 DEPLOY = [spec.name for spec in PLANS["deploy-nfs"].steps]
@@ -128,3 +129,19 @@ def test_what_no_instance_has_is_swept_away_and_what_one_has_is_not(tmp_path: Pa
         assert set(folders) == stays
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_an_unpacked_image_is_forgotten_when_no_image_is_it_any_longer(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        images = world.rack.roots.images
+        deleted, kept = "d" * 64, "e" * 64
+        await world.store.transact(lambda tx: tx.insert(records.image(id="kept", name="kept", sha256=kept)))
+        images |= {deleted, kept}
+
+        async def swept() -> bool:
+            return deleted not in images
+
+        await world.until("it is gone", swept)
+        assert images == {kept}
+
+    play(tmp_path, story)

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import stat
 import subprocess
-from collections.abc import AsyncIterator, Callable, Iterator
+import sys
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
@@ -17,6 +19,7 @@ import pytest
 
 from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, StorageFull
 from provisioner.core.image_digest import TreeDigest
+from provisioner.protocols.children import Argument, ChildResult
 from provisioner.protocols.netboot import Offer
 from provisioner.protocols.roots import folder_name
 from provisioner.services.children import SystemChildren
@@ -48,13 +51,13 @@ def file_system(folder: Path, *, data_bytes: int = 0, fstab: str = "") -> tuple[
     os.mkfifo(tree / "pipe")
     os.setxattr(tree / "etc/hostname", "user.origin", b"image")
     (tree / "data").write_bytes(os.urandom(data_bytes))
-    return image_of(tree)
+    return image_of(tree, SIZE_BYTES + 2 * data_bytes)
 
 
-def image_of(tree: Path) -> tuple[Path, str]:
+def image_of(tree: Path, size_bytes: int = SIZE_BYTES) -> tuple[Path, str]:
     image = tree.parent / "root.raw"
     with image.open("wb") as file:
-        file.truncate(SIZE_BYTES)
+        file.truncate(size_bytes)
     subprocess.run(["mke2fs", "-q", "-t", "ext4", "-d", str(tree), str(image)], check=True)
     return image, digest_of(image)
 
@@ -113,6 +116,116 @@ def test_two_roots_of_one_image_are_two(tmp_path: Path) -> None:
     two = make(tmp_path / "roots", image, digest, name=folder_name("node-2", 1, "a"))
     (one / "etc/hostname").write_text("one\n")
     assert (two / "etc/hostname").read_text() == "image\n"
+
+
+MIB = 2**20
+
+ON_XFS = 'mount -t xfs -o loop "$1" "$2" && shift && exec "$0" -m tests.wire.services.roots_on_xfs "$@"'
+
+
+def test_roots_share_what_is_alike_where_the_file_system_can(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path, data_bytes=32 * MIB)
+    disk, folder = tmp_path / "disk", tmp_path / "roots"
+    folder.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(512 * MIB)
+    subprocess.run(["mkfs.xfs", "-q", str(disk)], check=True)
+    # In a mount namespace that ends with what runs in it: nothing stays mounted.
+    words = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        ON_XFS,
+        sys.executable,
+        str(disk),
+        str(folder),
+        str(image),
+        digest,
+    ]
+    names = [folder_name(f"node-{number}", 1, "a") for number in (1, 2, 3)]
+    told = subprocess.run([*words, *names], check=True, capture_output=True, text=True).stdout
+    first, *others = (int(line) for line in told.split())
+    assert 32 * MIB <= first < 40 * MIB, "the image is unpacked, once"
+    assert len(others) == 2
+    assert max(others) < 2 * MIB
+
+
+KEPT = "5" * 64
+
+
+class Disturbed(SystemChildren):
+    """Somebody forgets the image before each program that `make` runs, where that can be done."""
+
+    def __init__(self, forget: Callable[[str], Awaitable[bool]]) -> None:
+        self._forget = forget
+        self.forgotten: list[tuple[str, bool]] = []
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        timeout_s: float,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> ChildResult:
+        self.forgotten.append((str(argv[0]), await self._forget(KEPT)))
+        return await super().run(argv, timeout_s=timeout_s, on_stdout=on_stdout)
+
+
+def test_an_unpacked_image_is_forgotten_but_while_a_root_is_made_from_it(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path)
+    image = image.rename(tmp_path / KEPT)
+
+    async def story() -> None:
+        sweeping = folders(tmp_path / "roots")
+        children = Disturbed(sweeping.forget)
+        made = MountedRootFolders(tmp_path / "roots", children, nfs_path)
+        (tmp_path / "roots/images/lost+found").mkdir()
+
+        async def make(node: str) -> None:
+            name = folder_name(node, 1, "a")
+            await made.make(name, image, format="raw", digest=digest, files={})
+            assert (made.path(name) / "etc/hostname").read_text() == "image\n"
+
+        await make("node-1")
+        assert children.forgotten[-1] == ("cp", False)
+        assert await sweeping.unpacked() == [KEPT]
+        await make("node-2")
+        assert children.forgotten[-1] == ("cp", False)
+        assert not any(done for _, done in children.forgotten)
+        assert await sweeping.forget(KEPT)
+        assert await sweeping.unpacked() == []
+        assert not await sweeping.forget(KEPT)
+        await asyncio.gather(make("node-3"), make("node-4"), sweeping.forget(KEPT), sweeping.forget(KEPT))
+        assert list((tmp_path / "roots/drafts").iterdir()) == []
+
+    play(story)
+
+
+def test_a_root_is_made_of_an_image_that_is_forgotten_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, digest = file_system(tmp_path)
+    image = image.rename(tmp_path / KEPT)
+
+    async def story() -> None:
+        made = folders(tmp_path / "roots")
+        await made.make(folder_name("node-1", 1, "a"), image, format="raw", digest=digest, files={})
+        flock, descriptors = fcntl.flock, list[int]()
+
+        def forget_before(descriptor: int, how: int) -> None:
+            if how & fcntl.LOCK_SH and not descriptors:
+                descriptors.append(descriptor)
+                (tmp_path / "roots/images" / KEPT).rename(tmp_path / "gone")
+            flock(descriptor, how)
+
+        monkeypatch.setattr(fcntl, "flock", forget_before)
+        await made.make(NAME, image, format="raw", digest=digest, files={})
+        assert descriptors
+        assert await made.unpacked() == [KEPT]
+        assert (made.path(NAME) / "etc/hostname").read_text() == "image\n"
+
+    play(story)
 
 
 def test_bytes_that_are_not_those_registered_are_refused(tmp_path: Path) -> None:
