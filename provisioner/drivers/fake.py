@@ -14,7 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, TransientError
 from provisioner.core.model import PublicationKind
 from provisioner.core.states import PowerState
 from provisioner.drivers.fake_agent import BootedAgent, FakeAgent, Written, raw_content
@@ -53,7 +53,7 @@ class FakeRack:
         self._machines: dict[str, Machine] = {}  # by the node's name
         self._names: dict[str, str] = {}  # node id → name
         self._digests: dict[Path, str] = {}
-        self.roots = FakeRoots()
+        self.roots = FakeRoots(self.content)
 
     def power(self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
         """`protocols.power.DeviceFactory`."""
@@ -104,7 +104,7 @@ class FakeRack:
             machine.agent = BootedAgent(machine, self._ids.uuid(), entry.token)
             self._emit(entry, "agent", "agent.hello", {"boot_id": machine.agent.boot_id})
         elif entry.nfs_root is not None and not from_disk:
-            self._phone_home(entry, self.roots.folders.get(entry.nfs_root.name, ""))
+            self._phone_home(entry, "".join(self.roots.folders.get(entry.nfs_root.name, {}).values()))
         elif machine.disk is not None and (
             from_disk or entry.kind in (PublicationKind.INSTANCE, PublicationKind.LOCAL_DISK)
         ):
@@ -136,9 +136,13 @@ class FakeRack:
             raise PermanentError(
                 "write the image", device=target.iqn, answer=f"a fake disk takes raw images, not {format}"
             )
-        if source not in self._digests:
-            self._digests[source] = raw_content(source)
-        agent.machine.disk = Written(offset_bytes, size, self._digests[source])
+        agent.machine.disk = Written(offset_bytes, size, self.content(source))
+
+    def content(self, image: Path) -> str:
+        """The tree digest of a raw image."""
+        if image not in self._digests:
+            self._digests[image] = raw_content(image)
+        return self._digests[image]
 
 
 class FakePower:
@@ -207,17 +211,21 @@ class FakeWriter:
 
 
 class FakeRoots:
-    """`protocols.roots.RootFolders` in memory: of each folder, the text of the files added to it."""
+    """`protocols.roots.RootFolders` in memory: of each folder, the files added to it, and their text."""
 
-    def __init__(self) -> None:
-        self.folders: dict[str, str] = {}
+    def __init__(self, content: Callable[[Path], str]) -> None:
+        """content: the tree digest of what is in an image."""
+        self.folders: dict[str, Mapping[str, str]] = {}
         self.images: set[str] = set()
+        self._content = content
 
     async def make(
         self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
     ) -> None:
+        if self._content(image) != digest:
+            raise ImageInvalid("unpack the image", device=f"file {image}", answer="it holds something else")
         self.images.add(image.name)
-        self.folders[name] = "".join(files.values())
+        self.folders[name] = dict(files)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in list(self.folders):
@@ -237,6 +245,8 @@ class FakeRoots:
         return there
 
     def path(self, name: str) -> Path:
+        if name not in self.folders:
+            raise NotFound("serve a root by NFS", answer=f"folder {name} isn't there")
         return Path("/roots", name)
 
     def nfs_path(self, name: str) -> str:

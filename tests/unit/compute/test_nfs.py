@@ -31,7 +31,7 @@ def test_the_kernel_is_told_where_its_root_is_served(tmp_path: Path) -> None:
         assert entry.nfs_root == world.rack.roots.path(folder)
         assert f"root=/dev/nfs nfsroot=10.77.0.10:/{folder}," in entry.command_line
         assert "ip=dhcp" in entry.command_line.split()
-        assert '"local-hostname"' in world.rack.roots.folders[folder]
+        assert '"local-hostname"' in "".join(world.rack.roots.folders[folder].values())
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
@@ -96,7 +96,7 @@ def test_a_root_that_an_owner_from_before_finishes_late_is_removed_by_whoever_en
             await world.comes_to("withdraw_boot")
             await world.die()
         node = await world.node()
-        world.rack.roots.folders[folder_name(node.id, node.fence, "late")] = "a tenant's"
+        world.rack.roots.folders[folder_name(node.id, node.fence, "late")] = {"name": "a tenant's"}
         world.start()
         await world.becomes(ProvisionState.AVAILABLE)
         assert world.rack.roots.folders == {}
@@ -120,7 +120,7 @@ def test_what_no_instance_has_is_swept_away_and_what_one_has_is_not(tmp_path: Pa
             "lost+found",
         }
         late = {folder_name("node-2", fence, "late") for fence in range(1, newest)}
-        folders |= dict.fromkeys(stays | late, "a tenant's")
+        folders |= {name: {"name": "a tenant's"} for name in stays | late}
 
         async def swept() -> bool:
             return not late & set(folders)

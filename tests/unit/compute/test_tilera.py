@@ -33,7 +33,8 @@ def test_a_board_is_told_its_network_its_ssh_server_and_the_rules_that_were_aske
             ("iptables", "-F", "INPUT"),
             ("iptables", *RULE.split()),
         ]
-        (root,) = world.rack.roots.folders.values()
+        (files,) = world.rack.roots.folders.values()
+        root = "".join(files.values())
         assert "ssh-ed25519 AAAA me\n" in root
         assert "web\n" in root
         entry = world.rack.machine("n1").entry
