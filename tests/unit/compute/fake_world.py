@@ -18,9 +18,8 @@ from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.errors import DeviceRefused
 from provisioner.core.image_digest import TreeDigest
-from provisioner.core.model import Instance, Node, Port, TimelineEvent
+from provisioner.core.model import Host, Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
-from provisioner.drivers.fake import FakePublisher
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.power import PowerVerb
 from provisioner.protocols.store import Tx
@@ -29,6 +28,7 @@ from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore
 from tests.unit import records
 from tests.unit.compute.fake_board import BoardRack, FakeBoard
+from tests.unit.compute.one_server import OneServer
 
 DEADLINE_S = 20.0
 
@@ -72,18 +72,8 @@ class Refusing:
         raise DeviceRefused("set the power", device="BMC", answer="0xd4")
 
 
-class MortalPublisher(FakePublisher):
-    """A killed process withdraws nothing any more."""
-
-    killed = False
-
-    async def withdraw(self, node_id: str, *, root: bool = True) -> None:
-        if not self.killed:
-            await super().withdraw(node_id, root=root)
-
-
 class FakeWorld:
-    """The store and the machines live on; the provisioner's process comes and goes."""
+    """The store and the machines live on; the provisioner's processes come and go, mostly one."""
 
     def __init__(
         self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0, boot_deadline_s: float = 10.0
@@ -98,13 +88,22 @@ class FakeWorld:
         self.metrics = Metrics()
         self.console = ""
         self.clock = QuickClock()
-        self._sink: Callable[[WireEvent], None] = lambda event: None
-        self.rack = BoardRack(lambda event: self._sink(event), self.ids, delay_s=boot_s)
+        self._sinks: dict[str, Evidence] = {}  # by host
+        self.servers: dict[str, str] = {}  # by node
+        self.overlaps: list[str] = []
+        self.rack = BoardRack(self._hear, self.ids, delay_s=boot_s)
         self.board = FakeBoard(self.rack)
         self._blob = folder / "image.raw"
         self._blob.write_bytes(bytes(2**20))
-        self._process: asyncio.Task[None] | None = None
-        self._publisher = MortalPublisher(self.rack)
+        self._processes: dict[str, asyncio.Task[None]] = {}
+        self._publishers: dict[str, OneServer] = {}
+        self.hosts: dict[str, ComputeHost] = {}
+
+    def _hear(self, event: WireEvent) -> None:
+        """Whoever serves the node hears what it does."""
+        evidence = self._sinks.get(self.servers.get(event.node_id, ""))
+        if evidence is not None:
+            evidence(event)
 
     async def fill(self, **changes: Any) -> None:
         """One available node, changed so, and one image."""
@@ -143,31 +142,44 @@ class FakeWorld:
 
         await self.store.transact(ask)
 
-    def start(self) -> None:
+    def start(self, host: str = "host", *, drain_s: float = 30.0) -> None:
         """A new process: nothing in its memory but what it reads from the store."""
-        self._process = asyncio.create_task(self._run())
+        self._processes[host] = asyncio.create_task(self._run(host, drain_s))
 
-    async def die(self) -> None:
+    async def die(self, host: str = "host") -> None:
         """The process is gone between two instructions; whatever it had begun is left as it was."""
-        assert self._process is not None
-        self._publisher.killed = True
-        self._process.cancel()
-        await asyncio.gather(self._process, return_exceptions=True)
-        self._sink = lambda event: None
+        process = self._processes.pop(host)
+        self._publishers[host].killed = True
+        process.cancel()
+        await asyncio.gather(process, return_exceptions=True)
 
-    async def _run(self) -> None:
-        edges = self.edges()
-        self.host = ComputeHost(edges)
-        async with asyncio.TaskGroup() as group:
-            group.create_task(self.host.run())
-            group.create_task(Scheduler(self.store, self.clock, self.ids).run())
+    async def end(self) -> None:
+        for host in list(self._processes):
+            await self.die(host)
 
-    def edges(self) -> Edges:
+    async def ends(self, host: str = "host") -> None:
+        """By itself, and well."""
+        async with asyncio.timeout(DEADLINE_S):
+            await self._processes.pop(host)
+
+    async def _run(self, host: str, drain_s: float) -> None:
+        try:
+            self.hosts[host] = served = ComputeHost(self.edges(host, drain_s=drain_s))
+            async with asyncio.TaskGroup() as group:
+                scheduling = group.create_task(Scheduler(self.store, self.clock, self.ids).run())
+                await served.run()
+                scheduling.cancel()
+        finally:
+            self._sinks.pop(host, None)
+            self.hosts.pop(host, None)
+            for node_id in [node_id for node_id, server in self.servers.items() if server == host]:
+                del self.servers[node_id]
+
+    def edges(self, host: str = "host", *, drain_s: float = 30.0) -> Edges:
         """Of a new process."""
-        evidence = Evidence(self.store)
-        self._publisher = MortalPublisher(self.rack)
-        self._sink = evidence
-        lease = LeaseKeeper(self.store, self.clock, "host", 3600.0, holder="host")
+        self._sinks[host] = evidence = Evidence(self.store)
+        self._publishers[host] = publisher = OneServer(self.rack, host, self.servers, self.overlaps)
+        lease = LeaseKeeper(self.store, self.clock, host, 3600.0, holder=host)
         power = PowerSequencer(lease, self.clock, PowerPolicy(poll_s=0.001))
         return Edges(
             store=self.store,
@@ -179,7 +191,7 @@ class FakeWorld:
             device=lambda node: Device(
                 node.name, Refusing() if node.name in self.broken else self.rack.power(node.name, {}, {})
             ),
-            publisher=self._publisher,
+            publisher=publisher,
             writer=self.rack.writer(),
             roots=self.rack.roots,
             agent=lambda node, address, token: self.rack.agent(node.id, token, node.fence),
@@ -205,7 +217,18 @@ class FakeWorld:
             netmask="255.255.255.0",
             write_turns=asyncio.Semaphore(4),
             refresh=self._refresh,
+            drain_s=drain_s,
         )
+
+    async def change_host(self, host: str, **changes: Any) -> None:
+        """As an operator does."""
+        await self.store.transact(lambda tx: (tx.update(Host, host, changes), tx.notify("hosts")))
+
+    async def shares(self) -> dict[str | None, list[str]]:
+        """By owner, the names of its nodes."""
+        nodes = await self.store.transact(lambda tx: tx.find(Node))
+        owners = sorted({node.owner for node in nodes}, key=str)
+        return {owner: sorted(node.name for node in nodes if node.owner == owner) for owner in owners}
 
     async def node(self, number: int = 1) -> Node:
         found = await self.store.transact(lambda tx: tx.get(Node, f"node-{number}"))
@@ -270,6 +293,6 @@ def play(
         try:
             await story(world)
         finally:
-            await world.die()
+            await world.end()
 
     asyncio.run(run())

@@ -1,0 +1,144 @@
+"""Hosts that are all well hand nodes to each other: whoever ends, is drained, or has more than its share."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from provisioner.core.model import Host
+from provisioner.core.states import InstanceState, ProvisionState
+from tests.unit.compute.fake_world import FakeWorld, play
+
+LONG_S = 3000.0
+"""Three times as long as a test waits for anything."""
+
+NODES = 6
+
+
+def played(folder: Path, story: Callable[[FakeWorld], Awaitable[None]]) -> None:
+    """With n1 to n6, idle, all of them of `host`; nothing is ever served by two."""
+
+    async def with_nodes(world: FakeWorld) -> None:
+        for number in range(2, NODES + 1):
+            await world.enrol(number, state=ProvisionState.AVAILABLE)
+        await serves(world, {"host": NODES})
+        await story(world)
+        assert world.overlaps == []
+
+    play(folder, with_nodes, boot_deadline_s=LONG_S)
+
+
+async def serves(world: FakeWorld, shares: dict[str, int]) -> None:
+    """Until each owns so many nodes, and serves these."""
+
+    async def so() -> bool:
+        owned = await world.shares()
+        served = {host: list(world.servers.values()).count(host) for host in shares}
+        return served == shares and shares == {host: len(owned.get(host, ())) for host in shares}
+
+    await world.until(f"they are shared as {shares}", so)
+
+
+async def deploys_for_long(world: FakeWorld) -> None:
+    """To n1, which says nothing until `goes_on`."""
+    world.rack.hangs = True
+    await world.ask(node_name="n1")
+    await world.comes_to("agent_ready")
+
+
+def goes_on(world: FakeWorld) -> None:
+    world.rack.hangs = False
+
+
+async def what_was_told(world: FakeWorld, name: str) -> list[str]:
+    return [event.step for event in await world.events() if event.name == name]
+
+
+async def row(world: FakeWorld, host: str) -> Host:
+    found = await world.store.transact(lambda tx: tx.get(Host, host))
+    assert found is not None
+    return found
+
+
+def test_idle_nodes_go_to_a_host_that_joins_until_shares_are_even(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.start("other")
+        await serves(world, {"host": NODES // 2, "other": NODES // 2})
+
+    played(tmp_path, story)
+
+
+def test_a_host_that_leaves_waits_for_its_deploy_and_has_nothing_left(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await deploys_for_long(world)
+        world.start("other")
+        await serves(world, {"host": 3, "other": 3})
+        world.hosts["host"].leave()
+        await serves(world, {"host": 1, "other": NODES - 1})
+        assert (await row(world, "host")).leaving
+        assert (await world.shares())["host"] == ["n1"]
+        goes_on(world)
+        world.rack.switch(world.rack.machine("n1"), True)
+        await world.ends("host")
+        assert (await world.instance()).state is InstanceState.ACTIVE
+        assert not await what_was_told(world, "step.resumed"), "it was done by who had begun it"
+        await serves(world, {"other": NODES})
+        assert (await row(world, "host")).released
+
+    async def patient(world: FakeWorld) -> None:
+        await world.die()
+        world.start("host", drain_s=LONG_S)
+        await serves(world, {"host": NODES})
+        await story(world)
+
+    played(tmp_path, patient)
+
+
+def test_a_deploy_that_outlasts_its_leaving_owner_is_finished_by_another(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await deploys_for_long(world)
+        world.start("other")
+        await serves(world, {"host": 3, "other": 3})
+        fence = (await world.node()).fence
+        world.hosts["host"].leave()
+        await world.ends("host")
+        goes_on(world)
+        await world.becomes(ProvisionState.ACTIVE)
+        assert (await world.instance()).state is InstanceState.ACTIVE
+        assert (await world.node()).fence > fence
+        assert await what_was_told(world, "step.resumed") == ["agent_ready"]
+        await serves(world, {"other": NODES})
+
+    played(tmp_path, story)
+
+
+def test_a_host_that_is_alone_leaves_at_once(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.hosts["host"].leave()
+        await world.ends("host")
+        assert (await row(world, "host")).released
+        assert list(await world.shares()) == ["host"], "what nobody could take is its own"
+
+    played(tmp_path, story)
+
+
+def test_a_drained_host_gives_idle_nodes_at_once_and_the_others_when_their_work_has_ended(
+    tmp_path: Path,
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        await deploys_for_long(world)
+        world.start("other")
+        await serves(world, {"host": 3, "other": 3})
+        await world.change_host("host", draining=True)
+        await serves(world, {"host": 1, "other": NODES - 1})
+        assert (await world.shares())["host"] == ["n1"]
+        goes_on(world)
+        world.rack.switch(world.rack.machine("n1"), True)
+        await world.becomes(ProvisionState.ACTIVE)
+        await serves(world, {"host": 0, "other": NODES})
+        assert not await what_was_told(world, "step.resumed")
+        await world.change_host("host", draining=False)
+        await serves(world, {"host": NODES // 2, "other": NODES // 2})
+        assert "n1" in (await world.shares())["other"], "an instance doesn't move for evenness alone"
+
+    played(tmp_path, story)
