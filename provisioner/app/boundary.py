@@ -155,9 +155,9 @@ def _nfs_of(
         case "ganesha":
             address, folder = settings.network.address, settings.state_dir / "ganesha"
             server = GaneshaService(address, folder, children, clock)
-            return server, MountedRootFolders(settings.roots, children, ganesha.nfs_path)
+            return server, MountedRootFolders(settings.roots, children, ganesha.nfs_path, settings.host.name)
         case "kernel":
-            folders = MountedRootFolders(settings.roots, children, exportfs.nfs_path)
+            folders = MountedRootFolders(settings.roots, children, exportfs.nfs_path, settings.host.name)
             return ExportfsService(children, folders.nodes), folders
         case "none":
             return None, NoRootFolders()

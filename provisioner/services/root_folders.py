@@ -5,12 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
+import glob
 import os
 import re
 import secrets
 from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from errno import EEXIST, ENOTEMPTY
+from functools import partial
 from pathlib import Path
 
 from provisioner.core.errors import (
@@ -51,12 +53,14 @@ class MountedRootFolders:
     they are whole. Who copies a file system as registered has locked its folder.
     """
 
-    def __init__(self, root: Path, children: Children, nfs_path: Callable[[Path], str]) -> None:
-        """nfs_path: what the NFS server calls a folder. Makes the folders, and removes what is left of
+    def __init__(self, root: Path, children: Children, nfs_path: Callable[[Path], str], host: str) -> None:
+        """nfs_path: what the NFS server calls a folder. host: our name among those that share `root`: on many
+        such storages no lock of theirs is seen here. Makes the folders, and removes what is left of our
         processes that died at work."""
         self._images = root / "images"
         self.nodes = root / "nodes"
         self._drafts = root / "drafts"
+        self._draft = partial(_draft_folder, self._drafts, host)
         self._children = children
         self._nfs_path = nfs_path
         self._qemu_img = QemuImg(children)
@@ -64,7 +68,7 @@ class MountedRootFolders:
         for folder in (self._images, self.nodes, self._drafts):
             # Its export is the only way to a root: other users of this host have none.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_abandoned(self._drafts)
+        _remove_abandoned(self._drafts, host)
 
     def path(self, name: str) -> Path:
         folder = self.nodes / _checked(name)
@@ -83,7 +87,10 @@ class MountedRootFolders:
         self, name: str, image: Path, *, format: str, digest: str, files: Mapping[str, str]
     ) -> None:
         made = self.nodes / _checked(name)
-        async with self._base(image, format, digest) as base, _draft_folder(self._drafts) as draft:
+        async with (
+            self._base(image, format, digest) as base,
+            self._draft() as draft,
+        ):
             root = draft / "root"
             copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory", str(base), str(root))
             await self._run("copy the root file system", copy)
@@ -95,7 +102,7 @@ class MountedRootFolders:
         for folder in sorted(self.nodes.iterdir()):
             made = made_under(folder.name, node_id)
             if made is not None and made <= fence:
-                async with _draft_folder(self._drafts) as draft:
+                async with self._draft() as draft:
                     # Gone from its place at once, whole: half a root helps nobody.
                     with contextlib.suppress(FileNotFoundError):
                         folder.rename(draft / "root")
@@ -110,7 +117,7 @@ class MountedRootFolders:
 
     async def forget(self, sha256: str) -> bool:
         base = self._images / _checked(sha256)
-        async with _draft_folder(self._drafts) as draft:
+        async with self._draft() as draft:
             held = _hold(base, fcntl.LOCK_EX)
             if held is None:
                 return False
@@ -139,7 +146,7 @@ class MountedRootFolders:
         """The folder with what is in the image's file system."""
         found = self._images / image.name
         if not found.exists():
-            async with _draft_folder(self._drafts) as draft:
+            async with self._draft() as draft:
                 mount, root = draft / "mount", draft / "root"
                 mount.mkdir()
                 with Draft(draft) as raw:
@@ -215,9 +222,10 @@ def _hold(folder: Path, how: int) -> int | None:
 
 
 @contextlib.asynccontextmanager
-async def _draft_folder(drafts: Path) -> AsyncIterator[Path]:
-    """A folder that is gone when this is left. Its lock tells other processes that its maker lives."""
-    folder = drafts / secrets.token_hex(16)
+async def _draft_folder(drafts: Path, host: str) -> AsyncIterator[Path]:
+    """A folder that is gone when this is left. Its lock tells other processes of this host that its maker
+    lives."""
+    folder = drafts / f"{host}@{secrets.token_hex(16)}"
     with storage_full_told("make a root directory", drafts, "Make room on its file system"):
         folder.mkdir(mode=0o700)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -230,8 +238,8 @@ async def _draft_folder(drafts: Path) -> AsyncIterator[Path]:
             await in_thread(lambda: remove_tree(folder))
 
 
-def _remove_abandoned(drafts: Path) -> None:
-    for folder in drafts.iterdir():
+def _remove_abandoned(drafts: Path, host: str) -> None:
+    for folder in drafts.glob(f"{glob.escape(host)}@*"):
         descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)

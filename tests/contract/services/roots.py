@@ -62,7 +62,7 @@ def on_a_file_system(folder: Path) -> Storage:
     return Storage(
         image,
         digest,
-        lambda: MountedRootFolders(roots, SystemChildren(), nfs_path),
+        lambda: MountedRootFolders(roots, SystemChildren(), nfs_path, "ch1"),
         lambda name, file: (roots / "nodes" / name / file).read_text(),
         lambda story: play(lambda: story),
     )

@@ -14,7 +14,7 @@ from provisioner.services.root_folders import MountedRootFolders
 
 
 async def main(folder: Path, image: Path, digest: str, *names: str) -> None:
-    roots = MountedRootFolders(folder, SystemChildren(), nfs_path)
+    roots = MountedRootFolders(folder, SystemChildren(), nfs_path, "ch1")
     free = _free_bytes(folder)
     for name in names:
         await roots.make(name, image, format="raw", digest=digest, files={})

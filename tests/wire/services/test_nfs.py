@@ -69,7 +69,7 @@ def digest_of(image: Path) -> str:
 
 
 def folders(root: Path) -> MountedRootFolders:
-    return MountedRootFolders(root, SystemChildren(), nfs_path)
+    return MountedRootFolders(root, SystemChildren(), nfs_path, "ch1")
 
 
 def make(root: Path, image: Path, digest: str, *, format: str = "raw", name: str = NAME) -> Path:
@@ -179,7 +179,7 @@ def test_an_unpacked_image_is_forgotten_but_while_a_root_is_made_from_it(tmp_pat
     async def story() -> None:
         sweeping = folders(tmp_path / "roots")
         children = Disturbed(sweeping.forget)
-        made = MountedRootFolders(tmp_path / "roots", children, nfs_path)
+        made = MountedRootFolders(tmp_path / "roots", children, nfs_path, "ch1")
         (tmp_path / "roots/images/lost+found").mkdir()
 
         async def make(node: str) -> None:
@@ -320,8 +320,9 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
 
 def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
     drafts = tmp_path / "drafts"
-    (drafts / "dead").mkdir(parents=True)
-    living = drafts / "living"
+    (drafts / "ch1@dead").mkdir(parents=True)
+    (drafts / "ch11@at-work-on-shared-storage").mkdir()
+    living = drafts / "ch1@living"
     living.mkdir()
     pipe = subprocess.PIPE
     with subprocess.Popen(["flock", str(living), "cat"], stdin=pipe, stdout=pipe) as holder:
@@ -330,7 +331,7 @@ def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path
         holder.stdin.flush()
         holder.stdout.read(1)  # it holds the lock by now
         folders(tmp_path)
-        assert [path.name for path in drafts.iterdir()] == ["living"]
+        assert {path.name for path in drafts.iterdir()} == {"ch1@living", "ch11@at-work-on-shared-storage"}
 
 
 def test_only_folders_of_older_owners_are_removed(tmp_path: Path) -> None:
@@ -397,7 +398,7 @@ def test_folders_in_folders_are_removed_however_deep(tmp_path: Path, swept: Path
 
 
 def test_a_start_comes_past_deep_folders_in_a_draft_of_the_dead(tmp_path: Path, swept: Path) -> None:
-    dead = tmp_path / "drafts/dead"
+    dead = tmp_path / "drafts/ch1@dead"
     dead.mkdir(parents=True)
     a_deep_tree(dead)
     folders(tmp_path)
