@@ -99,7 +99,8 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
         limits = httpx.Limits(max_connections=1000, max_keepalive_connections=100)
         client = await enter(httpx.AsyncClient(trust_env=False, timeout=AGENT_TIMEOUT_S, limits=limits))
         http = await enter(NodeHttpService(str(network.address), network.http_port, sink, clock))
-        services: list[NetbootService] = [http]
+        packed_kernels = PackedKernels(settings.state_dir / "packed-kernels")
+        services: list[NetbootService] = [packed_kernels, http]
         messages = PysnmpMessages()
         stack.callback(messages.close)
         nfs, roots = _nfs_of(settings, children, clock)
@@ -127,7 +128,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
                     "tilera": tilera.make_offer,
                     "grub": grub.dialect(Ramdisks(settings).loader),
                 },
-                uboot.packing(PackedKernels(settings.state_dir / "packed-kernels").twin),
+                uboot.packing(packed_kernels.twin),
                 nfs,
             ),
             writer=QemuImageWriter(children),

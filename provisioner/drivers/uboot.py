@@ -69,8 +69,11 @@ def script(entry: BootEntry) -> str:
             field="command_line",
             answer=f"{unsafe.group(0)!r} can't stand in a kernel's command line there",
         )
-    kernel = PACKED if PACKED in entry.files else "kernel"
-    return filled_in("uboot_scripts", "cmd", entry, {"BOOT": _BOOT_COMMANDS[entry.arch], "KERNEL": kernel})
+    # Where its twin can't be had, the kernel as it is.
+    names = [name for name in (PACKED, "kernel") if name in entry.files]
+    load = " || ".join(f"tftpboot ${{kernel_addr_r}} ${{serverip}}:{name}" for name in names)
+    words = {"BOOT": _BOOT_COMMANDS[entry.arch], "LOAD_KERNEL": load}
+    return filled_in("uboot_scripts", "cmd", entry, words)
 
 
 def image_of(text: str, arch: str) -> bytes:

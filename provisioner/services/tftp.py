@@ -140,12 +140,17 @@ class TftpService:
     def _refuse(self, name: str, peer: tuple[str, int]) -> None:
         if self._listener is not None:
             self._listener.sendto(ACCESS_VIOLATION, peer)
-        if self._refusals.admits(peer[0]):
-            text = f"asked by TFTP for {name[:80]!r}, which isn't offered to {peer[0]}"
-            self._emit("tftp.refused", peer[0], text, {"file": name[:80]})
+        self._tell_refused(name, peer[0], f"which isn't offered to {peer[0]}")
+
+    def _tell_refused(self, name: str, address: str, why: str) -> None:
+        if self._refusals.admits(address):
+            text = f"asked by TFTP for {name[:80]!r}, {why}"
+            self._emit("tftp.refused", address, text, {"file": name[:80]})
 
     def _ended(self, transfer: _Transfer) -> None:
         del self._transfers[transfer.peer]
+        if transfer.fault:
+            self._tell_refused(transfer.name, transfer.peer[0], f"which can't be read: {transfer.fault}")
         if not transfer.complete:
             return
         name, size, seconds = transfer.name, transfer.sent_bytes, transfer.seconds
@@ -189,6 +194,7 @@ class _Transfer:
         self.name = name
         self._content = content
         self.complete = False
+        self.fault = ""  # why the file can't be given
         self._clock = clock
         self._began_s = clock.monotonic_s()
         self._ended = ended
@@ -223,8 +229,15 @@ class _Transfer:
         self._context.end()
         self._ended(self)
 
-    def _open(self, name: str, **peer: object) -> BinaryIO:
-        return io.BytesIO(self._content) if isinstance(self._content, bytes) else self._content.open("rb")
+    def _open(self, name: str, **peer: object) -> BinaryIO | None:
+        """None: tftpy answers that there is no such file, and the client asks no more for it."""
+        if isinstance(self._content, bytes):
+            return io.BytesIO(self._content)
+        try:
+            return self._content.open("rb")
+        except OSError as error:
+            self.fault = error.strerror or str(error)
+            return None
 
     def _go_on(self) -> None:
         self._resends = 0

@@ -8,7 +8,7 @@ if test -z "${fdt_addr}"; then setenv fdt_addr ${fdtcontroladdr}; fi
 if test -z "${kernel_comp_addr_r}"; then setexpr kernel_comp_addr_r ${ramdisk_addr_r} + 0x8000000; fi
 # So many blocks at once (RFC 7440), by U-Boot 2020.10 and later.
 setenv tftpwindowsize 16
-if tftpboot ${kernel_addr_r} ${serverip}:@KERNEL@; then
+if @LOAD_KERNEL@; then
     setenv kernel_comp_size ${filesize}
     if tftpboot ${ramdisk_addr_r} ${serverip}:ramdisk; then
         setenv ramdisk_size ${filesize}

@@ -34,7 +34,7 @@ from bmsim.devices.timing import UBOOT
 from bmsim.devices.uboot_image import script_in
 from bmsim.devices.uboot_shell import MAX_COMMANDS, BadScript, Result, run
 from provisioner.core.model import PublicationKind
-from provisioner.drivers.uboot import SCRIPT, image_of, make_offer
+from provisioner.drivers.uboot import PACKED, SCRIPT, image_of, make_offer
 from provisioner.protocols.boot import BootEntry
 from tests.unit.bmsim_devices.bench import ADDRESS, MAC, SERVER, SYSTEMS, Bench
 
@@ -111,6 +111,15 @@ def test_a_board_boots_what_the_script_of_the_provisioner_loads(arch: str) -> No
     assert asked_for(bench) == [SCRIPT, "kernel", "ramdisk"]
     assert clients(bench)[0] == {"arm64": "U-Boot.armv8", "armhf": "U-Boot.armv7"}[arch]
     assert "provisioner: node n1 boots the deploy ramdisk" in said(bench)
+
+
+def test_a_board_whose_gzipped_kernel_is_gone_boots_the_one_as_it_is() -> None:
+    packed = replace(AGENT, files={**AGENT.files, PACKED: Path("/k.gz")})
+    offered = make_offer(packed).tftp_files
+    bench = board(serving({name: content for name, content in offered.items() if name != PACKED}))
+    assert asked_for(bench) == [SCRIPT, PACKED, "kernel", "ramdisk"]
+    started = bench.machine.running
+    assert started is not None and started.kind is SystemKind.AGENT
 
 
 def test_a_script_of_the_other_architecture_starts_nothing() -> None:

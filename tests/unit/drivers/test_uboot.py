@@ -41,22 +41,23 @@ def test_a_board_is_given_its_script_and_the_files_that_it_names() -> None:
 @pytest.mark.parametrize(
     ("arch", "boot_driver", "twin", "fetched"),
     [
-        ("arm64", "uboot", Path("/k.gz"), "kernel.gz"),
-        ("arm64", "uboot", None, "kernel"),
-        ("armhf", "uboot", Path("/k.gz"), "kernel"),
-        ("arm64", "grub", Path("/k.gz"), "kernel"),
+        ("arm64", "uboot", Path("/k.gz"), ["kernel.gz", "kernel"]),
+        ("arm64", "uboot", None, ["kernel"]),
+        ("armhf", "uboot", Path("/k.gz"), ["kernel"]),
+        ("arm64", "grub", Path("/k.gz"), ["kernel"]),
     ],
 )
 def test_a_kernel_that_u_boot_unpacks_is_fetched_gzipped_and_is_there_as_it_is_too(
-    arch: str, boot_driver: str, twin: Path | None, fetched: str
+    arch: str, boot_driver: str, twin: Path | None, fetched: list[str]
 ) -> None:
     async def twin_of(kernel: Path) -> Path | None:
         assert kernel == Path("/k")
         return twin
 
     entry = asyncio.run(packing(twin_of)(replace(ENTRY, arch=arch, boot_driver=boot_driver)))
-    assert f"tftpboot ${{kernel_addr_r}} ${{serverip}}:{fetched};" in script(entry)
-    assert set(make_offer(entry).tftp_files) == {SCRIPT, "kernel", "ramdisk", fetched}
+    loads = (f"tftpboot ${{kernel_addr_r}} ${{serverip}}:{name}" for name in fetched)
+    assert f"if {' || '.join(loads)}; then" in script(entry)
+    assert set(make_offer(entry).tftp_files) == {SCRIPT, "kernel", "ramdisk", *fetched}
     assert make_offer(entry).tftp_files["kernel"] == Path("/k")
 
 

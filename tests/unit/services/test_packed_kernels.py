@@ -3,11 +3,16 @@ from __future__ import annotations
 import asyncio
 import gzip
 import os
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from provisioner.core.model import PublicationKind
+from provisioner.drivers.offer_publisher import OfferPublisher
+from provisioner.drivers.uboot import make_offer, packing
 from provisioner.services.packed_kernels import KEPT, PackedKernels
+from tests.unit.drivers.test_uboot import ENTRY
 from tests.unit.services.image_store.content import MIB
 from tests.unit.services.image_store.test_full_disk import small_disk
 
@@ -45,6 +50,37 @@ def test_those_used_last_are_kept(tmp_path: Path) -> None:
         os.utime(made, (number, number))
         twins.append(made)
     assert [made.exists() for made in twins] == [False] * 2 + [True] * KEPT
+
+
+def test_one_that_is_offered_is_kept_as_long(tmp_path: Path) -> None:
+    """A board fetches it whenever it boots, which may be months after it was offered."""
+    packed = PackedKernels(tmp_path / "packed")
+    publisher = OfferPublisher([packed], {"uboot": make_offer}, packing(packed.twin))
+
+    async def others() -> None:
+        for number in range(KEPT):
+            kernel = tmp_path / f"vmlinuz-{number}"
+            kernel.write_bytes(os.urandom(100))
+            assert await packed.twin(kernel) is not None
+
+    async def story() -> None:
+        kernel = tmp_path / "vmlinuz"
+        kernel.write_bytes(b"kernel" * 100)
+        entry = replace(ENTRY, files={"kernel": kernel, "ramdisk": kernel})
+        for node in ("node-1", "node-2"):
+            await publisher.publish(replace(entry, node_id=node))
+        made = await packed.twin(kernel)
+        assert made is not None
+        os.utime(made, (0, 0))
+        await others()
+        await publisher.withdraw("node-1")
+        await others()
+        assert made.exists(), "node-2 may ask for it"
+        await publisher.publish(replace(entry, node_id="node-2", kind=PublicationKind.NOTHING, files={}))
+        await others()
+        assert not made.exists()
+
+    asyncio.run(story())
 
 
 @pytest.mark.wire

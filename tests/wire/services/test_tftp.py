@@ -222,6 +222,28 @@ def test_nothing_else_is_served(network: Segment, heard: Heard, loader: Path, so
     play(story)
 
 
+@pytest.mark.parametrize("options", [b"", b"blksize\x001408\0tsize\x000\0", b"windowsize\x0016\0"])
+def test_a_file_that_has_vanished_is_answered_and_told_of(
+    network: Segment, heard: Heard, loader: Path, options: bytes
+) -> None:
+    """Who hears nothing asks again and again, and never for another file."""
+
+    async def story() -> None:
+        async with server(heard, loader) as service:
+            loader.unlink()
+            with request(network, READ_REQUEST + options) as client:
+                answer = await asyncio.to_thread(client.recv, 2048)
+                assert answer[:4] == ERROR + b"\0\1"  # RFC 1350: file not found
+            (refused,) = await heard.until("tftp.refused")
+            assert (
+                refused.text
+                == "asked by TFTP for 'loader.efi', which can't be read: No such file or directory"
+            )
+            assert not service._transfers
+
+    play(story)
+
+
 def test_nothing_can_be_written(network: Segment, heard: Heard, loader: Path) -> None:
     async def story() -> None:
         before = loader.read_bytes()
