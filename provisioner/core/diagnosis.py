@@ -63,6 +63,11 @@ def diagnose(ladder: Ladder, events: Iterable[TimelineEvent]) -> Diagnosis:
     for position, rung in enumerate(ladder):
         if proven(rung):
             highest = position
+    return reached(ladder, highest)
+
+
+def reached(ladder: Ladder, highest: int) -> Diagnosis:
+    """highest: the position of the highest proven rung; -1 when there is none."""
     last = ladder[highest].proven if highest >= 0 else "nothing was seen of the node"
     if highest >= 0 and ladder[highest].then:
         return Diagnosis(last, ladder[highest].then)
