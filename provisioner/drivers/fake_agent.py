@@ -60,7 +60,9 @@ class BootedAgent:
         """One command's result. Raises PermanentError for one that doesn't exist."""
         command = _COMMANDS.get(name)
         if command is None:
-            raise PermanentError(f"run {name}", answer="unknown-command-name")
+            error = PermanentError(f"run {name}", answer=f"there is no command {name}")
+            error.code = "unknown-command-name"
+            raise error
         return command(self, params)
 
     def _inventory(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
