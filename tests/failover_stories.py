@@ -17,8 +17,12 @@ STEPS = [
     ("clean-nfs", "remove_root"),  # its other steps are those of any cleaning
 ]
 
-WAYS = {"uboot": (FAMILIES[4], "two-pdus"), "tilera": (FAMILIES[6], "pdu")}
-"""Boards, by how they boot: which they are, and what switches them."""
+WAYS = {
+    "uboot": (FAMILIES[4], "two-pdus"),
+    "uboot-nfs": (FAMILIES[5], "pdu"),
+    "tilera": (FAMILIES[6], "pdu"),
+}
+"""Boards, by how they boot and have their roots: which they are, and what switches them."""
 
 BOARD_STEPS = [
     (way, plan, spec.name)

@@ -42,6 +42,8 @@ AT_ONCE = {
     ("uboot", "deploy-iscsi", "power_on"): "frozen",
     ("uboot", "deploy-iscsi", "agent_ready"): "killed",
     ("uboot", "clean", "power_off"): "cut off from the store",
+    ("uboot-nfs", "deploy-nfs", "reboot"): "cut off from both",
+    ("uboot-nfs", "clean-nfs", "remove_root"): "frozen",
     ("tilera", "deploy-tilera", "make_root"): "cut off from both",
     ("tilera", "deploy-tilera", "board_answers"): "frozen",
     ("tilera", "deploy-tilera", "set_board_network"): "killed",
