@@ -34,6 +34,7 @@ def project(tmp_path: Path) -> Path:
     _program(tmp_path / "bin/sudo", SUDO)
     (project / "package.py").write_text(f"CODE = {CODE}\n")
     (tmp_path / "else/where").mkdir(parents=True)
+    (tmp_path / "else/where/a rack.yaml").touch()
     return project
 
 
@@ -71,7 +72,7 @@ def call(project: Path, *words: str, user: int = 0) -> subprocess.CompletedProce
     [
         ("demo",),
         ("demo", "mixed", "--keep"),
-        ("demo", "--rack", "a file.yaml"),
+        ("demo", "--rack", "a rack.yaml"),
         ("test",),
         ("test", "--fast", "-k", "a or b"),
     ],
@@ -84,6 +85,18 @@ def test_a_user_becomes_root_by_the_same_script_wherever_it_is_called_from(
     folder, script, *arguments = done.stdout.splitlines()
     assert (Path(folder) / script).resolve() == project / "script" / words[0]
     assert arguments == list(words[1:])
+    # What is relative in them means the same to root.
+    assert "--rack" not in words or (Path(folder) / arguments[-1]).exists()
+
+
+@pytest.mark.parametrize(
+    ("file", "code"),
+    [("a rack.yaml", CODE), ("../where/a rack.yaml", CODE), ("no rack.yaml", 66)],
+)
+def test_a_rack_file_is_looked_for_where_the_demo_is_called(project: Path, file: str, code: int) -> None:
+    done = call(project, "demo", "--rack", file)
+    assert done.returncode == code, done.stderr
+    assert code == CODE or f"there is no rack file {project.parent}/else/where/{file}" in done.stderr
 
 
 @pytest.mark.parametrize("script", ["demo", "test"])
