@@ -30,6 +30,7 @@ from scenarios.runner.story import (
 from scenarios.runner.verdict import Verdict
 
 NODES = 6
+MOST_HOSTS = 5
 VERBS = ("on", "off", "cycle", "reset", "soft")
 SOON_S = 300
 """Most of a deploy is over by then."""
@@ -80,7 +81,7 @@ class Storyteller(RuleBasedStateMachine):
         self.strikes: list[Strike] = []
 
     @initialize(
-        hosts=st.integers(1, 2),
+        hosts=st.integers(1, MOST_HOSTS),
         kinds=st.lists(st.tuples(families, disks_mib, powers), min_size=1, max_size=NODES),
         seed=st.integers(0, 999),
     )

@@ -23,6 +23,7 @@ from scenarios.runner.record import recorded
 from scenarios.runner.report import failure_text
 from scenarios.runner.saved import read_saved
 from scenarios.runner.stage import Fidelity
+from scenarios.runner.verdict import Verdict
 from tests.model.made_up import BrokenPromise, Storyteller
 
 FEW = 60
@@ -87,3 +88,20 @@ def test_what_breaks_a_promise_is_found_and_made_small(
     trace = re.search(r"^keep: bmsim scenario record (\S+) FILE", said, re.MULTILINE)
     assert trace is not None
     assert read_saved(Path(trace[1])).job.story == broken.story
+
+
+MOST_SEEDS, EACH = 200, 25
+"""With several hosts. Each so many-th is played whenever stories are."""
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [
+        pytest.param(seed, marks=pytest.mark.full if seed % EACH else pytest.mark.exhaustive)
+        for seed in range(1, MOST_SEEDS + 1)
+    ],
+)
+def test_no_promise_is_broken_by_two_to_five_hosts_whatever_a_seed_makes_up(seed: int) -> None:
+    job = Job(fidelity=Fidelity.MODEL, seed=seed, compute_hosts=2 + seed % 4)
+    played = play_job(job, traces_folder())
+    assert played.result.verdict is Verdict.PASS, failure_text(played)
