@@ -30,7 +30,7 @@ ALL_STEPS = [*(("", plan, step) for plan, step in STEPS), *BOARD_STEPS]
 REPRESENTATIVES = {
     ("", "deploy-iscsi", "power_on", "cut off from the store"),
     ("", "deploy-nfs", "reboot", "killed"),
-    ("", "deploy-iscsi", "verify_image", "cut off from both"),
+    ("", "deploy-iscsi", "write_image", "killed"),
     ("", "deploy-iscsi", "partition_disk", "with a store that goes away"),
     ("", "deploy-iscsi", "write_image", "cut off from the nodes"),
     ("", "clean", "wipe", "frozen"),
