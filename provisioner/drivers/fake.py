@@ -17,7 +17,7 @@ from typing import Any
 from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, TransientError
 from provisioner.core.model import PublicationKind
 from provisioner.core.states import PowerState
-from provisioner.drivers.fake_agent import BootedAgent, FakeAgent, Written, raw_content
+from provisioner.drivers.fake_agent import DISK_BYTES, BootedAgent, FakeAgent, Written, raw_content
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.ids import Ids
@@ -136,7 +136,17 @@ class FakeRack:
             raise PermanentError(
                 "write the image", device=target.iqn, answer=f"a fake disk takes raw images, not {format}"
             )
-        agent.machine.disk = Written(offset_bytes, size, self.content(source))
+        if offset_bytes + size > DISK_BYTES:
+            raise PermanentError(
+                "write the image", device=target.iqn, answer="the disk is too small for the image"
+            )
+        try:
+            content = self.content(source)
+        except OSError as error:
+            raise PermanentError(
+                "write the image", device=target.iqn, answer=f"the image can't be read: {error.strerror}"
+            ) from error
+        agent.machine.disk = Written(offset_bytes, size, content)
 
     def content(self, image: Path) -> str:
         """The tree digest of a raw image."""

@@ -108,6 +108,14 @@ class Computer:
         return False
 
 
+def silently(*what: Any, **detail: Any) -> None:
+    """Nobody reads this record."""
+
+
+def wires() -> Wires:
+    return Wires(Random(7), lambda fault, link, what: None)
+
+
 class InTheModel:
     """`agent_client.Port`, too. Made inside a running VirtualLoop."""
 
@@ -117,13 +125,12 @@ class InTheModel:
         self.noted: list[str] = []
         self._gate = self._holding = False
         self._ids = CountingIds()
-        self._wires = Wires(Random(7), lambda fault, link, what: None)
+        self._wires = wires()
         self._agent = self._booted(BOOT)
 
     def _booted(self, boot_id: str) -> ModelAgent:
         loop = asyncio.get_running_loop()
-        note = lambda *what, **detail: None  # noqa: E731 - nobody reads this record
-        return ModelAgent(loop, Computer(), node_id=NODE, boot_id=boot_id, token=TOKEN, note=note)
+        return ModelAgent(loop, Computer(), node_id=NODE, boot_id=boot_id, token=TOKEN, note=silently)
 
     def agent_at(self, address: str) -> ModelAgent | None:
         return self._agent if address == self.ADDRESS else None

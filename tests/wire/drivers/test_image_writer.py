@@ -7,6 +7,7 @@ import os
 import signal
 import subprocess
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -48,12 +49,12 @@ class Exported:
         return self.disk.read_bytes()[OFFSET_MIB * MIB : (OFFSET_MIB + IMAGE_MIB) * MIB]
 
 
-@pytest.fixture
-def exported(network: Segment, tmp_path: Path) -> Iterator[Exported]:
-    disk = tmp_path / "disk"
+@contextmanager
+def exporting(folder: Path) -> Iterator[Exported]:
+    disk = folder / "disk"
     disk.write_bytes(b"\xaa" * (DISK_MIB * MIB))
     iqn = "iqn.2026-11.provisioner:node.1.1"
-    daemon = Tgtd(Job(), tmp_path, 3260)
+    daemon = Tgtd(Job(), folder, 3260)
     try:
         daemon.new_target(iqn)
         daemon.new_unit(str(disk), 1, thin=True)
@@ -65,6 +66,12 @@ def exported(network: Segment, tmp_path: Path) -> Iterator[Exported]:
         yield Exported(disk, target, daemon)
     finally:
         daemon.kill()
+
+
+@pytest.fixture
+def exported(network: Segment, tmp_path: Path) -> Iterator[Exported]:
+    with exporting(tmp_path) as made:
+        yield made
 
 
 @pytest.fixture
