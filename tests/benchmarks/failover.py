@@ -4,8 +4,8 @@
                                         [--deploys 200]
 
 Real processes (`provisioner compute`) on racks in memory, and a PostgreSQL server of our own on a UNIX
-socket, whose commits wait for the disk. Printed: from SIGKILL of a host until the store has given its nodes
-to another; the same with many nodes; what idle hosts ask of the server and of the processor; and how many
+socket, whose commits wait for the disk. Printed: from SIGKILL of a host in mid-deploy until another has taken
+that deploy up; the same with many nodes; what idle hosts ask of the server and of the processor; and how many
 deploys a second one, two and three hosts carry.
 """
 
@@ -17,7 +17,7 @@ import random
 import signal
 import statistics
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -26,14 +26,18 @@ from pathlib import Path
 import httpx
 
 from fixtures.postgres_server import PostgresServer
-from provisioner.core.states import ProvisionState
-from provisioner.protocols.store import Tx
+from provisioner.core.model import Port, TimelineEvent, Work
+from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, upgrade_store
+from provisioner.store.schema import shape_of
 from tests.benchmarks.control_plane import phases
 from tests.benchmarks.store import node
+from tests.unit import records
 from tests.wire.control_plane.conftest import ControlPlane, Process, short_folder
 
 DEADLINE_S = 120.0
+EVENTS = shape_of(TimelineEvent).table.name
 LEASE_S = 5.0
 IDLE_S = 60.0
 AT_ONCE = 1000  # nodes in one transaction, which may take 10 s
@@ -79,15 +83,64 @@ class Bench:
                 )
             )
 
-        async def fill() -> None:
+        async def fill(store: Store) -> None:
+            for begin in range(0, nodes, AT_ONCE):
+                await store.transact(lambda tx, begin=begin: insert(tx, begin))  # type: ignore[misc]
+
+        self._store(fill)
+
+    def deploy(self, name: str, owner: str) -> None:
+        """To one more node of that host's, in its last step, which waits for what doesn't come."""
+
+        def insert(tx: Tx) -> None:
+            work = Work(
+                id=f"work-{name}",
+                plan="deploy-iscsi",
+                step="instance_running",
+                entered_at=tx.now(),
+                facts={"starts": 1},
+            )
+            busy = replace(
+                node(0, tx),
+                id=name,
+                name=name,
+                owner=owner,
+                fence=1,
+                state=ProvisionState.DEPLOYING,
+                power_driver="fake",
+                power_secret_sealed="",
+                instance_id=f"instance-{name}",
+                work=work,
+            )
+            image = records.image(id=f"image-{name}", name=f"image-{name}")
+            instance = records.instance(
+                id=f"instance-{name}",
+                name=f"instance-{name}",
+                image_id=image.id,
+                node_id=name,
+                state=InstanceState.BUILDING,
+                proof_of_life=("console:never printed",),
+            )
+            port = Port(id=f"mac of {name}", node_id=name, address=f"10.0.250.{name.rpartition('-')[2]}")
+            tx.insert(busy, port, image, instance)
+            tx.notify("work")
+
+        self._store(lambda store: store.transact(insert))
+
+    def taken_up(self, node: str) -> int:
+        """By so many hosts, one after the other."""
+        asked = f"node_id = '{node}' AND name = 'step.resumed'"
+        return self.one(f"SELECT count(*) FROM {EVENTS} WHERE {asked}")
+
+    def _store(self, use: Callable[[Store], Awaitable[None]]) -> None:
+        async def opened() -> None:
             store = open_store(self.plane.database)
             try:
-                for begin in range(0, nodes, AT_ONCE):
-                    await store.transact(lambda tx, begin=begin: insert(tx, begin))  # type: ignore[misc]
+                await use(store)
             finally:
                 await store.close()
 
-        asyncio.run(fill())
+        asyncio.run(opened())
 
     def host(self, name: str) -> Process:
         process = self.plane.host(name)
@@ -118,20 +171,23 @@ def until(what: str, look: Callable[[], object]) -> float:
 
 
 def takeover_s(at: Bench, rounds: int, nodes: int) -> list[tuple[float, float]]:
-    """From SIGKILL of one of two hosts until none of its nodes is its own any more; and from the end of the
-    lease that it had."""
+    """From SIGKILL of one of two hosts until the other has taken up a deploy that it was at; and from the end
+    of the lease that it had."""
     at.fill(nodes)
     killed, survivor = at.host("ch1"), at.host("ch2")
     until("all have an owner", lambda: at.one("SELECT count(*) FROM node WHERE owner IS NULL") == 0)
     took: list[tuple[float, float]] = []
-    for _ in range(rounds):
+    for number in range(rounds):
         until("ch1 has some of them", lambda: at.owned_by("ch1"))
+        at.deploy(f"busy-{number}", "ch1")
+        until("ch1 is at the deploy", lambda number=number: at.taken_up(f"busy-{number}") == 1)  # type: ignore[misc]
         time.sleep(random.uniform(1, 3))  # anywhere between two beats
         killed.signal(signal.SIGKILL)
         ends_s = LEASE_S - at.beat_age_s("ch1")
-        whole_s = until("ch2 has all of them", lambda: at.owned_by("ch1") == 0)
+        whole_s = until("ch2 is at it", lambda number=number: at.taken_up(f"busy-{number}") == 2)  # type: ignore[misc]
         took.append((whole_s, whole_s - ends_s))
         killed.wait()
+        until("ch2 has all the others", lambda: at.owned_by("ch1") == 0)
         killed.start()
     survivor.end()
     killed.end()
