@@ -100,6 +100,11 @@ class Lab:
         """The file behind a machine's disk (raw)."""
         return next((self.folder / "racks").glob(f"*/nodes/{node}/disk{number}.*"))
 
+    def console(self, node: str) -> str:
+        """All that a machine has said."""
+        path = next((self.folder / "racks").glob(f"*/nodes/{node}/console.log"))
+        return path.read_text(errors="replace")
+
     def audit(self) -> list[dict[str, Any]]:
         """What the BMCs received, in order."""
         return [json.loads(line) for line in self.rack("log", "--json").splitlines() if line.strip()]

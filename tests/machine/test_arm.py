@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from typing import Any
 
@@ -75,6 +76,33 @@ def test_a_board_runs_on_a_root_that_is_served_to_it_and_is_rebooted(
     address = lab.runs("web", image)
     assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")
     is_cycled(lab, address)
+
+
+@pytest.mark.full
+def test_a_board_boots_its_own_disk_by_u_boot_and_again_after_a_power_cycle(
+    new_lab: Callable[..., Lab],
+) -> None:
+    lab = new_lab(board("arm64"), pdus=[pdu("a", "aten", **SLOW)], **SETTINGS).ready("tiny-disk-arm64")
+    address = lab.runs("web", "tiny-disk-arm64")
+    assert lab.ssh(address, "hostname; uname -m").split() == ["web", "aarch64"]
+    assert int(lab.ssh(address, "df -m / | tail -n 1 | awk '{print $2}'")) > 1500, "it fills the disk"
+    assert disk_starts(lab) == 1
+    is_cycled(lab, address)
+    assert disk_starts(lab) == 2
+    assert kernels_sent(lab) == 1, "the network gave the deploy ramdisk's alone"
+
+
+def disk_starts(lab: Lab) -> int:
+    """How often the script that hands a board over to its disk had U-Boot start the system there."""
+    handed_over = r"provisioner: node n1 boots its own disk\s+"
+    by_u_boot = r"Found /boot/extlinux/extlinux\.conf\s.*?Starting kernel \.\.\."
+    before_a_reset = r"(?:(?!U-Boot 20).)*?"
+    pattern = handed_over + before_a_reset + by_u_boot
+    return len(re.findall(pattern, lab.console("n1"), re.DOTALL))
+
+
+def kernels_sent(lab: Lab) -> int:
+    return sum(event["name"] == "tftp.sent" and event["text"].startswith("kernel") for event in lab.events())
 
 
 def is_cycled(lab: Lab, address: str) -> None:

@@ -114,6 +114,13 @@ LIBRARY: Mapping[str, Content] = {
         *_root("tiny-armhf", 24, 64, "armhf"),
         *_tile_root("tiny-tilepro64", 8),
         Content(name="tiny-disk", kind=ImageKind.DISK, size_bytes=40 * MIB, virtual_size_bytes=128 * MIB),
+        Content(
+            name="tiny-disk-arm64",
+            kind=ImageKind.DISK,
+            size_bytes=16 * MIB,
+            virtual_size_bytes=66 * MIB,
+            arch="arm64",
+        ),
         Content(name="debian-disk", kind=ImageKind.DISK, size_bytes=350 * MIB, virtual_size_bytes=2048 * MIB),
     )
 }

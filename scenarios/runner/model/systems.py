@@ -17,7 +17,7 @@ ROOT_OFFSET_BYTES = MIB
 RAMDISK_CLIENT = "provisioner-ramdisk"
 """The vendor class of the deploy ramdisk's DHCP requests (docs/agent-protocol.md)."""
 
-UP_AFTER_S = dict.fromkeys(("tiny", "tiny-disk", "tiny-arm64", "tiny-armhf"), 4.0)
+UP_AFTER_S = dict.fromkeys(("tiny", "tiny-disk", "tiny-arm64", "tiny-disk-arm64", "tiny-armhf"), 4.0)
 """Of images whose systems are up sooner than a machine's usual one."""
 
 
