@@ -54,6 +54,7 @@ class Scheduler:
         self._placed: list[Turn] = []
         self._claimed: list[TimelineEvent] = []
         self._told: dict[str, str] = {}
+        self._named: dict[str, Node | None] = {}  # as they were read for requests that name them
 
     async def run(self) -> None:
         """Places requests until cancelled."""
@@ -92,6 +93,7 @@ class Scheduler:
         self._placed.clear()
         self._claimed.clear()
         self._told.clear()
+        self._named.clear()
         self._free.begin()
         self._waiting.look(tx)
         more = bool(self._waiting) and self._place_in_turn(tx)
@@ -166,7 +168,9 @@ class Scheduler:
 
     def _take_the_named(self, tx: Tx, instance: Instance, image: Image, name: str) -> str | None:
         """Why not; None: it was taken."""
-        node = next(iter(tx.find(Node, where={"name": name}, limit=1)), None)
+        if name not in self._named:
+            self._named[name] = next(iter(tx.find(Node, where={"name": name}, limit=1)), None)
+        node = self._named[name]
         if node is None:
             return f"there is no node {name}"
         why = refusal(instance, image, node)
@@ -192,6 +196,7 @@ class Scheduler:
                 self._look_for_want(tx)
 
     def _claim(self, tx: Tx, instance: Instance, node: Node) -> bool:
+        self._named.pop(node.name, None)
         address = self._free.address(tx, node)
         event = claim(tx, instance, node, address, self._ids.uuid())
         if event is None:

@@ -5,12 +5,15 @@ from collections.abc import Callable, Coroutine
 from datetime import timedelta
 from typing import Any
 
+import pytest
+
+from provisioner.core.fields import changed
 from provisioner.core.model import Instance, Node
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.scheduler import BATCH, Scheduler
 from provisioner.services.system import RandomIds
-from provisioner.store.memory import MemoryStore
+from provisioner.store.memory import MemoryStore, _MemoryTx
 from tests.unit import records
 from tests.unit.compute.fake_world import QuickClock
 
@@ -90,3 +93,21 @@ def test_a_request_for_a_node_that_is_busy_is_told_so_whatever_else_is_free() ->
     store, scheduler = world(busy, wants_it, *nodes(3))
     assert not run(scheduler.place_some())
     assert read(store, lambda tx: tx.get(Instance, wants_it.id)).waiting_for == "node busy: it is cleaning"
+
+
+def test_a_crowd_that_wants_one_busy_node_has_it_read_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    (busy,) = nodes(1, state=ProvisionState.ACTIVE, instance_id="somebody-s")
+    crowd = [changed(one, node_name=busy.name) for one in requests(50, named=True)]
+    store, scheduler = world(busy, *crowd)
+    find, read_by_name = _MemoryTx.find, list[str]()
+
+    def counted(tx: _MemoryTx, kind: Any, **how: Any) -> Any:
+        if kind is Node and "name" in (how.get("where") or {}):
+            read_by_name.append(how["where"]["name"])
+        return find(tx, kind, **how)
+
+    monkeypatch.setattr(_MemoryTx, "find", counted)
+    assert not run(scheduler.place_some())
+    assert read_by_name == [busy.name]
+    told = {one.waiting_for for one in read(store, lambda tx: tx.find(Instance))}
+    assert len(told) == 1 and busy.name in told.pop()
