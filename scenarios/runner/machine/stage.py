@@ -150,8 +150,7 @@ class MachineStage:
             "host": {"name": name, **({"lease_ttl_s": TILE_LEASE_S} if has_tiles else {})},
             **({"nfs": self._nfs_settings()} if any(node.by_nfs for node in self._story.nodes) else {}),
             **({"tilera": self._tilera_settings()} if has_tiles else {}),
-            # A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten.
-            "deploy": {"boot_deadline_s": 150, "running_deadline_s": 240},
+            "deploy": {"boot_deadline_s": self._boot_s, "running_deadline_s": 240},
             "network": {
                 "interface": "prov0",
                 "address": address,
@@ -159,6 +158,12 @@ class MachineStage:
                 "pool": "10.77.0.100-10.77.0.199",
             },
         }
+
+    @property
+    def _boot_s(self) -> int:
+        """A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten. But to give
+        a stalled transfer up takes firmware 100 s."""
+        return 300 if any(strike.fault == "tftp.stall" for strike in self._story.strikes) else 150
 
     def _nfs_settings(self) -> dict[str, Any]:
         """Roots lie on storage that the hosts share."""
