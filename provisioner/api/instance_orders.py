@@ -77,8 +77,9 @@ def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:
             answer=f"it is of kind {image.kind}",
             advice="Deploy a root file system or a whole disk",
         )
-    for part in filter(None, (image.id, image.kernel_id, image.ramdisk_id)):
-        found = find_image(tx, who, part)
+    # What it boots with is of the image, also where that is shared and these are not.
+    boots = (tx.get(Image, part) for part in (image.kernel_id, image.ramdisk_id) if part)
+    for found in (image, *(part for part in boots if part is not None)):
         if found.state is not ImageState.ACTIVE:
             raise Conflict(
                 f"deploy image {image.name}",

@@ -26,6 +26,7 @@ from provisioner.core.model import (
     User,
     Work,
 )
+from provisioner.core.shown_url import shown_url
 from provisioner.protocols.power import DeviceSilence
 
 View = dict[str, Any]
@@ -72,9 +73,11 @@ def image(record: Image) -> View:
     view = _pick(
         record,
         *("id", "name", "kind", "format", "arch", "state", "sha256", "size_bytes", "virtual_size_bytes"),
-        *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life", "source_url"),
+        *("tree_digest", "kernel_id", "ramdisk_id", "command_line", "proof_of_life"),
         *("tenant", "public", "created_at", "updated_at"),
     )
+    # Whoever may see the image may not see what lets others fetch it.
+    view["source_url"] = shown_url(record.source_url)
     view["failure"] = asdict(record.failure) if record.failure else None
     return view
 

@@ -13,6 +13,7 @@ from urllib.parse import unquote
 import httpx
 
 from provisioner.core.errors import InvalidInput, PermanentError, ProvisionerError, TransientError
+from provisioner.core.shown_url import shown_url
 from provisioner.services.checked_transport import CheckedTransport
 
 CONNECT_TIMEOUT_S = 10.0
@@ -110,15 +111,10 @@ async def _body(url: httpx.URL, response: httpx.Response) -> AsyncGenerator[byte
         raise _trouble(url, error, response) from error
 
 
-def _shown(url: httpx.URL) -> str:
-    """Without what may be secret: user, password and query (signed URLs)."""
-    return str(url.copy_with(userinfo=b"", query=None, fragment=None))
-
-
 def _refusal(url: httpx.URL, status: int) -> ProvisionerError:
     kind = TransientError if status >= 500 or status in (408, 429) else PermanentError
     advice = "" if kind is TransientError else "Look at the URL, and whether it needs a login"
-    return kind(f"fetch the image {_shown(url)}", answer=f"HTTP status {status}", advice=advice)
+    return kind(f"fetch the image {shown_url(str(url))}", answer=f"HTTP status {status}", advice=advice)
 
 
 def _trouble(
@@ -133,5 +129,5 @@ def _trouble(
         announced = response.headers.get("Content-Length", "an unknown number of")
         answer = f"cut off after {response.num_bytes_downloaded} of {announced} bytes ({answer})"
     return TransientError(
-        f"fetch the image {_shown(url)}", answer=answer, advice="Is the server reachable from here?"
+        f"fetch the image {shown_url(str(url))}", answer=answer, advice="Is the server reachable from here?"
     )

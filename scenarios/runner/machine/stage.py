@@ -161,8 +161,8 @@ class MachineStage:
 
     @property
     def _boot_s(self) -> int:
-        """A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten. But to give
-        a stalled transfer up takes firmware 100 s."""
+        """A healthy boot takes a quarter of a minute: whoever waits for a lost one needn't wait ten. But
+        firmware takes 100 s to give a stalled transfer up."""
         return 300 if any(strike.fault == "tftp.stall" for strike in self._story.strikes) else 150
 
     def _nfs_settings(self) -> dict[str, Any]:

@@ -8,9 +8,11 @@ import pytest
 from provisioner.api import image_orders
 from provisioner.core.ec2_ids import account_of
 from provisioner.core.errors import PermanentError
-from provisioner.core.model import ImageShare
+from provisioner.core.model import IdempotencyRecord, Image, ImageShare, ImageState
 from provisioner.core.public_address import AddressPolicy
+from provisioner.core.states import ProvisionState
 from tests.unit.api.conftest import Api, User
+from tests.unit.records import node
 
 DISK = {"name": "own", "kind": "disk"}
 INSIDE = "http://127.0.0.1:1/disk"  # nobody listens there
@@ -116,3 +118,32 @@ def test_members_may_have_nothing_fetched_at_all(api: Api, blue: User) -> None:
     assert refused.status_code == 403 and "not fetched from URLs here" in refused.text
     api.context.image_urls = AddressPolicy(members="none", also=(ip_network("127.0.0.0/8"),))
     assert blue.call("POST", "/v1/images", {**DISK, "url": INSIDE}).status_code == 201
+
+
+def test_what_lets_one_fetch_an_image_is_in_no_answer(api: Api, red: User) -> None:
+    url = "https://user:geheim@images.example/tiny.raw?X-Signature=geheim#geheim"
+    order = {"name": "signed", "kind": "disk", "url": url}
+    made = api.call("POST", "/v1/images", json=order, headers={"Idempotency-Key": "once-and-for-all"})
+    assert made.status_code == 201
+    assert made.json()["source_url"] == "https://images.example/tiny.raw"
+    seen = red.call("GET", "/v1/images/signed").json()
+    assert seen["source_url"] == "https://images.example/tiny.raw"
+    told = [made.text, seen, red.call("GET", "/v1/images").text, api.get("/v1/audit")]
+    told += api.transact(lambda tx: tx.find(IdempotencyRecord))
+    assert "geheim" not in str(told)
+
+
+def test_a_shared_root_is_run_though_what_it_boots_with_is_private(api: Api, blue: User, red: User) -> None:
+    api.transact(lambda tx: tx.insert(node(state=ProvisionState.AVAILABLE)))
+    api.post("/v1/flavors", {"name": "small", "cpus": 1, "memory_mib": 64, "disk_mib": 1}, 201)
+    parts = {"kernel_id": "kernel", "ramdisk_id": "ramdisk"}
+    orders = [{"name": kind, "kind": kind} for kind in parts.values()]
+    for order in (*orders, {"name": "root", "kind": "root", **parts}):
+        made = blue.call("POST", "/v1/images", order).json()
+        api.transact(lambda tx, id=made["id"]: tx.update(Image, id, {"state": ImageState.ACTIVE}))  # type: ignore[misc]
+    wanted = {"name": "web", "flavor": "small", "image": "root"}
+    assert "image root" in red.call("POST", "/v1/instances", wanted).json()["title"]
+    share(blue, "root", add=["red"])
+    assert red.call("GET", "/v1/images/kernel").status_code == 404
+    assert red.call("POST", "/v1/instances", wanted).status_code == 202
+    assert red.call("POST", "/v1/placement", {"flavor": "small", "image": "root"}).status_code == 200
