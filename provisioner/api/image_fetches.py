@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import structlog
 
 from provisioner.api.context import ApiContext
 from provisioner.api.image_orders import fetch
-from provisioner.core.errors import ProvisionerError
+from provisioner.core.errors import Defect, ProvisionerError
 from provisioner.core.model import Image, ImageState
 
 log = structlog.get_logger(__name__)
@@ -14,44 +16,67 @@ log = structlog.get_logger(__name__)
 STORE_AWAY_S = 2.0
 """Until the store is asked again after it failed us."""
 
+AT_ONCE = 3
+"""They share the disk."""
+
 _WAITING = (ImageState.QUEUED, ImageState.SAVING)
 
 
 class ImageFetches:
-    """One at a time: they share the disk."""
+    """A few at once, and of each tenant one: a server that trickles holds up its own tenant's alone. Tenants
+    take turns."""
 
     def __init__(self, context: ApiContext) -> None:
         self._context = context
         self._news = context.images_queued
         self._news.set()
+        self._waiting: dict[str, dict[str, Image]] = {}  # by tenant and id; whose turn is next stands first
+        self._under_way: dict[str, Image] = {}  # by tenant
 
     async def run(self) -> None:
         """Until cancelled."""
         cut_uploads_known = False
-        while True:
-            try:
-                if not cut_uploads_known:
-                    await self._forget_cut_uploads()
-                    cut_uploads_known = True
-                await self._news.wait()
-                self._news.clear()
-                await self._fetch_waiting()
-            except ProvisionerError as error:
-                log.warning("images.interrupted", cause=error.message)
-                self._news.set()
-                await self._context.clock.sleep(STORE_AWAY_S)
+        async with asyncio.TaskGroup() as group:
+            while True:
+                try:
+                    if not cut_uploads_known:
+                        await self._forget_cut_uploads()
+                        cut_uploads_known = True
+                    await self._news.wait()
+                    self._news.clear()
+                    await self._look()
+                    self._begin(group)
+                except Exception as error:  # noqa: BLE001 - whatever it is, the others are fetched
+                    _tell("images.interrupted", error, "look for images to fetch")
+                    self._news.set()
+                    await self._context.clock.sleep(STORE_AWAY_S)
 
-    async def _fetch_waiting(self) -> None:
+    async def _look(self) -> None:
+        # One that ends while the store is read is found as it was before.
+        known = {image.id for image in self._under_way.values()}
         found = await self._context.store.transact(lambda tx: tx.find(Image, where={"state": _WAITING}))
         for image in found:
-            if image.source_url:
-                await self._fetch(image)
+            if image.source_url and image.id not in known:
+                self._waiting.setdefault(image.tenant, {}).setdefault(image.id, image)
 
-    async def _fetch(self, image: Image) -> None:
+    def _begin(self, group: asyncio.TaskGroup) -> None:
+        for tenant in [one for one in self._waiting if one not in self._under_way]:
+            if len(self._under_way) >= AT_ONCE:
+                return
+            queue = self._waiting.pop(tenant)
+            image = queue.pop(next(iter(queue)))
+            if queue:
+                self._waiting[tenant] = queue
+            self._under_way[tenant] = image
+            group.create_task(self._fetch(image, group))
+
+    async def _fetch(self, image: Image, group: asyncio.TaskGroup) -> None:
         try:
             await fetch(self._context, image.id)
-        except ProvisionerError as error:
-            log.warning("image.not_fetched", image=image.name, cause=error.message)
+        except Exception as error:  # noqa: BLE001 - whatever it is, the others are fetched
+            _tell("image.not_fetched", error, "fetch the image", image.name)
+        del self._under_way[image.tenant]
+        self._begin(group)
 
     async def _forget_cut_uploads(self) -> None:
         """Uploads that the last process was receiving when it died: their clients have to send again."""
@@ -61,4 +86,14 @@ class ImageFetches:
                 for image in tx.find(Image, where={"state": ImageState.SAVING})
                 if not image.source_url
             ]
+        )
+
+
+def _tell(event: str, error: Exception, tried: str, image: str = "") -> None:
+    about = {"image": image} if image else {}
+    if isinstance(error, ProvisionerError):
+        log.warning(event, cause=error.message, **about)
+    else:
+        log.error(
+            event, cause=Defect.of(tried, image and f"image {image}", error).message, exc_info=error, **about
         )

@@ -12,7 +12,7 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.image_shares import forget_image
 from provisioner.api.visible import find_image, find_own_image
-from provisioner.core.errors import Conflict, Forbidden, InvalidInput, NotFound, ProvisionerError
+from provisioner.core.errors import Conflict, Defect, Forbidden, InvalidInput, NotFound, ProvisionerError
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance, boots_with_ramdisk
 from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE
@@ -237,9 +237,12 @@ def _after(error: BaseException, image: Image) -> dict[str, Any]:
     """What becomes of an image whose bytes didn't all come."""
     if isinstance(error, asyncio.CancelledError) and image.source_url:
         return {"state": ImageState.QUEUED}  # this process is about to end: the next one fetches it
-    told = error.message if isinstance(error, ProvisionerError) else f"interrupted: {type(error).__name__}"
-    code = error.code if isinstance(error, ProvisionerError) else "interrupted"
-    return {"state": ImageState.ERROR, "failure": Failure(code=code, message=told)}
+    if not isinstance(error, Exception):
+        failure = Failure(code="interrupted", message=f"interrupted: {type(error).__name__}")
+        return {"state": ImageState.ERROR, "failure": failure}
+    if not isinstance(error, ProvisionerError):
+        error = Defect.of("store the bytes", f"image {image.name}", error)
+    return {"state": ImageState.ERROR, "failure": Failure(code=error.code, message=error.message)}
 
 
 async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> views.View:

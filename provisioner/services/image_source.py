@@ -89,6 +89,7 @@ async def _response(url: httpx.URL, allows: Callable[[str], bool] | None) -> Asy
                 timeout=timeout,
                 follow_redirects=True,
                 max_redirects=5,
+                event_hooks={"request": [_check_port]},
                 transport=None if allows is None else CheckedTransport(allows),
             ) as client,
             # The bytes that the checksum is of, not a packed form of them.
@@ -101,6 +102,13 @@ async def _response(url: httpx.URL, allows: Callable[[str], bool] | None) -> Asy
                 yield Source(chunks, int(length) if length.isdecimal() else None)
     except httpx.HTTPError as error:
         raise _trouble(url, error) from error
+
+
+async def _check_port(request: httpx.Request) -> None:
+    """Of each request and each redirect: beyond what sockets have, connecting raises no error of HTTP."""
+    port = request.url.port
+    if port is not None and not 1 <= port <= 65535:
+        raise httpx.ConnectError(f"port {port} isn't one of 1 to 65535", request=request)
 
 
 async def _body(url: httpx.URL, response: httpx.Response) -> AsyncGenerator[bytes, None]:

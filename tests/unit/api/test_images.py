@@ -285,3 +285,80 @@ def test_a_store_that_is_away_for_a_moment_ends_no_fetches(
 
     api.run(story())
     assert failures == [0]
+
+
+def test_a_port_that_there_is_not_ends_its_image_and_no_others(api: Api, tmp_path: Path) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    red = api.user_of("red", "member")
+    order = {"name": "port", "kind": "disk", "url": "http://127.0.0.1:99999/x"}
+    # As one that was registered before such a URL was refused.
+    made = red.call("POST", "/v1/images", order | {"url": "http://127.0.0.1:1/x"}).json()
+    until(api, "port", "error")
+    again = {"state": ImageState.QUEUED, "source_url": order["url"]}
+    api.transact(lambda tx: tx.update(Image, made["id"], again))
+    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    until(api, "tiny", "active")
+    assert "port 99999" in until(api, "port", "error")["failure"]["message"]
+
+
+def test_a_defect_in_one_fetch_ends_its_image_and_no_others(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    fetches = api.images.fetch
+
+    async def sometimes(url: str, **how: Any) -> Any:
+        if "odd" in url:
+            raise ExceptionGroup("in a task", [OverflowError("odd")])
+        return await fetches(url, **how)
+
+    monkeypatch.setattr(api.images, "fetch", sometimes)
+    register(api, "odd", url="file:///odd")
+    assert until(api, "odd", "error")["failure"]["code"] == "defect"
+    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    until(api, "tiny", "active")
+
+
+@pytest.mark.wire
+def test_a_server_that_trickles_holds_up_its_own_tenant_alone(api: Api) -> None:
+    asked: list[str] = []
+    goes_on = asyncio.Event()
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        asked.append((await reader.readuntil(b"\r\n\r\n")).decode().split(" ")[1])
+        writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + CONTENT)
+        await writer.drain()
+        if asked[-1].startswith("/slow"):
+            await goes_on.wait()
+        writer.close()
+
+    async def reach(user: Any, name: str, state: str) -> None:
+        while True:
+            answer = await api.request("GET", f"/v1/images/{name}", headers=user.headers)
+            if answer.json()["state"] == state:
+                return
+            await asyncio.sleep(0)
+
+    red, blue = api.user_of("red", "member"), api.user_of("blue", "member")
+
+    async def story() -> None:
+        async with await asyncio.start_server(answer, "127.0.0.1", 0) as server, asyncio.timeout(20):
+            place = f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
+
+            async def order(user: Any, name: str) -> None:
+                body = {"name": name, "kind": "disk", "url": f"{place}/{name}"}
+                made = await api.request("POST", "/v1/images", json=body, headers=user.headers)
+                assert made.status_code == 201, made.text
+
+            for name in ("slow-1", "slow-2"):
+                await order(red, name)
+            while not asked:
+                await asyncio.sleep(0)
+            await order(blue, "quick")
+            await reach(blue, "quick", "active")
+            assert len(asked) == 2, "of one tenant, one at a time"
+            goes_on.set()
+            for name in ("slow-1", "slow-2"):
+                await reach(red, name, "active")
+
+    api.run(story())

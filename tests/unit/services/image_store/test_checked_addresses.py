@@ -36,7 +36,8 @@ class Place:
         self.asked.append(writer.get_extra_info("sockname")[0])
         way = request.split(" ")[1]
         if way.startswith("/to/"):
-            there = f"http://{way.removeprefix('/to/')}:{self.port}/image"
+            to, _, port = way.removeprefix("/to/").partition(":")
+            there = f"http://{to}:{port or self.port}/image"
             writer.write(f"HTTP/1.1 302 Found\r\nLocation: {there}\r\nContent-Length: 0\r\n\r\n".encode())
         else:
             writer.write(b"HTTP/1.1 200 OK\r\n\r\n" + disk())
@@ -65,6 +66,11 @@ def place() -> Place:
 def test_an_image_comes_from_an_address_that_is_allowed(store: ImageStore, place: Place, path: str) -> None:
     assert store.path(place.fetch(store, path).sha256).read_bytes() == disk()
     assert set(place.asked) == {MIRROR}
+
+
+def test_a_redirect_to_a_port_that_there_is_not_is_refused(store: ImageStore, place: Place) -> None:
+    with pytest.raises(TransientError, match="port 99999"):
+        place.fetch(store, f"/to/{MIRROR}:99999")
 
 
 def test_an_address_that_is_not_allowed_is_never_asked(store: ImageStore, root: Path, place: Place) -> None:

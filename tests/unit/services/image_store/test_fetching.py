@@ -72,6 +72,12 @@ def test_a_fetch_that_fails_says_why_and_leaves_nothing(
     assert files(root) == []
 
 
+@pytest.mark.parametrize("port", [0, 65536, 99999])
+def test_a_port_that_there_is_not_is_told(store: ImageStore, port: int) -> None:
+    with pytest.raises(TransientError, match=f"port {port} isn't"):
+        asyncio.run(fetch(store, f"http://127.0.0.1:{port}/x"))
+
+
 @pytest.mark.wire
 def test_a_server_that_is_not_there_is_transient(store: ImageStore) -> None:
     with pytest.raises(TransientError, match=r"fetch the image http://127.0.0.1:9/x"):
