@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator
 from typing import Annotated, Literal
+from urllib.parse import urlsplit
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 
@@ -30,6 +31,20 @@ WHOM = r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$"
 """A tenant's name, or its account."""
 
 
+def _checked_url(url: str) -> str:
+    parts = urlsplit(url)  # raises ValueError, as `port` does
+    if parts.port == 0:
+        raise ValueError("there is no port 0")
+    if parts.scheme != "file" and not parts.hostname:
+        raise ValueError("it names no host")
+    return url
+
+
+ImageUrl = Annotated[
+    str, Field(max_length=2048, pattern=r"^(https?|file)://[^\x00]*$"), AfterValidator(_checked_url)
+]
+
+
 class ImageOrder(BaseModel):
     """url: fetched by the provisioner; without it, the bytes are PUT to …/content. public: shared with all
     tenants, as an operator's are unless it says otherwise; others can't."""
@@ -41,7 +56,7 @@ class ImageOrder(BaseModel):
     format: Literal["raw", "qcow2"] = "raw"
     arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
     sha256: Annotated[str | None, Field(pattern=r"^[0-9a-fA-F]{64}$")] = None
-    url: Annotated[str | None, Field(max_length=2048, pattern=r"^(https?|file)://[^\x00]*$")] = None
+    url: ImageUrl | None = None
     kernel_id: Word | None = None
     ramdisk_id: Word | None = None
     command_line: Annotated[str, Field(max_length=1024, pattern=r"^[ -~]*$")] = ""

@@ -58,7 +58,7 @@ def _order(tx: Tx, tenant: str, given: Members) -> ImageOrder:
     order: dict[str, Any] = {
         "name": given["Name"],
         "kind": ImageKind.ROOT if kernel or ramdisk else ImageKind.DISK,
-        "format": "qcow2" if urlsplit(url).path.endswith(".qcow2") else "raw",
+        "format": _format(url),
         "arch": given.get("Architecture", "x86_64"),
         "url": url,
         "sha256": digest[1] if digest else None,
@@ -76,6 +76,14 @@ def _order(tx: Tx, tenant: str, given: Members) -> ImageOrder:
             ) from None
         told = {"arch": "it is x86_64, arm64, armhf or tilepro64"}
         raise bad_value(_PARAMETERS.get(field, field), told.get(field, "it can't be used")) from None
+
+
+def _format(url: str) -> str:
+    try:
+        path = urlsplit(url).path
+    except ValueError:
+        raise bad_value("ImageLocation", "it is no URL") from None
+    return "qcow2" if path.endswith(".qcow2") else "raw"
 
 
 def deregister_image(tx: Tx, call: Call) -> Members:

@@ -115,6 +115,11 @@ def test_a_client_that_goes_away_is_no_defect(api: Api) -> None:
         ({"kind": "root", "arch": "tilepro64", "kernel_id": "t", "ramdisk_id": "r"}, 422, "ramdisk_id"),
         ({"kind": "disk", "sha256": "short"}, 422, "sha256"),
         ({"kind": "disk", "url": "gopher://x"}, 422, "url"),
+        ({"kind": "disk", "url": "http://["}, 422, "url"),
+        ({"kind": "disk", "url": "http://[x]/"}, 422, "url"),
+        ({"kind": "disk", "url": "http://h:99999/"}, 422, "url"),
+        ({"kind": "disk", "url": "http://h:0/"}, 422, "url"),
+        ({"kind": "disk", "url": "http:///x"}, 422, "url"),
         ({"kind": "disk", "command_line": "a\nb"}, 422, "command_line"),
         ({"kind": "disk", "name": "../etc"}, 422, "name"),
     ],
@@ -127,6 +132,14 @@ def test_an_image_that_could_never_boot_is_refused(
     register(api, "t", kind="kernel", arch="tilepro64")
     told = api.post("/v1/images", {"name": "x"} | order, status)
     assert told.get("field", "") == field
+
+
+@pytest.mark.parametrize("url", ["http://[", "http://[x]/", "http://h:99999/"])
+def test_what_is_no_url_is_refused_to_a_member_too(api: Api, url: str) -> None:
+    answer = api.user_of("red", "member").call(
+        "POST", "/v1/images", {"name": "x", "kind": "disk", "url": url}
+    )
+    assert (answer.status_code, answer.json().get("field")) == (422, "url")
 
 
 def test_an_image_for_tilera_boards_has_a_kernel_and_no_ramdisk(api: Api) -> None:

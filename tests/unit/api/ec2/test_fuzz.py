@@ -43,6 +43,7 @@ VALUES = st.one_of(
     st.sampled_from(
         ["true", "false", "TRUE", "", "*", "\\", "%00", "{}", "../..", "2026-02-30T00:00:00Z", "==="]
     ),
+    st.sampled_from(["http://[", "http://[x]/", "http://h:99999/"]),
     st.sampled_from(
         ["&lt;!--", "<!DOCTYPE a [<!ENTITY b 'c'>]>&b;", "a\r\nSet-Cookie: b", "\u2028", "\ufffe"]
     ),
