@@ -25,7 +25,8 @@ Follow = Annotated[bool, Query(description="Go on until the client leaves.")]
 def answer(
     context: ApiContext, node_id: str | None, tail_bytes: int, follow: bool, instance_id: str | None = None
 ) -> Response:
-    """instance_id: following ends when this instance no longer has the node."""
+    """instance_id: whose part of what the node said is told, None: all; following ends when this instance no
+    longer has the node."""
     book = context.consoles
     if node_id is None:
         return PlainTextResponse("")
@@ -36,25 +37,25 @@ def answer(
             advice="Look into the folder consoles in the state_dir of the node's owner",
         )
     if not follow:
-        return PlainTextResponse(_tail(book, node_id, tail_bytes))
+        return PlainTextResponse(_tail(book, node_id, tail_bytes, instance_id))
     said = _said(context, book, node_id, tail_bytes, instance_id)
     return StreamingResponse(said, media_type="text/plain; charset=utf-8")
 
 
-def _tail(book: ConsoleBook, node_id: str, tail_bytes: int) -> str:
-    return book.text(node_id, tail_bytes=tail_bytes) if tail_bytes else ""
+def _tail(book: ConsoleBook, node_id: str, tail_bytes: int, instance_id: str | None) -> str:
+    return book.text(node_id, of=instance_id, tail_bytes=tail_bytes) if tail_bytes else ""
 
 
 async def _said(
     context: ApiContext, book: ConsoleBook, node_id: str, tail_bytes: int, instance_id: str | None
 ) -> AsyncIterator[str]:
     told = book.position(node_id)
-    yield _tail(book, node_id, tail_bytes)
+    yield _tail(book, node_id, tail_bytes, instance_id)
     while instance_id is None or await _has(context, instance_id, node_id):
         await context.clock.sleep(LOOK_S)
         now = book.position(node_id)
         if now > told:
-            yield book.text(node_id, since=told, tail_bytes=MAX_TAIL_BYTES)
+            yield book.text(node_id, of=instance_id, since=told, tail_bytes=MAX_TAIL_BYTES)
         told = now
 
 

@@ -42,7 +42,7 @@ class _SilentConsoles:
     def position(self, node_id: str) -> int:
         return 0
 
-    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
+    def text(self, node_id: str, *, of: str | None = None, since: int = 0, tail_bytes: int = 65536) -> str:
         return ""
 
 

@@ -22,7 +22,7 @@ def get_console_output(tx: Tx, call: Call) -> Members:
     text = ""
     # Nothing once it is gone: the machine may be another's.
     if instance.node_id is not None and instance.state is not InstanceState.DELETED:
-        text = book.text(instance.node_id, tail_bytes=MAX_BYTES)
+        text = book.text(instance.node_id, of=instance.id, tail_bytes=MAX_BYTES)
     return {
         "InstanceId": instance_id(instance.id),
         "Output": base64.b64encode(text.encode()).decode("ascii"),

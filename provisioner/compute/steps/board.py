@@ -25,7 +25,8 @@ async def board_answers(ctx: StepContext) -> Outcome:
     if await ctx.edges.ping.answers(address):
         _saw(ctx, "board.ping", f"{address} answers a ping")
         return Next(f"{address} answers a ping")
-    console = ctx.edges.consoles.text(ctx.node.id, since=int(ctx.facts.get("console_mark", 0)))
+    since = int(ctx.facts.get("console_mark", 0))
+    console = ctx.edges.consoles.text(ctx.node.id, of=ctx.deploy()[0].id, since=since)
     if stopped := boot_stopped(console):
         line, cause = stopped
         error = DeviceRefused(

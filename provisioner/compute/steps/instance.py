@@ -116,7 +116,8 @@ async def _seen(ctx: StepContext, proof: str) -> str:
         if banner:
             return f"SSH at {ctx.boot_port.address} answered {banner}"
     elif kind == "console":
-        text = ctx.edges.consoles.text(ctx.node.id, since=int(ctx.facts.get("console_mark", 0)))
+        since = int(ctx.facts.get("console_mark", 0))
+        text = ctx.edges.consoles.text(ctx.node.id, of=instance.id, since=since)
         printed = find(pattern, text)
         if printed is not None:
             return f"the console printed {printed!r}"

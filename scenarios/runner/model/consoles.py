@@ -20,16 +20,24 @@ class ModelConsoles:
     def __init__(self, printed: Callable[[str], str]) -> None:
         """printed: all that a node's console said, by the node's id."""
         self._printed = printed
+        self._parts: dict[str, tuple[str | None, int]] = {}
 
     @asynccontextmanager
     async def recording(self, node: Node) -> AsyncIterator[None]:
+        if self._parts.get(node.id, (None, 0))[0] != node.instance_id:
+            self._parts[node.id] = node.instance_id, self.position(node.id)
         yield
 
     def position(self, node_id: str) -> int:
         return len(self._printed(node_id))
 
-    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
-        return self._printed(node_id)[since:][-tail_bytes:]
+    def text(self, node_id: str, *, of: str | None = None, since: int = 0, tail_bytes: int = 65536) -> str:
+        whose, begins = self._parts.get(node_id, (None, 0))
+        if of is None:
+            begins = 0
+        elif whose != of:
+            return ""
+        return self._printed(node_id)[max(since, begins) :][-tail_bytes:]
 
 
 class ModelPingProbe:

@@ -27,25 +27,10 @@ from provisioner.store import open_store
 from tests.unit.api import shapes
 from tests.unit.fakes import CountingIds
 from tests.unit.records import NOW, token_of_admin
+from tests.unit.spoken import says
 
 T = TypeVar("T")
 TOKEN = "a-token-of-the-tests"
-
-
-class Consoles:
-    """`protocols.console.ConsoleBook` of what a test wrote."""
-
-    def __init__(self) -> None:
-        self.said: dict[str, str] = {}
-
-    def recording(self, node: Node) -> Any:
-        raise NotImplementedError("the API records nothing")
-
-    def position(self, node_id: str) -> int:
-        return len(self.said.get(node_id, ""))
-
-    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
-        return self.said.get(node_id, "")[since:][-tail_bytes:]
 
 
 class Api:
@@ -58,7 +43,7 @@ class Api:
         self.store = open_store(database, wall_clock=self._wall)
         self.box = SecretBox(Fernet.generate_key().decode())
         self.images = ImageStore(folder / "images", reserve_bytes=0)
-        self.consoles = Consoles()
+        self.consoles, self._spoken = says(folder / "consoles")
         self.context = ApiContext(
             store=self.store,
             ids=CountingIds(),
@@ -128,6 +113,13 @@ class Api:
         answer = self.call("POST", path, json=body, headers=headers)
         assert answer.status_code == expect, answer.text
         return answer.json()
+
+    async def say(self, node_id: str, text: str) -> None:
+        """By the console of a node that is worked on."""
+        node = await self.store.transact(lambda tx: tx.get(Node, node_id))
+        assert node is not None
+        self._spoken.said = text
+        await self._spoken.recorded(self.consoles, node)
 
     def user_of(self, tenant: str, role: str) -> User:
         """Somebody new, of a tenant that is made as needed."""

@@ -163,7 +163,7 @@ def test_the_timeline_is_the_instances_own_and_goes_on_where_one_stopped(api: Ap
 
 def test_the_console_is_the_instances_while_it_has_the_machine(api: Api) -> None:
     node_id = place(api)
-    api.consoles.said[node_id] = "Debian GNU/Linux\nlogin: "
+    api.run(api.say(node_id, "Debian GNU/Linux\nlogin: "))
     assert api.call("GET", "/v1/instances/web/console").text.endswith("login: ")
     assert api.call("GET", "/v1/nodes/n1/console?tail_bytes=7").text == "login: "
     found = api.get("/v1/instances/web")
@@ -187,10 +187,10 @@ class ScriptedClock:
 def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance(api: Api) -> None:
     node_id = place(api)
     instance_id = api.get("/v1/instances/web")["id"]
-    api.consoles.said[node_id] = "long ago, before"
+    api.run(api.say(node_id, "long ago, before"))
 
     async def say() -> None:
-        api.consoles.said[node_id] += ", after"
+        await api.say(node_id, ", after")
 
     async def delete() -> None:
         deleted = {"state": InstanceState.DELETED}

@@ -38,16 +38,18 @@ class OneConsole:
 
     def __init__(self, said: Callable[[], str]) -> None:
         self._said = said
+        self._whose: dict[str, str | None] = {}
 
     @asynccontextmanager
     async def recording(self, node: Node) -> AsyncIterator[None]:
+        self._whose[node.id] = node.instance_id
         yield
 
     def position(self, node_id: str) -> int:
         return 0
 
-    def text(self, node_id: str, *, since: int = 0, tail_bytes: int = 65536) -> str:
-        return self._said()
+    def text(self, node_id: str, *, of: str | None = None, since: int = 0, tail_bytes: int = 65536) -> str:
+        return self._said() if of == self._whose[node_id] else ""
 
 
 class QuickClock:
