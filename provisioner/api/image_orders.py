@@ -24,7 +24,13 @@ if TYPE_CHECKING:
 
 MAX_IMAGE_BYTES = 2**40
 
+MAX_PER_TENANT = 1000
+
 RECEIVABLE = (ImageState.QUEUED, ImageState.ERROR)
+
+
+class TooManyImages(Conflict):
+    """Its tenant has as many as it may."""
 
 
 def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
@@ -35,6 +41,12 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
     _check_allowed(who, order, public)
     _check_url(context, order)
     _check_name_free(tx, who.tenant, order.name, public)
+    if tx.count(Image, where={"tenant": who.tenant}) >= MAX_PER_TENANT:
+        raise TooManyImages(
+            f"register image {order.name}",
+            answer=f"its tenant has {MAX_PER_TENANT}",
+            advice="Delete those that aren't used",
+        )
     boot = {"kernel_id": order.kernel_id, "ramdisk_id": order.ramdisk_id}
     if order.kind is ImageKind.ROOT:
         boot["kernel_id"] = _booting(tx, who, order, "kernel_id", ImageKind.KERNEL)

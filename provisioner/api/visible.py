@@ -11,6 +11,8 @@ from provisioner.core.roles import Principal
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
+ASKED_BY_ID = 1000
+
 
 def find_instance(tx: Tx, who: Principal, id_or_name: str) -> Instance:
     """By id, or the one of that name that isn't deleted, or the last one that was. Raises NotFound, for what
@@ -70,9 +72,19 @@ def images_of(tx: Tx, tenant: str, *, after: str | None = None, limit: int | Non
     """Those that are public, the tenant's, or shared with it, by id."""
     own = tx.find(Image, where={"public": False, "tenant": tenant}, after=after, limit=limit)
     found = own + tx.find(Image, where={"public": True}, after=after, limit=limit)
-    if shared := images_shared_with(tx, tenant):
-        found += tx.find(Image, where={"id": shared}, after=after, limit=limit)
+    found += _shared(tx, tenant, after, limit)
     return sorted({image.id: image for image in found}.values(), key=lambda image: image.id)[:limit]
+
+
+def _shared(tx: Tx, tenant: str, after: str | None, limit: int | None) -> list[Image]:
+    """Others decide how many are shared with a tenant, and a condition has so many alternatives."""
+    ids = sorted(id for id in images_shared_with(tx, tenant) if after is None or id > after)
+    found: list[Image] = []
+    for start in range(0, len(ids), ASKED_BY_ID):
+        if limit is not None and len(found) >= limit:
+            break
+        found += tx.find(Image, where={"id": tuple(ids[start : start + ASKED_BY_ID])}, limit=limit)
+    return found
 
 
 def _ambiguous(what: str, name: str, tenants: Iterable[str]) -> Conflict:

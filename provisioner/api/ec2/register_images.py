@@ -33,6 +33,8 @@ def register_image(tx: Tx, call: Call) -> Members:
     tags = of_specifications(given.get("TagSpecifications", ()), "image")
     try:
         made = image_orders.register(tx, call.context, _order(tx, call.tenant, given))
+    except image_orders.TooManyImages as error:
+        raise Ec2Error("ImageLimitExceeded", error.message) from error
     except Conflict as error:
         raise Ec2Error("InvalidAMIName.Duplicate", f"AMI name {given['Name']} is already in use") from error
     image = tx.get(Image, made["id"])

@@ -2,11 +2,13 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.core.model import Image, ImageKind, Instance
+from provisioner.api import image_orders
+from provisioner.core.ec2_ids import account_of
+from provisioner.core.model import Image, ImageKind, ImageShare, Instance
 from provisioner.core.states import InstanceState
 from tests.unit.api.conftest import Api
 from tests.unit.api.ec2.conftest import Ec2
-from tests.unit.records import instance
+from tests.unit.records import image, instance
 
 # Nobody listens there: an image of it fails as soon as it is fetched.
 URL = "http://127.0.0.1:1"
@@ -121,3 +123,31 @@ def test_a_member_deregisters_what_is_its_tenants_and_nothing_shared(api: Api, e
     own = ec2.read("RegisterImage", Name="own", ImageLocation=URL)["ImageId"]
     assert Ec2(api, "blue").refused("DeregisterImage", ImageId=own) == "InvalidAMIID.NotFound"
     assert ec2.read("DeregisterImage", ImageId=own)["Return"]
+
+
+def test_images_are_listed_however_many_others_share(
+    api: Api, ec2: Ec2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.store.conditions.MAX_ALTERNATIVES", 1000)
+    ids = [f"01234567-89ab-4def-8123-{number:012x}" for number in range(1001)]
+    account = account_of("blue")
+    api.transact(
+        lambda tx: tx.insert(
+            *(image(id=id, name=f"i{id[-4:]}", tenant="red", public=False) for id in ids),
+            *(ImageShare(id=f"{id}:{account}", image_id=id, account=account, said="blue") for id in ids),
+        )
+    )
+    blue = api.user_of("blue", "member")
+    answer = blue.call("GET", "/v1/images?limit=1000")
+    assert [one["id"] for one in answer.json()["items"]] == ids[:1000]
+    rest = blue.call("GET", f"/v1/images?limit=1000&after={ids[999]}")
+    assert [one["id"] for one in rest.json()["items"]] == ids[1000:]
+    assert len(Ec2(api, "blue").read("DescribeImages")["Images"]) == 1001
+
+
+def test_a_tenant_has_so_many_images(api: Api, ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(image_orders, "MAX_PER_TENANT", 1)
+    assert ec2.read("RegisterImage", Name="a", ImageLocation=URL)
+    assert ec2.refused("RegisterImage", Name="b", ImageLocation=URL) == "ImageLimitExceeded"
+    told = api.post("/v1/images", {"name": "b", "kind": "disk"}, 409)
+    assert "its tenant has 1" in told["title"]
