@@ -15,7 +15,18 @@ from provisioner.api.image_shares import forget_tenant
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.core.errors import Conflict, NotFound
-from provisioner.core.model import DEFAULT_TENANT, AccessKey, Image, Instance, KeyPair, Record, Tenant, User
+from provisioner.core.model import (
+    DEFAULT_TENANT,
+    AccessKey,
+    Image,
+    Instance,
+    KeyPair,
+    Node,
+    Record,
+    Tag,
+    Tenant,
+    User,
+)
 from provisioner.core.states import LIVE
 from provisioner.protocols.store import Tx
 
@@ -67,9 +78,17 @@ async def delete(context: Context, tenant: str) -> Response:
             raise Conflict(
                 f"delete tenant {tenant}", answer=f"it has {', '.join(owned)}", advice="Delete these first"
             )
+        if reserved := tx.find(Node, where={"reserved_for": tenant}, limit=10):
+            raise Conflict(
+                f"delete tenant {tenant}",
+                answer=f"reserved for it: {', '.join(sorted(node.name for node in reserved))}",
+                advice="Another of its name would get them. Delete and enrol them without `reserved_for`",
+            )
         if tenant == DEFAULT_TENANT:
             raise Conflict(f"delete tenant {tenant}", answer="it is always there")
         forget_tenant(tx, tenant)
+        for tag in tx.find(Tag, where={"tenant": tenant}):
+            tx.delete(Tag, tag.id)
         tx.delete(Tenant, tenant)
 
     await context.store.transact(remove)

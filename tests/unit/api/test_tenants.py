@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
+from provisioner.core.model import Node, Tag
 from tests.unit.api.conftest import Api, User, node_entry
+from tests.unit.records import node
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 
@@ -170,7 +172,14 @@ def test_a_tenant_goes_once_it_has_nothing(api: Api, blue: User) -> None:
     assert (told.status_code, "it has users, keys" in told.text) == (409, True)
     assert blue.call("DELETE", "/v1/keys/me").status_code == 204
     assert api.call("DELETE", f"/v1/users/{blue.name}").status_code == 204
+    tag = Tag(id="blue:ami:k", tenant="blue", resource_id="ami", resource_type="image", key="k", value="v")
+    kept = node(reserved_for="blue")
+    api.transact(lambda tx: tx.insert(tag, kept))
+    told = api.call("DELETE", "/v1/tenants/blue")
+    assert (told.status_code, f"reserved for it: {kept.name}" in told.text) == (409, True)
+    api.transact(lambda tx: tx.delete(Node, kept.id))
     assert api.call("DELETE", "/v1/tenants/blue").status_code == 204
+    assert api.transact(lambda tx: tx.count(Tag)) == 0, "the next of that name finds nothing"
     assert api.call("DELETE", "/v1/tenants/blue").status_code == 404
     api.post("/v1/users", {"name": "bob", "tenant": "blue"}, 404)
 
