@@ -96,9 +96,15 @@ async def delete(context: Context, tenant: str) -> Response:
 
 
 def make_tenant(tx: Tx, name: str) -> Tenant:
-    """Raises Conflict when there is one of this name, or are too many."""
+    """Raises Conflict when there is one of this name, or too many, or was one whose instances are known."""
     if tx.count(Tenant) >= MAX_TENANTS:
         raise Conflict(f"make tenant {name}", answer=f"there are {MAX_TENANTS}", advice="Delete some first")
+    if tx.get(Tenant, name) is None and tx.count(Instance, where={"tenant": name}):
+        raise Conflict(
+            f"make tenant {name}",
+            answer="another one had this name, and what became of its instances is known still",
+            advice="It would be this one's to see: take another name",
+        )
     tenant = Tenant(id=name, created_at=tx.now())
     tx.insert(tenant)
     return tenant

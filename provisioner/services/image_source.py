@@ -40,7 +40,8 @@ async def open_source(url: str, allows: Callable[[str], bool] | None = None) -> 
     try:
         parsed = httpx.URL(url)
     except httpx.InvalidURL as error:
-        raise InvalidInput("fetch the image", field="url", answer=str(error)) from error
+        # Not the error's own words: they may repeat a password.
+        raise InvalidInput("fetch the image", field="url", answer="it is no URL") from error
     if parsed.scheme == "file" and allows is None:
         path = Path(unquote(parsed.path))
         size = _size_of_file(path)

@@ -45,6 +45,8 @@ def migrate(database: Database) -> tuple[str | None, str]:
 def upgrade_postgres(database: Postgres) -> tuple[str | None, str]:
     """Makes or upgrades the schema; the revisions before and after. Errors: as `migrate`."""
     with database.blocking() as engine, engine.begin() as connection:
+        # Between two statements a slow host may pause for longer than one that serves nodes may.
+        connection.execute(sa.text("SET LOCAL idle_in_transaction_session_timeout = '60s'"))
         # Of several that upgrade at once, one does.
         connection.execute(sa.select(sa.func.pg_advisory_xact_lock(sa.func.hashtext("provisioner schema"))))
         return _migrate(connection)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 import tempfile
 import threading
 import time
@@ -13,13 +14,14 @@ from typing import TypeVar
 
 import psycopg
 import pytest
+import sqlalchemy as sa
 
 from fixtures.postgres_server import PostgresServer
 from provisioner.core.errors import InvalidInput, PermanentError, TransientError
 from provisioner.core.model import Flavor, Node, TimelineEvent
 from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, postgres_store, upgrade_store
-from provisioner.store.migrate import REVISIONS
+from provisioner.store.migrate import REVISIONS, _migrate
 from provisioner.store.postgres import SESSION
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_store import PostgresStore
@@ -349,6 +351,22 @@ def test_an_empty_database_is_refused_until_it_is_upgraded_and_a_newer_one_alway
         open_store(url)
     with pytest.raises(PermanentError, match="newer than this program"):
         upgrade_store(url)
+
+
+def test_an_upgrade_may_pause_between_two_statements(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Where a host that serves nodes may not: it is taken for one that stands still."""
+    url, seen = postgres.server.new_database(), list[str]()
+
+    def looked_at(connection: sa.Connection) -> tuple[str | None, str]:
+        asked = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout"))
+        seen.append(asked.scalar_one())
+        return _migrate(connection)
+
+    monkeypatch.setattr(sys.modules[_migrate.__module__], "_migrate", looked_at)
+    upgrade_store(url)
+    assert seen == ["1min"]
 
 
 def test_a_database_of_something_else_is_refused(postgres: PostgresDatabases) -> None:

@@ -4,7 +4,9 @@ from typing import Any
 
 import pytest
 
-from provisioner.core.model import Node, Tag
+from provisioner.core.model import Instance, Node, Tag
+from provisioner.core.states import InstanceState
+from tests.unit import records
 from tests.unit.api.conftest import Api, User, node_entry
 from tests.unit.records import node
 
@@ -182,6 +184,14 @@ def test_a_tenant_goes_once_it_has_nothing(api: Api, blue: User) -> None:
     assert api.transact(lambda tx: tx.count(Tag)) == 0, "the next of that name finds nothing"
     assert api.call("DELETE", "/v1/tenants/blue").status_code == 404
     api.post("/v1/users", {"name": "bob", "tenant": "blue"}, 404)
+
+
+def test_a_name_whose_last_tenant_s_instances_are_told_still_is_nobody_else_s(api: Api) -> None:
+    api.transact(lambda tx: tx.insert(records.instance(tenant="green", state=InstanceState.DELETED)))
+    told = api.call("POST", "/v1/tenants", json={"name": "green"})
+    assert (told.status_code, "take another name" in told.text) == (409, True)
+    api.transact(lambda tx: tx.delete(Instance, "instance-1"))
+    assert api.call("POST", "/v1/tenants", json={"name": "green"}).status_code == 201
 
 
 def test_somebody_can_always_make_tokens(api: Api) -> None:
