@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import subprocess
 import tempfile
+import time
 from pathlib import Path
 
 from scenarios.runner.stage import LabTrouble
@@ -28,6 +29,8 @@ CHANGED_BELOW = ("var/", "tmp/", "run/", "root/", "home/", "etc/ssh/", "etc/netw
 
 NO_FILE_SYSTEM = ("no file system",)
 
+TRIES, PAUSE_S = 3, 0.5
+
 
 def unlike_root_image(disk: Path, image: Path) -> tuple[str, ...]:
     """Files of a root file system image that don't stand on the disk, equal; empty: it is there whole."""
@@ -38,7 +41,7 @@ def unlike_root_folder(folder: Path, image: Path) -> tuple[str, ...]:
     """The same of a root by NFS: that don't stand in this folder."""
     with tempfile.TemporaryDirectory(prefix="disks-") as unpacked:
         wanted = Path(unpacked)
-        return _unlike(wanted, folder) if _dumped(image, 0, wanted) else NO_FILE_SYSTEM
+        return NO_FILE_SYSTEM if _dumped(image, 0, wanted) else _unlike(wanted, folder)
 
 
 def unlike_disk_image(disk: Path, image: Path) -> tuple[str, ...]:
@@ -80,16 +83,22 @@ def _differences(image: Path, image_offset: int, disk: Path, disk_offset: int) -
         wanted, found = Path(folder, "wanted"), Path(folder, "found")
         for source, offset, target in ((image, image_offset, wanted), (disk, disk_offset, found)):
             target.mkdir()
-            if not _dumped(source, offset, target):
-                return NO_FILE_SYSTEM
+            if told := _dumped(source, offset, target):
+                return (*NO_FILE_SYSTEM, told)
         return _unlike(wanted, found)
 
 
-def _dumped(source: Path, offset: int, target: Path) -> bool:
-    """Whether there is a file system, whose files lie in `target` now."""
-    # debugfs reads the file system by itself: nothing is mounted, no kernel touches the disk.
-    done = _debugfs(source, offset, f"rdump / {target}")
-    return "Filesystem not open" not in done and "Bad magic" not in done
+def _dumped(source: Path, offset: int, target: Path) -> str:
+    """Empty: the files of the file system lie in `target` now. Else why there is none. Tried more than once:
+    on a busy machine one that is whole was not opened at first; what isn't whole never becomes so."""
+    told = ""
+    for _ in range(TRIES):
+        # debugfs reads the file system by itself: nothing is mounted, no kernel touches the disk.
+        told = _debugfs(source, offset, f"rdump / {target}")
+        if "Filesystem not open" not in told and "Bad magic" not in told:
+            return ""
+        time.sleep(PAUSE_S)
+    return " ".join(told.split())[:200]
 
 
 def _unlike(wanted: Path, found: Path) -> tuple[str, ...]:

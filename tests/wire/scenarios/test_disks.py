@@ -95,7 +95,9 @@ def test_a_root_by_nfs_is_known_by_its_files(image: Path, tmp_path: Path) -> Non
 def test_a_disk_without_a_file_system_holds_no_image(image: Path, tmp_path: Path) -> None:
     empty = tmp_path / "empty.raw"
     run("truncate", "-s", "64M", empty)
-    assert disks.unlike_root_image(empty, image) == disks.NO_FILE_SYSTEM
+    told, why = disks.unlike_root_image(empty, image)
+    assert (told,) == disks.NO_FILE_SYSTEM
+    assert "Bad magic" in why
     assert disks.first_file_system(empty) is None
 
 
