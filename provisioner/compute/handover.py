@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from math import inf
 
 import structlog
@@ -23,10 +22,10 @@ ENDING_S = 2.0
 
 
 class Handover:
-    """withdraw(node_id): what this host serves to a node is served no more. busy(node_id): it is in use."""
+    """withdraw(node_ids): what this host serves to nodes is served no more. busy(node_id): it is in use."""
 
     def __init__(
-        self, edges: Edges, withdraw: Callable[[str], Awaitable[None]], busy: Callable[[str], bool]
+        self, edges: Edges, withdraw: Callable[[Sequence[str]], Awaitable[None]], busy: Callable[[str], bool]
     ) -> None:
         self._edges = edges
         self._withdraw = withdraw
@@ -90,6 +89,6 @@ class Handover:
     async def _give(self, nodes: list[Node]) -> None:
         """Withdrawn first: no two hosts ever serve one node."""
         edges = self._edges
-        await asyncio.gather(*(self._withdraw(node.id) for node in nodes))
+        await self._withdraw([node.id for node in nodes])
         given = await edges.store.transact(lambda tx: give(tx, edges.hosts(tx), nodes))
         log.info("host.handed_over", host=edges.lease.host, nodes=given)

@@ -6,7 +6,7 @@ import asyncio
 import traceback
 from contextlib import suppress
 from math import inf
-from typing import NamedTuple, TypeVar
+from typing import NamedTuple
 
 import structlog
 
@@ -24,8 +24,6 @@ from provisioner.core.model import Instance, Node, NodeRequest
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ACTING, LIVE
 from provisioner.protocols.store import Tx, Watch
-
-T = TypeVar("T")
 
 log = structlog.get_logger(__name__)
 

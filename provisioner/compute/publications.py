@@ -69,9 +69,7 @@ class Publications:
             await self._publish(some)
         if wanted:
             log.info("host.serves", host=self._edges.lease.host, nodes=len(self), refused=len(self._refused))
-        gone = sorted((self._published | self._refused) - owned)
-        for some in _cut(gone, AT_ONCE):
-            await _all(self.withdraw(node_id) for node_id in some)
+        await self.withdraw(sorted((self._published | self._refused) - owned))
         self._doubtful &= owned
         if thoroughly:
             await self._end_roots(owned)
@@ -101,7 +99,12 @@ class Publications:
             self._published.add(node.id)
         self._doubtful.discard(node.id)
 
-    async def withdraw(self, node_id: str) -> None:
+    async def withdraw(self, node_ids: Sequence[str]) -> None:
+        """Nothing of these is on its way any more when it returns, or raises what one of them raised."""
+        for some in _cut(node_ids, AT_ONCE):
+            await _all(self._withdraw_one(node_id) for node_id in some)
+
+    async def _withdraw_one(self, node_id: str) -> None:
         await self._edges.publisher.withdraw(node_id)
         self._edges.evidence.forget(node_id)
         self._published.discard(node_id)

@@ -96,6 +96,28 @@ def test_without_a_lease_all_is_withdrawn_but_the_roots_that_machines_live_on(tm
     asyncio.run(story())
 
 
+def test_no_withdrawal_goes_on_when_another_has_failed(tmp_path: Path) -> None:
+    """It could end what is published anew by then."""
+
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        withdrawn = list[str]()
+
+        class Publisher(NotingPublisher):
+            async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+                if node_id == "node-1":
+                    raise TransientError("withdraw", answer="not now")
+                await asyncio.sleep(0.01)
+                withdrawn.append(node_id)
+
+        published = Publications(replace(world.edges(), publisher=Publisher(world)))
+        with pytest.raises(TransientError, match="not now"):
+            await published.withdraw(["node-1", "node-2", "node-3"])
+        assert withdrawn == ["node-2", "node-3"]
+
+    asyncio.run(story())
+
+
 def test_what_could_not_be_published_is_tried_again(tmp_path: Path) -> None:
     async def story() -> None:
         world = FakeWorld(tmp_path)
