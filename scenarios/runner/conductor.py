@@ -58,6 +58,7 @@ class Conductor:
             self._break_promise("deadline", await self._asking.late())
             never_asked = self._asking.never_asked()
             self._break_promise("expectation", await self._expecting.missed())
+            await asyncio.gather(*self._cleanings)
             # What goes on in the background after the last request has ended is given its time.
             await self._stage.sleep(self._deadlines.settle_s)
         finally:
@@ -76,25 +77,27 @@ class Conductor:
         self._healed = True
         for node in self._story.nodes:
             view = await self._client.look_at_node(node.name)
-            if view["state"] == "clean_failed":
-                self._clean_once(node.name)
+            if view["state"] == "clean_failed" and node.name not in self._cleaned:
+                self._cleaned.add(node.name)
+                await self._client.clean(node.name)
             if view["maintenance"] and view["maintenance_reason"] != MAINTENANCE_REASON:
                 await self._client.put_back(node.name)
 
-    def _clean_once(self, node: str) -> None:
-        if node not in self._cleaned:
-            self._cleaned.add(node)
-            self._cleanings.append(asyncio.create_task(self._client.clean(node)))
-
     def _judge(self, event: Event) -> None:
-        if self._healed and event.source == "node" and event.detail.get("state") == "clean_failed":
-            # Its attempt was under way when all healed, and failed by what it had lost before.
-            self._clean_once(event.node)
+        self._clean_again(event)
         shown = self._shown.get(event.source)
         if shown is not None:
             index = len(self._stage.trace) - 1
             for invariant in shown:
                 self.breaches += invariant.see(index, event, self._look)
+
+    def _clean_again(self, event: Event) -> None:
+        """One whose attempt was under way when all healed, and failed by what it had lost before."""
+        if not self._healed or (event.source, event.detail.get("state")) != ("node", "clean_failed"):
+            return
+        if event.node not in self._cleaned:
+            self._cleaned.add(event.node)
+            self._cleanings.append(asyncio.create_task(self._client.clean(event.node)))
 
     def _break_promise(self, promise: str, told: list[str]) -> None:
         now_s = self._stage.now_s()

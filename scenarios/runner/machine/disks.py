@@ -92,12 +92,12 @@ def _dumped(source: Path, offset: int, target: Path) -> str:
     """Empty: the files of the file system lie in `target` now. Else why there is none. Tried more than once:
     on a busy machine one that is whole was not opened at first; what isn't whole never becomes so."""
     told = ""
-    for _ in range(TRIES):
+    for again in range(TRIES):
+        time.sleep(PAUSE_S if again else 0)
         # debugfs reads the file system by itself: nothing is mounted, no kernel touches the disk.
         told = _debugfs(source, offset, f"rdump / {target}")
         if "Filesystem not open" not in told and "Bad magic" not in told:
             return ""
-        time.sleep(PAUSE_S)
     return " ".join(told.split())[:200]
 
 
