@@ -18,7 +18,7 @@ from scenarios.runner.model.contents import LIBRARY, ImageServer
 from scenarios.runner.model.roots import ModelRoots, SharedRoots
 from scenarios.runner.virtual_time import run
 from tests.wire.services.conftest import play
-from tests.wire.services.test_nfs import file_system
+from tests.wire.services.root_images import file_system
 
 T = TypeVar("T")
 

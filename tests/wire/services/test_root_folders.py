@@ -1,0 +1,257 @@
+"""Root directories of nodes: made of real images, on a file system of this machine."""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+import subprocess
+import sys
+from collections.abc import Awaitable, Callable, Sequence
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, StorageFull
+from provisioner.protocols.children import Argument, ChildResult
+from provisioner.protocols.roots import folder_name
+from provisioner.services.children import SystemChildren
+from provisioner.services.ganesha import nfs_path
+from provisioner.services.root_folders import MountedRootFolders
+from tests.wire.services.conftest import play
+from tests.wire.services.root_images import NAME, SIZE_BYTES, digest_of, file_system, folders, make
+
+pytestmark = pytest.mark.wire
+
+
+def test_a_root_has_every_file_of_its_image_as_it_was_and_what_is_added(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path)
+    root = make(tmp_path / "roots", image, digest)
+    su = (root / "bin/su").lstat()
+    assert (su.st_uid, su.st_gid, su.st_mode & 0o7777) == (1000, 2000, 0o4755)
+    assert (root / "bin/same").lstat().st_ino == su.st_ino
+    assert str((root / "bin/link").readlink()) == "/bin/su"
+    assert (root / "pipe").is_fifo()
+    assert os.getxattr(root / "etc/hostname", "user.origin") == b"image"
+    assert (root / "var/lib/seed/user-data").read_text() == "text"
+    assert (root / "var/lib/seed/user-data").stat().st_mode & 0o777 == 0o600
+
+
+def test_nothing_stays_mounted_and_no_draft_is_left(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path)
+    make(tmp_path / "roots", image, digest)
+    assert list((tmp_path / "roots/drafts").iterdir()) == []
+    assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
+    assert str(tmp_path) not in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
+
+
+def test_a_qcow2_is_unpacked_too(tmp_path: Path) -> None:
+    raw, digest = file_system(tmp_path)
+    image = tmp_path / "root.qcow2"
+    subprocess.run(["qemu-img", "convert", "-O", "qcow2", str(raw), str(image)], check=True)
+    root = make(tmp_path / "roots", image, digest, format="qcow2")
+    assert (root / "etc/hostname").read_text() == "image\n"
+
+
+def test_two_roots_of_one_image_are_two(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path)
+    one = make(tmp_path / "roots", image, digest)
+    two = make(tmp_path / "roots", image, digest, name=folder_name("node-2", 1, "a"))
+    (one / "etc/hostname").write_text("one\n")
+    assert (two / "etc/hostname").read_text() == "image\n"
+
+
+MIB = 2**20
+
+ON_XFS = 'mount -t xfs -o loop "$1" "$2" && shift && exec "$0" -m tests.wire.services.roots_on_xfs "$@"'
+
+
+def test_roots_share_what_is_alike_where_the_file_system_can(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path, data_bytes=32 * MIB)
+    disk, folder = tmp_path / "disk", tmp_path / "roots"
+    folder.mkdir()
+    with disk.open("wb") as file:
+        file.truncate(512 * MIB)
+    subprocess.run(["mkfs.xfs", "-q", str(disk)], check=True)
+    # In a mount namespace that ends with what runs in it: nothing stays mounted.
+    words = [
+        "unshare",
+        "--mount",
+        "sh",
+        "-c",
+        ON_XFS,
+        sys.executable,
+        str(disk),
+        str(folder),
+        str(image),
+        digest,
+    ]
+    names = [folder_name(f"node-{number}", 1, "a") for number in (1, 2, 3)]
+    told = subprocess.run([*words, *names], check=True, capture_output=True, text=True).stdout
+    first, *others = (int(line) for line in told.split())
+    assert 32 * MIB <= first < 40 * MIB, "the image is unpacked, once"
+    assert len(others) == 2
+    assert max(others) < 2 * MIB
+
+
+KEPT = "5" * 64
+
+
+class Disturbed(SystemChildren):
+    """Somebody forgets the image before each program that `make` runs, where that can be done."""
+
+    def __init__(self, forget: Callable[[str], Awaitable[bool]]) -> None:
+        self._forget = forget
+        self.forgotten: list[tuple[str, bool]] = []
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        timeout_s: float,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> ChildResult:
+        self.forgotten.append((str(argv[0]), await self._forget(KEPT)))
+        return await super().run(argv, timeout_s=timeout_s, on_stdout=on_stdout)
+
+
+def test_an_unpacked_image_is_forgotten_but_while_a_root_is_made_from_it(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path)
+    image = image.rename(tmp_path / KEPT)
+
+    async def story() -> None:
+        sweeping = folders(tmp_path / "roots")
+        children = Disturbed(sweeping.forget)
+        made = MountedRootFolders(tmp_path / "roots", children, nfs_path, "ch1")
+        (tmp_path / "roots/images/lost+found").mkdir()
+
+        async def make(node: str) -> None:
+            name = folder_name(node, 1, "a")
+            await made.make(name, image, format="raw", digest=digest, files={})
+            assert (made.path(name) / "etc/hostname").read_text() == "image\n"
+
+        await make("node-1")
+        assert children.forgotten[-1] == ("cp", False)
+        assert await sweeping.unpacked() == [KEPT]
+        await make("node-2")
+        assert children.forgotten[-1] == ("cp", False)
+        assert not any(done for _, done in children.forgotten)
+        assert await sweeping.forget(KEPT)
+        assert await sweeping.unpacked() == []
+        assert not await sweeping.forget(KEPT)
+        await asyncio.gather(make("node-3"), make("node-4"), sweeping.forget(KEPT), sweeping.forget(KEPT))
+        assert list((tmp_path / "roots/drafts").iterdir()) == []
+
+    play(story)
+
+
+def test_a_root_is_made_of_an_image_that_is_forgotten_at_the_last_moment(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image, digest = file_system(tmp_path)
+    image = image.rename(tmp_path / KEPT)
+
+    async def story() -> None:
+        made = folders(tmp_path / "roots")
+        await made.make(folder_name("node-1", 1, "a"), image, format="raw", digest=digest, files={})
+        flock, descriptors = fcntl.flock, list[int]()
+
+        def forget_before(descriptor: int, how: int) -> None:
+            if how & fcntl.LOCK_SH and not descriptors:
+                descriptors.append(descriptor)
+                (tmp_path / "roots/images" / KEPT).rename(tmp_path / "gone")
+            flock(descriptor, how)
+
+        monkeypatch.setattr(fcntl, "flock", forget_before)
+        await made.make(NAME, image, format="raw", digest=digest, files={})
+        assert descriptors
+        assert await made.unpacked() == [KEPT]
+        assert (made.path(NAME) / "etc/hostname").read_text() == "image\n"
+
+    play(story)
+
+
+def test_bytes_that_are_not_those_registered_are_refused(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path)
+    with image.open("r+b") as file:
+        file.seek(SIZE_BYTES // 2)
+        file.write(b"rot")
+    with pytest.raises(ImageInvalid, match=r"its content is sha512-tree:.*was registered"):
+        make(tmp_path / "roots", image, digest)
+    assert [*(tmp_path / "roots").rglob("*/*")] == []
+
+
+def test_what_the_image_mounts_from_its_own_disk_is_forgotten(tmp_path: Path) -> None:
+    fstab = "UUID=1 / ext4 rw 0 1\n/dev/sda2 none swap sw 0 0\n# a comment\ntmpfs /tmp tmpfs rw 0 0\n"
+    image, digest = file_system(tmp_path, fstab=fstab)
+    root = make(tmp_path / "roots", image, digest)
+    assert (root / "etc/fstab").read_text() == "# a comment\ntmpfs /tmp tmpfs rw 0 0\n"
+
+
+def test_what_is_no_file_system_is_said_to_be_none(tmp_path: Path) -> None:
+    image = tmp_path / "noise.raw"
+    image.write_bytes(b"noise" * 2**18 + bytes(2**18 * 3))
+    with pytest.raises(ImageInvalid, match="none of the file systems"):
+        make(tmp_path / "roots", image, digest_of(image))
+
+
+def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
+    image, digest = file_system(tmp_path, data_bytes=2 * 2**20)
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", str(small)], check=True)
+    try:
+        with pytest.raises(StorageFull, match="no space left"):
+            make(small / "roots", image, digest)
+        assert [*(small / "roots").rglob("*/*")] == []
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
+def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
+    drafts = tmp_path / "drafts"
+    (drafts / "ch1@dead").mkdir(parents=True)
+    (drafts / "ch11@at-work-on-shared-storage").mkdir()
+    living = drafts / "ch1@living"
+    living.mkdir()
+    pipe = subprocess.PIPE
+    with subprocess.Popen(["flock", str(living), "cat"], stdin=pipe, stdout=pipe) as holder:
+        assert holder.stdin is not None and holder.stdout is not None
+        holder.stdin.write(b"\n")
+        holder.stdin.flush()
+        holder.stdout.read(1)  # it holds the lock by now
+        folders(tmp_path)
+        assert {path.name for path in drafts.iterdir()} == {"ch1@living", "ch11@at-work-on-shared-storage"}
+
+
+def test_only_folders_of_older_owners_are_removed(tmp_path: Path) -> None:
+    async def story() -> None:
+        made = folders(tmp_path)
+        for node, fence in (("node-1", 2), ("node-1", 3), ("node-1", 4), ("node-11", 1)):
+            (tmp_path / "nodes" / folder_name(node, fence, "x")).mkdir()
+        await made.remove("node-1", fence=3)
+        assert await made.names() == ["node-1.4.x", "node-11.1.x"]
+
+    play(story)
+
+
+def test_what_of_a_root_stays_is_said_and_its_removal_not_claimed(tmp_path: Path) -> None:
+    stubborn = tmp_path / "nodes" / NAME / "etc"
+    made = folders(tmp_path)
+    stubborn.mkdir(parents=True)
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(stubborn)], check=True)
+    try:
+
+        async def story() -> None:
+            await made.remove("node-1", fence=3)
+
+        with pytest.raises(PermanentError, match="Device or resource busy"):
+            play(story)
+    finally:
+        (mounted,) = tmp_path.rglob("etc")
+        subprocess.run(["umount", str(mounted)], check=True)
+
+
+def test_a_root_that_was_made_elsewhere_is_not_served(tmp_path: Path) -> None:
+    with pytest.raises(NotFound, match="storage that all compute hosts share"):
+        folders(tmp_path).path(NAME)
