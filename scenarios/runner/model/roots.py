@@ -17,6 +17,9 @@ ROOTS = Path("/roots")
 
 COPY_BYTES_PER_S = 200 * MIB
 
+REMOVE_S = 2.0
+"""Until some ten thousand files are gone. The folder left its place before, whole."""
+
 
 @dataclass(frozen=True, slots=True)
 class Root:
@@ -64,8 +67,9 @@ class ModelRoots:
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in tuple(self._shared.made):
             made = made_under(name, node_id)
-            if made is not None and made <= fence:
+            if name in self._shared.made and made is not None and made <= fence:
                 del self._shared.made[name]
+                await asyncio.sleep(REMOVE_S)
 
     async def names(self) -> Sequence[str]:
         return sorted(self._shared.made)
