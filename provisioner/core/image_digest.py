@@ -9,6 +9,7 @@ ramdisk may be older than the provisioner that boots it.
 
 from __future__ import annotations
 
+import functools
 import hashlib
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
@@ -23,13 +24,19 @@ if TYPE_CHECKING:
     Buffer = bytes | bytearray | memoryview
 
 
+@functools.lru_cache(maxsize=4)
+def _zeros_and_digest(count: int) -> tuple[bytearray, bytes]:
+    """Made once: they take longer than a small image. Only ever read."""
+    zeros = bytearray(count)
+    return zeros, hashlib.sha512(zeros).digest()
+
+
 class ChunkHasher:
     """Digests of single chunks. Safe to use from several threads."""
 
     def __init__(self, chunk_bytes: int = CHUNK_BYTES) -> None:
         self.chunk_bytes = chunk_bytes
-        self._zeros = bytearray(chunk_bytes)
-        self._zeros_digest = hashlib.sha512(self._zeros).digest()
+        self._zeros, self._zeros_digest = _zeros_and_digest(chunk_bytes)
 
     def digest(self, chunk: Buffer) -> bytes:
         """The SHA-512 of one chunk; of an all-zero one (the most of a sparse image) without hashing it.
