@@ -10,7 +10,7 @@ from provisioner.api.context import ApiContext, find_node
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
-from provisioner.core.model import Node, NodeRequest, Port, Work
+from provisioner.core.model import Node, NodeRequest, Port, TimelineEvent, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
 from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
@@ -101,6 +101,18 @@ def delete(tx: Tx, id_or_name: str) -> None:
         raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
     for port in tx.find(Port, where={"node_id": node.id}):
         tx.delete(Port, port.id)
+    # By it hosts know that what is left of the node was this provisioner's.
+    tx.insert(
+        TimelineEvent(
+            node_id=node.id,
+            instance_id=None,
+            at=tx.now(),
+            source="controller",
+            name="node.deleted",
+            text=f"node {node.name} is no longer known",
+            fence=node.fence,
+        )
+    )
     tx.notify("nodes", "work", f"node:{node.id}")
 
 

@@ -4,14 +4,18 @@ died over it, after its node was taken from it), and unpacked images that were d
 from __future__ import annotations
 
 from collections import defaultdict
+from typing import Any
 
 import structlog
 
 from provisioner.compute.edges import Edges
 from provisioner.core.errors import PermanentError, ProvisionerError
-from provisioner.core.model import Image, Node
+from provisioner.core.model import Image, Node, TimelineEvent
 from provisioner.core.states import ACTING
 from provisioner.protocols.roots import Made
+from provisioner.protocols.store import Tx
+
+Row = tuple[Any, ...]
 
 log = structlog.get_logger(__name__)
 
@@ -34,7 +38,8 @@ async def sweep_stray_roots(edges: Edges) -> None:
 
 async def sweep(edges: Edges) -> None:
     """Whoever owns the nodes now: the storage may be this host's alone. Those that are worked on, or have an
-    instance, are left to the work that takes them back."""
+    instance, are left to the work that takes them back; those of nodes that were deleted are nobody's. What
+    this database has never known may be another's."""
     found: dict[str, list[int]] = defaultdict(list)  # node → fences; listed before the nodes are looked at
     for name in await edges.roots.names():
         if made := Made.told_by(name):
@@ -42,16 +47,21 @@ async def sweep(edges: Edges) -> None:
     ids = sorted(found)
     for start in range(0, len(ids), AT_ONCE):
         some = tuple(ids[start : start + AT_ONCE])
-        rows = await edges.store.transact(
-            lambda tx, some=some: tx.pick(
-                Node, "id", "name", "fence", "state", "instance_id", where={"id": some}
-            )  # type: ignore[misc]
-        )
-        for node_id, name, fence, state, instance_id in sorted(rows):
+        rows, deleted = await edges.store.transact(lambda tx, some=some: _look(tx, some))  # type: ignore[misc]
+        for node_id, name, fence, state, instance_id in rows:
             # What is made under the fence of now may be a deploy's that began meanwhile.
             older = [made for made in found[node_id] if made < fence]
             if older and instance_id is None and state not in ACTING:
                 await _remove(edges, node_id, name, fence - 1, len(older))
+        for node_id in deleted:
+            await _remove(edges, node_id, node_id, max(found[node_id]), len(found[node_id]))
+
+
+def _look(tx: Tx, ids: tuple[str, ...]) -> tuple[list[Row], list[str]]:
+    """What there is of these nodes, and which were there once: something was written down of them."""
+    rows: list[Row] = sorted(tx.pick(Node, "id", "name", "fence", "state", "instance_id", where={"id": ids}))
+    unknown = sorted(set(ids).difference(row[0] for row in rows))
+    return rows, [id for id in unknown if tx.count(TimelineEvent, where={"node_id": id})]
 
 
 async def sweep_images(edges: Edges) -> None:

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.model import PublicationKind
+from provisioner.core.model import PublicationKind, TimelineEvent
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
@@ -120,6 +120,11 @@ def test_what_no_instance_has_is_swept_away_and_what_one_has_is_not(tmp_path: Pa
             "lost+found",
         }
         late = {folder_name("node-2", fence, "late") for fence in range(1, newest)}
+        late |= {folder_name("node-3", fence, "of-one-that-was-deleted") for fence in (1, 7)}
+        deleted = TimelineEvent(
+            node_id="node-3", instance_id=None, at=records.NOW, source="controller", name="node.deleted"
+        )
+        await world.store.transact(lambda tx: tx.insert(deleted))
         folders |= {name: {"name": "a tenant's"} for name in stays | late}
 
         async def swept() -> bool:
