@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from math import inf
 
 import structlog
@@ -22,10 +22,14 @@ ENDING_S = 2.0
 
 
 class Handover:
-    """withdraw(node_ids): what this host serves to nodes is served no more. busy(node_id): it is in use."""
+    """withdraw(node_ids): what this host serves to nodes is served no more, of those that it returns.
+    busy(node_id): it is in use."""
 
     def __init__(
-        self, edges: Edges, withdraw: Callable[[Sequence[str]], Awaitable[None]], busy: Callable[[str], bool]
+        self,
+        edges: Edges,
+        withdraw: Callable[[Sequence[str]], Awaitable[Collection[str]]],
+        busy: Callable[[str], bool],
     ) -> None:
         self._edges = edges
         self._withdraw = withdraw
@@ -61,8 +65,12 @@ class Handover:
             return max(0.0, min(ENDING_S, self._ends_s - self._edges.clock.monotonic_s()))
         return BALANCE_EVERY_S if self._under_way else inf
 
-    async def go_on(self, hosts: Hosts) -> None:
-        """Hands over what can be handed over now. hosts: as they were seen last. Raises TransientError."""
+    async def go_on(self, hosts: Hosts, *, commands: int = 0) -> None:
+        """Hands over what can be handed over now. Raises TransientError.
+
+        hosts:    as they were seen last
+        commands: how many of operators are being carried out
+        """
         edges, host = self._edges, self._edges.lease.host
         if self._ends_s is not None and not self._told:
             await edges.lease.leave()
@@ -76,7 +84,7 @@ class Handover:
 
         def look(tx: Tx) -> tuple[list[Node], bool]:
             hosts = edges.hosts(tx)
-            return to_give(tx, hosts), bool(hosts.others) and works(tx, host) > 0
+            return to_give(tx, hosts), bool(hosts.others) and bool(commands or works(tx, host))
 
         found, waits = await edges.store.transact(look)
         nodes = [node for node in found if not self._busy(node.id)]
@@ -89,6 +97,7 @@ class Handover:
     async def _give(self, nodes: list[Node]) -> None:
         """Withdrawn first: no two hosts ever serve one node."""
         edges = self._edges
-        await self._withdraw([node.id for node in nodes])
-        given = await edges.store.transact(lambda tx: give(tx, edges.hosts(tx), nodes))
+        withdrawn = set(await self._withdraw([node.id for node in nodes]))
+        ready = [node for node in nodes if node.id in withdrawn]
+        given = await edges.store.transact(lambda tx: give(tx, edges.hosts(tx), ready))
         log.info("host.handed_over", host=edges.lease.host, nodes=given)

@@ -18,6 +18,7 @@ from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publications import Publications
 from provisioner.compute.release import release_for_deletion
 from provisioner.compute.stray_roots import sweep_stray_roots
+from provisioner.compute.tasks import stop_tasks
 from provisioner.compute.worker import Worker
 from provisioner.core.errors import LeaseLost, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Instance, Node, NodeRequest
@@ -125,7 +126,9 @@ class ComputeHost:
             async with asyncio.TaskGroup() as group:
                 tasks = [group.create_task(one) for one in background]
                 await self._serve(group)
+                # First of all those that need the lease.
                 await self._stop_workers()
+                await self._requests.stop()
                 left = True
                 for task in tasks:
                     task.cancel()
@@ -172,7 +175,10 @@ class ComputeHost:
                     log.info("host.adopted", host=host, nodes=len(adopted))
                 await self._look_after_nodes(group)
                 self.ready.set()
-                quiet_s = min(edges.poll_s, self._handover.quiet_s)
+                if self._published.behind:
+                    self._at_all = True
+                else:
+                    quiet_s = min(edges.poll_s, self._handover.quiet_s)
             except TransientError as error:
                 log.warning("host.waits_for_store", host=host, cause=error.message)
                 self._at_all = True
@@ -247,7 +253,7 @@ class ComputeHost:
             if node_id not in ended:
                 self._start_worker(group, node_id)
         self._requests.serve(group, found.requests, busy=frozenset(self._workers))
-        await self._handover.go_on(found.hosts)
+        await self._handover.go_on(found.hosts, commands=len(self._requests.nodes))
 
     def _is_busy(self, node_id: str) -> bool:
         return node_id in self._workers or node_id in self._requests.nodes
@@ -277,13 +283,13 @@ class ComputeHost:
         for node in nodes:
             worker = self._workers.get(node.id)
             if worker is not None and node.work is not None and PLANS[node.work.plan].deploys:
-                await _cancel(worker)
+                await stop_tasks((worker,))
                 self._workers.pop(node.id, None)
                 # Its cleaning begins with what is published.
                 self._published.trust(node.id)
 
     def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
-        if node_id not in self._workers:
+        if node_id not in self._workers and not self._published.holds_up(node_id):
             self._workers[node_id] = group.create_task(self._work(node_id), name=f"work:{node_id}")
 
     async def _work(self, node_id: str) -> None:
@@ -318,16 +324,9 @@ class ComputeHost:
             self._news.set()  # what had to wait for it, or is left of it, can begin
 
     async def _stop_workers(self) -> None:
-        for worker in list(self._workers.values()):
-            await _cancel(worker)
+        await stop_tasks(tuple(self._workers.values()))
 
 
 def _released(tx: Tx, orders: list[tuple[str, str, str]]) -> list[str]:
     """orders: of an instance, its node, and the work that is to take it back. Nodes that have begun it."""
     return [node for instance, node, work in orders if release_for_deletion(tx, instance, work)]
-
-
-async def _cancel(task: asyncio.Task[None]) -> None:
-    task.cancel()
-    with suppress(asyncio.CancelledError):
-        await asyncio.wait((task,))

@@ -11,6 +11,7 @@ import structlog
 
 from provisioner.compute.devices import Device
 from provisioner.compute.edges import Edges
+from provisioner.compute.tasks import stop_tasks
 from provisioner.core.errors import (
     Conflict,
     Defect,
@@ -37,6 +38,7 @@ class OperatorRequests:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
         self._running: dict[str, str] = {}  # request → node
+        self._tasks: set[asyncio.Task[None]] = set()
 
     @property
     def nodes(self) -> Collection[str]:
@@ -60,7 +62,13 @@ class OperatorRequests:
         for request, node in pending:
             if request.id not in self._running and (node.id not in self.nodes or request.verb in AT_ONCE):
                 self._running[request.id] = node.id
-                group.create_task(self._do(request, node, node.id in busy))
+                task = group.create_task(self._do(request, node, node.id in busy))
+                self._tasks.add(task)
+                task.add_done_callback(self._tasks.discard)
+
+    async def stop(self) -> None:
+        """Those that haven't been answered are done again by whoever owns their nodes next."""
+        await stop_tasks(tuple(self._tasks))
 
     async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
         try:

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Collection, Iterable, Iterator, Sequence, Set
+import traceback
+from collections import Counter
+from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import suppress
 
 import structlog
 
 from provisioner.compute.edges import Edges
 from provisioner.compute.publishing import boot_entry
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import PermanentError, ProvisionerError
 from provisioner.core.model import Node, Port
 from provisioner.protocols.store import Tx
 
@@ -21,21 +23,30 @@ AT_ONCE = 256
 
 WITHDRAW_S = 2.0
 
+TRIES = 2
+"""To publish a node, before its work begins nevertheless."""
+
 
 class Publications:
-    """Of one host. Steps publish what they change by themselves."""
+    """Of one host. Steps publish what they change by themselves.
+
+    What one node's services answer concerns that node alone: the others are served and worked on.
+    """
 
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
-        self._published: set[str] = set()
+        self._begun: set[str] = set()
+        """Whatever became of it: part of it may be served from the first moment on."""
         self._refused: set[str] = set()
         self._doubtful: set[str] = set()
+        self._failures: Counter[str] = Counter()
+        """In a row, of those that are tried again at the next look."""
 
     def __contains__(self, node_id: object) -> bool:
-        return node_id in self._published or node_id in self._refused
+        return node_id in self._begun
 
     def __len__(self) -> int:
-        return len(self._published) + len(self._refused)
+        return len(self._begun)
 
     @property
     def behind(self) -> bool:
@@ -50,27 +61,33 @@ class Publications:
         """Whoever works on it next publishes it anew."""
         self._doubtful.discard(node_id)
 
+    def holds_up(self, node_id: str) -> bool:
+        """Whether its work waits for another try to publish it. For one alone: work that is here has bounds,
+        and passes on to another host what this one can't do."""
+        return 0 < self._failures[node_id] < TRIES
+
     async def follow(
         self, mine: Collection[str], *, first: Collection[str], busy: Set[str], thoroughly: bool
     ) -> None:
         """Newly owned nodes get their address and what their row publishes; those that are gone get nothing.
+        What fails is tried again at the next look, and `behind` until then.
 
         first:      who waits for it
         busy:       whose work publishes by itself, and may know better than the row by now
         thoroughly: what couldn't be published is tried again, and roots that are left here are looked at
 
-        Raises TransientError.
+        Raises TransientError when the store doesn't answer.
         """
         owned, urgent = set(mine), set(first)
         again = self._doubtful | self._refused if thoroughly else self._doubtful
-        wanted = owned - self._published - self._refused | (owned & again) - busy
+        wanted = owned - self._begun | (owned & again) - busy
         # In one order whatever the hash seed: each publication has effects that others see.
         for some in _cut(sorted(wanted, key=lambda id: (id not in urgent, id)), AT_ONCE):
             await self._publish(some)
         if wanted:
             log.info("host.serves", host=self._edges.lease.host, nodes=len(self), refused=len(self._refused))
-        await self.withdraw(sorted((self._published | self._refused) - owned))
-        self._doubtful &= owned
+        await self.withdraw(sorted(self._begun - owned))
+        self._doubtful &= owned | self._begun
         if thoroughly:
             await self._end_roots(owned)
 
@@ -83,48 +100,68 @@ class Publications:
             return [(nodes[id], tuple(ports[id])) for id in node_ids if id in nodes]
 
         found = await self._edges.store.transact(read)
-        await _all(self._publish_one(node, ports) for node, ports in found)
+        causes = await asyncio.gather(*(self._publish_one(node, ports) for node, ports in found))
+        # One sentence for all that one service has failed: it may have failed thousands.
+        failed = [(cause, node.name) for cause, (node, _) in zip(causes, found, strict=True) if cause]
+        for cause, nodes in Counter(cause for cause, _ in failed).items():
+            log.error("node.not_published_yet", node=dict(reversed(failed))[cause], nodes=nodes, cause=cause)
 
-    async def _publish_one(self, node: Node, ports: tuple[Port, ...]) -> None:
+    async def _publish_one(self, node: Node, ports: tuple[Port, ...]) -> str:
+        """Why another try is worth it; empty: it isn't."""
         self._edges.evidence.know(node, ports)
+        self._begun.add(node.id)
+        self._doubtful.discard(node.id)
         try:
             await self._edges.publisher.publish(boot_entry(self._edges, node, ports))
         except PermanentError as error:
             # The node's own work, if it has any, meets the same error and fails with it.
             log.error("node.not_published", node=node.name, cause=error.message)
-            self._published.discard(node.id)
             self._refused.add(node.id)
+            del self._failures[node.id]
+        except Exception as error:  # noqa: BLE001 - what one node's services do must hold up no other's
+            self._doubtful.add(node.id)
+            self._failures[node.id] += 1
+            return _cause(error)
         else:
             self._refused.discard(node.id)
-            self._published.add(node.id)
-        self._doubtful.discard(node.id)
+            del self._failures[node.id]
+        return ""
 
-    async def withdraw(self, node_ids: Sequence[str]) -> None:
-        """Nothing of these is on its way any more when it returns, or raises what one of them raised."""
+    async def withdraw(self, node_ids: Sequence[str]) -> list[str]:
+        """Of these nothing is on its way any more when it returns, but of those whose services failed in it:
+        ids of the ones that are withdrawn. The others are tried again at the next look."""
+        done: list[bool] = []
         for some in _cut(node_ids, AT_ONCE):
-            await _all(self._withdraw_one(node_id) for node_id in some)
+            done += await asyncio.gather(*(self._withdraw_one(node_id) for node_id in some))
+        return [node_id for node_id, withdrawn in zip(node_ids, done, strict=True) if withdrawn]
 
-    async def _withdraw_one(self, node_id: str) -> None:
-        await self._edges.publisher.withdraw(node_id)
+    async def _withdraw_one(self, node_id: str) -> bool:
+        try:
+            await self._edges.publisher.withdraw(node_id)
+        except Exception as error:  # noqa: BLE001 - as above
+            log.error("node.not_withdrawn", node=node_id, cause=_cause(error))
+            self._doubtful.add(node_id)
+            return False
         self._edges.evidence.forget(node_id)
-        self._published.discard(node_id)
-        self._refused.discard(node_id)
+        for known in (self._begun, self._refused, self._doubtful):
+            known.discard(node_id)
+        del self._failures[node_id]
+        return True
 
     async def withdraw_all(self) -> None:
         """Without a lease nothing is served but roots: a machine that runs lives on its own. All at once, so
         that services change once. None of their failures keeps us: without a lease they are ended one by
         one."""
-        known = sorted(self._published | self._refused)
-        withdrawing = (self._edges.publisher.withdraw(node_id, root=False) for node_id in known)
+        withdrawing = (self._edges.publisher.withdraw(id, root=False) for id in sorted(self._begun))
         with suppress(TimeoutError):
             async with asyncio.timeout(WITHDRAW_S):
                 await asyncio.gather(*withdrawing, return_exceptions=True)
 
     def forget(self) -> None:
         """All of them, once withdrawn: the next lease begins with none."""
-        for node_id in self._published | self._refused:
+        for node_id in self._begun:
             self._edges.evidence.forget(node_id)
-        for known in (self._published, self._refused, self._doubtful):
+        for known in (self._begun, self._refused, self._doubtful, self._failures):
             known.clear()
 
     async def _end_roots(self, owned: Collection[str]) -> None:
@@ -138,8 +175,8 @@ class Publications:
         for node_id in sorted(left.keys() - in_use):
             try:
                 await self._edges.publisher.withdraw(node_id)
-            except (PermanentError, TransientError) as error:
-                log.error("root.not_withdrawn", folder=left[node_id], cause=error.message)
+            except Exception as error:  # noqa: BLE001 - as above
+                log.error("root.not_withdrawn", folder=left[node_id], cause=_cause(error))
 
 
 def _cut(ids: Sequence[str], length: int) -> Iterator[Sequence[str]]:
@@ -147,8 +184,8 @@ def _cut(ids: Sequence[str], length: int) -> Iterator[Sequence[str]]:
         yield ids[start : start + length]
 
 
-async def _all(doing: Iterable[Awaitable[None]]) -> None:
-    """To the end, whatever becomes of some; raises then what the first of these raised."""
-    for result in await asyncio.gather(*doing, return_exceptions=True):
-        if isinstance(result, BaseException):
-            raise result
+def _cause(error: Exception) -> str:
+    """One line; of a defect, all there is to know."""
+    if isinstance(error, ProvisionerError):
+        return error.message
+    return str(error) if isinstance(error, OSError) else "".join(traceback.format_exception(error))

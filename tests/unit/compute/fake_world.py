@@ -21,7 +21,7 @@ from provisioner.core.image_digest import TreeDigest
 from provisioner.core.model import Host, Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from provisioner.protocols.events import WireEvent
-from provisioner.protocols.power import PowerVerb
+from provisioner.protocols.power import PowerControl, PowerVerb
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import RandomIds
@@ -74,6 +74,21 @@ class Refusing:
         raise DeviceRefused("set the power", device="BMC", answer="0xd4")
 
 
+class NeverAnswers:
+    """A power device that takes everything, and its time."""
+
+    longest_command_s = 1.0
+    told = asyncio.Event()
+
+    async def power_state(self) -> PowerState:
+        self.told.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nothing sets it")
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        await self.power_state()
+
+
 class FakeWorld:
     """The store and the machines live on; the provisioner's processes come and go, mostly one."""
 
@@ -83,6 +98,7 @@ class FakeWorld:
         """boot_s: what a machine takes from its power to its running system.
         refresh_s: how often idle nodes' power is asked for; 0: never."""
         self.broken: set[str] = set()  # names of nodes whose power device refuses
+        self.silent: set[str] = set()  # and of those whose power device never answers
         self._boot_deadline_s = boot_deadline_s
         self._refresh = RefreshPolicy(interval_s=refresh_s, at_once=2)
         self.store = MemoryStore(lambda: records.NOW)
@@ -190,9 +206,7 @@ class FakeWorld:
             lease=lease,
             evidence=evidence,
             power=power,
-            device=lambda node: Device(
-                node.name, Refusing() if node.name in self.broken else self.rack.power(node.name, {}, {})
-            ),
+            device=lambda node: Device(node.name, self._power(node.name)),
             publisher=publisher,
             writer=self.rack.writer(),
             roots=self.rack.roots,
@@ -221,6 +235,11 @@ class FakeWorld:
             refresh=self._refresh,
             drain_s=drain_s,
         )
+
+    def _power(self, name: str) -> PowerControl:
+        if name in self.silent:
+            return NeverAnswers()
+        return Refusing() if name in self.broken else self.rack.power(name, {}, {})
 
     async def change_host(self, host: str, **changes: Any) -> None:
         """As an operator does."""

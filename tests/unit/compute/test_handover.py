@@ -2,12 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
-from provisioner.core.model import Host
+import pytest
+
+from provisioner.core.errors import PermanentError
+from provisioner.core.model import Host, NodeRequest, RequestState
 from provisioner.core.states import InstanceState, ProvisionState
-from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit import records
+from tests.unit.compute.fake_world import FakeWorld, NeverAnswers, play
+from tests.unit.compute.one_server import OneServer
 
 LONG_S = 3000.0
 """Three times as long as a test waits for anything."""
@@ -140,5 +146,55 @@ def test_a_drained_host_gives_idle_nodes_at_once_and_the_others_when_their_work_
         await world.change_host("host", draining=False)
         await serves(world, {"host": NODES // 2, "other": NODES // 2})
         assert "n1" in (await world.shares())["other"], "an instance doesn't move for evenness alone"
+
+    played(tmp_path, story)
+
+
+def test_what_cannot_be_withdrawn_is_not_given_away(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    withdraw, stuck = OneServer.withdraw, {"node-2"}
+
+    async def withdraw_others(server: OneServer, node_id: str, *, root: bool = True) -> None:
+        if node_id in stuck:
+            raise PermanentError("exportfs -u", answer="exit code 1")
+        await withdraw(server, node_id, root=root)
+
+    async def story(world: FakeWorld) -> None:
+        monkeypatch.setattr(OneServer, "withdraw", withdraw_others)
+        world.start("other")
+        await world.change_host("host", draining=True)
+        await serves(world, {"host": 1, "other": NODES - 1})
+        assert (await world.shares())["host"] == ["n2"]
+        stuck.clear()
+        await serves(world, {"other": NODES})
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("alone", [True, False])
+def test_an_operator_s_command_holds_up_no_host_that_is_to_end(tmp_path: Path, *, alone: bool) -> None:
+    """What wasn't answered is done again by the node's next owner, or by this host once it is back."""
+
+    async def story(world: FakeWorld) -> None:
+        told = NeverAnswers.told = asyncio.Event()
+        world.silent.add("n1")
+        command = NodeRequest(
+            id="r", node_id="node-1", verb="power:on", created_at=records.NOW, updated_at=records.NOW
+        )
+        await world.store.transact(lambda tx: (tx.insert(command), tx.notify("requests")))
+        await told.wait()
+        if not alone:
+            world.start("other")
+        world.hosts["host"].leave()
+        await world.ends("host")
+        assert (await row(world, "host")).released, "its lease was kept until then"
+        world.silent.clear()
+        if alone:
+            world.start("host")
+
+        async def done() -> bool:
+            found = await world.store.transact(lambda tx: tx.get(NodeRequest, "r"))
+            return found is not None and found.state is RequestState.DONE
+
+        await world.until("it is done", done)
 
     played(tmp_path, story)

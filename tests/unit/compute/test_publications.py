@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -13,13 +14,14 @@ from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.publications import AT_ONCE, Publications
 from provisioner.compute.worker import Worker
-from provisioner.core.errors import TransientError
-from provisioner.core.model import Host, Node, Publication, PublicationKind
+from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.model import Host, Node, Publication, PublicationKind, Work
 from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
 from provisioner.protocols.boot import BootEntry
 from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit.compute.one_server import OneServer
 
 
 class NotingPublisher(FakePublisher):
@@ -111,11 +113,130 @@ def test_no_withdrawal_goes_on_when_another_has_failed(tmp_path: Path) -> None:
                 withdrawn.append(node_id)
 
         published = Publications(replace(world.edges(), publisher=Publisher(world)))
-        with pytest.raises(TransientError, match="not now"):
-            await published.withdraw(["node-1", "node-2", "node-3"])
-        assert withdrawn == ["node-2", "node-3"]
+        done = await published.withdraw(["node-1", "node-2", "node-3"])
+        assert done == withdrawn == ["node-2", "node-3"]
+        assert published.behind, "the other one is tried again"
 
     asyncio.run(story())
+
+
+def test_what_could_not_be_withdrawn_is_known_until_it_is(tmp_path: Path) -> None:
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        await world.fill()
+        answers = [PermanentError("exportfs -u", answer="exit code 1"), OSError(errno.ESTALE, "stale"), None]
+
+        class Publisher(NotingPublisher):
+            async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+                if (answer := answers.pop(0)) is not None:
+                    raise answer
+
+        published = Publications(replace(world.edges(), publisher=Publisher(world)))
+        await published.follow(["node-1"], first=(), busy=set(), thoroughly=True)
+        for left in (2, 1, 0):
+            await published.follow([], first=(), busy=set(), thoroughly=False)
+            assert len(answers) == left
+            assert ("node-1" in published) == published.behind == (left > 0)
+
+    asyncio.run(story())
+
+
+def test_what_was_begun_is_withdrawn_however_its_publication_went(tmp_path: Path) -> None:
+    """Part of it is served from its first moment on; and others have the node by now."""
+
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        await world.fill()
+        await world.enrol(2)
+        begun = asyncio.Event()
+
+        class Publisher(NotingPublisher):
+            async def publish(self, entry: BootEntry) -> None:
+                await super().publish(entry)
+                if entry.node_id == "node-1":
+                    raise TransientError("tell dnsmasq", answer="it starts")
+                begun.set()
+                await asyncio.Event().wait()
+
+        publisher = Publisher(world)
+        published = Publications(replace(world.edges(), publisher=publisher))
+        following = asyncio.create_task(
+            published.follow(["node-1", "node-2"], first=(), busy=set(), thoroughly=True)
+        )
+        await begun.wait()
+        await published.withdraw_all()
+        following.cancel()
+        assert publisher.withdrawn == [("node-1", False), ("node-2", False)]
+
+    asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "cause",
+    [
+        TransientError("write hosts of dnsmasq", answer="no space left"),
+        OSError(errno.ESTALE, "Stale file handle"),
+        ValueError("a defect"),
+    ],
+    ids=["transient", "storage", "defect"],
+)
+def test_one_node_that_cannot_be_published_holds_up_no_other_nor_its_own_work_for_long(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, cause: Exception
+) -> None:
+    publish, works = OneServer.publish, list[bool]()
+
+    async def story(world: FakeWorld) -> None:
+        async def fails(server: OneServer, entry: BootEntry) -> None:
+            if entry.node_id == "node-2":
+                raise cause
+            await publish(server, entry)
+
+        monkeypatch.setattr(OneServer, "publish", fails)
+        run = Worker.run
+
+        async def noted(worker: Worker) -> None:
+            works.append(worker.ctx.node.id == "node-2")
+            await run(worker)
+
+        monkeypatch.setattr(Worker, "run", noted)
+        work = Work(id="w", plan="enrol", step="verify_power", entered_at=records.NOW)
+        await world.enrol(2, state=ProvisionState.ENROLLING, work=work)
+        await world.ask(node_name="n1")
+        await world.becomes(ProvisionState.ACTIVE)
+
+        async def begun() -> bool:
+            return any(works)
+
+        await world.until("its work has begun all the same", begun)
+
+    play(tmp_path, story)
+
+
+def test_a_failed_node_s_publication_that_could_not_be_ended_is_ended_later(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    publish, refused = OneServer.publish, list[str]()
+
+    async def story(world: FakeWorld) -> None:
+        async def fails_once(server: OneServer, entry: BootEntry) -> None:
+            node = await world.node()
+            if node.state is ProvisionState.DEPLOY_FAILED and not refused:
+                refused.append(entry.kind)
+                raise PermanentError("exportfs -u", answer="exit code 1")
+            await publish(server, entry)
+
+        monkeypatch.setattr(OneServer, "publish", fails_once)
+        world.broken.add("n1")
+        await world.ask(node_name="n1")
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+
+        async def ended() -> bool:
+            entry = world.rack.machine("n1").entry
+            return bool(refused) and entry is not None and entry.kind is PublicationKind.NOTHING
+
+        await world.until("nothing is published", ended)
+
+    play(tmp_path, story)
 
 
 def test_what_could_not_be_published_is_tried_again(tmp_path: Path) -> None:
