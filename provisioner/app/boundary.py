@@ -159,6 +159,6 @@ def _nfs_of(
             return server, MountedRootFolders(settings.roots, children, ganesha.nfs_path, settings.host.name)
         case "kernel":
             folders = MountedRootFolders(settings.roots, children, exportfs.nfs_path, settings.host.name)
-            return ExportfsService(children, folders.nodes), folders
+            return ExportfsService(children, folders.nodes, clock), folders
         case "none":
             return None, NoRootFolders()

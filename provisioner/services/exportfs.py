@@ -8,16 +8,26 @@ import re
 import zlib
 from collections import defaultdict
 from collections.abc import Collection, Mapping
+from contextlib import suppress
+from enum import Enum, auto
 from pathlib import Path
 from types import TracebackType
 from typing import NamedTuple
 
-from provisioner.core.errors import PermanentError, TransientError
+import structlog
+
+from provisioner.core.errors import PermanentError, ProvisionerError, TransientError
 from provisioner.protocols.children import Children, ChildTimedOut
+from provisioner.protocols.clock import Clock
 from provisioner.protocols.netboot import Offer
 from provisioner.protocols.roots import Made
 
+log = structlog.get_logger(__name__)
+
 TIMEOUT_S = 30.0
+LOOK_EVERY_S = 10.0
+"""For so long a machine may be refused its root after the NFS server forgot it; a look takes 2 ms."""
+
 VERSIONS = Path("/proc/fs/nfsd/versions")
 OPTIONS = "rw,no_root_squash,no_subtree_check,sync,sec=sys"
 
@@ -37,21 +47,31 @@ class _Export(NamedTuple):
         return f"{self.address}:{self.folder}"
 
 
+class _Noted(Enum):
+    """Why the kernel's table has an export, or may have it."""
+
+    MADE = auto()
+    FOUND = auto()  # an earlier process made it
+    IN_DOUBT = auto()  # it wasn't done to the end, or its withdrawal wasn't
+
+
 class ExportfsService:
     """`protocols.netboot.RootService` by the kernel's NFS server, which its own service keeps running.
 
     The kernel's table of exports outlives this process, as do the nodes that live on them: nothing is
-    withdrawn at the end, and what is offered again after a start is in force already.
+    withdrawn at the end, and what is offered again after a start is in force already. It loses ours when that
+    service is restarted or reloaded, as `exportfs -r` keeps what /etc/exports says: they are made again.
     """
 
-    def __init__(self, children: Children, nodes: Path, *, versions: Path = VERSIONS) -> None:
+    def __init__(self, children: Children, nodes: Path, clock: Clock, *, versions: Path = VERSIONS) -> None:
         """nodes: the folder that all folders of ours lie in. versions: tells that the kernel serves NFS."""
         self._children = children
         self._nodes = nodes
+        self._clock = clock
         self._versions = versions
-        # Of each node, what the kernel's table may have, and whether it surely has it.
-        self._exports: dict[str, dict[_Export, bool]] = {}
+        self._exports: dict[str, dict[_Export, _Noted]] = {}  # of each node
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
+        self._keeper: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> ExportfsService:
         """Notes what an earlier process left. Raises PermanentError where the kernel serves no NFS."""
@@ -61,16 +81,21 @@ class ExportfsService:
                 answer="no NFS server runs",
                 advice="Install and start nfs-kernel-server, or set nfs.server to ganesha",
             )
-        for export in _told(await self._exportfs("read the kernel's table of exports", "-s")):
+        for export in await self._table():
             made = Made.told_by(export.folder.name)
             if export.folder.parent == self._nodes and made is not None:
-                self._exports.setdefault(made.node_id, {})[export] = False
+                self._exports.setdefault(made.node_id, {})[export] = _Noted.FOUND
+        self._keeper = asyncio.create_task(self._keep(), name="exportfs")
         return self
 
     async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
-        return None
+        if self._keeper is not None:
+            self._keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await self._keeper
+            self._keeper = None
 
     async def offer(self, offer: Offer) -> None:
         folder = offer.nfs_root
@@ -79,12 +104,10 @@ class ExportfsService:
             await self._withdraw_all_but(wanted, offer.node_id)
             for export in wanted:
                 noted = self._exports.setdefault(offer.node_id, {})
-                if not noted.get(export):
-                    noted[export] = False  # one that isn't done in time may be in force all the same
-                    # A number for the file system: it needs no UUID then, and a survivor gives the same.
-                    number = zlib.crc32(export.folder.name.encode())
-                    await self._exportfs(f"export {export}", "-o", f"{OPTIONS},fsid={number}", str(export))
-                    noted[export] = True
+                if noted.get(export) is not _Noted.MADE:
+                    noted[export] = _Noted.IN_DOUBT  # when it isn't done in time
+                    await self._export(export)
+                    noted[export] = _Noted.MADE
 
     async def withdraw(self, node_id: str) -> None:
         async with self._turns[node_id]:
@@ -94,9 +117,47 @@ class ExportfsService:
         exported = ((node_id, next(iter(noted), None)) for node_id, noted in self._exports.items())
         return {node_id: export.folder.name for node_id, export in exported if export is not None}
 
+    async def _keep(self) -> None:
+        while True:
+            await self._clock.sleep(LOOK_EVERY_S)
+            try:
+                await self._make_again()
+            except (ProvisionerError, OSError) as error:
+                log.error("nfs.exports_not_made_again", cause=str(error))
+
+    async def _make_again(self) -> None:
+        """What the table has lost. All of them, whatever becomes of some; raises then what the last of these
+        raised."""
+        there, again = set(await self._table()), 0
+        failed: Exception | None = None
+        for node_id in list(self._exports):
+            async with self._turns[node_id]:
+                noted = self._exports.get(node_id, {})
+                for export in [
+                    one for one in noted if one not in there and noted[one] is not _Noted.IN_DOUBT
+                ]:
+                    try:
+                        await self._export(export)
+                        again += 1
+                    except (ProvisionerError, OSError) as error:
+                        failed = error
+        if again:
+            log.warning("nfs.exports_made_again", exports=again, cause="the NFS server had lost them")
+        if failed is not None:
+            raise failed
+
+    async def _export(self, export: _Export) -> None:
+        # A number for the file system: it needs no UUID then, and a survivor gives the same.
+        number = zlib.crc32(export.folder.name.encode())
+        await self._exportfs(f"export {export}", "-o", f"{OPTIONS},fsid={number}", str(export))
+
+    async def _table(self) -> list[_Export]:
+        return _told(await self._exportfs("read the kernel's table of exports", "-s"))
+
     async def _withdraw_all_but(self, wanted: Collection[_Export], node_id: str) -> None:
         noted = self._exports.get(node_id, {})
         for export in [export for export in noted if export not in wanted]:
+            noted[export] = _Noted.IN_DOUBT
             await self._exportfs(f"withdraw the export {export}", "-u", str(export))
             del noted[export]
         if not noted:

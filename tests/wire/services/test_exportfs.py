@@ -3,6 +3,7 @@ machines serve no NFS."""
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -25,6 +26,28 @@ ONE, TWO = "10.77.0.101", "10.77.0.102"
 OPTIONS = "rw,no_root_squash,no_subtree_check,sync,sec=sys"
 
 
+class LookClock:
+    """`protocols.clock.Clock` whose one sleeper, who looks at the table, wakes when the test says so."""
+
+    def __init__(self) -> None:
+        self._wake = asyncio.Semaphore(0)
+        self._asleep = asyncio.Event()
+
+    def monotonic_s(self) -> float:
+        return 0.0
+
+    async def sleep(self, duration_s: float) -> None:
+        self._asleep.set()
+        await self._wake.acquire()
+
+    async def one_look(self) -> None:
+        """Returns when it is done."""
+        await self._asleep.wait()
+        self._asleep.clear()
+        self._wake.release()
+        await self._asleep.wait()
+
+
 @dataclass(frozen=True)
 class Kernel:
     """Its table of exports, and the folder that ours are in."""
@@ -32,8 +55,12 @@ class Kernel:
     folder: Path
     nodes: Path
 
-    def service(self) -> ExportfsService:
-        return ExportfsService(SystemChildren(), self.nodes, versions=self.folder)
+    def service(self, clock: LookClock | None = None) -> ExportfsService:
+        return ExportfsService(SystemChildren(), self.nodes, clock or LookClock(), versions=self.folder)
+
+    def forgets_all(self) -> None:
+        """As when the NFS server is restarted: `exportfs -au`, or `-r` of one that is reloaded."""
+        (self.folder / "table").write_text("")
 
     @property
     def table(self) -> set[str]:
@@ -132,19 +159,83 @@ def test_an_export_that_failed_is_made_when_it_is_tried_again_and_else_withdrawn
 
 
 @pytest.mark.parametrize("how", ["fail", "lost", "hang"])
+@pytest.mark.parametrize("ended_by", ["offer", "withdraw"])
 def test_a_withdrawal_that_failed_is_not_claimed_and_done_when_it_is_tried_again(
-    how: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+    how: str, ended_by: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     async def story() -> None:
         root = kernel.root("node-1")
+        wanted = offer(root, addresses=(ONE, TWO))
         async with kernel.service() as service:
-            await service.offer(offer(root, addresses=(ONE, TWO)))
+            await service.offer(wanted)
             monkeypatch.setattr(exportfs, "TIMEOUT_S", 30 if how == "fail" else 1)
             kernel.goes_wrong(how, f"{TWO}:{root}")
             await fails(how, service, None)
             kernel.is_well()
             monkeypatch.setattr(exportfs, "TIMEOUT_S", 30)
-            await service.withdraw("node-1")
+            await (service.offer(wanted) if ended_by == "offer" else service.withdraw("node-1"))
+            both = {kernel.line(root, address) for address in (ONE, TWO)}
+            assert kernel.table == (both if ended_by == "offer" else set())
+
+    play(story)
+
+
+def test_what_the_kernel_forgets_is_exported_again(kernel: Kernel) -> None:
+    async def story() -> None:
+        one, two, found = kernel.root("node-1"), kernel.root("node-2"), kernel.root("node-3")
+        async with kernel.service() as earlier:
+            await earlier.offer(offer(found, "node-3"))
+        clock = LookClock()
+        async with kernel.service(clock) as service:
+            await service.offer(offer(one, addresses=(ONE, TWO)))
+            await service.offer(offer(two, "node-2"))
+            text = (kernel.folder / "table").read_text()
+            asked = kernel.calls
+            await clock.one_look()
+            assert kernel.calls == asked + 1, "nothing was lost"
+            await service.withdraw("node-2")
+            kernel.forgets_all()
+            await clock.one_look()
+            kept = {line for line in text.splitlines() if str(two.name) not in line}
+            assert set((kernel.folder / "table").read_text().splitlines()) == kept
+
+    play(story)
+
+
+def test_one_export_that_cannot_be_made_again_keeps_no_other_from_it(kernel: Kernel) -> None:
+    async def story() -> None:
+        one, two = kernel.root("node-1"), kernel.root("node-2")
+        clock = LookClock()
+        async with kernel.service(clock) as service:
+            await service.offer(offer(one))
+            await service.offer(offer(two, "node-2"))
+            kernel.forgets_all()
+            kernel.goes_wrong("fail", str(one))
+            await clock.one_look()
+            assert kernel.table == {kernel.line(two, ONE)}
+            kernel.is_well()
+            await clock.one_look()
+            assert kernel.table == {kernel.line(one, ONE), kernel.line(two, ONE)}
+
+    play(story)
+
+
+@pytest.mark.parametrize("how", ["fail", "hang"])
+def test_what_was_to_be_withdrawn_is_not_made_again(
+    how: str, kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        root = kernel.root("node-1")
+        clock = LookClock()
+        async with kernel.service(clock) as service:
+            await service.offer(offer(root, addresses=(TWO,)))
+            monkeypatch.setattr(exportfs, "TIMEOUT_S", 30 if how == "fail" else 1)
+            kernel.goes_wrong(how, f"{TWO}:{root}")
+            await fails(how, service, None)
+            kernel.is_well()
+            monkeypatch.setattr(exportfs, "TIMEOUT_S", 30)
+            kernel.forgets_all()
+            await clock.one_look()
             assert kernel.table == set()
 
     play(story)
@@ -154,7 +245,7 @@ def test_what_is_gone_already_needs_no_withdrawal(kernel: Kernel) -> None:
     async def story() -> None:
         async with kernel.service() as service:
             await service.offer(offer(kernel.root("node-1")))
-            (kernel.folder / "table").write_text("")
+            kernel.forgets_all()
             await service.withdraw("node-1")
 
     play(story)
@@ -193,7 +284,7 @@ def test_what_an_earlier_process_exported_stays_for_whose_it_is_and_is_withdrawn
 def test_a_kernel_without_an_nfs_server_is_said(tmp_path: Path) -> None:
     async def story() -> None:
         with pytest.raises(PermanentError, match="nfs-kernel-server"):
-            async with ExportfsService(SystemChildren(), tmp_path, versions=tmp_path / "none"):
+            async with ExportfsService(SystemChildren(), tmp_path, LookClock(), versions=tmp_path / "none"):
                 pass
 
     play(story)
