@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
@@ -35,11 +37,22 @@ class Root:
 
 
 class SharedRoots:
-    """made: by the folder's name. unpacked: images that they are copies of."""
+    """made: by the folder's name. unpacked: images that they are copies of. held: how many are made just now
+    of an image."""
 
     def __init__(self) -> None:
         self.made: dict[str, Root] = {}
         self.unpacked: set[str] = set()
+        self.held: Counter[str] = Counter()
+
+    @contextmanager
+    def holding(self, sha256: str) -> Iterator[None]:
+        """A root is made from the image: also who dies at it lets go, as the kernel does for its locks."""
+        self.held[sha256] += 1
+        try:
+            yield
+        finally:
+            self.held[sha256] -= 1
 
     def of_node(self, node_id: str) -> list[Root]:
         """All that lie there, the last made last."""
@@ -59,10 +72,11 @@ class ModelRoots:
         content = self._content_at(image)
         if content is None or content.tree_digest != digest:
             raise ImageInvalid("unpack the image", device=f"file {image}", answer="it holds something else")
-        # Whole, or not there: as a folder that is renamed into its place.
-        await asyncio.sleep(content.virtual_size_bytes / COPY_BYTES_PER_S)
-        self._shared.unpacked.add(image.name)
-        self._shared.made[name] = Root(content.name, dict(files), content.arch)
+        with self._shared.holding(image.name):
+            # Whole, or not there: as a folder that is renamed into its place.
+            await asyncio.sleep(content.virtual_size_bytes / COPY_BYTES_PER_S)
+            self._shared.unpacked.add(image.name)
+            self._shared.made[name] = Root(content.name, dict(files), content.arch)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in tuple(self._shared.made):
@@ -78,9 +92,10 @@ class ModelRoots:
         return sorted(self._shared.unpacked)
 
     async def forget(self, sha256: str) -> bool:
-        there = sha256 in self._shared.unpacked
-        self._shared.unpacked.discard(sha256)
-        return there
+        if sha256 not in self._shared.unpacked or self._shared.held[sha256]:
+            return False
+        self._shared.unpacked.remove(sha256)
+        return True
 
     def path(self, name: str) -> Path:
         if name not in self._shared.made:

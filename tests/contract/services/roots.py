@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,8 +26,9 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Storage:
-    """image, digest: a file system, and the tree digest of its bytes. host: one more that shares the storage.
-    read: the text of a file in the folder of a name. play: ends what it is given."""
+    """image, digest: a file system, in a file that its sha256 names, and the tree digest of its bytes.
+    host: one more that shares the storage. read: the text of a file in the folder of a name. play: ends what
+    it is given."""
 
     image: Path
     digest: str
@@ -35,9 +37,14 @@ class Storage:
     play: Callable[[Coroutine[Any, Any, None]], None]
 
 
+def kept(image: Path) -> Path:
+    return image.rename(image.with_name(hashlib.sha256(image.read_bytes()).hexdigest()))
+
+
 def in_memory(folder: Path) -> Storage:
     image = folder / "root.raw"
     image.write_bytes(b"a root")
+    image = kept(image)
     roots = FakeRoots(raw_content)
     return Storage(
         image, raw_content(image), lambda: roots, lambda name, file: roots.folders[name][file], asyncio.run
@@ -60,7 +67,7 @@ def on_a_file_system(folder: Path) -> Storage:
     image, digest = file_system(folder)
     roots = folder / "roots"
     return Storage(
-        image,
+        kept(image),
         digest,
         lambda: MountedRootFolders(roots, SystemChildren(), nfs_path, "ch1"),
         lambda name, file: (roots / "nodes" / name / file).read_text(),

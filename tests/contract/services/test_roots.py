@@ -107,6 +107,78 @@ def test_an_image_with_other_bytes_than_were_registered_makes_no_folder(shared: 
     shared.play(story())
 
 
+def test_an_image_is_unpacked_for_all_hosts_and_outlives_the_roots_that_were_made_of_it(
+    shared: Storage,
+) -> None:
+    async def story() -> None:
+        one, other = shared.host(), shared.host()
+        assert list(await one.unpacked()) == []
+        await make(shared, one)
+        await make(shared, other, folder_name("node-2", 1, "a"))
+        await one.remove("node-1", fence=3)
+        await one.remove("node-2", fence=3)
+        for host in (one, other):
+            assert list(await host.unpacked()) == [shared.image.name]
+
+    shared.play(story())
+
+
+def test_what_is_unpacked_of_an_image_that_makes_no_root_is_not_kept(shared: Storage) -> None:
+    async def story() -> None:
+        with pytest.raises(ImageInvalid):
+            await make(shared, shared.host(), digest=f"sha512-tree:{'0' * 128}")
+        assert list(await shared.host().unpacked()) == []
+        assert not await shared.host().forget(shared.image.name)
+
+    shared.play(story())
+
+
+def test_an_image_that_is_forgotten_once_leaves_its_roots_and_is_unpacked_anew_for_the_next(
+    shared: Storage,
+) -> None:
+    later = folder_name("node-2", 1, "a")
+
+    async def story() -> None:
+        one, other = shared.host(), shared.host()
+        assert not await one.forget(shared.image.name)
+        await make(shared, one)
+        assert not await other.forget("0" * 64)
+        assert await other.forget(shared.image.name)
+        for host in (one, other):
+            assert not await host.forget(shared.image.name)
+            assert list(await host.unpacked()) == []
+        assert await lies_there(shared, NAME)
+        await make(shared, one, later)
+        assert await lies_there(shared, later)
+        assert list(await other.unpacked()) == [shared.image.name]
+
+    shared.play(story())
+
+
+def test_nothing_is_forgotten_of_an_image_while_a_root_is_made_from_it(shared: Storage) -> None:
+    """The first unpacks it, the second copies what is unpacked."""
+
+    async def story() -> None:
+        one, other = shared.host(), shared.host()
+        for name in (NAME, folder_name("node-2", 1, "a")):
+            begun = asyncio.Event()
+
+            async def making(name: str = name, begun: asyncio.Event = begun) -> None:
+                begun.set()
+                await make(shared, one, name)
+
+            task = asyncio.create_task(making())
+            await begun.wait()
+            while not task.done():
+                assert not await other.forget(shared.image.name)
+                await asyncio.sleep(0.001)
+            await task
+            assert await lies_there(shared, name)
+            assert list(await other.unpacked()) == [shared.image.name]
+
+    shared.play(story())
+
+
 @pytest.mark.parametrize("steps", [0, 1, 5, 20])
 def test_a_making_that_is_cut_off_leaves_a_whole_folder_or_none(steps: int, shared: Storage) -> None:
     async def story() -> None:
