@@ -317,9 +317,9 @@ class Lab:
             self.node_becomes("available", node["name"])
         return self
 
-    def runs(self, name: str, image: str, *words: str) -> str:
+    def runs(self, name: str, image: str, *words: str, flavor: str = "small") -> str:
         """Asks for an instance; returns its address when it runs."""
-        self.deploy(name, image, *words)
+        self.deploy(name, image, *words, flavor=flavor)
         return str(self.instance_becomes("active", name)["address"])
 
     def ends(self, name: str, node: str = "n1") -> None:
