@@ -29,7 +29,7 @@ class ModelConsoles:
         yield
 
     def position(self, node_id: str) -> int:
-        return len(self._printed(node_id))
+        return len(self._printed(node_id).encode())
 
     def text(self, node_id: str, *, of: str | None = None, since: int = 0, tail_bytes: int = 65536) -> str:
         whose, begins = self._parts.get(node_id, (None, 0))
@@ -37,7 +37,8 @@ class ModelConsoles:
             begins = 0
         elif whose != of:
             return ""
-        return self._printed(node_id)[max(since, begins) :][-tail_bytes:]
+        recorded = self._printed(node_id).encode()
+        return recorded[max(since, begins, len(recorded) - tail_bytes) :].decode("utf-8", "replace")
 
 
 class ModelPingProbe:

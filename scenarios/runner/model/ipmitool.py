@@ -67,6 +67,8 @@ class ModelIpmitool(ModelProgram):
         address, user = str(_after(argv, "-H")), str(_after(argv, "-U"))
         secret = _after(argv, "-f")
         password = secret.content.rstrip("\n") if isinstance(secret, SecretFile) else ""
+        if "raw" not in argv:
+            return ChildResult(1, "", "Info: SOL payload disabled")  # consoles are at hand: `ModelConsoles`
         bmc = self._bmc(address)
         if bmc is None:
             await asyncio.Event().wait()  # nobody is there: until the caller's patience ends

@@ -127,32 +127,6 @@ def test_a_cancelled_command_leaves_no_ipmitool(bmc: Bmc) -> None:
     play(story)
 
 
-def test_a_prompt_is_heard_at_once_and_the_console_again_after_the_bmc_restarted(bmc: Bmc) -> None:
-    heard = bytearray()
-
-    def hear(data: bytes) -> None:
-        heard.extend(data)
-
-    async def until_heard(text: bytes) -> None:
-        """The machine says it again until a session is open; nothing else follows it."""
-        while text not in heard:
-            bmc.console_prints(text)
-            await asyncio.sleep(0.1)
-
-    async def story() -> None:
-        capturing = asyncio.ensure_future(device(bmc.address).capture(hear))
-        await until_heard(b"login: ")
-        bmc.kill()
-        bmc.start()
-        await until_heard(b"once more: ")
-        capturing.cancel()
-        with suppress(asyncio.CancelledError):
-            await capturing
-
-    play(story)
-    assert b"SOL" not in heard and b"Error" not in heard
-
-
 def _words_of_children(program: str) -> list[bytes]:
     """Command line and environment of our own children that run `program`."""
     found = []
