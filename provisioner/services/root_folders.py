@@ -99,20 +99,18 @@ class MountedRootFolders:
             root.rename(made)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
-        for folder in sorted(self.nodes.iterdir()):
-            made = made_under(folder.name, node_id)
-            if made is not None and made <= fence:
-                async with self._draft() as draft:
-                    # Gone from its place at once, whole: half a root helps nobody.
-                    with contextlib.suppress(FileNotFoundError):
-                        folder.rename(draft / "root")
-                        await in_thread(lambda doomed=draft / "root": _remove(doomed))  # type: ignore[misc]
+        for name in await in_thread(lambda: _made_by(self.nodes, node_id, fence)):
+            async with self._draft() as draft:
+                # Gone from its place at once, whole: half a root helps nobody.
+                with contextlib.suppress(FileNotFoundError):
+                    (self.nodes / name).rename(draft / "root")
+                    await in_thread(lambda doomed=draft / "root": _remove(doomed))  # type: ignore[misc]
 
     async def names(self) -> Sequence[str]:
-        return await in_thread(lambda: sorted(folder.name for folder in self.nodes.iterdir()))
+        return await in_thread(lambda: sorted(_names(self.nodes)))
 
     async def unpacked(self) -> Sequence[str]:
-        found = await in_thread(lambda: sorted(folder.name for folder in self._images.iterdir()))
+        found = await in_thread(lambda: sorted(_names(self._images)))
         return [name for name in found if _SHA256.fullmatch(name)]
 
     async def forget(self, sha256: str) -> bool:
@@ -205,6 +203,23 @@ def _checked(name: str) -> str:
             "name a root directory", field="name", answer=f"{name[:80]!r} can't be a folder's name"
         )
     return name
+
+
+def _names(folder: Path) -> list[str]:
+    """No Path for each: there may be ten thousands."""
+    with os.scandir(folder) as entries:
+        return [entry.name for entry in entries]
+
+
+def _made_by(nodes: Path, node_id: str, fence: int) -> list[str]:
+    """A node's folders that were made under this fence, or an older one, in order."""
+    found = []
+    for name in _names(nodes):
+        if name.startswith(node_id):  # quick: they lie among those of all nodes
+            made = made_under(name, node_id)
+            if made is not None and made <= fence:
+                found.append(name)
+    return sorted(found)
 
 
 def _hold(folder: Path, how: int) -> int | None:

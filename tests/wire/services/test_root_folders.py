@@ -7,6 +7,7 @@ import fcntl
 import os
 import subprocess
 import sys
+import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -233,6 +234,25 @@ def test_only_folders_of_older_owners_are_removed(tmp_path: Path) -> None:
         assert await made.names() == ["node-1.4.x", "node-11.1.x"]
 
     play(story)
+
+
+def test_nothing_else_waits_while_a_removal_looks_through_the_roots_of_all_nodes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, listing = folders(tmp_path), set[int]()
+    root = tmp_path / "nodes" / NAME
+    root.mkdir()
+    for name in ("listdir", "scandir"):
+
+        def listed(folder: Path | int, list_folder: Callable[..., object] = getattr(os, name)) -> object:
+            listing.add(threading.get_ident())
+            return list_folder(folder)
+
+        monkeypatch.setattr(os, name, listed)
+    play(lambda: made.remove("node-1", fence=3))
+    assert not root.exists()
+    assert listing
+    assert threading.get_ident() not in listing, "the loop's own thread"
 
 
 def test_what_of_a_root_stays_is_said_and_its_removal_not_claimed(tmp_path: Path) -> None:
