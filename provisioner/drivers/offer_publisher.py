@@ -5,9 +5,14 @@ from __future__ import annotations
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from pathlib import Path
 
+import structlog
+
+from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import PublicationKind
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, NetbootService, Offer, RootService
+
+log = structlog.get_logger(__name__)
 
 Dialect = Callable[[BootEntry], Offer]
 """What the services give, for what is published. Raises InvalidInput for what the firmware can't be told."""
@@ -40,8 +45,9 @@ def offer_of(
 class OfferPublisher:
     """`protocols.boot.BootPublisher` by the boot driver that each node was enrolled with.
 
-    Services are told in the order given, that of roots before them: DHCP comes last, so that what it names
-    is there.
+    Services are offered to in the order given, that of roots before them: DHCP comes last, so that what it
+    names is there. They are withdrawn from in the order given too: those in memory end at once, and a caller
+    whose time is up before daemons have read their files has ended as much as it could.
     """
 
     def __init__(
@@ -69,10 +75,18 @@ class OfferPublisher:
             await service.offer(offer)
 
     async def withdraw(self, node_id: str, *, root: bool = True) -> None:
-        for service in reversed(self._services):
-            await service.withdraw(node_id)
-        if root and self._nfs is not None:
-            await self._nfs.withdraw(node_id)
+        """Of all services, whatever becomes of some; raises then what the first of these raised."""
+        services = [*self._services, self._nfs] if root and self._nfs is not None else self._services
+        first: ProvisionerError | OSError | None = None
+        for service in services:
+            try:
+                await service.withdraw(node_id)
+            except (ProvisionerError, OSError) as error:
+                if first is not None:
+                    log.error("node.not_withdrawn", node=node_id, cause=str(error))
+                first = first or error
+        if first is not None:
+            raise first
 
     def roots(self) -> Mapping[str, str]:
         return self._nfs.roots() if self._nfs is not None else {}

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import asyncio
 import re
 from dataclasses import replace
 from pathlib import Path
@@ -9,8 +8,7 @@ import pytest
 
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
-from provisioner.drivers.ipxe import dialect, make_offer, script
-from provisioner.drivers.offer_publisher import OfferPublisher
+from provisioner.drivers.ipxe import make_offer, script
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
@@ -93,29 +91,3 @@ def test_a_command_line_that_ipxe_would_take_for_its_own_is_refused(words: str) 
 @pytest.mark.parametrize("words", ["a=b||c", "quiet", "a=#1", 'a="b c"', "x=$y", "dm=a&&b"])
 def test_a_harmless_command_line_passes_unchanged(words: str) -> None:
     assert f"initrd=ramdisk {words} || goto failed" in script(replace(ENTRY, command_line=words), BASE)
-
-
-class Place:
-    """A service that tells in which order it was called."""
-
-    def __init__(self, name: str, told: list[str]) -> None:
-        self._name = name
-        self._told = told
-
-    async def offer(self, offer: Offer) -> None:
-        self._told.append(f"{self._name} offers")
-
-    async def withdraw(self, node_id: str) -> None:
-        self._told.append(f"{self._name} withdraws")
-
-
-def test_what_dhcp_names_is_there_before_dhcp_names_it_and_until_after() -> None:
-    told: list[str] = []
-    publisher = OfferPublisher([Place("http", told), Place("dhcp", told)], {"ipxe": dialect(BASE, LOADERS)})
-
-    async def story() -> None:
-        await publisher.publish(ENTRY)
-        await publisher.withdraw("id-1")
-
-    asyncio.run(story())
-    assert told == ["http offers", "dhcp offers", "dhcp withdraws", "http withdraws"]
