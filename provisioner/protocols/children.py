@@ -61,7 +61,8 @@ class Child(Protocol):
 class Children(Protocol):
     """How drivers and services start programs. A child dies with this process, however that dies.
 
-    Both raise PermanentError, naming the program, when it isn't installed.
+    Both raise, naming the program, PermanentError when it isn't installed, and TransientError when this
+    system has no room for another process.
     """
 
     async def run(

@@ -7,11 +7,12 @@ import contextlib
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
+from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
 from subprocess import DEVNULL
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut, SecretFile
 
 MAX_OUTPUT_BYTES = 256 * 1024
@@ -30,6 +31,9 @@ PIPE_BYTES = 4096
 _GUARD = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
 
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR")
+
+_SHORTAGES = (EMFILE, ENFILE, EAGAIN, ENOMEM)
+"""Of descriptors, of processes and of memory."""
 
 
 class SystemChild:
@@ -86,7 +90,7 @@ class SystemChildren:
     @asynccontextmanager
     async def started(self, argv: Sequence[Argument], *, stdin: int = DEVNULL) -> AsyncIterator[SystemChild]:
         _check_installed(argv[0])
-        with ExitStack() as secrets:
+        with _shortage_told(argv[0]), ExitStack() as secrets:
             words, fds = _with_secret_files(argv, secrets)
             process = await asyncio.create_subprocess_exec(
                 *_GUARD,
@@ -107,6 +111,20 @@ class SystemChildren:
         finally:
             # A second cancellation must not leave the child behind.
             await asyncio.shield(asyncio.ensure_future(child.kill()))
+
+
+@contextlib.contextmanager
+def _shortage_told(program: Argument) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in _SHORTAGES:
+            raise
+        raise TransientError(
+            f"start {program}",
+            answer=os.strerror(error.errno),
+            advice="Is there memory, and are the limits of processes and open files high enough?",
+        ) from error
 
 
 def _check_installed(program: Argument) -> None:

@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-from collections.abc import Callable, Sequence
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AsyncExitStack, contextmanager, suppress
 from errno import ENOSPC
 from pathlib import Path
 
@@ -63,12 +63,14 @@ class Daemon:
         self._has_started = False
         self._replacing = False  # its next end is ours
         self._last_words = ""
+        self._fault = ""  # why it couldn't be started again
         self._child: Child | None = None
         self._supervisor: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns when it serves. Raises PermanentError when it ends instead."""
-        self._write()
+        """Returns when it serves. Raises PermanentError when it ends instead, TransientError when this system
+        has no room for it or its files."""
+        self._write_files()
         self._supervisor = asyncio.create_task(self._supervise(), name=self._argv[0])
         try:
             await self._until_read(START_TIMEOUT_S)
@@ -79,7 +81,7 @@ class Daemon:
     async def stop(self) -> None:
         if self._supervisor is not None:
             self._supervisor.cancel()
-            with suppress(asyncio.CancelledError, PermanentError):
+            with suppress(asyncio.CancelledError, ProvisionerError):
                 await self._supervisor
             self._supervisor = None
 
@@ -90,8 +92,8 @@ class Daemon:
 
     async def renew(self) -> None:
         """Returns when what its files should say by now is in force. Changes that come while it reads are
-        read together, at once after that. Raises TransientError when it doesn't read them in time, or there
-        is no room for them."""
+        read together, at once after that. Raises TransientError when it doesn't read them in time, or they
+        can't be written."""
         self._wanted += 1
         wanted = self._wanted
         async with self._turn:
@@ -100,7 +102,7 @@ class Daemon:
             # One that was just started may have read the old files, and not have said so yet.
             await self._until_read(START_TIMEOUT_S)
             included = self._wanted
-            self._write()
+            self._write_files()
             self._read.clear()
             if self._child is not None:
                 self._replacing = self._renewal is signal.SIGKILL
@@ -121,29 +123,49 @@ class Daemon:
             return
         if self._supervisor.done():
             self._supervisor.result()
+        state = self._fault or f"it last said: {self._last_words or 'nothing'}"
         raise TransientError(
-            f"have {self._argv[0]} read its files",
-            answer=f"not read in {timeout_s:.0f} s; it last said: {self._last_words or 'nothing'}",
+            f"have {self._argv[0]} read its files", answer=f"not read in {timeout_s:.0f} s; {state}"
         )
 
+    def _write_files(self) -> None:
+        """Raises TransientError."""
+        with self._system_fault_told("write the files of"):
+            self._write()
+
+    @contextmanager
+    def _system_fault_told(self, tried: str) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            # Which file is part of what an operator has to know.
+            raise TransientError(f"{tried} {self._argv[0]}", answer=str(error)) from error
+
     async def _supervise(self) -> None:
-        """Keeps it running. Raises PermanentError when its first start fails."""
+        """Keeps it running, whatever a restart meets. Raises ProvisionerError when its first start fails."""
         delay_s = FIRST_RESTART_S
         while True:
-            self._prepare()
             began_s = self._clock.monotonic_s()
-            code = await self._run_once()
-            if not self._has_started:
-                raise PermanentError(
-                    f"start {self._argv[0]}",
-                    answer=self._last_words or f"exit code {code}",
-                    advice=self._advice,
-                )
-            if self._replacing:
-                self._replacing = False
-                continue
+            try:
+                code = await self._run_once()
+            except ProvisionerError as error:
+                if not self._has_started:
+                    raise
+                self._fault = error.message
+                log.error("daemon.not_started", program=self._argv[0], cause=error.message)
+            else:
+                if not self._has_started:
+                    raise PermanentError(
+                        f"start {self._argv[0]}",
+                        answer=self._last_words or f"exit code {code}",
+                        advice=self._advice,
+                    )
+                if self._replacing:
+                    self._replacing = False
+                    continue
+                log.warning("daemon.ended", program=self._argv[0], code=code, cause=self._last_words)
+            self._replacing = False
             self._read.clear()
-            log.warning("daemon.ended", program=self._argv[0], code=code, cause=self._last_words)
             if self._clock.monotonic_s() - began_s > LAST_RESTART_S:
                 delay_s = FIRST_RESTART_S
             while True:
@@ -151,15 +173,20 @@ class Daemon:
                 delay_s = min(2 * delay_s, LAST_RESTART_S)
                 try:
                     # It may have ended with a lease: what it served then is another host's to serve now.
-                    self._write()
+                    self._write_files()
                     break
                 except ProvisionerError as error:
+                    self._fault = error.message
                     log.error("daemon.not_written", program=self._argv[0], cause=error.message)
 
     async def _run_once(self) -> int:
+        """Its exit code. Raises ProvisionerError when it can't be started."""
         self._last_words = ""
-        async with self._children.started(self._argv) as child:
-            self._child = child
+        async with AsyncExitStack() as stack:
+            with self._system_fault_told("start"):
+                self._prepare()
+                child = await stack.enter_async_context(self._children.started(self._argv))
+            self._child, self._fault = child, ""
             try:
                 while line := await _line(child.stderr):
                     self._last_words = self._hear(line) or self._last_words

@@ -15,12 +15,14 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
+from provisioner.core.errors import ProvisionerError
 from provisioner.protocols.children import Child, Children
 from provisioner.services import lease_guard_program
 
 log = structlog.get_logger(__name__)
 
 RESTART_S = 0.2
+LAST_RESTART_S = 2.0
 
 
 @asynccontextmanager
@@ -73,11 +75,18 @@ class _Guard:
 
     async def keep(self, child: Child) -> None:
         """Until cancelled."""
+        log.error("lease_guard.ended", code=await child.wait())
+        pause_s = RESTART_S
         while True:
-            log.error("lease_guard.ended", code=await child.wait())
-            await asyncio.sleep(RESTART_S)
-            async with self.started() as child:
-                await child.wait()
+            await asyncio.sleep(pause_s)
+            try:
+                async with self.started() as child:
+                    pause_s = RESTART_S
+                    log.error("lease_guard.ended", code=await child.wait())
+            except (OSError, ProvisionerError) as error:
+                # What ended it, such as want of memory, may last.
+                pause_s = min(2 * pause_s, LAST_RESTART_S)
+                log.error("lease_guard.not_started", cause=str(error))
 
     def lasts_until(self, ends_at_s: float) -> None:
         self._ends_at_s = ends_at_s

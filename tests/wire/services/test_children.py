@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import ChildResult, ChildTimedOut, SecretFile
 from provisioner.services import children
 from provisioner.services.children import SystemChildren
@@ -51,6 +52,19 @@ def test_a_child_inherits_no_variables_but_a_few(monkeypatch: pytest.MonkeyPatch
 def test_a_program_that_is_not_installed_is_named() -> None:
     with pytest.raises(PermanentError, match="start no-such-program: it is not installed"):
         run("no-such-program")
+
+
+def test_a_system_without_room_for_another_process_is_told() -> None:
+    async def story() -> None:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # what is open already stays
+        try:
+            await SystemChildren().run(["true"], timeout_s=20.0)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+    with pytest.raises(TransientError, match=r"start true: Too many open files.*limits"):
+        play(story)
 
 
 def test_what_a_child_prints_is_bounded_and_never_blocks_it() -> None:

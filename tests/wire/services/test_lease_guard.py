@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import resource
 import signal
 import subprocess
 import sys
@@ -56,11 +57,11 @@ SUSPENDED_BEFORE = ("unshare", "--time", "--boottime", "1000", "--fork", "--kill
 
 
 @contextmanager
-def provisioner(*below: str) -> Iterator[tuple[Provisioner, int]]:
+def provisioner(*below: str, stderr: IO[str] | None = None) -> Iterator[tuple[Provisioner, int]]:
     """One that has a child, and the child's process id."""
     pipe = subprocess.PIPE
     argv = [*below, sys.executable, "-c", PROVISIONER]
-    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, text=True) as process:
+    with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=stderr, text=True) as process:
         try:
             assert process.stdin is not None and process.stdout is not None
             pid, child = map(int, process.stdout.readline().split())
@@ -130,6 +131,23 @@ def test_a_guard_that_was_killed_is_started_anew() -> None:
         os.kill(killed, signal.SIGKILL)
         eventually("another one runs", lambda: guards_of(process) not in ([], [killed]))
         assert runs(child)
+        tell(process, 0.5)
+        os.kill(process.pid, signal.SIGSTOP)
+        eventually("its child has ended with the lease", lambda: not runs(child))
+
+
+def test_a_guard_that_cant_be_started_at_once_is_started_when_it_can(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as complaints, provisioner(stderr=complaints) as (process, child):
+        tell(process, 600.0)
+        (killed,) = guards_of(process)
+        _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))  # what is open already stays
+        os.kill(killed, signal.SIGKILL)
+        eventually("it was tried twice", lambda: log.read_text().count("lease_guard.not_started") >= 2)
+        assert "Too many open files" in log.read_text()
+        resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (hard, hard))
+        eventually("another one runs", lambda: guards_of(process))
         tell(process, 0.5)
         os.kill(process.pid, signal.SIGSTOP)
         eventually("its child has ended with the lease", lambda: not runs(child))

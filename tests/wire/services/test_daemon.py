@@ -1,0 +1,175 @@
+"""A daemon that can't be started again at once is started later: whatever it takes, and told to who asks."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import resource
+import signal
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import PermanentError, TransientError
+from provisioner.protocols.clock import Clock
+from provisioner.services import daemon as under_test
+from provisioner.services.children import SystemChildren
+from provisioner.services.daemon import Daemon
+from provisioner.services.system import SystemClock
+from tests.wire.services.conftest import play
+from tests.wire.services.segment import children_of
+
+pytestmark = pytest.mark.wire
+
+
+class Files:
+    """What the daemon serves by, and what keeps it from being written."""
+
+    def __init__(self) -> None:
+        self.fault: OSError | None = None
+        self.written = 0
+
+    def write(self) -> None:
+        if self.fault is not None:
+            raise self.fault
+        self.written += 1
+
+
+@asynccontextmanager
+async def daemon(
+    files: Files, renewal: signal.Signals, prepare: Callable[[], None] = lambda: None, program: str = "sh"
+) -> AsyncIterator[Daemon]:
+    clock: Clock = SystemClock()
+    made = Daemon(
+        (program, "-c", "trap 'echo read >&2' HUP; echo read >&2; while :; do sleep 0.05; done"),
+        SystemChildren(),
+        clock,
+        write=files.write,
+        renewal=renewal,
+        has_read=lambda line: line == "read",
+        heard=lambda line: line,
+        advice="Is another one running?",
+        prepare=prepare,
+    )
+    await made.start()
+    try:
+        yield made
+    finally:
+        await made.stop()
+
+
+@contextmanager
+def no_descriptor_left() -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # what is open already stays
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture(autouse=True)
+def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(under_test, "START_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(under_test, "RENEWAL_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(under_test, "LAST_RESTART_S", 0.2)
+
+
+@pytest.mark.parametrize("renewal", [signal.SIGHUP, signal.SIGKILL])
+def test_one_that_no_process_could_be_made_for_is_started_when_one_can(renewal: signal.Signals) -> None:
+    async def story() -> None:
+        async with daemon(Files(), renewal) as service:
+            (pid,) = children_of(os.getpid())
+            with no_descriptor_left():
+                os.kill(pid, signal.SIGKILL)
+                with pytest.raises(
+                    TransientError,
+                    match=r"have sh read its files: not read in 1 s; start sh: Too many open files\. ",
+                ):
+                    # By SIGHUP it may be told before its end was noticed.
+                    while True:
+                        await service.renew()
+            await service.renew()
+            assert children_of(os.getpid()) not in ([], [pid])
+
+    play(story)
+
+
+@pytest.mark.parametrize("fails", ["write", "prepare"])
+def test_files_that_cant_be_written_hold_up_a_restart_until_they_can(fails: str) -> None:
+    files, preparing = Files(), Files()
+
+    async def story() -> None:
+        async with daemon(files, signal.SIGHUP, preparing.write) as service:
+            (pid,) = children_of(os.getpid())
+            failing = files if fails == "write" else preparing
+            failing.fault = OSError(5, "Input/output error")
+            os.kill(pid, signal.SIGKILL)
+            while children_of(os.getpid()):
+                await asyncio.sleep(0.01)
+            with pytest.raises(TransientError, match=r"sh: \[Errno 5\] Input/output error"):
+                await service.renew()
+            failing.fault = None
+            await service.renew()
+            assert children_of(os.getpid()) not in ([], [pid])
+
+    play(story)
+
+
+def test_a_renewal_whose_files_cant_be_written_is_told_and_may_be_tried_again() -> None:
+    files = Files()
+
+    async def story() -> None:
+        async with daemon(files, signal.SIGHUP) as service:
+            files.fault = OSError(30, "Read-only file system")
+            with pytest.raises(TransientError, match=r"write the files of sh: .*Read-only file system"):
+                await service.renew()
+            assert service.behind
+            files.fault = None
+            await service.renew()
+            assert not service.behind
+
+    play(story)
+
+
+def test_a_first_start_that_no_process_can_be_made_for_is_told() -> None:
+    async def story() -> None:
+        with pytest.raises(TransientError, match="start sh: Too many open files"), no_descriptor_left():
+            async with daemon(Files(), signal.SIGHUP):
+                pass
+
+    play(story)
+
+
+def test_one_whose_program_is_gone_is_started_when_it_is_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As while its package is replaced."""
+    program = tmp_path / "served"
+    program.symlink_to("/bin/sh")
+    monkeypatch.setenv("PATH", f"{tmp_path}:{os.environ['PATH']}")
+
+    async def story() -> None:
+        async with daemon(Files(), signal.SIGHUP, program="served") as service:
+            (pid,) = children_of(os.getpid())
+            program.unlink()
+            os.kill(pid, signal.SIGKILL)
+            while children_of(os.getpid()):
+                await asyncio.sleep(0.01)
+            with pytest.raises(TransientError, match="start served: it is not installed"):
+                await service.renew()
+            program.symlink_to("/bin/sh")
+            await service.renew()
+
+    play(story)
+
+
+def test_a_program_that_was_never_there_is_told() -> None:
+    async def story() -> None:
+        async with daemon(Files(), signal.SIGHUP, program="no-such-program"):
+            pass
+
+    with pytest.raises(PermanentError, match="start no-such-program: it is not installed"):
+        play(story)
