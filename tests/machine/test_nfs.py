@@ -2,11 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
 
 import pytest
 
-from tests.machine.lab import Lab
+from bmsim.faults.catalogue import CATALOGUE
+from scenarios.runner.client import Client
+from scenarios.runner.machine.stage import MachineStage
+from scenarios.runner.random_story import rack
+from scenarios.runner.stage import Order
+from scenarios.runner.story import Deploy, Story
+from scenarios.runner.trace import Trace
+from tests.failover_stories import FAULTS
+from tests.machine.lab import DEADLINES_S, Lab
 from tests.machine.racks import node, served_by_nfs
 
 pytestmark = pytest.mark.machine
@@ -31,3 +41,61 @@ def test_a_machine_runs_on_a_root_that_is_served_to_it(new_lab: Callable[..., La
 
     lab.ends("web")
     assert lab.roots() == []
+
+
+@pytest.mark.parametrize(
+    "befalls", ["frozen", pytest.param("cut off from the store", marks=pytest.mark.full)]
+)
+def test_a_machine_lives_on_its_root_when_the_host_that_serves_it_loses_its_lease(befalls: str) -> None:
+    """Another takes its node over, and the host comes back: the machine's root is served from there all the
+    time, and lacks nothing that was written meanwhile."""
+    hosts, nodes = rack(1, 2)
+    asked = Deploy(instance="web", image="tiny", node="n1")
+    story = Story(
+        name="root-of-a-lost-lease",
+        hosts=hosts,
+        nodes=tuple(replace(node, deploy="nfs") for node in nodes),
+        requests=(asked,),
+        images=("tiny",),
+    )
+    addresses = {host.name: host.address for host in hosts}
+    fault, given, _ = FAULTS[befalls]
+
+    async def play() -> None:
+        async with MachineStage(story, "lost-lease", Trace()) as stage:
+            client = Client(stage, story)
+            await client.prepare()
+            assert await client.deploy(asked) == "active"
+            address = (await client.look_at_instance("web"))["address"]
+
+            async def writes(word: str) -> str:
+                """To its server, whatever the machine's memory holds. Tells which boot it is in."""
+                return await stage.login(
+                    address, f"echo {word} >> note && sync && cat /proc/sys/kernel/random/boot_id"
+                )
+
+            async def has_another_owner() -> bool:
+                return stage.owner("n1") not in ("", served_by)
+
+            async def is_back() -> bool:
+                return bool((await stage.call("GET", f"/v1/hosts/{served_by}")).body["state"] == "serving")
+
+            boot, served_by = await writes("before"), stage.owner("n1")
+            order = Order(fault=fault, host=served_by, parameters=CATALOGUE[fault].completed(given))
+            await stage.inject(order)
+            await becomes_so(stage, has_another_owner)
+            assert await writes("during") == boot
+            await stage.heal(order)
+            await becomes_so(stage, is_back)
+            assert await writes("after") == boot
+            assert await stage.login(address, "cat note") == "before\nduring\nafter\n"
+            mounted = await stage.login(address, "grep ' / nfs4 ' /proc/mounts")
+            assert mounted.startswith(f"{addresses[served_by]}:")
+
+    asyncio.run(play())
+
+
+async def becomes_so(stage: MachineStage, look: Callable[[], Awaitable[bool]]) -> None:
+    async with asyncio.timeout(DEADLINES_S["step"]):
+        while not await look():
+            await stage.news("n1")

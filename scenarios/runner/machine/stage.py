@@ -39,6 +39,9 @@ TILE_LEASE_S, TILE_COMMAND_S = 15.0, 10.0
 TOLD = 5
 """Files that are named of each image that a disk was compared with."""
 
+USER, LOGIN_S = "debian", 60.0
+"""Of the fixtures' images; how long a command by SSH may take."""
+
 ANSWER_S = 600.0
 """How long a provisioner that was killed or frozen may be away before the lab counts as broken."""
 
@@ -224,6 +227,16 @@ class MachineStage:
                 detail={"host": host, **detail},
             )
         )
+
+    async def login(self, address: str, command: str) -> str:
+        """What a command says that is run on an instance, by SSH from the host of the API. Raises
+        SubprocessError when it fails, or doesn't end in time."""
+        known = f"UserKnownHostsFile={self._folder / 'known_hosts'}"
+        options = ("-o", "BatchMode=yes", "-o", "StrictHostKeyChecking=no", "-o", known)
+        argv = ("ssh", "-i", str(self._folder / "key"), *options, f"{USER}@{address}", command)
+        host, run = self._provisioner.services_host, self._rack.run
+        told = {"capture_output": True, "text": True, "check": True, "timeout": LOGIN_S}
+        return str((await asyncio.to_thread(run, host, argv, **told)).stdout)
 
     async def settled(self) -> None:
         """All machines are off, their disks are read: nothing of the story goes on after this."""
