@@ -6,7 +6,7 @@ import asyncio
 
 from scenarios.runner.asking import end
 from scenarios.runner.moments import Moments
-from scenarios.runner.stage import Order, Stage
+from scenarios.runner.stage import LabTrouble, Order, Stage
 from scenarios.runner.story import AtTime, Story, Strike
 from scenarios.runner.trace import Event, Origin, Trace
 
@@ -57,7 +57,11 @@ class Breaking:
         )
         self._note("injected", order)
         self._injected.append(order)
-        await self._stage.inject(order)
+        try:
+            await self._stage.inject(order)
+        except LabTrouble as error:
+            error.at_s = self._stage.now_s()
+            raise
         return order
 
     async def _heals(self, strike: Strike, order: Order) -> None:

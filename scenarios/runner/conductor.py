@@ -45,7 +45,24 @@ class Conductor:
         stage.trace.listen(self._judge)
 
     async def play(self) -> None:
-        """Raises LabTrouble when the lab broke, or something that the story was to ask for never was."""
+        """Raises LabTrouble when the lab broke, or when something was never asked for, or never struck, that
+        the story is about."""
+        try:
+            await self._play()
+        except LabTrouble as trouble:
+            trouble.breaches = trouble.breaches or self._before(trouble)
+            raise
+
+    def _before(self, trouble: LabTrouble) -> tuple[Breach, ...]:
+        """What devices had shown when the lab broke: that explains none of it. What came later, what ended
+        late or unexpectedly, it may."""
+        if trouble.at_s is None:
+            trouble.at_s = self._stage.now_s()
+        names = {invariant.name for invariant in self._invariants}
+        return tuple(one for one in self.breaches if one.promise in names and one.at_s < trouble.at_s)
+
+    async def _play(self) -> None:
+        missed: list[str] = []
         try:
             await self._breaking.begin_before_all()
             await self._client.prepare()
@@ -57,7 +74,8 @@ class Conductor:
             await self._repair()
             self._break_promise("deadline", await self._asking.late())
             never_asked = self._asking.never_asked()
-            self._break_promise("expectation", await self._expecting.missed())
+            self._break_promise("expectation", await self._expecting.failed())
+            missed = await self._expecting.missed()
             await asyncio.gather(*self._cleanings)
             # What goes on in the background after the last request has ended is given its time.
             await self._stage.sleep(self._deadlines.settle_s)
@@ -67,9 +85,15 @@ class Conductor:
         await self._stage.settled()
         for invariant in self._invariants:
             self.breaches += invariant.end(self._stage.now_s(), self._look)
+        # What the story expects beside that, it expects of its faults.
+        never_struck = self._expecting.never_struck()
+        if not never_struck:
+            self._break_promise("expectation", missed)
         # A promise that was broken may be why no moment came for what was to follow.
-        if never_asked and not self.breaches:
-            raise LabTrouble(f"{'; '.join(never_asked)}: the story proves nothing")
+        if unproven := [*never_struck, *never_asked]:
+            trouble = LabTrouble(f"{'; '.join(unproven)}: the story proves nothing")
+            trouble.breaches = tuple(self.breaches)
+            raise trouble
 
     async def _repair(self) -> None:
         """Nodes that failed to clean, or were taken out of service for a fault of theirs, are the operator's:

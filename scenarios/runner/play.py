@@ -69,8 +69,8 @@ def play_story(
         else:
             breaches = asyncio.run(_play_machine(story, seed, trace))
     except LabTrouble as error:
-        trouble = str(error)
-    verdict = Verdict.INFRA if trouble else Verdict.FAIL if breaches else Verdict.PASS
+        trouble, breaches = str(error), list(error.breaches)
+    verdict = Verdict.FAIL if breaches else Verdict.INFRA if trouble else Verdict.PASS
     result = Result(
         scenario=story.name,
         file=file,

@@ -8,6 +8,7 @@ from enum import StrEnum
 from typing import Any, Protocol
 
 from scenarios.runner.trace import Trace
+from scenarios.runner.verdict import Breach
 
 TRY_LATER = (503, 507)
 """What the API answers while its store is away, or has no room: a client asks again."""
@@ -59,7 +60,16 @@ class DiskTruth:
 
 
 class LabTrouble(Exception):
-    """The lab broke: the verdict is INFRA, and nothing is said about the provisioner."""
+    """The lab broke, or its story proves nothing: the verdict is INFRA, and nothing is said about the
+    provisioner. Unless there are `breaches`: promises that were broken whatever befell the lab.
+
+    at_s: when it broke, if that was before this is raised to whoever plays the story.
+    """
+
+    def __init__(self, told: str) -> None:
+        super().__init__(told)
+        self.at_s: float | None = None
+        self.breaches: tuple[Breach, ...] = ()
 
 
 class Stage(Protocol):

@@ -10,7 +10,7 @@ from scenarios.runner.trace import Trace
 
 class Verdict(StrEnum):
     PASS = "pass"
-    FAIL = "fail"  # the provisioner broke a promise
+    FAIL = "fail"  # the provisioner broke a promise, whatever befell the lab
     INFRA = "infra"  # the lab broke: nothing is said about the provisioner
 
 
@@ -34,8 +34,8 @@ class Breach:
 class Result:
     """scenario: its name. file: as given on the command line. fidelity: "model" | "machine".
     took_s: real seconds. story_s: seconds of the story's own time.
-    trouble: what broke in the lab, for INFRA. trace_sha256: of all its lines; equal for equal runs at
-    fidelity model.
+    trouble: what broke in the lab, for INFRA; of a FAIL: what did so besides. trace_sha256: of all its lines;
+    equal for equal runs at fidelity model.
     replay: the command that plays it again. keep: the one that writes it down as a scenario file; empty: it
     has one.
     """

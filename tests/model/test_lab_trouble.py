@@ -8,12 +8,29 @@ from typing import Any
 
 import pytest
 
+from provisioner.compute import worker
+from provisioner.compute.context import StepContext
+from provisioner.core.outcome import Next, Outcome
+from provisioner.core.plan import PLANS
 from scenarios.runner.client import PREPARED_S
 from scenarios.runner.model.contents import ImageServer
+from scenarios.runner.model.striking import Striking
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack, random_story
-from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import ByChance, Deploy, Moment, OnEvent, Power, Story, Strike
+from scenarios.runner.stage import Fidelity, LabTrouble, Order
+from scenarios.runner.story import (
+    AtTime,
+    ByChance,
+    Delete,
+    Deploy,
+    Expected,
+    Moment,
+    OnEvent,
+    OnTold,
+    Power,
+    Story,
+    Strike,
+)
 from scenarios.runner.verdict import Verdict
 
 
@@ -76,3 +93,83 @@ def test_a_broken_promise_is_told_before_what_was_never_asked_for_then() -> None
     result = play_story(broken, Fidelity.MODEL, 1).result
     assert result.verdict is Verdict.FAIL
     assert {breach.promise for breach in result.breaches} == {"expectation"}
+
+
+SLOW = Strike(fault="disk.slow", node="n1", when=WIPES)
+"""Never strikes, where its moment never comes."""
+
+
+def unstruck(*expected: Expected) -> Story:
+    """A node is deployed; a fault was to strike it, and never does."""
+    told = cycled(AtTime(0))
+    (deploy,) = (one for one in told.requests if isinstance(one, Deploy))
+    return replace(
+        told,
+        requests=(deploy,),
+        strikes=(SLOW,),
+        expected=(Expected(struck="disk.slow", node="n1"), *expected),
+    )
+
+
+NEVER_STRUCK = "the fault disk.slow at n1 never changed anything: the story proves nothing"
+
+
+async def believe(ctx: StepContext) -> Outcome:
+    return Next("it will be so")
+
+
+def test_what_a_story_expects_of_a_fault_that_never_struck_is_no_promise() -> None:
+    result = play_story(unstruck(Expected(instance="web", outcome="error")), Fidelity.MODEL, 1).result
+    assert (result.verdict, result.trouble, result.breaches) == (Verdict.INFRA, NEVER_STRUCK, ())
+
+
+def test_a_fault_that_never_struck_hides_no_broken_promise(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, "instance_running": believe})
+    told = unstruck(Expected(instance="web", outcome="error"))
+    result = play_story(told, Fidelity.MODEL, 1).result
+    assert (result.verdict, result.trouble) == (Verdict.FAIL, NEVER_STRUCK)
+    assert {breach.promise for breach in result.breaches} == {"seen_running"}
+
+
+def test_a_fault_that_never_struck_hides_no_deploy_that_ends_in_error() -> None:
+    told = unstruck()
+    result = play_story(
+        replace(told, strikes=(*told.strikes, Strike(fault="disk.missing", node="n1"))), Fidelity.MODEL, 1
+    ).result
+    assert (result.verdict, result.trouble) == (Verdict.FAIL, NEVER_STRUCK)
+    assert {breach.promise for breach in result.breaches} == {"expectation"}
+
+
+def offered_unwiped(monkeypatch: pytest.MonkeyPatch, breaks: Moment) -> Story:
+    """The provisioner offers its node with what its tenant wrote; the lab breaks at a moment."""
+    clean = PLANS["clean"]
+    steps = tuple(step for step in clean.steps if step.name != "wipe")
+    monkeypatch.setitem(PLANS, "clean", replace(clean, steps=steps))
+
+    def inject(self: Striking, order: Order) -> None:
+        raise LabTrouble("a disk of the lab is full")
+
+    monkeypatch.setattr(Striking, "inject", inject)
+    told = cycled(AtTime(0))
+    deploy = Deploy(instance="web", image="tiny", node="n1")
+    delete = Delete(instance="web", when=OnTold("web", "active"))
+    again = Deploy(instance="next", image="tiny", node="n1", when=OnTold("web", "deleted"))
+    return replace(
+        told, requests=(deploy, delete, again), strikes=(Strike(fault="disk.slow", node="n1", when=breaks),)
+    )
+
+
+def test_what_devices_showed_before_the_lab_broke_is_told_all_the_same(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    breaks = OnEvent("step", "step.started", "n1", nth=2, detail={"step": "write_image"})
+    result = play_story(offered_unwiped(monkeypatch, breaks), Fidelity.MODEL, 1).result
+    assert (result.verdict, result.trouble) == (Verdict.FAIL, "a disk of the lab is full")
+    assert {breach.promise for breach in result.breaches} == {"wiped_before_offered"}
+
+
+def test_what_is_seen_after_the_lab_broke_may_come_of_that(monkeypatch: pytest.MonkeyPatch) -> None:
+    breaks = OnTold("web", "active")
+    result = play_story(offered_unwiped(monkeypatch, breaks), Fidelity.MODEL, 1).result
+    assert (result.verdict, result.trouble) == (Verdict.INFRA, "a disk of the lab is full")
+    assert result.breaches == ()

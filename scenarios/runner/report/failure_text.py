@@ -29,9 +29,11 @@ def failure_text(played: Played) -> str:
     head = f"{result.verdict.upper()} {result.scenario} at {result.fidelity}, seed {result.seed}"
     lines = [f"{head} ({result.file})" if result.file else head]
     events = list(played.trace)
-    if result.trouble:
+    if result.verdict is Verdict.INFRA:
         lines += ["", f"The lab broke, nothing is said about the provisioner: {result.trouble}"]
         lines += _listed("The last events:", events[-AROUND:], None)
+    elif result.trouble:
+        lines += ["", f"The lab broke too, which doesn't explain it: {result.trouble}"]
     for breach in result.breaches[:TOLD]:
         lines += ["", f"{breach.promise}, at {breach.at_s:.3f} s: {breach.what}", *_led_to(breach, events)]
     if further := result.breaches[TOLD:]:

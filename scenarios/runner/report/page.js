@@ -76,7 +76,9 @@ function openStory(story) {
   element("story-facts").textContent = facts.filter(Boolean).join(" · ");
   element("story-facts").title = story.sha256;
   element("story-trouble").hidden = !story.trouble;
-  element("story-trouble").textContent = `The lab broke, nothing is said about the provisioner: ${story.trouble}`;
+  const broke = story.verdict === "fail" ? "The lab broke too, which doesn't explain it"
+    : "The lab broke, nothing is said about the provisioner";
+  element("story-trouble").textContent = `${broke}: ${story.trouble}`;
   element("replay").textContent = story.replay;
   element("breaches").replaceChildren(...story.breaches.map(([promise, what, t], number) => {
     const button = make("button", "");

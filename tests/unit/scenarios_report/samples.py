@@ -150,7 +150,7 @@ def played(
         file=f"scenarios/power/{name}.yaml",
         fidelity="model",
         seed=seed,
-        verdict=Verdict.INFRA if trouble else Verdict.FAIL if breaches else Verdict.PASS,
+        verdict=Verdict.FAIL if breaches else Verdict.INFRA if trouble else Verdict.PASS,
         breaches=tuple(breaches),
         trouble=trouble,
         took_s=0.412,

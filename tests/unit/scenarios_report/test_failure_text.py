@@ -72,5 +72,13 @@ def test_a_broken_lab_is_told_apart() -> None:
     assert len(told(text)) == 20
 
 
+def test_of_a_broken_promise_the_lab_is_told_besides() -> None:
+    text = failure_text(played(happened(30, "n1"), [breach(10, 10.0)], trouble="libvirtd ended (1)"))
+    assert text.startswith("FAIL ")
+    assert "The lab broke too, which doesn't explain it: libvirtd ended (1)" in text
+    assert "nothing is said" not in text
+    assert "two hosts acted" in text
+
+
 def test_without_any_event_it_says_so() -> None:
     assert "No event was seen." in failure_text(played([], [breach(None, 1.0)]))
