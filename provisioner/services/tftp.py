@@ -9,10 +9,12 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
+import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from errno import EMFILE, ENFILE
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -33,8 +35,9 @@ ACCESS_VIOLATION = b"\0\x05\0\x02Access violation\0"  # RFC 1350 appendix: error
 RESEND_S = 1.0
 MAX_RESENDS = 8
 MAX_TRANSFERS = 256
+MAX_TRANSFERS_PER_PEER = 8  # firmware has one; what it broke off stays for some seconds
 MAX_REQUEST_BYTES = 512  # RFC 2347: a request with its options
-REFUSED_EVERY_S = 5.0
+REFUSED_EVERY_S = BUSY_EVERY_S = 5.0
 
 # tftpy looks below a root before it asks for a file. There is nothing below this one.
 NO_ROOT = "/nonexistent"
@@ -68,6 +71,7 @@ class TftpService:
         self._addresses: dict[str, tuple[str, ...]] = {}  # by node
         self._transfers: dict[tuple[str, int], _Transfer] = {}
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
+        self._pleas = Quota(clock, every_s=BUSY_EVERY_S)
         self._listener: asyncio.DatagramTransport | None = None
         self._closed = asyncio.Event()
 
@@ -125,17 +129,34 @@ class TftpService:
             return  # a request sent again while its answer is on the way; or no request
         name = request[2:].split(b"\0", 1)[0].decode("ascii", "replace").lstrip("/")
         content = self._files.get(peer[0], {}).get(name) if request[:2] == READ_REQUEST else None
-        if content is None or len(self._transfers) >= MAX_TRANSFERS:
+        if content is None:
             self._refuse(name, peer)
+            return
+        if fault := self._no_place(peer[0]):
+            self._tell_busy(name, peer[0], fault)
             return
         try:
             ahead = name in self._ahead[peer[0]]
             transfer = _Transfer(self._address, peer, name, content, self._clock, self._ended, ahead)
-        except OSError:  # out of file descriptors
-            self._refuse(name, peer)
+        except OSError as error:
+            self._tell_busy(name, peer[0], error.strerror or str(error))
             return
         self._transfers[peer] = transfer
         transfer.begin(request)
+
+    def _no_place(self, address: str) -> str:
+        """Why not one more file can be sent to it now; empty: it can."""
+        if len(self._transfers) >= MAX_TRANSFERS:
+            return f"{MAX_TRANSFERS} files are being sent"
+        if sum(peer == address for peer, _ in self._transfers) >= MAX_TRANSFERS_PER_PEER:
+            return f"{MAX_TRANSFERS_PER_PEER} files are being sent to it"
+        return ""
+
+    def _tell_busy(self, name: str, address: str, why: str) -> None:
+        """Nothing is answered: clients ask again, and take any error for the last word."""
+        if self._pleas.admits(address):
+            text = f"asked by TFTP for {name[:80]!r}, and isn't answered yet: {why}"
+            self._emit("tftp.busy", address, text, {"file": name[:80]})
 
     def _refuse(self, name: str, peer: tuple[str, int]) -> None:
         if self._listener is not None:
@@ -149,6 +170,8 @@ class TftpService:
 
     def _ended(self, transfer: _Transfer) -> None:
         del self._transfers[transfer.peer]
+        if transfer.shortage:
+            self._tell_busy(transfer.name, transfer.peer[0], transfer.shortage)
         if transfer.fault:
             self._tell_refused(transfer.name, transfer.peer[0], f"which can't be read: {transfer.fault}")
         if not transfer.complete:
@@ -195,6 +218,7 @@ class _Transfer:
         self._content = content
         self.complete = False
         self.fault = ""  # why the file can't be given
+        self.shortage = ""  # why it can't be given now
         self._clock = clock
         self._began_s = clock.monotonic_s()
         self._ended = ended
@@ -236,6 +260,9 @@ class _Transfer:
         try:
             return self._content.open("rb")
         except OSError as error:
+            if error.errno in (EMFILE, ENFILE):
+                self.shortage = os.strerror(error.errno)
+                raise  # which ends this without an answer: it asks again
             self.fault = error.strerror or str(error)
             return None
 

@@ -2,7 +2,6 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -16,6 +15,7 @@ from provisioner.protocols.children import ChildResult, ChildTimedOut, SecretFil
 from provisioner.services import children
 from provisioner.services.children import SystemChildren
 from tests.wire.services.conftest import play
+from tests.wire.services.descriptors import descriptors_left
 from tests.wire.services.segment import children_of
 
 pytestmark = pytest.mark.wire
@@ -56,12 +56,8 @@ def test_a_program_that_is_not_installed_is_named() -> None:
 
 def test_a_system_without_room_for_another_process_is_told() -> None:
     async def story() -> None:
-        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-        resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # what is open already stays
-        try:
+        with descriptors_left(0):
             await SystemChildren().run(["true"], timeout_s=20.0)
-        finally:
-            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
     with pytest.raises(TransientError, match=r"start true: Too many open files.*limits"):
         play(story)

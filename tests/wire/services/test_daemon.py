@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import os
-import resource
 import signal
-from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from pathlib import Path
 
 import pytest
@@ -19,6 +18,7 @@ from provisioner.services.children import SystemChildren
 from provisioner.services.daemon import Daemon
 from provisioner.services.system import SystemClock
 from tests.wire.services.conftest import play
+from tests.wire.services.descriptors import descriptors_left
 from tests.wire.services.segment import children_of
 
 pytestmark = pytest.mark.wire
@@ -60,16 +60,6 @@ async def daemon(
         await made.stop()
 
 
-@contextmanager
-def no_descriptor_left() -> Iterator[None]:
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (3, hard))  # what is open already stays
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
-
-
 @pytest.fixture(autouse=True)
 def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "START_TIMEOUT_S", 1.0)
@@ -82,7 +72,7 @@ def test_one_that_no_process_could_be_made_for_is_started_when_one_can(renewal: 
     async def story() -> None:
         async with daemon(Files(), renewal) as service:
             (pid,) = children_of(os.getpid())
-            with no_descriptor_left():
+            with descriptors_left(0):
                 os.kill(pid, signal.SIGKILL)
                 with pytest.raises(
                     TransientError,
@@ -136,7 +126,7 @@ def test_a_renewal_whose_files_cant_be_written_is_told_and_may_be_tried_again() 
 
 def test_a_first_start_that_no_process_can_be_made_for_is_told() -> None:
     async def story() -> None:
-        with pytest.raises(TransientError, match="start sh: Too many open files"), no_descriptor_left():
+        with pytest.raises(TransientError, match="start sh: Too many open files"), descriptors_left(0):
             async with daemon(Files(), signal.SIGHUP):
                 pass
 
