@@ -7,7 +7,7 @@ import os
 import re
 import zlib
 from collections import defaultdict
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from enum import Enum, auto
 from pathlib import Path
@@ -152,7 +152,9 @@ class ExportfsService:
         await self._exportfs(f"export {export}", "-o", f"{OPTIONS},fsid={number}", str(export))
 
     async def _table(self) -> list[_Export]:
-        return _told(await self._exportfs("read the kernel's table of exports", "-s"))
+        table = bytearray()  # kept whole: an export that isn't noted would never be withdrawn
+        await self._exportfs("read the kernel's table of exports", "-s", on_stdout=table.extend)
+        return _told(os.fsdecode(bytes(table)))
 
     async def _withdraw_all_but(self, wanted: Collection[_Export], node_id: str) -> None:
         noted = self._exports.get(node_id, {})
@@ -163,15 +165,18 @@ class ExportfsService:
         if not noted:
             self._exports.pop(node_id, None)
 
-    async def _exportfs(self, tried: str, *arguments: str) -> str:
+    async def _exportfs(
+        self, tried: str, *arguments: str, on_stdout: Callable[[bytes], None] | None = None
+    ) -> None:
         try:
-            result = await self._children.run(["exportfs", *arguments], timeout_s=TIMEOUT_S)
+            result = await self._children.run(
+                ["exportfs", *arguments], timeout_s=TIMEOUT_S, on_stdout=on_stdout
+            )
         except ChildTimedOut as error:
             raise TransientError(tried, answer=f"exportfs was not done after {TIMEOUT_S:.0f} s") from error
         # One that is gone already, with its system's restart for instance, needn't be withdrawn.
         if result.code and not (arguments[0] == "-u" and "Could not find" in result.stderr):
             raise PermanentError(tried, answer=result.last_words())
-        return result.stdout
 
 
 def _told(table: str) -> list[_Export]:

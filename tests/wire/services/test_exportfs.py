@@ -281,6 +281,19 @@ def test_what_an_earlier_process_exported_stays_for_whose_it_is_and_is_withdrawn
     play(story)
 
 
+def test_all_that_an_earlier_process_exported_is_noted_however_many_they_are(kernel: Kernel) -> None:
+    async def story() -> None:
+        nodes = [f"{number:08}-0000-4000-8000-000000000000" for number in range(3000)]
+        lines = [f"{kernel.line(kernel.root(node), ONE)}({OPTIONS})\n" for node in nodes]
+        (kernel.folder / "table").write_text("".join(lines))
+        async with kernel.service() as service:
+            assert set(service.roots()) == set(nodes)
+            await service.withdraw(nodes[-1])
+            assert len(kernel.table) == len(nodes) - 1
+
+    play(story)
+
+
 def test_a_kernel_without_an_nfs_server_is_said(tmp_path: Path) -> None:
     async def story() -> None:
         with pytest.raises(PermanentError, match="nfs-kernel-server"):
