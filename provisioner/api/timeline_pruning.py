@@ -1,4 +1,5 @@
-"""Timelines don't grow without end: what is old, or too much, is forgotten, in bounded batches."""
+"""Neither timelines nor what is known of deleted instances grows without end: what is old, or too much, is
+forgotten, in bounded batches."""
 
 from __future__ import annotations
 
@@ -8,7 +9,8 @@ from datetime import timedelta
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import Node, TimelineEvent
+from provisioner.core.model import Instance, Node, Tag, TimelineEvent
+from provisioner.core.states import InstanceState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.store import Store, Tx
 
@@ -24,7 +26,7 @@ NODES_AT_ONCE = 100
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelinePolicy:
-    """keep_s: events are kept for so long; of deleted nodes, too
+    """keep_s: events are kept for so long, of deleted nodes too; and instances that were deleted
     keep_events: the newest events of each node that are kept"""
 
     keep_s: float = 90 * 86_400.0
@@ -32,7 +34,8 @@ class TimelinePolicy:
 
 
 class TimelinePruning:
-    """Never removes an event of the instance that a node carries, nor any of a node that is worked on."""
+    """Never removes an event of the instance that a node carries, nor any of a node that is worked on.
+    With a deleted instance go its tags."""
 
     def __init__(self, store: Store, clock: Clock, policy: TimelinePolicy) -> None:
         self._store = store
@@ -50,6 +53,9 @@ class TimelinePruning:
 
     async def prune(self) -> None:
         """One round. Raises what the store raises."""
+        last: str | None = ""
+        while last is not None:
+            last = await self._store.transact(lambda tx, last=last: self._forget_instances(tx, last))  # type: ignore[misc]
         after: int | None = 0
         while after is not None:
             after = await self._store.transact(lambda tx, after=after: self._forget_old(tx, after))  # type: ignore[misc]
@@ -58,6 +64,17 @@ class TimelinePruning:
             node, too_long = await self._store.transact(lambda tx, node=node: self._count(tx, node))  # type: ignore[misc]
             for node_id in too_long:
                 await self._shorten(node_id)
+
+    def _forget_instances(self, tx: Tx, after: str) -> str | None:
+        """One batch of those that were deleted, by their ids; returns where to go on, None at the end."""
+        deleted = {"state": InstanceState.DELETED}
+        found = tx.find(Instance, where=deleted, after=after, limit=BATCH)
+        since = tx.now() - timedelta(seconds=self._policy.keep_s)
+        for instance in [one for one in found if one.updated_at < since]:
+            for tag in tx.find(Tag, where={"tenant": instance.tenant, "resource_id": instance.id}):
+                tx.delete(Tag, tag.id)
+            tx.delete(Instance, instance.id)
+        return found[-1].id if len(found) == BATCH else None
 
     def _forget_old(self, tx: Tx, after: int) -> int | None:
         """One batch from the oldest on; returns where to go on, None at the end."""

@@ -150,7 +150,10 @@ class Console(Section):
 
 
 class Timeline(Section):
-    keep_days: Annotated[float, Field(ge=1, description="Events older than that are forgotten.")] = 90
+    keep_days: Annotated[
+        float,
+        Field(ge=1, description="Older events are forgotten, and instances that were deleted before that."),
+    ] = 90
     keep_events: Annotated[
         int, Field(ge=100, description="Events that are kept of each node, the newest.")
     ] = 10_000
