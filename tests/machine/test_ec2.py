@@ -15,7 +15,7 @@ from tests.machine.racks import node
 pytestmark = pytest.mark.machine
 
 
-def aws(lab: Lab, *words: str) -> Any:
+def aws(lab: Lab, *words: str, timeout_s: float = 120) -> Any:
     """On the compute host, where the API listens; the secret is in a file, as people have it."""
     credentials = lab.folder / "credentials"
     if not credentials.exists():
@@ -31,22 +31,37 @@ def aws(lab: Lab, *words: str) -> Any:
         "AWS_PAGER": "",
     }
     told = [f"{name}={value}" for name, value in settings.items()]
-    said = lab.execute("env", *told, str(BIN / "aws"), "ec2", *words)
+    said = lab.execute("env", *told, str(BIN / "aws"), "ec2", *words, timeout_s=timeout_s)
     return json.loads(said) if said.strip() else None
 
 
-def becomes(lab: Lab, id: str, state: str, deadline: str) -> dict[str, Any]:
-    def look() -> dict[str, Any] | None:
+def waited(lab: Lab, waiter: str, id: str, deadline: str) -> dict[str, Any]:
+    """The instance, once `aws ec2 wait` has seen it as the waiter's name says."""
+
+    def look() -> bool:
         lab.still_serving()
-        found: dict[str, Any] = aws(lab, "describe-instances", "--instance-ids", id)["Reservations"][0]
-        instance: dict[str, Any] = found["Instances"][0]
-        assert state == "terminated" or instance["State"]["Name"] != "terminated", instance
-        return instance if instance["State"]["Name"] == state else None
+        try:
+            aws(lab, "wait", waiter, "--instance-ids", id, timeout_s=DEADLINES_S["active"])
+        except CommandFailed as error:
+            # It asks forty times, every fifteen seconds, and can't be told to ask more often.
+            if "Max attempts exceeded" in error.output:
+                return False
+            raise
+        return True
 
     try:
-        return eventually(f"{id} becomes {state}", look, DEADLINES_S[deadline], 2)
+        eventually(f"{id}: {waiter}", look, DEADLINES_S[deadline])
     except AssertionError as error:
         raise AssertionError(f"{error}\n{lab.timeline(id)}\n{lab.consoles()}") from None
+    found: dict[str, Any] = aws(lab, "describe-instances", "--instance-ids", id)["Reservations"][0]
+    instance: dict[str, Any] = found["Instances"][0]
+    return instance
+
+
+def listed(lab: Lab, *filters: str) -> list[str]:
+    """The ids of the instances that all of these filters let through."""
+    found = aws(lab, "describe-instances", "--filters", *filters)["Reservations"]
+    return [one["InstanceId"] for reservation in found for one in reservation["Instances"]]
 
 
 def answers(lab: Lab, address: str) -> str:
@@ -83,15 +98,19 @@ def serve_metadata(lab: Lab) -> None:
     lab.start()
 
 
-def test_a_machine_is_run_stopped_started_rebooted_and_terminated(new_lab: Callable[..., Lab]) -> None:
+def test_a_machine_is_run_tagged_stopped_started_rebooted_and_terminated(new_lab: Callable[..., Lab]) -> None:
     lab = new_lab(node())
     serve_metadata(lab)
     lab.ready("tiny")
     images = aws(lab, "describe-images", "--filters", "Name=image-type,Values=machine")["Images"]
     words = ("--image-id", images[0]["ImageId"], "--instance-type", "small", "--key-name", "me")
-    made = aws(lab, "run-instances", *words, "--user-data", USER_DATA)
+    tags = "ResourceType=instance,Tags=[{Key=Name,Value=web-1}]"
+    made = aws(lab, "run-instances", *words, "--user-data", USER_DATA, "--tag-specifications", tags)
     id = made["Instances"][0]["InstanceId"]
-    running = becomes(lab, id, "running", "active")
+    assert listed(lab, "Name=tag:Name,Values=web-*", "Name=instance-state-name,Values=pending") == [id]
+    running = waited(lab, "instance-running", id, "active")
+    waited(lab, "instance-status-ok", id, "step")
+    assert running["Tags"] == [{"Key": "Name", "Value": "web-1"}]
     address = running["PrivateIpAddress"]
     assert lab.ssh(address, "hostname").strip() == id
     first = answers(lab, address)
@@ -105,11 +124,17 @@ def test_a_machine_is_run_stopped_started_rebooted_and_terminated(new_lab: Calla
     assert lab.key.with_suffix(".pub").read_text().split()[1] in told
     assert told.rstrip().endswith(USER_DATA.rstrip())
 
+    aws(lab, "create-tags", "--resources", id, "--tags", "Key=stage,Value=proof")
     aws(lab, "stop-instances", "--instance-ids", id)
-    becomes(lab, id, "stopped", "step")
+    waited(lab, "instance-stopped", id, "step")
+    stopped = ("Name=instance-state-name,Values=stopped", f"Name=private-ip-address,Values={address}")
+    assert listed(lab, "Name=tag:stage,Values=proof", *stopped) == [id]
+    assert listed(lab, "Name=tag:stage,Values=other", *stopped) == []
     assert lab.node()["power_state"] == "off"
     aws(lab, "start-instances", "--instance-ids", id)
-    becomes(lab, id, "running", "step")
+    waited(lab, "instance-running", id, "step")
+    aws(lab, "delete-tags", "--resources", id, "--tags", "Key=stage")
+    assert listed(lab, "Name=tag-key,Values=stage") == []
     second = answers(lab, address)
     aws(lab, "reboot-instances", "--instance-ids", id)
     third = eventually(
@@ -122,7 +147,7 @@ def test_a_machine_is_run_stopped_started_rebooted_and_terminated(new_lab: Calla
     assert "Linux version" in said
 
     aws(lab, "terminate-instances", "--instance-ids", id)
-    becomes(lab, id, "terminated", "deleted")
+    waited(lab, "instance-terminated", id, "deleted")
     lab.node_becomes("available", deadline="deleted")
     assert not any(Path(lab.disk("n1")).read_bytes()[: 2**20])
     (secret,) = [
