@@ -6,9 +6,9 @@ from typing import TYPE_CHECKING
 
 from provisioner.api import views
 from provisioner.api.catalog import checked_key, find_key
-from provisioner.api.context import ApiContext, by_id_or_name, find_node
+from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.quotas import left, quota
-from provisioner.api.visible import find_image, find_instance
+from provisioner.api.visible import find_image, find_instance, find_node_to_have, is_visible
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.extra_specs import asks_for_another
@@ -36,7 +36,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = deployable(tx, context.who, order.image)
     check_architecture(flavor, image)
-    node = find_node(tx, order.node) if order.node else None
+    node = find_node_to_have(tx, context.who, order.node) if order.node else None
     if node is not None:
         _check_fits(node, flavor, image)
     check_user_data(image.arch, order.user_data)
@@ -83,11 +83,17 @@ def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:
         if found.state is not ImageState.ACTIVE:
             raise Conflict(
                 f"deploy image {image.name}",
-                answer=f"image {found.name} is {found.state}"
-                + (f": {found.failure.message}" if found.failure else ""),
+                answer=_why_not(found, visible=is_visible(tx, who, found)),
                 advice="Send its bytes, or register it again",
             )
     return image
+
+
+def _why_not(image: Image, *, visible: bool) -> str:
+    """visible: whether its name, and what it was that failed, may be told."""
+    if not visible:
+        return f"the {image.kind} that it boots with is {image.state}"
+    return f"image {image.name} is {image.state}" + (f": {image.failure.message}" if image.failure else "")
 
 
 def check_architecture(flavor: Flavor, image: Image) -> None:

@@ -11,9 +11,10 @@ from starlette.responses import Response
 
 from provisioner.api import views
 from provisioner.api.answers import answer
-from provisioner.api.context import ApiContext, Context, by_id_or_name, find_node
+from provisioner.api.context import ApiContext, Context, by_id_or_name
 from provisioner.api.instance_orders import check_architecture, deployable
 from provisioner.api.rights import GuardedRoute
+from provisioner.api.visible import find_node_to_have
 from provisioner.config.words import Word
 from provisioner.core.model import Flavor, Instance, Node
 from provisioner.core.placement.place import place
@@ -46,7 +47,7 @@ def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = deployable(tx, context.who, order.image)
     check_architecture(flavor, image)
-    named = find_node(tx, order.node).name if order.node else None
+    named = find_node_to_have(tx, context.who, order.node).name if order.node else None
     asked = Instance(
         id="",
         name="",
@@ -66,7 +67,7 @@ def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
     found = place(asked, image, nodes, deploys)
     return {
         "node": found.node.name if found.node else None,
-        "why": "" if found.node else found.explain(),
+        "why": "" if found.node else found.explain(named),
         # Who doesn't oversee the nodes learns how many there are, and not which.
         "refused": [{"node": one.node, "why": one.why} for one in found.refusals[:MOST]]
         if context.who.oversees

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from provisioner.api.context import find_node
 from provisioner.api.image_shares import images_shared_with, is_shared
 from provisioner.core.errors import Conflict, Forbidden, NotFound
-from provisioner.core.model import Image, Instance
+from provisioner.core.model import Image, Instance, Node
 from provisioner.core.roles import Principal
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
@@ -47,13 +48,21 @@ def find_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
         if len(seen) > 1:
             raise _ambiguous("image", id_or_name, (one.tenant for one in seen))
         found = seen[0] if seen else None
-    if found is None or not _is_visible(tx, who, found):
+    if found is None or not is_visible(tx, who, found):
         raise NotFound(f"find image {id_or_name}", answer="there is no such image")
     return found
 
 
-def _is_visible(tx: Tx, who: Principal, image: Image) -> bool:
+def is_visible(tx: Tx, who: Principal, image: Image) -> bool:
     return image.public or who.sees(image.tenant) or is_shared(tx, image, who.tenant)
+
+
+def find_node_to_have(tx: Tx, who: Principal, id_or_name: str) -> Node:
+    """One that an instance may be asked for on. Raises NotFound, for another tenant's too."""
+    found = find_node(tx, id_or_name)
+    if found.reserved_for and not who.sees(found.reserved_for):
+        raise NotFound(f"find node {id_or_name}", answer="there is no such node")
+    return found
 
 
 def find_own_image(tx: Tx, who: Principal, id_or_name: str) -> Image:

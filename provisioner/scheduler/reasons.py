@@ -34,7 +34,7 @@ class Reasons:
     def find(self, tx: Tx, instance: Instance, image: Image) -> str:
         nodes = tx.find(Node, limit=FEW + 1)
         if len(nodes) <= FEW:
-            why = place(instance, image, nodes).explain()
+            why = place(instance, image, nodes).explain(instance.node_name)
         else:
             why = explained(self._counted(tx, instance, image))
         self._known[_wish(instance, image)] = why

@@ -30,6 +30,6 @@ def wanted_place(tx: Tx, call: Call) -> Where:
     host = placement.pop("HostId", None)
     if any(placement.values()):
         raise unsupported(f"The parameter Placement.{next(iter(placement))}")
-    if host and not tx.find(Node, where={"name": host}, limit=1):
+    if host and not tx.count(Node, where={"name": host, "reserved_for": ("", call.tenant)}):
         raise Ec2Error("InvalidHostID.NotFound", "The host ID does not exist")
     return Where(host or None, zone)

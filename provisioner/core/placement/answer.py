@@ -27,10 +27,11 @@ class Placement:
     node: Node | None
     refusals: tuple[Refusal, ...]
 
-    def explain(self) -> str:
-        """One line for the requester."""
-        if len(self.refusals) == 1:
-            return f"node {self.refusals[0].node}: {self.refusals[0].why}"
+    def explain(self, asked_node: str | None = None) -> str:
+        """One line for the requester, who may be a member: it names no node but the one asked for."""
+        for refusal in self.refusals:
+            if refusal.node == asked_node:
+                return f"node {refusal.node}: {refusal.why}"
         return explained(Counter(refusal.why for refusal in self.refusals))
 
 

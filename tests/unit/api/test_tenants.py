@@ -79,6 +79,47 @@ def test_where_an_instance_would_go_tells_members_of_no_other_node(api: Api, blu
     assert told["why"] == "no node fits: 2 × it is enrolling"
 
 
+def test_where_an_instance_would_go_names_no_node_that_was_not_asked_for(api: Api, blue: User) -> None:
+    api.register_images()
+    api.post("/v1/nodes", node_entry(), 201)
+    order = {"flavor": "small", "image": "root"}
+    assert blue.call("POST", "/v1/placement", order).json()["why"] == "no node fits: 1 × it is enrolling"
+    asked = blue.call("POST", "/v1/placement", order | {"node": "n1"}).json()["why"]
+    assert asked == "node n1: it is enrolling"
+
+
+def test_a_node_that_is_reserved_for_another_tenant_is_as_nobodys(api: Api, blue: User, red: User) -> None:
+    api.register_images()
+    id = api.post("/v1/nodes", node_entry("kept", disk_mib=1, reserved_for="red"), 201)["id"]
+    for path, order in (("instances", {"name": "web"}), ("placement", {})):
+        for named in (id, "kept"):
+            body = {"flavor": "small", "image": "root", "node": named} | order
+            theirs = blue.call("POST", f"/v1/{path}", body)
+            nothing = blue.call("POST", f"/v1/{path}", body | {"node": "z" * len(named)})
+            assert theirs.status_code == nothing.status_code == 404
+            assert theirs.text.replace(named, "z" * len(named)) == nothing.text
+    order = {"name": "web", "flavor": "small", "image": "root", "node": "kept"}
+    assert "its disk has 1 MiB" in red.call("POST", "/v1/instances", order).json()["title"]
+
+
+def test_of_what_a_shared_image_boots_with_its_tenant_alone_learns_more_than_the_state(
+    api: Api, blue: User, red: User
+) -> None:
+    api.post("/v1/flavors", {"name": "small"}, 201)
+    for part in ("kernel", "ramdisk"):
+        made(blue, "/v1/images", {"name": f"blues-{part}", "kind": part})
+    own = {"name": "own", "kind": "root", "kernel_id": "blues-kernel", "ramdisk_id": "blues-ramdisk"}
+    made(blue, "/v1/images", own)
+    blue.call("PUT", "/v1/images/own/content", content=b"own" * 512).raise_for_status()
+    assert blue.call("PUT", "/v1/images/blues-kernel/content", content=b"").status_code == 422
+    blue.call("PUT", "/v1/images/own/sharing", {"add": ["red"]}).raise_for_status()
+    order = {"flavor": "small", "image": "own"}
+    told = blue.call("POST", "/v1/placement", order).json()["answer"]
+    assert told == "image blues-kernel is error: save the image: it is empty"
+    told = red.call("POST", "/v1/placement", order).json()["answer"]
+    assert told == "the kernel that it boots with is error"
+
+
 def test_operators_see_and_change_what_all_tenants_have(api: Api, blue: User) -> None:
     api.register_images()
     instance(blue)

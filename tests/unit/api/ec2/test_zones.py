@@ -79,3 +79,16 @@ def test_an_instance_is_placed_in_the_zone_that_is_asked_for(api: Api, ec2: Ec2)
     wanted = {"Filter.1.Name": "availability-zone", "Filter.1.Value.1": "ea*"}
     found = ec2.read("DescribeInstances", **wanted)["Reservations"]
     assert [len(one["Instances"]) for one in found] == [2]
+
+
+def test_a_host_that_is_reserved_for_another_tenant_is_as_nobodys(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    enrol(api, n1="", kept="")
+    reserved = {"reserved_for": "blue"}
+    api.transact(
+        lambda tx: [tx.update(Node, one.id, reserved) for one in tx.find(Node, where={"name": "kept"})]
+    )
+    for host in ("kept", "n9"):
+        refused = ec2.refused("RunInstances", **run(ec2, "metala", **{"Placement.HostId": host}))
+        assert refused == "InvalidHostID.NotFound"
+    ec2.read("RunInstances", **run(ec2, "metala", **{"Placement.HostId": "n1"}))
