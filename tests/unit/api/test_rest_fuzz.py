@@ -1,14 +1,17 @@
 """What the OpenAPI document allows for, and what it doesn't, made up by schemathesis.
 
-Whatever comes, no answer is a defect, has another shape than described, or holds a secret.
+Whoever sends it, no answer is a defect, has another shape than described, or holds a secret or anything of
+another tenant's; and what is refused has changed nothing.
 """
 
 from __future__ import annotations
 
+import asyncio
+import itertools
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +23,11 @@ from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
 from provisioner.api.application import describe
-from provisioner.core.model import Host
+from provisioner.core.model import Host, Image
 from tests.unit.api.conftest import TOKEN, Api, node_entry
+from tests.unit.api.planted import PUBLIC_KEY, Planted, kept
 from tests.unit.records import NOW, event
 
-KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 PASSWORD = "open-sesame"  # of the node's BMC
 SEALED = "gAAAAA"  # what each text begins with that is sealed (Fernet's version and the first of its time)
 
@@ -41,8 +44,11 @@ KNOWN = {
 }
 """What the parameters of a path may name so that there is something of that name."""
 
+IN_BODIES = {"kernel_id": "kernel", "ramdisk_id": "ramdisk", "public_key": PUBLIC_KEY}
+"""Beside those."""
+
 TRY = settings(
-    max_examples=5,
+    max_examples=3,
     database=None,
     deadline=None,
     derandomize=True,
@@ -51,20 +57,92 @@ TRY = settings(
 )
 
 
-def furnish(api: Api) -> None:
-    api.register_images()
-    api.post("/v1/keys", {"name": "k", "public_key": KEY}, 201)
-    node = api.post("/v1/nodes", node_entry(), 201)["id"]
-    api.post("/v1/instances", {"name": "web", "flavor": "small", "image": "root"}, 202)
-    api.user_of("blue", "reader")
-    host = Host(id="ch1", epoch=1, beat=0, ttl_ms=5000, holder="h", renewed_at=NOW, started_at=NOW)
-    api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), host))
+class NoFetches:
+    """Images whose bytes are somewhere else stay as they are: records change by requests alone, and nothing
+    of what is made up here is asked for them."""
+
+    async def run(self) -> None:
+        await asyncio.Event().wait()
 
 
-def sent(api: Api, case: Any, known: bool) -> httpx.Response:
-    if known:
-        named = {name: KNOWN.get(name, value) for name, value in (case.path_parameters or {}).items()}
-        case.path_parameters = named
+@dataclass(frozen=True)
+class Caller:
+    """names: what is named in the place of what is made up; all: what is asked of it isn't narrowed by the
+    parameters of a query, in which what is made up mostly leaves nothing to tell."""
+
+    headers: Mapping[str, str]
+    names: Mapping[str, str]
+    oversees: bool = False
+    all: bool = False
+
+
+class Asked:
+    """Sends the same request as several callers, and looks at each answer, and at what has changed."""
+
+    def __init__(self, api: Api) -> None:
+        api.register_images()
+        self.api = api
+        reader, self.member = api.user_of("blue", "reader"), api.user_of("blue", "member")
+        order = {"name": "web", "flavor": "small", "image": "root"}
+        key = {"name": "k", "public_key": PUBLIC_KEY}
+        node = api.post("/v1/nodes", node_entry(), 201)["id"]
+        for headers in ({}, self.member.headers):
+            api.post("/v1/keys", key, 201, **headers)
+            api.post("/v1/instances", order, 202, **headers)
+        host = Host(id="ch1", epoch=1, beat=0, ttl_ms=5000, holder="h", renewed_at=NOW, started_at=NOW)
+        api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), host))
+        own = {"name": "blues", "kind": "disk"}
+        self.member.call("POST", "/v1/images", own).raise_for_status()
+        self.planted = Planted(api)
+        blues = KNOWN | {"image": "blues"}
+        self.mine = (
+            Caller(reader.headers, blues),
+            Caller(self.member.headers, blues),
+            Caller({}, KNOWN, oversees=True),
+        )
+        # Each operation is tried three times, so that each of them has its turn.
+        self.turns = itertools.cycle(self.mine)
+        self.theirs = itertools.cycle(
+            Caller(self.member.headers, KNOWN | names, all=True)
+            for names in (self.planted.names, self.planted.ids, {"image": "violets"})
+        )
+        self.kept = kept(api)
+        self.statuses: set[tuple[bool, int]] = set()
+
+    def of_what_is_there(self, case: Any) -> None:
+        self._ask(case, *self.mine, next(self.theirs))
+
+    def of_anything(self, case: Any) -> None:
+        self._ask(case, replace(next(self.turns), names={}))
+
+    def _ask(self, case: Any, *callers: Caller) -> None:
+        made_up = case.path_parameters or {}
+        for caller in callers:
+            case.path_parameters = {name: caller.names.get(name, value) for name, value in made_up.items()}
+            request = _request(case, caller)
+            answer = self.api.call(**request)
+            self.statuses.add((caller.oversees, answer.status_code))
+            assert_sound(answer)
+            told = self.planted.told(f"{answer.headers} {answer.text}", oversees=caller.oversees)
+            told -= self.planted.told(str(request), oversees=caller.oversees)
+            assert not told, (told, request, answer.text)
+            self._look_what_has_changed(answer, caller)
+        case.path_parameters = made_up
+
+    def _look_what_has_changed(self, answer: httpx.Response, caller: Caller) -> None:
+        if answer.is_success and answer.request.method in ("GET", "HEAD"):
+            return  # what it had changed would be seen after the next one that is refused
+        before, self.kept = self.kept, kept(self.api)
+        changed = {key for key in before | self.kept if before.get(key) != self.kept.get(key)}
+        if answer.is_success:
+            changed = set() if caller.oversees else changed & self.planted.keys
+        elif answer.request.url.path.endswith("/content"):
+            # Of an image whose bytes couldn't be stored it is told; nobody but its tenant can send them.
+            changed = {key for key in changed if key[0] is not Image or key in self.planted.keys}
+        assert not changed, (changed, answer.request, answer.text)
+
+
+def _request(case: Any, caller: Caller) -> dict[str, Any]:
     told = case.as_transport_kwargs(base_url="http://provisioner")
     headers = {
         name: value
@@ -77,8 +155,20 @@ def sent(api: Api, case: Any, known: bool) -> httpx.Response:
     with suppress(TypeError, ValueError):
         if float(params.get("wait_s", 0)) > 0:
             params["wait_s"] = 0
-    body = {"json": told["json"]} if "json" in told else {"content": _bytes(told.get("data"))}
-    return api.call(told["method"], told["url"], headers=headers, params=params, **body)
+    names = caller.names
+    if names and "tenant" in params:
+        params["tenant"] = names["tenant"]
+    if caller.all:
+        params = {"tenant": names["tenant"]} if "tenant" in params else {}
+    request = {"method": told["method"], "path": told["url"], "params": params}
+    request["headers"] = {**headers, **caller.headers}
+    if "json" not in told:
+        return request | {"content": _bytes(told.get("data"))}
+    body = told["json"]
+    if names and isinstance(body, dict):
+        there = {**IN_BODIES, **names}
+        body = {name: value if name == "name" else there.get(name, value) for name, value in body.items()}
+    return request | {"json": body}
 
 
 def _bytes(data: Any) -> bytes:
@@ -98,33 +188,28 @@ def assert_sound(answer: httpx.Response) -> None:
 def api(tmp_path: Path) -> Iterator[Api]:
     """With a database that is one: it can't hold every number and every text that Python can."""
     api = Api(tmp_path, f"sqlite:///{tmp_path}/store.db")
+    api.app.state.fetches = NoFetches()
     api.start()
     yield api
     api.stop()
 
 
 def test_whatever_is_sent_to_any_operation_is_answered_soundly(api: Api) -> None:
-    furnish(api)
+    asked = Asked(api)
     document = schemathesis.openapi.from_dict(describe())
     operations = [found.ok() for found in document.get_all_operations()]
     # What is removed is missed by all that follow.
     operations.sort(key=lambda one: (one.method == "delete", one.path, one.method))
-    statuses = set()
-
-    def attempt(known: bool) -> Callable[[Any], None]:
-        def one(case: Any) -> None:
-            answer = sent(api, case, known)
-            assert_sound(answer)
-            statuses.add(answer.status_code)
-
-        return one
-
     for operation in operations:
-        for mode, known in ((GenerationMode.POSITIVE, True), (GenerationMode.NEGATIVE, False)):
+        for mode, ask in (
+            (GenerationMode.POSITIVE, asked.of_what_is_there),
+            (GenerationMode.NEGATIVE, asked.of_anything),
+        ):
             with suppress(Unsatisfiable):  # nothing of it can be wrong
-                TRY(given(operation.as_strategy(generation_mode=mode))(attempt(known)))()
+                TRY(given(operation.as_strategy(generation_mode=mode))(ask))()
     # So that it doesn't pass by asking for nothing.
-    assert {200, 201, 202, 204, 404, 409, 422} <= statuses
+    for oversees in (True, False):
+        assert {(oversees, status) for status in (200, 201, 202, 204, 404, 409, 422)} <= asked.statuses
 
 
 HALF = b"\\ud800"  # of a surrogate pair: JSON has it, UTF-8 doesn't
