@@ -4,6 +4,7 @@ refused."""
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from urllib.parse import urlencode
@@ -16,29 +17,44 @@ from hypothesis import strategies as st
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.shapes import Shape, model
 from provisioner.api.limits import LimitPolicy, Limits
-from provisioner.core.ec2_ids import instance_id, key_pair_id
-from provisioner.core.model import IdempotencyRecord, Image, Instance, KeyPair, NodeRequest, Tag
+from provisioner.core.ec2_ids import account_of, instance_id, kernel_id, key_pair_id, public_id
+from provisioner.core.model import Failure, ImageKind, ImageShare, ImageState, Instance, KeyPair, Tag
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 from tests.unit import records
 from tests.unit.api.conftest import Api
 from tests.unit.api.ec2.conftest import Ec2
+from tests.unit.api.planted import PUBLIC_KEY, Kept, kept
 
-KEPT: tuple[type[Any], ...] = (Image, Instance, KeyPair, NodeRequest, Tag, IdempotencyRecord)
 TEXT = st.text(st.characters(exclude_categories=["Cs"]), max_size=12)
 ID = st.sampled_from(["i-", "ami-", "aki-", "key-", ""]).flatmap(
     lambda prefix: st.text("0123456789abcdef", min_size=15, max_size=18).map(lambda digits: prefix + digits)
 )
-BLUE = "01234567-89ab-4def-8123-000000000000"
-"""The instance of another tenant; its key pair has the same id."""
+OWN = "fedcba98-89ab-4def-8123-000000000000"
+"""The instance of the tenant that asks; its key pair and its image have the same id."""
 
-SECRETS = ("blues-instance", "blues-key", "blues-user-data", "blues-tag", "blues-public-key")
-"""Words that are nowhere but in what belongs to it."""
+BLUE = "01234567-89ab-4def-8123-000000000000"
+"""The same of another tenant, and its node's."""
+
+ADDRESS = "10.77.0.199"
+"""Of its instance."""
+
+SECRETS = ("blues-", BLUE, BLUE.replace("-", "")[:17], account_of("blue"), ADDRESS)
+"""Words that are nowhere but in what belongs to it, and what it is known by."""
+
+SHARED = "89abcdef-89ab-4def-8123-000000000000"
+"""An image of a third tenant that is shared with the one that asks, and what that boots with isn't."""
 
 VALUES = st.one_of(
     TEXT,
     ID,
-    st.sampled_from([instance_id(BLUE), key_pair_id(BLUE), "blue", "*"]),
+    st.sampled_from(
+        [instance_id(BLUE), key_pair_id(BLUE), kernel_id(BLUE), public_id("ami", BLUE), "blues-node"]
+    ),
+    st.sampled_from(
+        [instance_id(OWN), key_pair_id(OWN), public_id("ami", OWN), public_id("ami", SHARED), "small"]
+    ),
+    st.sampled_from(["blue", "own", "1", "*"]),
     st.integers(-(2**70), 2**70).map(str),
     st.sampled_from(
         ["true", "false", "TRUE", "", "*", "\\", "%00", "{}", "../..", "2026-02-30T00:00:00Z", "==="]
@@ -93,37 +109,65 @@ def ec2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ec2]:
         api.register_images()
         # All comes from one address, and most of it isn't signed as it must be.
         api.context.limits = Limits(LimitPolicy(failures_per_minute=10**6))
-        api.transact(_let_blue_have_things)
+        api.transact(_let_both_have_things)
         yield Ec2(api)
         api.stop()
 
 
-def _let_blue_have_things(tx: Tx) -> None:
-    instance, key, data, tag, public = SECRETS
-    state = InstanceState.ACTIVE
+def _let_both_have_things(tx: Tx) -> None:
+    failure = Failure(code="blues-code", message="blues-failure")
+    own = {"id": OWN, "name": "own", "tenant": "default", "state": InstanceState.ACTIVE}
+    blues = {
+        "id": BLUE,
+        "name": "blues-instance",
+        "key_name": "blues-key",
+        "user_data": "blues-user-data",
+        "public_key": f"{PUBLIC_KEY} blues-public-key",
+        "tenant": "blue",
+        "state": InstanceState.ACTIVE,
+        "address": ADDRESS,
+        "node_id": BLUE,
+        "failure": failure,
+        "waiting_for": "blues-reason",
+    }
+    private = {"tenant": "blue", "public": False, "command_line": "blues-command-line", "failure": failure}
+    url = "https://blues-mirror/?blues-token"
+    kernel = {
+        "id": "b" + BLUE[1:],
+        "name": "blues-kernel",
+        "tenant": "green",
+        "kind": ImageKind.KERNEL,
+        "state": ImageState.ERROR,
+    }
+    shared = {"id": SHARED, "name": "shared", "tenant": "green", "public": False, "kernel_id": kernel["id"]}
+    resource = instance_id(BLUE)
+    tag = {"resource_id": resource, "resource_type": "instance", "key": "blues-tag", "value": "blues-value"}
     tx.insert(
-        records.instance(
-            id=BLUE,
-            name=instance,
-            key_name=key,
-            user_data=data,
-            public_key=public,
-            tenant="blue",
-            state=state,
-        ),
-        KeyPair(id=BLUE, name=key, public_key=public, tenant="blue"),
-        Tag(
-            id="t", tenant="blue", resource_id=instance_id(BLUE), resource_type="instance", key="k", value=tag
-        ),
+        records.instance(**own),
+        KeyPair(id=OWN, name="own", public_key=PUBLIC_KEY, tenant="default"),
+        records.image(id=OWN, name="own", kernel_id=None, ramdisk_id=None, public=False),
+        records.instance(**blues),
+        KeyPair(id=BLUE, name="blues-key", public_key=str(blues["public_key"]), tenant="blue"),
+        records.image(id=BLUE, name="blues-image", source_url=url, **private),
+        records.image(**private | kernel),
+        records.image(**shared),
+        ImageShare(id="s", image_id=SHARED, account=account_of("default"), said="default"),
+        records.node(id=BLUE, name="blues-node", reserved_for="blue", instance_id=BLUE, state="active"),
+        replace(records.event("blues-event", text="blues-detail"), node_id=BLUE, instance_id=BLUE),
+        Tag(id="t", tenant="blue", **tag),
     )
 
 
-def kept(api: Api) -> list[Any]:
-    return api.transact(lambda tx: [one for kind in KEPT for one in tx.find(kind)])
+def of_blue(kept: Kept) -> list[Any]:
+    return [
+        one
+        for one in kept.values()
+        if "blue" in (getattr(one, "tenant", ""), getattr(one, "reserved_for", ""))
+    ]
 
 
-def of_blue(record: Any) -> bool:
-    return getattr(record, "tenant", "") == "blue"
+def secrets_in(text: str) -> set[str]:
+    return {word for word in SECRETS if word in text}
 
 
 def check(ec2: Ec2, body: str) -> None:
@@ -133,10 +177,12 @@ def check(ec2: Ec2, body: str) -> None:
     assert ElementTree.fromstring(answer.content) is not None
     assert answer.headers["content-type"] == "text/xml;charset=UTF-8"
     assert "set-cookie" not in answer.headers
-    assert not [word for word in (*SECRETS, ec2.secret) if word in answer.text]
-    assert [one for one in kept(ec2.api) if of_blue(one)] == [one for one in before if of_blue(one)]
+    after = kept(ec2.api)
+    assert of_blue(after) == of_blue(before)
+    assert not secrets_in(answer.text) - secrets_in(body)
+    assert ec2.secret not in answer.text
     if answer.status_code != 200:
-        assert kept(ec2.api) == before
+        assert after == before
         assert answer.text.startswith('<?xml version="1.0" encoding="UTF-8"?>\n<Response><Errors>')
 
 
@@ -181,7 +227,7 @@ def test_what_is_not_signed_as_it_must_be_is_refused_whatever_its_headers_say(
     answer = ec2.send(request, headers=told)
     assert answer.status_code in (400, 403), answer.text
     assert ElementTree.fromstring(answer.content).findtext("Errors/Error/Code")
-    assert not [word for word in (*SECRETS, ec2.secret) if word in answer.text]
+    assert not secrets_in(answer.text) and ec2.secret not in answer.text
     assert kept(ec2.api) == before
 
 
@@ -191,10 +237,13 @@ def test_a_body_of_which_one_letter_was_changed_is_refused(ec2: Ec2, place: int,
     body = f"Action=TerminateInstances&Version=2016-11-15&InstanceId.1={instance_id(BLUE)}"
     place %= len(body)
     changed = body[:place] + letter + body[place + 1 :]
+    before = kept(ec2.api)
     answer = ec2.send(ec2.signed(body), content=changed.encode())
     assert answer.status_code in (400, 403) and (changed == body or answer.status_code == 403)
+    assert not secrets_in(answer.text) - secrets_in(changed) and ec2.secret not in answer.text
+    assert kept(ec2.api) == before
 
 
 def test_nothing_of_it_asked_for_a_machine(ec2: Ec2) -> None:
-    """There is no node in this place, so that none can have been run."""
+    """There is no node in this place but another tenant's, so that none can have been run."""
     assert ec2.api.transact(lambda tx: tx.count(Instance, where={"state": InstanceState.REQUESTED})) == 0
