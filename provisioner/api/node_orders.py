@@ -7,8 +7,9 @@ from typing import Any
 
 from provisioner.api import views
 from provisioner.api.context import ApiContext, find_node
+from provisioner.api.tenants import is_tenant
 from provisioner.config.node_file import NodeEntry
-from provisioner.core.errors import Conflict, InvalidInput
+from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
 from provisioner.core.model import Node, NodeRequest, Port, TimelineEvent, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
@@ -122,6 +123,16 @@ def set_maintenance(tx: Tx, id_or_name: str, *, on: bool, reason: str) -> views.
     if not on:
         changes["deploy_failures"] = 0  # who takes it out of maintenance says that it is mended
     tx.update(Node, node.id, changes)
+    tx.notify("nodes", "offers", f"node:{node.id}")
+    return _view(tx, node.id)
+
+
+def reserve(tx: Tx, id_or_name: str, tenant: str) -> views.View:
+    """tenant: the only one that may have it; empty: any. Raises NotFound for one that isn't there."""
+    node = find_node(tx, id_or_name)
+    if tenant and not is_tenant(tx, tenant):
+        raise NotFound(f"find tenant {tenant}", answer="there is no such tenant")
+    tx.update(Node, node.id, {"reserved_for": tenant})
     tx.notify("nodes", "offers", f"node:{node.id}")
     return _view(tx, node.id)
 

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Literal
+from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
 from provisioner.api import consoles, node_orders, views
@@ -14,6 +14,7 @@ from provisioner.api.consoles import Follow, TailBytes
 from provisioner.api.context import After, AfterEvent, Context, Limit, find_node
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
+from provisioner.api.tenants import TenantName
 from provisioner.config.node_file import NodeEntry
 from provisioner.config.words import Line
 from provisioner.core.errors import NotFound
@@ -28,6 +29,12 @@ class Maintenance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     reason: Line = ""
+
+
+class Reservation(BaseModel):
+    model_config = ConfigDict(extra="forbid")
+
+    tenant: Annotated[TenantName, Field(description="The only tenant that may have it.")]
 
 
 class PowerOrder(BaseModel):
@@ -109,6 +116,18 @@ async def maintenance_off(context: Context, node: str) -> Response:
     return answer(
         await context.store.transact(lambda tx: node_orders.set_maintenance(tx, node, on=False, reason=""))
     )
+
+
+@router.put("/{node}/reservation")
+async def reserve(context: Context, node: str, order: Reservation) -> Response:
+    """Keep the node for one tenant, from the next request on: an instance that has it keeps it."""
+    return answer(await context.store.transact(lambda tx: node_orders.reserve(tx, node, order.tenant)))
+
+
+@router.delete("/{node}/reservation")
+async def unreserve(context: Context, node: str) -> Response:
+    """Let any tenant have the node."""
+    return answer(await context.store.transact(lambda tx: node_orders.reserve(tx, node, "")))
 
 
 @router.post("/{node}/power", status_code=202)

@@ -42,6 +42,8 @@ RIGHTS: Mapping[str, Right] = {
     "DELETE /v1/nodes/{node}": OPERATE,
     "PUT /v1/nodes/{node}/maintenance": OPERATE,
     "DELETE /v1/nodes/{node}/maintenance": OPERATE,
+    "PUT /v1/nodes/{node}/reservation": OPERATE,
+    "DELETE /v1/nodes/{node}/reservation": OPERATE,
     "POST /v1/nodes/{node}/power": OPERATE,
     "GET /v1/nodes/{node}/requests/{request_id}": WATCH,
     "POST /v1/nodes/{node}/verify": OPERATE,

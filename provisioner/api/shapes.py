@@ -327,6 +327,8 @@ SINGLE: Mapping[str, type[Shape]] = {
     "get /v1/nodes/{node}": Node,
     "put /v1/nodes/{node}/maintenance": Node,
     "delete /v1/nodes/{node}/maintenance": Node,
+    "put /v1/nodes/{node}/reservation": Node,
+    "delete /v1/nodes/{node}/reservation": Node,
     "post /v1/nodes/{node}/power": NodeRequest,
     "get /v1/nodes/{node}/requests/{request_id}": NodeRequest,
     "post /v1/nodes/{node}/verify": Node,

@@ -82,7 +82,7 @@ async def delete(context: Context, tenant: str) -> Response:
             raise Conflict(
                 f"delete tenant {tenant}",
                 answer=f"reserved for it: {', '.join(sorted(node.name for node in reserved))}",
-                advice="Another of its name would get them. Delete and enrol them without `reserved_for`",
+                advice="Another of its name would get them: provisioner node unreserve NODE",
             )
         if tenant == DEFAULT_TENANT:
             raise Conflict(f"delete tenant {tenant}", answer="it is always there")

@@ -191,6 +191,27 @@ def maintenance(
 
 
 @app.command()
+def reserve(
+    context: typer.Context,
+    node: Name,
+    tenant: Annotated[str, typer.Argument(help="The only one that may have it.")],
+    as_json: Json = False,
+) -> None:
+    """Keep a node for one tenant. An instance that has it keeps it."""
+    client, output = client_and_output(context, as_json)
+    found = client.put(f"/v1/nodes/{node}/reservation", {"tenant": tenant})
+    _tell(output, found, f"{node}: reserved for {tenant}")
+
+
+@app.command()
+def unreserve(context: typer.Context, node: Name, as_json: Json = False) -> None:
+    """Let any tenant have a node."""
+    client, output = client_and_output(context, as_json)
+    found = client.delete(f"/v1/nodes/{node}/reservation")
+    _tell(output, found or {}, f"{node}: reserved for nobody")
+
+
+@app.command()
 def verify(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Check a node's power device again."""
     client, output = client_and_output(context, as_json)

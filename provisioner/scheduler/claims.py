@@ -26,6 +26,7 @@ def claim(tx: Tx, instance: Instance, node: Node, address: str, work_id: str) ->
             "state": ProvisionState.AVAILABLE,
             "instance_id": None,
             "maintenance": False,
+            "reserved_for": node.reserved_for,
             "owner": node.owner,
             "fence": node.fence,
             "updated_at": node.updated_at,

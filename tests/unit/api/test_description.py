@@ -82,6 +82,8 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     own(api, node, work=None)
     api.call("PUT", f"/v1/nodes/{node}/maintenance", json={"reason": "a fan"})
     api.call("DELETE", f"/v1/nodes/{node}/maintenance")
+    api.call("PUT", f"/v1/nodes/{node}/reservation", json={"tenant": "default"})
+    api.call("DELETE", f"/v1/nodes/{node}/reservation")
     api.post("/v1/placement", {"flavor": "small", "image": "root"}, 200)
     instance = api.post("/v1/instances", {"name": "web", "flavor": "small", "image": "root"}, 202)["id"]
     for path in ("/v1/nodes", f"/v1/nodes/{node}", f"/v1/nodes/{node}/events", "/v1/events"):

@@ -153,6 +153,29 @@ def test_maintenance_goes_on_and_off_with_its_reason(api: Api) -> None:
     assert (found["maintenance"], found["maintenance_reason"]) == (False, "")
 
 
+def test_a_node_is_reserved_for_a_tenant_that_there_is_and_for_none(api: Api) -> None:
+    id = api.post("/v1/nodes", node_entry(), 201)["id"]
+    blue, operator = api.user_of("blue", "member"), api.user_of("red", "operator")
+    path, order = "/v1/nodes/n1/reservation", {"tenant": "blue"}
+    assert blue.call("PUT", path, order).status_code == blue.call("DELETE", path).status_code == 403
+    assert operator.call("PUT", path, {"tenant": "nobody"}).status_code == 404
+    assert api.get("/v1/nodes/n1")["reserved_for"] == ""
+    assert operator.call("PUT", path, order).json()["reserved_for"] == "blue"
+    assert api.call("DELETE", "/v1/tenants/blue").status_code == 409
+    assert operator.call("PUT", "/v1/nodes/n9/reservation", order).status_code == 404
+    assert operator.call("DELETE", path).json()["reserved_for"] == ""
+    asked = [one for one in api.get("/v1/audit")["items"] if one["target"].startswith(path)]
+    told = [(one["user"], one["operation"].split()[0], one["outcome"]) for one in reversed(asked)]
+    assert told == [
+        ("blue-member", "PUT", "refused"),
+        ("blue-member", "DELETE", "refused"),
+        ("red-operator", "PUT", "failed:404"),
+        ("red-operator", "PUT", "done"),
+        ("red-operator", "DELETE", "done"),
+    ]
+    assert all(one["target"] == f"{path}/{id}" for one in asked if one["outcome"] == "done")
+
+
 def test_power_is_asked_of_the_nodes_owner(api: Api) -> None:
     api.post("/v1/nodes", node_entry(), 201)
     watch = api.store.watch("requests")

@@ -71,6 +71,33 @@ def test_a_node_that_was_changed_since_it_was_read_is_read_again() -> None:
     play(story)
 
 
+def test_a_node_that_was_reserved_since_it_was_read_goes_to_its_tenant_alone() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(small(1), small(2), small(3))
+        assert (await bench.place(1, tenant="red")).node_id == "n1"
+        await bench.change(lambda tx: tx.update(Node, "n2", {"reserved_for": "blue"}), "offers")
+        assert (await bench.place(2, tenant="red")).node_id == "n3"
+        assert (await bench.place(3, tenant="red")).waiting_for.endswith(
+            "1 × it is reserved for another tenant"
+        )
+        assert (await bench.place(4, tenant="blue")).node_id == "n2"
+
+    play(story)
+
+
+def test_a_node_that_is_reserved_no_longer_is_found_by_who_finds_nothing_else() -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(small(1, reserved_for="blue"))
+        assert (await bench.place(1, tenant="red")).node_id is None
+        await bench.change(lambda tx: tx.update(Node, "n1", {"reserved_for": ""}), "offers")
+        bench.clock.now_s += 120
+        await bench.scheduler.place_some()
+        found = await bench.store.transact(lambda tx: tx.get(Instance, "i1"))
+        assert found is not None and found.node_id == "n1"
+
+    play(story)
+
+
 def test_a_node_that_came_free_unannounced_is_found_by_who_finds_nothing_else() -> None:
     async def story(bench: Bench) -> None:
         await bench.enrol(small(1))

@@ -61,6 +61,13 @@ def test_maintenance_has_a_column_while_there_is_some(service: Service) -> None:
     assert "maintenance" not in service.cli("node", "list").out
 
 
+def test_a_node_is_reserved_and_let_go(service: Service) -> None:
+    service.json("node", "reserve", "n1", "default")
+    assert service.json("node", "show", "n1")["reserved_for"] == "default"
+    assert "nobody" in service.refused(3, "node", "reserve", "n1", "nobody")
+    assert service.json("node", "unreserve", "n1")["reserved_for"] == ""
+
+
 def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path) -> None:
     assert "n7" in service.refused(3, "node", "show", "n7")
     assert "n1" in service.refused(4, "node", "enroll", "-f", str(service.folder / "nodes.yaml"))
