@@ -22,7 +22,8 @@ Argument = str | SecretFile
 
 @dataclass(frozen=True, slots=True)
 class ChildResult:
-    """How a child ended. `code` is negative when a signal ended it; the texts are bounded."""
+    """How a child ended. `code` is negative when a signal ended it; of texts too long the
+    end is kept."""
 
     code: int
     stdout: str

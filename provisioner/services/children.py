@@ -16,7 +16,8 @@ from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut, SecretFile
 
 MAX_OUTPUT_BYTES = 256 * 1024
-"""Kept of each of a child's outputs; what comes after is read and dropped, so that it never blocks."""
+"""Kept of the end of each of a child's outputs, where its answer stands and what it complained of last; what
+came before is dropped, so that it never blocks."""
 
 REAP_TIMEOUT_S = 5.0
 """For a killed child to be gone; longer only when it hangs in the kernel (dead NFS, dead disk)."""
@@ -167,4 +168,5 @@ async def _drain(stream: asyncio.StreamReader, on_data: Callable[[bytes], None])
 
 
 def _keep(kept: bytearray, data: bytes) -> None:
-    kept += data[: max(0, MAX_OUTPUT_BYTES - len(kept))]
+    kept += data
+    del kept[: max(0, len(kept) - MAX_OUTPUT_BYTES)]

@@ -63,9 +63,12 @@ def test_a_system_without_room_for_another_process_is_told() -> None:
         play(story)
 
 
-def test_what_a_child_prints_is_bounded_and_never_blocks_it() -> None:
-    done = run("sh", "-c", "head -c 3000000 /dev/zero; echo end >&2")
-    assert (done.code, len(done.stdout), done.stderr) == (0, children.MAX_OUTPUT_BYTES, "end\n")
+def test_of_what_a_child_prints_a_bounded_end_is_kept_and_it_is_never_blocked() -> None:
+    done = run("sh", "-c", "for to in 1 2; do { head -c 3000000 /dev/zero; echo end $to; } >&$to; done")
+    assert done.code == 0
+    for told, end in ((done.stdout, "end 1\n"), (done.stderr, "end 2\n")):
+        assert len(told) == children.MAX_OUTPUT_BYTES
+        assert told.endswith(end)
 
 
 def test_output_is_passed_on_as_it_comes() -> None:
