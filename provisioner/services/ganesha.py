@@ -30,7 +30,9 @@ class GaneshaService:
         """address: where it listens. folder: where its files lie; they hold no secret."""
         self._folder = folder
         self._exports: dict[str, Export] = {}
-        self._numbers = ExportNumbers(folder / "export-numbers.json")
+        self._numbers = ExportNumbers(
+            folder / "export-numbers.json", lambda: [export.folder for export in self._exports.values()]
+        )
         config, log = folder / "ganesha.conf", ("-L", "STDERR")
         self._daemon = Daemon(
             ("ganesha.nfsd", "-F", "-N", "NIV_EVENT", *log, "-f", str(config), "-p", str(folder / "pid")),
@@ -68,7 +70,7 @@ class GaneshaService:
                 await self._daemon.renew()
             return
         self._exports[offer.node_id] = Export(
-            number=self._numbers.of(offer.nfs_root, [export.folder for export in self._exports.values()]),
+            number=await self._numbers.of(offer.nfs_root),
             folder=offer.nfs_root,
             nfs_path=nfs_path(offer.nfs_root),
             addresses=offer.addresses,
