@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import TypeVar
 
 from provisioner.core.image_digest import TreeDigest
+from provisioner.services.durable import sync_folder
 from provisioner.services.full_disk import storage_full_told
 
 T = TypeVar("T")
@@ -87,11 +88,7 @@ class Draft:
         with _room(path):
             os.fsync(self._descriptor)
             self.path.replace(path)
-            folder = os.open(path.parent, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-            try:
-                os.fsync(folder)
-            finally:
-                os.close(folder)
+            sync_folder(path.parent)
 
 
 def _data_runs(view: memoryview) -> Iterator[tuple[int, int]]:

@@ -13,6 +13,7 @@ from pathlib import Path
 from cryptography.fernet import Fernet
 
 from provisioner.core.errors import PermanentError
+from provisioner.services.durable import sync_folder
 
 Keys = tuple[str, ...]
 
@@ -64,7 +65,7 @@ class KeyFile:
             keys = change(self.read())
             draft = _draft(self.path, "\n".join(keys) + "\n")
             draft.replace(self.path)
-            _sync(self.path.parent)
+            sync_folder(self.path.parent)
         return keys
 
     @contextmanager
@@ -91,7 +92,7 @@ def _create(path: Path) -> None:
         return
     finally:
         draft.unlink()
-    _sync(path.parent)
+    sync_folder(path.parent)
 
 
 def _draft(path: Path, text: str) -> Path:
@@ -103,11 +104,3 @@ def _draft(path: Path, text: str) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return draft
-
-
-def _sync(path: Path) -> None:
-    folder = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(folder)
-    finally:
-        os.close(folder)

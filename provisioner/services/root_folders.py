@@ -26,6 +26,7 @@ from provisioner.core.errors import (
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
+from provisioner.services.durable import sync_folder
 from provisioner.services.full_disk import storage_full_told
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
@@ -96,7 +97,7 @@ class MountedRootFolders:
             await self._run("copy the root file system", copy)
             await in_thread(lambda: write_all(root, files))
             await in_thread(lambda: forget_disks(root))
-            root.rename(made)
+            await self._keep(root, made)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in await in_thread(lambda: _made_by(self.nodes, node_id, fence)):
@@ -154,7 +155,7 @@ class MountedRootFolders:
                         "unpack the image", (*unpack, str(raw.path), str(mount), str(root), FILE_SYSTEMS)
                     )
                 try:
-                    root.rename(found)
+                    await self._keep(root, found)
                 except OSError as error:
                     # Another host that shares the folder was quicker: what it made is the same.
                     if error.errno not in (EEXIST, ENOTEMPTY):
@@ -175,6 +176,13 @@ class MountedRootFolders:
                 answer=f"its content is {found.hexdigest()}, and {digest} was registered",
                 advice="The image store's disk is damaged: delete the image and register it again",
             )
+
+    async def _keep(self, root: Path, name: Path) -> None:
+        """Gives it its name, by which it is taken for whole: all of it is on the disk before, so that a power
+        cut leaves nothing half written by that name; the name is when this returns. Raises OSError."""
+        await self._run("write the root file system to the disk", ("sync", "--file-system", str(root)))
+        await in_thread(lambda: root.rename(name))
+        await in_thread(lambda: sync_folder(name.parent))
 
     async def _run(self, tried: str, argv: Sequence[str]) -> None:
         try:

@@ -132,10 +132,10 @@ def test_an_unpacked_image_is_forgotten_but_while_a_root_is_made_from_it(tmp_pat
             assert (made.path(name) / "etc/hostname").read_text() == "image\n"
 
         await make("node-1")
-        assert children.forgotten[-1] == ("cp", False)
+        assert children.forgotten[-2:] == [("cp", False), ("sync", False)]
         assert await sweeping.unpacked() == [KEPT]
         await make("node-2")
-        assert children.forgotten[-1] == ("cp", False)
+        assert children.forgotten[-2:] == [("cp", False), ("sync", False)]
         assert not any(done for _, done in children.forgotten)
         assert await sweeping.forget(KEPT)
         assert await sweeping.unpacked() == []
@@ -170,6 +170,55 @@ def test_a_root_is_made_of_an_image_that_is_forgotten_at_the_last_moment(
         assert (made.path(NAME) / "etc/hostname").read_text() == "image\n"
 
     play(story)
+
+
+class Witnessed(SystemChildren):
+    """Tells when a file system is written to its disk."""
+
+    def __init__(self, done: list[str]) -> None:
+        self._done = done
+
+    async def run(
+        self,
+        argv: Sequence[Argument],
+        *,
+        timeout_s: float,
+        on_stdout: Callable[[bytes], None] | None = None,
+    ) -> ChildResult:
+        result = await super().run(argv, timeout_s=timeout_s, on_stdout=on_stdout)
+        if argv[:2] == ("sync", "--file-system") and result.code == 0:
+            self._done.append(f"all of {Path(str(argv[2])).name} is on the disk")
+        return result
+
+
+def test_what_is_taken_for_whole_by_its_name_is_on_the_disk_before_it_has_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut may leave empty files by that name, and each later root is a copy of them."""
+    image, digest = file_system(tmp_path)
+    image, done = image.rename(tmp_path / KEPT), list[str]()
+    rename, fsync = Path.rename, os.fsync
+
+    def renamed(path: Path, target: Path) -> Path:
+        done.append(f"{path.name} becomes {target.name}")
+        return rename(path, target)
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        done.append(f"names in {Path(f'/proc/self/fd/{descriptor}').readlink().name} are on the disk")
+
+    monkeypatch.setattr(Path, "rename", renamed)
+    monkeypatch.setattr(os, "fsync", synced)
+    made = MountedRootFolders(tmp_path / "roots", Witnessed(done), nfs_path, "ch1")
+    play(lambda: made.make(NAME, image, format="raw", digest=digest, files={}))
+    assert done == [
+        "all of root is on the disk",
+        f"root becomes {KEPT}",
+        "names in images are on the disk",
+        "all of root is on the disk",
+        f"root becomes {NAME}",
+        "names in nodes are on the disk",
+    ]
 
 
 def test_bytes_that_are_not_those_registered_are_refused(tmp_path: Path) -> None:
