@@ -42,7 +42,7 @@ class Draft:
     def tree_digest(self) -> str:
         return self._tree.hexdigest()
 
-    def __enter__(self) -> Draft:
+    async def __aenter__(self) -> Draft:
         flags = os.O_RDWR | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         while True:
             with _room(self.path):
@@ -52,9 +52,13 @@ class Draft:
                 return self
             os.close(self._descriptor)  # a process that started just now took it for abandoned
 
-    def __exit__(
+    async def __aexit__(
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
+        # A file of many gigabytes isn't gone in no time.
+        await in_thread(self._remove)
+
+    def _remove(self) -> None:
         os.close(self._descriptor)
         self.path.unlink(missing_ok=True)
 

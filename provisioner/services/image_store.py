@@ -117,7 +117,7 @@ class ImageStore:
         if size_bytes is not None:
             _check_size(size_bytes, max_bytes)
             self._check_room(size_bytes)
-        with Draft(self._drafts) as draft:
+        async with Draft(self._drafts) as draft:
             await self._receive(chunks, draft, max_bytes)
             if size_bytes is not None and draft.size_bytes != size_bytes:
                 raise ImageInvalid(
@@ -195,7 +195,7 @@ class ImageStore:
                 "read the image as qcow2", answer=f"cut off after {draft.size_bytes} of about {end} bytes"
             )
         self._check_room(await self._qemu_img.data_bytes(draft.path, "qcow2"))
-        with Draft(self._drafts) as raw:
+        async with Draft(self._drafts) as raw:
             raw.resize(virtual_size)
             await self._qemu_img.to_raw(draft.path, "qcow2", raw.path, CONVERT_TIMEOUT_S)
             digest = SparseDigest(raw.path, virtual_size)

@@ -148,7 +148,7 @@ class MountedRootFolders:
             async with self._draft() as draft:
                 mount, root = draft / "mount", draft / "root"
                 mount.mkdir()
-                with Draft(draft) as raw:
+                async with Draft(draft) as raw:
                     await self._expand(image, format, digest, raw)
                     unpack = ("unshare", "--mount", "sh", "-c", _UNPACK, "sh")
                     await self._run(

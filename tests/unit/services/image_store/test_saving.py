@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import subprocess
+import threading
 from pathlib import Path
 
 import pytest
@@ -62,6 +63,22 @@ def test_kernels_and_ramdisks_are_kept_whatever_they_are(store: ImageStore, kind
     content = b"\x1f\x8b a packed ramdisk of an odd length"
     stored = asyncio.run(save(store, content, kind=kind))
     assert store.path(stored.sha256).read_bytes() == content
+
+
+def test_nothing_else_waits_while_the_disk_that_an_image_was_unpacked_to_is_removed(
+    store: ImageStore, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel takes a second for ten gigabytes that were written just now."""
+    removing, unlink = set[int](), Path.unlink
+
+    def removed(path: Path, missing_ok: bool = False) -> None:
+        removing.add(threading.get_ident())
+        unlink(path, missing_ok)
+
+    monkeypatch.setattr(Path, "unlink", removed)
+    asyncio.run(save(store, qcow2(tmp_path, disk()), format="qcow2"))
+    assert removing
+    assert threading.get_ident() not in removing, "the loop's own thread"
 
 
 def test_the_same_bytes_are_stored_once_even_at_the_same_time(store: ImageStore, root: Path) -> None:
