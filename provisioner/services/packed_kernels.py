@@ -6,13 +6,14 @@ import asyncio
 import gzip
 import hashlib
 import os
-import shutil
 from collections.abc import Collection
 from pathlib import Path
 
 import structlog
 
+from provisioner.core.errors import StorageFull
 from provisioner.protocols.netboot import Offer
+from provisioner.services.draft import Draft, in_thread, remove_abandoned
 
 log = structlog.get_logger(__name__)
 
@@ -30,6 +31,7 @@ class PackedKernels:
 
     def __init__(self, folder: Path) -> None:
         self._folder = folder
+        self._drafts = folder / "drafts"
         self._one_at_a_time = asyncio.Lock()
         self._offered: dict[str, list[Path]] = {}  # by node
 
@@ -43,40 +45,40 @@ class PackedKernels:
     async def twin(self, kernel: Path) -> Path | None:
         """The gzipped twin. None: it is gzipped itself, or there is no room: it is given as it is."""
         async with self._one_at_a_time:
-            offered = {file for files in self._offered.values() for file in files}
             try:
-                return await asyncio.to_thread(self._found_or_made, kernel, offered)
-            except OSError as error:
-                log.warning("kernel.not_packed", kernel=str(kernel), error=error.strerror or str(error))
+                twin = await in_thread(lambda: self._name(kernel))
+                if twin is not None:
+                    if not twin.exists():
+                        await self._make(kernel, twin)
+                        offered = {file for files in self._offered.values() for file in files}
+                        await in_thread(lambda: self._remove_old(offered))
+                    os.utime(twin)
+                return twin
+            except (OSError, StorageFull) as error:
+                cause = error.strerror if isinstance(error, OSError) else error.message
+                log.warning("kernel.not_packed", kernel=str(kernel), error=cause or str(error))
                 return None
 
-    def _found_or_made(self, kernel: Path, offered: Collection[Path]) -> Path | None:
+    def _name(self, kernel: Path) -> Path | None:
         with kernel.open("rb") as file:
             if file.read(len(GZIP_MAGIC)) == GZIP_MAGIC:
                 return None
         facts = kernel.stat()
         key = hashlib.sha256(f"{kernel} {facts.st_size} {facts.st_mtime_ns}".encode()).hexdigest()[:32]
-        twin = self._folder / f"{key}.gz"
-        if not twin.exists():
-            self._make(kernel, twin)
-            self._remove_old(offered)
-        os.utime(twin)
-        return twin
+        return self._folder / f"{key}.gz"
 
-    def _make(self, kernel: Path, twin: Path) -> None:
-        self._folder.mkdir(parents=True, exist_ok=True)
-        partial = twin.with_suffix(".new")
-        try:
+    async def _make(self, kernel: Path, twin: Path) -> None:
+        self._drafts.mkdir(parents=True, exist_ok=True)
+        remove_abandoned(self._drafts)
+        async with Draft(self._drafts) as draft:
             with (
                 kernel.open("rb") as source,
-                partial.open("wb") as target,
+                draft.path.open("wb") as target,
                 gzip.GzipFile("", "wb", LEVEL, target, mtime=0) as packed,
             ):
-                shutil.copyfileobj(source, packed, COPIED_BYTES)
-            partial.rename(twin)
-        except OSError:
-            partial.unlink(missing_ok=True)
-            raise
+                while await in_thread(lambda: packed.write(source.read(COPIED_BYTES))):
+                    pass  # in turns, so that cancelling doesn't wait for the whole kernel
+            await in_thread(lambda: draft.keep_as(twin))
 
     def _remove_old(self, offered: Collection[Path]) -> None:
         twins = sorted(self._folder.glob("*.gz"), key=lambda path: path.stat().st_mtime_ns)

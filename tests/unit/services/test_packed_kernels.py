@@ -21,6 +21,10 @@ def twin(packed: PackedKernels, kernel: Path) -> Path | None:
     return asyncio.run(packed.twin(kernel))
 
 
+def files_in(folder: Path) -> list[Path]:
+    return [path for path in folder.rglob("*") if path.is_file()]
+
+
 def test_a_kernel_is_packed_once_and_anew_when_it_changes(tmp_path: Path) -> None:
     kernel, packed = tmp_path / "vmlinuz", PackedKernels(tmp_path / "packed")
     kernel.write_bytes(b"kernel" * 10_000)
@@ -83,10 +87,53 @@ def test_one_that_is_offered_is_kept_as_long(tmp_path: Path) -> None:
     asyncio.run(story())
 
 
+def test_a_twin_is_on_the_disk_before_it_has_its_name(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else a power cut may leave an empty one, which is offered for ever."""
+    packed, done, fsync = tmp_path / "packed", list[str](), os.fsync
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path == packed:
+            done.append("its name" if any(packed.glob("*.gz")) else "no name yet")
+        else:
+            assert not any(packed.glob("*.gz"))
+            done.append(
+                "all of it" if gzip.decompress(path.read_bytes()) == kernel.read_bytes() else "a part"
+            )
+
+    kernel = tmp_path / "vmlinuz"
+    kernel.write_bytes(b"kernel" * 10_000)
+    monkeypatch.setattr(os, "fsync", synced)
+    assert twin(PackedKernels(packed), kernel) is not None
+    assert done == ["all of it", "its name"]
+
+
+def test_of_a_twin_whose_making_is_cancelled_nothing_is_left_nor_written_on(tmp_path: Path) -> None:
+    kernel, packed = tmp_path / "vmlinuz", PackedKernels(tmp_path / "packed")
+    kernel.write_bytes(os.urandom(16 * MIB))
+
+    async def story() -> None:
+        making = asyncio.create_task(packed.twin(kernel))
+        while not files_in(tmp_path / "packed"):
+            await asyncio.sleep(0)
+        making.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await making
+        assert files_in(tmp_path / "packed") == []
+        again = await packed.twin(kernel)
+        assert again is not None
+        assert gzip.decompress(again.read_bytes()) == kernel.read_bytes()
+
+    asyncio.run(story())
+
+
 @pytest.mark.wire
 def test_without_room_for_a_twin_the_kernel_is_given_as_it_is(tmp_path: Path) -> None:
     kernel = tmp_path / "vmlinuz"
     kernel.write_bytes(os.urandom(2 * MIB))
     with small_disk(1) as folder:
         assert twin(PackedKernels(folder / "packed"), kernel) is None
-        assert not list((folder / "packed").iterdir())
+        assert files_in(folder / "packed") == []
