@@ -15,6 +15,7 @@ import structlog
 from provisioner.core.errors import PermanentError, ProvisionerError, TransientError
 from provisioner.protocols.children import Child, Children
 from provisioner.protocols.clock import Clock
+from provisioner.services.durable import sync_folder
 from provisioner.services.full_disk import storage_full_told
 
 log = structlog.get_logger(__name__)
@@ -209,8 +210,9 @@ async def _line(stream: asyncio.StreamReader) -> str:
             return line.decode("utf-8", "replace").rstrip()
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Never half written, and readable by us alone: what nodes boot by may be a secret.
+def replace_file(path: Path, text: str, *, durable: bool = False) -> None:
+    """Never half written, and readable by us alone: what nodes boot by may be a secret. durable: it is on the
+    disk when this returns; what is written anew at each start needn't be.
 
     On a full disk the old file is written over when the new text is no longer: what is withdrawn must not go
     on because of it. Raises StorageFull when it is longer.
@@ -221,7 +223,12 @@ def replace_file(path: Path, text: str) -> None:
         try:
             with os.fdopen(os.open(new, flags, 0o600), "wb") as file:
                 file.write(words)
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())
             new.replace(path)
+            if durable:
+                sync_folder(path.parent)
         except OSError as error:
             new.unlink(missing_ok=True)
             if error.errno != ENOSPC or not path.exists() or path.stat().st_size < len(words):
@@ -229,3 +236,6 @@ def replace_file(path: Path, text: str) -> None:
             with path.open("r+b") as file:
                 file.write(words)
                 file.truncate()
+                if durable:
+                    file.flush()
+                    os.fsync(file.fileno())

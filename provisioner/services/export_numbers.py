@@ -73,7 +73,7 @@ class ExportNumbers:
             numbers[one] = last
         if len(numbers) > len(self._numbers):
             words = {"last": last, "numbers": numbers}
-            await in_thread(lambda: replace_file(self._file, json.dumps(words) + "\n"))
+            await in_thread(lambda: replace_file(self._file, json.dumps(words) + "\n", durable=True))
             self._numbers, self._last = numbers, last
 
     async def _forget_what_is_gone(self) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+import os
 import threading
 from pathlib import Path
 
@@ -80,9 +81,9 @@ def test_those_that_ask_at_once_are_written_together_without_a_look_at_all_other
     written, looked_at = list[int](), list[Path]()
     replace, is_dir = export_numbers.replace_file, Path.is_dir
 
-    def written_in(file: Path, text: str) -> None:
+    def written_in(file: Path, text: str, *, durable: bool) -> None:
         written.append(threading.get_ident())
-        replace(file, text)
+        replace(file, text, durable=durable)
 
     def seen(path: Path) -> bool:
         looked_at.append(path)
@@ -103,7 +104,7 @@ def test_one_that_could_not_be_remembered_is_not_given_and_is_when_it_is_asked_f
     numbers = numbers_in(tmp_path / "file")
     with monkeypatch.context() as full:
 
-        def no_room(file: Path, text: str) -> None:
+        def no_room(file: Path, text: str, *, durable: bool) -> None:
             raise StorageFull("write file", answer="no space left on device")
 
         full.setattr(export_numbers, "replace_file", no_room)
@@ -112,6 +113,24 @@ def test_one_that_could_not_be_remembered_is_not_given_and_is_when_it_is_asked_f
                 given(numbers, a)
     first = given(numbers, b, a)
     assert given(numbers_in(tmp_path / "file"), b, a) == first
+
+
+def test_a_number_is_on_the_disk_before_it_is_given(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Machines that run live on over a power cut of their server's, and know it by its numbers."""
+    file, done, fsync = tmp_path / "file", list[str](), os.fsync
+
+    def synced(descriptor: int) -> None:
+        fsync(descriptor)
+        path = Path(f"/proc/self/fd/{descriptor}").readlink()
+        if path == tmp_path:
+            done.append("its name" if file.exists() else "no name yet")
+        else:
+            assert not file.exists()
+            done.append("all of it" if json.loads(path.read_text())["numbers"] else "a part")
+
+    monkeypatch.setattr(os, "fsync", synced)
+    given(numbers_in(file), *folders(tmp_path, "a"))
+    assert done == ["all of it", "its name"]
 
 
 def test_those_that_are_gone_are_not_remembered_for_ever(
