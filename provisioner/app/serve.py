@@ -18,6 +18,8 @@ from provisioner.app.secret_keys import secret_box
 from provisioner.compute.host import ComputeHost
 from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
+from provisioner.services import descriptors
+from provisioner.services.http_listener import DESCRIPTORS_PER_CONNECTION, MAX_CONNECTIONS
 from provisioner.services.image_store import ImageStore
 from provisioner.services.state_folder import OnlyUser, StateFolder
 from provisioner.services.system import RandomIds, SystemClock
@@ -27,6 +29,9 @@ log = structlog.get_logger(__name__)
 
 API, COMPUTE = "api", "compute"
 
+FEW_DESCRIPTORS = MAX_CONNECTIONS * DESCRIPTORS_PER_CONNECTION
+"""With less, fewer nodes can be sent files at once."""
+
 
 async def serve(settings: Settings, roles: frozenset[str]) -> None:
     """Runs until SIGTERM or SIGINT. roles: any of "api" (REST and scheduler) and "compute".
@@ -34,6 +39,12 @@ async def serve(settings: Settings, roles: frozenset[str]) -> None:
     Raises ProvisionerError when something can't start, LeaseLost when this host may no longer act.
     """
     set_up_logging(settings.log.level, settings.log.format)
+    if (most := descriptors.raise_limit()) < FEW_DESCRIPTORS:
+        log.warning(
+            "provisioner.few_descriptors",
+            limit=most,
+            advice=f"Raise the hard limit of open files to {FEW_DESCRIPTORS} or more: LimitNOFILE of systemd",
+        )
     ending = Ending()
     serving = asyncio.create_task(_serve(settings, roles, ending))
     loop = asyncio.get_running_loop()

@@ -9,11 +9,12 @@ import shutil
 import signal
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
-from errno import EAGAIN, EMFILE, ENFILE, ENOMEM
+from errno import EAGAIN, ENOMEM
 from subprocess import DEVNULL
 
 from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut, SecretFile
+from provisioner.services import descriptors
 
 MAX_OUTPUT_BYTES = 256 * 1024
 """Kept of the end of each of a child's outputs, where its answer stands and what it complained of last; what
@@ -33,8 +34,8 @@ _GUARD = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && e
 
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR")
 
-_SHORTAGES = (EMFILE, ENFILE, EAGAIN, ENOMEM)
-"""Of descriptors, of processes and of memory."""
+_SHORTAGES = (*descriptors.SHORTAGES, EAGAIN, ENOMEM)
+"""Of processes and of memory, too."""
 
 
 class SystemChild:

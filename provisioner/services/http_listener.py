@@ -9,10 +9,18 @@ from collections.abc import Awaitable, Callable
 from contextlib import suppress
 
 from provisioner.core.errors import PermanentError
+from provisioner.services import descriptors
 from provisioner.services.http_connection import Closed, HttpConnection, Request, TooLarge
 
 MAX_CONNECTIONS = 2048
+DESCRIPTORS_PER_CONNECTION = 4
+"""One is the connection's, one the file's that it is sent. The others are left to the rest of the process."""
+
+PUT_OFF_PART = 4
+"""One more for each so many of them, whose requests are heard and put off."""
+
 MAX_CONNECTIONS_PER_PEER = 16
+RETRY_AFTER_S = 1  # iPXE keeps to it
 BACKLOG = 512
 STOP_TIMEOUT_S = 5.0
 
@@ -33,6 +41,7 @@ class HttpListener:
         self._peers: Counter[str] = Counter()
         self._tasks: dict[asyncio.Task[None], str] = {}  # with the peer of its connection
         self._server: asyncio.Server | None = None
+        self._most = 0  # connections
 
     @property
     def port(self) -> int:
@@ -42,6 +51,7 @@ class HttpListener:
 
     async def start(self) -> None:
         """Raises PermanentError."""
+        self._most = min(MAX_CONNECTIONS, descriptors.limit() // DESCRIPTORS_PER_CONNECTION)
         listening = socket.socket(socket.AF_INET, socket.SOCK_STREAM | socket.SOCK_CLOEXEC)
         try:
             listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -82,8 +92,11 @@ class HttpListener:
         peer = self._tasks[task] = connection.peer
         self._peers[peer] += 1
         try:
-            if self._peers[peer] <= MAX_CONNECTIONS_PER_PEER and len(self._tasks) <= MAX_CONNECTIONS:
-                await self._converse(connection)
+            if self._peers[peer] <= MAX_CONNECTIONS_PER_PEER:
+                if len(self._tasks) <= self._most:
+                    await self._converse(connection, self._serve)
+                elif len(self._tasks) <= self._most + self._most // PUT_OFF_PART:
+                    await self._converse(connection, _put_off)
         except asyncio.CancelledError:
             connection.abort()
         finally:
@@ -92,14 +105,20 @@ class HttpListener:
             self._peers += Counter()  # forgets peers without connections
             writer.close()
 
-    async def _converse(self, connection: HttpConnection) -> None:
+    async def _converse(self, connection: HttpConnection, serve: Serve) -> None:
         first = True
         try:
             while request := await connection.next_request(first=first):
-                await self._serve(connection, request)
+                await serve(connection, request)
                 first = False
         except TooLarge:
             with suppress(Closed):
                 await connection.answer(413, headers={"connection": "close"})
         except Closed:
             connection.abort()
+
+
+async def _put_off(connection: HttpConnection, request: Request) -> None:
+    """A connection that is closed in silence ends a node's boot."""
+    headers = {"retry-after": str(RETRY_AFTER_S), "connection": "close"}
+    await connection.answer(503, headers=headers)

@@ -17,13 +17,14 @@ import structlog
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.netboot import Offer
+from provisioner.services.descriptors import SHORTAGES
 from provisioner.services.http_connection import HttpConnection, Request, Sent
-from provisioner.services.http_listener import HttpListener
+from provisioner.services.http_listener import RETRY_AFTER_S, HttpListener
 from provisioner.services.quota import Quota
 
 log = structlog.get_logger(__name__)
 
-REFUSED_EVERY_S = 5.0
+REFUSED_EVERY_S = BUSY_EVERY_S = 5.0
 CALL_EVERY_S = 1.0
 """An instance belongs to its tenant: it may phone home so often, and no more of it is kept."""
 
@@ -50,6 +51,7 @@ class NodeHttpService:
         self._by_node: dict[str, Offer] = {}
         self._heard_boots: dict[str, str] = {}  # node → the boot whose agent has reported
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
+        self._pleas = Quota(clock, every_s=BUSY_EVERY_S)
         self._calls = Quota(clock, every_s=CALL_EVERY_S)
 
     @property
@@ -114,6 +116,9 @@ class NodeHttpService:
         try:
             sent = await self._send(connection, request, file)
         except OSError as error:
+            if error.errno in SHORTAGES:
+                await self._put_off(connection, request, name, error.strerror or str(error))
+                return
             log.error("node_http.file_gone", file=str(file), cause=error.strerror)
             self._refused(request, name, f"the file is gone: {error.strerror}")
             await connection.answer(404)
@@ -140,6 +145,13 @@ class NodeHttpService:
         elif sent.reached_the_end:
             text = f"{name} sent, {sent.sent_bytes} bytes in {seconds:.1f} s"
             self._emit("http", "http.sent", request, text, detail)
+
+    async def _put_off(self, connection: HttpConnection, request: Request, name: str, why: str) -> None:
+        """Has the node ask again: any other error ends its boot."""
+        if self._pleas.admits(request.peer):
+            text = f"{request.method} of {name} is to be tried again: {why}"
+            self._emit("http", "http.busy", request, text, {"file": name})
+        await connection.answer(503, headers={"retry-after": str(RETRY_AFTER_S)})
 
     def _refused(self, request: Request, name: str, why: str) -> None:
         if self._refusals.admits(request.peer):

@@ -9,12 +9,10 @@ from __future__ import annotations
 import asyncio
 import io
 import logging
-import os
 import socket
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from errno import EMFILE, ENFILE
 from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
@@ -27,6 +25,7 @@ from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink, WireEvent
 from provisioner.protocols.netboot import Offer
 from provisioner.services import tftp_window
+from provisioner.services.descriptors import SHORTAGES
 from provisioner.services.quota import Quota
 
 READ_REQUEST = b"\0\x01"
@@ -260,8 +259,8 @@ class _Transfer:
         try:
             return self._content.open("rb")
         except OSError as error:
-            if error.errno in (EMFILE, ENFILE):
-                self.shortage = os.strerror(error.errno)
+            if error.errno in SHORTAGES:
+                self.shortage = error.strerror or str(error)
                 raise  # which ends this without an answer: it asks again
             self.fault = error.strerror or str(error)
             return None

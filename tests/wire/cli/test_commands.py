@@ -3,6 +3,7 @@ from __future__ import annotations
 import json
 import os
 import pty
+import resource
 import signal
 import socket
 import stat
@@ -15,7 +16,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.wire.cli.conftest import DEADLINE_S, PROVISIONER, Service, eventually
+from tests.wire.cli.conftest import DEADLINE_S, PROVISIONER, Service, eventually, serving
+from tests.wire.services.descriptors import descriptors_limited_to
 
 pytestmark = pytest.mark.wire
 
@@ -300,6 +302,13 @@ def test_a_configuration_is_checked_without_anything_being_started(service: Serv
         told = service.refused(2, *words)
         assert "bad.yaml" in told
         assert "rack" in told
+
+
+def test_it_opens_as_many_files_as_it_may(tmp_path_factory: pytest.TempPathFactory) -> None:
+    with descriptors_limited_to(512), serving(tmp_path_factory.mktemp("p")) as service:
+        assert service.serving is not None
+        soft, hard = resource.prlimit(service.serving.pid, resource.RLIMIT_NOFILE)
+        assert soft == min(hard, 65_536) > 512
 
 
 def test_a_second_provisioner_on_the_same_state_is_refused_by_name(service: Service) -> None:

@@ -11,10 +11,16 @@ from contextlib import contextmanager
 @contextmanager
 def descriptors_left(count: int) -> Iterator[None]:
     """So many more may be opened; what is open stays."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     lowest_free = os.open(os.devnull, os.O_RDONLY | os.O_CLOEXEC)
     os.close(lowest_free)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free + count, hard))
+    with descriptors_limited_to(lowest_free + count):
+        yield
+
+
+@contextmanager
+def descriptors_limited_to(count: int) -> Iterator[None]:
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (count, hard))
     try:
         yield
     finally:

@@ -18,6 +18,7 @@ from provisioner.services import http_connection, http_listener
 from provisioner.services.node_http import NodeHttpService
 from provisioner.services.system import SystemClock
 from tests.wire.services.conftest import Heard, play
+from tests.wire.services.descriptors import descriptors_left, descriptors_limited_to
 from tests.wire.services.segment import HOST, NODE, STRANGER, Segment
 
 pytestmark = pytest.mark.wire
@@ -376,6 +377,56 @@ def test_one_node_cannot_take_all_connections(
             assert (await node.ask("GET", f"/boot/{OTHER_TOKEN}/boot.ipxe", source=STRANGER))[0] == 200
             for connection in held:
                 connection.close()
+
+    play(story)
+
+
+def test_there_are_no_more_connections_than_the_process_has_descriptors_for(
+    network: Segment, heard: Heard, kernel: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http_listener, "MAX_CONNECTIONS_PER_PEER", 1000)
+
+    async def story() -> None:
+        # A part of what a process has altogether, so that other parts of it go on.
+        with descriptors_limited_to(160):
+            async with server(network, heard, kernel) as node:
+                held = [node.connect() for _ in range(40)]
+                status, _, headers = await node.ask("GET", f"/boot/{TOKEN}/kernel")
+                assert (status, headers["retry-after"], headers["connection"]) == (503, "1", "close")
+                held += [node.connect() for _ in range(10)]
+                with node.connect() as refused, suppress(ConnectionError):
+                    refused.sendall(f"GET /boot/{TOKEN}/kernel HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    assert await asyncio.to_thread(refused.recv, 1) == b""
+                while len(held) >= 40:
+                    held.pop().close()
+                while (await node.ask("GET", f"/boot/{TOKEN}/kernel"))[0] != 200:
+                    pass
+                for connection in held:
+                    connection.close()
+
+    play(story)
+
+
+def test_a_file_that_no_descriptor_is_left_for_is_to_be_asked_for_again(
+    network: Segment, heard: Heard, kernel: Path
+) -> None:
+    async def story() -> None:
+        async with server(network, heard, kernel) as node:
+            with node.connect() as connection:
+
+                async def ask(name: str) -> bytes:
+                    connection.sendall(f"GET /boot/{TOKEN}/{name} HTTP/1.1\r\nHost: x\r\n\r\n".encode())
+                    return await asyncio.to_thread(connection.recv, 1000)
+
+                assert (await ask("boot.ipxe")).startswith(b"HTTP/1.1 200 ")
+                for _ in range(2):
+                    with descriptors_left(0):
+                        answer = await ask("kernel")
+                    assert answer.startswith(b"HTTP/1.1 503 ") and b"retry-after: 1\r\n" in answer.lower()
+                assert (await ask("kernel")).startswith(b"HTTP/1.1 200 ")
+            (busy,) = heard.named("http.busy")
+            assert busy.text == "GET of kernel is to be tried again: Too many open files"
+            assert not heard.named("http.refused")
 
     play(story)
 
