@@ -8,7 +8,7 @@ import structlog
 
 from provisioner.api.context import ApiContext
 from provisioner.api.image_orders import fetch
-from provisioner.core.errors import Defect, ProvisionerError
+from provisioner.core.errors import Defect, ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageState
 
 log = structlog.get_logger(__name__)
@@ -75,6 +75,10 @@ class ImageFetches:
             await fetch(self._context, image.id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are fetched
             _tell("image.not_fetched", error, "fetch the image", image.name)
+            if isinstance(error, TransientError):
+                # It may have been the store that failed, and the image still be to be fetched.
+                await self._context.clock.sleep(STORE_AWAY_S)
+                self._news.set()
         del self._under_way[image.tenant]
         self._begin(group)
 

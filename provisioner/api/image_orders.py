@@ -12,7 +12,15 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.image_shares import forget_image
 from provisioner.api.visible import find_image, find_own_image
-from provisioner.core.errors import Conflict, Defect, Forbidden, InvalidInput, NotFound, ProvisionerError
+from provisioner.core.errors import (
+    Conflict,
+    Defect,
+    Forbidden,
+    InvalidInput,
+    NotFound,
+    ProvisionerError,
+    TransientError,
+)
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance, boots_with_ramdisk
 from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE
@@ -233,6 +241,7 @@ def _start(tx: Tx, image: Image, *, again: bool = False) -> Image:
 
 
 async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable[StoredImage]]) -> views.View:
+    stored = None
     try:
         stored = await store()
         async with context.blobs:
@@ -240,15 +249,23 @@ async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable
     except BaseException as error:
         # Whatever happened, cancellation too: the image must not stay SAVING. Another process may have stored
         # the same bytes meanwhile.
-        changes, saving = _after(error, image), {"state": ImageState.SAVING}
-        await context.store.transact(lambda tx: tx.update(Image, image.id, changes, expect=saving))
+        changes, saving = _after(error, image, stored is not None), {"state": ImageState.SAVING}
+        try:
+            await context.store.transact(lambda tx: tx.update(Image, image.id, changes, expect=saving))
+        except TransientError:
+            if isinstance(error, Exception):
+                raise
+            # Who cancelled this waits for its end; an image that is SAVING is fetched by the next process.
         raise
 
 
-def _after(error: BaseException, image: Image) -> dict[str, Any]:
-    """What becomes of an image whose bytes didn't all come."""
-    if isinstance(error, asyncio.CancelledError) and image.source_url:
-        return {"state": ImageState.QUEUED}  # this process is about to end: the next one fetches it
+def _after(error: BaseException, image: Image, came: bool) -> dict[str, Any]:
+    """What becomes of an image that isn't whole, or, if its bytes `came`, of which the store doesn't know."""
+    if image.source_url:
+        if isinstance(error, asyncio.CancelledError):
+            return {"state": ImageState.QUEUED}  # this process is about to end: the next one fetches it
+        if came and isinstance(error, TransientError):
+            return {"state": ImageState.QUEUED}
     if not isinstance(error, Exception):
         failure = Failure(code="interrupted", message=f"interrupted: {type(error).__name__}")
         return {"state": ImageState.ERROR, "failure": failure}

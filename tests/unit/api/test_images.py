@@ -3,15 +3,19 @@ from __future__ import annotations
 import asyncio
 import hashlib
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provisioner.api import image_fetches
+from provisioner.api.context import ApiContext
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.image_orders import fetch
 from provisioner.core.errors import ImageInvalid, NotFound, TransientError
 from provisioner.core.model import Image, ImageState
+from provisioner.protocols.store import Store
 from tests.unit.api.conftest import TOKEN, Api
 
 CONTENT = b"sector" + bytes(506)
@@ -298,6 +302,58 @@ def test_a_store_that_is_away_for_a_moment_ends_no_fetches(
 
     api.run(story())
     assert failures == [0]
+
+
+class AwayAt:
+    """A store that is away at some of its transactions, counted from 1."""
+
+    def __init__(self, store: Store, *numbers: int) -> None:
+        self._store = store
+        self._numbers = numbers
+        self._count = 0
+
+    async def transact(self, work: Any) -> Any:
+        self._count += 1
+        if self._count in self._numbers:
+            raise TransientError("use the database", answer="it is away")
+        return await self._store.transact(work)
+
+
+START, FINISH, GIVE_UP = 1, 2, 3
+"""The transactions of a fetch; the last one is of a fetch that failed."""
+
+
+@pytest.mark.parametrize("away_at", [(START,), (FINISH,), (FINISH, GIVE_UP)])
+def test_a_fetch_that_the_store_was_away_from_is_begun_again_without_anybody_asking(
+    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, away_at: tuple[int, ...]
+) -> None:
+    (tmp_path / "tiny.raw").write_bytes(CONTENT)
+    store: Any = AwayAt(api.store, *away_at)
+
+    async def over_it(context: ApiContext, image_id: str) -> None:
+        await fetch(replace(context, store=store), image_id)
+
+    monkeypatch.setattr(image_fetches, "fetch", over_it)
+    monkeypatch.setattr(image_fetches, "STORE_AWAY_S", 0.01)
+    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    until(api, "tiny", "active")
+
+
+def test_a_fetch_that_is_cut_off_while_the_store_is_away_is_cut_off(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Who cancelled it waits for that."""
+
+    async def cut_off(*about: Any, **how: Any) -> None:
+        raise asyncio.CancelledError
+
+    image = register(api)
+    api.transact(lambda tx: tx.update(Image, image["id"], {"source_url": "file:///somewhere/tiny.raw"}))
+    monkeypatch.setattr(api.images, "fetch", cut_off)
+    store: Any = AwayAt(api.store, FINISH)
+    with pytest.raises(asyncio.CancelledError):
+        api.run(fetch(replace(api.context, store=store), image["id"]))
+    assert api.get("/v1/images/tiny")["state"] == "saving"  # the next process fetches it
 
 
 def test_a_port_that_there_is_not_ends_its_image_and_no_others(api: Api, tmp_path: Path) -> None:
