@@ -16,20 +16,32 @@ from provisioner.core.errors import PermanentError
 from provisioner.services.durable import sync_folder
 
 Keys = tuple[str, ...]
+Stamp = tuple[int, int, int]
+"""When it was written, in ns, and what else tells one file from another."""
+
+NO_FILE: Stamp = (0, 0, 0)
 
 
 class KeyFile:
     def __init__(self, path: Path) -> None:
         self.path = path
 
-    def read(self) -> Keys:
-        """Makes the file, with a new key and readable by its owner only, when there is none.
-
-        Raises PermanentError when it can't be made or read, holds no key, or others may read it.
-        """
+    def make(self) -> None:
+        """Makes the file, with a new key and readable by its owner only, when there is none: at the first
+        start alone. Raises PermanentError when it can't be made."""
         try:
             if not self.path.exists():
                 _create(self.path)
+        except OSError as error:
+            raise PermanentError(
+                f"make the key file {self.path}",
+                answer=str(error.strerror),
+                advice="Its folder must be there, and writable at the first start",
+            ) from None
+
+    def read(self) -> Keys:
+        """Raises PermanentError when it can't be read, holds no key, or others may read it."""
+        try:
             mode = stat.S_IMODE(self.path.stat().st_mode)
             keys = self.path.read_text("ascii").split()
         except (OSError, UnicodeDecodeError) as error:
@@ -37,7 +49,7 @@ class KeyFile:
             raise PermanentError(
                 f"read the key file {self.path}",
                 answer=str(answer),
-                advice="Restore it from a backup; its folder must be writable at the first start",
+                advice="Restore it from a backup",
             ) from None
         if mode & 0o077:
             raise PermanentError(
@@ -51,13 +63,14 @@ class KeyFile:
             )
         return tuple(keys)
 
-    def stamp(self) -> tuple[int, int]:
-        """Another one when the file has changed."""
+    def stamp(self) -> Stamp:
+        """Another one when the file has changed. To be taken before the file is read: a change in between
+        is seen the next time then."""
         try:
             found = self.path.stat()
         except OSError:
-            return (0, 0)
-        return found.st_mtime_ns, found.st_ino
+            return NO_FILE
+        return found.st_mtime_ns, found.st_ino, found.st_size
 
     def change(self, change: Callable[[Keys], Keys]) -> Keys:
         """Replaces the keys, whole or not at all; of two that do so at once, one waits for the other."""

@@ -5,10 +5,13 @@ from __future__ import annotations
 import hashlib
 from pathlib import Path
 
+import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
 from provisioner.core.errors import PermanentError
-from provisioner.services.key_file import KeyFile
+from provisioner.services.key_file import NO_FILE, KeyFile, Stamp
+
+log = structlog.get_logger(__name__)
 
 
 class SecretBox:
@@ -21,19 +24,23 @@ class SecretBox:
     def __init__(self, *keys: str) -> None:
         """Raises PermanentError when a key is not one; the error doesn't repeat it."""
         self._file: KeyFile | None = None
-        self._stamp = (0, 0)
+        self._stamp = NO_FILE
+        self._told: Stamp | None = None
         self._use(keys)
 
     @classmethod
     def from_file(cls, path: Path) -> SecretBox:
-        """The box of a key file, whose changes it follows. Raises as `KeyFile.read`."""
+        """The box of a key file, which is made when there is none, and whose changes it follows. Raises as
+        `KeyFile.make` and `KeyFile.read`."""
         file = KeyFile(path)
+        file.make()
+        stamp = file.stamp()
         box = cls(*file.read())
-        box._file, box._stamp = file, file.stamp()
+        box._file, box._stamp = file, stamp
         return box
 
     def seal(self, text: str) -> str:
-        """The sealed form; different every time. Raises PermanentError when a new key file can't be used."""
+        """The sealed form; different every time."""
         self._follow()
         return self._ciphers[0].encrypt(text.encode()).decode("ascii")
 
@@ -68,13 +75,24 @@ class SecretBox:
         return None
 
     def _follow(self) -> None:
-        """A rotation puts another key first: what is sealed from then on must be by that one."""
+        """A rotation puts another key first: what is sealed from then on must be by that one.
+
+        A file that can't be used is being copied, or is missing by mistake: the keys that it had stay.
+        """
         if self._file is None:
             return
         stamp = self._file.stamp()
-        if stamp != self._stamp:
+        if stamp == self._stamp:
+            return
+        try:
             self._use(self._file.read())
-            self._stamp = stamp
+        except PermanentError as error:
+            # Read again at each use until it is better, which a change of its mode alone may make it.
+            if stamp != self._told:
+                log.warning("secrets.key_file_unusable", cause=error.message, kept=self._key_ids)
+            self._told = stamp
+        else:
+            self._stamp, self._told = stamp, None
 
     def _use(self, keys: tuple[str, ...]) -> None:
         try:

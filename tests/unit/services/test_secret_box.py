@@ -1,12 +1,15 @@
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 from cryptography.fernet import Fernet
+from structlog.testing import capture_logs
 
 from provisioner.core.errors import PermanentError
+from provisioner.services.key_file import KeyFile
 from provisioner.services.secret_box import SecretBox
 
 PASSWORD = "hunter2 ünïcode"
@@ -87,6 +90,62 @@ def test_a_key_file_that_cannot_be_used_tells_what_to_do(
     path.chmod(mode)
     with pytest.raises(PermanentError, match=complaint):
         SecretBox.from_file(path)
+
+
+@pytest.mark.parametrize(
+    "spoil",
+    [
+        Path.unlink,
+        lambda path: path.write_text(""),
+        lambda path: path.write_text(path.read_text()[:-9]),
+        lambda path: (path.write_text(path.read_text() + "\n"), path.chmod(0o644)),
+    ],
+    ids=["gone", "empty", "half copied", "readable by others"],
+)
+def test_a_running_process_bears_a_key_file_that_cannot_be_used_for_a_while(
+    tmp_path: Path, spoil: Callable[[Path], object]
+) -> None:
+    path = tmp_path / "secret.key"
+    box = SecretBox.from_file(path)
+    content, before = path.read_text(), box.seal(PASSWORD)
+    spoil(path)
+    with capture_logs() as logs:
+        meanwhile = box.seal(PASSWORD)
+        assert [box.open(before), box.open(meanwhile)] == [PASSWORD] * 2
+    assert [(entry["event"], entry["log_level"]) for entry in logs] == [
+        ("secrets.key_file_unusable", "warning")
+    ]
+    assert path.exists() == (spoil is not Path.unlink), "no key was made in place of the one that was missing"
+    new = Fernet.generate_key().decode()
+    path.write_text(f"{new}\n{content}")
+    path.chmod(0o600)
+    assert [SecretBox.from_file(path).open(text) for text in (before, meanwhile)] == [PASSWORD] * 2
+    assert SecretBox(new).open(box.seal(PASSWORD)) == PASSWORD, "and it follows the file again"
+
+
+def test_a_key_file_that_changes_while_it_is_read_is_read_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path, new = tmp_path / "secret.key", Fernet.generate_key().decode()
+    SecretBox.from_file(path)
+    read = KeyFile.read
+
+    def overtaken(file: KeyFile) -> tuple[str, ...]:
+        keys = read(file)
+        monkeypatch.undo()
+        file.change(lambda keys: (new, *keys))
+        return keys
+
+    monkeypatch.setattr(KeyFile, "read", overtaken)
+    box = SecretBox.from_file(path)
+    assert SecretBox(new).open(box.seal(PASSWORD)) == PASSWORD
+
+
+def test_a_key_file_that_is_gone_is_not_made_anew_by_who_adds_a_key(tmp_path: Path) -> None:
+    path = tmp_path / "secret.key"
+    with pytest.raises(PermanentError, match="No such file"):
+        KeyFile(path).change(lambda keys: keys)
+    assert not path.exists()
 
 
 def test_a_folder_that_does_not_exist_is_named(tmp_path: Path) -> None:
