@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from provisioner.api import views
+from provisioner.api.boot_parts import boot_part
 from provisioner.api.catalog import checked_key, find_key
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.quotas import left, quota
@@ -34,7 +35,12 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
             advice="Delete one, or have `quotas` of the configuration raised",
         )
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
-    image = deployable(tx, context.who, order.image)
+    image = _root_or_disk(tx, context.who, order.image)
+    kernel, ramdisk = (
+        boot_part(tx, image, kind, find_image(tx, context.who, named) if named else None)
+        for kind, named in ((ImageKind.KERNEL, order.kernel), (ImageKind.RAMDISK, order.ramdisk))
+    )
+    _check_ready(tx, context.who, image, kernel, ramdisk)
     check_architecture(flavor, image)
     node = find_node_to_have(tx, context.who, order.node) if order.node else None
     if node is not None:
@@ -49,8 +55,8 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
         name=order.name,
         flavor=flavor,
         image_id=image.id,
-        kernel_id=image.kernel_id,
-        ramdisk_id=image.ramdisk_id,
+        kernel_id=kernel.id if kernel else None,
+        ramdisk_id=ramdisk.id if ramdisk else None,
         public_key=public_key,
         user_data=order.user_data,
         node_name=node.name if node else None,
@@ -69,6 +75,13 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
 
 def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:
     """Raises NotFound; InvalidInput for a kernel or a ramdisk; Conflict while a part of it isn't active."""
+    image = _root_or_disk(tx, who, id_or_name)
+    parts = (boot_part(tx, image, kind) for kind in (ImageKind.KERNEL, ImageKind.RAMDISK))
+    _check_ready(tx, who, image, *parts)
+    return image
+
+
+def _root_or_disk(tx: Tx, who: Principal, id_or_name: str) -> Image:
     image = find_image(tx, who, id_or_name)
     if image.kind not in (ImageKind.ROOT, ImageKind.DISK):
         raise InvalidInput(
@@ -77,16 +90,17 @@ def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:
             answer=f"it is of kind {image.kind}",
             advice="Deploy a root file system or a whole disk",
         )
-    # What it boots with is of the image, also where that is shared and these are not.
-    boots = (tx.get(Image, part) for part in (image.kernel_id, image.ramdisk_id) if part)
-    for found in (image, *(part for part in boots if part is not None)):
-        if found.state is not ImageState.ACTIVE:
+    return image
+
+
+def _check_ready(tx: Tx, who: Principal, image: Image, *parts: Image | None) -> None:
+    for found in (image, *parts):
+        if found is not None and found.state is not ImageState.ACTIVE:
             raise Conflict(
                 f"deploy image {image.name}",
                 answer=_why_not(found, visible=is_visible(tx, who, found)),
                 advice="Send its bytes, or register it again",
             )
-    return image
 
 
 def _why_not(image: Image, *, visible: bool) -> str:

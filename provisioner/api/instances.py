@@ -33,6 +33,8 @@ class InstanceOrder(BaseModel):
     name: Annotated[str, Field(pattern=r"^[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?$")]  # RFC 1123 §2.1
     flavor: Word
     image: Word
+    kernel: Annotated[Word | None, Field(description="In place of the image's own.")] = None
+    ramdisk: Annotated[Word | None, Field(description="In place of the image's own.")] = None
     key: Word | None = None
     public_key: Annotated[str, Field(max_length=16384, pattern=r"^[^\x00]*$")] = ""
     user_data: Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")] = ""

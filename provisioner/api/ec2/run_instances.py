@@ -11,6 +11,7 @@ from typing import Any
 
 from pydantic_core import to_json
 
+from provisioner.api.boot_parts import BootsByItself, boot_part
 from provisioner.api.ec2 import block_devices
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
@@ -168,19 +169,15 @@ def _wish(tx: Tx, call: Call) -> _Wish:
 
 def _boots_with(tx: Tx, call: Call, parameter: str, image: Image, kind: ImageKind) -> str | None:
     """What is named, or what the image has."""
-    own = image.kernel_id if kind is ImageKind.KERNEL else image.ramdisk_id
     id = call.given.get(parameter)
-    if image.kind is ImageKind.DISK:
-        if id:
-            told = f"{image_id(image)} boots by itself: no {parameter}"
-            raise Ec2Error("InvalidParameterCombination", told)
-        return None
-    if id:
-        named = _ready(find_image(tx, call.tenant, id, kind))
-        if named.arch != image.arch:
-            raise bad_value(parameter, f"{id} is for {named.arch}, {image_id(image)} for {image.arch}")
-        return named.id
-    found = tx.get(Image, own) if own else None
+    named = find_image(tx, call.tenant, id, kind) if id else None
+    try:
+        found = boot_part(tx, image, kind, named)
+    except BootsByItself as error:
+        told = f"{image_id(image)} boots by itself: no {parameter}"
+        raise Ec2Error("InvalidParameterCombination", told) from error
+    except InvalidInput as error:
+        raise bad_value(parameter, error.answer) from error
     return _ready(found).id if found else None
 
 

@@ -32,6 +32,54 @@ def test_an_instance_is_requested_with_the_images_kernel_and_ramdisk(api: Api) -
     assert api.get("/v1/instances/web")["id"] == made["id"]
 
 
+def register(api: Api, name: str, kind: str, **changes: Any) -> str:
+    made: str = api.post("/v1/images", {"name": name, "kind": kind} | changes, 201)["id"]
+    api.call("PUT", f"/v1/images/{name}/content", content=name.encode() * 512).raise_for_status()
+    return made
+
+
+def test_another_kernel_and_ramdisk_than_the_images_may_be_named(api: Api) -> None:
+    kernel, ramdisk = register(api, "newer", "kernel"), register(api, "leaner", "ramdisk")
+    made = api.post("/v1/instances", order(kernel="newer", ramdisk=ramdisk), 202)
+    assert (made["kernel_id"], made["ramdisk_id"]) == (kernel, ramdisk)
+    made = api.post("/v1/instances", order("half", kernel="newer"), 202)
+    assert (made["kernel_id"], made["ramdisk_id"]) == (kernel, api.get("/v1/images/ramdisk")["id"])
+
+
+def test_a_kernel_that_is_named_takes_the_place_of_one_that_is_not_there_yet(api: Api) -> None:
+    image = api.transact(lambda tx: tx.find(Image, where={"name": "kernel"}))[0]
+    api.transact(lambda tx: tx.update(Image, image.id, {"state": ImageState.ERROR}))
+    register(api, "newer", "kernel")
+    api.post("/v1/instances", order(), 409)
+    api.post("/v1/instances", order(kernel="newer"), 202)
+
+
+@pytest.mark.parametrize(
+    ("changes", "status", "told"),
+    [
+        ({"kernel": "ramdisk"}, 422, "it is of kind ramdisk"),
+        ({"ramdisk": "kernel"}, 422, "it is of kind kernel"),
+        ({"kernel": "nothing"}, 404, "no such image"),
+        ({"kernel": "foreign"}, 422, "it is for arm64, and the image for x86_64"),
+        ({"kernel": "unsent"}, 409, "image unsent is queued"),
+        ({"image": "disk", "kernel": "kernel"}, 422, "boots by itself"),
+        ({"image": "board", "ramdisk": "boards"}, 422, "without a ramdisk"),
+    ],
+    ids=["ramdisk", "kernel", "unknown", "other architecture", "no bytes", "whole disk", "board"],
+)
+def test_what_an_image_cannot_be_booted_with_is_refused(
+    api: Api, changes: dict[str, Any], status: int, told: str
+) -> None:
+    register(api, "foreign", "kernel", arch="arm64")
+    register(api, "disk", "disk")
+    register(api, "tiles", "kernel", arch="tilepro64")
+    register(api, "boards", "ramdisk", arch="tilepro64")
+    register(api, "board", "root", arch="tilepro64", kernel_id="tiles")
+    api.post("/v1/images", {"name": "unsent", "kind": "kernel"}, 201)
+    answer = api.post("/v1/instances", order(**changes), status)
+    assert told in f"{answer['title']} {answer.get('detail', '')}"
+
+
 def test_a_key_is_taken_by_name_or_as_it_is(api: Api) -> None:
     api.post("/v1/keys", {"name": "me", "public_key": KEY + "\n"}, 201)
     assert api.post("/v1/instances", order("a", key="me"), 202)["public_key"] == KEY

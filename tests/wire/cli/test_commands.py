@@ -230,6 +230,19 @@ def test_an_instance_that_is_not_there_in_time_is_said_to_be_where_it_is(service
     service.json("instance", "delete", "late")
 
 
+def test_a_machine_boots_with_the_kernel_and_ramdisk_that_are_named(service: Service) -> None:
+    parts = {}
+    for kind in ("kernel", "ramdisk"):
+        file = service.folder / f"other-{kind}"
+        file.write_bytes(f"other {kind}".encode() * 512)
+        made = service.json("image", "register", f"other-{kind}", "--kind", kind, "--file", str(file))
+        parts[f"{kind}_id"] = made["id"]
+    words = ("--image", "root", "--flavor", "huge", "--kernel", "other-kernel", "--ramdisk", "other-ramdisk")
+    made = service.json("instance", "create", "booted", *words)
+    assert made.items() >= parts.items()
+    service.json("instance", "delete", "booted")
+
+
 def test_on_a_terminal_it_is_drawn_and_its_cursor_comes_back(service: Service) -> None:
     ours, theirs = pty.openpty()
     argv = service.argv("instance", "create", "drawn", "--image", "root", "--wait")
