@@ -28,8 +28,9 @@ from bmsim.devices.messages import (
 from bmsim.devices.net_client import DhcpClient
 from bmsim.devices.running import FOR_EVER, Failure, Flow, Running
 from bmsim.devices.system import Kernel, System, Systems, Then
-from bmsim.devices.timing import SYSTEM_DHCP_S, Timing
+from bmsim.devices.timing import NFS_S, SYSTEM_DHCP_S, Timing
 
+INIT = "/sbin/init"
 OWN_ORDER = (BootDevice.NETWORK, BootDevice.DISK)
 
 
@@ -220,6 +221,8 @@ class Machine:
         client = DhcpClient(None, system.dhcp_client, SYSTEM_DHCP_S)
         while isinstance((yield from net_client.lease(run, client)), Failure):
             pass  # it asks for ever
+        if system.nfs_root:
+            yield from self._mount(system.nfs_root)
         if system.kind is SystemKind.AGENT:
             yield from run.gate("agent")
             if run.faults.panics_at("agent"):
@@ -227,6 +230,12 @@ class Machine:
         self.running = Started(system.kind, system.name, run.mac, run.address, system.command_line)
         run.out.append(self.running)
         return None
+
+    def _mount(self, root: str) -> Flow[None]:
+        found = yield from net_client.nfs(self._run, root, INIT, NFS_S)
+        if isinstance(found, Failure):
+            self._run.say(f"Kernel panic - not syncing: VFS: Unable to mount root fs: {found.why}")
+            yield from self._run.stop("kernel panic: unable to mount its root by NFS")
 
     def _panic(self, why: str) -> Flow[Then]:
         self._run.say(f"Kernel panic - not syncing: {why}")

@@ -23,7 +23,8 @@ class Kernel:
 @dataclass(frozen=True, slots=True)
 class System:
     """up_after_s: its kernel's start until it asks for an address; None: as the machine's timing says.
-    panics: why it doesn't come up, if so. dhcp_client: what it calls itself when it asks for an address."""
+    panics: why it doesn't come up, if so. dhcp_client: what it calls itself when it asks for an address.
+    nfs_root: SERVER:PATH of the root that it mounts by NFS when it has one; empty: its root is elsewhere."""
 
     kind: SystemKind
     name: str
@@ -31,6 +32,7 @@ class System:
     panics: str = ""
     command_line: str = ""
     dhcp_client: str = "udhcp"
+    nfs_root: str = ""
 
 
 class Then(Enum):

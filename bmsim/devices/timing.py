@@ -64,6 +64,9 @@ IPXE_DEFERRALS = 60
 SYSTEM_DHCP_S = (3.0, 3.0, 3.0, 20.0)
 """BusyBox udhcpc: three tries, a pause, and all over again for ever."""
 
+NFS_S = 2.0
+"""Made up: TCP sends a lost segment again, and Linux makes a connection anew, after about this."""
+
 PXE_TFTP_S = (4.0,) * 6
 """EDK2, PXEBC_MTFTP_TIMEOUT and PXEBC_MTFTP_RETRIES."""
 

@@ -1,16 +1,16 @@
-"""Faults of NFS roots. Written down; no rack has one yet."""
+"""Faults of NFS roots."""
 
 from __future__ import annotations
 
-from bmsim.faults.fault import BY_HEAL, NOWHERE_YET, Fault, Strikes
+from bmsim.faults.fault import BY_HEAL, MODEL, Fault, Strikes
 
 FAULTS = (
     Fault(
         "nfs.server_gone",
-        "the NFS server of nodes that run from it dies",
+        "a compute host's NFS server doesn't answer; nodes with their root there wait, and go on",
         BY_HEAL,
         "the blueprint of general bare-metal provisioning, 2012: image by NFS root",
-        strikes=Strikes.RACK,
-        fidelities=NOWHERE_YET,
+        strikes=Strikes.HOST,
+        fidelities=MODEL,
     ),
 )

@@ -29,11 +29,13 @@ class ModelHost:
     ) -> None:
         self.name = name
         self.disk = HostDisk(lambda: struck("host.disk_full", name))
+        self.nfs_silent = False
         self.process: Process | None = None
         self.provisioner: ProvisionerProcess | None = None
         self.children: ModelChildren | None = None
         self._around = around
         self._note = note
+        self._struck = struck
         self._starts = 0
         self._restart: asyncio.TimerHandle | None = None
 
@@ -50,6 +52,12 @@ class ModelHost:
         if self.process is None or not self.process.alive or self.provisioner is None:
             return None
         return self.provisioner.netboot
+
+    def nfs_answers(self) -> bool:
+        """Asked by each question that comes to its NFS server. What is exported there stays so."""
+        if self.nfs_silent:
+            self._struck("nfs.server_gone", self.name)
+        return not self.nfs_silent
 
     @property
     def dhcp(self) -> ModelNetboot | None:

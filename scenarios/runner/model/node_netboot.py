@@ -163,6 +163,8 @@ class NodeNetboot:
         return image.size_bytes, elf_head(image.arch)
 
     def _read_by_nfs(self, host: ModelHost, netboot: ModelNetboot, asked: said.NfsRead) -> None:
+        if not host.nfs_answers():
+            return
         root = self._mounted(NfsRoot.at(asked.root))
         if root is None or asked.file != INIT:
             why = "No such file or directory" if root is not None else "Permission denied"

@@ -113,6 +113,10 @@ class NfsRoot:
     server: str
     name: str
 
+    @property
+    def source(self) -> str:
+        return f"{self.server}:/{self.name}"
+
     @classmethod
     def named_in(cls, command_line: str) -> NfsRoot | None:
         for word in command_line.split():

@@ -53,6 +53,8 @@ class Striking:
                 as_world(asyncio.get_running_loop().call_later, order.parameters["down_s"], self.heal, order)
         elif order.fault.startswith("host."):
             self._strike_host(order)
+        elif order.fault == "nfs.server_gone":
+            self._host(order).nfs_silent = True
         elif order.fault.startswith("image."):
             for name in [order.image] if order.image else self._image_names:
                 self._images.broken[name] = (order.fault, order.parameters)
@@ -66,6 +68,8 @@ class Striking:
             self._wires.heal(order.fault, order.node, order.host)
         elif order.fault.startswith("host."):
             self._heal_host(order)
+        elif order.fault == "nfs.server_gone":
+            self._host(order).nfs_silent = False
         elif order.fault.startswith("image."):
             for name in [order.image] if order.image else self._image_names:
                 self._images.broken.pop(name, None)

@@ -38,7 +38,11 @@ class ModelSystems:
             found = self._mounted(by_nfs)
             if found is None:
                 return System(SystemKind.INSTANCE, "", panics="unable to mount its root by NFS")
-            return System(SystemKind.INSTANCE, found.image, UP_AFTER_S.get(found.image), command_line=line)
+            return System(
+                *(SystemKind.INSTANCE, found.image, UP_AFTER_S.get(found.image)),
+                command_line=line,
+                nfs_root=by_nfs.source,
+            )
         root = re.search(r"root=UUID=(\S+)", line)
         name = _root_image(disk, root[1]) if root and disk is not None else ""
         if not name:

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from bmsim.devices.boot_flags import BootDevice
 from bmsim.devices.disk import MIB, Disk
 from bmsim.devices.firmware import Firmware
+from bmsim.devices.machine import Machine
 from bmsim.devices.messages import (
     Answer,
     Began,
@@ -14,6 +16,9 @@ from bmsim.devices.messages import (
     HttpFailed,
     HttpGet,
     Hung,
+    NfsData,
+    NfsError,
+    NfsRead,
     PowerOff,
     PowerOn,
     Question,
@@ -25,9 +30,10 @@ from bmsim.devices.messages import (
     TftpData,
     TftpRead,
 )
+from bmsim.devices.system import Kernel, System
 from bmsim.devices.timing import Timing
 from bmsim.faults.catalogue import completed
-from tests.unit.bmsim_devices.bench import Bench, Network, bench, hung, started
+from tests.unit.bmsim_devices.bench import MAC, SERVER, Bench, Network, bench, hung, started
 
 
 def broken(fault: str, firmware: Firmware = Firmware.BIOS_IPXE, **parameters: object) -> Bench:
@@ -207,6 +213,48 @@ def test_answers_that_come_twice_change_nothing() -> None:
         rack.give(PowerOn())
         rack.run(started)
     assert twice.did == once.did
+
+
+class ByNfs:
+    """`bmsim.devices.system.Systems`: every kernel has its root by NFS."""
+
+    def of_kernel(self, kernel: Kernel, disk: Disk | None) -> System:
+        return System(SystemKind.INSTANCE, "web", nfs_root=f"{SERVER}:/r1")
+
+    def of_disk(self, disk: Disk) -> System | None:
+        return None
+
+
+def mounting(nfs: Callable[[NfsRead], Answer | None]) -> Bench:
+    network = Network()
+
+    def server(question: Question) -> Answer | None:
+        return nfs(question) if isinstance(question, NfsRead) else network(question)
+
+    rack = Bench(Machine((MAC,), ByNfs(), firmware=Firmware.BIOS), server)
+    rack.give(PowerOn())
+    return rack
+
+
+def test_a_silent_nfs_server_is_asked_until_it_answers() -> None:
+    here = [False]
+    rack = mounting(lambda asked: NfsData(asked.ask, b"") if here[0] else None)
+    rack.run(limit_s=600)
+    assert not rack.all(Started)
+    assert len(rack.all(NfsRead)) > 100
+    assert rack.console.count("not responding, still trying") == 1
+    here[0] = True
+    rack.run(started)
+    assert rack.all(Started)
+    assert not rack.all(Hung)
+
+
+def test_a_root_that_its_server_refuses_is_a_panic() -> None:
+    rack = mounting(lambda asked: NfsError(asked.ask, "Permission denied"))
+    rack.run(limit_s=600)
+    assert not rack.all(Started)
+    assert "Unable to mount root fs: Permission denied" in rack.console
+    assert rack.all(Hung)
 
 
 def test_a_lost_http_request_is_sent_again_and_the_boot_goes_on() -> None:
