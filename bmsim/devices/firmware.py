@@ -9,10 +9,11 @@ from enum import StrEnum
 from bmsim.devices import net_client
 from bmsim.devices.boot_flags import BootDevice
 from bmsim.devices.disk import Disk
+from bmsim.devices.grub import Grub
 from bmsim.devices.ipxe import Ipxe
 from bmsim.devices.ipxe_script import End
 from bmsim.devices.messages import Architecture
-from bmsim.devices.net_client import Body, DhcpClient
+from bmsim.devices.net_client import Body, DhcpClient, Lease
 from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import System, Systems, Then
 from bmsim.devices.timing import BETWEEN_WAYS_S, PXE_DHCP_S, PXE_TFTP_S, UEFI_HTTP_S
@@ -25,6 +26,9 @@ class Firmware(StrEnum):
     UEFI = "uefi"
     UEFI_HTTP = "uefi_http"
     OVMF = "ovmf"  # by PXE, then by HTTP
+    UEFI_ARM64 = "uefi_arm64"
+    UEFI_ARM64_HTTP = "uefi_arm64_http"
+    AAVMF = "aavmf"  # by PXE, then by HTTP
     UBOOT_ARM64 = "uboot_arm64"
     UBOOT_ARMHF = "uboot_armhf"
 
@@ -32,7 +36,7 @@ class Firmware(StrEnum):
 @dataclass(frozen=True, slots=True)
 class Dialect:
     """architecture, vendor: what its DHCP says. other: the architecture that a wrong one says.
-    platform, loader_architecture: of the iPXE that it runs. gives_up: its last word."""
+    platform, loader_architecture: of the iPXE that it runs; `grub`: it runs GRUB. gives_up: its last word."""
 
     architecture: Architecture
     vendor: str
@@ -43,9 +47,17 @@ class Dialect:
     gives_up: str
 
 
-EFI_IA32_HTTP = 0x0F
+EFI_IA32_HTTP, EFI_ARM_HTTP = 0x0F, 0x12
 
-WAYS = {Firmware.OVMF: (Firmware.UEFI, Firmware.UEFI_HTTP)}
+GRUB = "grub"
+"""In the place of an iPXE's platform."""
+
+GRUB_PLATFORM = "arm64-efi"
+
+WAYS = {
+    Firmware.OVMF: (Firmware.UEFI, Firmware.UEFI_HTTP),
+    Firmware.AAVMF: (Firmware.UEFI_ARM64, Firmware.UEFI_ARM64_HTTP),
+}
 """How firmware that has several ways tries each NIC, in order."""
 
 _SEABIOS = ("Boot failed: not a bootable disk", "No bootable device.")
@@ -79,6 +91,26 @@ DIALECTS: Mapping[Firmware, Dialect] = {
             EFI_IA32_HTTP,
             "efi",
             Architecture.EFI_X64,
+            _BDS,
+        ),
+        (
+            Firmware.UEFI_ARM64,
+            "PXEClient",
+            Architecture.EFI_ARM64,
+            "003000",
+            Architecture.EFI_ARM,
+            GRUB,
+            Architecture.EFI_ARM64,
+            _BDS,
+        ),
+        (
+            Firmware.UEFI_ARM64_HTTP,
+            "HTTPClient",
+            Architecture.EFI_ARM64_HTTP,
+            "003000",
+            EFI_ARM_HTTP,
+            GRUB,
+            Architecture.EFI_ARM64,
             _BDS,
         ),
     )
@@ -143,14 +175,19 @@ class BootManager:
     def _from_nic(self, mac: str, dialect: Dialect) -> Flow[End]:
         self._machine.mac = self._machine.faults.mac(mac)
         self._machine.address = ""
-        if self._firmware is not Firmware.BIOS_IPXE and not (yield from self._load(dialect)):
-            return Then.NEXT_DEVICE
+        if self._firmware is not Firmware.BIOS_IPXE:
+            lease = yield from self._load(dialect)
+            if lease is None:
+                return Then.NEXT_DEVICE
+            if dialect.platform == GRUB:
+                grub = Grub(self._machine, GRUB_PLATFORM, lease.server, self.system_on_disk)
+                return (yield from grub.start())
         loader_architecture = self._architecture(dialect, dialect.loader_architecture)
         loader = Ipxe(self._machine, dialect.platform, loader_architecture, self.system_on_disk)
         return (yield from loader.start())
 
-    def _load(self, dialect: Dialect) -> Flow[bool]:
-        """Whether iPXE is there now, as what DHCP names."""
+    def _load(self, dialect: Dialect) -> Flow[Lease | None]:
+        """What led to its loader, which is there now, as what DHCP names; None: it isn't."""
         machine = self._machine
         architecture = self._architecture(dialect, dialect.architecture)
         if architecture != dialect.architecture:
@@ -167,11 +204,12 @@ class BootManager:
             machine.say(f"NBP filename is {lease.boot_file}")
         if isinstance(got, Failure):
             machine.say(f"PXE boot of {machine.mac} failed: {got.why}")
-            return False
-        if not isinstance(lease, Failure) and self._is_efi(lease.boot_file) != (dialect.platform == "efi"):
+            return None
+        assert isinstance(lease, Lease)
+        if self._is_efi(lease.boot_file) != (dialect.platform != "pcbios"):
             machine.say(f"PXE boot of {machine.mac} failed: {lease.boot_file} is of another architecture")
-            return False
-        return True
+            return None
+        return lease
 
     def _architecture(self, dialect: Dialect, true: Architecture) -> int:
         """As DHCP is told."""

@@ -19,6 +19,7 @@ class Architecture(IntEnum):
     EFI_ARM = 0x0A
     EFI_ARM64 = 0x0B
     EFI_X64_HTTP = 0x10
+    EFI_ARM64_HTTP = 0x13
     UBOOT_ARM = 0x15
     UBOOT_ARM64 = 0x16
 

@@ -79,6 +79,9 @@ UEFI_HTTP_S = (1.0, 4.0)
 IPXE_HTTP_S = (1.0, 2.0, 4.0, 8.0)
 """iPXE's TCP sends its SYN again, doubles its wait each time, and then the connection has timed out."""
 
+GRUB_TFTP_S = tuple(0.4 + 0.02 * tries for tries in range(40))
+"""GRUB 2.06, include/grub/net.h: GRUB_NET_INTERVAL, GRUB_NET_INTERVAL_ADDITION, GRUB_NET_TRIES."""
+
 UBOOT_DHCP_S = (0.25, 0.5, 1.0, *(2.0,) * 13)
 """U-Boot 2023.01, net/bootp.c: from 0.25 s, doubled up to 2 s; it gives up after 28 s."""
 

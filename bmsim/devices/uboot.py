@@ -12,13 +12,13 @@ from dataclasses import dataclass
 from ipaddress import IPv4Address
 
 from bmsim.devices import net_client
+from bmsim.devices.boot_shell import BadScript, End, Result, run
 from bmsim.devices.messages import Architecture
 from bmsim.devices.net_client import Body, DhcpClient, Lease
 from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import Kernel, System, Then
 from bmsim.devices.timing import UBOOT_DHCP_S, UBOOT_TFTP_S
 from bmsim.devices.uboot_image import script_in
-from bmsim.devices.uboot_shell import BadScript, End, Result, run
 
 SCRIPT = "boot.scr.uimg"
 

@@ -204,9 +204,11 @@ class Client:
         )
 
 
-def boot_driver(firmware: str) -> str:
-    """Who serves nodes that start with it: those of boards have their firmware's name."""
-    return firmware if firmware in ("uboot", "tilera") else "ipxe"
+def boot_driver(node: StoryNode) -> str:
+    """Who serves what it starts with: those of boards have their firmware's name."""
+    if node.firmware in ("uboot", "tilera"):
+        return node.firmware
+    return "grub" if node.arch == "arm64" else "ipxe"
 
 
 def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
@@ -219,7 +221,7 @@ def node_entry(node: StoryNode, fidelity: Fidelity) -> dict[str, Any]:
         "memory_mib": node.memory_mib,
         "disk_mib": 0 if node.is_tile else node.disk_mib,
         "ports": [{"mac": node.mac}],
-        "boot": boot_driver(node.firmware),
+        "boot": boot_driver(node),
         "deploy": "nfs" if node.by_nfs else node.deploy,
         "power": _power(node),
     }

@@ -47,7 +47,7 @@ class NodeKind(Part):
     arch: Literal["x86_64", "arm64", "armhf", "tilepro64"] = "x86_64"
     firmware: Literal["bios", "uefi", "uboot", "tilera"] = "bios"
     power: Literal["ipmi", "pdu", "two-pdus"] = "ipmi"
-    boot: Literal["ipxe", "uboot", "tilera"] = "ipxe"
+    boot: Literal["ipxe", "uboot", "tilera", "grub"] = "ipxe"
     deploy: Literal["iscsi", "nfs"] = "iscsi"
     cpus: Annotated[int, Field(ge=1, le=64)] = 1
     memory_mib: Annotated[int, Field(ge=256, le=2**20)] = 1024
@@ -59,8 +59,17 @@ class NodeKind(Part):
             raise ValueError("tilepro64 is a board of its own: write firmware: tilera, boot: tilera with it")
         if self.boot == "tilera" and self.power == "ipmi":
             raise ValueError("a board of tilepro64 has no BMC: write power: pdu, or two-pdus")
+        if self.arch == "arm64" and self.firmware == "uefi":
+            if self.boot != "grub":
+                raise ValueError("a server of arm64 loads GRUB: write boot: grub with firmware: uefi")
+            return self
+        if self.boot == "grub":
+            raise ValueError("GRUB is for servers of arm64: write arch: arm64, firmware: uefi with it")
         if len({self.firmware == "uboot", self.boot == "uboot", self.arch in ("arm64", "armhf")}) > 1:
-            raise ValueError("arm64 and armhf are boards here: write firmware: uboot, boot: uboot with them")
+            raise ValueError(
+                "arm64 and armhf are boards here: write firmware: uboot, boot: uboot with them; a server of "
+                "arm64 has firmware: uefi, boot: grub"
+            )
         return self
 
 

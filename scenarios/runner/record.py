@@ -54,7 +54,7 @@ def _node(node: StoryNode) -> dict[str, Any]:
     said = {
         "arch": (node.arch, "x86_64"),
         "firmware": (node.firmware, "bios"),
-        "boot": (boot_driver(node.firmware), "ipxe"),
+        "boot": (boot_driver(node), "ipxe"),
         "power": (node.power, "ipmi"),
         "cpus": (node.cpus, 1),
         "memory_mib": (node.memory_mib, 1024),

@@ -148,7 +148,7 @@ class ModelNetboot:
 
     def tftp(self, address: str, file: str) -> Path | bytes | None:
         """What is to be sent; None: refused."""
-        offer = self._by_address.get(address)
+        offer, file = self._by_address.get(address), file.lstrip("/")
         path = offer.tftp_files.get(file) if offer is not None else None
         if path is None:
             self._tell("tftp", "tftp.refused", address, f"asked by TFTP for {file!r}", {"file": file})

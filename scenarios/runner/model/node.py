@@ -41,6 +41,7 @@ TILE_BOOT_S = 20.0
 FIRMWARE = {
     ("bios", "x86_64"): Firmware.BIOS_IPXE,
     ("uefi", "x86_64"): Firmware.OVMF,
+    ("uefi", "arm64"): Firmware.AAVMF,
     ("uboot", "arm64"): Firmware.UBOOT_ARM64,
     ("uboot", "armhf"): Firmware.UBOOT_ARMHF,
 }

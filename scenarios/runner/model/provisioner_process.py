@@ -22,7 +22,7 @@ from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.progress import ProgressBoard
 from provisioner.core.model import Node
-from provisioner.drivers import ipxe, tilera, uboot
+from provisioner.drivers import grub, ipxe, tilera, uboot
 from provisioner.drivers.ipmi import IpmiDevices
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.drivers.outlet_feeds import FeedDevices
@@ -157,6 +157,7 @@ class ProvisionerProcess:
                     "ipxe": ipxe.dialect(self.netboot.url, LOADERS),
                     "uboot": uboot.make_offer,
                     "tilera": tilera.make_offer,
+                    "grub": grub.dialect(lambda arch: Path(grub.LOADER)),
                 },
             ),
             writer=around.writer,

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmsim.devices.boot_flags import BootDevice
+from bmsim.devices.boot_shell import MAX_COMMANDS, BadScript, Result, run
 from bmsim.devices.disk import MIB, Disk
 from bmsim.devices.firmware import Firmware
 from bmsim.devices.machine import Machine
@@ -32,7 +33,6 @@ from bmsim.devices.messages import (
 from bmsim.devices.running import Flow
 from bmsim.devices.timing import UBOOT
 from bmsim.devices.uboot_image import script_in
-from bmsim.devices.uboot_shell import MAX_COMMANDS, BadScript, Result, run
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.uboot import PACKED, SCRIPT, image_of, make_offer
 from provisioner.protocols.boot import BootEntry
@@ -55,17 +55,17 @@ OWN_DISK = replace(AGENT, kind=PublicationKind.LOCAL_DISK, token="", files={})
 Files = Mapping[str, bytes | Path]
 
 
-def serving(files: Files) -> Callable[[Question], Answer | None]:
-    """A server that names no boot file: U-Boot asks for its own."""
+def serving(files: Files, boot_file: str = "") -> Callable[[Question], Answer | None]:
+    """boot_file: none is named to U-Boot, which asks for its own."""
 
     def serve(asked: Question) -> Answer | None:
         match asked:
             case DhcpDiscover():
-                return DhcpOffer(asked.ask, ADDRESS, SERVER)
+                return DhcpOffer(asked.ask, ADDRESS, SERVER, boot_file)
             case DhcpRequest():
-                return DhcpAck(asked.ask, ADDRESS, SERVER)
+                return DhcpAck(asked.ask, ADDRESS, SERVER, boot_file)
             case TftpRead():
-                if (content := files.get(asked.file)) is None:
+                if (content := files.get(asked.file.lstrip("/"))) is None:
                     return TftpError(asked.ask, "Access violation")
                 head = content if isinstance(content, bytes) else b""
                 return TftpData(asked.ask, len(head) or MIB, head=head)

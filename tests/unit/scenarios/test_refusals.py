@@ -37,6 +37,16 @@ REFUSED = {
         "{name: n1, arch: armhf}",
         [":4: rack", "firmware: uboot"],
     ),
+    "a server of arm64 that is to load iPXE": (
+        "{name: n1}",
+        "{name: n1, arch: arm64, firmware: uefi}",
+        [":4: rack", "boot: grub"],
+    ),
+    "a server of x86_64 that is to load GRUB": (
+        "{name: n1}",
+        "{name: n1, firmware: uefi, boot: grub}",
+        [":4: rack", "arch: arm64, firmware: uefi"],
+    ),
     "a board of tilepro64 that boots as another": (
         "{name: n1}",
         "{name: n1, arch: tilepro64, firmware: uboot, boot: uboot, power: pdu}",

@@ -1,7 +1,8 @@
-"""U-Boot's shell, as far as boot scripts go: if, for, && and ||, quotes, variables.
+"""The shells of U-Boot and GRUB, as far as boot scripts go: if, for, && and ||, quotes, variables.
 
 A script becomes a tree once, and is walked with the commands that its host knows. Source: U-Boot,
-common/cli_hush.c; https://docs.u-boot.org/en/latest/usage/cmdline.html
+common/cli_hush.c; https://docs.u-boot.org/en/latest/usage/cmdline.html; GRUB's manual, 6
+(shell-like scripting).
 """
 
 from __future__ import annotations
@@ -18,7 +19,7 @@ MAX_COMMANDS = 10_000
 
 End = Kernel | System | Then
 Result = int | End
-"""Of a command: 0, an error number, or the end of U-Boot."""
+"""Of a command: 0, an error number, or the end of its host."""
 
 Execute = Callable[[Sequence[str]], Flow[Result]]
 """Runs one command, its words expanded."""
