@@ -90,7 +90,7 @@ async def _fake(sink: EventSink, ids: Ids) -> AsyncIterator[Boundary]:
 async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> AsyncIterator[Boundary]:
     network, children = settings.network, SystemChildren()
     if fault := nfs_folder_fault(settings):
-        if settings.nfs.server == "kernel":
+        if not settings.nfs.nodes_trusted:
             raise fault
         log.warning("nfs.folder_not_apart", cause=fault.message)
     async with AsyncExitStack() as stack:

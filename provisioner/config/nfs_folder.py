@@ -26,7 +26,8 @@ def nfs_folder_fault(settings: Settings) -> InvalidInput | None:
                 field="nfs.folder",
                 answer=f"{settings.roots} lies on one file system with {name}: root on a node that has "
                 "its root there could read and change all of it",
-                advice="Mount a file system of its own there, or set nfs.folder to a folder on one",
+                advice="Mount a file system of its own there, or set nfs.folder to a folder on one; to try "
+                "it with nodes that nobody else is root on, set nfs.nodes_trusted",
             )
     return None
 

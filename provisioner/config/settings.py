@@ -92,9 +92,16 @@ class Nfs(Section):
         Field(
             description="Where nodes' roots lie; by default roots in state_dir. On storage that compute hosts"
             " share if one is to take over another's nodes; on xfs or btrfs, where roots share what is alike;"
-            " on a file system of its own, without which `kernel` is refused."
+            " on a file system of its own, without which neither is begun with."
         ),
     ] = None
+    nodes_trusted: Annotated[
+        bool,
+        Field(
+            description="To try it out: the folder may lie beside this system's own files. Whoever is root on"
+            " a node can then read and change all of these."
+        ),
+    ] = False
 
 
 class Power(Section):

@@ -24,9 +24,9 @@ from typing import Any
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES
 from tests.machine.lab import DEADLINES_S, Lab, eventually, lab
-from tests.machine.racks import node, on_outlets, pdu, rack, served_by_nfs
+from tests.machine.racks import BY_GANESHA, node, on_outlets, pdu, rack, served_by_nfs
 
-SETTINGS = {"nfs": {"server": "ganesha"}, "power": {"discharge_s": 0}}
+SETTINGS = {"nfs": BY_GANESHA, "power": {"discharge_s": 0}}
 """QEMU has no capacitors."""
 
 FLOOR_TIMEOUT_S = 600.0

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+BY_GANESHA = {"server": "ganesha", "nodes_trusted": True}
+"""Settings of NFS: nobody else is root on our nodes."""
+
 
 def node(number: int = 1, **changes: Any) -> dict[str, Any]:
     """A small machine; two virtual CPUs would only wait for each other without KVM."""

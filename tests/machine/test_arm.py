@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.machine.lab import DEADLINES_S, Lab, eventually
-from tests.machine.racks import board, node, pdu, served_by_nfs
+from tests.machine.racks import BY_GANESHA, board, node, pdu, served_by_nfs
 
 pytestmark = pytest.mark.machine
 
@@ -71,7 +71,7 @@ def test_a_board_runs_on_a_root_that_is_served_to_it_and_is_rebooted(
     new_lab: Callable[..., Lab], arch: str, family: str
 ) -> None:
     image, pdus = f"tiny-{arch}", [pdu("a", family, **SLOW)]
-    lab = new_lab(board(arch), pdus=pdus, nfs={"server": "ganesha"}, **SETTINGS)
+    lab = new_lab(board(arch), pdus=pdus, nfs=BY_GANESHA, **SETTINGS)
     lab.ready(image, change=served_by_nfs)
     address = lab.runs("web", image)
     assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")

@@ -17,14 +17,14 @@ from scenarios.runner.story import Deploy, Story
 from scenarios.runner.trace import Trace
 from tests.failover_stories import FAULTS
 from tests.machine.lab import DEADLINES_S, Lab
-from tests.machine.racks import node, served_by_nfs
+from tests.machine.racks import BY_GANESHA, node, served_by_nfs
 
 pytestmark = pytest.mark.machine
 
 
 @pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.full)])
 def test_a_machine_runs_on_a_root_that_is_served_to_it(new_lab: Callable[..., Lab], firmware: str) -> None:
-    lab = new_lab(node(firmware=firmware), nfs={"server": "ganesha"}, deploy={"resumed_deadline_s": 60})
+    lab = new_lab(node(firmware=firmware), nfs=BY_GANESHA, deploy={"resumed_deadline_s": 60})
     lab.ready("tiny", change=served_by_nfs)
     address = lab.runs("web", "tiny")
     (root,) = lab.roots()

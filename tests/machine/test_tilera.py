@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.machine.lab import BIN, Lab
-from tests.machine.racks import pdu
+from tests.machine.racks import BY_GANESHA, pdu
 
 pytestmark = pytest.mark.machine
 
@@ -18,7 +18,7 @@ NewLab = Callable[..., Lab]
 IMAGE = "tiny-tilepro64"
 PDUS = [pdu("a", "apc_rackpdu")]
 SETTINGS: dict[str, Any] = {
-    "nfs": {"server": "ganesha"},
+    "nfs": BY_GANESHA,
     "tilera": {"monitor": str(BIN / "tile-monitor")},
     "power": {"discharge_s": 1},
 }

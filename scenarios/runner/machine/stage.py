@@ -170,7 +170,7 @@ class MachineStage:
 
     def _nfs_settings(self) -> dict[str, Any]:
         """Roots lie on storage that the hosts share."""
-        return {"server": "ganesha", "folder": str(self._roots)}
+        return {"server": "ganesha", "folder": str(self._roots), "nodes_trusted": True}
 
     def _tilera_settings(self) -> dict[str, Any]:
         """Who gives boards of tilepro64 their commands."""

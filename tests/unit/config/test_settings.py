@@ -147,10 +147,11 @@ def test_roots_by_nfs_lie_on_a_file_system_of_their_own(
             assert "Mount a file system of its own there" in found.message
 
 
-def test_the_kernels_nfs_server_is_not_begun_with_beside_the_systems_own_files() -> None:
+@pytest.mark.parametrize("server", ["kernel", "ganesha"])
+def test_no_nfs_server_is_begun_with_beside_the_systems_own_files(server: str) -> None:
     async def story() -> None:
-        found = settings("nfs: {server: kernel, folder: /none/roots}")
-        with pytest.raises(InvalidInput, match="keep roots by NFS apart"):
+        found = settings(f"nfs: {{server: {server}, folder: /none/roots}}")
+        with pytest.raises(InvalidInput, match=r"keep roots by NFS apart.*nfs\.nodes_trusted"):
             async with boundary_of(found, lambda event: None, SystemClock(), RandomIds()):
                 pass
 
