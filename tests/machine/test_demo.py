@@ -72,12 +72,35 @@ def is_proven(told: str) -> None:
     assert re.search(r"^n1 is up and proven, .*\n\n    script/demo --image tiny\n", told, re.MULTILINE), told
 
 
-def test_the_demo_ends_with_its_proof_and_leaves_nothing_behind(home: Path) -> None:
-    told = demo(home, "--image", "tiny")
-    is_proven(told)
+def is_down(home: Path, told: str) -> None:
     assert "\nnothing was left behind\n" in told
     assert list(home.iterdir()) == []
     assert processes(home) == {}
+
+
+def test_the_demo_ends_with_its_proof_and_leaves_nothing_behind(home: Path) -> None:
+    told = demo(home, "--image", "tiny")
+    is_proven(told)
+    is_down(home, told)
+
+
+def test_the_mixed_demo_runs_an_instance_of_each_architecture_and_leaves_nothing_behind(home: Path) -> None:
+    told = demo(home, "mixed")
+    proof, _, after = told.partition("== Proof: a login to each")[2].partition("== Who has which node")
+    asked = r"^\$ bmsim rack exec .* uname -m\n(\S+)$"
+    assert re.findall(asked, proof, re.MULTILINE) == ["x86_64", "aarch64", "armv7l", "tilepro"], told
+    for instance, node in (
+        ("on-x86-64", "server[12]"),
+        ("on-arm64", "board64"),
+        ("on-armhf", "board32"),
+        ("on-tilepro64", "tile"),
+    ):
+        assert re.search(rf"\b{instance}\b.*\bactive\b.*\b{node}\b", after), told
+    # Both feeds of board64, one of each of the others; a server by its BMC.
+    assert len(re.findall(r"\boutlet\.on\b", after)) >= 4, told
+    assert "chassis.power.on" in after, told
+    assert "\n\n    script/demo mixed\n" in after, told
+    is_down(home, told)
 
 
 def test_a_demo_that_is_kept_can_be_looked_at_as_it_says_and_is_taken_down(home: Path) -> None:
