@@ -130,37 +130,39 @@ class MountedRootFolders:
     @contextlib.asynccontextmanager
     async def _base(self, image: Path, format: str, digest: str) -> AsyncIterator[Path]:
         """The folder with what is in the image's file system. No process removes it while this is entered."""
-        while True:
-            async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
-                base = await self._unpacked(image, format, digest)
-            if (held := _hold(base, fcntl.LOCK_SH)) is not None:
-                break
-            await asyncio.sleep(0)  # somebody forgets it just now
-        try:
+        base = self._images / image.name
+        with contextlib.ExitStack() as held:
+            while True:
+                async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
+                    if not base.exists():
+                        await self._unpack(image, format, digest, base, held)
+                if (lock := _hold(base, fcntl.LOCK_SH)) is not None:
+                    held.callback(os.close, lock)
+                    break
+                await asyncio.sleep(0)  # somebody forgets it just now
             yield base
-        finally:
-            os.close(held)
 
-    async def _unpacked(self, image: Path, format: str, digest: str) -> Path:
-        """The folder with what is in the image's file system."""
-        found = self._images / image.name
-        if not found.exists():
-            async with self._draft() as draft:
-                mount, root = draft / "mount", draft / "root"
-                mount.mkdir()
-                async with Draft(draft) as raw:
-                    await self._expand(image, format, digest, raw)
-                    unpack = ("unshare", "--mount", "sh", "-c", _UNPACK, "sh")
-                    await self._run(
-                        "unpack the image", (*unpack, str(raw.path), str(mount), str(root), FILE_SYSTEMS)
-                    )
-                try:
-                    await self._keep(root, found)
-                except OSError as error:
-                    # Another host that shares the folder was quicker: what it made is the same.
-                    if error.errno not in (EEXIST, ENOTEMPTY):
-                        raise
-        return found
+    async def _unpack(
+        self, image: Path, format: str, digest: str, base: Path, held: contextlib.ExitStack
+    ) -> None:
+        """held: gets the lock of what is unpacked, so that it isn't forgotten from when it has its name."""
+        async with self._draft() as draft:
+            mount, root = draft / "mount", draft / "root"
+            mount.mkdir()
+            async with Draft(draft) as raw:
+                await self._expand(image, format, digest, raw)
+                unpack = ("unshare", "--mount", "sh", "-c", _UNPACK, "sh")
+                await self._run(
+                    "unpack the image", (*unpack, str(raw.path), str(mount), str(root), FILE_SYSTEMS)
+                )
+            if (lock := _hold(root, fcntl.LOCK_SH)) is not None:
+                held.callback(os.close, lock)
+            try:
+                await self._keep(root, base)
+            except OSError as error:
+                # Another host that shares the folder was quicker: what it made is the same.
+                if error.errno not in (EEXIST, ENOTEMPTY):
+                    raise
 
     async def _expand(self, image: Path, format: str, digest: str, raw: Draft) -> None:
         """The image as a disk, its bytes proven."""
