@@ -17,8 +17,10 @@ from pysnmp.hlapi.v3arch import asyncio as snmp
 
 from provisioner.drivers.snmp_credentials import Credentials
 
-MOST_ENGINES = 64
-"""Kept for those used last, beyond those in use. Each takes some 0.1 s to make, and 0.8 MiB."""
+MOST_ENGINES = 512
+"""Kept for those used last, beyond those in use. Each takes 0.8 MiB, and some 0.1 s to make, in which all
+else stands still. Users are asked in turn: with one more than are kept, each message would make an engine.
+So many are more than the PDUs of 10,000 nodes, should each have keys of its own."""
 
 
 @dataclass(slots=True)
