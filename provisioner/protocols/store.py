@@ -40,10 +40,16 @@ class Tx(Protocol):
         ...
 
     def pick(
-        self, kind: type[R], *fields: str, where: Mapping[str, Any] | None = None
+        self,
+        kind: type[R],
+        *fields: str,
+        where: Mapping[str, Any] | None = None,
+        after: Any = None,
+        limit: int | None = None,
     ) -> list[tuple[Any, ...]]:
         """Of the records that `find` would give, these scalar fields: each combination once, in no order that
-        can be relied upon. Far cheaper than the records."""
+        can be relied upon. Far cheaper than the records. Where `id` is among the fields, others needn't be
+        scalar; `after` and `limit` are for then alone, and as `find` has them, with its order."""
         ...
 
     def insert(self, *records: Record) -> None:

@@ -209,12 +209,17 @@ class _MemoryTx:
         return sum(_meets(records[id], checks) for ids in lists for id in ids)
 
     def pick(
-        self, kind: type[R], *fields: str, where: Mapping[str, Any] | None = None
+        self,
+        kind: type[R],
+        *fields: str,
+        where: Mapping[str, Any] | None = None,
+        after: Any = None,
+        limit: int | None = None,
     ) -> list[tuple[Any, ...]]:
-        shape = shape_of(kind)
-        shape.scalars(fields)  # the same complaints as a database's
-        found = self.find(kind, where=where)
-        return list(dict.fromkeys(tuple(getattr(record, field) for field in fields) for record in found))
+        shape_of(kind).picked(fields, paged=after is not None or limit is not None)
+        found = self.find(kind, where=where, after=after, limit=limit)
+        rows = (tuple(getattr(record, field) for field in fields) for record in found)
+        return list(rows if "id" in fields else dict.fromkeys(rows))
 
     def insert(self, *records: Record) -> None:
         for record in records:

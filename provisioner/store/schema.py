@@ -7,7 +7,7 @@ What must not dangle is kept whole by the transaction that removes it.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Mapping
 from typing import Any, Generic, TypeVar
 
 import sqlalchemy as sa
@@ -73,9 +73,14 @@ class Shape(Generic[R]):
         except KeyError:
             raise TypeError(f"a {self.label} has no field {name}") from None
 
-    def scalars(self, names: Iterable[str]) -> list[Column]:
-        """The columns called so; TypeError when one isn't there, or isn't scalar."""
+    def picked(self, names: Collection[str], *, paged: bool) -> list[Column]:
+        """The columns called so. TypeError when one isn't there; without the id also when one isn't scalar,
+        as equal ones couldn't be told then, or when they are `paged`, as they have no order then."""
         columns = [self.column(name) for name in names]
+        if "id" in names:
+            return columns
+        if paged:
+            raise TypeError(f"without its id, what is picked of a {self.label} has no pages")
         for column in columns:
             if not column.scalar:
                 raise TypeError(f"{column.name} of a {self.label} is not scalar")

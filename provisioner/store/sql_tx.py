@@ -95,15 +95,27 @@ class SqlTx:
         return int(count)
 
     def pick(
-        self, kind: type[R], *fields: str, where: Mapping[str, Any] | None = None
+        self,
+        kind: type[R],
+        *fields: str,
+        where: Mapping[str, Any] | None = None,
+        after: Any = None,
+        limit: int | None = None,
     ) -> list[tuple[Any, ...]]:
         shape = shape_of(kind)
-        columns = shape.scalars(fields)
+        columns = shape.picked(fields, paged=after is not None or limit is not None)
         wanted = conditions(shape, where)
         if wanted is None:
             return []
-        statement = self._statements.pick(shape, fields, wanted.terms)
-        rows = self._run(f"read {shape.label}", statement, wanted.values).fetchall()
+        parameters = wanted.values
+        if after is not None:
+            parameters.append(shape.column("id").checked(after))
+        if limit is not None:
+            parameters.append(limit)
+        statement = self._statements.pick(
+            shape, fields, wanted.terms, after=after is not None, limit=limit is not None
+        )
+        rows = self._run(f"read {shape.label}", statement, parameters).fetchall()
         decoded = [(i, column.decode) for i, column in enumerate(columns) if column.decode]
         return [_decoded(row, decoded) for row in rows] if decoded else [tuple(row) for row in rows]
 

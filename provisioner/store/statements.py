@@ -35,17 +35,9 @@ class Statements:
         """Parameters: the conditions' values, then the id to begin after, then the limit."""
 
         def build() -> tuple[sa.Select[Any], list[str]]:
-            id_column = shape.table.c.id
             clauses, names = _clauses(shape, terms)
             query = sa.select(shape.table).where(*clauses)
-            if after:
-                bound: sa.BindParameter[Any] = sa.bindparam("after")
-                query = query.where(id_column < bound if newest_first else id_column > bound)
-                names.append("after")
-            query = query.order_by(id_column.desc() if newest_first else id_column)
-            if limit:
-                query = query.limit(sa.bindparam("limit", type_=sa.Integer()))
-                names.append("limit")
+            query = _paged(query, shape, names, after=after, limit=limit, newest_first=newest_first)
             return query, names
 
         return self._once(("select", shape.kind, terms, after, limit, newest_first), build)
@@ -59,15 +51,25 @@ class Statements:
 
         return self._once(("count", shape.kind, terms), build)
 
-    def pick(self, shape: Shape[Any], fields: tuple[str, ...], terms: tuple[Term, ...]) -> Statement:
-        """Parameters: the conditions' values."""
+    def pick(
+        self,
+        shape: Shape[Any],
+        fields: tuple[str, ...],
+        terms: tuple[Term, ...],
+        *,
+        after: bool = False,
+        limit: bool = False,
+    ) -> Statement:
+        """Parameters: as `select` has them."""
 
         def build() -> tuple[sa.Select[Any], list[str]]:
             clauses, names = _clauses(shape, terms)
             query = sa.select(*(shape.table.c[field] for field in fields)).where(*clauses)
-            return query if "id" in fields else query.distinct(), names
+            if "id" not in fields:
+                return query.distinct(), names
+            return _paged(query, shape, names, after=after, limit=limit) if after or limit else query, names
 
-        return self._once(("pick", shape.kind, fields, terms), build)
+        return self._once(("pick", shape.kind, fields, terms, after, limit), build)
 
     def insert(self, shape: Shape[Any], *, numbered: bool) -> Statement:
         """Parameters: the row; without its id when `numbered`, where the database gives it."""
@@ -110,6 +112,28 @@ class Statements:
             tail = tuple(compiled.params[name] for name in order[len(names) :])
             statement = self._compiled[key] = Statement(str(compiled), tail)
         return statement
+
+
+def _paged(
+    query: sa.Select[Any],
+    shape: Shape[Any],
+    names: list[str],
+    *,
+    after: bool,
+    limit: bool,
+    newest_first: bool = False,
+) -> sa.Select[Any]:
+    """Ordered by id. Adds to `names` those of the parameters that it takes."""
+    id_column = shape.table.c.id
+    if after:
+        bound: sa.BindParameter[Any] = sa.bindparam("after")
+        query = query.where(id_column < bound if newest_first else id_column > bound)
+        names.append("after")
+    query = query.order_by(id_column.desc() if newest_first else id_column)
+    if limit:
+        query = query.limit(sa.bindparam("limit", type_=sa.Integer()))
+        names.append("limit")
+    return query
 
 
 def _clauses(shape: Shape[Any], terms: tuple[Term, ...]) -> tuple[list[sa.ColumnElement[bool]], list[str]]:

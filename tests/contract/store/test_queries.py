@@ -15,7 +15,7 @@ from provisioner.core.model import (
     TimelineEvent,
 )
 from provisioner.core.states import ProvisionState
-from provisioner.protocols.store import Store
+from provisioner.protocols.store import Store, Tx
 from tests.contract.store.conftest import Stores, Teller
 from tests.contract.store.records import AT, EXAMPLES, emptied, event, flavor, node
 
@@ -116,6 +116,27 @@ def test_pick_gives_each_combination_of_scalar_fields_once(stores: Stores) -> No
             await store.transact(lambda tx: tx.pick(Node, "inventory"))
         with pytest.raises(TypeError, match="no field"):
             await store.transact(lambda tx: tx.pick(Node, "colour"))
+
+    stores.play(story)
+
+
+def test_pick_with_ids_gives_pages_in_the_order_of_find_and_any_field(stores: Stores) -> None:
+    async def story(store: Store) -> None:
+        made = [node(name, inventory={"of": name}, maintenance=name == "c") for name in "dacbe"]
+        await store.transact(lambda tx: tx.insert(*made))
+        where = {"maintenance": False}
+
+        def pages(tx: Tx) -> list[list[tuple[Any, ...]]]:
+            first = tx.pick(Node, "id", "inventory", "state", where=where, limit=3)
+            return [first, tx.pick(Node, "inventory", "id", where=where, after=first[-1][0], limit=3)]
+
+        first, second = await store.transact(pages)
+        enrolling = ProvisionState.ENROLLING
+        assert first == [(f"id-{name}", {"of": name}, enrolling) for name in "abd"]
+        assert second == [({"of": "e"}, "id-e")]
+        assert await store.transact(lambda tx: tx.pick(Node, "id", after="id-d")) == [("id-e",)]
+        with pytest.raises(TypeError, match="no pages"):
+            await store.transact(lambda tx: tx.pick(Node, "owner", limit=3))
 
     stores.play(story)
 
