@@ -121,7 +121,7 @@ def test_when_no_other_node_can_carry_it_the_request_ends_at_once_and_can_be_del
         found = await ends(world, InstanceState.ERROR)
         assert found.node_id is None and found.failure is not None
         assert found.failure.code == "device-refused"
-        assert "No other node can carry the instance: node n1: " in found.failure.likely_cause
+        assert "No other node can carry the instance: no node fits: 1 × " in found.failure.likely_cause
         await world.store.transact(lambda tx: instance_orders.delete(tx, OPERATOR, "instance-1"))
         assert (await world.instance()).state is InstanceState.DELETED
 

@@ -45,13 +45,6 @@ def test_these_can_be_injected_into_models_and_machines(name: str) -> None:
     assert CATALOGUE[name].fidelities == {"model", "machine"}
 
 
-@pytest.mark.parametrize("family", ["nfs"])
-def test_what_no_rack_has_yet_can_be_injected_nowhere(family: str) -> None:
-    written_down = [fault for fault in CATALOGUE.values() if fault.family == family]
-    assert written_down
-    assert all(fault.fidelities == frozenset() for fault in written_down)
-
-
 def test_faults_of_a_compute_host_strike_a_host() -> None:
     assert {fault.strikes for fault in CATALOGUE.values() if fault.family == "host"} == {Strikes.HOST}
 
