@@ -20,6 +20,7 @@ from provisioner.api.credentials import (
     owner_of_token,
 )
 from provisioner.api.limits import LimitPolicy, Limits
+from provisioner.api.line import Line
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.words import Word
@@ -90,8 +91,9 @@ class ApiContext:
     bytes of an image are needed any longer. image_urls: where members' images may come from.
     images_queued: set when there may be something to fetch.
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
-    have, see `provisioner.api.quotas`. who: sent the request that this is the context of. entry: what will
-    be recorded of it."""
+    have, see `provisioner.api.quotas`. line: of those who
+    have every node looked at. who: sent the request that this is the context of. entry: what will be recorded
+    of it."""
 
     store: Store
     ids: Ids
@@ -118,6 +120,7 @@ class ApiContext:
     access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
     audit: AuditPolicy = field(default_factory=AuditPolicy)
     limits: Limits = field(default_factory=lambda: Limits(LimitPolicy()))
+    line: Line = field(default_factory=Line)
     who: Principal = NOBODY
     entry: Entry | None = None
 

@@ -13,11 +13,14 @@ from provisioner.api import views
 from provisioner.api.answers import answer
 from provisioner.api.context import ApiContext, Context, by_id_or_name
 from provisioner.api.instance_orders import check_architecture, deployable
+from provisioner.api.node_survey import survey
 from provisioner.api.rights import GuardedRoute
-from provisioner.api.visible import find_node_to_have
+from provisioner.api.visible_nodes import find_node, nodes_of
 from provisioner.config.words import Word
-from provisioner.core.model import Flavor, Instance, Node
-from provisioner.core.placement.place import place
+from provisioner.core.model import Flavor, Image, Instance
+from provisioner.core.placement.answer import Placement
+from provisioner.core.placement.place import Choice
+from provisioner.core.roles import Principal
 from provisioner.core.states import DEPLOYING
 from provisioner.protocols.store import Tx
 
@@ -40,14 +43,25 @@ class PlacementOrder(BaseModel):
 @router.post("")
 async def dry_run(context: Context, order: PlacementOrder) -> Response:
     """Which node an instance would get now. Nothing is claimed: a moment later it may be another's."""
-    return answer(await context.store.transact(lambda tx: _placed(tx, context, order)))
+    asked, image = await context.store.transact(lambda tx: _asked(tx, context, order))
+    where = nodes_of(context.who)
+    if asked.node_name is not None:
+        where = {**where, "name": asked.node_name}
+    deploys: Counter[str] = Counter()
+    choice = Choice(asked, image, deploys)
+    async with context.line.turn(context.who.tenant):
+        async for nodes in survey(context.store, asked, image, where):
+            for node in nodes:
+                choice.meet(node)
+                if node.state in DEPLOYING:
+                    deploys[node.owner or ""] += 1
+        return answer(_view(context.who, choice.placement(), asked.node_name))
 
 
-def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
+def _asked(tx: Tx, context: ApiContext, order: PlacementOrder) -> tuple[Instance, Image]:
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = deployable(tx, context.who, order.image)
     check_architecture(flavor, image)
-    named = find_node_to_have(tx, context.who, order.node).name if order.node else None
     asked = Instance(
         id="",
         name="",
@@ -55,22 +69,23 @@ def _placed(tx: Tx, context: ApiContext, order: PlacementOrder) -> views.View:
         image_id=image.id,
         kernel_id=None,
         ramdisk_id=None,
-        node_name=named,
+        node_name=find_node(tx, context.who, order.node).name if order.node else None,
         host_name=order.host,
         zone=order.zone,
         tenant=context.who.tenant,
         created_at=tx.now(),
         updated_at=tx.now(),
     )
-    nodes = tx.find(Node)
-    deploys = Counter(node.owner or "" for node in nodes if node.state in DEPLOYING)
-    found = place(asked, image, nodes, deploys)
+    return asked, image
+
+
+def _view(who: Principal, found: Placement, named: str | None) -> views.View:
     return {
         "node": found.node.name if found.node else None,
         "why": "" if found.node else found.explain(named),
         # Who doesn't oversee the nodes learns how many there are, and not which.
         "refused": [{"node": one.node, "why": one.why} for one in found.refusals[:MOST]]
-        if context.who.oversees
+        if who.oversees
         else [],
         "refused_nodes": len(found.refusals),
     }

@@ -36,6 +36,9 @@ FACTS: Mapping[str, type] = {
 }
 """Each name that a flavor may use, with the kind of its values; `docs/flavors.md` tells what they mean."""
 
+REPORTED = ("disks", "ssd", "nics", "nic_mbps")
+"""Those of them that a node's agent tells."""
+
 CAPABILITY = "capabilities:"
 TRAIT = "trait:"
 TRAIT_VALUES = ("required", "forbidden")
@@ -63,7 +66,7 @@ def facts(node: Node) -> dict[str, Fact]:
         "boot": node.boot_driver,
         "deploy": node.deploy_driver,
         "power": node.power_driver,
-        **dict.fromkeys(("disks", "ssd", "nics", "nic_mbps")),
+        **dict.fromkeys(REPORTED),
     }
     if node.inventory is not None:
         disks, nics = node.inventory.get("disks") or (), node.inventory.get("nics") or ()

@@ -1,0 +1,61 @@
+"""A store that counts what each transaction reads."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from provisioner.core.model import Record
+from provisioner.protocols.store import Store, Tx, Watch
+
+T = TypeVar("T")
+
+
+class CountingStore:
+    """rows, whole: for each transaction, how many rows it read, and how many records of these with all their
+    fields. What is only counted is no row."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self.rows: list[int] = []
+        self.whole: list[int] = []
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        def counted(tx: Tx) -> T:
+            seen = _CountingTx(tx)
+            done = work(seen)
+            self.rows.append(seen.rows)
+            self.whole.append(seen.whole)
+            return done
+
+        return await self._store.transact(counted)
+
+    async def settled(self, kind: type[Record]) -> int:
+        return await self._store.settled(kind)
+
+    def watch(self, *topics: str) -> Watch:
+        return self._store.watch(*topics)
+
+    async def close(self) -> None:
+        await self._store.close()
+
+
+class _CountingTx:
+    def __init__(self, tx: Any) -> None:
+        self._tx = tx
+        self.rows = 0
+        self.whole = 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._tx, name)
+
+    def find(self, *given: Any, **named: Any) -> list[Any]:
+        found: list[Any] = self._tx.find(*given, **named)
+        self.rows += len(found)
+        self.whole += len(found)
+        return found
+
+    def pick(self, *given: Any, **named: Any) -> list[Any]:
+        found: list[Any] = self._tx.pick(*given, **named)
+        self.rows += len(found)
+        return found
