@@ -9,12 +9,14 @@ from provisioner.api.boot_parts import boot_part
 from provisioner.api.catalog import checked_key, find_key
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.quotas import left, quota
-from provisioner.api.visible import find_image, find_instance, find_node_to_have, is_visible
+from provisioner.api.visible import find_image, find_instance, is_visible
+from provisioner.api.visible_nodes import find_node
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
 from provisioner.core.placement.sizes import disk_needed_mib
+from provisioner.core.reservation import is_kept_from
 from provisioner.core.roles import Principal
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
@@ -42,9 +44,9 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     )
     _check_ready(tx, context.who, image, kernel, ramdisk)
     check_architecture(flavor, image)
-    node = find_node_to_have(tx, context.who, order.node) if order.node else None
+    node = find_node(tx, context.who, order.node) if order.node else None
     if node is not None:
-        _check_fits(node, flavor, image)
+        _check_fits(node, tenant, flavor, image)
     check_user_data(image.arch, order.user_data)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
     if order.key:
@@ -121,9 +123,16 @@ def check_architecture(flavor: Flavor, image: Image) -> None:
         )
 
 
-def _check_fits(node: Node, flavor: Flavor, image: Image) -> None:
+def _check_fits(node: Node, tenant: str, flavor: Flavor, image: Image) -> None:
     """Of a node that was asked for by name. A request that leaves the choice open waits for a node that is
     large enough, and says so: one may be enrolled any time."""
+    if is_kept_from(node, tenant):
+        raise InvalidInput(
+            f"deploy image {image.name} to node {node.name}",
+            field="node",
+            answer=f"the node is reserved for tenant {node.reserved_for}, and you are of {tenant}",
+            advice="Name another node, or have one of that tenant ask",
+        )
     if image.arch != node.arch:
         raise InvalidInput(
             f"deploy image {image.name} to node {node.name}",

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from provisioner.api.context import find_node
 from provisioner.api.image_shares import images_shared_with, is_shared
 from provisioner.core.errors import Conflict, Forbidden, NotFound
-from provisioner.core.model import Image, Instance, Node
+from provisioner.core.model import Image, Instance
 from provisioner.core.roles import Principal
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
@@ -55,14 +54,6 @@ def find_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
 
 def is_visible(tx: Tx, who: Principal, image: Image) -> bool:
     return image.public or who.sees(image.tenant) or is_shared(tx, image, who.tenant)
-
-
-def find_node_to_have(tx: Tx, who: Principal, id_or_name: str) -> Node:
-    """One that an instance may be asked for on. Raises NotFound, for another tenant's too."""
-    found = find_node(tx, id_or_name)
-    if found.reserved_for and not who.sees(found.reserved_for):
-        raise NotFound(f"find node {id_or_name}", answer="there is no such node")
-    return found
 
 
 def find_own_image(tx: Tx, who: Principal, id_or_name: str) -> Image:

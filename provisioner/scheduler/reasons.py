@@ -1,4 +1,5 @@
-"""Why a request waits, found once for all that ask for the same."""
+"""Why a request waits, found once for all that ask for the same. Nodes that are kept for another tenant have
+no part in it: whoever reads it is to learn nothing of them."""
 
 from __future__ import annotations
 
@@ -9,6 +10,7 @@ from provisioner.core.model import Image, Instance, Node
 from provisioner.core.placement.answer import explained
 from provisioner.core.placement.kind import demand_of
 from provisioner.core.placement.place import place
+from provisioner.core.reservation import open_to
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.memory import FreeNodes
@@ -32,7 +34,7 @@ class Reasons:
         return self._known.get(_wish(instance, image)) if self._known else None
 
     def find(self, tx: Tx, instance: Instance, image: Image) -> str:
-        nodes = tx.find(Node, limit=FEW + 1)
+        nodes = tx.find(Node, where=open_to(instance.tenant), limit=FEW + 1)
         if len(nodes) <= FEW:
             why = place(instance, image, nodes).explain(instance.node_name)
         else:
@@ -43,12 +45,13 @@ class Reasons:
     def _counted(self, tx: Tx, instance: Instance, image: Image) -> Counter[str]:
         """Of the free ones; with no node free, of all."""
         reasons = self._free.pool.refusals(instance, image)
-        kept_back = tx.count(Node, where={"state": ProvisionState.AVAILABLE, "maintenance": True})
+        known = open_to(instance.tenant)
+        kept_back = tx.count(Node, where={**known, "state": ProvisionState.AVAILABLE, "maintenance": True})
         if kept_back:
             reasons["it is in maintenance"] = kept_back
         if not reasons:
             for state in ProvisionState:
-                number = tx.count(Node, where={"state": state})
+                number = tx.count(Node, where={**known, "state": state})
                 if number:
                     reasons[f"it is {state}"] = number
         return reasons

@@ -7,6 +7,7 @@ import structlog
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
 from provisioner.core.placement.filters import refusal
+from provisioner.core.reservation import is_kept_from
 from provisioner.core.states import InstanceState
 from provisioner.core.turns import Turn, Turns
 from provisioner.protocols.clock import Clock
@@ -171,7 +172,7 @@ class Scheduler:
         if name not in self._named:
             self._named[name] = next(iter(tx.find(Node, where={"name": name}, limit=1)), None)
         node = self._named[name]
-        if node is None:
+        if node is None or is_kept_from(node, instance.tenant):
             return f"there is no node {name}"
         why = refusal(instance, image, node)
         if why is not None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from provisioner.api.ec2.call import Call
 from provisioner.api.ec2.errors import Ec2Error, bad_value, unsupported
 from provisioner.api.ec2.zones import named_zone
+from provisioner.api.visible_nodes import nodes_of
 from provisioner.core.model import Node
 from provisioner.protocols.store import Tx
 
@@ -30,6 +31,6 @@ def wanted_place(tx: Tx, call: Call) -> Where:
     host = placement.pop("HostId", None)
     if any(placement.values()):
         raise unsupported(f"The parameter Placement.{next(iter(placement))}")
-    if host and not tx.count(Node, where={"name": host, "reserved_for": ("", call.tenant)}):
+    if host and not tx.find(Node, where={**nodes_of(call.context.who), "name": host}, limit=1):
         raise Ec2Error("InvalidHostID.NotFound", "The host ID does not exist")
     return Where(host or None, zone)

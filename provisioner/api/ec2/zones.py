@@ -7,6 +7,7 @@ from typing import Any
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import bad_value
 from provisioner.api.ec2.filters import Filters, Looks
+from provisioner.api.visible_nodes import nodes_of
 from provisioner.core.model import Node
 from provisioner.core.zones import DEFAULT, ec2_zone
 from provisioner.protocols.store import Tx
@@ -56,7 +57,8 @@ def named_zone(tx: Tx, call: Call, name: str) -> str:
 
 def _zones(tx: Tx, call: Call) -> dict[str, str]:
     """By EC2's names; a place without nodes has one all the same."""
-    found = sorted({zone or DEFAULT for (zone,) in tx.pick(Node, "zone")}) or [DEFAULT]
+    picked = tx.pick(Node, "zone", where=nodes_of(call.context.who))
+    found = sorted({zone or DEFAULT for (zone,) in picked}) or [DEFAULT]
     # One that an operator called so comes last, and counts.
     found.sort(key=lambda zone: zone != DEFAULT)
     return {ec2_zone(call.context.region, zone): zone for zone in found}

@@ -20,6 +20,7 @@ from provisioner.core.model import Image, Instance, Node
 from provisioner.core.placement.filters import refusal_of_its_kind
 from provisioner.core.placement.kind import demand_of, kind_of
 from provisioner.core.placement.weighers import OF_HOSTS, OF_NODES, OF_PLACES, Standing
+from provisioner.core.reservation import is_kept_from
 from provisioner.core.states import ProvisionState
 
 MOST_SHORTLISTS = 256
@@ -99,9 +100,11 @@ class Pool:
         return weight, tuple(weigh(standing) for weigh in OF_HOSTS), name
 
     def refusals(self, instance: Instance, image: Image) -> Counter[str]:
-        """Why how many of them can't carry the instance."""
+        """Why how many of them can't carry the instance, of those that aren't kept for another tenant."""
         counted: Counter[str] = Counter()
         for shelf in self._shelves.values():
+            if is_kept_from(shelf.specimen, instance.tenant):
+                continue
             why = refusal_of_its_kind(instance, image, shelf.specimen)
             if why is not None:
                 counted[why] += shelf.count
