@@ -4,8 +4,7 @@
 
 On SQLite, by the API in this process. `alone`: one request. `crowd`: so many at once. held up: the longest
 that a transaction which reads nothing, as /readyz has it, waited meanwhile; a compute host's renewal of its
-lease waits as long. All nodes are free, and none is large enough for what RunInstances asks for; `found`: a flavor
-asks for what agents found.
+lease waits as long. All nodes are free. `found`: the flavor asks for what agents found.
 """
 
 from __future__ import annotations

@@ -16,12 +16,13 @@ Members = dict[str, Any]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """context: of whoever sent it. given: the members of the request, by the model's names. prepared: what
-    `Operation.prepare` made. later: what is left to do once the transaction is sure; nothing may depend on
-    its being done."""
+    `Operation.prepare` made. seen: what `Operation.look` saw. later: what is left to do once the transaction
+    is sure; nothing may depend on its being done."""
 
     context: ApiContext
     given: Members
     prepared: Any = None
+    seen: Any = None
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property
@@ -40,6 +41,7 @@ class Operation:
     ignores: members that change nothing here, so that clients may send them
     as_it_is: members that may be given with this value, which is how things are, and no other
     prepare: work that takes time, done in a thread before the transaction
+    look:    what takes transactions of its own, before that one; it changes nothing
     once:    for each signature, unless the request has a ClientToken: a second one would do something else
     """
 
@@ -48,6 +50,7 @@ class Operation:
     ignores: frozenset[str] = frozenset()
     as_it_is: Mapping[str, object] = field(default_factory=dict)
     prepare: Callable[[Mapping[str, Any]], Any] | None = None
+    look: Callable[[Call], Awaitable[Any]] | None = None
     once: bool = False
 
 

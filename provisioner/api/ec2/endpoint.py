@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 import structlog
@@ -94,6 +95,10 @@ class Endpoint:
         changes = rights.RIGHTS[entry.operation].changes
         context = self._context.of(proven.who, entry if changes else None)
         call = Call(context=context, given=given, prepared=prepared)
+        if operation.look is not None:
+            # By a context that records nothing.
+            seen = await operation.look(replace(call, context=self._context.of(proven.who)))
+            call = replace(call, seen=seen)
         answer = await context.store.transact(lambda tx: _handled(tx, operation, call, dry))
         for work in call.later:
             await work()

@@ -92,6 +92,7 @@ OPERATIONS: Mapping[str, Operation] = {
     ),
     "RunInstances": Operation(
         handle=run_instances.run_instances,
+        look=run_instances.look_for_nodes,
         once=True,
         takes=takes(
             *("ImageId", "KernelId", "RamdiskId", "InstanceType", "MinCount", "MaxCount"),

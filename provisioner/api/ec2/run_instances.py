@@ -5,14 +5,14 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import to_json
 
 from provisioner.api.boot_parts import BootsByItself, boot_part
-from provisioner.api.ec2 import block_devices
+from provisioner.api.ec2 import block_devices, capacity
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
 from provisioner.api.ec2.ids import find_image
@@ -35,14 +35,11 @@ from provisioner.core.model import (
     KeyPair,
     Node,
 )
-from provisioner.core.placement.filters import refusal
-from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
 
 MAX_USER_DATA_BYTES = 16384
 MAX_COUNT = 1000
 MAX_TOKEN = 64
-NODES_AT_ONCE = 64
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -64,12 +61,8 @@ def run_instances(tx: Tx, call: Call) -> Members:
     known = _known(tx, call, token, digest)
     if known is not None:
         return _reservation(tx, call, known)
-    least, most = call.given["MinCount"], call.given["MaxCount"]
-    if not 1 <= least <= most <= MAX_COUNT:
-        raise bad_value("MinCount and MaxCount", f"1 ≤ MinCount ≤ MaxCount ≤ {MAX_COUNT} must hold")
-    wish = _wish(tx, call)
+    least, most, wish = _wanted(tx, call)
     tags = of_specifications(call.given.get("TagSpecifications", ()), "instance")
-    most = _within_quota(tx, call, least, most)
     count = min(most, _capacity(tx, call, wish, least, most))
     reservation_id = public_id("r", call.context.ids.uuid())
     for index in range(count):
@@ -89,6 +82,35 @@ def run_instances(tx: Tx, call: Call) -> Members:
         )
     tx.notify("instances")
     return _reservation(tx, call, reservation_id)
+
+
+async def look_for_nodes(call: Call) -> list[Node]:
+    """That could carry what is asked for, and as many again as others may be given. Raises Ec2Error;
+    TransientError when too many have nodes looked at."""
+
+    def wanted(tx: Tx) -> tuple[Instance, Image, int] | None:
+        token = call.given.get("ClientToken", "")
+        if _known(tx, call, token, _digest(call.given)) is not None:
+            return None
+        _, most, wish = _wanted(tx, call)
+        asked = _instance(tx, call, wish, "", 0)
+        return asked, wish.image, most + capacity.waiting(tx, asked)
+
+    store, who = call.context.store, call.context.who
+    found = await store.transact(wanted)
+    if found is None:
+        return []
+    async with call.context.line.turn(who.tenant):
+        return await capacity.fitting(store, who, *found)
+
+
+def _wanted(tx: Tx, call: Call) -> tuple[int, int, _Wish]:
+    """How many, at least and at most, of what."""
+    least, most = call.given["MinCount"], call.given["MaxCount"]
+    if not 1 <= least <= most <= MAX_COUNT:
+        raise bad_value("MinCount and MaxCount", f"1 ≤ MinCount ≤ MaxCount ≤ {MAX_COUNT} must hold")
+    wish = _wish(tx, call)
+    return least, _within_quota(tx, call, least, most), wish
 
 
 def _within_quota(tx: Tx, call: Call, least: int, most: int) -> int:
@@ -205,43 +227,15 @@ def _user_data(encoded: str) -> str:
 
 def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
     """How many nodes could carry it now, and aren't about to be given to others. Raises Ec2Error when there
-    are too few: who asks is told at once, and not kept waiting."""
-    probe = _instance(tx, call, wish, "", 0)
-    # Who has been told what it waits for found no node among those that are free.
-    asked: dict[str, object] = {
-        "state": InstanceState.REQUESTED,
-        "delete_requested": False,
-        "waiting_for": "",
-    }
-    if wish.where.zone:
-        asked["zone"] = (wish.where.zone, "")
-    others = tx.count(Instance, where=asked)
-    where: dict[str, object] = {"state": ProvisionState.AVAILABLE}
-    if wish.where.node_name:
-        where["name"] = wish.where.node_name
-    free = -others
-    for node in _nodes(tx, where):
-        free += refusal(probe, wish.image, node) is None
-        if free >= most:
-            return free
+    are too few."""
+    free = capacity.left(tx, _instance(tx, call, wish, "", 0), call.seen or (), most)
     if free < least:
         # 500 at EC2, which has SDKs ask four more times before they tell.
         raise Ec2Error(
             "InsufficientInstanceCapacity",
-            f"There is no capacity for {least} of {wish.flavor.name} now: {max(free, 0)} could be had.",
+            f"There is no capacity for {least} of {wish.flavor.name} now: {free} could be had.",
         )
     return free
-
-
-def _nodes(tx: Tx, where: Mapping[str, object]) -> Iterator[Node]:
-    """As many as are looked at: the first few are enough, mostly, of however many there are."""
-    after: str | None = None
-    while True:
-        found = tx.find(Node, where=where, after=after, limit=NODES_AT_ONCE)
-        yield from found
-        if len(found) < NODES_AT_ONCE:
-            return
-        after = found[-1].id
 
 
 def _instance(tx: Tx, call: Call, wish: _Wish, reservation_id: str, index: int) -> Instance:

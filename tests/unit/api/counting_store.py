@@ -23,10 +23,11 @@ class CountingStore:
     async def transact(self, work: Callable[[Tx], T]) -> T:
         def counted(tx: Tx) -> T:
             seen = _CountingTx(tx)
-            done = work(seen)
-            self.rows.append(seen.rows)
-            self.whole.append(seen.whole)
-            return done
+            try:
+                return work(seen)
+            finally:
+                self.rows.append(seen.rows)
+                self.whole.append(seen.whole)
 
         return await self._store.transact(counted)
 

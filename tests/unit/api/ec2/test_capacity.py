@@ -1,0 +1,124 @@
+"""Whether RunInstances finds room: what others ask for counts only where it could have the same nodes."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provisioner.api.ec2 import capacity
+from provisioner.api.node_survey import AT_ONCE
+from provisioner.core.model import Flavor, Image, Node
+from tests.unit.api.counting_store import CountingStore
+from tests.unit.api.ec2.conftest import Ec2
+from tests.unit.records import flavor, image, instance, node
+
+FEW = 8
+"""Rows of a transaction beside its nodes: the key's, the flavor's, the image's."""
+
+
+@pytest.fixture
+def root(ec2: Ec2) -> str:
+    """A root image's id; there are two nodes of 2 GiB, one of them in the zone east."""
+    ec2.api.register_images()
+    nodes = [node(id=f"n{n}", name=f"n{n}", memory_mib=2048, zone=zone) for n, zone in ((1, "east"), (2, ""))]
+    ec2.api.transact(lambda tx: tx.insert(*nodes, image(id="on-arm", name="on-arm", arch="arm64")))
+    return str(next(one["ImageId"] for one in ec2.read("DescribeImages")["Images"] if one["Name"] == "root"))
+
+
+def others_ask(ec2: Ec2, number: int, **changes: Any) -> None:
+    """Requests of somebody else's that the scheduler hasn't looked at yet."""
+    own = ec2.api.transact(lambda tx: tx.find(Image, where={"name": "root"}))[0].id
+    wish = {"image_id": own, "tenant": "other", **changes}
+    asked = [instance(id=f"other{n}", name=f"other{n}", **wish) for n in range(number)]
+    ec2.api.transact(lambda tx: tx.insert(*asked))
+
+
+def run(ec2: Ec2, root: str, count: int, **more: str) -> str:
+    """What is answered, in a word."""
+    asked = {"ImageId": root, "InstanceType": "small", "MinCount": str(count), "MaxCount": str(count)}
+    answer = ec2.call("RunInstances", **{**asked, **more})
+    return "run" if answer.is_success else answer.text
+
+
+@pytest.mark.parametrize(
+    "wish",
+    [
+        {"image_id": "on-arm"},
+        {"image_id": "gone"},
+        {"flavor": flavor(memory_mib=4096)},
+        {"flavor": flavor(extra_specs={"memory_mib": ">= 4096"})},
+        {"zone": "west"},
+        {"host_name": "elsewhere"},
+        {"node_name": "n9"},
+    ],
+    ids=str,
+)
+def test_requests_that_could_not_have_these_nodes_take_nothing_of_the_capacity(
+    ec2: Ec2, root: str, wish: dict[str, Any]
+) -> None:
+    others_ask(ec2, 5, **wish)
+    assert run(ec2, root, 2) == "run"
+
+
+@pytest.mark.parametrize(
+    ("number", "wish", "left"),
+    [
+        (1, {}, 1),
+        (5, {}, 0),
+        (5, {"node_name": "n1"}, 1),
+        (5, {"zone": "east"}, 1),
+        (1, {"flavor": flavor(extra_specs={"ssd": "true"})}, 1),
+    ],
+)
+def test_requests_that_could_have_them_take_as_many_as_they_could(
+    ec2: Ec2, root: str, number: int, wish: dict[str, Any], left: int
+) -> None:
+    others_ask(ec2, number, **wish)
+    assert f"now: {left} could be had" in run(ec2, root, 2)
+    assert left == 0 or run(ec2, root, left) == "run"
+
+
+def test_more_requests_than_are_looked_at_each_are_held_to_take_a_node(
+    ec2: Ec2, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("provisioner.api.ec2.capacity.OTHERS_LOOKED_AT", 2)
+    others_ask(ec2, 3, zone="west")
+    assert "now: 1 could be had" in run(ec2, root, 2)
+
+
+def test_a_node_that_was_taken_since_it_was_found_is_not_offered(
+    ec2: Ec2, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fitting = capacity.fitting
+
+    async def and_then_taken(*given: Any) -> list[Node]:
+        found = await fitting(*given)
+        await ec2.api.store.transact(lambda tx: tx.update(Node, "n1", {"instance_id": "another"}))
+        return found
+
+    monkeypatch.setattr(capacity, "fitting", and_then_taken)
+    assert "now: 1 could be had" in run(ec2, root, 2)
+
+
+@pytest.mark.parametrize("number", [100, 1000])
+@pytest.mark.parametrize("specs", [{}, {"ssd": "false"}], ids=["sizes", "found"])
+def test_nodes_are_looked_at_in_short_transactions_where_none_fits(
+    ec2: Ec2, root: str, number: int, specs: dict[str, str]
+) -> None:
+    nodes = [node(id=f"m{n:04}", name=f"m{n:04}", memory_mib=64) for n in range(number)]
+    wide = Flavor(id="wide", name="wide", cpus=1, memory_mib=4096, disk_mib=1, extra_specs=specs)
+    ec2.api.transact(lambda tx: tx.insert(wide, *nodes))
+    ec2.api.context.store = store = CountingStore(ec2.api.store)
+    assert "now: 0 could be had" in run(ec2, root, 1, InstanceType="wide")
+    assert max(store.rows) <= AT_ONCE + FEW
+    assert sum(store.rows) <= number + 4 * FEW
+    assert sum(store.whole) <= 2 * FEW
+
+
+def test_no_more_nodes_are_looked_at_than_are_enough(ec2: Ec2, root: str) -> None:
+    nodes = [node(id=f"m{n:04}", name=f"m{n:04}") for n in range(1000)]
+    ec2.api.transact(lambda tx: tx.insert(*nodes))
+    ec2.api.context.store = store = CountingStore(ec2.api.store)
+    assert run(ec2, root, 1) == "run"
+    assert sum(store.rows) <= AT_ONCE + 4 * FEW
