@@ -1,4 +1,5 @@
-"""Finding what somebody may see. What they may not see is told of as if it weren't there."""
+"""Finding what somebody may see. What they may not see is told of as if it weren't there: it doesn't hide
+what they gave its id as a name, either."""
 
 from __future__ import annotations
 
@@ -18,9 +19,9 @@ def find_instance(tx: Tx, who: Principal, id_or_name: str) -> Instance:
     """By id, or the one of that name that isn't deleted, or the last one that was. Raises NotFound, for what
     isn't theirs to see too; Conflict when tenants that `who` oversees have several of that name."""
     found = tx.get(Instance, id_or_name)
-    if found is None:
-        found = _only(who, "instance", id_or_name, tx.find(Instance, where={"name": id_or_name}))
     if found is None or not who.sees(found.tenant):
+        found = _only(who, "instance", id_or_name, tx.find(Instance, where={"name": id_or_name}))
+    if found is None:
         raise NotFound(f"find instance {id_or_name}", answer="there is no such instance")
     return found
 
@@ -39,7 +40,7 @@ def find_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
     """By id or name; of a name, their own tenant's before a public one, and that before one that is shared
     with them alone. Raises as `find_instance`."""
     found = tx.get(Image, id_or_name)
-    if found is None:
+    if found is None or not is_visible(tx, who, found):
         named = tx.find(Image, where={"name": id_or_name})
         own = [one for one in named if one.tenant == who.tenant]
         seen = own or [one for one in named if one.public]
@@ -47,7 +48,7 @@ def find_image(tx: Tx, who: Principal, id_or_name: str) -> Image:
         if len(seen) > 1:
             raise _ambiguous("image", id_or_name, (one.tenant for one in seen))
         found = seen[0] if seen else None
-    if found is None or not is_visible(tx, who, found):
+    if found is None:
         raise NotFound(f"find image {id_or_name}", answer="there is no such image")
     return found
 
