@@ -57,6 +57,15 @@ def test_every_option_of_a_command_is_in_its_row(words: Words, command: Any) -> 
     assert untold_options(row_of(ROWS, words), words, command, ["--json"]) == []
 
 
+@pytest.mark.parametrize("page", ["cli.md", "ec2.md"])
+def test_what_is_typed_first_is_what_makes_the_commands_known(page: str) -> None:
+    (first, *_) = re.findall(
+        r"^(?: {4}\S.*\n)+", (DOCS / page).read_text().split("## From ")[1], re.MULTILINE
+    )
+    typed = [line.partition("  ")[0] for line in re.sub(r"^ {4}", "", first, flags=re.MULTILINE).splitlines()]
+    assert typed[:2] == ["script/setup", "export PATH=$PWD/.venv/bin:$PATH"]
+
+
 def test_every_exit_code_is_explained() -> None:
     codes = {value for name, value in vars(exits).items() if name.isupper() and isinstance(value, int)}
     assert {int(code) for code in re.findall(r"^\| (\d+) \|", CLI, re.MULTILINE)} == codes

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import os
 import re
+import signal
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +15,7 @@ import yaml
 
 from provisioner.api.ec2.operations import OPERATIONS
 from tests.wire.cli.conftest import Service, serving
-from tests.wire.ec2.conftest import AWS, port_of
+from tests.wire.ec2.conftest import port_of
 
 pytestmark = pytest.mark.wire
 PAGE = (Path(__file__).parents[3] / "docs" / "ec2.md").read_text()
@@ -40,6 +42,8 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 
     with serving(folder, settings) as service:
         (folder / "nodes.yaml").write_text(file_of_the_page("nodes.yaml"))
+        # The folder is a checkout's, as far as it matters: script/setup has been run there.
+        (folder / ".venv").symlink_to(sys.prefix)
         (folder / ".ssh").mkdir()
         key = str(folder / ".ssh" / "id_ed25519")
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", key], check=True)
@@ -49,16 +53,17 @@ def newcomer(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Service]:
 def test_what_a_newcomer_types_works_as_written(newcomer: Service) -> None:
     url = f"http://127.0.0.1:{port_of(newcomer)}/ec2"
     environment = {
-        "PATH": f"{Path(AWS).parent}:{os.environ['PATH']}",
+        "PATH": ":".join(set(os.get_exec_path()) - {str(Path(sys.executable).parent)}),
         "HOME": str(newcomer.folder),
         "AWS_PAGER": "",
     }
     said = blocks("## From zero", "The same from Python")
     (program,) = (block for block in blocks("The same from Python", "## What there is") if "boto3" in block)
     script = "\n".join((*said, "python - <<'END'", program, "END"))
-    serves = "provisioner serve > provisioner.log 2>&1 &\n"
-    assert serves in script
-    script = script.replace(serves, "").replace("http://127.0.0.1:8776/ec2", url)
+    for done_already in ("script/setup\n", "provisioner serve > provisioner.log 2>&1 &\n"):
+        assert done_already in script
+        script = script.replace(done_already, "")
+    script = script.replace("http://127.0.0.1:8776/ec2", url)
     done = subprocess.run(
         ["bash", "-e", "-c", script],
         env=environment,
@@ -72,6 +77,19 @@ def test_what_a_newcomer_types_works_as_written(newcomer: Service) -> None:
     assert re.search(r"^10\.0\.1\.\d+$", done.stdout, re.MULTILINE)
     ran = newcomer.json("instance", "list", "--deleted")
     assert sorted(one["state"] for one in ran) == ["active", "deleted"]
+
+    *_, ending = blocks("The same from Python", "## What there is")
+    ends, _, removes = ending.strip().partition("\n")
+    assert ends == "kill %1; wait"
+    assert newcomer.end(signal.SIGTERM) == 0
+    subprocess.run(
+        ["bash", "-e", "-c", removes.replace("/tmp/try", str(newcomer.state))],
+        cwd=newcomer.folder,
+        check=True,
+    )
+    assert {one.name for one in newcomer.folder.iterdir()} <= {".venv", ".ssh", ".aws", "serve.log"}, (
+        "nothing but the checkout and what was the test's own"
+    )
 
 
 def test_every_operation_is_listed() -> None:
