@@ -19,6 +19,7 @@ from tests.contract.store.conftest import Stores
 from tests.contract.store.records import AT, flavor, image, node
 
 NODES = 60
+MANY = 1000
 SCHEDULERS = 3
 
 
@@ -59,7 +60,9 @@ async def until_placed(scheduler: Scheduler, store: Store) -> None:
         await scheduler.place_some()
 
 
-def on_stores_of_their_own(stores: Stores, story: Callable[[list[Store]], Awaitable[None]]) -> None:
+def on_stores_of_their_own(
+    stores: Stores, story: Callable[[list[Store]], Awaitable[None]], within_s: float = 60
+) -> None:
     """One for each scheduler, as processes have them; the one in memory is one process's."""
     url = stores.url()
 
@@ -70,7 +73,7 @@ def on_stores_of_their_own(stores: Stores, story: Callable[[list[Store]], Awaita
             for _ in range(SCHEDULERS - 1)
         ]
         try:
-            async with asyncio.timeout(60):
+            async with asyncio.timeout(within_s):
                 await story(opened)
         finally:
             for store in opened:
@@ -79,17 +82,20 @@ def on_stores_of_their_own(stores: Stores, story: Callable[[list[Store]], Awaita
     asyncio.run(main())
 
 
-@pytest.mark.parametrize("batch", [1, 8])
+@pytest.mark.parametrize(
+    ("batch", "nodes"),
+    [(1, NODES), (8, NODES), pytest.param(scheduling.BATCH, MANY, marks=pytest.mark.exhaustive)],
+)
 def test_as_many_requests_as_nodes_at_once_get_one_each(
-    stores: Stores, batch: int, monkeypatch: pytest.MonkeyPatch
+    stores: Stores, batch: int, nodes: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(scheduling, "BATCH", batch)  # so that they are at it by turns
 
     async def story(opened: list[Store]) -> None:
         store = opened[0]
-        await fill(store, NODES)
+        await fill(store, nodes)
         schedulers = [Scheduler(one, SystemClock(), RandomIds()) for one in opened]
-        asking = (store.transact(lambda tx, n=n: tx.insert(request(n))) for n in range(NODES))  # type: ignore[misc]
+        asking = (store.transact(lambda tx, n=n: tx.insert(request(n))) for n in range(nodes))  # type: ignore[misc]
         await asyncio.gather(
             *asking, *(until_placed(one, own) for one, own in zip(schedulers, opened, strict=True))
         )
@@ -97,14 +103,14 @@ def test_as_many_requests_as_nodes_at_once_get_one_each(
             await until_placed(one, own)
         placed = await store.transact(lambda tx: tx.find(Instance, where={"state": InstanceState.BUILDING}))
         taken = await store.transact(lambda tx: tx.find(Node, where={"state": ProvisionState.DEPLOYING}))
-        assert len(placed) == len(taken) == NODES
+        assert len(placed) == len(taken) == nodes
         assert {one.node_id for one in placed} == {one.id for one in taken}
         assert {one.instance_id: one.id for one in taken} == {one.id: one.node_id for one in placed}
         claims = await store.transact(lambda tx: tx.find(TimelineEvent, where={"name": "node.claimed"}))
-        assert len(claims) == NODES
+        assert len(claims) == nodes
         assert all(one.address == f"a{int(str(one.node_id)[-4:])}" for one in placed)
 
-    on_stores_of_their_own(stores, story)
+    on_stores_of_their_own(stores, story, within_s=nodes)
 
 
 def test_with_no_node_left_a_request_is_told_so_at_once(stores: Stores) -> None:
