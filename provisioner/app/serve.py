@@ -19,6 +19,7 @@ from provisioner.compute.host import ComputeHost
 from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services import descriptors
+from provisioner.services.children import watch_without_threads
 from provisioner.services.http_listener import DESCRIPTORS_PER_CONNECTION, MAX_CONNECTIONS
 from provisioner.services.image_store import ImageStore
 from provisioner.services.state_folder import OnlyUser, StateFolder
@@ -45,6 +46,7 @@ async def serve(settings: Settings, roles: frozenset[str]) -> None:
             limit=most,
             advice=f"Raise the hard limit of open files to {FEW_DESCRIPTORS} or more: LimitNOFILE of systemd",
         )
+    watch_without_threads()
     ending = Ending()
     serving = asyncio.create_task(_serve(settings, roles, ending))
     loop = asyncio.get_running_loop()

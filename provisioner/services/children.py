@@ -7,6 +7,7 @@ import contextlib
 import os
 import shutil
 import signal
+import sys
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from errno import EAGAIN, ENOMEM
@@ -36,6 +37,15 @@ _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR")
 
 _SHORTAGES = (*descriptors.SHORTAGES, EAGAIN, ENOMEM)
 """Of processes and of memory, too."""
+
+
+def watch_without_threads() -> None:
+    """For the loop that runs. Python 3.11 gives each child a thread, made after the child: where the
+    system has no room for it, the child runs on and nobody knows of it."""
+    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+        watcher = asyncio.PidfdChildWatcher()
+        watcher.attach_loop(asyncio.get_running_loop())
+        asyncio.set_child_watcher(watcher)
 
 
 class SystemChild:

@@ -54,6 +54,28 @@ def test_a_program_that_is_not_installed_is_named() -> None:
         run("no-such-program")
 
 
+THREADLESS = """
+import asyncio, threading
+from provisioner.services.children import SystemChildren, watch_without_threads
+
+def none_left(self):
+    raise RuntimeError("can't start new thread")
+
+async def story():
+    watch_without_threads()
+    threading.Thread.start = none_left
+    print((await SystemChildren().run(["echo", "done"], timeout_s=20.0)).stdout)
+
+asyncio.run(story())
+"""
+
+
+def test_no_thread_is_needed_to_start_a_child() -> None:
+    """The last process that a system has room for would run on unseen."""
+    ended = subprocess.run([sys.executable, "-c", THREADLESS], capture_output=True, text=True, check=False)
+    assert ended.stdout.strip() == "done", ended.stderr
+
+
 def test_a_system_without_room_for_another_process_is_told() -> None:
     async def story() -> None:
         with descriptors_left(0):
