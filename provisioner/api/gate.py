@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
@@ -16,6 +18,9 @@ from provisioner.core.errors import ProvisionerError
 
 OPEN_PATHS = frozenset({"/healthz", "/readyz", "/metrics", "/openapi.json"})
 """What needs no token: nothing of it tells of a node or takes an order."""
+
+IMAGE_CONTENT = re.compile("/v1/images/[^/]+/content")
+"""An image's bytes are put there, which have no limit but the disk's."""
 
 EC2_PATHS = frozenset(ec2.PATHS)
 """Requests there are signed; their bodies are bounded, and refusals told, as EC2's clients understand it."""
@@ -122,7 +127,7 @@ def _refused_path(scope: Scope) -> Response | None:
 
 def _refused_body(request: Request, most: int) -> Response | None:
     """Before a byte of it is read. The server sees to it that a body is as long as it says."""
-    if request.method == "PUT" and request.scope["path"].endswith("/content"):
+    if request.method == "PUT" and IMAGE_CONTENT.fullmatch(request.scope["path"]):
         return None
     if "transfer-encoding" in request.headers:
         return problem(411, "length-required", "say how long the body is: Content-Length")

@@ -278,7 +278,8 @@ class NewAccessKey(AccessKey):
 
 class AuditRecord(Shape):
     """One request. user: null when its access key is its tenant's as a whole. credential: the beginning
-    of its token's hash, or its access key's id. outcome: done, refused, or failed: and a code."""
+    of its token's hash, its access key's id, or the system's user who
+    changed keys. outcome: done, refused, or failed: and a code."""
 
     id: int
     at: datetime

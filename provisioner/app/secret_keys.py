@@ -5,18 +5,20 @@ from __future__ import annotations
 import os
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
 from provisioner.config.settings import Settings
-from provisioner.core.errors import Conflict, NotFound
-from provisioner.core.model import AccessKey, Node, Record
+from provisioner.core.errors import Conflict, NotFound, ProvisionerError
+from provisioner.core.model import DEFAULT_TENANT, AccessKey, AuditRecord, Node, Record
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.key_file import KeyFile, Keys, new_key
 from provisioner.services.secret_box import SecretBox, key_id
+from provisioner.services.system import RandomIds
 
 R = TypeVar("R", bound=Record)
+T = TypeVar("T")
 
 KEYS_VARIABLE = "PROVISIONER_SECRET_KEYS"
 BATCH = 200
@@ -100,6 +102,34 @@ async def retire(store: Store, box: SecretBox, file: KeyFile) -> list[str]:
     if unused:
         file.change(lambda keys: tuple(key for key in keys if key_id(key) not in unused))
     return sorted(unused)
+
+
+async def audited(store: Store, operation: str, work: Awaitable[T], target: Callable[[T], str]) -> T:
+    """What `work` gives. Recorded once it has ended, as it changes a file: by the user of this system who
+    asked for it, since no token did. target: what of the result is recorded."""
+
+    def record(outcome: str, target: str) -> Callable[[Tx], None]:
+        return lambda tx: tx.insert(
+            AuditRecord(
+                at=tx.now(),
+                tenant=DEFAULT_TENANT,
+                user_id="",
+                credential=f"uid {os.getuid()}",
+                address="",
+                operation=operation,
+                target=target,
+                outcome=outcome,
+                request_id=RandomIds().uuid(),
+            )
+        )
+
+    try:
+        done = await work
+    except ProvisionerError as error:
+        await store.transact(record(f"failed:{error.code}", ""))
+        raise
+    await store.transact(record("done", target(done)))
+    return done
 
 
 async def _seal_all(store: Store, box: SecretBox) -> int:

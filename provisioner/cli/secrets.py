@@ -43,7 +43,10 @@ def add_key(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     from provisioner.app import secret_keys
 
     async def add(store: Store, box: SecretBox, file: KeyFile | None) -> str:
-        return secret_keys.add_key(_needed(file))
+        async def work() -> str:
+            return secret_keys.add_key(_needed(file))
+
+        return await secret_keys.audited(store, "secrets add-key", work(), str)
 
     Output(as_json).record({"key": _with(config, add)}, ("key",))
 
@@ -57,7 +60,11 @@ def rotate(
     """Encrypt all secrets with a new key; the old ones still open. An interrupted one is ended first."""
     from provisioner.app import secret_keys
 
-    done = _with(config, lambda store, box, file: secret_keys.rotate(store, box, file, to))
+    async def work(store: Store, box: SecretBox, file: KeyFile | None) -> int:
+        rotating = secret_keys.rotate(store, box, file, to)
+        return await secret_keys.audited(store, "secrets rotate", rotating, lambda done: box.key_ids[0])
+
+    done = _with(config, work)
     Output(as_json).record({"sealed_anew": done}, ("sealed_anew",))
 
 
@@ -66,7 +73,11 @@ def retire(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Remove the keys that nothing is encrypted with any more."""
     from provisioner.app import secret_keys
 
-    gone = _with(config, lambda store, box, file: secret_keys.retire(store, box, _needed(file)))
+    async def work(store: Store, box: SecretBox, file: KeyFile | None) -> list[str]:
+        retiring = secret_keys.retire(store, box, _needed(file))
+        return await secret_keys.audited(store, "secrets retire", retiring, " ".join)
+
+    gone = _with(config, work)
     Output(as_json).record({"retired": gone}, ("retired",))
 
 

@@ -345,7 +345,7 @@ class AuditRecord:
     at: datetime
     tenant: str
     user_id: str
-    credential: str  # beginning of the token's hash, or the access key's id
+    credential: str  # beginning of the token's hash, the access key's id, or `uid N` of who changed keys
     address: str  # where it came from; empty: a UNIX socket
     operation: str  # as in the table of rights
     target: str

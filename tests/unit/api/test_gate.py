@@ -56,6 +56,13 @@ def test_a_second_token_of_a_name_is_refused(api: Api) -> None:
     api.post("/v1/tokens", {"name": "ci"}, 409)
 
 
+@pytest.mark.parametrize(
+    "path", ["/v1/users/content", "/v1/hosts/content/content", "/v1/images/a/b/content", "/content"]
+)
+def test_no_other_body_than_an_images_is_without_bounds(api: Api, path: str) -> None:
+    assert api.call("PUT", path, content=b" " * (2**20 + 1)).status_code == 413
+
+
 def test_a_body_that_is_too_large_is_refused_unread(api: Api) -> None:
     answer = api.call("POST", "/v1/nodes", content=b" " * (2**20 + 1))
     assert answer.status_code == 413

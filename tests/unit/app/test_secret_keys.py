@@ -11,10 +11,19 @@ import pytest
 from cryptography.fernet import Fernet
 
 from provisioner.app import secret_keys
-from provisioner.app.secret_keys import BATCH, KEYS_VARIABLE, KeyUse, add_key, key_uses, retire, rotate
+from provisioner.app.secret_keys import (
+    BATCH,
+    KEYS_VARIABLE,
+    KeyUse,
+    add_key,
+    audited,
+    key_uses,
+    retire,
+    rotate,
+)
 from provisioner.config.settings import Settings
 from provisioner.core.errors import Conflict, NotFound
-from provisioner.core.model import AccessKey, Node, Publication
+from provisioner.core.model import AccessKey, AuditRecord, Node, Publication
 from provisioner.protocols.store import Tx
 from provisioner.services.key_file import KeyFile
 from provisioner.services.secret_box import SecretBox, key_id
@@ -160,3 +169,16 @@ def test_keys_of_the_environment_go_before_the_file_and_no_child_gets_them(
     assert not settings.secret_key.exists()
     assert len(secret_keys.secret_box(settings).key_ids) == 1
     assert settings.secret_key.exists()
+
+
+def test_a_change_of_keys_is_in_the_audit_log_whether_it_was_made_or_not(place: Place) -> None:
+    place.run(audited(place.store, "secrets rotate", rotate(place.store, place.box, place.file, None), str))
+    with pytest.raises(NotFound):
+        place.run(
+            audited(place.store, "secrets rotate", rotate(place.store, place.box, place.file, "x"), str)
+        )
+    done, failed = place.transact(lambda tx: tx.find(AuditRecord))
+    assert (done.operation, done.target, done.outcome) == ("secrets rotate", "3", "done")
+    assert (failed.operation, failed.target, failed.outcome) == ("secrets rotate", "", "failed:not-found")
+    assert done.credential == failed.credential == f"uid {os.getuid()}"
+    assert done.request_id != failed.request_id
