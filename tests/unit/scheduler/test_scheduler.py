@@ -77,9 +77,7 @@ def test_a_node_that_was_reserved_since_it_was_read_goes_to_its_tenant_alone() -
         assert (await bench.place(1, tenant="red")).node_id == "n1"
         await bench.change(lambda tx: tx.update(Node, "n2", {"reserved_for": "blue"}), "offers")
         assert (await bench.place(2, tenant="red")).node_id == "n3"
-        assert (await bench.place(3, tenant="red")).waiting_for.endswith(
-            "1 × it is reserved for another tenant"
-        )
+        assert (await bench.place(3, tenant="red")).waiting_for == "no node fits: 2 × it is deploying"
         assert (await bench.place(4, tenant="blue")).node_id == "n2"
 
     play(story)
