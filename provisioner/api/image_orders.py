@@ -23,6 +23,7 @@ from provisioner.core.errors import (
 )
 from provisioner.core.model import Failure, Image, ImageKind, ImageState, Instance, boots_with_ramdisk
 from provisioner.core.roles import Principal
+from provisioner.core.shown_url import shown_url
 from provisioner.core.states import LIVE
 from provisioner.protocols.image import StoredImage
 from provisioner.protocols.store import Tx
@@ -73,6 +74,7 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
             answer=f"an image of kind {order.kind} has none of its own",
         )
     now = tx.now()
+    shown = shown_url(order.url or "")
     image = Image(
         id=context.ids.uuid(),
         name=order.name,
@@ -84,7 +86,8 @@ def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
         ramdisk_id=boot["ramdisk_id"],
         command_line=order.command_line,
         proof_of_life=order.proof_of_life,
-        source_url=order.url or "",
+        source_url=shown,
+        source_url_sealed=context.seal(order.url) if order.url and order.url != shown else "",
         source_trusted=who.oversees,
         tenant=who.tenant,
         public=public,
@@ -221,7 +224,7 @@ async def fetch(context: ApiContext, image_id: str) -> None:
         context,
         image,
         lambda: context.images.fetch(
-            image.source_url,
+            context.unseal(image.source_url_sealed) if image.source_url_sealed else image.source_url,
             format=image.format,
             kind=image.kind,
             expected_sha256=image.sha256 or None,

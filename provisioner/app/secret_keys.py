@@ -11,7 +11,8 @@ from typing import Any, TypeVar
 
 from provisioner.config.settings import Settings
 from provisioner.core.errors import Conflict, NotFound, ProvisionerError
-from provisioner.core.model import DEFAULT_TENANT, AccessKey, AuditRecord, Node, Record
+from provisioner.core.model import DEFAULT_TENANT, AccessKey, AuditRecord, Image, Node, Record
+from provisioner.core.shown_url import shown_url
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.key_file import KeyFile, Keys, new_key
 from provisioner.services.secret_box import SecretBox, key_id
@@ -52,7 +53,7 @@ class KeyUses:
 
 async def key_uses(store: Store, box: SecretBox) -> KeyUses:
     found: Counter[str | None] = Counter()
-    for kind in (Node, AccessKey):
+    for kind in (Node, AccessKey, Image):
         async for record in _all(store, kind):
             found.update(box.sealed_by(sealed) for sealed in _sealed(record))
     keys = tuple(KeyUse(id, place == 0, found[id]) for place, id in enumerate(box.key_ids))
@@ -134,7 +135,11 @@ async def audited(store: Store, operation: str, work: Awaitable[T], target: Call
 
 async def _seal_all(store: Store, box: SecretBox) -> int:
     """Killed at any time, it leaves secrets that open; it is begun again."""
-    return await _seal_each(store, box, Node, _node_anew) + await _seal_each(store, box, AccessKey, _key_anew)
+    return (
+        await _seal_each(store, box, Node, _node_anew)
+        + await _seal_each(store, box, AccessKey, _key_anew)
+        + await _seal_each(store, box, Image, _image_anew)
+    )
 
 
 async def _seal_each(
@@ -156,7 +161,7 @@ def _batch(
         found, count = tx.find(kind, after=after, limit=BATCH), 0
         for record in found:
             changes = anew(record, box)
-            count += len(changes)
+            count += len(changes.keys() - {"source_url"})
             if changes:
                 # In the transaction that read it: nobody has changed it in between.
                 tx.update(kind, str(record.id), changes)
@@ -185,9 +190,22 @@ def _key_anew(key: AccessKey, box: SecretBox) -> dict[str, Any]:
     return {"secret_sealed": sealed} if sealed else {}
 
 
-def _sealed(record: Node | AccessKey) -> Iterator[str]:
+def _image_anew(image: Image, box: SecretBox) -> dict[str, Any]:
+    if image.source_url_sealed:
+        sealed = _anew(image.source_url_sealed, box)
+        return {"source_url_sealed": sealed} if sealed else {}
+    # Registered before such URLs were sealed.
+    shown = shown_url(image.source_url)
+    if shown == image.source_url:
+        return {}
+    return {"source_url": shown, "source_url_sealed": box.seal(image.source_url)}
+
+
+def _sealed(record: Node | AccessKey | Image) -> Iterator[str]:
     if isinstance(record, AccessKey):
         yield record.secret_sealed
+    elif isinstance(record, Image):
+        yield from filter(None, (record.source_url_sealed,))
     else:
         yield from filter(None, (record.power_secret_sealed, record.publication.token_sealed))
 

@@ -151,7 +151,8 @@ class Image:
     ramdisk_id: str | None = None
     command_line: str = ""  # appended to the instance kernel's
     proof_of_life: tuple[str, ...] = ()  # phone_home, ssh_banner, console:<regex>; () = configured default
-    source_url: str = ""
+    source_url: str = ""  # what of it may be shown (core.shown_url)
+    source_url_sealed: str = ""  # all of it, where that is more
     source_trusted: bool = False  # an operator's URL, which may lead anywhere, and a member's not
     failure: Failure | None = None
     tenant: str = DEFAULT_TENANT

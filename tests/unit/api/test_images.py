@@ -431,3 +431,26 @@ def test_a_server_that_trickles_holds_up_its_own_tenant_alone(api: Api) -> None:
                 await reach(red, name, "active")
 
     api.run(story())
+
+
+def test_what_is_secret_of_a_url_is_sealed_where_it_is_kept(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, fetched = "https://ann:hunter2@images.example/tiny.raw?sig=c0ffee", []
+
+    async def seen(url: str, **how: Any) -> None:
+        fetched.append(url)
+        raise ImageInvalid("fetch it")
+
+    monkeypatch.setattr(api.images, "fetch", seen)
+    image = register(api, url=url)
+    kept = api.transact(lambda tx: tx.get(Image, image["id"]))
+    assert kept is not None
+    assert "hunter2" not in repr(kept)
+    assert "c0ffee" not in repr(kept)
+    assert kept.source_url == image["source_url"] == "https://images.example/tiny.raw"
+    until(api, "tiny", "error")
+    assert fetched == [url]
+    other = register(api, "plain", url="file:///tiny.raw")
+    plain = api.transact(lambda tx: tx.get(Image, other["id"]))
+    assert plain is not None and plain.source_url_sealed == ""

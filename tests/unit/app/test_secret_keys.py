@@ -23,12 +23,12 @@ from provisioner.app.secret_keys import (
 )
 from provisioner.config.settings import Settings
 from provisioner.core.errors import Conflict, NotFound
-from provisioner.core.model import AccessKey, AuditRecord, Node, Publication
+from provisioner.core.model import AccessKey, AuditRecord, Image, Node, Publication
 from provisioner.protocols.store import Tx
 from provisioner.services.key_file import KeyFile
 from provisioner.services.secret_box import SecretBox, key_id
 from provisioner.store import open_store
-from tests.unit.records import NOW, node
+from tests.unit.records import NOW, image, node
 
 T = TypeVar("T")
 
@@ -182,3 +182,23 @@ def test_a_change_of_keys_is_in_the_audit_log_whether_it_was_made_or_not(place: 
     assert (failed.operation, failed.target, failed.outcome) == ("secrets rotate", "", "failed:not-found")
     assert done.credential == failed.credential == f"uid {os.getuid()}"
     assert done.request_id != failed.request_id
+
+
+def test_urls_of_images_are_sealed_anew_also_those_that_were_kept_as_they_are(place: Place) -> None:
+    url, shown = "https://ann:hunter2@images.example/a?sig=c0ffee", "https://images.example/a"
+    sealed = place.box.seal(url)
+    place.transact(
+        lambda tx: tx.insert(
+            image(id="sealed", source_url=shown, source_url_sealed=sealed),
+            image(id="before", name="before", source_url=url),
+            image(id="plain", name="plain", source_url=shown),
+        )
+    )
+    assert place.uses()[0].sealed == len(SECRETS) + 1
+    assert place.rotate() == len(SECRETS) + 2
+    assert [use.sealed for use in place.uses()] == [len(SECRETS) + 2, 0]
+    kept = {one.id: one for one in place.transact(lambda tx: tx.find(Image))}
+    assert {one.source_url for one in kept.values()} == {shown}
+    assert {place.box.open(kept[id].source_url_sealed) for id in ("sealed", "before")} == {url}
+    assert kept["plain"].source_url_sealed == ""
+    assert place.rotate() == len(SECRETS) + 2
