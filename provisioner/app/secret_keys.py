@@ -27,11 +27,12 @@ SETTLED_S = 60.0
 """A secret may be sealed by the old key and not be stored yet, for less than that."""
 
 
-def secret_box(settings: Settings) -> SecretBox:
-    """Of the environment, where it has keys, else of the key file. Raises PermanentError."""
+def secret_box(settings: Settings, *, make: bool = True) -> SecretBox:
+    """Of the environment, where it has keys, else of the key file. make: when there is none. Raises
+    PermanentError."""
     # Taken out of it: children have no use for them.
     keys = os.environ.pop(KEYS_VARIABLE, "").split()
-    return SecretBox(*keys) if keys else SecretBox.from_file(settings.secret_key)
+    return SecretBox(*keys) if keys else SecretBox.from_file(settings.secret_key, make=make)
 
 
 @dataclass(frozen=True, slots=True)

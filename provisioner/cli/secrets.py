@@ -99,7 +99,8 @@ def _with(config: Path, work: Callable[[Store, SecretBox, KeyFile | None], Await
 
     settings = load(config, Settings)
     file = None if os.environ.get(KEYS_VARIABLE, "").split() else KeyFile(settings.secret_key)
-    box = secret_box(settings)
+    # What runs would take a new one up, and drop the keys that it has.
+    box = secret_box(settings, make=False)
 
     async def run() -> T:
         store = open_store(settings.database_url, password=settings.database_password())

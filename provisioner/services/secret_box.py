@@ -29,11 +29,12 @@ class SecretBox:
         self._use(keys)
 
     @classmethod
-    def from_file(cls, path: Path) -> SecretBox:
-        """The box of a key file, which is made when there is none, and whose changes it follows. Raises as
-        `KeyFile.make` and `KeyFile.read`."""
+    def from_file(cls, path: Path, *, make: bool = True) -> SecretBox:
+        """The box of a key file, whose changes it follows. make: when there is none. Raises as `KeyFile.make`
+        and `KeyFile.read`."""
         file = KeyFile(path)
-        file.make()
+        if make:
+            file.make()
         stamp = file.stamp()
         box = cls(*file.read())
         box._file, box._stamp = file, stamp

@@ -22,7 +22,7 @@ from provisioner.app.secret_keys import (
     rotate,
 )
 from provisioner.config.settings import Settings
-from provisioner.core.errors import Conflict, NotFound
+from provisioner.core.errors import Conflict, NotFound, PermanentError
 from provisioner.core.model import AccessKey, AuditRecord, Image, Node, Publication
 from provisioner.protocols.store import Tx
 from provisioner.services.key_file import KeyFile
@@ -166,6 +166,9 @@ def test_keys_of_the_environment_go_before_the_file_and_no_child_gets_them(
     assert box.key_ids == (key_id(new), key_id(old))
     assert box.open(SecretBox(old).seal("x")) == "x"
     assert KEYS_VARIABLE not in os.environ
+    assert not settings.secret_key.exists()
+    with pytest.raises(PermanentError, match="Restore it from a backup"):
+        secret_keys.secret_box(settings, make=False)
     assert not settings.secret_key.exists()
     assert len(secret_keys.secret_box(settings).key_ids) == 1
     assert settings.secret_key.exists()

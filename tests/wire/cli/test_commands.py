@@ -358,6 +358,18 @@ def test_keys_are_rotated_while_the_provisioner_runs(service: Service) -> None:
     service.json("access-key", "delete", made["id"])
 
 
+def test_a_key_file_that_is_missing_is_made_by_no_command(service: Service) -> None:
+    """Processes that run would take the new one up, and drop the keys that they have."""
+    file = service.state / "secret.key"
+    kept = file.rename(service.folder / "kept.key")
+    try:
+        for words in (("status",), ("add-key",), ("rotate",), ("retire",)):
+            assert "Restore it from a backup" in service.refused(1, "secrets", *words)
+        assert not file.exists()
+    finally:
+        kept.rename(file)
+
+
 def test_users_of_tenants_are_bound_to_their_roles(service: Service) -> None:
     service.json("tenant", "create", "blue")
     service.json("user", "create", "ann", "--tenant", "blue", "--role", "reader")
