@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 from collections import Counter as Tally
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
-from provisioner.api.capacity import offered_by
+from provisioner.api.capacity import NOTHING, Offers
 from provisioner.api.views import lease_left_s
 from provisioner.core.capacity import Size
 from provisioner.core.model import Host, Instance, Node
 from provisioner.core.states import LIVE, ProvisionState
 from provisioner.protocols.store import Tx
-
-NOTHING = Size(0, 0, 0)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,7 @@ class Counted:
 class Metrics:
     def __init__(self) -> None:
         self.registry = CollectorRegistry()
+        self.offers = Offers()
         self.requests = Histogram(
             "provisioner_api_request_seconds",
             "Time to answer a request",
@@ -112,21 +111,17 @@ class Metrics:
         """left_alone: how many there are, asked when somebody wants to know."""
         self._left_alone.set_function(left_alone)
 
-    def count(self, tx: Tx) -> Counted:
-        """Instances without deleted ones."""
+    def count(self, tx: Tx, largest: Mapping[str, Size]) -> Counted:
+        """Instances without deleted ones. largest: as `Offers` has it."""
         nodes = Tally({str(s): tx.count(Node, where={"state": s}) for s in ProvisionState})
         instances = Tally({str(s): tx.count(Instance, where={"state": s}) for s in LIVE})
-        hosts = tuple(
-            CountedHost(
-                host.id,
-                nodes=tx.count(Node, where={"owner": host.id}),
-                lease_left_s=lease_left_s(host, tx.now()),
-                epoch=host.epoch,
-                largest=offered_by(tx, host),
-            )
-            for host in tx.find(Host)
-        )
-        return Counted(nodes, instances, hosts)
+        hosts = []
+        for host in tx.find(Host):
+            left_s = lease_left_s(host, tx.now())
+            owned = tx.count(Node, where={"owner": host.id})
+            offered = largest.get(host.id) if left_s else None
+            hosts.append(CountedHost(host.id, owned, left_s, host.epoch, offered))
+        return Counted(nodes, instances, tuple(hosts))
 
     def text(self, counted: Counted) -> bytes:
         for gauge, tally in ((self._nodes, counted.nodes), (self._instances, counted.instances)):

@@ -43,5 +43,6 @@ async def readiness(context: Context) -> Response:
 
 @router.get("/metrics")
 async def metrics(context: Context) -> Response:
-    counted = await context.store.transact(context.metrics.count)
+    largest = await context.metrics.offers.largest(context.store, context.clock)
+    counted = await context.store.transact(lambda tx: context.metrics.count(tx, largest))
     return Response(context.metrics.text(counted), media_type="text/plain; version=0.0.4")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from dataclasses import replace
 
+from provisioner.api.capacity import FREE
 from provisioner.api.node_survey import survey
 from provisioner.api.visible_nodes import nodes_of
 from provisioner.core.model import Image, Instance, Node
@@ -12,10 +13,8 @@ from provisioner.core.placement.filters import refusal
 from provisioner.core.placement.kind import demand_of
 from provisioner.core.placement.rows import without_reports
 from provisioner.core.roles import Principal
-from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Store, Tx
-
-FREE: Mapping[str, object] = {"state": ProvisionState.AVAILABLE, "instance_id": None, "maintenance": False}
 
 OTHERS_LOOKED_AT = 256
 """Requests that wait, too; of more of them each is held to take a node."""

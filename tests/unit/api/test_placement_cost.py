@@ -7,8 +7,10 @@ from typing import Any
 
 import pytest
 
+from provisioner.api import capacity
 from provisioner.api.node_survey import AT_ONCE
-from provisioner.core.model import Node
+from provisioner.core.model import Host, Node
+from provisioner.services.system import SystemClock
 from tests.unit.api.conftest import Api
 from tests.unit.api.counting_store import CountingStore
 from tests.unit.records import node
@@ -88,3 +90,32 @@ def test_who_asks_for_many_dry_runs_has_them_one_by_one_and_others_get_their_tur
     refused = next(answer for answer in answers if answer.status_code == 503)
     assert refused.headers["retry-after"] == "1"
     assert "4 of tenant red wait" in refused.json()["answer"]
+
+
+@pytest.mark.parametrize("number", [100, 1000])
+def test_the_largest_free_nodes_are_found_once_in_a_while_for_all_who_ask_for_the_metrics(
+    api: Api, number: int
+) -> None:
+    enrol(api, number)
+    now = api.context_now()
+    host = Host(id="host", epoch=1, beat=1, ttl_ms=9000, holder="", renewed_at=now, started_at=now)
+    api.transact(lambda tx: tx.insert(host))
+    store = counting(api)
+
+    async def all_at_once() -> list[Any]:
+        return await asyncio.gather(*(api.request("GET", "/metrics") for _ in range(10)))
+
+    texts = [answer.text for answer in api.run(all_at_once())]
+    largest = 'provisioner_host_largest_free_node{host="host",resource="memory_mib"}'
+    assert all(f"{largest} 64.0" in text for text in texts)
+    assert max(store.rows) <= capacity.AT_ONCE
+    assert number <= sum(store.rows) <= number + 10  # the host's, each time
+    api.transact(lambda tx: tx.update(Node, "id0007", {"memory_mib": 65}))
+    assert f"{largest} 64.0" in api.call("GET", "/metrics").text
+    api.context.clock = Later()
+    assert f"{largest} 65.0" in api.call("GET", "/metrics").text
+
+
+class Later(SystemClock):
+    def monotonic_s(self) -> float:
+        return super().monotonic_s() + capacity.ANEW_EVERY_S
