@@ -2,28 +2,88 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
+from functools import partial
 
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.placement.filters import FILTERS, free, owned
+from provisioner.core.placement.rows import FIELDS, of_row, without_reports
 from provisioner.core.states import InstanceState
-from provisioner.protocols.store import Tx
+from provisioner.protocols.store import Store, Tx
 
 AT_ONCE = 256
+"""Nodes read in one transaction."""
+
+DOUBTED_AT_ONCE = 20
+"""Requests for which nodes are looked at together."""
+
 LATER = tuple(refuses for refuses in FILTERS if refuses not in (free.refuses, owned.refuses))
 """What these refuse, time alone doesn't change."""
 
 
-def might_fit_later(tx: Tx, instance: Instance, image: Image) -> bool:
-    """Whether there is a node that could carry it if it were free."""
-    after: str | None = None
-    while True:
-        nodes = tx.find(Node, where={"maintenance": False}, after=after, limit=AT_ONCE)
-        if any(all(refuses(instance, image, node) is None for refuses in LATER) for node in nodes):
+class Doubts:
+    """Whether the nodes that failed requests were the only ones that could carry them. It takes a long look,
+    once for each: so it is taken between the scheduler's transactions, in short ones."""
+
+    def __init__(self) -> None:
+        self._patient: set[str] = set()  # requests that other nodes may carry once they are free
+        self._hopeless: set[str] = set()  # found so since the last transaction
+        self._doubted: dict[str, tuple[Instance, Image]] = {}
+
+    def begin(self) -> None:
+        """A transaction begins, or the same one anew."""
+        self._doubted.clear()
+
+    def is_hopeless(self, instance: Instance, image: Image) -> bool:
+        """False, too, of one that is still to be looked at."""
+        if instance.id in self._hopeless:
             return True
-        if len(nodes) < AT_ONCE:
+        if instance.id not in self._patient:
+            self._doubted[instance.id] = instance, image
+        return False
+
+    def placed(self, id: str) -> None:
+        self._patient.discard(id)
+
+    async def look(self, store: Store) -> bool:
+        """After a transaction. Whether there is something to be done about it in the next one."""
+        self._hopeless.clear()
+        if not self._doubted:
             return False
-        after = nodes[-1].id
+        open_ = dict(list(self._doubted.items())[:DOUBTED_AT_ONCE])
+        more = len(open_) < len(self._doubted)
+        after: str | None = None
+        while open_:
+            nodes = await store.transact(partial(_some, after))
+            for id, (instance, image) in list(open_.items()):
+                if await _might_carry(store, instance, image, nodes):
+                    self._patient.add(id)
+                    del open_[id]
+            if len(nodes) < AT_ONCE:
+                break
+            after = nodes[-1].id
+        self._hopeless.update(open_)
+        return more or bool(open_)
+
+
+def _some(after: str | None, tx: Tx) -> list[Node]:
+    rows = tx.pick(Node, *FIELDS, where={"maintenance": False}, after=after, limit=AT_ONCE)
+    return [of_row(row) for row in rows]
+
+
+async def _might_carry(store: Store, instance: Instance, image: Image, nodes: Iterable[Node]) -> bool:
+    """Whether one of these nodes could carry it if it were free."""
+    lesser = without_reports(instance)
+    fitting = tuple(node.id for node in nodes if _fits_later(lesser, image, node))
+    if lesser is instance or not fitting:
+        return bool(fitting)
+    whole = await store.transact(lambda tx: tx.find(Node, where={"id": fitting}))
+    return any(_fits_later(instance, image, node) for node in whole)
+
+
+def _fits_later(instance: Instance, image: Image, node: Node) -> bool:
+    return all(refuses(instance, image, node) is None for refuses in LATER)
 
 
 def give_up(tx: Tx, instance: Instance, why: str) -> None:

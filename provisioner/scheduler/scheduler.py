@@ -14,7 +14,7 @@ from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.store import Store, Tx, Watch
 from provisioner.scheduler.claims import claim
-from provisioner.scheduler.giving_up import give_up, might_fit_later
+from provisioner.scheduler.giving_up import Doubts, give_up
 from provisioner.scheduler.memory import FreeNodes, WaitingRequests
 from provisioner.scheduler.reasons import Reasons
 
@@ -48,7 +48,7 @@ class Scheduler:
         self._reasons = Reasons(self._free)
         self._look_s = self._anew_s = clock.monotonic_s()
         self._seen_all = False  # what is free was looked at in this transaction
-        self._patient: set[str] = set()  # requests that other nodes may carry once they are free
+        self._doubts = Doubts()
         self._offers: Watch | None = None
         self._offered = True
         # What a transaction has done, until it is sure.
@@ -84,10 +84,10 @@ class Scheduler:
         for turn in self._placed:
             self._turns.served(turn)
             self._waiting.done(turn.request.id)
-            self._patient.discard(turn.request.id)
+            self._doubts.placed(turn.request.id)
         for id, why in self._told.items():
             self._waiting.told(id, why)
-        return more
+        return await self._doubts.look(self._store) or more
 
     def _place(self, tx: Tx) -> bool:
         """May be run anew, before it is sure."""
@@ -95,6 +95,7 @@ class Scheduler:
         self._claimed.clear()
         self._told.clear()
         self._named.clear()
+        self._doubts.begin()
         self._free.begin()
         self._waiting.look(tx)
         more = bool(self._waiting) and self._place_in_turn(tx)
@@ -149,7 +150,7 @@ class Scheduler:
             why = self._take_the_named(tx, instance, image, instance.node_name)
         else:
             why = self._take_the_best(tx, instance, image)
-        if why is not None and instance.failed_on and self._last_resort(tx, instance, image):
+        if why is not None and instance.failed_on and self._is_hopeless(instance, image):
             give_up(tx, instance, why)
         elif why is not None and instance.waiting_for != why:
             self._told[instance.id] = why
@@ -157,15 +158,11 @@ class Scheduler:
             tx.notify(f"instance:{instance.id}")
         return why is None
 
-    def _last_resort(self, tx: Tx, instance: Instance, image: Image | None) -> bool:
-        """Whether the nodes that failed the request were the only ones that could carry it. Looked at once:
-        it may be a long look."""
-        if image is None or instance.id in self._patient or image.state is not ImageState.ACTIVE:
+    def _is_hopeless(self, instance: Instance, image: Image | None) -> bool:
+        """Whether the nodes that failed the request were the only ones that could carry it."""
+        if image is None or image.state is not ImageState.ACTIVE:
             return False
-        if might_fit_later(tx, instance, image):
-            self._patient.add(instance.id)
-            return False
-        return True
+        return self._doubts.is_hopeless(instance, image)
 
     def _take_the_named(self, tx: Tx, instance: Instance, image: Image, name: str) -> str | None:
         """Why not; None: it was taken."""
