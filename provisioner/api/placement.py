@@ -26,9 +26,6 @@ from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1/placement", tags=["instances"], route_class=GuardedRoute)
 
-MOST = 1000
-"""Refused nodes that are told of."""
-
 
 class PlacementOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
@@ -84,8 +81,6 @@ def _view(who: Principal, found: Placement, named: str | None) -> views.View:
         "node": found.node.name if found.node else None,
         "why": "" if found.node else found.explain(named),
         # Who doesn't oversee the nodes learns how many there are, and not which.
-        "refused": [{"node": one.node, "why": one.why} for one in found.refusals[:MOST]]
-        if who.oversees
-        else [],
-        "refused_nodes": len(found.refusals),
+        "refused": [{"node": one.node, "why": one.why} for one in found.refusals] if who.oversees else [],
+        "refused_nodes": found.reasons.total(),
     }

@@ -11,6 +11,9 @@ from provisioner.core.model import Node
 REASONS = 3
 """That one line tells."""
 
+MOST_TOLD = 1000
+"""Refused nodes that are told of."""
+
 
 @dataclass(frozen=True, slots=True)
 class Refusal:
@@ -22,17 +25,18 @@ class Refusal:
 
 @dataclass(frozen=True, slots=True)
 class Placement:
-    """The chosen node, or None and why each node was refused."""
+    """The chosen node, or None; why nodes were refused, MOST_TOLD at most; for how many each reason holds."""
 
     node: Node | None
     refusals: tuple[Refusal, ...]
+    reasons: Counter[str]
 
     def explain(self, asked_node: str | None = None) -> str:
         """One line for the requester, who may be a member: it names no node but the one asked for."""
         for refusal in self.refusals:
             if refusal.node == asked_node:
                 return f"node {refusal.node}: {refusal.why}"
-        return explained(Counter(refusal.why for refusal in self.refusals))
+        return explained(self.reasons)
 
 
 def explained(reasons: Mapping[str, int]) -> str:

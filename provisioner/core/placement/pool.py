@@ -36,6 +36,12 @@ def is_offered(node: Node) -> bool:
     return free and not node.maintenance and node.owner is not None
 
 
+def place_of(node: Node) -> tuple[tuple[str, ...], str]:
+    """Its PDUs and its rack, by names that differ; an empty one: nobody said which rack it is."""
+    pdus = sorted(pdus_of(node.power_driver, node.power_address))
+    return tuple(f"PDU {pdu}" for pdu in pdus), f"rack {node.rack}" if node.rack else ""
+
+
 class Pool:
     """deploys: how many each compute host has under way; it is asked when a choice is made."""
 
@@ -188,8 +194,7 @@ class _Shelf:
         self._heap: list[tuple[Any, int, _Spot]] = []
 
     def spot(self, node: Node) -> _Spot:
-        pdus = tuple(f"PDU {pdu}" for pdu in sorted(pdus_of(node.power_driver, node.power_address)))
-        rack = f"rack {node.rack}" if node.rack else ""
+        pdus, rack = place_of(node)
         spot = self._spots.get((pdus, rack))
         if spot is None:
             spot = self._spots[pdus, rack] = _Spot(self, len(self._spots), pdus, rack)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import random
 from dataclasses import replace
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from provisioner.core.model import ImageKind
 from provisioner.core.placement.filters import FILTERS, refusal
 from provisioner.core.placement.place import place
+from provisioner.core.placement.pool import Pool, is_offered
 from provisioner.core.placement.sizes import disk_needed_mib
 from provisioner.core.states import ProvisionState
 from tests.unit.records import FLAVOR, image, instance, node
@@ -116,3 +118,28 @@ def test_a_thousand_refusals_are_told_in_one_line() -> None:
 
 def test_no_nodes_at_all_is_said_as_such() -> None:
     assert place(instance(), image(), []).explain() == "no nodes are enrolled"
+
+
+def test_a_choice_among_nodes_that_are_met_one_by_one_is_the_pools() -> None:
+    """The one keeps little of what it met, the other all."""
+    chance = random.Random(7)
+    for _ in range(200):
+        nodes = [
+            node(
+                id=f"id{number}",
+                name=f"n{chance.randrange(10**6)}",
+                memory_mib=chance.choice((256, 1024, 2048)),
+                rack=chance.choice(("", "r1", "r2")),
+                owner=chance.choice((None, "h1", "h2")),
+                state=chance.choice((ProvisionState.AVAILABLE, ProvisionState.ACTIVE)),
+                deploy_failures=chance.choice((0, 0, 1)),
+                power_driver="snmp",
+                power_address={"family": "apc", "address": chance.choice("abc"), "outlets": [number]},
+            )
+            for number in range(chance.randrange(12))
+        ]
+        asked, deploys = instance(failed_on=("id1",)), {"h1": chance.randrange(3), "h2": 1}
+        pool = Pool(deploys)
+        for one in filter(is_offered, nodes):
+            pool.put(one)
+        assert place(asked, image(), nodes, deploys).node == pool.choose(asked, image())
