@@ -15,13 +15,14 @@ import tempfile
 import time
 from collections import Counter
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
 from httpx import QueryParams
 
-from provisioner.core.model import Flavor, Host
+from provisioner.core.model import Flavor, Host, Image
 from provisioner.services.system import RandomIds
 from tests.benchmarks.placement import AT, fill
 from tests.unit.api.conftest import Api
@@ -63,7 +64,9 @@ def measure(api: Api, nodes: int, at_once: int) -> None:
     ]
     api.transact(lambda tx: tx.insert(*hosts, *flavors()))
     ec2 = Ec2(api)
-    image = ec2.read("DescribeImages")["Images"][0]["ImageId"]
+    id = RandomIds().uuid()
+    api.transact(lambda tx: tx.insert(*(replace(one, id=id, name="ec2") for one in tx.find(Image))))
+    image = next(one["ImageId"] for one in ec2.read("DescribeImages")["Images"] if one["Name"] == "ec2")
 
     async def dry_run(flavor: str, number: int) -> int:
         order = {"flavor": flavor, "image": "image"}

@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterable, Mapping, Sequence
-from dataclasses import replace
+from contextlib import AsyncExitStack
+from dataclasses import dataclass, replace
 
 from provisioner.api.capacity import FREE
-from provisioner.api.node_survey import survey
+from provisioner.api.context import ApiContext
+from provisioner.api.node_survey import AT_ONCE, survey
 from provisioner.api.visible_nodes import nodes_of
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.placement.filters import refusal
 from provisioner.core.placement.kind import demand_of
 from provisioner.core.placement.rows import without_reports
-from provisioner.core.roles import Principal
 from provisioner.core.states import InstanceState
-from provisioner.protocols.store import Store, Tx
+from provisioner.protocols.store import Tx
 
 OTHERS_LOOKED_AT = 256
 """Requests that wait, too; of more of them each is held to take a node."""
@@ -22,17 +23,32 @@ OTHERS_LOOKED_AT = 256
 _OF_REQUESTS = ("id", "flavor", "image_id", "node_name", "host_name", "zone", "tenant", "failed_on")
 
 
-async def fitting(store: Store, who: Principal, asked: Instance, image: Image, enough: int) -> list[Node]:
-    """Free nodes that could carry it: all, or so many of them."""
+@dataclass(frozen=True, slots=True)
+class Found:
+    nodes: Sequence[Node] = ()
+    are_all: bool = True
+
+
+async def fitting(context: ApiContext, asked: Instance, image: Image, enough: int) -> Found:
+    """Free nodes that could carry it: all, or at least so many of them. Raises TransientError when it needs
+    more than the first look, and too many wait for that."""
+    who = context.who
     where = {**nodes_of(who), **FREE}
     if asked.node_name is not None:
         where["name"] = asked.node_name
     found: list[Node] = []
-    async for nodes in survey(store, asked, image, where):
-        found += (node for node in nodes if refusal(asked, image, node) is None)
-        if len(found) >= enough:
-            break
-    return found[:enough]
+    after_first = True
+    async with AsyncExitStack() as turn:
+        async for nodes in survey(context.store, asked, image, where):
+            found += (node for node in nodes if refusal(asked, image, node) is None)
+            if len(nodes) < AT_ONCE:
+                break
+            if len(found) >= enough:
+                return Found(found, are_all=False)
+            if after_first:
+                await turn.enter_async_context(context.line.turn(who.tenant))
+                after_first = False
+    return Found(found, are_all=True)
 
 
 def waiting(tx: Tx, asked: Instance) -> int:

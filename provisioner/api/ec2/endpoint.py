@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 import structlog
@@ -18,7 +19,7 @@ from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
 from provisioner.api.ec2.authentication import Authentication, Proven, Replays
 from provisioner.api.ec2.call import Call, Members, Operation
-from provisioner.api.ec2.errors import DRY_RUN, Ec2Error, dry_run, of_error, unsupported
+from provisioner.api.ec2.errors import DRY_RUN, Ec2Error, LookAgain, dry_run, of_error, unsupported
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.parameters import decode, members
 from provisioner.api.ec2.shapes import VERSION, Model, model
@@ -29,6 +30,9 @@ from provisioner.protocols.store import Tx
 log = structlog.get_logger(__name__)
 
 PATHS = ("/ec2", "/ec2/")
+MOST_LOOKS = 8
+"""For one request."""
+
 MAX_BODY_BYTES = 2**18
 """User data of 16 KiB has 64 KiB at most when it is encoded twice; the rest is for lists of ids."""
 
@@ -95,15 +99,25 @@ class Endpoint:
         changes = rights.RIGHTS[entry.operation].changes
         context = self._context.of(proven.who, entry if changes else None)
         call = Call(context=context, given=given, prepared=prepared)
-        if operation.look is not None:
-            # By a context that records nothing.
-            seen = await operation.look(replace(call, context=self._context.of(proven.who)))
-            call = replace(call, seen=seen)
-        answer = await context.store.transact(lambda tx: _handled(tx, operation, call, dry))
+        answer = await self._looked_and_handled(operation, call, dry)
         for work in call.later:
             await work()
         assert self._writer is not None
         return self._writer.answer(name, answer, entry.request_id)
+
+    async def _looked_and_handled(self, operation: Operation, call: Call, dry: bool) -> Members:
+        looks = 0
+        while True:
+            if operation.look is not None:
+                looks += 1
+                # By a context that records nothing.
+                seen = await operation.look(replace(call, context=self._context.of(call.context.who)))
+                call = replace(call, seen=seen)
+            try:
+                return await call.context.store.transact(partial(_handled, operation, call, dry))
+            except LookAgain:
+                if looks == MOST_LOOKS:
+                    raise
 
     async def _model(self) -> Model:
         if self._writer is None:
@@ -111,7 +125,7 @@ class Endpoint:
         return model()
 
 
-def _handled(tx: Tx, operation: Operation, call: Call, dry: bool) -> Members:
+def _handled(operation: Operation, call: Call, dry: bool, tx: Tx) -> Members:
     call.later.clear()  # the store may run this again
     answer = operation.handle(tx, call)
     if call.context.entry is not None:

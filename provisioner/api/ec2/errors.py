@@ -43,6 +43,13 @@ def of_error(error: ProvisionerError) -> Ec2Error:
     return Ec2Error("InternalError", error.message, 500)
 
 
+class LookAgain(Ec2Error):
+    """What was seen before a transaction was too little for it. Told when it happens over and over."""
+
+    def __init__(self) -> None:
+        super().__init__("Unavailable", "Others ask for the same nodes: try again.", 503)
+
+
 DRY_RUN = "DryRunOperation"
 
 

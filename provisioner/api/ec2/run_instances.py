@@ -14,7 +14,7 @@ from pydantic_core import to_json
 from provisioner.api.boot_parts import BootsByItself, boot_part
 from provisioner.api.ec2 import block_devices, capacity
 from provisioner.api.ec2.call import Call, Members
-from provisioner.api.ec2.errors import Ec2Error, bad_value, missing, unsupported
+from provisioner.api.ec2.errors import Ec2Error, LookAgain, bad_value, missing, unsupported
 from provisioner.api.ec2.ids import find_image
 from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
@@ -33,7 +33,6 @@ from provisioner.core.model import (
     ImageState,
     Instance,
     KeyPair,
-    Node,
 )
 from provisioner.protocols.store import Tx
 
@@ -84,7 +83,7 @@ def run_instances(tx: Tx, call: Call) -> Members:
     return _reservation(tx, call, reservation_id)
 
 
-async def look_for_nodes(call: Call) -> list[Node]:
+async def look_for_nodes(call: Call) -> capacity.Found:
     """That could carry what is asked for, and as many again as others may be given. Raises Ec2Error;
     TransientError when too many have nodes looked at."""
 
@@ -96,12 +95,8 @@ async def look_for_nodes(call: Call) -> list[Node]:
         asked = _instance(tx, call, wish, "", 0)
         return asked, wish.image, most + capacity.waiting(tx, asked)
 
-    store, who = call.context.store, call.context.who
-    found = await store.transact(wanted)
-    if found is None:
-        return []
-    async with call.context.line.turn(who.tenant):
-        return await capacity.fitting(store, who, *found)
+    found = await call.context.store.transact(wanted)
+    return capacity.Found() if found is None else await capacity.fitting(call.context, *found)
 
 
 def _wanted(tx: Tx, call: Call) -> tuple[int, int, _Wish]:
@@ -228,7 +223,10 @@ def _user_data(encoded: str) -> str:
 def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
     """How many nodes could carry it now, and aren't about to be given to others. Raises Ec2Error when there
     are too few."""
-    free = capacity.left(tx, _instance(tx, call, wish, "", 0), call.seen or (), most)
+    found: capacity.Found = call.seen
+    free = capacity.left(tx, _instance(tx, call, wish, "", 0), found.nodes, most)
+    if free < least and not found.are_all:
+        raise LookAgain  # others have come meanwhile
     if free < least:
         # 500 at EC2, which has SDKs ask four more times before they tell.
         raise Ec2Error(

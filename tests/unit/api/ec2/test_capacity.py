@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from typing import Any
 
 import pytest
+from httpx import QueryParams
 
 from provisioner.api.ec2 import capacity
 from provisioner.api.node_survey import AT_ONCE
@@ -92,7 +95,7 @@ def test_a_node_that_was_taken_since_it_was_found_is_not_offered(
 ) -> None:
     fitting = capacity.fitting
 
-    async def and_then_taken(*given: Any) -> list[Node]:
+    async def and_then_taken(*given: Any) -> capacity.Found:
         found = await fitting(*given)
         await ec2.api.store.transact(lambda tx: tx.update(Node, "n1", {"instance_id": "another"}))
         return found
@@ -121,4 +124,48 @@ def test_no_more_nodes_are_looked_at_than_are_enough(ec2: Ec2, root: str) -> Non
     ec2.api.transact(lambda tx: tx.insert(*nodes))
     ec2.api.context.store = store = CountingStore(ec2.api.store)
     assert run(ec2, root, 1) == "run"
-    assert sum(store.rows) <= AT_ONCE + 4 * FEW
+    assert sum(store.rows) <= 2 * AT_ONCE + 4 * FEW  # each once more, by its id
+
+
+def run_at_once(ec2: Ec2, root: str, times: int, token: str = "t") -> list[int]:
+    asked = {"ImageId": root, "InstanceType": "wide", "MinCount": "1", "MaxCount": "1"}
+
+    async def one(number: int) -> int:
+        words = {
+            "Action": "RunInstances",
+            "Version": "2016-11-15",
+            **asked,
+            "ClientToken": f"{token}{number}",
+        }
+        signed = ec2.signed(str(QueryParams(words)))
+        headers = dict(signed.headers.items())
+        return (await ec2.api.request("POST", "/ec2", content=signed.data, headers=headers)).status_code
+
+    async def all_at_once() -> list[int]:
+        return await asyncio.gather(*(one(number) for number in range(times)))
+
+    return ec2.api.run(all_at_once())
+
+
+@pytest.mark.parametrize(("small", "told"), [(0, {200: 9}), (1000, {200: 4, 503: 5})], ids=["few", "many"])
+def test_who_asks_for_many_at_once_is_told_to_come_later_where_many_nodes_must_be_looked_at(
+    ec2: Ec2, root: str, small: int, told: dict[int, int]
+) -> None:
+    large = [node(id=f"z{n}", name=f"z{n}") for n in range(9)]
+    others = [node(id=f"m{n:04}", name=f"m{n:04}", memory_mib=64) for n in range(small)]
+    wide = Flavor(id="wide", name="wide", cpus=1, memory_mib=512, disk_mib=1)
+    ec2.api.transact(lambda tx: tx.insert(wide, *large, *others))
+    ec2.api.transact(lambda tx: [tx.delete(Node, id) for id in ("n1", "n2")])
+    assert Counter(run_at_once(ec2, root, 9)) == told
+
+
+def test_who_found_only_what_others_got_meanwhile_looks_again(ec2: Ec2, root: str) -> None:
+    """Enough was found among the first that were looked at; there is more behind these."""
+    small = [node(id=f"m{n:04}", name=f"m{n:04}", memory_mib=64) for n in range(AT_ONCE)]
+    first = node(id="a", name="a")
+    ec2.api.transact(lambda tx: tx.insert(first, *small))
+    ec2.api.transact(lambda tx: tx.delete(Node, "n2"))
+    wide = Flavor(id="wide", name="wide", cpus=1, memory_mib=512, disk_mib=1)
+    ec2.api.transact(lambda tx: tx.insert(wide))
+    assert Counter(run_at_once(ec2, root, 2)) == {200: 2}
+    assert Counter(run_at_once(ec2, root, 1, "more")) == {400: 1}
