@@ -92,8 +92,8 @@ class ApiContext:
     images_queued: set when there may be something to fetch.
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
     have, see `provisioner.api.quotas`. line: of those who
-    have every node looked at. who: sent the request that this is the context of. entry: what will be recorded
-    of it."""
+    have every node looked at, and orders_line: of those who order machines, a hundred at once if need be.
+    who: sent the request that this is the context of. entry: what will be recorded of it."""
 
     store: Store
     ids: Ids
@@ -121,6 +121,7 @@ class ApiContext:
     audit: AuditPolicy = field(default_factory=AuditPolicy)
     limits: Limits = field(default_factory=lambda: Limits(LimitPolicy()))
     line: Line = field(default_factory=Line)
+    orders_line: Line = field(default_factory=lambda: Line(most=512, most_of_one=128))
     who: Principal = NOBODY
     entry: Entry | None = None
 

@@ -1,10 +1,10 @@
-"""A line for work that looks at every node: one at a time, so that however many ask, the store and the loop
-are others' in between."""
+"""A line for work that looks at every node: of each tenant one at a time, so that however many ask, the store
+and the loop are others' in between."""
 
 from __future__ import annotations
 
 import asyncio
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
@@ -16,12 +16,12 @@ MOST_OF_ONE = 4
 
 
 class Line:
-    """Of one process."""
+    """Of one process. Each tenant has its own: nobody waits for another's."""
 
     def __init__(self, most: int = MOST, most_of_one: int = MOST_OF_ONE) -> None:
         self._most = most
         self._most_of_one = most_of_one
-        self._lock = asyncio.Lock()
+        self._turns: defaultdict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
         self._in_it: Counter[str] = Counter()
 
     @asynccontextmanager
@@ -37,9 +37,9 @@ class Line:
             )
         self._in_it[tenant] += 1
         try:
-            async with self._lock:
+            async with self._turns[tenant]:
                 yield
         finally:
             self._in_it[tenant] -= 1
             if not self._in_it[tenant]:
-                del self._in_it[tenant]
+                del self._in_it[tenant], self._turns[tenant]

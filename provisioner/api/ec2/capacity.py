@@ -46,7 +46,7 @@ async def fitting(context: ApiContext, asked: Instance, image: Image, enough: in
             if len(found) >= enough:
                 return Found(found, are_all=False)
             if after_first:
-                await turn.enter_async_context(context.line.turn(who.tenant))
+                await turn.enter_async_context(context.orders_line.turn(who.tenant))
                 after_first = False
     return Found(found, are_all=True)
 

@@ -10,6 +10,7 @@ import pytest
 from httpx import QueryParams
 
 from provisioner.api.ec2 import capacity
+from provisioner.api.line import Line
 from provisioner.api.node_survey import AT_ONCE
 from provisioner.core.model import Flavor, Image, Node
 from tests.unit.api.counting_store import CountingStore
@@ -147,10 +148,15 @@ def run_at_once(ec2: Ec2, root: str, times: int, token: str = "t") -> list[int]:
     return ec2.api.run(all_at_once())
 
 
-@pytest.mark.parametrize(("small", "told"), [(0, {200: 9}), (1000, {200: 4, 503: 5})], ids=["few", "many"])
-def test_who_asks_for_many_at_once_is_told_to_come_later_where_many_nodes_must_be_looked_at(
-    ec2: Ec2, root: str, small: int, told: dict[int, int]
+@pytest.mark.parametrize(
+    ("small", "most_at_once", "told"),
+    [(0, 4, {200: 9}), (1000, 128, {200: 9}), (1000, 4, {200: 4, 503: 5})],
+    ids=["few", "many", "more than may wait"],
+)
+def test_who_asks_for_many_at_once_waits_for_a_turn_where_many_nodes_must_be_looked_at(
+    ec2: Ec2, root: str, small: int, most_at_once: int, told: dict[int, int]
 ) -> None:
+    ec2.api.context.orders_line = Line(most=1000, most_of_one=most_at_once)
     large = [node(id=f"z{n}", name=f"z{n}") for n in range(9)]
     others = [node(id=f"m{n:04}", name=f"m{n:04}", memory_mib=64) for n in range(small)]
     wide = Flavor(id="wide", name="wide", cpus=1, memory_mib=512, disk_mib=1)
