@@ -175,10 +175,8 @@ class ComputeHost:
                     log.info("host.adopted", host=host, nodes=len(adopted))
                 await self._look_after_nodes(group)
                 self.ready.set()
-                if self._published.behind:
-                    self._at_all = True
-                else:
-                    quiet_s = min(edges.poll_s, self._handover.quiet_s)
+                quiet_s = min(edges.poll_s, self._handover.quiet_s, self._published.quiet_s)
+                self._at_all |= self._published.hold_up_some
             except TransientError as error:
                 log.warning("host.waits_for_store", host=host, cause=error.message)
                 self._at_all = True

@@ -7,6 +7,7 @@ import traceback
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence, Set
 from contextlib import suppress
+from math import inf
 
 import structlog
 
@@ -26,6 +27,9 @@ WITHDRAW_S = 2.0
 TRIES = 2
 """To publish a node, before its work begins nevertheless."""
 
+AGAIN_S, MOST_PAUSE_S = 2.0, 60.0
+"""Until a failed publication, or withdrawal, is tried again: at first, and at most."""
+
 
 class Publications:
     """Of one host. Steps publish what they change by themselves.
@@ -40,7 +44,9 @@ class Publications:
         self._refused: set[str] = set()
         self._doubtful: set[str] = set()
         self._failures: Counter[str] = Counter()
-        """In a row, of those that are tried again at the next look."""
+        """In a row, of those that are tried again."""
+        self._again_s: dict[str, float] = {}
+        """When: a try may take half a minute, in which all other nodes wait."""
 
     def __contains__(self, node_id: object) -> bool:
         return node_id in self._begun
@@ -50,12 +56,16 @@ class Publications:
 
     @property
     def behind(self) -> bool:
-        """Whether something may be served otherwise than a row says."""
-        return bool(self._doubtful)
+        """Whether something may be served otherwise than a row says, and it's time to try it again."""
+        return any(self._is_due(node_id) for node_id in self._doubtful)
+
+    def _is_due(self, node_id: str) -> bool:
+        return self._again_s.get(node_id, -inf) <= self._edges.clock.monotonic_s()
 
     def doubt(self, node_id: str) -> None:
         """Its work was interrupted: what is served may not be what its row says. It is published anew."""
         self._doubtful.add(node_id)
+        self._again_s.pop(node_id, None)
 
     def trust(self, node_id: str) -> None:
         """Whoever works on it next publishes it anew."""
@@ -66,11 +76,23 @@ class Publications:
         and passes on to another host what this one can't do."""
         return 0 < self._failures[node_id] < TRIES
 
+    @property
+    def hold_up_some(self) -> bool:
+        return any(self.holds_up(node_id) for node_id in self._failures)
+
+    @property
+    def quiet_s(self) -> float:
+        """Until something is tried again; infinite: nothing is."""
+        if not self._doubtful:
+            return inf
+        first_s = min(self._again_s.get(node_id, -inf) for node_id in self._doubtful)
+        return max(AGAIN_S, first_s - self._edges.clock.monotonic_s())
+
     async def follow(
         self, mine: Collection[str], *, first: Collection[str], busy: Set[str], thoroughly: bool
     ) -> None:
         """Newly owned nodes get their address and what their row publishes; those that are gone get nothing.
-        What fails is tried again at the next look, and `behind` until then.
+        What fails is tried again, after longer pauses each time.
 
         first:      who waits for it
         busy:       whose work publishes by itself, and may know better than the row by now
@@ -79,14 +101,15 @@ class Publications:
         Raises TransientError when the store doesn't answer.
         """
         owned, urgent = set(mine), set(first)
-        again = self._doubtful | self._refused if thoroughly else self._doubtful
+        again = {node_id for node_id in self._doubtful if self._is_due(node_id)}
+        again |= self._refused if thoroughly else set()
         wanted = owned - self._begun | (owned & again) - busy
         # In one order whatever the hash seed: each publication has effects that others see.
         for some in _cut(sorted(wanted, key=lambda id: (id not in urgent, id)), AT_ONCE):
             await self._publish(some)
         if wanted:
             log.info("host.serves", host=self._edges.lease.host, nodes=len(self), refused=len(self._refused))
-        await self.withdraw(sorted(self._begun - owned))
+        await self.withdraw(sorted(node_id for node_id in self._begun - owned if self._is_due(node_id)))
         self._doubtful &= owned | self._begun
         if thoroughly:
             await self._end_roots(owned)
@@ -117,15 +140,24 @@ class Publications:
             # The node's own work, if it has any, meets the same error and fails with it.
             log.error("node.not_published", node=node.name, cause=error.message)
             self._refused.add(node.id)
-            del self._failures[node.id]
+            self._has_an_answer(node.id)
         except Exception as error:  # noqa: BLE001 - what one node's services do must hold up no other's
-            self._doubtful.add(node.id)
-            self._failures[node.id] += 1
+            self._has_failed(node.id)
             return _cause(error)
         else:
             self._refused.discard(node.id)
-            del self._failures[node.id]
+            self._has_an_answer(node.id)
         return ""
+
+    def _has_failed(self, node_id: str) -> None:
+        self._doubtful.add(node_id)
+        self._failures[node_id] += 1
+        pause_s = min(AGAIN_S * 2 ** (self._failures[node_id] - 1), MOST_PAUSE_S)
+        self._again_s[node_id] = self._edges.clock.monotonic_s() + pause_s
+
+    def _has_an_answer(self, node_id: str) -> None:
+        del self._failures[node_id]
+        self._again_s.pop(node_id, None)
 
     async def withdraw(self, node_ids: Sequence[str]) -> list[str]:
         """Of these nothing is on its way any more when it returns, but of those whose services failed in it:
@@ -140,12 +172,12 @@ class Publications:
             await self._edges.publisher.withdraw(node_id)
         except Exception as error:  # noqa: BLE001 - as above
             log.error("node.not_withdrawn", node=node_id, cause=_cause(error))
-            self._doubtful.add(node_id)
+            self._has_failed(node_id)
             return False
         self._edges.evidence.forget(node_id)
         for known in (self._begun, self._refused, self._doubtful):
             known.discard(node_id)
-        del self._failures[node_id]
+        self._has_an_answer(node_id)
         return True
 
     async def withdraw_all(self) -> None:
@@ -161,7 +193,7 @@ class Publications:
         """All of them, once withdrawn: the next lease begins with none."""
         for node_id in self._begun:
             self._edges.evidence.forget(node_id)
-        for known in (self._begun, self._refused, self._doubtful, self._failures):
+        for known in (self._begun, self._refused, self._doubtful, self._failures, self._again_s):
             known.clear()
 
     async def _end_roots(self, owned: Collection[str]) -> None:

@@ -58,7 +58,8 @@ class Daemon:
         self._hear = heard
         self._advice = advice
         self._prepare = prepare
-        self._wanted = self._applied = 0
+        self._wanted = self._applied = self._failed = 0
+        self._failure = ""
         self._turn = asyncio.Lock()
         self._read = asyncio.Event()
         self._has_started = False
@@ -94,22 +95,33 @@ class Daemon:
     async def renew(self) -> None:
         """Returns when what its files should say by now is in force. Changes that come while it reads are
         read together, at once after that. Raises TransientError when it doesn't read them in time, or they
-        can't be written."""
+        can't be written; all that wait meanwhile are told so at once."""
         self._wanted += 1
         wanted = self._wanted
         async with self._turn:
             if self._applied >= wanted:
                 return
-            # One that was just started may have read the old files, and not have said so yet.
-            await self._until_read(START_TIMEOUT_S)
-            included = self._wanted
-            self._write_files()
-            self._read.clear()
-            if self._child is not None:
-                self._replacing = self._renewal is signal.SIGKILL
-                self._child.signal(self._renewal)
-            await self._until_read(RENEWAL_TIMEOUT_S)
-            self._applied = included
+            if self._failed >= wanted:
+                # It was tried for this one as well: to wait anew for each would take a host hours.
+                raise TransientError(f"have {self._argv[0]} read its files", answer=self._failure)
+            try:
+                self._applied = await self._renewed()
+            except TransientError as error:
+                self._failed, self._failure = self._wanted, error.answer
+                raise
+
+    async def _renewed(self) -> int:
+        """How many changes it has read."""
+        # One that was just started may have read the old files, and not have said so yet.
+        await self._until_read(START_TIMEOUT_S)
+        included = self._wanted
+        self._write_files()
+        self._read.clear()
+        if self._child is not None:
+            self._replacing = self._renewal is signal.SIGKILL
+            self._child.signal(self._renewal)
+        await self._until_read(RENEWAL_TIMEOUT_S)
+        return included
 
     async def _until_read(self, timeout_s: float) -> None:
         assert self._supervisor is not None

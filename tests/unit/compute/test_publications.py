@@ -6,6 +6,7 @@ import asyncio
 import errno
 from collections.abc import Mapping
 from dataclasses import replace
+from math import inf
 from pathlib import Path
 
 import pytest
@@ -115,9 +116,22 @@ def test_no_withdrawal_goes_on_when_another_has_failed(tmp_path: Path) -> None:
         published = Publications(replace(world.edges(), publisher=Publisher(world)))
         done = await published.withdraw(["node-1", "node-2", "node-3"])
         assert done == withdrawn == ["node-2", "node-3"]
-        assert published.behind, "the other one is tried again"
+        assert published.quiet_s < inf, "the other one is tried again"
 
     asyncio.run(story())
+
+
+class StandingClock:
+    """Moved by hand."""
+
+    def __init__(self) -> None:
+        self.now_s = 0.0
+
+    def monotonic_s(self) -> float:
+        return self.now_s
+
+    async def sleep(self, duration_s: float) -> None:
+        raise AssertionError("nothing of this waits")
 
 
 def test_what_could_not_be_withdrawn_is_known_until_it_is(tmp_path: Path) -> None:
@@ -131,12 +145,48 @@ def test_what_could_not_be_withdrawn_is_known_until_it_is(tmp_path: Path) -> Non
                 if (answer := answers.pop(0)) is not None:
                     raise answer
 
-        published = Publications(replace(world.edges(), publisher=Publisher(world)))
+        clock = StandingClock()
+        published = Publications(replace(world.edges(), publisher=Publisher(world), clock=clock))
         await published.follow(["node-1"], first=(), busy=set(), thoroughly=True)
         for left in (2, 1, 0):
             await published.follow([], first=(), busy=set(), thoroughly=False)
             assert len(answers) == left
-            assert ("node-1" in published) == published.behind == (left > 0)
+            assert ("node-1" in published) == (left > 0)
+            await published.follow([], first=(), busy=set(), thoroughly=False)
+            assert len(answers) == left, "not at once again"
+            assert not published.behind
+            clock.now_s += published.quiet_s if left else 0.0
+            assert published.behind == (left > 0)
+
+    asyncio.run(story())
+
+
+def test_what_fails_is_tried_again_after_longer_pauses(tmp_path: Path) -> None:
+    """A try may take half a minute, in which all other nodes wait."""
+
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        await world.fill()
+
+        class Publisher(NotingPublisher):
+            async def publish(self, entry: BootEntry) -> None:
+                self.published.append(entry.node_id)
+                raise TransientError("export a root", answer="exportfs was not done after 30 s")
+
+        clock = StandingClock()
+        publisher = Publisher(world)
+        published = Publications(replace(world.edges(), publisher=publisher, clock=clock))
+        pauses = list[float]()
+        for number in range(1, 8):
+            await published.follow(["node-1"], first=(), busy=set(), thoroughly=False)
+            assert len(publisher.published) == number
+            pauses.append(published.quiet_s)
+            clock.now_s += published.quiet_s
+        assert pauses == [2.0, 4.0, 8.0, 16.0, 32.0, 60.0, 60.0]
+        # Interrupted work goes on at once, and what it needs is published before.
+        await published.follow(["node-1"], first=(), busy=set(), thoroughly=False)
+        published.doubt("node-1")
+        assert published.behind
 
     asyncio.run(story())
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import signal
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
@@ -67,6 +68,25 @@ def _impatient(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(under_test, "LAST_RESTART_S", 0.2)
 
 
+async def told(service: Daemon, words: str) -> None:
+    """Until it says so: it may be asked before its end was noticed, or its fault."""
+    said = ""
+    while not re.search(words, said):
+        try:
+            await service.renew()
+        except TransientError as error:
+            said = error.message
+
+
+async def renewed(service: Daemon) -> None:
+    """However long a slow machine takes to start it."""
+    while True:
+        try:
+            return await service.renew()
+        except TransientError as error:
+            assert "not read in" in error.message
+
+
 @pytest.mark.parametrize("renewal", [signal.SIGHUP, signal.SIGKILL])
 def test_one_that_no_process_could_be_made_for_is_started_when_one_can(renewal: signal.Signals) -> None:
     async def story() -> None:
@@ -74,14 +94,10 @@ def test_one_that_no_process_could_be_made_for_is_started_when_one_can(renewal: 
             (pid,) = children_of(os.getpid())
             with descriptors_left(0):
                 os.kill(pid, signal.SIGKILL)
-                with pytest.raises(
-                    TransientError,
-                    match=r"have sh read its files: not read in 1 s; start sh: Too many open files\. ",
-                ):
-                    # By SIGHUP it may be told before its end was noticed.
-                    while True:
-                        await service.renew()
-            await service.renew()
+                await told(
+                    service, r"have sh read its files: not read in 1 s; start sh: Too many open files\. "
+                )
+            await renewed(service)
             assert children_of(os.getpid()) not in ([], [pid])
 
     play(story)
@@ -99,10 +115,9 @@ def test_files_that_cant_be_written_hold_up_a_restart_until_they_can(fails: str)
             os.kill(pid, signal.SIGKILL)
             while children_of(os.getpid()):
                 await asyncio.sleep(0.01)
-            with pytest.raises(TransientError, match=r"sh: \[Errno 5\] Input/output error"):
-                await service.renew()
+            await told(service, r"sh: \[Errno 5\] Input/output error")
             failing.fault = None
-            await service.renew()
+            await renewed(service)
             assert children_of(os.getpid()) not in ([], [pid])
 
     play(story)
@@ -119,6 +134,33 @@ def test_a_renewal_whose_files_cant_be_written_is_told_and_may_be_tried_again() 
             assert service.behind
             files.fault = None
             await service.renew()
+            assert not service.behind
+
+    play(story)
+
+
+def test_all_that_wait_for_a_renewal_are_told_at_once_when_it_fails(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A host publishes hundreds of nodes together: each would wait for the whole time anew."""
+    waits, until_read = list[float](), Daemon._until_read
+
+    async def counted(service: Daemon, timeout_s: float) -> None:
+        waits.append(timeout_s)
+        await until_read(service, timeout_s)
+
+    async def story() -> None:
+        preparing = Files()
+        async with daemon(Files(), signal.SIGHUP, preparing.write) as service:
+            (pid,) = children_of(os.getpid())
+            preparing.fault = OSError(5, "Input/output error")
+            os.kill(pid, signal.SIGKILL)
+            await told(service, "Input/output error")
+            waits.clear()
+            monkeypatch.setattr(Daemon, "_until_read", counted)
+            answers = await asyncio.gather(*(service.renew() for _ in range(20)), return_exceptions=True)
+            assert all("Input/output error" in str(answer) for answer in answers)
+            assert len(waits) == 1
+            preparing.fault = None
+            await renewed(service)
             assert not service.behind
 
     play(story)
@@ -148,10 +190,9 @@ def test_one_whose_program_is_gone_is_started_when_it_is_back(
             os.kill(pid, signal.SIGKILL)
             while children_of(os.getpid()):
                 await asyncio.sleep(0.01)
-            with pytest.raises(TransientError, match="start served: it is not installed"):
-                await service.renew()
+            await told(service, "start served: it is not installed")
             program.symlink_to("/bin/sh")
-            await service.renew()
+            await renewed(service)
 
     play(story)
 
