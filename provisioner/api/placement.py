@@ -15,11 +15,12 @@ from provisioner.api.context import ApiContext, Context, by_id_or_name
 from provisioner.api.instance_orders import check_architecture, deployable
 from provisioner.api.node_survey import survey
 from provisioner.api.rights import GuardedRoute
-from provisioner.api.visible_nodes import find_node, nodes_of
+from provisioner.api.visible_nodes import find_node
 from provisioner.config.words import Word
 from provisioner.core.model import Flavor, Image, Instance
 from provisioner.core.placement.answer import Placement
 from provisioner.core.placement.place import Choice
+from provisioner.core.reservation import is_kept_from
 from provisioner.core.roles import Principal
 from provisioner.core.states import DEPLOYING
 from provisioner.protocols.store import Tx
@@ -41,18 +42,18 @@ class PlacementOrder(BaseModel):
 async def dry_run(context: Context, order: PlacementOrder) -> Response:
     """Which node an instance would get now. Nothing is claimed: a moment later it may be another's."""
     asked, image = await context.store.transact(lambda tx: _asked(tx, context, order))
-    where = nodes_of(context.who)
-    if asked.node_name is not None:
-        where = {**where, "name": asked.node_name}
+    who = context.who
+    where = {} if asked.node_name is None else {"name": asked.node_name}
     deploys: Counter[str] = Counter()
     choice = Choice(asked, image, deploys)
-    async with context.line.turn(context.who.tenant):
+    async with context.line.turn(who.tenant):
         async for nodes in survey(context.store, asked, image, where):
             for node in nodes:
-                choice.meet(node)
+                # The scheduler, too, counts how many are free at a PDU, whoever they are kept for.
+                choice.meet(node, hidden=not who.oversees and is_kept_from(node, who.tenant))
                 if node.state in DEPLOYING:
                     deploys[node.owner or ""] += 1
-        return answer(_view(context.who, choice.placement(), asked.node_name))
+        return answer(_view(who, choice.placement(), asked.node_name))
 
 
 def _asked(tx: Tx, context: ApiContext, order: PlacementOrder) -> tuple[Instance, Image]:

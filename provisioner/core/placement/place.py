@@ -28,8 +28,9 @@ class Choice:
         self._refusals: list[Refusal] = []
         self._reasons: Counter[str] = Counter()
 
-    def meet(self, node: Node) -> None:
-        why = refusal(self._instance, self._image, node)
+    def meet(self, node: Node, *, hidden: bool = False) -> None:
+        """hidden: it stands where it stands, and that is all: it isn't chosen, nor told of."""
+        why = None if hidden else refusal(self._instance, self._image, node)
         if why is not None:
             self._reasons[why] += 1
             if len(self._refusals) < MOST_TOLD:
@@ -38,7 +39,7 @@ class Choice:
             return
         pdus, rack = place_of(node)
         self._on.update((*pdus, rack) if rack else pdus)
-        if why is None:
+        if why is None and not hidden:
             self._consider(node, (pdus, rack, node.owner))
 
     def _consider(self, node: Node, where: tuple[Any, ...]) -> None:

@@ -7,7 +7,7 @@ import pytest
 
 from provisioner.core.model import ImageKind
 from provisioner.core.placement.filters import FILTERS, refusal
-from provisioner.core.placement.place import place
+from provisioner.core.placement.place import Choice, place
 from provisioner.core.placement.pool import Pool, is_offered
 from provisioner.core.placement.sizes import disk_needed_mib
 from provisioner.core.states import ProvisionState
@@ -25,6 +25,24 @@ def test_equal_nodes_are_chosen_by_name_so_that_a_dry_run_tells_the_truth() -> N
     chosen = place(instance(), image(), nodes).node
     assert chosen is not None
     assert chosen.name == "n1"
+
+
+def test_what_is_hidden_is_neither_chosen_nor_told_of_and_counts_where_it_stands() -> None:
+    """Two of the three that are free in rack r1 are kept for others: the scheduler takes the third."""
+    asked = instance(tenant="red")
+    nodes = [node(id=f"a{n}", name=f"a{n}", rack="r2") for n in range(2)]
+    nodes += [node(id=f"b{n}", name=f"b{n}", rack="r1", reserved_for="blue" if n else "") for n in range(3)]
+    choice, pool = Choice(asked, image()), Pool()
+    for one in nodes:
+        choice.meet(one, hidden=one.reserved_for == "blue")
+        pool.put(one)
+    found = choice.placement()
+    assert found.node is not None
+    assert found.node.name == "b0"
+    assert found.refusals == ()
+    chosen = pool.choose(asked, image())
+    assert chosen is not None
+    assert chosen.name == "b0", "as it is by the scheduler"
 
 
 @pytest.mark.parametrize(
