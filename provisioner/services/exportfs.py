@@ -55,6 +55,9 @@ class _Noted(Enum):
     IN_DOUBT = auto()  # it wasn't done to the end, or its withdrawal wasn't
 
 
+_IN_FORCE = frozenset({_Noted.MADE, _Noted.FOUND})
+
+
 class ExportfsService:
     """`protocols.netboot.RootService` by the kernel's NFS server, which its own service keeps running.
 
@@ -128,14 +131,16 @@ class ExportfsService:
     async def _make_again(self) -> None:
         """What the table has lost. All of them, whatever becomes of some; raises then what the last of these
         raised."""
-        there, again = set(await self._table()), 0
+        # As it was before the table was read: what is exported meanwhile isn't in it.
+        before = {
+            export for noted in self._exports.values() for export, how in noted.items() if how in _IN_FORCE
+        }
+        lost, again = before.difference(await self._table()), 0
         failed: Exception | None = None
         for node_id in list(self._exports):
             async with self._turns[node_id]:
                 noted = self._exports.get(node_id, {})
-                for export in [
-                    one for one in noted if one not in there and noted[one] is not _Noted.IN_DOUBT
-                ]:
+                for export in [one for one in noted if one in lost and noted[one] in _IN_FORCE]:
                     try:
                         await self._export(export)
                         again += 1

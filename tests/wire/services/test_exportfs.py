@@ -202,6 +202,27 @@ def test_what_the_kernel_forgets_is_exported_again(kernel: Kernel) -> None:
     play(story)
 
 
+def test_what_is_exported_while_the_table_is_read_is_not_taken_for_lost(
+    kernel: Kernel, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story() -> None:
+        clock = LookClock()
+        async with kernel.service(clock) as service:
+            read = service._table
+
+            async def read_and_then_offered() -> list[exportfs._Export]:
+                table = await read()
+                await service.offer(offer(kernel.root("node-1")))
+                return table
+
+            monkeypatch.setattr(service, "_table", read_and_then_offered)
+            asked = kernel.calls
+            await clock.one_look()
+            assert kernel.calls == asked + 2, "the look, and the offer"
+
+    play(story)
+
+
 def test_one_export_that_cannot_be_made_again_keeps_no_other_from_it(kernel: Kernel) -> None:
     async def story() -> None:
         one, two = kernel.root("node-1"), kernel.root("node-2")
