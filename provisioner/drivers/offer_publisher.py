@@ -75,8 +75,15 @@ class OfferPublisher:
             await service.offer(offer)
 
     async def withdraw(self, node_id: str, *, root: bool = True) -> None:
-        """Of all services, whatever becomes of some; raises then what the first of these raised."""
-        services = [*self._services, self._nfs] if root and self._nfs is not None else self._services
+        """Of all services, whatever becomes of some; raises then what the first of these raised.
+
+        With its root, the node is another's next: DHCP goes silent first, so that a node which boots in
+        between asks again, and isn't sent to files that are gone. Without, there may be no time for DHCP.
+        """
+        services: list[NetbootService | RootService] = list(self._services)
+        if root:
+            services.reverse()
+            services += [self._nfs] if self._nfs is not None else []
         first: ProvisionerError | OSError | None = None
         for service in services:
             try:

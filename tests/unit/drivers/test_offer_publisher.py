@@ -57,7 +57,8 @@ def test_what_ends_at_once_is_withdrawn_before_a_daemon_is_waited_for_that_may_o
     services = [Place("http", told), Place("tftp", told), Place("dhcp", told, waits=True)]
 
     async def story() -> None:
-        withdrawing = asyncio.create_task(publisher(*services, nfs=Place("nfs", told)).withdraw("id-1"))
+        withdrawal = publisher(*services, nfs=Place("nfs", told)).withdraw("id-1", root=False)
+        withdrawing = asyncio.create_task(withdrawal)
         while "dhcp withdraws" not in told:
             await asyncio.sleep(0)
         withdrawing.cancel()
@@ -68,10 +69,17 @@ def test_what_ends_at_once_is_withdrawn_before_a_daemon_is_waited_for_that_may_o
     assert told == ["http withdraws", "tftp withdraws", "dhcp withdraws"]
 
 
+def test_a_node_that_is_another_s_next_hears_nothing_rather_than_of_files_that_are_gone() -> None:
+    told: list[str] = []
+    services = [Place("http", told), Place("dhcp", told)]
+    asyncio.run(publisher(*services, nfs=Place("nfs", told)).withdraw("id-1"))
+    assert told == ["dhcp withdraws", "http withdraws", "nfs withdraws"]
+
+
 def test_all_services_are_withdrawn_from_though_some_fail_and_the_first_failure_is_told() -> None:
     told: list[str] = []
     dhcp = Place("dhcp", told, error=TransientError("have dnsmasq read its files", answer="not read"))
     nfs = Place("nfs", told, error=StorageFull("write ganesha.conf", answer="no space"))
     with pytest.raises(TransientError, match="have dnsmasq read its files"):
         asyncio.run(publisher(Place("http", told), dhcp, Place("tftp", told), nfs=nfs).withdraw("id-1"))
-    assert told == ["http withdraws", "dhcp withdraws", "tftp withdraws", "nfs withdraws"]
+    assert told == ["tftp withdraws", "dhcp withdraws", "http withdraws", "nfs withdraws"]
