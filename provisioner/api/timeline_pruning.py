@@ -9,7 +9,7 @@ from datetime import timedelta
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import Instance, Node, Tag, TimelineEvent
+from provisioner.core.model import Instance, Node, TimelineEvent
 from provisioner.core.states import InstanceState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.store import Store, Tx
@@ -34,8 +34,7 @@ class TimelinePolicy:
 
 
 class TimelinePruning:
-    """Never removes an event of the instance that a node carries, nor any of a node that is worked on.
-    With a deleted instance go its tags."""
+    """Never removes an event of the instance that a node carries, nor any of a node that is worked on."""
 
     def __init__(self, store: Store, clock: Clock, policy: TimelinePolicy) -> None:
         self._store = store
@@ -66,15 +65,14 @@ class TimelinePruning:
                 await self._shorten(node_id)
 
     def _forget_instances(self, tx: Tx, after: str) -> str | None:
-        """One batch of those that were deleted, by their ids; returns where to go on, None at the end."""
-        deleted = {"state": InstanceState.DELETED}
-        found = tx.find(Instance, where=deleted, after=after, limit=BATCH)
+        """Those of one batch that were deleted; returns where to go on, None at the end."""
+        # By their ids alone: those that were deleted would be sorted anew for each batch.
+        found = tx.pick(Instance, "id", "state", "updated_at", after=after, limit=BATCH)
         since = tx.now() - timedelta(seconds=self._policy.keep_s)
-        for instance in [one for one in found if one.updated_at < since]:
-            for tag in tx.find(Tag, where={"tenant": instance.tenant, "resource_id": instance.id}):
-                tx.delete(Tag, tag.id)
-            tx.delete(Instance, instance.id)
-        return found[-1].id if len(found) == BATCH else None
+        for id, state, ended_at in found:
+            if state is InstanceState.DELETED and ended_at < since:
+                tx.delete(Instance, id)
+        return found[-1][0] if len(found) == BATCH else None
 
     def _forget_old(self, tx: Tx, after: int) -> int | None:
         """One batch from the oldest on; returns where to go on, None at the end."""

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from datetime import datetime, timedelta
 
 from provisioner.api.timeline_pruning import BATCH, NODES_AT_ONCE, TimelinePolicy, TimelinePruning
-from provisioner.core.model import Instance, Tag, TimelineEvent, Work
+from provisioner.core.model import Instance, TimelineEvent, Work
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Store, Tx
 from tests.contract.store.conftest import Stores
@@ -107,7 +107,7 @@ def test_the_number_of_an_event_is_never_given_again(stores: Stores) -> None:
     stores.play(story)
 
 
-def test_instances_that_were_deleted_long_ago_are_forgotten_with_their_tags(stores: Stores) -> None:
+def test_instances_that_were_deleted_long_ago_are_forgotten(stores: Stores) -> None:
     async def story(store: Store) -> None:
         def fill(tx: Tx) -> None:
             old = tx.now() - timedelta(days=2)
@@ -119,22 +119,10 @@ def test_instances_that_were_deleted_long_ago_are_forgotten_with_their_tags(stor
                 records.instance(id="new", name="new", state=gone, updated_at=tx.now()),
                 records.instance(id="failed", name="failed", state=kept, updated_at=old),
             )
-            for of in ("gone-200", "new"):
-                tx.insert(
-                    Tag(
-                        id=f"default:{of}:Name",
-                        tenant="default",
-                        resource_id=of,
-                        resource_type="instance",
-                        key="Name",
-                        value=of,
-                    )
-                )
 
         await store.transact(fill)
         await TimelinePruning(store, JumpingClock(), TimelinePolicy(keep_s=DAY_S)).prune()
         instances = await store.transact(lambda tx: tx.find(Instance))
         assert sorted(one.id for one in instances) == ["failed", "new"]
-        assert [tag.resource_id for tag in await store.transact(lambda tx: tx.find(Tag))] == ["new"]
 
     stores.play(story)
