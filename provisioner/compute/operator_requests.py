@@ -6,6 +6,7 @@ import asyncio
 import traceback
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 
 import structlog
 
@@ -38,7 +39,7 @@ class OperatorRequests:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
         self._running: dict[str, str] = {}  # request → node
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def nodes(self) -> Collection[str]:
@@ -63,12 +64,17 @@ class OperatorRequests:
             if request.id not in self._running and (node.id not in self.nodes or request.verb in AT_ONCE):
                 self._running[request.id] = node.id
                 task = group.create_task(self._do(request, node, node.id in busy))
-                self._tasks.add(task)
-                task.add_done_callback(self._tasks.discard)
+                self._tasks[request.id] = task
+                task.add_done_callback(partial(self._forget, request.id))
 
     async def stop(self) -> None:
         """Those that haven't been answered are done again by whoever owns their nodes next."""
-        await stop_tasks(tuple(self._tasks))
+        await stop_tasks(tuple(self._tasks.values()))
+
+    def _forget(self, request_id: str, task: asyncio.Task[None]) -> None:
+        """Also of one that was cancelled before it began."""
+        self._running.pop(request_id, None)
+        self._tasks.pop(request_id, None)
 
     async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
         try:
@@ -80,8 +86,6 @@ class OperatorRequests:
             log.error("request.defect", node=node.name, verb=request.verb, trace=traceback.format_exc())
             cause = Defect.of(f"carry out {request.verb}", f"node {node.name}", error)
             await self._answer(request, node, RequestState.FAILED, cause.message, None)
-        finally:
-            self._running.pop(request.id, None)
 
     async def _carry_out(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
         sequencer, device = self._edges.power, self._edges.device(node)

@@ -42,10 +42,19 @@ _SHORTAGES = (*descriptors.SHORTAGES, EAGAIN, ENOMEM)
 def watch_without_threads() -> None:
     """For the loop that runs. Python 3.11 gives each child a thread, made after the child: where the
     system has no room for it, the child runs on and nobody knows of it."""
-    if sys.version_info < (3, 12) and hasattr(os, "pidfd_open"):
+    if sys.version_info < (3, 12) and _can_watch():
         watcher = asyncio.PidfdChildWatcher()
         watcher.attach_loop(asyncio.get_running_loop())
         asyncio.set_child_watcher(watcher)
+
+
+def _can_watch() -> bool:
+    """Old kernels, and containers that forbid it, have no pidfd_open(2)."""
+    try:
+        os.close(os.pidfd_open(os.getpid()))
+    except OSError:
+        return False
+    return True
 
 
 class SystemChild:

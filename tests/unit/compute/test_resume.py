@@ -117,7 +117,7 @@ def test_what_steps_took_is_told_to_the_metrics(tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
         await world.ask()
         await world.becomes(ProvisionState.ACTIVE)
-        counted = await world.store.transact(world.metrics.count)
+        counted = await world.store.transact(lambda tx: world.metrics.count(tx, {}))
         told = world.metrics.text(counted).decode()
         for step in DEPLOY:
             assert f'provisioner_step_seconds_count{{step="{step}"}} 1.0' in told
