@@ -9,14 +9,18 @@ from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any, TypeVar
 
+import structlog
+
 from provisioner.config.settings import Settings
-from provisioner.core.errors import Conflict, NotFound, ProvisionerError
+from provisioner.core.errors import Conflict, NotFound, ProvisionerError, TransientError
 from provisioner.core.model import DEFAULT_TENANT, AccessKey, AuditRecord, Image, Node, Record
 from provisioner.core.shown_url import shown_url
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.key_file import KeyFile, Keys, new_key
 from provisioner.services.secret_box import SecretBox, key_id
 from provisioner.services.system import RandomIds
+
+log = structlog.get_logger(__name__)
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -106,9 +110,12 @@ async def retire(store: Store, box: SecretBox, file: KeyFile) -> list[str]:
     return sorted(unused)
 
 
-async def audited(store: Store, operation: str, work: Awaitable[T], target: Callable[[T], str]) -> T:
+async def audited(
+    store: Store, operation: str, work: Callable[[], Awaitable[T]], target: Callable[[T], str]
+) -> T:
     """What `work` gives. Recorded once it has ended, as it changes a file: by the user of this system who
-    asked for it, since no token did. target: what of the result is recorded."""
+    asked for it, since no token did. target: what of the result is recorded. Raises TransientError before
+    anything is done while the store is away; one that goes away meanwhile takes back nothing."""
 
     def record(outcome: str, target: str) -> Callable[[Tx], None]:
         return lambda tx: tx.insert(
@@ -125,12 +132,16 @@ async def audited(store: Store, operation: str, work: Awaitable[T], target: Call
             )
         )
 
+    await store.transact(lambda tx: tx.now())
     try:
-        done = await work
+        done = await work()
     except ProvisionerError as error:
         await store.transact(record(f"failed:{error.code}", ""))
         raise
-    await store.transact(record("done", target(done)))
+    try:
+        await store.transact(record("done", target(done)))
+    except TransientError as error:
+        log.warning("audit.not_recorded", operation=operation, target=target(done), cause=error.message)
     return done
 
 

@@ -46,7 +46,7 @@ def add_key(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
         async def work() -> str:
             return secret_keys.add_key(_needed(file))
 
-        return await secret_keys.audited(store, "secrets add-key", work(), str)
+        return await secret_keys.audited(store, "secrets add-key", work, str)
 
     Output(as_json).record({"key": _with(config, add)}, ("key",))
 
@@ -61,7 +61,9 @@ def rotate(
     from provisioner.app import secret_keys
 
     async def work(store: Store, box: SecretBox, file: KeyFile | None) -> int:
-        rotating = secret_keys.rotate(store, box, file, to)
+        def rotating() -> Awaitable[int]:
+            return secret_keys.rotate(store, box, file, to)
+
         return await secret_keys.audited(store, "secrets rotate", rotating, lambda done: box.key_ids[0])
 
     done = _with(config, work)
@@ -74,7 +76,9 @@ def retire(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     from provisioner.app import secret_keys
 
     async def work(store: Store, box: SecretBox, file: KeyFile | None) -> list[str]:
-        retiring = secret_keys.retire(store, box, _needed(file))
+        def retiring() -> Awaitable[list[str]]:
+            return secret_keys.retire(store, box, _needed(file))
+
         return await secret_keys.audited(store, "secrets retire", retiring, " ".join)
 
     gone = _with(config, work)

@@ -22,7 +22,7 @@ from provisioner.app.secret_keys import (
     rotate,
 )
 from provisioner.config.settings import Settings
-from provisioner.core.errors import Conflict, NotFound, PermanentError
+from provisioner.core.errors import Conflict, NotFound, PermanentError, TransientError
 from provisioner.core.model import AccessKey, AuditRecord, Image, Node, Publication
 from provisioner.protocols.store import Tx
 from provisioner.services.key_file import KeyFile
@@ -175,10 +175,14 @@ def test_keys_of_the_environment_go_before_the_file_and_no_child_gets_them(
 
 
 def test_a_change_of_keys_is_in_the_audit_log_whether_it_was_made_or_not(place: Place) -> None:
-    place.run(audited(place.store, "secrets rotate", rotate(place.store, place.box, place.file, None), str))
+    place.run(
+        audited(place.store, "secrets rotate", lambda: rotate(place.store, place.box, place.file, None), str)
+    )
     with pytest.raises(NotFound):
         place.run(
-            audited(place.store, "secrets rotate", rotate(place.store, place.box, place.file, "x"), str)
+            audited(
+                place.store, "secrets rotate", lambda: rotate(place.store, place.box, place.file, "x"), str
+            )
         )
     done, failed = place.transact(lambda tx: tx.find(AuditRecord))
     assert (done.operation, done.target, done.outcome) == ("secrets rotate", "3", "done")
@@ -205,3 +209,29 @@ def test_urls_of_images_are_sealed_anew_also_those_that_were_kept_as_they_are(pl
     assert {place.box.open(kept[id].source_url_sealed) for id in ("sealed", "before")} == {url}
     assert kept["plain"].source_url_sealed == ""
     assert place.rotate() == len(SECRETS) + 2
+
+
+@pytest.mark.parametrize("away_from", [1, 2])
+def test_no_key_is_changed_while_the_store_is_away_and_what_was_changed_is_told(
+    place: Place, away_from: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    transact, calls, made = place.store.transact, list[int](), list[str]()
+
+    async def goes_away(work: Callable[[Tx], object]) -> object:
+        calls.append(1)
+        if len(calls) >= away_from:
+            raise TransientError("use the database", answer="it is away")
+        return await transact(work)
+
+    async def make() -> str:
+        made.append("key")
+        return "key"
+
+    monkeypatch.setattr(place.store, "transact", goes_away)
+    changing = audited(place.store, "secrets add-key", make, str)
+    if away_from == 1:
+        with pytest.raises(TransientError):
+            place.run(changing)
+        assert made == []
+    else:
+        assert place.run(changing) == "key"
