@@ -8,7 +8,7 @@ import os
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -123,5 +123,8 @@ SESSIONS_OWN = (b"multiprocessing.resource_tracker", b"postgres")
 def children_of(pid: int) -> list[int]:
     """Processes whose parent is `pid`, but for a test session's own."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    commands = {int(child): Path(f"/proc/{child}/cmdline").read_bytes() for child in children}
+    commands: dict[int, bytes] = {}
+    for child in children:
+        with suppress(FileNotFoundError, ProcessLookupError):  # it may end meanwhile
+            commands[int(child)] = Path(f"/proc/{child}/cmdline").read_bytes()
     return [child for child, command in commands.items() if not any(own in command for own in SESSIONS_OWN)]
