@@ -30,6 +30,8 @@ TRIES = 2
 AGAIN_S, MOST_PAUSE_S = 2.0, 60.0
 """Until a failed publication, or withdrawal, is tried again: at first, and at most."""
 
+MOST_DOUBLINGS = 10
+
 
 class Publications:
     """Of one host. Steps publish what they change by themselves.
@@ -152,8 +154,9 @@ class Publications:
     def _has_failed(self, node_id: str) -> None:
         self._doubtful.add(node_id)
         self._failures[node_id] += 1
-        pause_s = min(AGAIN_S * 2 ** (self._failures[node_id] - 1), MOST_PAUSE_S)
-        self._again_s[node_id] = self._edges.clock.monotonic_s() + pause_s
+        # Bounded before it is a float: a disk that is full for days makes thousands of them.
+        pause_s = AGAIN_S * 2 ** min(self._failures[node_id] - 1, MOST_DOUBLINGS)
+        self._again_s[node_id] = self._edges.clock.monotonic_s() + min(pause_s, MOST_PAUSE_S)
 
     def _has_an_answer(self, node_id: str) -> None:
         del self._failures[node_id]
@@ -161,7 +164,7 @@ class Publications:
 
     async def withdraw(self, node_ids: Sequence[str]) -> list[str]:
         """Of these nothing is on its way any more when it returns, but of those whose services failed in it:
-        ids of the ones that are withdrawn. The others are tried again at the next look."""
+        ids of the ones that are withdrawn. The others are tried again, as in `follow`."""
         done: list[bool] = []
         for some in _cut(node_ids, AT_ONCE):
             done += await asyncio.gather(*(self._withdraw_one(node_id) for node_id in some))

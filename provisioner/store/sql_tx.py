@@ -70,11 +70,7 @@ class SqlTx:
         wanted = conditions(shape, where)
         if wanted is None:
             return []
-        parameters = wanted.values
-        if after is not None:
-            parameters.append(shape.column("id").checked(after))
-        if limit is not None:
-            parameters.append(limit)
+        parameters = _with_page(wanted.values, shape, after, limit)
         statement = self._statements.select(
             shape,
             wanted.terms,
@@ -107,11 +103,7 @@ class SqlTx:
         wanted = conditions(shape, where)
         if wanted is None:
             return []
-        parameters = wanted.values
-        if after is not None:
-            parameters.append(shape.column("id").checked(after))
-        if limit is not None:
-            parameters.append(limit)
+        parameters = _with_page(wanted.values, shape, after, limit)
         statement = self._statements.pick(
             shape, fields, wanted.terms, after=after is not None, limit=limit is not None
         )
@@ -242,6 +234,12 @@ class SqlTx:
 
 def _of_one(shape: Shape[Any], id: str | int, expect: Mapping[str, Any] | None) -> Conditions | None:
     return conditions(shape, {"id": id} if expect is None else {"id": id, **expect})
+
+
+def _with_page(values: list[Any], shape: Shape[Any], after: Any, limit: int | None) -> list[Any]:
+    """A statement's parameters, in the order in which it has them."""
+    beginning = [] if after is None else [shape.column("id").checked(after)]
+    return [*values, *beginning, *([] if limit is None else [limit])]
 
 
 def _decoded(row: Sequence[Any], decoded: list[tuple[int, Callable[[Any], Any]]]) -> tuple[Any, ...]:
