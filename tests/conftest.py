@@ -5,19 +5,33 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+import structlog
 from hypothesis import settings
 
 # How long an example takes is the machine's affair, and what else runs on it.
 settings.register_profile("suite", deadline=None)
+# What `script/test --fast` asks for: a quarter of the examples of each search.
+settings.register_profile("fast", deadline=None, max_examples=settings.default.max_examples // 4)
 settings.load_profile("suite")
 
-NEEDS = {folder: Path(__file__).parent / folder for folder in ("wire", "machine")}
+# By default a traceback is drawn in colours, with the lines of the source: a tenth of a second each.
+structlog.configure(
+    processors=[
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.add_log_level,
+        structlog.processors.format_exc_info,
+        structlog.processors.KeyValueRenderer(key_order=["level", "event"]),
+    ]
+)
+
+NEEDS = {folder: f"{Path(__file__).parent / folder}/" for folder in ("wire", "machine")}
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """A folder tells what its tests need: a module that forgets to say so is no fast one all the same."""
     for item in items:
+        place = str(item.path)
         for mark, folder in NEEDS.items():
-            if folder in item.path.parents:
+            if place.startswith(folder):
                 item.add_marker(mark)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
@@ -73,6 +74,19 @@ class Stores:
                 runner.run(store.close())
 
 
+class SqliteFiles:
+    """Databases that have the schema already: copies of one, for making it takes a tenth of a second."""
+
+    def __init__(self, folder: Path) -> None:
+        self._template = folder / "template.db"
+        upgrade_store(f"sqlite:///{self._template}")
+
+    def url(self, path: Path) -> str:
+        """Of a new one there."""
+        shutil.copyfile(self._template, path)
+        return f"sqlite:///{path}"
+
+
 class PostgresDatabases:
     """A server of our own, with databases that have the schema already: copies of one."""
 
@@ -126,6 +140,11 @@ def postgres() -> Iterator[PostgresDatabases]:
         yield PostgresDatabases(server)
 
 
+@pytest.fixture(scope="session")
+def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
+    return SqliteFiles(tmp_path_factory.mktemp("sqlite"))
+
+
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.wire)])
 def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
     numbers = iter(range(1, 1_000_000))
@@ -133,7 +152,8 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
         case "memory":
             yield Stores("memory", lambda: "memory:")
         case "sqlite":
-            yield Stores("sqlite", lambda: f"sqlite:///{tmp_path}/store-{next(numbers)}.db")
+            files: SqliteFiles = request.getfixturevalue("sqlite_files")
+            yield Stores("sqlite", lambda: files.url(tmp_path / f"store-{next(numbers)}.db"))
         case _:
             databases: PostgresDatabases = request.getfixturevalue("postgres")
             with databases.lending() as lend:

@@ -9,12 +9,12 @@ from dataclasses import fields
 from datetime import UTC, datetime
 from typing import Any
 
-from hypothesis import settings
 from hypothesis import strategies as st
 
 from provisioner.core import model
 from provisioner.core.model import Flavor, Image, ImageKind, Node, Record, TimelineEvent
 from provisioner.protocols.store import Tx
+from tests.searches import searching
 
 AT = datetime(2024, 1, 2, 3, 4, 5, 678901, tzinfo=UTC)
 
@@ -91,7 +91,7 @@ KINDS: tuple[type[Record], ...] = typing.get_args(model.Record)
 
 
 # The store of the test serves all examples: each begins by emptying it.
-EXAMPLES = settings(max_examples=25, deadline=None)
+EXAMPLES = searching(25)
 
 
 def emptied(tx: Tx, kind: type[Record]) -> None:

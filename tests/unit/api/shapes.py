@@ -7,12 +7,12 @@ import re
 
 import httpx
 
-from provisioner.api.application import describe
 from provisioner.api.shapes import PAGES, SINGLE, TEXTS
+from tests.described import described
 
 _OPERATIONS = [
     (verb, path, re.compile(re.sub(r"\{\w+\}", "[^/]+", path) + r"\Z"), operation)
-    for path, verbs in describe()["paths"].items()
+    for path, verbs in described()["paths"].items()
     for verb, operation in verbs.items()
 ]
 

@@ -6,14 +6,14 @@ from typing import Any
 
 import pytest
 
-from provisioner.api.application import describe
 from provisioner.api.gate import OPEN_PATHS
 from provisioner.core.model import Failure, Host, Node
 from provisioner.core.states import ProvisionState
+from tests.described import described
 from tests.unit.api.conftest import Api, node_entry
 from tests.unit.records import NOW, event
 
-DOCUMENT = describe()
+DOCUMENT = described()
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 HOST = Host(
     id="ch1", epoch=1, beat=0, ttl_ms=5000, holder="h", renewed_at=NOW, started_at=NOW, released=False

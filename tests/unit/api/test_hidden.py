@@ -10,13 +10,13 @@ from typing import Any
 import httpx
 import pytest
 
-from provisioner.api.application import describe
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.rights import RIGHTS
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
 from provisioner.core.model import Image, ImageKind, Instance
 from provisioner.core.roles import Role
 from provisioner.services.system import RandomIds
+from tests.described import described
 from tests.unit.api.conftest import Api, User
 from tests.unit.api.ec2.conftest import Ec2
 from tests.unit.api.test_instances import KEY
@@ -81,7 +81,7 @@ def asked_of_paths() -> Iterator[tuple[str, str]]:
 
 
 def asked_of_bodies() -> Iterator[tuple[str, str]]:
-    document = describe()
+    document = described()
     for row, right in RIGHTS.items():
         verb, _, path = row.partition(" ")
         if verb == "ec2" or right.least not in (Role.READER, Role.MEMBER):

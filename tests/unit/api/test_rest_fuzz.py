@@ -11,6 +11,7 @@ import itertools
 import json
 from collections.abc import Iterator, Mapping
 from contextlib import suppress
+from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -22,8 +23,8 @@ from hypothesis import HealthCheck, Phase, given, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
-from provisioner.api.application import describe
 from provisioner.core.model import Host, Image
+from tests.described import described
 from tests.unit.api.conftest import TOKEN, Api, node_entry
 from tests.unit.api.planted import PUBLIC_KEY, Planted, kept
 from tests.unit.records import NOW, event
@@ -196,7 +197,7 @@ def api(tmp_path: Path) -> Iterator[Api]:
 
 def test_whatever_is_sent_to_any_operation_is_answered_soundly(api: Api) -> None:
     asked = Asked(api)
-    document = schemathesis.openapi.from_dict(describe())
+    document = schemathesis.openapi.from_dict(deepcopy(described()))
     operations = [found.ok() for found in document.get_all_operations()]
     # What is removed is missed by all that follow.
     operations.sort(key=lambda one: (one.method == "delete", one.path, one.method))
@@ -260,7 +261,7 @@ def test_a_node_is_of_a_size_that_there_is(api: Api, name: str) -> None:
 
 def test_every_text_and_number_that_may_be_sent_is_bounded() -> None:
     """By the document itself; but for those of a path, which lead nowhere."""
-    document = describe()
+    document = described()
     schemas = document["components"]["schemas"]
     unbounded, seen = [], set()
 

@@ -6,14 +6,15 @@ import pytest
 from fastapi import APIRouter
 from starlette.routing import Route
 
-from provisioner.api.application import ROUTERS, describe
+from provisioner.api.application import ROUTERS
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.gate import OPEN_PATHS
 from provisioner.api.rights import ANYBODY, RIGHTS, GuardedRoute
 from provisioner.core.roles import Role, lesser
+from tests.described import described
 from tests.unit.api.conftest import Api
 
-REST = {f"{verb.upper()} {path}" for path, verbs in describe()["paths"].items() for verb in verbs}
+REST = {f"{verb.upper()} {path}" for path, verbs in described()["paths"].items() for verb in verbs}
 
 
 def test_every_operation_has_a_row_and_every_row_an_operation() -> None:

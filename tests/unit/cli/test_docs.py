@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 import typer
 
-from provisioner.api.application import describe
 from provisioner.cli import exits
 from provisioner.cli.main import app
+from tests.described import described
 from tests.unit.docs.command_table import Words, commands, first_cell, row_of, rows, untold_options
 
 DOCS = Path(__file__).parents[3] / "docs"
@@ -23,7 +23,7 @@ ALL = list(commands(typer.main.get_command(app)))
 ROWS = rows(CLI)
 FIRST_CELLS = [first_cell(row) for row in ROWS]
 OPERATIONS = [
-    (verb.upper(), path) for path, verbs in describe()["paths"].items() for verb in verbs if verb != "head"
+    (verb.upper(), path) for path, verbs in described()["paths"].items() for verb in verbs if verb != "head"
 ]
 
 

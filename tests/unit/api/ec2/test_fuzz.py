@@ -11,7 +11,7 @@ from urllib.parse import urlencode
 from xml.etree import ElementTree
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import HealthCheck, given
 from hypothesis import strategies as st
 
 from provisioner.api.ec2.operations import OPERATIONS
@@ -21,6 +21,7 @@ from provisioner.core.ec2_ids import account_of, instance_id, kernel_id, key_pai
 from provisioner.core.model import Failure, ImageKind, ImageShare, ImageState, Instance, KeyPair, Tag
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
+from tests.searches import searching
 from tests.unit import records
 from tests.unit.api.conftest import Api
 from tests.unit.api.ec2.conftest import Ec2
@@ -193,18 +194,18 @@ def _without_limits(ec2: Ec2) -> None:
     ec2.api.context.limits = Limits(endless)
 
 
-QUIET = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+QUIET = [HealthCheck.too_slow]
 
 
 @pytest.mark.exhaustive
 @given(requests())
-@settings(QUIET, max_examples=400)
+@searching(400, suppress_health_check=QUIET)
 def test_parameters_of_any_value_are_answered_or_refused(ec2: Ec2, request: dict[str, str]) -> None:
     check(ec2, urlencode(request))
 
 
 @given(st.text(st.characters(max_codepoint=127), max_size=200))
-@settings(QUIET, max_examples=200)
+@searching(200, suppress_health_check=QUIET)
 def test_bodies_of_any_kind_are_refused(ec2: Ec2, body: str) -> None:
     check(ec2, body)
     check(ec2, f"Action=RunInstances&Version=2016-11-15&{body}")
@@ -217,7 +218,7 @@ HEADERS = st.dictionaries(
 
 
 @given(HEADERS.filter(bool))
-@settings(QUIET, max_examples=100)
+@searching(100, suppress_health_check=QUIET)
 def test_what_is_not_signed_as_it_must_be_is_refused_whatever_its_headers_say(
     ec2: Ec2, headers: dict[str, str]
 ) -> None:
@@ -232,7 +233,7 @@ def test_what_is_not_signed_as_it_must_be_is_refused_whatever_its_headers_say(
 
 
 @given(st.integers(0, 10_000), st.sampled_from("+/=%&.;\r\n\0Aé"))
-@settings(QUIET, max_examples=200)
+@searching(200, suppress_health_check=QUIET)
 def test_a_body_of_which_one_letter_was_changed_is_refused(ec2: Ec2, place: int, letter: str) -> None:
     body = f"Action=TerminateInstances&Version=2016-11-15&InstanceId.1={instance_id(BLUE)}"
     place %= len(body)

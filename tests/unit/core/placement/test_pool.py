@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
@@ -16,6 +16,7 @@ from provisioner.core.placement.kind import demand_of, kind_of
 from provisioner.core.placement.pool import Pool
 from provisioner.core.placement.weighers import WEIGHERS, Standing
 from provisioner.core.states import PowerState, ProvisionState
+from tests.searches import searching
 from tests.unit.records import FLAVOR, image, instance, node
 
 IMAGE = image()
@@ -159,7 +160,7 @@ class Arrangement(RuleBasedStateMachine):
 
 
 TestArrangement = Arrangement.TestCase
-TestArrangement.settings = settings(max_examples=25, stateful_step_count=12, deadline=None)
+TestArrangement.settings = searching(25, stateful_step_count=12)
 
 
 @given(nodes(free=False), nodes(free=False), REQUESTS)
