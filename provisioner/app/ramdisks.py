@@ -8,8 +8,9 @@ from provisioner.compute.edges import DeployRamdisk
 from provisioner.config.settings import Settings
 from provisioner.core.errors import PermanentError
 from provisioner.core.extra_specs import DEBIAN_NAMES
-from provisioner.ramdisk import default_cache
+from provisioner.ramdisk import Ramdisk, default_cache
 from provisioner.ramdisk.newest import newest
+from provisioner.ramdisk.recipe import ARCHITECTURES, Kernel
 
 
 class Ramdisks:
@@ -19,6 +20,7 @@ class Ramdisks:
     def __init__(self, settings: Settings, cache: Path | None = None) -> None:
         self._configured = settings.ramdisks
         self._in_memory = settings.rack == "fake"
+        self._kernel = settings.ramdisk_kernel
         self._cache = cache or default_cache()
 
     def __call__(self, arch: str) -> DeployRamdisk:
@@ -28,7 +30,7 @@ class Ramdisks:
         given = self._configured.get(arch)  # type: ignore[call-overload]
         if given is not None:
             return DeployRamdisk(kernel=given.kernel, ramdisk=given.ramdisk, digest="")
-        built = newest(DEBIAN_NAMES.get(arch, arch), self._cache)
+        built = self._newest(arch)
         if built is None:
             raise self._missing("deploy ramdisk", arch)
         return DeployRamdisk(kernel=built.kernel, ramdisk=built.initrd, digest=built.digest)
@@ -36,15 +38,26 @@ class Ramdisks:
     def loader(self, arch: str) -> Path:
         """What UEFI fetches first where there is no iPXE. Raises PermanentError when there is none."""
         given = self._configured.get(arch)  # type: ignore[call-overload]
-        found = given if given is not None else newest(DEBIAN_NAMES.get(arch, arch), self._cache)
+        found = given if given is not None else self._newest(arch)
         if found is None or found.loader is None:
             raise self._missing("boot loader", arch)
         return Path(found.loader)
 
+    def _newest(self, arch: str) -> Ramdisk | None:
+        name = DEBIAN_NAMES.get(arch, arch)
+        return newest(name, self._cache, self._kernel_of(name))
+
+    def _kernel_of(self, name: str) -> Kernel:
+        """Not each of Debian's architectures has both."""
+        known = ARCHITECTURES.get(name)
+        return self._kernel if known is not None and self._kernel in known.kernels else "hardware"
+
     def _missing(self, what: str, arch: str) -> PermanentError:
-        given = arch in self._configured
+        given, name = arch in self._configured, DEBIAN_NAMES.get(arch, arch)
+        kernel = self._kernel_of(name)
         return PermanentError(
             f"find the {what} for {arch}",
             answer="ramdisks of the configuration don't name one" if given else f"none in {self._cache}",
-            advice=f"Build it: provisioner ramdisk build --arch {DEBIAN_NAMES.get(arch, arch)}",
+            advice=f"Build it: provisioner ramdisk build --arch {name}"
+            + (f" --kernel {kernel}" if kernel != "hardware" else ""),
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -28,6 +29,12 @@ from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
 from provisioner.cli.output import Output
 from provisioner.cli.ready import ready
 from provisioner.core.errors import ProvisionerError
+
+
+class Kernel(StrEnum):
+    hardware = "hardware"
+    cloud = "cloud"
+
 
 app = typer.Typer(
     help="A bare-metal provisioner: request in, running machine out.",
@@ -141,6 +148,9 @@ def upgrade_database(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> 
 @ramdisk_app.command("build")
 def build_ramdisk(
     arch: Annotated[str, typer.Option(help="Debian's name of the architecture.")] = "amd64",
+    kernel: Annotated[
+        Kernel, typer.Option(help="cloud: for virtual machines alone, where it boots faster.")
+    ] = Kernel.hardware,
     cache: Annotated[Path | None, typer.Option(help="Where built ramdisks are kept.")] = None,
     as_json: Json = False,
 ) -> None:
@@ -149,7 +159,9 @@ def build_ramdisk(
 
     output = Output(as_json)
     try:
-        built = build(arch, cache or default_cache(), lambda text: output.errors.print(text))
+        built = build(
+            arch, cache or default_cache(), lambda text: output.errors.print(text), kernel=kernel.value
+        )
     except RamdiskError as error:
         raise CliError(str(error)) from error
     found = {"kernel": str(built.kernel), "ramdisk": str(built.initrd), "digest": built.digest}

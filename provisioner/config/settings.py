@@ -227,6 +227,13 @@ class Settings(Section):
         dict[Literal["x86_64", "arm64", "armhf"], Ramdisk],
         Field(description="Per architecture; by default what `provisioner ramdisk build` built last."),
     ] = Field(default_factory=dict)
+    ramdisk_kernel: Annotated[
+        Literal["hardware", "cloud"],
+        Field(
+            description="Which of the built ramdisks nodes boot that `ramdisks` doesn't name: cloud's is for "
+            "virtual machines alone, where it boots faster; of armhf there is only hardware's."
+        ),
+    ] = "hardware"
     deploy: Annotated[Deploy, Field(description="How patient a deploy is.")] = Field(default_factory=Deploy)
     nfs: Annotated[Nfs, Field(description="Roots of nodes by NFS.")] = Field(default_factory=Nfs)
     power: Annotated[Power, Field(description="How power devices are asked.")] = Field(default_factory=Power)

@@ -15,11 +15,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import provisioner
-from provisioner.ramdisk import kernel
+from provisioner.ramdisk import kernel as kernels
 from provisioner.ramdisk.errors import RamdiskError
 from provisioner.ramdisk.packages import Apt, Package
 from provisioner.ramdisk.programs import run
-from provisioner.ramdisk.recipe import ARCHITECTURES, FIRMWARE_PACKAGES, PACKAGES, Architecture
+from provisioner.ramdisk.recipe import ARCHITECTURES, FIRMWARE_PACKAGES, PACKAGES, Architecture, Kernel
 from provisioner.ramdisk.root_file_system import assemble_usr, early_archive
 
 VERSIONS_VALID_S = 24 * 3600.0
@@ -47,22 +47,33 @@ def default_cache() -> Path:
     return Path(base) / "provisioner" / "ramdisk"
 
 
-def build(arch: str, cache: Path, say: Callable[[str], None] = lambda text: None) -> Ramdisk:
+def builds(cache: Path, arch: str, kernel: Kernel) -> Path:
+    """The folder that has a folder for each build. With package lists of its own: they stay those by which
+    its versions were found."""
+    return cache / (arch if kernel == "hardware" else f"{arch}-{kernel}")
+
+
+def build(
+    arch: str, cache: Path, say: Callable[[str], None] = lambda text: None, *, kernel: Kernel = "hardware"
+) -> Ramdisk:
     """The ramdisk of a Debian architecture; from the cache if nothing it is made of has changed.
 
     Raises RamdiskError.
     """
     if arch not in ARCHITECTURES:
         raise RamdiskError(f"no ramdisk is known for {arch!r}; there are: {', '.join(ARCHITECTURES)}")
-    folder = cache / arch
+    there_are = ARCHITECTURES[arch].kernels
+    if kernel not in there_are:
+        raise RamdiskError(f"no {kernel!r} kernel is known for {arch}; there are: {', '.join(there_are)}")
+    folder = builds(cache, arch, kernel)
     folder.mkdir(parents=True, exist_ok=True)
     with _locked(folder / "lock"):
-        return _build(ARCHITECTURES[arch], folder, say)
+        return _build(ARCHITECTURES[arch], kernel, folder, say)
 
 
-def _build(arch: Architecture, folder: Path, say: Callable[[str], None]) -> Ramdisk:
+def _build(arch: Architecture, kernel: Kernel, folder: Path, say: Callable[[str], None]) -> Ramdisk:
     apt = Apt(folder / "apt", arch.name)
-    names, packages = _versions(apt, arch, folder / "packages.json", say)
+    names, packages = _versions(apt, arch, kernel, folder / "packages.json", say)
     digest = _digest(arch, packages)
     target = folder / digest[:32]
     if not target.exists():
@@ -102,16 +113,16 @@ def _make(
     image = work / "usr.squashfs"
     run(["mksquashfs", str(usr), str(image), *SQUASHFS], env={})
     (done / "initrd").write_bytes(early_archive(tree, image.read_bytes()).content())
-    shutil.copyfile(kernel.image(tree), done / "vmlinuz")
+    shutil.copyfile(kernels.image(tree), done / "vmlinuz")
     if arch.loader:
         shutil.copyfile(tree / arch.loader, done / LOADER)
 
 
 def _versions(
-    apt: Apt, arch: Architecture, record: Path, say: Callable[[str], None]
+    apt: Apt, arch: Architecture, kernel: Kernel, record: Path, say: Callable[[str], None]
 ) -> tuple[list[str], list[Package]]:
     """What to install, and the exact package files that it comes to; remembered for a day."""
-    wanted = [*PACKAGES, arch.kernel_package, *filter(None, (arch.loader_package,))]
+    wanted = [*PACKAGES, arch.kernels[kernel], *filter(None, (arch.loader_package,))]
     if record.exists() and time.time() - record.stat().st_mtime < VERSIONS_VALID_S:
         known = json.loads(record.read_text())
         if known["wanted"] == wanted:

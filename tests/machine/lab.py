@@ -370,6 +370,7 @@ def lab(folder: Path, name: str, spec: Mapping[str, Any], **settings: Any) -> It
             "state_dir": str(folder / "provisioner"),
             "host": {"name": host["name"]},
             "api": {"socket": str(folder / "api.sock")},
+            "ramdisk_kernel": "cloud",
             "network": {
                 "interface": "prov0",
                 "address": host["provisioning_address"],

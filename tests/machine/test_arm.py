@@ -48,7 +48,8 @@ def test_a_board_is_deployed_by_iscsi_with_debian_and_clean_after_its_deletion(
 ) -> None:
     """tiny on armhf is in scenarios/boards and in test_pdu."""
     user, image = {"name": "power", **KEYS}, f"debian-{arch}"
-    lab = new_lab(board(arch), pdus=[pdu("a", "raritan_pdu2", user=user, **SLOW)], **PATIENT).ready(image)
+    pdus = [pdu("a", "raritan_pdu2", user=user, **SLOW)]
+    lab = new_lab(board(arch), pdus=pdus, ramdisk_kernel="hardware", **PATIENT).ready(image)
     address = lab.runs("web", image)
     assert lab.ssh(address, "uname -m").strip() == machine
     assert lab.ssh(address, "hostname").strip() == "web"

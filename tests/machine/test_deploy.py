@@ -32,7 +32,7 @@ echo "user $(id -u) of $(hostname) says: \\"as told\\"" > /run/told
 def test_a_request_becomes_a_machine_that_answers_by_ssh_and_is_clean_after_its_deletion(
     new_lab: Callable[..., Lab], firmware: str, image: str
 ) -> None:
-    lab = new_lab(node(firmware=firmware)).ready(image)
+    lab = new_lab(node(firmware=firmware), ramdisk_kernel="hardware").ready(image)
     sizes = ("--swap-mib", str(SWAP_MIB), "--ephemeral-mib", str(EPHEMERAL_MIB))
     lab.cli("flavor", "create", "roomy", *sizes)
     user_data = lab.folder / "user-data"

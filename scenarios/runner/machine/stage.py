@@ -153,6 +153,7 @@ class MachineStage:
             "host": {"name": name, **({"lease_ttl_s": TILE_LEASE_S} if has_tiles else {})},
             **({"nfs": self._nfs_settings()} if any(node.by_nfs for node in self._story.nodes) else {}),
             **({"tilera": self._tilera_settings()} if has_tiles else {}),
+            "ramdisk_kernel": "cloud",
             "deploy": {"boot_deadline_s": self._boot_s, "running_deadline_s": 240},
             "network": {
                 "interface": "prov0",

@@ -43,6 +43,16 @@ def test_the_configurations_go_before(tmp_path: Path) -> None:
     assert (found("arm64").kernel, found.loader("arm64")) == (Path("/k"), Path("/l"))
 
 
+def test_virtual_machines_boot_the_kernel_that_is_made_for_them_where_there_is_one(tmp_path: Path) -> None:
+    folders = {name: built(tmp_path, name, "vmlinuz", "initrd") for name in ("amd64", "amd64-cloud", "armhf")}
+    hardware, cloud = ramdisks(tmp_path), ramdisks(tmp_path, ramdisk_kernel="cloud")
+    assert hardware("x86_64").kernel == folders["amd64"] / "vmlinuz"
+    assert cloud("x86_64").kernel == folders["amd64-cloud"] / "vmlinuz"
+    assert hardware("armhf") == cloud("armhf")
+    with pytest.raises(PermanentError, match="ramdisk build --arch arm64 --kernel cloud"):
+        cloud("arm64")
+
+
 def test_what_is_missing_is_told_with_how_it_is_built(tmp_path: Path) -> None:
     built(tmp_path, "arm64", "vmlinuz", "initrd")
     found = ramdisks(tmp_path)

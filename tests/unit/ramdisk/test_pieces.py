@@ -88,3 +88,8 @@ def test_the_firmware_of_a_driver_is_what_the_driver_names(tmp_path: Path) -> No
 def test_an_unknown_architecture_is_told_with_those_that_are_known(tmp_path: Path) -> None:
     with pytest.raises(RamdiskError, match="'sparc'; there are: amd64, arm64, armhf"):
         build("sparc", tmp_path)
+
+
+def test_a_kernel_that_an_architecture_lacks_is_told_with_those_that_it_has(tmp_path: Path) -> None:
+    with pytest.raises(RamdiskError, match="'cloud' kernel is known for armhf; there are: hardware"):
+        build("armhf", tmp_path, kernel="cloud")
