@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from provisioner.cli.client import path_of
 from provisioner.cli.options import Json, client_and_output
 from provisioner.core.roles import Role
 
@@ -56,5 +57,5 @@ def delete(
 ) -> None:
     """Revoke an access key."""
     client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/access-keys/{key}")
+    client.delete(path_of("access-keys", key))
     output.json({"deleted": key}) if as_json else output.say(f"{key}: deleted")

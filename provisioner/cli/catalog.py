@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from provisioner.cli.client import path_of
 from provisioner.cli.exits import USAGE, CliError
 from provisioner.cli.files import text_of
 from provisioner.cli.named import Name, add_delete, add_list
@@ -59,7 +60,7 @@ def create_flavor(
 def show_flavor(context: typer.Context, name: Name, as_json: Json = False) -> None:
     """Show a flavor."""
     client, output = client_and_output(context, as_json)
-    output.record(client.get(f"/v1/flavors/{name}"), tuple(FLAVOR))
+    output.record(client.get(path_of("flavors", name)), tuple(FLAVOR))
 
 
 @keys.command("add")
@@ -76,6 +77,6 @@ def add_key(
 
 
 add_list(flavors, "flavors", "/v1/flavors", FLAVOR)
-add_delete(flavors, "/v1/flavors", "Remove a flavor; its instances keep what they have.")
+add_delete(flavors, "flavors", "Remove a flavor; its instances keep what they have.")
 add_list(keys, "keys", "/v1/keys", {"name": "key", "public_key": "public key"})
-add_delete(keys, "/v1/keys", "Remove a key; instances that have it keep it.")
+add_delete(keys, "keys", "Remove a key; instances that have it keep it.")

@@ -6,6 +6,7 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+from urllib.parse import quote
 
 from provisioner.cli.exits import UNREACHABLE, USAGE, CliError, of_problem
 
@@ -19,6 +20,11 @@ UPLOAD_TIMEOUT_S = 24 * 3600.0
 PAGE = 500
 
 Json = dict[str, Any]
+
+
+def path_of(*words: str) -> str:
+    """Of what is at /v1/WORD/WORD…, whatever letters a name has: `a?b` is no `a` with a question."""
+    return "/v1/" + "/".join(quote(word, safe="") for word in words)
 
 
 class Client:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from provisioner.cli.client import path_of
 from provisioner.cli.options import Json, client_and_output
 
 app = typer.Typer(help="Compute hosts: who owns which nodes.", no_args_is_help=True)
@@ -40,28 +41,28 @@ def list_hosts(context: typer.Context, as_json: Json = False) -> None:
 def show(context: typer.Context, host: Name, as_json: Json = False) -> None:
     """Show a compute host."""
     client, output = client_and_output(context, as_json)
-    output.record(client.get(f"/v1/hosts/{host}"), DETAILS)
+    output.record(client.get(path_of("hosts", host)), DETAILS)
 
 
 @app.command()
 def drain(context: typer.Context, host: Name, as_json: Json = False) -> None:
     """Have a host hand its nodes over, each when its work has ended, and be given no more."""
     client, output = client_and_output(context, as_json)
-    output.record(client.put(f"/v1/hosts/{host}/drain", {}), DETAILS)
+    output.record(client.put(path_of("hosts", host, "drain"), {}), DETAILS)
 
 
 @app.command()
 def undrain(context: typer.Context, host: Name, as_json: Json = False) -> None:
     """Let a host have nodes again."""
     client, output = client_and_output(context, as_json)
-    output.record(client.delete(f"/v1/hosts/{host}/drain") or {}, DETAILS)
+    output.record(client.delete(path_of("hosts", host, "drain")) or {}, DETAILS)
 
 
 @app.command()
 def forget(context: typer.Context, host: Name, as_json: Json = False) -> None:
     """Forget a host that is gone for good and owns nothing."""
     client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/hosts/{host}")
+    client.delete(path_of("hosts", host))
     if as_json:
         output.json({"forgotten": host})
     else:

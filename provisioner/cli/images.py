@@ -12,7 +12,7 @@ from typing import Annotated, Any
 import typer
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
-from provisioner.cli.client import Client
+from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.files import reading
 from provisioner.cli.options import Json, client_and_output
@@ -116,7 +116,7 @@ def register(
         "public": public,
     }
     image = client.post("/v1/images", order)
-    path = f"/v1/images/{image['id']}"
+    path = path_of("images", image["id"])
     if file is not None:
         with _progress(output) as bar:
             task = bar.add_task(name, total=size_bytes)
@@ -183,7 +183,7 @@ def list_images(context: typer.Context, as_json: Json = False) -> None:
 def show(context: typer.Context, image: Name, as_json: Json = False) -> None:
     """Show an image."""
     client, output = client_and_output(context, as_json)
-    output.record(client.get(f"/v1/images/{image}"), (*DETAILS, "shared_with"))
+    output.record(client.get(path_of("images", image)), (*DETAILS, "shared_with"))
 
 
 Whom = Annotated[
@@ -206,12 +206,12 @@ def unshare(context: typer.Context, image: Name, whom: Whom = None, as_json: Jso
 
 def _share(context: typer.Context, image: str, as_json: bool, order: dict[str, Any]) -> None:
     client, output = client_and_output(context, as_json)
-    output.record(client.put(f"/v1/images/{image}/sharing", order), (*DETAILS, "shared_with"))
+    output.record(client.put(path_of("images", image, "sharing"), order), (*DETAILS, "shared_with"))
 
 
 @app.command()
 def delete(context: typer.Context, image: Name, as_json: Json = False) -> None:
     """Remove an image, and its bytes if no other has the same."""
     client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/images/{image}")
+    client.delete(path_of("images", image))
     output.json({"deleted": image}) if as_json else output.say(f"{image}: deleted")

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 
 import typer
 
+from provisioner.cli.client import path_of
 from provisioner.cli.exits import ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
 from provisioner.cli.nodes import Follow, show_console
@@ -171,8 +172,8 @@ def show(
 ) -> None:
     """Show an instance and the timeline of its steps."""
     client, output = client_and_output(context, as_json)
-    found = client.get(f"/v1/instances/{instance}")
-    events = list(client.all(f"/v1/instances/{found['id']}/timeline"))
+    found = client.get(path_of("instances", instance))
+    events = list(client.all(path_of("instances", found["id"], "timeline")))
     if as_json:
         output.json({**found, "timeline": events})
         return
@@ -196,7 +197,7 @@ def wait(
 def console(context: typer.Context, instance: Name, follow: Follow = False, as_json: Json = False) -> None:
     """Show what the machine's serial console said."""
     client, output = client_and_output(context, as_json)
-    show_console(client, output, f"/v1/instances/{instance}/console", follow)
+    show_console(client, output, path_of("instances", instance, "console"), follow)
 
 
 @app.command()
@@ -212,8 +213,9 @@ def delete(
     seen = 0
     if wait:
         # What it went through until now was shown when it did.
-        seen = max((event["id"] for event in client.all(f"/v1/instances/{instance}/timeline")), default=0)
-    found: dict[str, Any] = client.delete(f"/v1/instances/{instance}") or {}
+        happened = client.all(path_of("instances", instance, "timeline"))
+        seen = max((event["id"] for event in happened), default=0)
+    found: dict[str, Any] = client.delete(path_of("instances", instance)) or {}
     if wait:
         found = wait_for_instance(client, output, found["id"], ("deleted",), timeout_s, after=seen)
     output.json(found) if as_json else output.say(f"{instance}: {found['state']}")

@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from provisioner.cli.client import path_of
 from provisioner.cli.options import Json, client_and_output
 
 Name = Annotated[str, typer.Argument(help="Its name.")]
@@ -21,11 +22,11 @@ def add_list(app: typer.Typer, what: str, path: str, columns: Mapping[str, str])
         output.table(client.all(path), columns)
 
 
-def add_delete(app: typer.Typer, path: str, told: str) -> None:
-    """`delete NAME`. told: what it does"""
+def add_delete(app: typer.Typer, kind: str, told: str) -> None:
+    """`delete NAME`. kind: as in its path. told: what it does"""
 
     @app.command("delete", help=told)
     def delete(context: typer.Context, name: Name, as_json: Json = False) -> None:
         client, output = client_and_output(context, as_json)
-        client.delete(f"{path}/{name}")
+        client.delete(path_of(kind, name))
         output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")

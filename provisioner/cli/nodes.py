@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provisioner.cli.client import Client
+from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, CliError
 from provisioner.cli.options import Json, client_and_output
 from provisioner.cli.output import Output
@@ -138,7 +138,7 @@ def _body(entry: NodeEntry) -> dict[str, Any]:
 
 def _checked(client: Client, node: str) -> dict[str, Any]:
     return wait_until(
-        lambda: client.get(f"/v1/nodes/{node}"),
+        lambda: client.get(path_of("nodes", node)),
         lambda found: found["state"] != "enrolling",
         "the check of its power device",
         ENROL_TIMEOUT_S,
@@ -156,16 +156,16 @@ def list_nodes(context: typer.Context, as_json: Json = False) -> None:
 def show(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Show a node."""
     client, output = client_and_output(context, as_json)
-    output.record(client.get(f"/v1/nodes/{node}"), DETAILS)
+    output.record(client.get(path_of("nodes", node)), DETAILS)
 
 
 @app.command()
 def power(context: typer.Context, node: Name, verb: Verb, as_json: Json = False) -> None:
     """Switch a node's power, or ask how it is."""
     client, output = client_and_output(context, as_json)
-    order = client.post(f"/v1/nodes/{node}/power", {"verb": "refresh" if verb is Verb.status else verb})
+    order = client.post(path_of("nodes", node, "power"), {"verb": "refresh" if verb is Verb.status else verb})
     done = wait_until(
-        lambda: client.get(f"/v1/nodes/{node}/requests/{order['id']}"),
+        lambda: client.get(path_of("nodes", node, "requests", order["id"])),
         lambda found: found["state"] != "pending",
         f"power {verb} of {node}",
         POWER_TIMEOUT_S,
@@ -185,7 +185,7 @@ def maintenance(
 ) -> None:
     """Keep a node from being given to instances, or give it back."""
     client, output = client_and_output(context, as_json)
-    path = f"/v1/nodes/{node}/maintenance"
+    path = path_of("nodes", node, "maintenance")
     found = client.put(path, {"reason": reason}) if switch is Switch.on else client.delete(path)
     _tell(output, found or {}, f"{node}: maintenance {switch}")
 
@@ -199,7 +199,7 @@ def reserve(
 ) -> None:
     """Keep a node for one tenant. An instance that has it keeps it."""
     client, output = client_and_output(context, as_json)
-    found = client.put(f"/v1/nodes/{node}/reservation", {"tenant": tenant})
+    found = client.put(path_of("nodes", node, "reservation"), {"tenant": tenant})
     _tell(output, found, f"{node}: reserved for {tenant}")
 
 
@@ -207,7 +207,7 @@ def reserve(
 def unreserve(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Let any tenant have a node."""
     client, output = client_and_output(context, as_json)
-    found = client.delete(f"/v1/nodes/{node}/reservation")
+    found = client.delete(path_of("nodes", node, "reservation"))
     _tell(output, found or {}, f"{node}: reserved for nobody")
 
 
@@ -215,7 +215,7 @@ def unreserve(context: typer.Context, node: Name, as_json: Json = False) -> None
 def verify(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Check a node's power device again."""
     client, output = client_and_output(context, as_json)
-    client.post(f"/v1/nodes/{node}/verify", {})
+    client.post(path_of("nodes", node, "verify"), {})
     found = _checked(client, node)
     if found["state"] == "enrol_failed":
         raise CliError(found["failure"]["message"], FAILED)
@@ -226,14 +226,14 @@ def verify(context: typer.Context, node: Name, as_json: Json = False) -> None:
 def clean(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Clean a node again whose cleaning had failed."""
     client, output = client_and_output(context, as_json)
-    _tell(output, client.post(f"/v1/nodes/{node}/clean", {}), f"{node}: cleaning")
+    _tell(output, client.post(path_of("nodes", node, "clean"), {}), f"{node}: cleaning")
 
 
 @app.command()
 def delete(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Remove a node from the inventory."""
     client, output = client_and_output(context, as_json)
-    client.delete(f"/v1/nodes/{node}")
+    client.delete(path_of("nodes", node))
     _tell(output, {"deleted": node}, f"{node}: deleted")
 
 
@@ -241,7 +241,7 @@ def delete(context: typer.Context, node: Name, as_json: Json = False) -> None:
 def events(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Show all that happened to a node, by whom it was seen."""
     client, output = client_and_output(context, as_json)
-    listed = list(client.all(f"/v1/nodes/{node}/events"))
+    listed = list(client.all(path_of("nodes", node, "events")))
     if as_json:
         output.json(listed)
     else:
@@ -252,7 +252,7 @@ def events(context: typer.Context, node: Name, as_json: Json = False) -> None:
 def console(context: typer.Context, node: Name, follow: Follow = False, as_json: Json = False) -> None:
     """Show what a node's serial console said while it was worked on."""
     client, output = client_and_output(context, as_json)
-    show_console(client, output, f"/v1/nodes/{node}/console", follow)
+    show_console(client, output, path_of("nodes", node, "console"), follow)
 
 
 def show_console(client: Client, output: Output, path: str, follow: bool) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 
 import typer
 
+from provisioner.cli.client import path_of
 from provisioner.cli.named import Name, add_delete, add_list
 from provisioner.cli.options import Json, client_and_output
 from provisioner.core.roles import Role
@@ -58,7 +59,7 @@ def set_role(
 ) -> None:
     """Give a user another role; its tokens have no more than that."""
     client, output = client_and_output(context, as_json)
-    output.record(client.put(f"/v1/users/{name}", {"role": role}), tuple(USER))
+    output.record(client.put(path_of("users", name), {"role": role}), tuple(USER))
 
 
 @tokens.command("create")
@@ -83,6 +84,6 @@ def list_tokens(context: typer.Context, user: Of = None, as_json: Json = False) 
 
 
 add_list(tenants, "tenants", "/v1/tenants", TENANT)
-add_delete(tenants, "/v1/tenants", "Remove a tenant that has nothing any more.")
-add_delete(users, "/v1/users", "Remove a user, with its tokens and access keys.")
-add_delete(tokens, "/v1/tokens", "Revoke an API token.")
+add_delete(tenants, "tenants", "Remove a tenant that has nothing any more.")
+add_delete(users, "users", "Remove a user, with its tokens and access keys.")
+add_delete(tokens, "tokens", "Revoke an API token.")

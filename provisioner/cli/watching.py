@@ -10,7 +10,7 @@ from typing import Any
 from rich.live import Live
 from rich.markup import escape
 
-from provisioner.cli.client import Client
+from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, INTERRUPTED, CliError
 from provisioner.cli.output import Output
 from provisioner.cli.steps import rows_of, table_of
@@ -80,7 +80,7 @@ def wait_for_instance(
     """Returns the instance in one of the states wanted. Raises CliError after `timeout_s`.
 
     after: the event after which it is shown how it goes."""
-    path = f"/v1/instances/{instance}"
+    path = path_of("instances", instance)
     end_s = time.monotonic() + timeout_s
     name = instance
     try:
