@@ -98,5 +98,5 @@ async def delete(context: Context, id: str) -> Response:
             raise NotFound(f"find access key {id}", answer="there is no such access key")
 
     await context.store.transact(remove)
-    context.access_keys.pop(id, None)
+    context.forget_credentials()
     return Response(status_code=204)

@@ -13,8 +13,8 @@ from fastapi import Depends, Query, Request
 from provisioner.api.address_pool import AddressPool
 from provisioner.api.audit import AuditedStore, AuditPolicy, Entry
 from provisioner.api.credentials import (
+    Known,
     KnownAccessKey,
-    KnownToken,
     hash_token,
     owner_of_key,
     owner_of_token,
@@ -38,9 +38,6 @@ from provisioner.protocols.store import Store, Tx
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
-
-TOKEN_CACHE_S = 10.0
-"""A revoked token may be accepted for this long."""
 
 
 class ImageSaver(Protocol):
@@ -116,8 +113,8 @@ class ApiContext:
     timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
     blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     images_queued: asyncio.Event = field(default_factory=asyncio.Event)
-    tokens: dict[str, KnownToken] = field(default_factory=dict)
-    access_keys: dict[str, KnownAccessKey] = field(default_factory=dict)
+    tokens: Known[Principal] = field(default_factory=Known)
+    access_keys: Known[KnownAccessKey] = field(default_factory=Known)
     audit: AuditPolicy = field(default_factory=AuditPolicy)
     limits: Limits = field(default_factory=lambda: Limits(LimitPolicy()))
     line: Line = field(default_factory=Line)
@@ -135,14 +132,14 @@ class ApiContext:
         """Whose API token this is. Looked up by its hash: comparing takes no secret."""
         digest = hash_token(token)
         now_s = self.clock.monotonic_s()
-        known = self.tokens.get(digest)
-        if known is not None and now_s < known.until_s:
-            return known.who
+        known = self.tokens.fresh(digest, now_s)
+        if known is not None:
+            return known
         who = await self.store.transact(lambda tx: owner_of_token(tx, digest))
         if who is None:
-            self.tokens.pop(digest, None)
+            self.tokens.gone(digest)
             return None
-        self.tokens[digest] = KnownToken(who, now_s + TOKEN_CACHE_S)
+        self.tokens.put(digest, who, now_s)
         return who
 
     def knows(self, token: str) -> bool:
@@ -150,25 +147,26 @@ class ApiContext:
         return hash_token(token) in self.tokens
 
     async def access_key(self, id: str) -> KnownAccessKey | None:
-        """The access key of this id, in the clear. One that was deleted elsewhere may be known for
-        TOKEN_CACHE_S."""
+        """The access key of this id, in the clear. One that is deleted elsewhere may be known for CACHE_S."""
         now_s = self.clock.monotonic_s()
-        known = self.access_keys.get(id)
-        if known is not None and now_s < known.read_s + TOKEN_CACHE_S:
+        known = self.access_keys.fresh(id, now_s)
+        if known is not None:
             return known
         found = await self.store.transact(lambda tx: owner_of_key(tx, id))
         if found is None:
-            self.access_keys.pop(id, None)
+            self.access_keys.gone(id)
             return None
         key, who, now = found
         known = KnownAccessKey(who=who, secret=self.unseal(key.secret_sealed), read_at=now, read_s=now_s)
-        self.access_keys[id] = known
+        self.access_keys.put(id, known, now_s)
         return known
 
     def forget_credentials(self) -> None:
-        """They are read anew: a token, a key, or the role of its user has changed."""
-        self.tokens.clear()
-        self.access_keys.clear()
+        """They are read anew: a token, a key, or the role of its user has changed. Who was known stays known
+        to be somebody, whatever wrong ones come from the same address."""
+        now_s = self.clock.monotonic_s()
+        self.tokens.read_anew(now_s)
+        self.access_keys.read_anew(now_s)
 
 
 async def context_of(request: Request) -> ApiContext:

@@ -3,20 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import math
+from collections import OrderedDict
 from dataclasses import dataclass, field
 from datetime import datetime
+from typing import Generic, TypeVar
 
 from provisioner.core.model import AccessKey, ApiToken, User
 from provisioner.core.roles import Principal, Role, lesser
 from provisioner.protocols.store import Tx
 
+K = TypeVar("K")
 
-@dataclass(frozen=True, slots=True)
-class KnownToken:
-    """Whose token it is, as long as our clock hasn't come to `until_s`."""
+CACHE_S = 10.0
+"""What was revoked elsewhere may be accepted for this long."""
 
-    who: Principal
-    until_s: float
+MAX_KNOWN = 10_000
+"""Of each kind; some 300 bytes each."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -27,6 +30,37 @@ class KnownAccessKey:
     secret: str = field(repr=False)
     read_at: datetime
     read_s: float
+
+
+class Known(Generic[K]):
+    """What was read of credentials, by their names; those that were read last. Times are our clock's."""
+
+    def __init__(self) -> None:
+        self._found: OrderedDict[str, tuple[float, K]] = OrderedDict()
+        self._anew_s = -math.inf
+
+    def __contains__(self, name: str) -> bool:
+        """Whether it was one of ours when it was last read, however long ago."""
+        return name in self._found
+
+    def fresh(self, name: str, now_s: float) -> K | None:
+        """None: it is to be read."""
+        read_s, found = self._found.get(name, (-math.inf, None))
+        return found if read_s > self._anew_s and now_s < read_s + CACHE_S else None
+
+    def put(self, name: str, found: K, read_s: float) -> None:
+        """read_s: when its reading began."""
+        self._found[name] = read_s, found
+        self._found.move_to_end(name)
+        if len(self._found) > MAX_KNOWN:
+            self._found.popitem(last=False)
+
+    def gone(self, name: str) -> None:
+        self._found.pop(name, None)
+
+    def read_anew(self, now_s: float) -> None:
+        """All of it, and what is being read at this moment: it may be of before the change."""
+        self._anew_s = now_s
 
 
 def owner_of_token(tx: Tx, digest: str) -> Principal | None:

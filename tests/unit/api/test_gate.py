@@ -1,10 +1,14 @@
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any, cast
 
 import pytest
 
-from provisioner.api.context import TOKEN_CACHE_S
+from provisioner.api.credentials import CACHE_S
+from provisioner.protocols.store import Store
 from tests.unit.api.conftest import TOKEN, Api, node_entry
 
 WRONG = ["", "Bearer", "Bearer ", "Bearer wrong", f"Basic {TOKEN}", TOKEN, f"Bearer {TOKEN}x"]
@@ -36,12 +40,36 @@ def test_a_revoked_token_is_refused_at_once(api: Api) -> None:
     assert api.call("GET", "/v1/nodes", headers=as_ci).status_code == 401
 
 
+def test_a_token_that_is_revoked_while_it_is_looked_up_is_not_remembered(api: Api) -> None:
+    made = api.post("/v1/tokens", {"name": "ci"}, 201)
+    read, revoked = asyncio.Event(), asyncio.Event()
+
+    class SlowStore:
+        async def transact(self, work: Any) -> Any:
+            found = await api.store.transact(work)
+            read.set()
+            await revoked.wait()
+            return found
+
+    async def story() -> int:
+        slow = replace(api.context, store=cast(Store, SlowStore()))
+        lookup = asyncio.create_task(slow.owner_of(made["token"]))
+        await read.wait()
+        assert (await api.request("DELETE", "/v1/tokens/ci")).status_code == 204
+        revoked.set()
+        assert await lookup is not None
+        as_ci = {"Authorization": f"Bearer {made['token']}"}
+        return (await api.request("GET", "/v1/nodes", headers=as_ci)).status_code
+
+    assert api.run(story()) == 401
+
+
 def test_tokens_are_stored_as_hashes_and_shown_once(api: Api) -> None:
     made = api.post("/v1/tokens", {"name": "ci"}, 201)
     listed = api.call("GET", "/v1/tokens").text
     assert "ci" in listed
     assert made["token"] not in listed
-    assert TOKEN_CACHE_S < 60
+    assert CACHE_S < 60
 
 
 def test_the_last_token_cannot_be_deleted(api: Api) -> None:

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from provisioner.api.credentials import MAX_KNOWN, Known
 from provisioner.api.limits import MAX_BUCKETS, Buckets, LimitPolicy, Limits
 from tests.unit.api.conftest import Api
 
@@ -70,6 +71,31 @@ def test_wrong_tokens_are_counted_by_address_and_who_is_known_goes_on(api: Api, 
     assert api.get("/v1/images")
     watch.now_s += 10
     assert api.call("GET", "/v1/images", headers=WRONG).status_code == 401
+
+
+def test_who_is_known_goes_on_though_credentials_change_while_wrong_ones_come(api: Api, watch: Watch) -> None:
+    ann = api.user_of("blue", "reader")
+    api.post("/v1/tokens", {"name": "gone"}, 201)
+    api.context.limits = Limits(LimitPolicy(failures_per_minute=1))
+    assert ann.call("GET", "/v1/images").status_code == 200
+    assert api.call("GET", "/v1/images", headers=WRONG).status_code == 401
+    assert api.call("DELETE", "/v1/tokens/gone").status_code == 204
+    watch.now_s += 1
+    assert api.call("GET", "/v1/images", headers=WRONG).status_code == 429
+    assert ann.call("GET", "/v1/images").status_code == 200
+    assert api.call("DELETE", f"/v1/users/{ann.name}").status_code == 204
+    assert ann.call("GET", "/v1/images").status_code == 401
+    assert ann.call("GET", "/v1/images").status_code == 429
+
+
+def test_what_is_known_of_credentials_is_bounded_and_those_read_last_are_kept() -> None:
+    known = Known[str]()
+    for number in range(MAX_KNOWN):
+        known.put(str(number), "found", 1.0)
+    known.put("0", "found", 2.0)
+    known.put("one more", "found", 2.0)
+    assert "0" in known
+    assert "1" not in known
 
 
 def test_a_guess_at_a_token_is_refused_without_asking_the_store(api: Api, watch: Watch) -> None:

@@ -93,4 +93,4 @@ def ec2(api: Api, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ec2]:
 def later(api: Api, seconds: float) -> None:
     """The store's clock goes on; what was read of it is forgotten."""
     api.advanced_s += timedelta(seconds=seconds).total_seconds()
-    api.context.access_keys.clear()
+    api.context.forget_credentials()

@@ -177,7 +177,7 @@ def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
 
     assert left() == {"k0", "k1", "k2", "k3"}
     api.advanced_s += TOLD_S + 1
-    api.context.access_keys.clear()
+    api.context.forget_credentials()
     api.transact(lambda tx: [tx.delete(KeyPair, one.id) for one in tx.find(KeyPair)])
     assert {tag.key for tag in api.transact(lambda tx: tx.find(Tag))} == {"k0", "k1", "k2", "k3"}
     api.run(forget_tags_of_nothing(api.context))
