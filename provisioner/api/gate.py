@@ -73,7 +73,7 @@ class Gate:
         address = address_of(request)
         wait_s = limits.failures.wait_s(address, now_s)
         attempt = Attempt(operation="authenticate", address=address)
-        if wait_s and not self._context.knows(token):
+        if token and wait_s and not self._context.knows(token):
             await self._unproven.tell(attempt, _target(request))
             return _too_many("wrong credentials came from this address", wait_s)
         try:
@@ -81,7 +81,8 @@ class Gate:
         except ProvisionerError as error:
             return await problem_of_error(request, error)
         if who is None:
-            limits.failures.take(address, now_s)
+            if token:
+                limits.failures.take(address, now_s)
             await self._unproven.tell(attempt, _target(request))
             return problem(
                 401,

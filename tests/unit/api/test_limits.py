@@ -73,6 +73,14 @@ def test_wrong_tokens_are_counted_by_address_and_who_is_known_goes_on(api: Api, 
     assert api.call("GET", "/v1/images", headers=WRONG).status_code == 401
 
 
+def test_who_brings_no_token_keeps_nobody_else_of_its_address_out(api: Api, watch: Watch) -> None:
+    ann = api.user_of("blue", "reader")
+    api.context.limits = Limits(LimitPolicy(failures_per_minute=1))
+    for nothing in ("", "Bearer", "Basic YW5uOg=="):
+        assert api.call("GET", "/v1/images", headers={"Authorization": nothing}).status_code == 401
+    assert ann.call("GET", "/v1/images").status_code == 200
+
+
 def test_who_is_known_goes_on_though_credentials_change_while_wrong_ones_come(api: Api, watch: Watch) -> None:
     ann = api.user_of("blue", "reader")
     api.post("/v1/tokens", {"name": "gone"}, 201)
