@@ -4,19 +4,26 @@ no part in it: whoever reads it is to learn nothing of them."""
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Hashable
+from collections.abc import Hashable, Mapping
 
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.placement.answer import explained
+from provisioner.core.placement.filters import refusal, refusal_of_its_kind
 from provisioner.core.placement.kind import demand_of
 from provisioner.core.placement.place import place
-from provisioner.core.reservation import open_to
+from provisioner.core.reservation import is_kept_from, open_to
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.memory import FreeNodes
 
 FEW = 20
 """So many nodes are looked at one by one, which tells more."""
+
+_NOBODYS: Mapping[str, Mapping[str, object]] = {
+    "it is in maintenance": {"maintenance": True},
+    "no compute host owns it": {"maintenance": False, "owner": None},
+}
+"""Of nodes that are idle and in no pool: in the filters' words."""
 
 
 class Reasons:
@@ -44,17 +51,29 @@ class Reasons:
 
     def _counted(self, tx: Tx, instance: Instance, image: Image) -> Counter[str]:
         """Of the free ones; with no node free, of all."""
-        reasons = self._free.pool.refusals(instance, image)
+        pool = self._free.pool
+        reasons = pool.refusals(instance, image)
+        failed = (pool.nodes[id] for id in instance.failed_on if id in pool.nodes)
+        reasons.update(why for node in failed if (why := _of_that_node(instance, image, node)) is not None)
         known = open_to(instance.tenant)
-        kept_back = tx.count(Node, where={**known, "state": ProvisionState.AVAILABLE, "maintenance": True})
-        if kept_back:
-            reasons["it is in maintenance"] = kept_back
+        idle = {**known, "state": ProvisionState.AVAILABLE}
+        for why, where in _NOBODYS.items():
+            number = tx.count(Node, where={**idle, **where})
+            if number:
+                reasons[why] = number
         if not reasons:
             for state in ProvisionState:
                 number = tx.count(Node, where={**known, "state": state})
                 if number:
                     reasons[f"it is {state}"] = number
         return reasons
+
+
+def _of_that_node(instance: Instance, image: Image, node: Node) -> str | None:
+    """What speaks against this one of the pool, and not against its kind."""
+    if is_kept_from(node, instance.tenant) or refusal_of_its_kind(instance, image, node) is not None:
+        return None
+    return refusal(instance, image, node)
 
 
 def _wish(instance: Instance, image: Image) -> Hashable:

@@ -6,6 +6,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any
 
+import pytest
+
 from provisioner.core.model import Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
@@ -152,7 +154,7 @@ def test_more_nodes_than_are_read_at_once_are_all_learned_of_whoever_owns_them(m
         for number in range(20):
             assert (await bench.place(number)).state is InstanceState.BUILDING
         last = await bench.place(99)
-        assert "20 × it is deploying" in last.waiting_for
+        assert last.waiting_for == "no node fits: 20 × no compute host owns it"
 
     play(story)
 
@@ -163,6 +165,27 @@ def test_who_waits_is_told_what_free_nodes_lack_before_what_others_do() -> None:
         await bench.enrol(small(1, memory_mib=8))
         told = (await bench.place()).waiting_for
         assert told == "no node fits: 1 × it has 8 MiB of memory, 512 are needed"
+
+    play(story)
+
+
+@pytest.mark.parametrize(
+    ("idle", "why"),
+    [
+        ({"owner": None}, "no compute host owns it"),
+        ({"maintenance": True}, "it is in maintenance"),
+        ({}, "it has failed this request before"),
+        ({"cpus": 0}, "it has 0 CPUs, 1 are needed"),
+    ],
+)
+def test_who_waits_is_told_why_the_idle_node_among_many_is_none_for_it(
+    idle: dict[str, Any], why: str
+) -> None:
+    async def story(bench: Bench) -> None:
+        await bench.enrol(*(small(number, state=ProvisionState.ACTIVE) for number in range(100, 140)))
+        await bench.enrol(small(1, **idle))
+        told = (await bench.place(failed_on=("n1",) if not idle else ())).waiting_for
+        assert told == f"no node fits: 1 × {why}"
 
     play(story)
 
