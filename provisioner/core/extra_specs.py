@@ -10,6 +10,7 @@ what its agent found, `required` or `forbidden`.
 from __future__ import annotations
 
 import operator
+import re
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -53,6 +54,9 @@ _SIZES: Mapping[str, Callable[[Any, Any], bool]] = {
     ">": operator.gt,
     "<": operator.lt,
 }
+
+_LIKE_A_COMPARISON = re.compile("s?[<>=!]")
+"""Ours without a blank behind it, or OpenStack's: `<in>`, `<all-in>`, `s==`, `=`."""
 
 
 def facts(node: Node) -> dict[str, Fact]:
@@ -118,8 +122,7 @@ def _without_capability(name: str, wanted: str, node: Node) -> str | None:
     found = node.capabilities.get(name)
     if found is None:
         return f"its operator says nothing of its {name}, {wanted} is asked for"
-    known: int | str = int(found) if _is_number(found) else found
-    return None if _meets(known, wanted) else f"its {name} is {found}, {wanted} is asked for"
+    return None if _meets(found, wanted) else f"its {name} is {found}, {wanted} is asked for"
 
 
 def _against_trait(name: str, wanted: str, node: Node) -> str | None:
@@ -140,6 +143,7 @@ def allowed(wanted: str) -> tuple[str, ...]:
 def check(specs: Mapping[str, str], field: str) -> None:
     """Raises InvalidInput for a name or a comparison that there is not."""
     for name, wanted in specs.items():
+        _check_comparison(name, wanted, field)
         if name.startswith((CAPABILITY, TRAIT)):
             _check_open(name, wanted, field)
             continue
@@ -164,6 +168,23 @@ def check(specs: Mapping[str, str], field: str) -> None:
             raise _refusal(name, field, f"{wanted!r} is neither true nor false", "Write true or false")
 
 
+def _check_comparison(name: str, wanted: str, field: str) -> None:
+    """What looks like one and is none would be a word that no node is called by, and waited for forever."""
+    word = wanted.strip().partition(" ")[0]
+    if word in _SIZES:
+        return
+    values = _values(wanted)
+    if any("<or>" in value for value in values) or (
+        word not in ("==", "!=") and any(map(_LIKE_A_COMPARISON.match, values))
+    ):
+        raise _refusal(
+            name,
+            field,
+            f"{wanted!r} is no comparison that is known",
+            "Write >= 4, <= 4, > 4, < 4, == x or != x, each with a blank, or <or> x <or> y",
+        )
+
+
 def _check_open(name: str, wanted: str, field: str) -> None:
     """Of what there may be any number of."""
     word, _, rest = wanted.strip().partition(" ")
@@ -183,10 +204,16 @@ def _refusal(name: str, field: str, answer: str, advice: str) -> InvalidInput:
 
 def _meets(found: int | str | bool, wanted: str) -> bool:
     word, _, rest = wanted.strip().partition(" ")
+    text = _text(found)
     if word in _SIZES:
-        return _is_number(rest) and isinstance(found, int) and _SIZES[word](found, int(rest))
-    is_one = _text(found) in _values(wanted)
+        return _is_number(rest) and _is_number(text) and _SIZES[word](int(text), int(rest))
+    is_one = any(_is_same(text, value) for value in _values(wanted))
     return not is_one if word == "!=" else is_one
+
+
+def _is_same(one: str, other: str) -> bool:
+    """As texts or as numbers: 0100 is itself, and 100."""
+    return one == other or (_is_number(one) and _is_number(other) and int(one) == int(other))
 
 
 def _values(wanted: str) -> tuple[str, ...]:

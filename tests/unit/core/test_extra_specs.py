@@ -17,7 +17,8 @@ INVENTORY: dict[str, Any] = {
     "nics": [{"speed_mbps": None}, {"speed_mbps": 25_000}],
     "traits": ["cpu_avx2", "nvme"],
 }
-ONE = node(cpus=8, memory_mib=65536, inventory=INVENTORY, capabilities={"gpu": "a100", "gpus": "4"})
+CAPABILITIES = {"gpu": "a100", "gpus": "4", "bios": "0100", "sign": "=x"}
+ONE = node(cpus=8, memory_mib=65536, inventory=INVENTORY, capabilities=CAPABILITIES)
 
 
 @pytest.mark.parametrize(
@@ -43,6 +44,12 @@ ONE = node(cpus=8, memory_mib=65536, inventory=INVENTORY, capabilities={"gpu": "
         ({"capabilities:gpu": "a100"}, True),
         ({"capabilities:gpu": "<or> h100 <or> b200"}, False),
         ({"capabilities:fpga": "!= none"}, False),
+        ({"capabilities:bios": "0100"}, True),
+        ({"capabilities:bios": "== 100"}, True),
+        ({"capabilities:bios": "!= 0100"}, False),
+        ({"capabilities:bios": "<= 100"}, True),
+        ({"cpus": "08"}, True),
+        ({"capabilities:sign": "== =x"}, True),
         ({"trait:cpu_avx2": "required", "trait:tpm": "forbidden"}, True),
         ({"trait:tpm": "required"}, False),
         ({"trait:cpu_avx2": "forbidden"}, False),
@@ -94,6 +101,15 @@ def test_a_name_that_was_stored_before_names_were_checked_fits_nowhere() -> None
         ({"capabilities:gpus": ">= many"}, "compares no whole number"),
         ({"capabilities:gpu": ""}, "is no value"),
         ({"trait:tpm": "true"}, "Write required or forbidden"),
+        ({"cpus": ">=4"}, "is no comparison that is known"),
+        ({"capabilities:gpus": ">=4"}, "is no comparison that is known"),
+        ({"capabilities:gpus": "= 4"}, "is no comparison that is known"),
+        ({"capabilities:gpu": "s== a100"}, "is no comparison that is known"),
+        ({"capabilities:gpu": "<in> a100"}, "is no comparison that is known"),
+        ({"capabilities:gpu": "<or> <in> a100"}, "is no comparison that is known"),
+        ({"capabilities:gpu": "a100 <or> h100"}, "is no comparison that is known"),
+        ({"capabilities:gpu": "!= <or> a100 <or> h100"}, "is no comparison that is known"),
+        ({"firmware": "!bios"}, "is no comparison that is known"),
     ],
 )
 def test_what_means_nothing_is_refused_by_its_field(specs: dict[str, str], told: str) -> None:
