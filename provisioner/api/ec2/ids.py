@@ -9,6 +9,7 @@ from provisioner.api.ec2.errors import Ec2Error, malformed_id, unknown_id
 from provisioner.api.image_shares import is_shared
 from provisioner.core.ec2_ids import IMAGE_PREFIX, image_id
 from provisioner.core.model import Image, ImageKind, Instance, KeyPair
+from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
 R = TypeVar("R", Image, Instance, KeyPair)
@@ -17,6 +18,9 @@ _ID = re.compile(r"([a-z]{1,8})-([0-9a-f]{17})\Z")
 
 MAX_IDS = 1000
 """In one request."""
+
+TOLD_S = 3600.0
+"""For how long an instance that is gone may be asked for, as at EC2."""
 
 
 def bounded(ids: list[str]) -> list[str]:
@@ -27,11 +31,17 @@ def bounded(ids: list[str]) -> list[str]:
 
 
 def find_instance(tx: Tx, tenant: str, id: str) -> Instance:
-    """Raises Ec2Error, the same for another tenant's as for nobody's."""
+    """Raises Ec2Error, the same for another tenant's, and for one that is long gone, as for nobody's."""
     found = _find(tx, Instance, ("i",), "InstanceID", id)
-    if found.tenant != tenant:
+    if found.tenant != tenant or not _is_told(tx, found):
         raise unknown_id("InstanceID", id)
     return found
+
+
+def _is_told(tx: Tx, instance: Instance) -> bool:
+    """Whether it is there, or was a while ago."""
+    gone_s = (tx.now() - instance.updated_at).total_seconds()
+    return instance.state is not InstanceState.DELETED or gone_s <= TOLD_S
 
 
 def find_image(tx: Tx, tenant: str, id: str, *kinds: ImageKind) -> Image:

@@ -8,7 +8,6 @@ from typing import TypeVar
 
 from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
-from provisioner.api.ec2.errors import unknown_id
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_instance
 from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
@@ -21,9 +20,6 @@ from provisioner.core.zones import DEFAULT, ec2_zone, zone_of
 from provisioner.protocols.store import Tx
 
 R = TypeVar("R", Node, Image)
-
-TOLD_S = 3600.0
-"""For how long an instance that is gone may be asked for, as at EC2."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -116,18 +112,8 @@ def _named(tx: Tx, kind: type[R], ids: Iterable[str | None]) -> list[R]:
 
 
 def named_instances(tx: Tx, call: Call) -> list[Instance]:
-    """Those that the request names; raises Ec2Error when one of them isn't its tenant's, or long gone."""
-    found = [find_instance(tx, call.tenant, id) for id in bounded(call.given["InstanceIds"])]
-    for one in found:
-        if not is_told(tx, one):
-            raise unknown_id("InstanceID", instance_id(one.id))
-    return found
-
-
-def is_told(tx: Tx, instance: Instance) -> bool:
-    """Whether it is there, or was a while ago."""
-    gone_s = (tx.now() - instance.updated_at).total_seconds()
-    return instance.state is not InstanceState.DELETED or gone_s <= TOLD_S
+    """Those that the request names. Raises as `find_instance`."""
+    return [find_instance(tx, call.tenant, id) for id in bounded(call.given["InstanceIds"])]
 
 
 def _asked(

@@ -5,7 +5,6 @@ from __future__ import annotations
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.ids import find_image, find_instance, find_key_pair
-from provisioner.api.ec2.instances import is_told
 from provisioner.api.housekeeping import forget_each
 from provisioner.core.model import Tag
 from provisioner.protocols.store import Tx
@@ -20,7 +19,7 @@ def _has_its_resource(tx: Tx, tag: Tag) -> bool:
     try:
         match tag.resource_type:
             case "instance":
-                return is_told(tx, find_instance(tx, tag.tenant, tag.resource_id))
+                find_instance(tx, tag.tenant, tag.resource_id)
             case "image":
                 find_image(tx, tag.tenant, tag.resource_id)
             case "key-pair":

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from provisioner.api.ec2.instances import TOLD_S
+from provisioner.api.ec2.ids import TOLD_S
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.shapes import model
 from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
@@ -151,8 +151,16 @@ def test_a_launch_that_failed_is_told_with_its_cause(api: Api, ec2: Ec2) -> None
 def test_an_instance_that_is_long_gone_is_unknown(api: Api, ec2: Ec2) -> None:
     gone = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.DELETED)
     api.transact(lambda tx: tx.insert(gone))
-    on = {"InstanceId.1": "i-0123456789ab4def8"}
-    assert ec2.refused("DescribeInstances", **on) == "InvalidInstanceID.NotFound"
+    id = "i-0123456789ab4def8"
+    on = {"InstanceId.1": id}
+    for action, asked in {
+        "DescribeInstances": on,
+        "TerminateInstances": on,
+        "GetConsoleOutput": {"InstanceId": id},
+        "CreateTags": {"ResourceId.1": id, "Tag.1.Key": "k"},
+        "DeleteTags": {"ResourceId.1": id},
+    }.items():
+        assert ec2.refused(action, **asked) == "InvalidInstanceID.NotFound"
     api.transact(lambda tx: tx.update(Instance, gone.id, {"name": "told"}))
     seen = ec2.read("DescribeInstances", **on)["Reservations"][0]["Instances"][0]
     assert seen["State"]["Name"] == "terminated"
