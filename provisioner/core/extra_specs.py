@@ -134,12 +134,6 @@ def _against_trait(name: str, wanted: str, node: Node) -> str | None:
     return f"it has no {name}" if name not in found else f"it has {name}, which is forbidden"
 
 
-def allowed(wanted: str) -> tuple[str, ...]:
-    """The values that are asked for by name, if they are."""
-    word = wanted.strip().partition(" ")[0]
-    return () if word in (*_SIZES, "!=") else _values(wanted)
-
-
 def check(specs: Mapping[str, str], field: str) -> None:
     """Raises InvalidInput for a name or a comparison that there is not."""
     for name, wanted in specs.items():

@@ -43,6 +43,7 @@ _LOOKS: Looks[Image] = {
     "root-device-type": lambda image: ["instance-store"],
     "state": lambda image: [STATE[image.state]],
     "state-reason-code": lambda image: [image.failure.code] if image.failure else [],
+    "state-reason-message": lambda image: [image.failure.message] if image.failure else [],
     "virtualization-type": lambda image: ["hvm"],
 }
 

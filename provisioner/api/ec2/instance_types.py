@@ -2,22 +2,37 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from functools import partial
+from typing import Any
+
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.paging import page
-from provisioner.core.extra_specs import allowed
+from provisioner.core.extra_specs import ARCHITECTURES, asks_for_another
 from provisioner.core.model import Flavor
 from provisioner.protocols.store import Tx
 
-_LOOKS: Looks[Flavor] = {
-    "instance-type": lambda flavor: [flavor.name],
-    "bare-metal": lambda flavor: ["true"],
-    "current-generation": lambda flavor: ["true"],
-    "vcpu-info.default-vcpus": lambda flavor: [str(flavor.cpus)],
-    "memory-info.size-in-mib": lambda flavor: [str(flavor.memory_mib)],
-    "processor-info.supported-architecture": lambda flavor: _architectures(flavor),
+_MEMBERS: Mapping[str, str] = {
+    "auto-recovery-supported": "AutoRecoverySupported",
+    "bare-metal": "BareMetal",
+    "burstable-performance-supported": "BurstablePerformanceSupported",
+    "current-generation": "CurrentGeneration",
+    "dedicated-hosts-supported": "DedicatedHostsSupported",
+    "free-tier-eligible": "FreeTierEligible",
+    "hibernation-supported": "HibernationSupported",
+    "instance-storage-info.total-size-in-gb": "InstanceStorageInfo.TotalSizeInGB",
+    "instance-storage-supported": "InstanceStorageSupported",
+    "instance-type": "InstanceType",
+    "memory-info.size-in-mib": "MemoryInfo.SizeInMiB",
+    "processor-info.supported-architecture": "ProcessorInfo.SupportedArchitectures",
+    "supported-root-device-type": "SupportedRootDeviceTypes",
+    "supported-usage-class": "SupportedUsageClasses",
+    "supported-virtualization-type": "SupportedVirtualizationTypes",
+    "vcpu-info.default-vcpus": "VCpuInfo.DefaultVCpus",
 }
+"""What each filter looks at, of what is told."""
 
 
 def describe_instance_types(tx: Tx, call: Call) -> Members:
@@ -32,8 +47,10 @@ def describe_instance_types(tx: Tx, call: Call) -> Members:
             )
         flavors = [flavor for flavor in flavors if flavor.name in names]
     wanted = Filters(call.given.get("Filters", ()), _LOOKS)
-    found, token = page(call.given, filter(wanted, flavors), lambda flavor: flavor.name)
-    return {"InstanceTypes": [_view(flavor) for flavor in found], "NextToken": token}
+    found, token = page(
+        call.given, filter(wanted, map(_view, flavors)), lambda view: str(view["InstanceType"])
+    )
+    return {"InstanceTypes": found, "NextToken": token}
 
 
 def _view(flavor: Flavor) -> Members:
@@ -59,5 +76,16 @@ def _view(flavor: Flavor) -> Members:
 
 
 def _architectures(flavor: Flavor) -> list[str]:
-    """Any, as the image has it, when the flavor names none."""
-    return list(allowed(flavor.extra_specs.get("cpu_arch", "!=")))
+    """Those of images that it may be run with."""
+    return [arch for arch in ARCHITECTURES if not asks_for_another(arch, flavor.extra_specs)]
+
+
+def _texts(view: Members, member: str) -> list[str]:
+    found: Any = view
+    for name in member.split("."):
+        found = found[name]
+    values = found if isinstance(found, list) else [found]
+    return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
+
+
+_LOOKS: Looks[Members] = {name: partial(_texts, member=member) for name, member in _MEMBERS.items()}

@@ -51,6 +51,8 @@ class Seen:
 _LOOKS: Looks[Seen] = {
     "architecture": lambda seen: [seen.image.arch] if seen.image else [],
     "availability-zone": lambda seen: [seen.zone],
+    "availability-zone-id": lambda seen: [seen.zone],
+    "ebs-optimized": lambda seen: ["false"],
     "host-id": lambda seen: [seen.node.name] if seen.node else [],
     "image-id": lambda seen: [seen.image_id],
     "instance-id": lambda seen: [seen.id],
@@ -61,21 +63,28 @@ _LOOKS: Looks[Seen] = {
     "key-name": lambda seen: [seen.instance.key_name] if seen.instance.key_name else [],
     "launch-index": lambda seen: [str(seen.instance.launch_index)],
     "launch-time": lambda seen: [time_text(seen.instance.created_at)],
+    "monitoring-state": lambda seen: ["disabled"],
     "owner-id": lambda seen: [seen.account],
     "private-dns-name": lambda seen: [seen.instance.name],
     "private-ip-address": lambda seen: [seen.instance.address] if seen.instance.address else [],
     "ramdisk-id": lambda seen: [ramdisk_id(seen.instance.ramdisk_id)] if seen.instance.ramdisk_id else [],
     "reservation-id": lambda seen: [seen.reservation_id],
     "root-device-type": lambda seen: ["instance-store"],
+    "source-dest-check": lambda seen: ["false"],
+    "state-reason-code": lambda seen: _reason_texts(seen, "Code"),
+    "state-reason-message": lambda seen: _reason_texts(seen, "Message"),
     "tenancy": lambda seen: ["host"],
     "virtualization-type": lambda seen: ["hvm"],
 }
 
 _STATUS_LOOKS: Looks[Seen] = {
     "availability-zone": lambda seen: [seen.zone],
+    "availability-zone-id": lambda seen: [seen.zone],
     "instance-state-code": lambda seen: [str(seen.state.code)],
     "instance-state-name": lambda seen: [seen.state.name],
+    "instance-status.reachability": lambda seen: [one["Status"] for one in _details(seen)],
     "instance-status.status": lambda seen: [_status(seen)],
+    "system-status.reachability": lambda seen: [one["Status"] for one in _details(seen)],
     "system-status.status": lambda seen: [_status(seen)],
 }
 
@@ -197,6 +206,11 @@ def _reason(one: Instance) -> Members | None:
     return None
 
 
+def _reason_texts(seen: Seen, member: str) -> list[str]:
+    reason = _reason(seen.instance)
+    return [] if reason is None else [reason[member]]
+
+
 def describe_instance_status(tx: Tx, call: Call) -> Members:
     everything = call.given.get("IncludeAllInstances", False)
     seen, token = _asked(tx, call, _STATUS_LOOKS, None if everything else frozenset({RUNNING}))
@@ -204,8 +218,7 @@ def describe_instance_status(tx: Tx, call: Call) -> Members:
 
 
 def _status_view(seen: Seen) -> Members:
-    status = _status(seen)
-    details = [] if status != "ok" else [{"Name": "reachability", "Status": "passed"}]
+    status, details = _status(seen), _details(seen)
     return {
         "AvailabilityZone": seen.zone,
         "InstanceId": seen.id,
@@ -213,6 +226,10 @@ def _status_view(seen: Seen) -> Members:
         "InstanceStatus": {"Status": status, "Details": details},
         "SystemStatus": {"Status": status, "Details": details},
     }
+
+
+def _details(seen: Seen) -> list[dict[str, str]]:
+    return [{"Name": "reachability", "Status": "passed"}] if _status(seen) == "ok" else []
 
 
 def _status(seen: Seen) -> str:

@@ -47,7 +47,7 @@ def tag_set(tags: Mapping[str, str]) -> list[Members]:
 
 
 def describe_tags(tx: Tx, call: Call) -> Members:
-    wanted = Filters(call.given.get("Filters", ()), _LOOKS)
+    wanted = Filters(call.given.get("Filters", ()), _LOOKS, lambda tag: {tag.key: tag.value})
     found = filter(wanted, tx.find(Tag, where={"tenant": call.tenant}))
     tags, token = page(call.given, found, lambda tag: tag.id)
     shown = [

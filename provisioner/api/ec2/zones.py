@@ -13,6 +13,8 @@ from provisioner.core.zones import DEFAULT, ec2_zone
 from provisioner.protocols.store import Tx
 
 _LOOKS: Looks[Members] = {
+    "group-name": lambda one: [one["GroupName"]],
+    "opt-in-status": lambda one: [one["OptInStatus"]],
     "region-name": lambda one: [one["RegionName"]],
     "zone-name": lambda one: [one["ZoneName"]],
     "zone-id": lambda one: [one["ZoneId"]],

@@ -1,0 +1,77 @@
+"""What is told can be asked for by EC2's filters."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provisioner.core.model import Failure, Flavor
+from provisioner.core.states import InstanceState
+from tests.unit.api.ec2.conftest import Ec2
+from tests.unit.records import image, instance
+
+
+@pytest.fixture
+def told(ec2: Ec2) -> Ec2:
+    """Two instances, one of which failed, an image of which one can't be made, two flavors, two tags."""
+    failure = Failure(code="image-too-large", message="it doesn't fit")
+    runs = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE)
+    lost = instance(
+        id="11234567-89ab-4def-8123-000000000000", name="lost", state=InstanceState.ERROR, failure=failure
+    )
+    wide = Flavor(
+        id="wide", name="wide", cpus=8, memory_mib=64, disk_mib=4096, extra_specs={"cpu_arch": "!= x86_64"}
+    )
+    small = Flavor(id="small", name="small", cpus=1, memory_mib=8, disk_mib=1)
+    broken = image(id="21234567-89ab-4def-8123-000000000000", failure=failure)
+    ec2.api.transact(lambda tx: tx.insert(runs, lost, wide, small, broken))
+    ec2.read(
+        "CreateTags", **{"ResourceId.1": "i-0123456789ab4def8", "Tag.1.Key": "Owner", "Tag.1.Value": "red"}
+    )
+    ec2.read(
+        "CreateTags", **{"ResourceId.1": "i-0123456789ab4def8", "Tag.1.Key": "Name", "Tag.1.Value": "red"}
+    )
+    return ec2
+
+
+@pytest.mark.parametrize(
+    ("action", "name", "value", "member", "found"),
+    [
+        ("DescribeInstances", "state-reason-code", "Server.*", "Reservations", 1),
+        ("DescribeInstances", "state-reason-message", "*doesn't fit", "Reservations", 1),
+        ("DescribeInstances", "availability-zone-id", "metala", "Reservations", 2),
+        ("DescribeInstances", "monitoring-state", "enabled", "Reservations", 0),
+        ("DescribeInstances", "source-dest-check", "false", "Reservations", 2),
+        ("DescribeInstances", "ebs-optimized", "true", "Reservations", 0),
+        ("DescribeInstanceStatus", "instance-status.reachability", "passed", "InstanceStatuses", 1),
+        ("DescribeInstanceStatus", "system-status.reachability", "failed", "InstanceStatuses", 0),
+        ("DescribeInstanceStatus", "availability-zone-id", "metala", "InstanceStatuses", 1),
+        ("DescribeImages", "state-reason-message", "*doesn't fit", "Images", 1),
+        ("DescribeInstanceTypes", "processor-info.supported-architecture", "x86_64", "InstanceTypes", 1),
+        ("DescribeInstanceTypes", "processor-info.supported-architecture", "arm64", "InstanceTypes", 2),
+        ("DescribeInstanceTypes", "instance-storage-info.total-size-in-gb", "4", "InstanceTypes", 1),
+        ("DescribeInstanceTypes", "memory-info.size-in-mib", "64", "InstanceTypes", 1),
+        ("DescribeInstanceTypes", "bare-metal", "true", "InstanceTypes", 2),
+        ("DescribeInstanceTypes", "supported-usage-class", "spot", "InstanceTypes", 0),
+        ("DescribeInstanceTypes", "supported-virtualization-type", "hvm", "InstanceTypes", 2),
+        ("DescribeAvailabilityZones", "group-name", "metal", "AvailabilityZones", 1),
+        ("DescribeAvailabilityZones", "opt-in-status", "opted-in", "AvailabilityZones", 0),
+        ("DescribeTags", "tag:Owner", "red", "Tags", 1),
+        ("DescribeTags", "tag:Owner", "blue", "Tags", 0),
+    ],
+)
+def test_what_is_told_is_found_by_its_filter(
+    told: Ec2, action: str, name: str, value: str, member: str, found: int
+) -> None:
+    answer: Any = told.read(action, **{"Filter.1.Name": name, "Filter.1.Value.1": value})
+    assert len(answer[member]) == found
+
+
+def test_a_type_tells_the_architectures_of_images_that_it_may_be_run_with(told: Ec2) -> None:
+    types = told.read("DescribeInstanceTypes")["InstanceTypes"]
+    found = {one["InstanceType"]: one["ProcessorInfo"]["SupportedArchitectures"] for one in types}
+    assert found == {
+        "small": ["x86_64", "arm64", "armhf", "tilepro64"],
+        "wide": ["arm64", "armhf", "tilepro64"],
+    }
