@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -15,7 +16,7 @@ from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import InvalidInput, PermanentError
 from provisioner.services.daemon import replace_file
 
 CA_DAYS = 3650
@@ -24,6 +25,9 @@ SERVER_DAYS = 397
 
 BACKDATED = timedelta(minutes=5)
 """Clocks of clients may be behind."""
+
+_DNS = re.compile(r"(\*\.)?[A-Za-z0-9_]([A-Za-z0-9_.-]{0,250}[A-Za-z0-9_])?\Z")
+"""Hosts have underscores, too."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,7 +52,8 @@ class TlsFolder:
 
 def issue(folder: TlsFolder, names: Sequence[str], now: datetime) -> datetime:
     """A new certificate for these names and addresses, by the authority there, which is made if there is
-    none; until when it is good. Raises PermanentError."""
+    none; until when it is good. Raises PermanentError, InvalidInput for what no certificate can be for."""
+    alternatives = [_name(name) for name in names]
     try:
         # The state folder too, which may not be there yet: `parents` would have others look into it.
         for path in (folder.path.parent, folder.path):
@@ -70,7 +75,7 @@ def issue(folder: TlsFolder, names: Sequence[str], now: datetime) -> datetime:
     certificate = (
         _begin(names[0], key.public_key(), authority.subject, now, until)
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
-        .add_extension(x509.SubjectAlternativeName([_name(name) for name in names]), critical=False)
+        .add_extension(x509.SubjectAlternativeName(alternatives), critical=False)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
         .add_extension(
             x509.AuthorityKeyIdentifier.from_issuer_public_key(signer.public_key()), critical=False
@@ -131,7 +136,15 @@ def _name(name: str) -> x509.GeneralName:
     try:
         return x509.IPAddress(ip_address(name))
     except ValueError:
-        return x509.DNSName(name)
+        pass
+    if not _DNS.match(name):
+        raise InvalidInput(
+            "make a certificate",
+            field="name",
+            answer=f"{name!r} is neither a name of the DNS nor an address",
+            advice="Write it as it is in the DNS: letters, digits, dots and hyphens; others as xn--…",
+        )
+    return x509.DNSName(name)
 
 
 def _pem(key: ec.EllipticCurvePrivateKey) -> str:

@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from cryptography import x509
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import InvalidInput, PermanentError
 from provisioner.services.local_ca import SERVER_DAYS, TlsFolder, issue
 
 NOW = datetime(2026, 1, 1, tzinfo=UTC)
@@ -54,6 +54,19 @@ def test_keys_are_readable_by_their_owner_alone(tmp_path: Path) -> None:
         assert b"PRIVATE KEY" in path.read_bytes()
         assert path.stat().st_mode & 0o077 == 0
     assert b"PRIVATE KEY" not in folder.ca.read_bytes()
+
+
+@pytest.mark.parametrize("name", ["", "bücher.example", "a b", "https://a", "10.0.0.0/24", ".a", "a."])
+def test_what_no_certificate_can_be_for_is_told_before_anything_is_made(tmp_path: Path, name: str) -> None:
+    folder = TlsFolder(tmp_path / "tls")
+    with pytest.raises(InvalidInput, match="neither a name of the DNS nor an address") as refused:
+        issue(folder, ["a", name], NOW)
+    assert refused.value.field == "name"
+    assert not folder.path.exists()
+
+
+def test_wildcards_and_what_systems_are_called_are_names(tmp_path: Path) -> None:
+    issue(TlsFolder(tmp_path), ["*.rack.example", "my_host-1", "xn--bcher-kva.example", "fe80::1"], NOW)
 
 
 @pytest.mark.parametrize("damage", ["", "nonsense"])
