@@ -19,7 +19,8 @@ def init(
         Path, typer.Option("--config", "-c", help="The configuration file.", envvar="PROVISIONER_CONFIG")
     ] = DEFAULT_CONFIG,
     name: Annotated[
-        list[str] | None, typer.Option(help="A name or address that clients will know the API by.")
+        list[str] | None,
+        typer.Option(help="A name or address that clients will know the API by; by default as before."),
     ] = None,
     as_json: Json = False,
 ) -> None:
@@ -30,12 +31,13 @@ def init(
 
     from provisioner.config.settings import Settings
     from provisioner.config.source import load
-    from provisioner.services.local_ca import TlsFolder, issue
+    from provisioner.services.local_ca import TlsFolder, issue, names_of
 
     settings = load(config, Settings)
-    own = [settings.api.address, socket.gethostname(), "localhost", "127.0.0.1"]
-    names = list(dict.fromkeys([*(name or ()), *(word for word in own if word != "0.0.0.0")]))
     folder = TlsFolder(settings.tls_folder)
+    own = [settings.api.address, socket.gethostname(), "localhost", "127.0.0.1"]
+    wanted = name or names_of(folder)
+    names = list(dict.fromkeys([*wanted, *(word for word in own if word != "0.0.0.0")]))
     until = issue(folder, names, datetime.now(UTC))
     made = {
         "certificate": str(folder.certificate),

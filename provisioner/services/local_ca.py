@@ -87,6 +87,16 @@ def issue(folder: TlsFolder, names: Sequence[str], now: datetime) -> datetime:
     return until
 
 
+def names_of(folder: TlsFolder) -> list[str]:
+    """What the certificate there is for; nothing when there is none that can be read."""
+    try:
+        certificate = x509.load_pem_x509_certificate(folder.certificate.read_bytes())
+        found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except (OSError, ValueError, x509.ExtensionNotFound):
+        return []
+    return [str(one.value) for one in found]
+
+
 def _make_authority(folder: TlsFolder, now: datetime) -> None:
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, f"provisioner {os.uname().nodename[:40]}")])
