@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ssl
+from collections.abc import Callable
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -18,17 +19,26 @@ LOOK_S = 2.0
 """How often the files are looked at; certbot and its like write new ones every few weeks."""
 
 WARN_DAYS = 21
+"""From so many days before a certificate's end on it is warned of, once a day."""
+
+
+def _utc_now() -> datetime:
+    return datetime.now(UTC)
 
 
 class ServerTls:
     """`context` is given to the server; connections that are begun after a reload get the new certificate."""
 
-    def __init__(self, certificate: Path, key: Path | None) -> None:
+    def __init__(
+        self, certificate: Path, key: Path | None, wall_clock: Callable[[], datetime] = _utc_now
+    ) -> None:
         """key: None when it is in the file of the certificate. Raises PermanentError."""
         self.context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self.context.minimum_version = ssl.TLSVersion.TLSv1_2
         self._certificate = certificate
         self._key = key or certificate
+        self._wall_clock = wall_clock
+        self._warned_of: int | None = None  # days that were left
         self._seen = self._stamp()
         self._load()
 
@@ -36,6 +46,7 @@ class ServerTls:
         """Until cancelled. Files that can't be used change nothing: the old certificate stays."""
         while True:
             await clock.sleep(LOOK_S)
+            self._warn()
             stamp = self._stamp()
             if stamp == self._seen:
                 continue
@@ -52,7 +63,7 @@ class ServerTls:
             # Tried apart first: half of a pair that doesn't match would stay in the context.
             for context in (ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER), self.context):
                 context.load_cert_chain(self._certificate, self._key, _no_password)
-            until = x509.load_pem_x509_certificate(self._certificate.read_bytes()).not_valid_after_utc
+            self._until = x509.load_pem_x509_certificate(self._certificate.read_bytes()).not_valid_after_utc
         except (OSError, ValueError) as error:
             told = error.strerror if isinstance(error, OSError) and error.strerror else str(error)
             raise PermanentError(
@@ -61,9 +72,14 @@ class ServerTls:
                 advice="`provisioner tls init` makes both; or set api.tls to files of your own, in PEM, "
                 "the key without a password",
             ) from None
-        left = until - datetime.now(UTC)
-        if left.days < WARN_DAYS:
-            log.warning("tls.expires", certificate=str(self._certificate), days_left=left.days)
+        self._warned_of = None
+        self._warn()
+
+    def _warn(self) -> None:
+        days_left = (self._until - self._wall_clock()).days
+        if days_left < WARN_DAYS and days_left != self._warned_of:
+            self._warned_of = days_left
+            log.warning("tls.expires", certificate=str(self._certificate), days_left=days_left)
 
     def _stamp(self) -> tuple[tuple[int, int, int], ...]:
         return tuple(_stamp(path) for path in (self._certificate, self._key))
