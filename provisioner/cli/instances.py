@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 
 from provisioner.cli.client import path_of
 from provisioner.cli.exits import ENDED_IN_ERROR, CliError
@@ -123,9 +124,13 @@ def place(
         return
     if found["refused"]:
         output.table(found["refused"], {"node": "not node", "why": "because"})
-    if (more := found["refused_nodes"] - len(found["refused"])) > 0:
-        output.say(f"and {more} more")
-    output.say(f"It would get node [bold]{found['node']}[/]." if found["node"] else "It would get no node.")
+        if (more := found["refused_nodes"] - len(found["refused"])) > 0:
+            output.say(f"and {more} more")
+    if found["node"]:
+        output.say(f"It would get node [bold]{found['node']}[/].")
+    else:
+        # Who doesn't oversee the nodes has this alone.
+        output.say(escape(f"It would get no node: {found['why']}."))
 
 
 def _tell_end(output: Output, instance: dict[str, Any]) -> None:

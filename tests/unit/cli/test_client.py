@@ -2,67 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
-from threading import Thread
-
 import pytest
-from typer.testing import CliRunner
 
-from provisioner.cli.main import app
-
-PROBLEM = b'{"code": "not-found", "title": "there is no such thing"}'
-
-
-class _Handler(BaseHTTPRequestHandler):
-    asked: list[str]
-
-    def _refuse(self) -> None:
-        self.asked.append(f"{self.command} {self.path}")
-        self.rfile.read(int(self.headers.get("content-length", 0)))
-        self.send_response(404)
-        self.send_header("content-length", str(len(PROBLEM)))
-        self.end_headers()
-        self.wfile.write(PROBLEM)
-
-    do_GET = do_PUT = do_POST = do_DELETE = _refuse
-
-    def log_message(self, format: str, *args: object) -> None:
-        pass
-
-
-class Listener:
-    """An API that has nothing, and remembers what it was asked for."""
-
-    def __init__(self, folder: Path) -> None:
-        self.asked: list[str] = []
-        handler = type("Handler", (_Handler,), {"asked": self.asked})
-        self.server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
-        self._token = folder / "token"
-        self._token.write_text("a-token\n")
-
-    def told(self, *words: str) -> str:
-        """What one command asks for."""
-        self.asked.clear()
-        where = ["--url", f"http://127.0.0.1:{self.server.server_port}", "--token-file", str(self._token)]
-        result = CliRunner().invoke(app, [*where, *words])
-        assert result.exit_code != 0
-        (asked,) = self.asked
-        return asked
-
-
-@pytest.fixture
-def listener(tmp_path: Path) -> Iterator[Listener]:
-    listener = Listener(tmp_path)
-    thread = Thread(target=listener.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
-        yield listener
-    finally:
-        listener.server.shutdown()
-        listener.server.server_close()
-        thread.join()
+from tests.unit.cli.conftest import Listener
 
 
 @pytest.mark.parametrize(
@@ -85,4 +27,5 @@ def listener(tmp_path: Path) -> Iterator[Listener]:
     ids=lambda value: " ".join(value) if isinstance(value, tuple) else "",
 )
 def test_a_name_is_asked_for_as_it_is_written(listener: Listener, words: tuple[str, ...], asked: str) -> None:
-    assert listener.told(*words) == asked
+    listener.run(*words, exit_code=1)
+    assert listener.asked == [asked]
