@@ -26,7 +26,7 @@ def answer(
     context: ApiContext, node_id: str | None, tail_bytes: int, follow: bool, instance_id: str | None = None
 ) -> Response:
     """instance_id: whose part of what the node said is told, None: all; following ends when this instance no
-    longer has the node."""
+    longer has the node, or who asked lost the right to."""
     book = context.consoles
     if node_id is None:
         return PlainTextResponse("")
@@ -53,6 +53,8 @@ async def _said(
     yield _tail(book, node_id, tail_bytes, instance_id)
     while instance_id is None or await _has(context, instance_id, node_id):
         await context.clock.sleep(LOOK_S)
+        if not await context.still_holds():
+            return
         now = book.position(node_id)
         if now > told:
             yield book.text(node_id, of=instance_id, since=told, tail_bytes=MAX_TAIL_BYTES)

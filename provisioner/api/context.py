@@ -90,7 +90,8 @@ class ApiContext:
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
     have, see `provisioner.api.quotas`. line: of those who
     have every node looked at, and orders_line: of those who order machines, a hundred at once if need be.
-    who: sent the request that this is the context of. entry: what will be recorded of it."""
+    who: sent the request that this is the context of, by `token`, if it is one of REST's. entry: what will be
+    recorded of it."""
 
     store: Store
     ids: Ids
@@ -120,13 +121,18 @@ class ApiContext:
     line: Line = field(default_factory=Line)
     orders_line: Line = field(default_factory=lambda: Line(most=512, most_of_one=128))
     who: Principal = NOBODY
+    token: str = field(default="", repr=False)
     entry: Entry | None = None
 
-    def of(self, who: Principal, entry: Entry | None = None) -> ApiContext:
+    def of(self, who: Principal, entry: Entry | None = None, token: str = "") -> ApiContext:
         """The context of one request, which is recorded by `entry` if it changes something; all else is
         shared."""
         store = self.store if entry is None else AuditedStore(self.store, entry)
-        return changed(self, who=who, entry=entry, store=store)
+        return changed(self, who=who, token=token, entry=entry, store=store)
+
+    async def still_holds(self) -> bool:
+        """Whether the token of a request that goes on for long still means what it meant at its beginning."""
+        return await self.owner_of(self.token) == self.who
 
     async def owner_of(self, token: str) -> Principal | None:
         """Whose API token this is. Looked up by its hash: comparing takes no secret."""
@@ -174,7 +180,7 @@ async def context_of(request: Request) -> ApiContext:
     context: ApiContext = request.app.state.context
     state = request.scope.get("state", {})
     who = state.get("who")
-    return context if who is None else context.of(who, state.get("entry"))
+    return context if who is None else context.of(who, state.get("entry"), state.get("token", ""))
 
 
 Context = Annotated[ApiContext, Depends(context_of)]

@@ -249,6 +249,26 @@ def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance
     assert answer.text == "before, after, after"
 
 
+@pytest.mark.parametrize("path", ["instances/web", "nodes/n1"])
+@pytest.mark.parametrize("change", ["DELETE /v1/tokens/ci", "PUT /v1/users/ann"])
+def test_a_console_that_is_followed_ends_with_the_right_to_it(api: Api, path: str, change: str) -> None:
+    node_id = place(api)
+    api.run(api.say(node_id, "before"))
+    api.post("/v1/users", {"name": "ann", "role": "operator"}, 201)
+    token = api.post("/v1/tokens", {"name": "ci", "user": "ann"}, 201)["token"]
+
+    async def revoke() -> None:
+        method, where = change.split()
+        body = {"role": "reader"} if method == "PUT" else None
+        assert (await api.request(method, where, json=body)).is_success
+        await api.say(node_id, ", after")
+
+    api.context.clock = ScriptedClock(revoke)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = api.call("GET", f"/v1/{path}/console?follow=true", headers=headers)
+    assert answer.text == "before"
+
+
 def enrol_with_a_small_disk(api: Api) -> None:
     """Of exactly what the images of the tests need: 1 MiB, config drive, partition tables."""
     api.post("/v1/nodes", node_entry("fits", 1, disk_mib=11), 201)
