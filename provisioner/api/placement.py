@@ -45,12 +45,12 @@ async def dry_run(context: Context, order: PlacementOrder) -> Response:
     who = context.who
     where = {} if asked.node_name is None else {"name": asked.node_name}
     deploys: Counter[str] = Counter()
-    choice = Choice(asked, image, deploys)
+    choice = Choice(asked, deploys)
     async with context.line.turn(who.tenant):
-        async for nodes in survey(context.store, asked, image, where):
-            for node in nodes:
+        async for some in survey(context.store, asked, image, where):
+            for node, why in some:
                 # The scheduler, too, counts how many are free at a PDU, whoever they are kept for.
-                choice.meet(node, hidden=not who.oversees and is_kept_from(node, who.tenant))
+                choice.meet(node, why, hidden=not who.oversees and is_kept_from(node, who.tenant))
                 if node.state in DEPLOYING:
                     deploys[node.owner or ""] += 1
         return answer(_view(who, choice.placement(), asked.node_name))

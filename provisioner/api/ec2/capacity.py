@@ -39,9 +39,9 @@ async def fitting(context: ApiContext, asked: Instance, image: Image, enough: in
     found: list[Node] = []
     after_first = True
     async with AsyncExitStack() as turn:
-        async for nodes in survey(context.store, asked, image, where):
-            found += (node for node in nodes if refusal(asked, image, node) is None)
-            if len(nodes) < AT_ONCE:
+        async for some in survey(context.store, asked, image, where):
+            found += (node for node, why in some if why is None)
+            if len(some) < AT_ONCE:
                 break
             if len(found) >= enough:
                 return Found(found, are_all=False)

@@ -17,10 +17,9 @@ class Choice:
     """Of nodes that are met some at a time, the one that the weighers put first of those that fit. Keeps one
     for each place and host, not all: it is they that make the collector of garbage stop the process."""
 
-    def __init__(self, instance: Instance, image: Image, deploys: Mapping[str, int] | None = None) -> None:
+    def __init__(self, instance: Instance, deploys: Mapping[str, int] | None = None) -> None:
         """deploys: how many each compute host has under way; asked for at the end."""
         self._instance = instance
-        self._image = image
         self._deploys = {} if deploys is None else deploys
         self._weight: tuple[Any, ...] = ()
         self._best: dict[tuple[Any, ...], Node] = {}  # of those with that weight: by PDUs, rack and host
@@ -28,10 +27,10 @@ class Choice:
         self._refusals: list[Refusal] = []
         self._reasons: Counter[str] = Counter()
 
-    def meet(self, node: Node, *, hidden: bool = False) -> None:
-        """hidden: it stands where it stands, and that is all: it isn't chosen, nor told of."""
-        why = None if hidden else refusal(self._instance, self._image, node)
-        if why is not None:
+    def meet(self, node: Node, why: str | None, *, hidden: bool = False) -> None:
+        """why: what speaks against it; None: nothing. hidden: it stands where it stands, and that is all: it
+        isn't chosen, nor told of."""
+        if why is not None and not hidden:
             self._reasons[why] += 1
             if len(self._refusals) < MOST_TOLD:
                 self._refusals.append(Refusal(node.name, why))
@@ -70,7 +69,7 @@ def place(
     instance: Instance, image: Image, nodes: Iterable[Node], deploys: Mapping[str, int] | None = None
 ) -> Placement:
     """As `Choice`, of nodes that are all there."""
-    choice = Choice(instance, image, deploys)
+    choice = Choice(instance, deploys)
     for node in nodes:
-        choice.meet(node)
+        choice.meet(node, refusal(instance, image, node))
     return choice.placement()

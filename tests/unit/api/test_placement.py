@@ -27,6 +27,27 @@ def test_a_dry_run_tells_the_node_and_why_not_the_others_and_claims_nothing(api:
     api.post("/v1/placement", {"flavor": "none", "image": "root"}, 404)
 
 
+def test_what_an_agent_found_is_not_told_as_unknown_where_sizes_speak_against_a_node(api: Api) -> None:
+    api.register_images()
+    api.post("/v1/nodes", node_entry("n1"), 201)
+    (found,) = api.get("/v1/nodes")["items"]
+    seen = {"disks": [{"rotational": False}], "nics": [], "traits": ["tpm"]}
+    changes = {
+        "owner": "ch1",
+        "state": ProvisionState.AVAILABLE,
+        "inventory": seen,
+        "capabilities": {"a": "b"},
+    }
+    api.transact(lambda tx: tx.update(Node, found["id"], changes))
+    for name, value in {"ssd": "true", "trait:tpm": "required", "capabilities:a": "b"}.items():
+        flavor = {"name": f"wide-{value}", "memory_mib": 2**20, "extra_specs": {name: value}}
+        api.post("/v1/flavors", flavor, 201)
+        told = api.post("/v1/placement", {"flavor": flavor["name"], "image": "root"}, 200)["refused"]
+        assert [one["why"] for one in told] == [
+            f"it has {found['memory_mib']} MiB of memory, 1048576 are needed"
+        ]
+
+
 def test_a_dry_run_refuses_an_image_as_the_request_would(api: Api) -> None:
     api.register_images()
     api.post("/v1/flavors", {"name": "any"}, 201)

@@ -32,9 +32,9 @@ def test_what_is_hidden_is_neither_chosen_nor_told_of_and_counts_where_it_stands
     asked = instance(tenant="red")
     nodes = [node(id=f"a{n}", name=f"a{n}", rack="r2") for n in range(2)]
     nodes += [node(id=f"b{n}", name=f"b{n}", rack="r1", reserved_for="blue" if n else "") for n in range(3)]
-    choice, pool = Choice(asked, image()), Pool()
+    choice, pool = Choice(asked), Pool()
     for one in nodes:
-        choice.meet(one, hidden=one.reserved_for == "blue")
+        choice.meet(one, refusal(asked, image(), one), hidden=one.reserved_for == "blue")
         pool.put(one)
     found = choice.placement()
     assert found.node is not None
