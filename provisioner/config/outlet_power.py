@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -29,6 +30,12 @@ def _url(text: str) -> str:
         raise ValueError("it names no host")
     _host(host)
     return text
+
+
+def _token(token: SecretStr) -> SecretStr:
+    if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
+        raise ValueError("it has a blank, the end of a line, or a letter that isn't ASCII")
+    return token
 
 
 Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$"), AfterValidator(_host)]
@@ -148,7 +155,8 @@ class HttpPower(_OutletPower):
     user: Annotated[str | None, Field(max_length=64, description="Who logs in (RFC 7617).")] = None
     password: Annotated[SecretStr | None, Field(description="Kept encrypted, never shown.")] = None
     token: Annotated[
-        SecretStr | None, Field(description="In place of a user (RFC 6750). Kept encrypted, never shown.")
+        Annotated[SecretStr, AfterValidator(_token)] | None,
+        Field(description="In place of a user (RFC 6750). Kept encrypted, never shown."),
     ] = None
 
 

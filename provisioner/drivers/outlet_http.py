@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Mapping
 from urllib.parse import urlsplit
 
@@ -12,6 +13,7 @@ from provisioner.core.errors import (
     DeviceBusy,
     DeviceRefused,
     DeviceUnreachable,
+    InvalidInput,
     PermanentError,
     WrongCredentials,
 )
@@ -23,6 +25,9 @@ from provisioner.protocols.power import PowerControl, PowerVerb
 
 LONGEST_COMMAND_S = 4.0
 LONGEST_ANSWER_BYTES = 64 * 1024
+
+_TOKEN = re.compile(r"[\x21-\x7e]+")
+"""RFC 6750 §2.1, and what else a header's value bears: an HTTP client that is given more tells all of it."""
 
 
 class HttpOutlet:
@@ -120,6 +125,13 @@ class HttpDevices:
     def __call__(
         self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
     ) -> PowerControl:
+        if "token" in secret and not _TOKEN.fullmatch(secret["token"]):
+            raise InvalidInput(
+                f"reach the outlet of node {node_name}",
+                field="power.token",
+                answer="it has a blank, the end of a line, or a letter that isn't ASCII",
+                advice="Enrol the node with the token alone",
+            )
         words = {name: str(value) for name, value in address.items()}
         discharge_s = float(words.get("discharge_s", self._discharge_s))
         return HttpOutlet(self._client, self._turns, words, secret, discharge_s)

@@ -323,6 +323,20 @@ def test_what_a_web_server_says_no_to_is_told(
     assert "not-this-one" not in str(caught.value)
 
 
+def test_a_token_that_no_header_bears_stands_in_no_error(pdu: Pdu) -> None:
+    """Of a node that was enrolled before such tokens were refused."""
+
+    async def story() -> PowerState:
+        async with httpx.AsyncClient(trust_env=False) as client:
+            devices = HttpDevices(client, discharge_s=1)
+            return await devices("n1", http_address(pdu), {"token": f"{PASSWORD}\n"}).power_state()
+
+    with pytest.raises(InvalidInput, match="the end of a line") as caught:
+        play(story)
+    assert PASSWORD not in str(caught.value)
+    assert caught.value.field == "power.token"
+
+
 def test_a_web_server_that_is_not_there_is_unreachable(pdu: Pdu) -> None:
     pdu.kill()
 

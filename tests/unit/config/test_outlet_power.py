@@ -100,6 +100,13 @@ def test_a_url_that_no_client_can_use_is_told(where: str, url: str, told: str) -
         entry({**HTTP, where: url})
 
 
+@pytest.mark.parametrize("token", ["fifth-secret\n", "fifth secret", "fünftes-secret"])
+def test_a_token_that_no_header_bears_is_told_and_not_shown(token: str) -> None:
+    with pytest.raises(InvalidInput, match="the end of a line") as caught:
+        entry({**HTTP, "token": token})
+    assert "secret" not in str(caught.value)
+
+
 def test_a_name_that_no_host_can_have_is_told() -> None:
     with pytest.raises(InvalidInput, match="can't be a host's name"):
         entry({**APC, "address": "pdu..example"})
