@@ -52,6 +52,8 @@ class SnmpOutlets:
         self._outlets = outlets
         self._unit = unit
         self._last: dict[str, OutletState] = {}
+        self._verb: PowerVerb | None = None
+        self._left: list[int] = []  # outlets that the PDU hasn't acknowledged `_verb` for
 
     def last_seen(self) -> str:
         return told(self._last)
@@ -71,12 +73,17 @@ class SnmpOutlets:
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb} {self._names()}"
         on = ends_on(verb, tried, self._pdu.agent.name)
+        if verb is not self._verb or not self._left:
+            self._verb, self._left = verb, list(self._outlets)
+        # Else the last try was cut short: a PDU that is too slow for all of them at once comes to the last.
+        left = self._left
         async with self._bounded(tried):
             family = self._family or await self._pdu.family(self._credentials)
             command = family.on if on else family.off
-            for outlet in self._outlets:
+            for outlet in tuple(left):
                 oid = family.oid(command.oid, outlet, self._unit)
                 await self._pdu.write(f"switch {verb} outlet {outlet}", self._credentials, oid, command.value)
+                left.remove(outlet)
 
     def _names(self) -> str:
         numbers = ", ".join(map(str, self._outlets))

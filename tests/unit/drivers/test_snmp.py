@@ -163,6 +163,46 @@ def test_no_call_lasts_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> No
     assert agent.at_once == 0
 
 
+def test_a_pdu_too_slow_for_all_outlets_at_once_comes_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.2)
+    agent = rack(o1=1, o2=1)
+    control = outlets(agent, 1, 2)
+
+    async def story() -> None:
+        agent.hold = asyncio.Event()
+        asked = asyncio.ensure_future(control.set_power(PowerVerb.OFF))
+        while not agent.log:
+            await asyncio.sleep(0)
+        agent.hold.set()  # the first is answered, and the second comes too late
+        agent.hold = asyncio.Event()
+        with pytest.raises(DeviceUnreachable):
+            await asked
+        agent.hold = None
+        await control.set_power(PowerVerb.OFF)
+        await control.set_power(PowerVerb.OFF)
+
+    play(story)
+    prefix = "set 318.1.1.12.3.3.1.1.4"
+    first, second = f"{prefix}.1=2", f"{prefix}.2=2"
+    assert agent.log == [first, second, second, first, second], "a command after that is one to all again"
+
+
+def test_another_command_is_one_to_all_outlets(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.2)
+    agent = rack(o1=1, o2=1)
+    control = outlets(agent, 1, 2)
+
+    async def story() -> None:
+        agent.hold = asyncio.Event()
+        with pytest.raises(DeviceUnreachable):
+            await control.set_power(PowerVerb.OFF)
+        agent.hold = None
+        await control.set_power(PowerVerb.ON)
+
+    play(story)
+    assert [line.rpartition(".")[2] for line in agent.log] == ["1=2", "1=1", "2=1"]
+
+
 def test_a_pdu_is_asked_once_for_its_family() -> None:
     objects: dict[Oid, Value] = {object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)}
     agent = FakeAgent(objects)
