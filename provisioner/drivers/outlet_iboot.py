@@ -15,6 +15,7 @@ from provisioner.protocols.power import PowerControl, PowerVerb
 LONGEST_COMMAND_S = 4.0
 PORT = 80
 QUERY, ON, OFF = "q", "n", "f"
+WORDS = {"ON": OutletState.ON, "OFF": OutletState.OFF, "CYCLE": OutletState.PENDING}
 LONGEST_ANSWER_BYTES = 64
 
 
@@ -37,8 +38,7 @@ class IbootOutlet:
 
     async def power_state(self) -> PowerState:
         answer = await self._ask("read its state", QUERY)
-        known = {"ON": OutletState.ON, "OFF": OutletState.OFF, "CYCLE": OutletState.PENDING}
-        self._last = {"outlet": known.get(answer, OutletState.UNKNOWN)}
+        self._last = {"outlet": WORDS.get(answer, OutletState.UNKNOWN)}
         return together(self._last.values())
 
     async def set_power(self, verb: PowerVerb) -> None:
@@ -70,10 +70,20 @@ class IbootOutlet:
         try:
             writer.write(f"\x1b{self._password}\x1b{command}\r".encode())
             await writer.drain()
-            line = await reader.read(LONGEST_ANSWER_BYTES)
-            return line.decode("ascii", "replace").strip().upper()
+            return await _answer(reader)
         finally:
             writer.close()
+
+
+async def _answer(reader: asyncio.StreamReader) -> str:
+    """A word, in as many pieces as the network makes of it; what ends it, if anything, is the device's."""
+    line, word = b"", ""
+    while len(line) < LONGEST_ANSWER_BYTES and (piece := await reader.read(LONGEST_ANSWER_BYTES)):
+        line += piece
+        word = line.decode("ascii", "replace").strip().upper()
+        if word in WORDS or (word and line.endswith((b"\r", b"\n"))):
+            break
+    return word
 
 
 class IbootDevices:

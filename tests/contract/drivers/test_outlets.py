@@ -300,6 +300,32 @@ def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path)
     assert "not-this-one" not in str(caught.value)
 
 
+@pytest.mark.parametrize("pieces", [(b"O", b"FF\r\n"), (b"O", b"F", b"F"), (b"OFF",), (b"\r\n", b"OFF\r\n")])
+def test_an_iboots_word_may_come_in_pieces_and_without_an_end(pieces: tuple[bytes, ...]) -> None:
+    hung_up = asyncio.Event()
+
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r")
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        await hung_up.wait()
+        writer.close()
+
+    async def story() -> PowerState:
+        async with await asyncio.start_server(told, "127.0.0.1", 0) as server:
+            address = {"address": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+            control = IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD})
+            try:
+                await control.set_power(PowerVerb.OFF)
+                return await control.power_state()
+            finally:
+                hung_up.set()
+
+    assert play(story) is PowerState.OFF
+
+
 @pytest.mark.parametrize(
     ("change", "secret", "error"),
     [
