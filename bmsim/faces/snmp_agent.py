@@ -100,16 +100,17 @@ class SnmpAgent:
     def _let_in(self) -> None:
         given, engine = self._config, self.engine
         for name, community in ((READER, given.read_community), (WRITER, given.community)):
-            config.add_v1_system(engine, name, community)
+            config.add_v1_system(engine, name, community.encode())  # UTF-8, as net-snmp's tools send it
             for model in (1, 2):
                 config.add_vacm_user(engine, model, name, "noAuthNoPriv", EVERYTHING, EVERYTHING)
         if given.user:
             auth = AUTH[given.auth_protocol] if given.auth_key else config.USM_AUTH_NONE
             priv = PRIV[given.priv_protocol] if given.priv_key else config.USM_PRIV_NONE
-            keys = (given.auth_key or None, priv, given.priv_key or None)
-            config.add_v3_user(engine, given.user, auth, *keys)
+            user = given.user.encode()
+            keys = (given.auth_key.encode() or None, priv, given.priv_key.encode() or None)
+            config.add_v3_user(engine, user, auth, *keys)
             level = "authPriv" if given.priv_key else "authNoPriv" if given.auth_key else "noAuthNoPriv"
-            config.add_vacm_user(engine, 3, given.user, level, EVERYTHING, EVERYTHING)
+            config.add_vacm_user(engine, 3, user, level, EVERYTHING, EVERYTHING)
 
     def _trap(self, outlet: int) -> None:
         """Tells that an outlet has changed: the object of its state, and what it is now."""
@@ -125,7 +126,7 @@ class SnmpAgent:
             host, _, port = receiver.partition(":")
             await hlapi.send_notification(
                 self.engine,
-                hlapi.CommunityData(self._config.read_community, mpModel=1),
+                hlapi.CommunityData(self._config.read_community.encode(), mpModel=1),
                 await hlapi.UdpTransportTarget.create((host, int(port or 162))),
                 hlapi.ContextData(),
                 "trap",

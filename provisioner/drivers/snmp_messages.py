@@ -136,16 +136,18 @@ class PysnmpMessages:
 
 
 def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData | snmp.UsmUserData:
+    """Words as the bytes of UTF-8, as net-snmp's tools and web pages of PDUs make them of what is typed: of
+    text, pysnmp makes Latin-1."""
     if credentials.version == "3":
         return snmp.UsmUserData(
-            credentials.user,
-            authKey=credentials.auth_key or None,
-            privKey=credentials.priv_key or None,
+            credentials.user.encode(),
+            authKey=credentials.auth_key.encode() or None,
+            privKey=credentials.priv_key.encode() or None,
             authProtocol=AUTH[credentials.auth_protocol] if credentials.auth_key else snmp.USM_AUTH_NONE,
             privProtocol=PRIV[credentials.priv_protocol] if credentials.priv_key else snmp.USM_PRIV_NONE,
         )
     community = (write and credentials.write_community) or credentials.community
-    return snmp.CommunityData(community, mpModel=0 if credentials.version == "1" else 1)
+    return snmp.CommunityData(community.encode(), mpModel=0 if credentials.version == "1" else 1)
 
 
 def _value(tried: str, agent: Agent, oid: Oid, value: object) -> Value:

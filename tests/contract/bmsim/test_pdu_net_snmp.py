@@ -178,3 +178,28 @@ def test_what_an_object_cannot_have_is_refused(pdu: Pdu) -> None:
     assert "wrongValue" in done.stderr
     done = tool("snmpset", pdu, LOGINS["2c"], f"{ENTERPRISES}.{on_oid}.9", "i", "1")
     assert "noCreation" in done.stderr
+
+
+@pytest.mark.parametrize("word", ["sésame-sésame", "€-for-a-kilowatt", "two words, 'quoted' #1"])
+def test_words_that_are_not_ascii_are_the_same_to_all(tmp_path: Path, word: str) -> None:
+    keys = {"auth_key": word, "priv_key": word}
+    by_user = ("-v3", "-l", "authPriv", "-u", USER, "-a", "SHA", "-A", word, "-x", "AES", "-X", word)
+    state, is_on = OBJECTS["apc_rackpdu"][:2]
+    with running_pdu(tmp_path, snmp={"community": word, **keys}) as pdu:
+        for login in (("-v2c", "-c", word), by_user):
+            assert value(pdu, state, login) == is_on
+
+        async def asked() -> list[PowerState]:
+            messages = PysnmpMessages()
+            devices = SnmpDevices(messages, discharge_s=1)
+            controls = [
+                devices("n1", {**pdu.address, **more, "outlets": [3]}, secret)
+                for more, secret in (({}, {"community": word}), (V3, keys))
+            ]
+            try:
+                async with asyncio.timeout(DEADLINE_S):
+                    return [await control.power_state() for control in controls]
+            finally:
+                messages.close()
+
+        assert asyncio.run(asked()) == [PowerState.ON] * 2
