@@ -99,7 +99,8 @@ class PysnmpMessages:
     ) -> list[Value]:
         objects = [snmp.ObjectType(snmp.ObjectIdentity(oid)) for oid in oids]
         found = await self._ask(snmp.get_cmd, tried, agent, credentials, objects, write=False)
-        return [_value(tried, agent, oid, value) for oid, value in zip(oids, found, strict=True)]
+        # By their names: one that is left out or told for another outlet must not pass for the next.
+        return [_value(tried, agent, oid, found.get(oid)) for oid in oids]
 
     async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
         objects = [snmp.ObjectType(snmp.ObjectIdentity(oid), snmp.Integer32(value))]
@@ -114,7 +115,7 @@ class PysnmpMessages:
         objects: Sequence[Any],
         *,
         write: bool,
-    ) -> list[object]:
+    ) -> dict[Oid, object]:
         try:
             target = await snmp.UdpTransportTarget.create(
                 (agent.host, agent.port), timeout=MESSAGE_S, retries=0
@@ -132,7 +133,7 @@ class PysnmpMessages:
             raise _failed(tried, agent, credentials, error)
         if status:
             raise _refused(tried, agent, status.prettyPrint(), write=write)
-        return [value for _, value in found]
+        return {tuple(name): value for name, value in found}
 
 
 def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData | snmp.UsmUserData:
@@ -151,6 +152,9 @@ def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData |
 
 
 def _value(tried: str, agent: Agent, oid: Oid, value: object) -> Value:
+    """value: None: the answer doesn't have it."""
+    if value is None:
+        raise _refused(tried, agent, f"its answer leaves {_text(oid)} out", write=False)
     if isinstance(value, NoSuchObject | NoSuchInstance | EndOfMibView):
         raise _refused(tried, agent, f"it has no object {_text(oid)}", write=False)
     if isinstance(value, univ.ObjectIdentifier):
