@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import asyncio
+import socket
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from typing import Any, Protocol
 
 from pyasn1.type import univ
@@ -117,9 +120,8 @@ class PysnmpMessages:
         write: bool,
     ) -> dict[Oid, object]:
         try:
-            target = await snmp.UdpTransportTarget.create(
-                (agent.host, agent.port), timeout=MESSAGE_S, retries=0
-            )
+            kind = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
+            target = await kind.create((agent.host, agent.port), timeout=MESSAGE_S, retries=0)
             auth = _auth_data(credentials, write=write)
             with self._engines.lent(credentials) as engine:
                 error, status, _, found = await command(
@@ -134,6 +136,16 @@ class PysnmpMessages:
         if status:
             raise _refused(tried, agent, status.prettyPrint(), write=write)
         return {tuple(name): value for name, value in found}
+
+
+async def _by_ipv6(agent: Agent) -> bool:
+    """Of a name with addresses of both kinds the older one is taken, as PDUs know that. Raises OSError."""
+    try:
+        return ip_address(agent.host).version == 6
+    except ValueError:  # a name
+        loop = asyncio.get_running_loop()
+        found = await loop.getaddrinfo(agent.host, agent.port, type=socket.SOCK_DGRAM)
+    return all(family == socket.AF_INET6 for family, *_ in found)
 
 
 def _auth_data(credentials: Credentials, *, write: bool) -> snmp.CommunityData | snmp.UsmUserData:

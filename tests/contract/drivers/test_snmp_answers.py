@@ -45,7 +45,7 @@ class Agent(asyncio.DatagramProtocol):
 
 
 def asked(
-    outlets: Sequence[int], change: Callable[[Answer], Answer], host: str = "127.0.0.1"
+    outlets: Sequence[int], change: Callable[[Answer], Answer], host: str = "127.0.0.1", called: str = ""
 ) -> tuple[PowerState, str]:
     async def story() -> tuple[PowerState, str]:
         loop = asyncio.get_running_loop()
@@ -53,7 +53,12 @@ def asked(
         messages = PysnmpMessages()
         try:
             port = transport.get_extra_info("sockname")[1]
-            address = {"address": host, "port": port, "family": "apc_rackpdu", "outlets": list(outlets)}
+            address = {
+                "address": called or host,
+                "port": port,
+                "family": "apc_rackpdu",
+                "outlets": list(outlets),
+            }
             control = SnmpDevices(messages, discharge_s=1)("n1", address, {"community": "open-sesame"})
             async with asyncio.timeout(DEADLINE_S):
                 state = await control.power_state()
@@ -83,3 +88,9 @@ def test_answers_in_another_order_are_told_apart_by_their_names() -> None:
 def test_an_answer_that_leaves_an_outlet_out_is_told(change: Callable[[Answer], Answer]) -> None:
     with pytest.raises(DeviceRefused, match=r"its answer leaves 1\.3\.6\.\S+ out"):
         asked((2, 3), change)
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "::1", "localhost"])
+def test_a_pdu_may_have_an_address_of_either_kind_or_a_name(host: str) -> None:
+    bound = "127.0.0.1" if host == "localhost" else host
+    assert asked((1,), lambda answer: answer, bound, called=host)[0] is PowerState.ON
