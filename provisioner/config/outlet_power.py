@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
 import httpx
@@ -14,22 +15,32 @@ from provisioner.core.pdus.families import AUTO, FAMILIES
 
 
 def _host(name: str) -> str:
+    """As it is known by: two ways to write it don't make two devices."""
+    try:
+        return str(ip_address(name))
+    except ValueError:
+        pass
     try:
         name.encode("idna")
     except UnicodeError as error:
         raise ValueError(f"{name!r} can't be a host's name: {error}") from error
-    return name
+    return name.lower().removesuffix(".")
+
+
+def _unit(unit: str) -> str:
+    return ".".join(str(int(number)) for number in unit.split("."))
 
 
 def _url(text: str) -> str:
+    """As it is asked for."""
     try:
-        host = httpx.URL(text).host
+        url = httpx.URL(text)
     except httpx.InvalidURL as error:
         raise ValueError(f"it is no URL: {error}") from error
-    if not host:
+    if not url.host:
         raise ValueError("it names no host")
-    _host(host)
-    return text
+    _host(url.host)
+    return str(url)
 
 
 def _token(token: SecretStr) -> SecretStr:
@@ -80,7 +91,7 @@ class SnmpPower(_OutletPower):
         ),
     ]
     unit: Annotated[
-        str | None,
+        Annotated[str, AfterValidator(_unit)] | None,
         Field(
             pattern=r"^\d{1,3}(\.\d{1,3}){0,2}$",
             description="In a chain of PDUs, or the tower and infeed: by default the family's first.",

@@ -10,6 +10,7 @@ import yaml
 from provisioner.config.node_file import NodeFile
 from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
+from provisioner.core.feeds import devices_of, feeds_of
 from tests.unit.config.test_source import NODE
 
 APC = {
@@ -110,6 +111,25 @@ def test_a_token_that_no_header_bears_is_told_and_not_shown(token: str) -> None:
 def test_a_name_that_no_host_can_have_is_told() -> None:
     with pytest.raises(InvalidInput, match="can't be a host's name"):
         entry({**APC, "address": "pdu..example"})
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ({**APC, "address": "pdu-a.example"}, {**APC, "address": "PDU-A.Example."}),
+        ({**APC, "address": "fd00::c9"}, {**APC, "address": "FD00:0:0::00C9"}),
+        ({**RARITAN, "unit": "2"}, {**RARITAN, "unit": "02"}),
+        ({**IBOOT, "address": "iboot"}, {**IBOOT, "address": "iBoot"}),
+        (HTTP, {**HTTP, "on": "http://10.78.0.204:80/on"}),
+    ],
+)
+def test_an_outlet_is_the_same_however_its_device_is_written(
+    one: dict[str, Any], other: dict[str, Any]
+) -> None:
+    """One outlet is given to one node alone."""
+    first, second = entry(one), entry(other)
+    assert feeds_of(first.driver, first.shown()) == feeds_of(second.driver, second.shown())
+    assert devices_of(first.shown()) == devices_of(second.shown())
 
 
 @pytest.mark.parametrize("again", [APC, {**APC, "family": "auto"}, {**APC, "family": "raritan_pdu2"}])
