@@ -7,14 +7,14 @@ from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from provisioner.core.errors import DeviceUnreachable, InvalidInput
+from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput
 from provisioner.core.outlets import OutletState, together, told
 from provisioner.core.pdus.families import AUTO, FAMILIES
 from provisioner.core.pdus.family import Family
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import Agent, Messages
+from provisioner.drivers.snmp_messages import Agent, Messages, Value
 from provisioner.drivers.snmp_queue import PduQueue
 from provisioner.protocols.power import PowerControl, PowerVerb
 
@@ -62,8 +62,16 @@ class SnmpOutlets:
         tried = f"read the state of {self._names()}"
         async with self._bounded(tried):
             family = self._family or await self._pdu.family(self._credentials)
-            oids = [family.oid(family.state, outlet, self._unit) for outlet in self._outlets]
-            values = await self._pdu.read(tried, self._credentials, oids)
+            try:
+                values = await self._read(tried, family)
+            except DeviceRefused:
+                if self._family is not None:
+                    raise
+                # Another PDU may stand in its place by now.
+                known, family = family, await self._pdu.family(self._credentials, anew=True)
+                if family is known:
+                    raise
+                values = await self._read(tried, family)
         self._last = {
             f"outlet {outlet}": family.read(value) if isinstance(value, int) else OutletState.UNKNOWN
             for outlet, value in zip(self._outlets, values, strict=True)
@@ -84,6 +92,10 @@ class SnmpOutlets:
                 oid = family.oid(command.oid, outlet, self._unit)
                 await self._pdu.write(f"switch {verb} outlet {outlet}", self._credentials, oid, command.value)
                 left.remove(outlet)
+
+    async def _read(self, tried: str, family: Family) -> list[Value]:
+        oids = [family.oid(family.state, outlet, self._unit) for outlet in self._outlets]
+        return await self._pdu.read(tried, self._credentials, oids)
 
     def _names(self) -> str:
         numbers = ", ".join(map(str, self._outlets))

@@ -44,9 +44,9 @@ class PduQueue:
         self._waiting: list[_Waiting] = []
         self._family: Family | None = None
 
-    async def family(self, credentials: Credentials) -> Family:
-        """By its sysObjectID. Raises DeviceRefused when there is none that it belongs to."""
-        if self._family is None:
+    async def family(self, credentials: Credentials, *, anew: bool = False) -> Family:
+        """By its sysObjectID, asked for once, or anew. Raises DeviceRefused when it belongs to none."""
+        if self._family is None or anew:
             tried = "find out its family"
             (system,) = await self.read(tried, credentials, [SYS_OBJECT_ID])
             self._family = family_of(system) if isinstance(system, tuple) else None

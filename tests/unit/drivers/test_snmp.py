@@ -212,6 +212,24 @@ def test_a_pdu_is_asked_once_for_its_family() -> None:
     assert agent.log == ["get 1"] * 3
 
 
+def test_a_pdu_that_another_family_has_replaced_is_known_anew() -> None:
+    aten = FAMILIES["aten"]
+    agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
+    devices = SnmpDevices(agent, discharge_s=1)
+    control = outlets(agent, 1, devices=devices, family="auto")
+    assert play(control.power_state) is PowerState.ON
+    agent.objects = {aten.oid(aten.state, 1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 21317, 1)}
+    assert play(control.power_state) is PowerState.OFF
+    play(lambda: control.set_power(PowerVerb.ON))
+    assert agent.log[-1] == "set 21317.1.3.2.2.2.2.2.0=2"
+
+
+def test_an_outlet_that_is_not_there_is_told_after_its_pdu_was_asked_anew() -> None:
+    agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
+    with pytest.raises(DeviceRefused, match="no object"):
+        play(outlets(agent, 30, family="auto").power_state)
+
+
 def test_a_pdu_of_no_known_family_is_told_with_what_it_calls_itself() -> None:
     agent = FakeAgent({SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 9, 1)})
     with pytest.raises(DeviceRefused, match=r"calls itself 1\.3\.6\.1\.4\.1\.9\.1.*Set power\.family"):
