@@ -123,10 +123,12 @@ class PysnmpMessages:
             kind = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
             target = await kind.create((agent.host, agent.port), timeout=MESSAGE_S, retries=0)
             auth = _auth_data(credentials, write=write)
-            with self._engines.lent(credentials) as engine:
+            with self._engines.lent(credentials) as lent:
                 error, status, _, found = await command(
-                    engine, auth, target, snmp.ContextData(), *objects, lookupMib=False
+                    lent.engine, auth, target, snmp.ContextData(), *objects, lookupMib=False
                 )
+                if credentials.version == "3":
+                    (lent.answered if error is None else lent.silent)(agent)
         except (PySnmpError, OSError) as problem:
             raise DeviceUnreachable(
                 tried, device=agent.name, answer=str(problem), advice="Check power.address"

@@ -272,6 +272,25 @@ def test_a_pdu_that_restarts_is_asked_on_by_every_version(stack: ExitStack, pdu:
     assert not pdu.fed(1)
 
 
+def test_another_pdu_at_the_address_of_one_is_asked_on_by_version_3(stack: ExitStack, tmp_path: Path) -> None:
+    """A spare part: with the same user and keys, and an engine ID of its own."""
+    old = stack.enter_context(running_pdu(tmp_path / "old"))
+    by_v3 = snmp(stack, old, secret=KEYS, **V3)
+
+    async def story() -> PowerState:
+        assert await by_v3.power_state() is PowerState.ON
+        old.kill()
+        stack.enter_context(running_pdu(tmp_path / "new", name="spare", snmp={"port": old.port}))
+        began = time.monotonic()
+        while True:  # within its patience, which is above the driver
+            try:
+                return await by_v3.power_state()
+            except DeviceUnreachable:
+                assert time.monotonic() - began < 30
+
+    assert play(story) is PowerState.ON
+
+
 def test_two_pdus_that_disagree_are_half_off(stack: ExitStack, tmp_path: Path) -> None:
     control = by_feeds(stack, tmp_path)
     fault = tmp_path / "b" / "n1.json"
