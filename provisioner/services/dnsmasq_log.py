@@ -20,6 +20,10 @@ _MESSAGE = re.compile(
     r"dnsmasq-dhcp(?:\[\d+\])?: (?P<xid>\d+) DHCP(?P<verb>[A-Z]+)\((?P<interface>[^)]*)\) "
     r"(?:(?P<address>\d+\.\d+\.\d+\.\d+) )?(?P<mac>(?:[0-9a-f]{2}:){5}[0-9a-f]{2})(?: (?P<rest>.*))?$"
 )
+_BOOTP = re.compile(
+    r"dnsmasq-dhcp(?:\[\d+\])?: \d+ BOOTP\([^)]*\) "
+    r"(?:(?P<address>\d+\.\d+\.\d+\.\d+) )?(?P<mac>(?:[0-9a-f]{2}:){5}[0-9a-f]{2})(?: (?P<refusal>.*))?$"
+)
 _CLIENT = re.compile(r"dnsmasq-dhcp(?:\[\d+\])?: (?P<xid>\d+) (?P<what>vendor|user) class: (?P<value>.*)$")
 
 _NAMES = {
@@ -65,6 +69,8 @@ class DnsmasqLog:
             self._exchange(client["xid"]).said[client["what"]] = client["value"][:80]
         elif message := _MESSAGE.search(line):
             self._message(message)
+        elif bootp := _BOOTP.search(line):
+            self._bootp(bootp)
 
     def _exchange(self, xid: str) -> _Exchange:
         exchange = self._exchanges.setdefault(xid, _Exchange())
@@ -91,3 +97,19 @@ class DnsmasqLog:
             detail["note"] = rest[:80]
         text = f"{mac} {words}" + (f" ({client})" if client else "")
         self._sink(WireEvent(source="dhcp", name=name, mac=mac, text=text, detail=detail))
+
+    def _bootp(self, message: re.Match[str]) -> None:
+        """RFC 951: a question and an answer, told in one line once it is answered, or refused."""
+        mac, address = message["mac"], message["address"] or ""
+        detail: dict[str, object] = {"client": "BOOTP"}
+        asks = f"{mac} {_WORDS['dhcp.discover']} by BOOTP"
+        if message["refusal"]:
+            if self._strangers.admits(mac):
+                detail["ignored"] = True
+                asks += f", and gets none: {message['refusal'][:80]}"
+                self._sink(WireEvent(source="dhcp", name="dhcp.discover", mac=mac, text=asks, detail=detail))
+            return
+        detail["address"] = address
+        self._sink(WireEvent(source="dhcp", name="dhcp.discover", mac=mac, text=asks, detail=detail))
+        has = f"{mac} {_WORDS['dhcp.ack'].format(address=address)} by BOOTP"
+        self._sink(WireEvent(source="dhcp", name="dhcp.ack", mac=mac, text=has, detail=detail))

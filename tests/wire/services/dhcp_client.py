@@ -31,10 +31,11 @@ class Answer:
     address: str
     next_server: str
     options: dict[str | int, Any]
+    file: bytes = b""  # where BOOTP has it
 
     @property
     def boot_file(self) -> str:
-        found = self.options.get("boot-file-name", b"")
+        found = self.options.get("boot-file-name", self.file)
         return bytes(found).rstrip(b"\0").decode()
 
 
@@ -68,7 +69,7 @@ class DhcpClient:
     ) -> Answer | None:
         """Sends a captured request as the machine with `mac`, and gives the answer; None when there is
         none. plain: as a PXE ROM that isn't iPXE would send it. vendor: as a client of this class would, of
-        this architecture, or that tells none (RFC 4578 §2.1)."""
+        this architecture, or that tells none (RFC 4578 §2.1). kind: "": by BOOTP, without any option."""
         packet = BOOTP(bytes.fromhex((CAPTURES / f"{capture}.hex").read_text()))
         hardware = bytes.fromhex(mac.replace(":", ""))
         packet.xid = int.from_bytes(os.urandom(4), "big")
@@ -84,7 +85,7 @@ class DhcpClient:
             options[1:1] = [*told, ("vendor_class_id", vendor.encode())]
         if address:
             options.insert(1, ("requested_addr", address))
-        packet[DHCP].options = options
+        packet[DHCP].options = options if kind else ["end"]
         frame = (
             Ether(src=mac, dst="ff:ff:ff:ff:ff:ff")
             / IP(src="0.0.0.0", dst="255.255.255.255")
@@ -128,4 +129,4 @@ def _kept(option: Any, plain: bool) -> bool:
 
 def _read(packet: Any) -> Answer:
     options = {option[0]: option[1] for option in packet[DHCP].options if isinstance(option, tuple)}
-    return Answer(options["message-type"], packet.yiaddr, packet.siaddr, options)
+    return Answer(options.get("message-type", 0), packet.yiaddr, packet.siaddr, options, packet.file)

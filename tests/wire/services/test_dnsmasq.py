@@ -98,6 +98,28 @@ def test_each_kind_of_firmware_is_given_what_it_can_load(
         play(story)
 
 
+def test_a_board_that_asks_by_bootp_is_given_its_file_and_seen(
+    network: Segment, tmp_path: Path, heard: Heard
+) -> None:
+    board = replace(offer(), boot_files={Loader.ANY: "node-1/kernel"})
+
+    async def story() -> None:
+        async with dnsmasq(tmp_path, heard, board):
+            answer = await ask(client, "ovmf-pxe-discover", kind="")
+            assert answer is not None
+            assert (answer.address, answer.next_server, answer.boot_file) == (NODE, HOST, "node-1/kernel")
+            for name in ("dhcp.discover", "dhcp.ack"):
+                (event,) = await heard.until(name)
+                assert (event.mac, event.detail["address"]) == (NODE_MAC, NODE)
+            stranger = await ask(client, "ovmf-pxe-discover", kind="", mac=STRANGER_MAC, deadline_s=SILENCE_S)
+            assert stranger is None
+            (_, ignored) = await heard.until("dhcp.discover", 2)
+            assert (ignored.mac, ignored.detail["ignored"]) == (STRANGER_MAC, True)
+
+    with DhcpClient(network) as client:
+        play(story)
+
+
 def test_ipxe_is_told_that_no_proxy_server_comes(network: Segment, tmp_path: Path, heard: Heard) -> None:
     async def story() -> None:
         async with dnsmasq(tmp_path, heard, offer()):
