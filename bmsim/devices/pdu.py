@@ -39,6 +39,10 @@ class NoOutlet(Exception):
     """It has none of that number."""
 
 
+class NoMains(Exception):
+    """It has no power itself, so that no relay moves."""
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PduTiming:
     """on_s, off_s:   from a command until the relay has moved
@@ -114,8 +118,10 @@ class Pdu:
         self.faults.update(given)
 
     def order(self, outlet: int, order: Order, now_s: float, *, delay_s: float = 0.0) -> None:
-        """A command replaces what the outlet had not done yet. Raises NoOutlet."""
+        """A command replaces what the outlet had not done yet. Raises NoOutlet, NoMains."""
         found = self._outlet(outlet)
+        if not self.mains:
+            raise NoMains("the PDU has no mains: switch them on first")
         start_s, timing = now_s + delay_s, self._timing
         off = (start_s + timing.off_s, False)
         match order:

@@ -70,7 +70,7 @@ class PduDevice:
         return self._loop.time()
 
     def order(self, outlet: int, order: Order, sender: str, *, delay_s: float = 0.0) -> None:
-        """Raises NoOutlet."""
+        """Raises NoOutlet, NoMains."""
         self.pdu.order(outlet, order, self.now_s(), delay_s=delay_s)
         more: dict[str, Any] = {"delay_s": delay_s} if delay_s else {}
         self.note(outlet, f"outlet.{order}", sender, **more)
@@ -101,8 +101,10 @@ class PduDevice:
         self._free_at_s = max(now_s, self._free_at_s) + each_s
         return self._free_at_s - now_s
 
-    def served(self) -> None:
+    def served(self) -> bool:
+        """Whether it is there to take the message by now: without mains it isn't."""
         self._waiting -= 1
+        return self.pdu.mains
 
     def look(self) -> None:
         """What time and faults have brought about; called again by itself when there is more to come."""

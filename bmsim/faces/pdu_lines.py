@@ -10,7 +10,7 @@ import hmac
 import json
 from collections.abc import Callable
 
-from bmsim.devices.pdu import NoOutlet, Order, Told
+from bmsim.devices.pdu import NoMains, NoOutlet, Order, Told
 from bmsim.faces.pdu_device import PduDevice
 from bmsim.faces.telnet import heard
 
@@ -94,7 +94,7 @@ async def serve_rack(device: PduDevice, path: str) -> asyncio.Server:
                 case {"do": "mains", "on": bool(on)}:
                     device.switch_mains(on, "bmsim")
                     return "{}"
-        except (ValueError, NoOutlet) as error:
+        except (ValueError, NoOutlet, NoMains) as error:
             return json.dumps({"error": str(error)})
         return json.dumps({"error": "there is no such order"})
 
@@ -175,8 +175,9 @@ async def pass_gate(device: PduDevice) -> bool:
     delay_s = device.answer_delay_s()
     if delay_s is None:
         return False
+    there = False
     try:
         await asyncio.sleep(delay_s)
     finally:
-        device.served()
-    return True
+        there = device.served()
+    return there

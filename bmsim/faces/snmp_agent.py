@@ -148,8 +148,8 @@ class _GatedTransport(udp.UdpTransport):  # type: ignore[misc]
             self.loop.call_later(delay_s, self._pass, datagram, transportAddress)
 
     def _pass(self, datagram: bytes, address: Any) -> None:
-        self._device.served()
-        super().datagram_received(datagram, address)
+        if self._device.served():
+            super().datagram_received(datagram, address)
 
 
 class _Objects(AbstractMibInstrumController):  # type: ignore[misc]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,7 +15,7 @@ from pysnmp.proto.api import v2c
 
 from bmsim.faces.telnet import heard
 from provisioner.core.pdus.families import FAMILIES
-from tests.contract.drivers.pdu import PASSWORD, READ, Pdu, running_pdu
+from tests.contract.drivers.pdu import PASSWORD, READ, WRITE, Pdu, running_pdu
 from tests.machine.lab import eventually
 
 pytestmark = pytest.mark.wire
@@ -93,6 +94,23 @@ def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_o
         assert not pdu.fed(4), "loads that start at once would be too much for the mains"
         eventually("outlet 4 is on", lambda: pdu.fed(4), DEADLINE_S, 0.1)
         assert [pdu.fed(outlet) for outlet in (1, 2, 3, 4)] == [True, False, True, True]
+
+
+def test_a_message_that_waits_while_mains_go_is_lost_with_them(tmp_path: Path) -> None:
+    """Of each face: a dead PDU neither answers nor switches."""
+    object_of_2 = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.2"
+    with running_pdu(tmp_path, answer_s=1.0) as pdu:
+        words = ("snmpset", "-v2c", "-c", WRITE, "-t", "2", "-r", "0", f"127.0.0.1:{pdu.port}", object_of_2)
+        asked = subprocess.Popen((*words, "i", "2"), stderr=subprocess.PIPE, text=True)
+        with socket.create_connection(("127.0.0.1", pdu.http_port)) as web:
+            web.sendall(b"POST /outlets/3/off HTTP/1.1\r\nHost: pdu\r\nAuthorization: Bearer ")
+            web.sendall(PASSWORD.encode() + b"\r\n\r\n")
+            time.sleep(0.5)
+            pdu.ask(do="mains", on=False)
+            assert "no mains" in pdu.ask(do="order", outlet=4, order="off")["error"]
+            assert "Timeout" in asked.communicate(timeout=DEADLINE_S)[1]
+            pdu.ask(do="mains", on=True)
+            assert [pdu.state(outlet) for outlet in (2, 3, 4)] == ["on"] * 3
 
 
 def test_a_person_switches_outlets_by_telnet(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from bmsim.devices.pdu import NoOutlet, Order, Pdu, PduTiming, Restore, Switched, Told
+from bmsim.devices.pdu import NoMains, NoOutlet, Order, Pdu, PduTiming, Restore, Switched, Told
 from bmsim.faults.catalogue import completed
 
 
@@ -80,6 +80,16 @@ def test_what_was_commanded_is_lost_with_the_mains() -> None:
     device.switch_mains(False, 1.0)
     device.switch_mains(True, 2.0)
     assert device.update(60.0).outputs == ()
+    assert device.fed(1)
+
+
+def test_no_relay_moves_without_mains() -> None:
+    device = pdu(True)
+    device.switch_mains(False, 1.0)
+    with pytest.raises(NoMains):
+        device.order(1, Order.OFF, 2.0)
+    device.switch_mains(True, 3.0)
+    device.update(3.0)
     assert device.fed(1)
 
 
