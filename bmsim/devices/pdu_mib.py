@@ -21,6 +21,10 @@ class NotWritable(Exception):
     """The object is there, and can only be read."""
 
 
+class WrongType(Exception):
+    """The object is an INTEGER, and was to be something else."""
+
+
 class WrongValue(Exception):
     """The object can't have that value."""
 
@@ -69,14 +73,15 @@ class PduMib:
         return self._order[place] if place < len(self._order) else None
 
     def command(self, oid: Oid, value: object) -> tuple[int, Order, float]:
-        """Which outlet is told what, with which delay in s. Raises NoObject, NotWritable, WrongValue."""
+        """Which outlet is told what, with which delay in s. Raises NoObject, NotWritable, WrongType,
+        WrongValue."""
         found = self._objects.get(oid)
         if found is None:
             raise NoObject
         if found.orders is None:
             raise NotWritable
         if not isinstance(value, int):
-            raise WrongValue
+            raise WrongType
         if found.delays:
             if value < 0:
                 raise WrongValue

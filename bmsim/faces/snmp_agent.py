@@ -17,7 +17,7 @@ from pysnmp.proto import rfc1902, rfc1905
 from pysnmp.smi import error as smi_error
 from pysnmp.smi.instrum import AbstractMibInstrumController
 
-from bmsim.devices.pdu_mib import NoObject, NotWritable, Oid, PduMib, Value, WrongValue
+from bmsim.devices.pdu_mib import NoObject, NotWritable, Oid, PduMib, Value, WrongType, WrongValue
 from bmsim.faces.pdu_device import PduDevice
 
 EVERYTHING = (1, 3, 6)
@@ -188,6 +188,8 @@ class _Objects(AbstractMibInstrumController):  # type: ignore[misc]
                 problem = smi_error.NoCreationError
             except NotWritable:
                 problem = smi_error.NotWritableError
+            except WrongType:
+                problem = smi_error.WrongTypeError
             except WrongValue:
                 problem = smi_error.WrongValueError
             if not may_write:
@@ -214,7 +216,8 @@ def _encoded(value: Value) -> Any:
 
 
 def _decoded(value: Any) -> object:
-    return int(value) if isinstance(value, univ.Integer) else None
+    """None: anything but an INTEGER. A Gauge32 is a number too, and real agents refuse it."""
+    return int(value) if value.tagSet == univ.Integer.tagSet else None
 
 
 def _engine_id(name: str) -> bytes:

@@ -180,6 +180,15 @@ def test_what_an_object_cannot_have_is_refused(pdu: Pdu) -> None:
     assert "noCreation" in done.stderr
 
 
+@pytest.mark.parametrize("kind", ["u", "t", "s"])
+def test_a_command_of_another_type_than_integer_is_refused(tmp_path: Path, kind: str) -> None:
+    """RFC 3416 §4.2.5: who writes a Gauge32 to a real PDU is told so, and not heard."""
+    on_oid, on = OBJECTS["apc_rackpdu"][3:5]
+    with running_pdu(tmp_path) as pdu:
+        done = tool("snmpset", pdu, LOGINS["2c"], f"{ENTERPRISES}.{on_oid}", kind, str(on))
+        assert "wrongType" in done.stderr
+
+
 @pytest.mark.parametrize("word", ["sésame-sésame", "€-for-a-kilowatt", "two words, 'quoted' #1"])
 def test_words_that_are_not_ascii_are_the_same_to_all(tmp_path: Path, word: str) -> None:
     keys = {"auth_key": word, "priv_key": word}
