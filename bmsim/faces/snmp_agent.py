@@ -37,6 +37,9 @@ PRIV = {
     "AES-256": config.USM_PRIV_CFB256_AES,
 }
 
+USM = 3
+"""The security model of version 3's users (RFC 3411 §5)."""
+
 READER, WRITER = "reader", "writer"
 """What communities are called inside; version 3 users by their own names."""
 
@@ -95,7 +98,8 @@ class SnmpAgent:
         """Who sent the request that is being served, and whether it may write."""
         known = self.engine.observer.get_execution_context("rfc3412.receiveMessage:request")
         address, port = known["transportAddress"][:2]
-        return f"{address}:{port}", str(known["securityName"]) != READER
+        by_community = known["securityModel"] != USM
+        return f"{address}:{port}", not (by_community and str(known["securityName"]) == READER)
 
     def _let_in(self) -> None:
         given, engine = self._config, self.engine
@@ -110,7 +114,7 @@ class SnmpAgent:
             keys = (given.auth_key.encode() or None, priv, given.priv_key.encode() or None)
             config.add_v3_user(engine, user, auth, *keys)
             level = "authPriv" if given.priv_key else "authNoPriv" if given.auth_key else "noAuthNoPriv"
-            config.add_vacm_user(engine, 3, user, level, EVERYTHING, EVERYTHING)
+            config.add_vacm_user(engine, USM, user, level, EVERYTHING, EVERYTHING)
 
     def _trap(self, outlet: int) -> None:
         """Tells that an outlet has changed: the object of its state, and what it is now."""

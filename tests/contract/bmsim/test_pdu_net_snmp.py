@@ -180,6 +180,15 @@ def test_what_an_object_cannot_have_is_refused(pdu: Pdu) -> None:
     assert "noCreation" in done.stderr
 
 
+def test_a_user_may_have_any_name(tmp_path: Path) -> None:
+    """Also what the agent calls the community that may only read."""
+    login = ("-v3", "-l", "authPriv", "-u", "reader", *LOGINS["3"][5:])
+    _, _, is_off, _, _, off_oid, off = OBJECTS["apc_rackpdu"]
+    with running_pdu(tmp_path, snmp={"user": "reader"}) as pdu:
+        write(pdu, off_oid, off, login)
+        assert value(pdu, off_oid, login) == is_off
+
+
 @pytest.mark.parametrize("kind", ["u", "t", "s"])
 def test_a_command_of_another_type_than_integer_is_refused(tmp_path: Path, kind: str) -> None:
     """RFC 3416 §4.2.5: who writes a Gauge32 to a real PDU is told so, and not heard."""
