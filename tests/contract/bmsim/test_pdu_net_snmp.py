@@ -10,6 +10,7 @@ from typing import TypeVar
 
 import pytest
 
+from bmsim.devices.pdu_families import FAMILIES as EMULATED
 from provisioner.core.pdus.families import FAMILIES
 from provisioner.core.states import PowerState
 from provisioner.drivers.snmp import SnmpDevices
@@ -99,7 +100,13 @@ def play(story: Callable[[PowerControl], Awaitable[T]], pdu: Pdu, *outlets: int,
     return asyncio.run(bounded())
 
 
-@pytest.fixture(params=FAMILIES)
+def test_every_family_of_bmsims_is_seen_by_net_snmp_and_known_to_the_provisioner() -> None:
+    """One of the provisioner's that bmsim doesn't have may be added without."""
+    assert set(OBJECTS) == set(EMULATED)
+    assert set(OBJECTS) <= set(FAMILIES)
+
+
+@pytest.fixture(params=OBJECTS)
 def pdu(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pdu]:
     with running_pdu(tmp_path, request.param) as running:
         yield running
