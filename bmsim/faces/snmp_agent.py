@@ -33,9 +33,13 @@ AUTH = {
 PRIV = {
     "DES": config.USM_PRIV_CBC56_DES,
     "AES": config.USM_PRIV_CFB128_AES,
-    "AES-192": config.USM_PRIV_CFB192_AES,
-    "AES-256": config.USM_PRIV_CFB256_AES,
+    "AES-192": config.USM_PRIV_CFB192_AES_BLUMENTHAL,
+    "AES-256": config.USM_PRIV_CFB256_AES_BLUMENTHAL,
+    "AES-192-C": config.USM_PRIV_CFB192_AES,
+    "AES-256-C": config.USM_PRIV_CFB256_AES,
 }
+"""By the names of net-snmp's tools. No standard has the longer keys of AES: net-snmp makes them by
+draft-blumenthal-aes-usm-04, Cisco (-C) by draft-reeder-snmpv3-usm-3desede-00."""
 
 USM = 3
 """The security model of version 3's users (RFC 3411 §5)."""

@@ -44,7 +44,8 @@ class SnmpUser(_Part):
     ] = "SHA"
     auth_key: Annotated[Passphrase, Field(description="8 to 64 characters.")]
     priv_protocol: Annotated[
-        Literal["DES", "AES", "AES-192", "AES-256"], Field(description="How they are encrypted.")
+        Literal["DES", "AES", "AES-192", "AES-256", "AES-192-C", "AES-256-C"],
+        Field(description="How they are encrypted; -C: with keys as Cisco makes them."),
     ] = "AES"
     priv_key: Annotated[
         Passphrase | None, Field(description="8 to 64 characters; without one, they are not.")

@@ -114,7 +114,8 @@ class SnmpPower(_OutletPower):
         Passphrase | None, Field(description="Authenticates. Kept encrypted, never shown.")
     ] = None
     priv_protocol: Annotated[
-        Literal["DES", "AES", "AES-192", "AES-256"] | None, Field(description="By default AES.")
+        Literal["DES", "AES", "AES-192", "AES-256", "AES-192-C", "AES-256-C"] | None,
+        Field(description="By default AES; -C: with keys as Cisco makes them."),
     ] = None
     priv_key: Annotated[Passphrase | None, Field(description="Encrypts. Kept encrypted, never shown.")] = None
 

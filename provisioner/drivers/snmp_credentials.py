@@ -10,7 +10,7 @@ from provisioner.core.errors import InvalidInput
 
 Version = Literal["1", "2c", "3"]
 AuthProtocol = Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"]
-PrivProtocol = Literal["DES", "AES", "AES-192", "AES-256"]
+PrivProtocol = Literal["DES", "AES", "AES-192", "AES-256", "AES-192-C", "AES-256-C"]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

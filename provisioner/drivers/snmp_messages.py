@@ -44,9 +44,13 @@ AUTH = {
 PRIV = {
     "DES": snmp.USM_PRIV_CBC56_DES,
     "AES": snmp.USM_PRIV_CFB128_AES,
-    "AES-192": snmp.USM_PRIV_CFB192_AES,
-    "AES-256": snmp.USM_PRIV_CFB256_AES,
+    "AES-192": snmp.USM_PRIV_CFB192_AES_BLUMENTHAL,
+    "AES-256": snmp.USM_PRIV_CFB256_AES_BLUMENTHAL,
+    "AES-192-C": snmp.USM_PRIV_CFB192_AES,
+    "AES-256-C": snmp.USM_PRIV_CFB256_AES,
 }
+"""By the names of net-snmp's tools. No standard has the longer keys of AES: net-snmp makes them by
+draft-blumenthal-aes-usm-04, Cisco (-C) by draft-reeder-snmpv3-usm-3desede-00."""
 
 REFUSED_USER = (
     errind.unknownUserName,

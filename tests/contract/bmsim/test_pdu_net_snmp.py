@@ -187,6 +187,22 @@ def test_what_an_object_cannot_have_is_refused(pdu: Pdu) -> None:
     assert "noCreation" in done.stderr
 
 
+@pytest.mark.parametrize("auth", ["MD5", "SHA", "SHA-256", "SHA-512"])
+@pytest.mark.parametrize("priv", ["DES", "AES", "AES-192", "AES-256", "AES-192-C", "AES-256-C"])
+def test_keys_are_made_alike_by_every_protocol(tmp_path: Path, auth: str, priv: str) -> None:
+    """Of a hash that is too short for the cipher's key, more has to be made."""
+    login = ("-v3", "-l", "authPriv", "-u", USER, "-a", auth, "-A", AUTH_KEY, "-x", priv, "-X", PRIV_KEY)
+    state, is_on = OBJECTS["apc_rackpdu"][:2]
+    protocols = {"auth_protocol": auth, "priv_protocol": priv}
+
+    async def told(control: PowerControl) -> PowerState:
+        return await control.power_state()
+
+    with running_pdu(tmp_path, snmp=protocols) as pdu:
+        assert value(pdu, state, login) == is_on
+        assert play(told, pdu, 3, **V3, **protocols) is PowerState.ON
+
+
 def test_a_user_may_have_any_name(tmp_path: Path) -> None:
     """Also what the agent calls the community that may only read."""
     login = ("-v3", "-l", "authPriv", "-u", "reader", *LOGINS["3"][5:])
