@@ -8,7 +8,7 @@ from hypothesis import settings
 
 
 def searching(most: int, **options: Any) -> settings:
-    """Through `most` examples; through as much fewer as the profile that was asked for has than the suite's."""
+    """Through `most` examples, or through the part of them that the profile has of the suite's."""
     profile, suite = settings.default, settings.get_profile("suite")
     assert profile is not None
     return settings(max_examples=max(1, most * profile.max_examples // suite.max_examples), **options)

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.client import path_of
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import Json, client_and_output, name_or_id
 from provisioner.core.roles import Role
 
 app = typer.Typer(help="Access keys, for EC2 clients.", no_args_is_help=True)
@@ -52,7 +52,7 @@ def list_keys(
 @app.command("delete")
 def delete(
     context: typer.Context,
-    key: Annotated[str, typer.Argument(help="Its id.")],
+    key: Annotated[str, typer.Argument(help="Its id.", callback=name_or_id)],
     as_json: Json = False,
 ) -> None:
     """Revoke an access key."""

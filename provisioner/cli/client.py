@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
@@ -18,6 +19,10 @@ if TYPE_CHECKING:
 TIMEOUT_S = 60.0
 UPLOAD_TIMEOUT_S = 24 * 3600.0
 PAGE = 500
+
+_URL = re.compile(r"https?://[^/]|unix:.")
+_TOKEN = re.compile(r"[!-~]+")
+_NO_TOKEN = "it isn't a token's text"
 
 Json = dict[str, Any]
 
@@ -38,7 +43,7 @@ class Client:
         self._http: httpx.Client | None = None
 
     def get(self, path: str, **params: Any) -> Any:
-        return self._call("GET", path, params=params).json()
+        return self._told(self._call("GET", path, params=params))
 
     def text(self, path: str, **params: Any) -> str:
         return self._call("GET", path, params=params).text
@@ -50,9 +55,9 @@ class Client:
         forever = httpx.Timeout(TIMEOUT_S, read=None)
         try:
             with self._connected().stream("GET", path, params=params, timeout=forever) as answer:
-                if answer.is_error:
+                if not answer.is_success:
                     answer.read()
-                    raise _refusal(answer)
+                    raise self._refusal(answer)
                 yield from answer.iter_text()
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
@@ -61,6 +66,8 @@ class Client:
         """All pages of a list."""
         while True:
             found = self.get(path, **params, limit=PAGE)
+            if "items" not in found:
+                raise self._stranger(f"it has no list at {path}")
             yield from found["items"]
             if "next" not in found:
                 return
@@ -71,7 +78,7 @@ class Client:
         headers = {"Idempotency-Key": str(uuid.uuid4())}
         for attempt in (1, 2):
             try:
-                answer: Json = self._call("POST", path, json=body, headers=headers).json()
+                answer: Json = self._told(self._call("POST", path, json=body, headers=headers))
                 return answer
             except CliError as error:
                 if error.code != UNREACHABLE or attempt == 2:
@@ -79,19 +86,19 @@ class Client:
         raise AssertionError
 
     def put(self, path: str, body: Any) -> Json:
-        answer: Json = self._call("PUT", path, json=body).json()
+        answer: Json = self._told(self._call("PUT", path, json=body))
         return answer
 
     def upload(self, path: str, chunks: Iterator[bytes], size_bytes: int) -> Json:
         headers = {"Content-Length": str(size_bytes)}
-        answer: Json = self._call(
-            "PUT", path, content=chunks, headers=headers, timeout=UPLOAD_TIMEOUT_S
-        ).json()
+        answer: Json = self._told(
+            self._call("PUT", path, content=chunks, headers=headers, timeout=UPLOAD_TIMEOUT_S)
+        )
         return answer
 
     def delete(self, path: str) -> Json | None:
         answer = self._call("DELETE", path)
-        return answer.json() if answer.content else None
+        return self._told(answer) if answer.content else None
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         import httpx
@@ -100,9 +107,38 @@ class Client:
             answer = self._connected().request(method, path, **options)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
-        if answer.is_error:
-            raise _refusal(answer)
+        if not answer.is_success:
+            raise self._refusal(answer)
         return answer
+
+    def _told(self, answer: httpx.Response) -> Any:
+        try:
+            told = answer.json()
+        except ValueError:
+            told = None
+        if isinstance(told, dict):
+            return told
+        raise self._stranger(f"it answers {answer.text[:40]!r}")
+
+    def _stranger(self, answer: str) -> CliError:
+        return CliError(
+            f"What is at {self._url} isn't the provisioner's API: {answer}. "
+            "Say where that is by --url or PROVISIONER_URL.",
+            UNREACHABLE,
+        )
+
+    def _refusal(self, answer: httpx.Response) -> CliError:
+        try:
+            told = answer.json()
+            title, code = str(told["title"]), str(told["code"])
+        except (ValueError, KeyError, TypeError):
+            return CliError(f"The API at {self._url} answered {answer.status_code}: {answer.text[:500]}")
+        if answer.status_code == 401:
+            return CliError(
+                f"The provisioner at {self._url} doesn't know the token in {self._token_file}. "
+                "Say where one is that it knows by --token-file or PROVISIONER_TOKEN_FILE."
+            )
+        return CliError(title, of_problem(answer.status_code, code))
 
     def _unreachable(self, error: httpx.TransportError) -> CliError:
         return CliError(
@@ -125,20 +161,34 @@ class Client:
                 UNREACHABLE,
             ) from error
 
+    def _token(self) -> str:
+        try:
+            token = self._token_file.read_text("ascii").strip()
+        except (OSError, UnicodeDecodeError) as error:
+            raise self._no_token(
+                (error.strerror if isinstance(error, OSError) else "") or _NO_TOKEN
+            ) from error
+        if not _TOKEN.fullmatch(token):
+            # Not sent: what refuses it as a header would repeat it.
+            raise self._no_token(_NO_TOKEN if token else "it is empty")
+        return token
+
+    def _no_token(self, answer: str) -> CliError:
+        return CliError(
+            f"The API token can't be read from {self._token_file}: {answer}. "
+            "Say where it is by --token-file or PROVISIONER_TOKEN_FILE.",
+            UNREACHABLE,
+        )
+
     def _connected(self) -> httpx.Client:
         if self._http is not None:
             return self._http
         import httpx
 
-        try:
-            token = self._token_file.read_text("ascii").strip()
-        except (OSError, UnicodeDecodeError) as error:
-            answer = error.strerror if isinstance(error, OSError) else "it isn't a token's text"
-            raise CliError(
-                f"The API token can't be read from {self._token_file}: {answer}. "
-                "Say where it is by --token-file or PROVISIONER_TOKEN_FILE.",
-                UNREACHABLE,
-            ) from error
+        token = self._token()
+        if not _URL.match(self._url):
+            told = "write http://host:port, https://host:port or unix:/path/to/socket"
+            raise CliError(f"{self._url!r} is no URL of an API: {told}", USAGE)
         socket = self._url.removeprefix("unix:") if self._url.startswith("unix:") else None
         # To read the authorities of TLS takes as long as most commands: only where TLS is.
         verify = self._trusted() if self._url.startswith("https:") else False
@@ -154,11 +204,3 @@ class Client:
         except httpx.InvalidURL as error:
             raise CliError(f"{self._url!r} is no URL of an API: {error}", USAGE) from error
         return self._http
-
-
-def _refusal(answer: httpx.Response) -> CliError:
-    try:
-        told = answer.json()
-        return CliError(str(told["title"]), of_problem(answer.status_code, str(told["code"])))
-    except (ValueError, KeyError, TypeError):
-        return CliError(f"The API answered {answer.status_code}: {answer.text[:500]}")

@@ -7,11 +7,11 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.client import path_of
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import Json, client_and_output, name_or_id
 
 app = typer.Typer(help="Compute hosts: who owns which nodes.", no_args_is_help=True)
 
-Name = Annotated[str, typer.Argument(help="Its host.name.")]
+Name = Annotated[str, typer.Argument(help="Its host.name.", callback=name_or_id)]
 
 COLUMNS = {
     "name": "host",

@@ -15,7 +15,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.files import reading
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import Json, client_and_output, name_or_id
 from provisioner.cli.output import Output
 from provisioner.cli.watching import wait_until
 
@@ -24,7 +24,7 @@ app = typer.Typer(help="Images: what instances are made of.", no_args_is_help=Tr
 FETCH_TIMEOUT_S = 6 * 3600.0
 CHUNK_BYTES = 2**20
 
-Name = Annotated[str, typer.Argument(help="Name or id.")]
+Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 
 COLUMNS = {
     "name": "image",

@@ -14,7 +14,7 @@ from provisioner.cli.client import path_of
 from provisioner.cli.exits import ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
 from provisioner.cli.nodes import Follow, show_console
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import Json, client_and_output, name_or_id
 from provisioner.cli.output import Output, cell, seconds_between
 from provisioner.cli.steps import rows_of, table_of, timeline_of
 from provisioner.cli.watching import wait_for_instance
@@ -23,7 +23,7 @@ app = typer.Typer(help="Instances: machines that were asked for.", no_args_is_he
 
 TIMEOUT_S = 3600.0
 
-Name = Annotated[str, typer.Argument(help="Name or id.")]
+Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is active, and show how it goes.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
 

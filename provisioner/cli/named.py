@@ -8,9 +8,9 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.client import path_of
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import Json, client_and_output, name_or_id
 
-Name = Annotated[str, typer.Argument(help="Its name.")]
+Name = Annotated[str, typer.Argument(help="Its name.", callback=name_or_id)]
 
 
 def add_list(app: typer.Typer, what: str, path: str, columns: Mapping[str, str]) -> None:

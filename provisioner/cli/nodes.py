@@ -12,7 +12,7 @@ import typer
 
 from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, CliError
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import Json, client_and_output, name_or_id
 from provisioner.cli.output import Output
 from provisioner.cli.steps import timeline_of
 from provisioner.cli.watching import wait_until
@@ -26,7 +26,7 @@ ENROL_TIMEOUT_S = 60.0
 POWER_TIMEOUT_S = 300.0
 CONSOLE_TAIL_BYTES = 2**20
 
-Name = Annotated[str, typer.Argument(help="Name or id.")]
+Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on as it says more; Ctrl-C ends.")]
 

@@ -10,11 +10,19 @@ from typing import Annotated
 import typer
 
 from provisioner.cli.client import Client
+from provisioner.cli.exits import USAGE, CliError
 from provisioner.cli.output import Output
 
 DEFAULT_CONFIG = Path("/etc/provisioner/provisioner.yaml")
 
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+
+
+def name_or_id(text: str) -> str:
+    """An argument that becomes one part of a path: also quoted, a slash parts it. Raises CliError."""
+    if text in ("", ".", "..") or "/" in text:
+        raise CliError(f"{text!r} is nothing's name or id.", USAGE)
+    return text
 
 
 @dataclass(slots=True)

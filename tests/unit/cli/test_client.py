@@ -16,7 +16,6 @@ from tests.unit.cli.conftest import Listener
         (("instance", "show", "a b%41"), "GET /v1/instances/a%20b%2541"),
         (("instance", "console", "web#1"), "GET /v1/instances/web%231/console?tail_bytes=1048576"),
         (("instance", "wait", "web?x"), "GET /v1/instances/web%3Fx"),
-        (("node", "delete", "n1/maintenance"), "DELETE /v1/nodes/n1%2Fmaintenance"),
         (("node", "maintenance", "n1?", "off"), "DELETE /v1/nodes/n1%3F/maintenance"),
         (("image", "delete", "a?b"), "DELETE /v1/images/a%3Fb"),
         (("host", "forget", "a?b"), "DELETE /v1/hosts/a%3Fb"),

@@ -11,6 +11,7 @@ import subprocess
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
@@ -85,6 +86,55 @@ def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path
     assert "nowhere" in service.refused(5, "--token-file", str(tmp_path / "nowhere"), "node", "list")
     (tmp_path / "token").write_text("wrong")
     assert "token" in service.refused(1, "--token-file", str(tmp_path / "token"), "node", "list")
+
+
+@pytest.mark.parametrize(
+    "name", ["", "..", "n1?x=1", "n1#x", "n1/events", "../instances/web", "%6e1", "n\n1"]
+)
+def test_what_is_nothings_name_leads_to_nothing_else(service: Service, name: str) -> None:
+    code, told = (2, "nothing's name") if not name or "/" in name or ".." in name else (3, "")
+    for words in (("node", "show"), ("node", "delete"), ("flavor", "delete"), ("host", "show")):
+        assert told in service.refused(code, *words, name)
+    assert service.json("node", "show", "n1")["name"] == "n1"
+
+
+def test_a_token_that_is_none_is_told_of_by_its_file_and_not_repeated(
+    service: Service, tmp_path: Path
+) -> None:
+    token = tmp_path / "token"
+    for text, told in (("", "it is empty"), ("hidden\nwords", "it isn't a token's text")):
+        token.write_text(text)
+        refused = service.refused(5, "--token-file", str(token), "node", "list")
+        assert (told in refused, str(token) in refused, "hidden" in refused) == (True, True, False)
+    token.write_text("unknown")
+    assert str(token) in service.refused(1, "--token-file", str(token), "node", "list")
+
+
+@pytest.mark.parametrize("url", ["here", "127.0.0.1:8776", "http://", "unix:", "ftp://here"])
+def test_an_url_that_is_none_is_no_provisioner_that_does_not_answer(service: Service, url: str) -> None:
+    assert "http://host:port" in service.refused(2, "--url", url, "node", "list")
+
+
+@pytest.mark.parametrize("body", [b"<html>welcome", b'{"hello": "world"}', b"[]"])
+def test_what_answers_and_is_no_provisioner_is_told_of(service: Service, body: bytes) -> None:
+    class Stranger(BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(body)
+
+        def log_message(self, format: str, *args: object) -> None:
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
+        serving = threading.Thread(target=server.serve_forever)
+        serving.start()
+        try:
+            url = f"http://127.0.0.1:{server.server_port}"
+            assert "isn't the provisioner's API" in service.refused(5, "--url", url, "node", "list")
+        finally:
+            server.shutdown()
+            serving.join()
 
 
 UNREADABLE = Path("/proc/self/mem")
