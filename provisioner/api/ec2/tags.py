@@ -59,6 +59,8 @@ def describe_tags(tx: Tx, call: Call) -> Members:
 
 def create_tags(tx: Tx, call: Call) -> Members:
     tags = checked(call.given["Tags"])
+    if not tags:
+        raise missing("Tag")
     for id in _resources(tx, call):
         put(tx, call.tenant, id, tags)
     return {}
@@ -85,8 +87,10 @@ def checked(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
     found: dict[str, str] = {}
     for tag in tags:
         key, value = tag.get("Key", ""), tag.get("Value", "")
-        if not 0 < len(key) < MAX_KEY or len(value) > MAX_VALUE:
+        if not 0 < len(key) < MAX_KEY:
             raise Ec2Error("InvalidParameterValue", f"A tag has a key of 1 to {MAX_KEY - 1} letters")
+        if len(value) > MAX_VALUE:
+            raise Ec2Error("InvalidParameterValue", f"A tag's value has {MAX_VALUE} letters at most")
         if key.lower().startswith("aws:"):
             raise Ec2Error("InvalidParameterValue", "Tag keys starting with 'aws:' are reserved")
         if key in found:
