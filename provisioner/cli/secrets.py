@@ -61,6 +61,9 @@ def rotate(
     from provisioner.app import secret_keys
 
     async def work(store: Store, box: SecretBox, file: KeyFile | None) -> int:
+        if to is not None:
+            _needed(file)
+
         def rotating() -> Awaitable[int]:
             return secret_keys.rotate(store, box, file, to)
 
