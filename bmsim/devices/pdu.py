@@ -75,11 +75,13 @@ class PduUpdate:
 @dataclass(slots=True)
 class _Outlet:
     """closed: the relay. commanded: where it was last told to be. fed: what was last put out.
-    moves: (when, closed) of what it was told and has not done. watts: what it gives while it is fed."""
+    moves: (when, closed) of what it was told and has not done. watts: what it gives while it is fed.
+    last: what outlives a loss of mains, also while the relay waits for its turn to close again."""
 
     closed: bool
     commanded: bool
     watts: float
+    last: bool
     fed: bool = False
     moves: list[tuple[float, bool]] = field(default_factory=list)
     commanded_at_s: float = float("-inf")
@@ -105,7 +107,7 @@ class Pdu:
         self._timing = timing or PduTiming()
         self._restore = restore
         self._outlets = {
-            number: _Outlet(closed, closed, (watts or {}).get(number, 0.0))
+            number: _Outlet(closed, closed, (watts or {}).get(number, 0.0), closed)
             for number, closed in outlets.items()
         }
 
@@ -143,8 +145,8 @@ class Pdu:
             outlet.moves = []
             if not on:
                 continue
-            wanted = outlet.closed if self._restore is Restore.LAST else self._restore is Restore.ON
-            outlet.closed, outlet.commanded = False, wanted
+            wanted = outlet.last if self._restore is Restore.LAST else self._restore is Restore.ON
+            outlet.closed, outlet.commanded, outlet.last = False, wanted, wanted
             if wanted:
                 outlet.moves = [(now_s + place * self._timing.sequence_s, True)]
 
@@ -170,7 +172,7 @@ class Pdu:
 
     def relays(self) -> dict[int, bool]:
         """What outlives a loss of mains."""
-        return {number: outlet.closed for number, outlet in self._outlets.items()}
+        return {number: outlet.last for number, outlet in self._outlets.items()}
 
     def fed(self, outlet: int) -> bool:
         """Raises NoOutlet."""
@@ -187,7 +189,7 @@ class Pdu:
 
     def _move(self, number: int, outlet: _Outlet, closed: bool) -> None:
         if not self.faults.holds(number, closed):
-            outlet.closed = closed
+            outlet.closed = outlet.last = closed
 
     def _outlet(self, number: int) -> _Outlet:
         found = self._outlets.get(number)

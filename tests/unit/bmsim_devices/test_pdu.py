@@ -74,6 +74,36 @@ def test_outlets_come_back_one_after_the_other() -> None:
     assert seen == [[1], [2], [3]]
 
 
+def test_mains_that_go_again_before_all_outlets_are_back_change_nothing_of_what_comes_back() -> None:
+    device = Pdu({1: True, 2: True, 3: False, 4: True}, timing=PduTiming(sequence_s=2.0))
+    device.update(0.0)
+    for now_s in (1.0, 20.0):
+        device.switch_mains(False, now_s)
+        device.update(now_s)
+        device.switch_mains(True, now_s + 1.0)
+        device.update(now_s + 1.0)
+        device.update(now_s + 3.0)  # and outlet 4 is not on yet
+        assert device.relays() == {1: True, 2: True, 3: False, 4: True}, "nor is that lost with its process"
+        device.switch_mains(False, now_s + 4.0)
+        device.update(now_s + 4.0)
+        device.switch_mains(True, now_s + 5.0)
+        device.update(now_s + 15.0)
+        assert [device.fed(outlet) for outlet in device.numbers] == [True, True, False, True]
+
+
+def test_an_outlet_that_is_switched_off_while_it_waits_for_its_turn_stays_off() -> None:
+    device = Pdu({1: True, 2: True}, timing=PduTiming(sequence_s=2.0))
+    device.update(0.0)
+    device.switch_mains(False, 1.0)
+    device.switch_mains(True, 2.0)
+    device.order(2, Order.OFF, 3.0)
+    device.update(3.0)
+    device.switch_mains(False, 4.0)
+    device.switch_mains(True, 5.0)
+    device.update(15.0)
+    assert [device.fed(1), device.fed(2)] == [True, False]
+
+
 def test_what_was_commanded_is_lost_with_the_mains() -> None:
     device = pdu(True)
     device.order(1, Order.OFF, 0.0, delay_s=10.0)
