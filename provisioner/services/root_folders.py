@@ -148,7 +148,8 @@ class MountedRootFolders:
         """held: gets the lock of what is unpacked, so that it isn't forgotten from when it has its name."""
         async with self._draft() as draft:
             mount, root = draft / "mount", draft / "root"
-            mount.mkdir()
+            with storage_full_told("unpack the image", draft, "Make room on its file system"):
+                mount.mkdir()
             async with Draft(draft) as raw:
                 await self._expand(image, format, digest, raw)
                 unpack = ("unshare", "--mount", "sh", "-c", _UNPACK, "sh")
@@ -181,10 +182,12 @@ class MountedRootFolders:
 
     async def _keep(self, root: Path, name: Path) -> None:
         """Gives it its name, by which it is taken for whole: all of it is on the disk before, so that a power
-        cut leaves nothing half written by that name; the name is when this returns. Raises OSError."""
+        cut leaves nothing half written by that name; the name is when this returns. Raises OSError,
+        StorageFull."""
         await self._run("write the root file system to the disk", ("sync", "--file-system", str(root)))
-        await in_thread(lambda: root.rename(name))
-        await in_thread(lambda: sync_folder(name.parent))
+        with storage_full_told("give a root directory its name", name.parent, "Make room on its file system"):
+            await in_thread(lambda: root.rename(name))
+            await in_thread(lambda: sync_folder(name.parent))
 
     async def _run(self, tried: str, argv: Sequence[str]) -> None:
         try:

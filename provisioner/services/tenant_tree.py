@@ -67,7 +67,7 @@ def _check_fstab(found: os.stat_result) -> None:
 
 def _write_below(root: Path, path: PurePosixPath, text: str, mode: int) -> None:
     room = storage_full_told("write into the root directory", root, "Make room on its file system")
-    with _folder_below(root, path.parts[:-1]) as folder, room:
+    with room, _folder_below(root, path.parts[:-1]) as folder:
         try:
             os.unlink(path.name, dir_fd=folder)
         except FileNotFoundError:

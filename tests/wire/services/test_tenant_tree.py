@@ -10,7 +10,8 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import ImageInvalid
+from provisioner.core.errors import ImageInvalid, StorageFull
+from provisioner.services.tenant_tree import write_all
 from tests.wire.services.conftest import play
 from tests.wire.services.root_images import NAME, folders, image_of, make
 
@@ -30,6 +31,21 @@ NO_FSTABS: dict[str, Callable[[Path], None]] = {
     "a link": lambda path: path.symlink_to("/etc/hostname"),
     "a huge file": a_sparse_file,
 }
+
+
+@pytest.mark.parametrize("missing", ["var/lib/cloud/seed/nocloud/user-data", "etc/motd"])
+def test_a_disk_that_has_room_for_no_file_more_is_told_as_full(missing: str, tmp_path: Path) -> None:
+    small = tmp_path / "small"
+    small.mkdir()
+    # Of names, there is room for the root, /etc and /var.
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "nr_inodes=3", "tmpfs", str(small)], check=True)
+    try:
+        for name in ("etc", "var"):
+            (small / name).mkdir()
+        with pytest.raises(StorageFull, match=r"write into the root directory.* are free"):
+            write_all(small, {missing: "words"})
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
 
 
 @pytest.mark.timeout(60, method="thread")  # the thread that opens a pipe can't be cancelled
