@@ -36,5 +36,5 @@ def power_drivers(
             children, power.commands, discharge_s=power.discharge_s, timeout_s=power.command_timeout_s
         ),
     }
-    feeds = FeedDevices(outlets, discharge_s=power.discharge_s)
+    feeds = FeedDevices(outlets)
     return {"ipmi": IpmiDevices(children), **outlets, "feeds": feeds}

@@ -194,6 +194,10 @@ Feed = Annotated[SnmpPower | IbootPower | HttpPower | CommandPower, Field(discri
 class FeedsPower(_OutletPower):
     """A node with several power supplies, on outlets of several devices."""
 
+    discharge_s: Annotated[
+        float | None,
+        Field(ge=0, le=600, description="How long it stays off; by default the longest of the feeds'."),
+    ] = None
     driver: Annotated[Literal["feeds"], Field(description="Several of the above: a node with two supplies.")]
     feeds: Annotated[
         tuple[Feed, ...],

@@ -20,8 +20,10 @@ class SeveralFeeds:
     feeds: by a name for messages
     """
 
-    def __init__(self, feeds: Mapping[str, PowerControl], discharge_s: float) -> None:
-        self.discharge_s = discharge_s
+    def __init__(self, feeds: Mapping[str, PowerControl], discharge_s: float | None) -> None:
+        """discharge_s: None: as long as that of them that takes longest."""
+        longest_s = max(feed.discharge_s if is_feeds(feed) else 0.0 for feed in feeds.values())
+        self.discharge_s = longest_s if discharge_s is None else discharge_s
         self.longest_command_s = max(feed.longest_command_s for feed in feeds.values())
         self._feeds = feeds
         self._last: dict[str, str] = {}
@@ -47,13 +49,12 @@ class SeveralFeeds:
 class FeedDevices:
     """`protocols.power.DeviceFactory` of the driver `feeds`.
 
-    address: feeds, each the address of another driver with its `driver`; discharge_s.
+    address: feeds, each the address of another driver with its `driver`; discharge_s (the longest of theirs).
     secret: of each feed, its number before the name.
     """
 
-    def __init__(self, drivers: Mapping[str, DeviceFactory], *, discharge_s: float) -> None:
+    def __init__(self, drivers: Mapping[str, DeviceFactory]) -> None:
         self._drivers = drivers
-        self._discharge_s = discharge_s
 
     def __call__(
         self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]
@@ -68,7 +69,8 @@ class FeedDevices:
             }
             factory = self._drivers[feed["driver"]]
             made[f"feed {chr(ord('A') + number)}"] = factory(node_name, feed, own)
-        return SeveralFeeds(made, float(str(address.get("discharge_s", self._discharge_s))))
+        discharge_s = address.get("discharge_s")
+        return SeveralFeeds(made, None if discharge_s is None else float(str(discharge_s)))
 
 
 async def _all(calls: Iterable[Callable[[], Coroutine[Any, Any, T]]]) -> list[T]:

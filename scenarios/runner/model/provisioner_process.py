@@ -140,7 +140,7 @@ class ProvisionerProcess:
             lasts_until=around.children.lasts_until,
         )
         snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S)
-        feeds = FeedDevices({"snmp": snmp}, discharge_s=DISCHARGE_S)
+        feeds = FeedDevices({"snmp": snmp})
         devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool), "snmp": snmp, "feeds": feeds}, unseal)
         return Edges(
             store=around.store,

@@ -96,7 +96,7 @@ def by_feeds(stack: ExitStack, folder: Path) -> PowerControl:
         "iboot": IbootDevices(discharge_s=DISCHARGE_S),
     }
     secret = {"0.community": WRITE, "1.password": PASSWORD}
-    return FeedDevices(drivers, discharge_s=DISCHARGE_S)("n1", {"feeds": feeds}, secret)
+    return FeedDevices(drivers)("n1", {"feeds": feeds}, secret)
 
 
 WAYS: dict[str, Callable[[ExitStack, Path], PowerControl]] = {

@@ -74,7 +74,7 @@ async def states(controls: list[PowerControl]) -> list[PowerState]:
 
 def test_a_program_is_run_once_at_a_time_for_a_pdu_whoever_hangs_on_it(tmp_path: Path) -> None:
     devices = programs(tmp_path, ONE_SESSION)
-    feeds = FeedDevices({"command": devices}, discharge_s=0)
+    feeds = FeedDevices({"command": devices})
     twice = [
         {"driver": "command", "command": "pdu_mgr", "address": "a", "outlets": [outlet]} for outlet in (1, 2)
     ]
