@@ -16,6 +16,9 @@ from provisioner.protocols.power import ConsoleSink
 
 CONSOLE_POLL_S = 2.0
 
+OFF_SILENCES = 2
+"""In a row: one may be the monitor's own."""
+
 OVERLAP_CHARS = 256
 """So much of what was read last is looked for, to find what is new: a kernel keeps its log's end alone."""
 
@@ -67,16 +70,18 @@ class TileConsole:
         self._address = address
 
     async def capture(self, sink: ConsoleSink) -> None:
-        known = ""
+        known, silences = "", 0
         while True:
             try:
                 text = await self._monitor.dmesg(self._address)
             except DeviceUnreachable:
-                pass  # it boots, or is off
+                silences += 1  # it boots, or is off
             else:
+                if silences >= OFF_SILENCES and text == known:
+                    known = ""  # another boot ended as the last one did: with the same words
                 if fresh := news(known, text):
                     sink(fresh.encode())
-                known = text
+                known, silences = text, 0
             await asyncio.sleep(CONSOLE_POLL_S)
 
 

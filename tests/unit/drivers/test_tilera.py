@@ -11,6 +11,7 @@ import pytest
 
 from provisioner.core.errors import DeviceUnreachable
 from provisioner.core.model import PublicationKind
+from provisioner.drivers import tile_monitor
 from provisioner.drivers.tile_monitor import TileMonitor, news
 from provisioner.drivers.tilera import make_offer
 from provisioner.protocols.boot import BootEntry
@@ -116,6 +117,37 @@ def test_a_board_that_does_not_do_it_is_told_by_its_words(
 )
 def test_of_a_log_only_what_is_new_is_told(known: str, text: str, fresh: str) -> None:
     assert news(known, text) == fresh
+
+
+@pytest.mark.parametrize(
+    ("silences", "console"),
+    [(0, "stopped\n"), (1, "stopped\n"), (2, "stopped\nstopped\n")],
+    ids=["it went on", "its monitor failed once", "it was off"],
+)
+def test_a_boot_that_says_what_the_last_one_said_is_heard(
+    silences: int, console: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(tile_monitor, "CONSOLE_POLL_S", 0.0)
+    programs = Programs(ChildResult(0, "stopped\n", ""))
+    heard = bytearray()
+
+    async def told(count: int) -> None:
+        begun = len(programs.ran)
+        while len(programs.ran) < begun + count:
+            await asyncio.sleep(0)
+
+    async def story() -> None:
+        recording = asyncio.create_task(monitor(programs).console(ADDRESS).capture(heard.extend))
+        await told(2)
+        if silences:
+            programs.answer = ChildTimedOut("")
+            await told(silences)
+        programs.answer = ChildResult(0, "stopped\n", "")
+        await told(3)
+        recording.cancel()
+
+    asyncio.run(story())
+    assert heard.decode() == console
 
 
 def test_a_reply_is_known_by_its_identifier_and_a_request_has_a_true_checksum() -> None:
