@@ -122,7 +122,9 @@ app.command()(ready)
 
 @config_app.command("check")
 def check_config(
-    file: Annotated[Path, typer.Argument(help="The configuration file.")] = DEFAULT_CONFIG,
+    file: Annotated[
+        Path, typer.Argument(help="The configuration file.", envvar="PROVISIONER_CONFIG")
+    ] = DEFAULT_CONFIG,
     as_json: Json = False,
 ) -> None:
     """Say whether a configuration can be used, and what it comes to."""

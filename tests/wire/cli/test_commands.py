@@ -137,6 +137,10 @@ def test_what_answers_and_is_no_provisioner_is_told_of(service: Service, body: b
             serving.join()
 
 
+def test_the_configuration_that_the_environment_names_is_checked(service: Service) -> None:
+    assert service.json("config", "check")["state_dir"] == str(service.state)
+
+
 UNREADABLE = Path("/proc/self/mem")
 """A regular file that even root can open and not read from its beginning (proc(5)): an I/O error."""
 
