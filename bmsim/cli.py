@@ -26,6 +26,7 @@ from bmsim.rack.inventory import inventory as inventory_of
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState, all_racks, find_rack, racks_folder
 from bmsim.rack.yaml_source import load
+from bmsim.rack.yaml_source import value as value_of
 from bmsim.sandbox import launch
 from bmsim.sandbox.control import order, order_pdu
 from bmsim.sandbox.enter import run_on_host
@@ -225,7 +226,7 @@ def fault(
         key, equals, value = word.partition("=")
         if not equals:
             raise RackError(f"{word!r} is not key=value", code=2)
-        given[key] = yaml.safe_load(value)
+        given[key] = value_of(value)
     faults.inject(find_rack(racks, rack), target, name, given)
 
 

@@ -34,6 +34,10 @@ def parse(text: str, model: type[M], name: str) -> M:
         raise RackError(f"{name}:{line}: not YAML: {error.problem}", code=2) from error
     except yaml.YAMLError as error:  # a character that YAML doesn't allow
         raise RackError(f"{name}: not YAML: {error}", code=2) from error
+    except RecursionError:
+        raise RackError(f"{name}: it is nested too deeply", code=2) from None
+    for line, key, before in _given_twice(tree):
+        raise RackError(f"{name}:{line}: {key}: it is there already, in line {before}", code=2)
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
@@ -44,14 +48,53 @@ def parse(text: str, model: type[M], name: str) -> M:
         raise RackError("\n".join(lines), code=2) from error
 
 
+class _Loader(yaml.SafeLoader):
+    """Knows where what can't be stands: a date that doesn't exist, and the like."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
+
+def value(text: str) -> Any:
+    """What a word means as YAML. Raises RackError."""
+    try:
+        return yaml.load(text, _Loader)
+    except (yaml.YAMLError, RecursionError) as error:
+        told = getattr(error, "problem", None) or str(error)
+        raise RackError(f"{text[:80]!r} is not YAML: {told}", code=2) from error
+
+
 def _read(text: str) -> tuple[yaml.Node | None, Any]:
     """The nodes, which know their lines, and what they say."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         tree = loader.get_single_node()
         return tree, None if tree is None else loader.construct_document(tree)
     finally:
         loader.dispose()
+
+
+def _given_twice(tree: yaml.Node | None) -> Iterator[tuple[int, str, int]]:
+    """Keys that are in a mapping already, of which YAML would take the last one: line, key, first line."""
+    waiting, seen = [tree], set[int]()
+    while waiting:
+        node = waiting.pop(0)
+        if node is None or id(node) in seen:
+            continue
+        seen.add(id(node))
+        if isinstance(node, yaml.SequenceNode):
+            waiting += node.value
+        elif isinstance(node, yaml.MappingNode):
+            lines: dict[str, int] = {}
+            for key, inner in node.value:
+                waiting.append(inner)
+                line, word = key.start_mark.line + 1, str(key.value)
+                if word in lines:
+                    yield line, word, lines[word]
+                lines[word] = line
 
 
 def located(path: Path, location: tuple[int | str, ...], problem: str) -> str:

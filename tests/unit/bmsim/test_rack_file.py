@@ -7,7 +7,7 @@ import pytest
 from bmsim.rack.errors import RackError
 from bmsim.rack.inventory import inventory
 from bmsim.rack.spec import Rack, ipv6_prefix
-from bmsim.rack.yaml_source import load, parse
+from bmsim.rack.yaml_source import load, parse, value
 from tests.unit.bmsim.racks import TEXT, rack
 
 FIXTURES = Path(__file__).parents[3] / "fixtures/racks"
@@ -71,6 +71,25 @@ def test_a_file_that_is_no_rack_at_all_is_refused(text: str) -> None:
 
 def test_a_file_that_is_no_yaml_is_refused_with_the_line() -> None:
     assert refusal(TEXT + "nodes: [\n").startswith("rack.yaml:22: not YAML")
+
+
+@pytest.mark.parametrize(
+    ("wrong", "told"),
+    [
+        ("name: 2026-99-99\n", "rack.yaml:21: not YAML: month must be in 1..12"),
+        ("name: other\n", "rack.yaml:21: name: it is there already, in line 1"),
+        ("pdus: " + "[" * 5000 + "\n", "rack.yaml: it is nested too deeply"),
+    ],
+)
+def test_what_cannot_be_meant_is_refused(wrong: str, told: str) -> None:
+    assert refusal(TEXT + wrong).startswith(told)
+
+
+def test_a_word_that_is_no_yaml_is_refused() -> None:
+    assert value("[1, two]") == [1, "two"]
+    for word in ("[:", "2026-99-99", "\x00", "[" * 5000):
+        with pytest.raises(RackError, match="is not YAML"):
+            value(word)
 
 
 def test_a_refusal_does_not_repeat_a_password() -> None:
