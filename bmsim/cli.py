@@ -13,6 +13,7 @@ from typing import Annotated, Any
 import typer
 import yaml
 from rich.console import Console
+from rich.markup import escape
 from rich.measure import Measurement
 from rich.table import Table
 
@@ -119,7 +120,7 @@ def list_racks(racks: Racks, as_json: AsJson = False) -> None:
     for row in rows:
         condition = "[green]up[/]" if row["up"] else "[red]dead[/]"
         table.add_row(
-            row["name"], condition, str(row["nodes"]), ", ".join(row["compute_hosts"]), row["state"]
+            row["name"], condition, str(row["nodes"]), ", ".join(row["compute_hosts"]), escape(row["state"])
         )
     _print_whole(table)
 
@@ -306,10 +307,11 @@ def main() -> None:
         _add_others()
         app()
     except RackError as error:
-        err.print(f"[red]bmsim:[/] {error}", soft_wrap=True)
+        err.print(f"[red]bmsim:[/] {escape(str(error))}", soft_wrap=True)
         sys.exit(error.code)
     except PermissionError as error:
-        err.print(f"[red]bmsim:[/] {error}; racks are for root alone: run it with sudo", soft_wrap=True)
+        told = f"{error}; racks are for root alone: run it with sudo"
+        err.print(f"[red]bmsim:[/] {escape(told)}", soft_wrap=True)
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)

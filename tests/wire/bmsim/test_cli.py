@@ -77,6 +77,13 @@ def test_a_rack_may_be_named_by_argument_or_by_option(bmsim: Bmsim) -> None:
     assert yaml.safe_load(bmsim("inventory").stdout) == bmsim.json("inventory")
 
 
+def test_a_refusal_is_told_as_it_is_brackets_and_all(bmsim: Bmsim, tmp_path: Path) -> None:
+    for words in (("up", str(bmsim.folder.parent / "rack.yaml"), "--name", "No_name"), ("down", "a[b]c")):
+        told = bmsim(*words)
+        assert told.returncode != 0
+        assert ("[a-z]" if words[0] == "up" else "a[b]c") in told.stderr
+
+
 def test_another_state_folder_has_other_racks(bmsim: Bmsim, tmp_path: Path) -> None:
     assert "no racks" in bmsim("ls", "--state", str(tmp_path)).stdout
 
