@@ -9,12 +9,16 @@ from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bmsim.rack.errors import RackError
 from bmsim.rack.names import Name
 from bmsim.rack.pdu_spec import Feed, Pdu
 from bmsim.rack.tile_spec import ARCH as TILEPRO64
 from bmsim.rack.tile_spec import Tile, with_defaults
+
+Place = tuple[int | str, ...]
+"""Of a field in the file."""
 
 
 class _Part(BaseModel):
@@ -173,29 +177,43 @@ class Rack(_Part):
         provisioning, management = self.networks.provisioning.subnet, self.networks.management.subnet
         if provisioning.overlaps(management):
             raise ValueError(f"the networks overlap: {provisioning} and {management}")
-        for host in self.compute_hosts:
-            _inside(f"compute host {host.name}", host.provisioning_address, provisioning)
-            _inside(f"compute host {host.name}", host.management_address, management)
-        for node in self.nodes:
+        for number, host in enumerate(self.compute_hosts):
+            what, place = f"compute host {host.name}", ("compute_hosts", number)
+            _inside(what, host.provisioning_address, provisioning, (*place, "provisioning_address"))
+            _inside(what, host.management_address, management, (*place, "management_address"))
+        for number, node in enumerate(self.nodes):
             if node.bmc is not None:
-                _inside(f"the BMC of node {node.name}", node.bmc.address, management)
-        for pdu in self.pdus:
-            _inside(f"PDU {pdu.name}", pdu.address, management)
-        _once("compute host", (host.name for host in self.compute_hosts))
-        _once("PDU", (pdu.name for pdu in self.pdus))
-        _once("node", (node.name for node in self.nodes))
-        for node in self.nodes:
-            if self.compute_host(node.name) is not None:
-                raise ValueError(f"a node and a compute host are called {node.name}")
-        _once("MAC address", (nic.mac for node in self.nodes for nic in node.nics))
-        _once("address", map(str, self._addresses()))
+                what = f"the BMC of node {node.name}"
+                _inside(what, node.bmc.address, management, ("nodes", number, "bmc", "address"))
+        for number, pdu in enumerate(self.pdus):
+            _inside(f"PDU {pdu.name}", pdu.address, management, ("pdus", number, "address"))
+        _once("compute host", _names("compute_hosts", self.compute_hosts))
+        _once("PDU", _names("pdus", self.pdus))
+        _once("node", _names("nodes", self.nodes))
+        for named, name in _names("nodes", self.nodes):
+            if self.compute_host(name) is not None:
+                raise _wrong(named, f"a node and a compute host are called {name}")
+        _once(
+            "MAC address",
+            (
+                (("nodes", number, "nics", place, "mac"), nic.mac)
+                for number, node in enumerate(self.nodes)
+                for place, nic in enumerate(node.nics)
+            ),
+        )
+        _once("address", self._addresses())
         self._check_outlets()
         return self
 
-    def _addresses(self) -> Iterator[IPv4Address]:
-        for host in self.compute_hosts:
-            yield from (host.provisioning_address, host.management_address)
-        yield from self.device_addresses
+    def _addresses(self) -> Iterator[tuple[Place, str]]:
+        for number, host in enumerate(self.compute_hosts):
+            yield ("compute_hosts", number, "provisioning_address"), str(host.provisioning_address)
+            yield ("compute_hosts", number, "management_address"), str(host.management_address)
+        for number, node in enumerate(self.nodes):
+            if node.bmc is not None:
+                yield ("nodes", number, "bmc", "address"), str(node.bmc.address)
+        for number, pdu in enumerate(self.pdus):
+            yield ("pdus", number, "address"), str(pdu.address)
 
     @property
     def machines(self) -> tuple[Node, ...]:
@@ -215,19 +233,18 @@ class Rack(_Part):
 
     def _check_outlets(self) -> None:
         there = {pdu.name: pdu.outlets for pdu in self.pdus}
-        for node in self.nodes:
-            for feed in node.outlets:
-                if feed.pdu not in there:
-                    raise ValueError(f"node {node.name} hangs on PDU {feed.pdu}, which there is not")
-                if feed.outlet > there[feed.pdu]:
-                    raise ValueError(
-                        f"node {node.name} hangs on outlet {feed.outlet} of PDU {feed.pdu}, which has"
-                        f" {there[feed.pdu]}"
-                    )
-        _once(
-            "outlet",
-            (f"{feed.outlet} of PDU {feed.pdu}" for node in self.nodes for feed in node.outlets),
-        )
+        feeds = [
+            (("nodes", number, "outlets", place), node.name, feed)
+            for number, node in enumerate(self.nodes)
+            for place, feed in enumerate(node.outlets)
+        ]
+        for place, name, feed in feeds:
+            if feed.pdu not in there:
+                raise _wrong(place, f"node {name} hangs on PDU {feed.pdu}, which there is not")
+            if feed.outlet > there[feed.pdu]:
+                told = f"node {name} hangs on outlet {feed.outlet} of PDU {feed.pdu}"
+                raise _wrong(place, f"{told}, which has {there[feed.pdu]}")
+        _once("outlet", ((place, f"{feed.outlet} of PDU {feed.pdu}") for place, _, feed in feeds))
 
     def renamed(self, name: str) -> Rack:
         """The same rack by another name. Raises RackError."""
@@ -246,16 +263,26 @@ class Rack(_Part):
         return next((pdu for pdu in self.pdus if pdu.name == name), None)
 
 
-def _inside(what: str, address: IPv4Address, subnet: IPv4Network) -> None:
+def _wrong(place: Place, told: str) -> ValidationError:
+    """What only shows when the whole is looked at, told like what shows in one field alone."""
+    kind = PydanticCustomError("value_error", "{told}", {"told": told})
+    return ValidationError.from_exception_data("Rack", [InitErrorDetails(type=kind, loc=place, input=None)])
+
+
+def _inside(what: str, address: IPv4Address, subnet: IPv4Network, place: Place) -> None:
     if address not in subnet or address in (subnet.network_address, subnet.broadcast_address):
-        raise ValueError(f"{what} has {address}, which is no host address of {subnet}")
+        raise _wrong(place, f"{what} has {address}, which is no host address of {subnet}")
 
 
-def _once(what: str, values: Iterable[str]) -> None:
+def _names(field: str, items: Iterable[ComputeHost | Pdu | Node]) -> Iterator[tuple[Place, str]]:
+    return (((field, number, "name"), item.name) for number, item in enumerate(items))
+
+
+def _once(what: str, values: Iterable[tuple[Place, str]]) -> None:
     seen: set[str] = set()
-    for value in values:
+    for place, value in values:
         if value in seen:
-            raise ValueError(f"{what} {value} is given twice")
+            raise _wrong(place, f"{what} {value} is given twice")
         seen.add(value)
 
 

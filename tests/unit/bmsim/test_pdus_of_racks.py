@@ -54,8 +54,8 @@ def test_a_board_without_a_bmc_starts_when_it_is_fed_and_one_with_a_bmc_does_not
 @pytest.mark.parametrize(
     ("right", "wrong", "told"),
     [
-        ("outlet: 3", "outlet: 5", "node board hangs on outlet 5 of PDU a, which has 4"),
-        ("pdu: a, outlet", "pdu: d, outlet", "node board hangs on PDU d, which there is not"),
+        ("outlet: 3", "outlet: 5", r"outlets\[0\]: node board hangs on outlet 5 of PDU a, which has 4"),
+        ("pdu: a, outlet", "pdu: d, outlet", r"outlets\[0\]: node board hangs on PDU d, which there is not"),
         (
             "[{pdu: a, outlet: 3}]",
             "[{pdu: a, outlet: 3}, {pdu: a, outlet: 3}]",
