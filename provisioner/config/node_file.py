@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterator
 from ipaddress import IPv4Address
 from typing import Annotated, Literal
 
@@ -10,6 +11,7 @@ from pydantic import BeforeValidator, Field, model_validator
 
 from provisioner.config.node_power import FakePower, IpmiPower, Part
 from provisioner.config.outlet_power import CommandPower, FeedsPower, HttpPower, IbootPower, SnmpPower
+from provisioner.config.source import Location, misplaced
 from provisioner.config.words import MOST, Word
 from provisioner.core.feeds import feeds_of
 
@@ -114,11 +116,20 @@ class NodeFile(Part):
 
     @model_validator(mode="after")
     def _each_is_there_once(self) -> NodeFile:
-        names = [node.name for node in self.nodes]
-        macs = [port.mac for node in self.nodes for port in node.ports]
-        feeds = [feed for node in self.nodes for feed in feeds_of(node.power.driver, node.power.shown())]
-        for what, found in (("node", names), ("MAC address", macs), ("the feed", feeds)):
-            twice = next((one for one in found if found.count(one) > 1), None)
-            if twice is not None:
-                raise ValueError(f"{what} {twice} is there twice")
+        seen = set[str]()
+        for place, what in self._what_is_there_once():
+            if what in seen:
+                raise misplaced(place, f"{what} is there twice")
+            seen.add(what)
         return self
+
+    def _what_is_there_once(self) -> Iterator[tuple[Location, str]]:
+        for number, node in enumerate(self.nodes):
+            at = ("nodes", number)
+            yield (*at, "name"), f"node {node.name}"
+            for place, port in enumerate(node.ports):
+                yield (*at, "ports", place, "mac"), f"MAC address {port.mac}"
+                if port.address is not None:
+                    yield (*at, "ports", place, "address"), f"address {port.address}"
+            for feed in feeds_of(node.power.driver, node.power.shown()):
+                yield (*at, "power"), f"the feed {feed}"

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, TypeVar
 
 import yaml
 from pydantic import BaseModel, ValidationError
+from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 
 from provisioner.core.errors import InvalidInput
 
@@ -32,7 +34,7 @@ def parse(text: str, model: type[M], name: str) -> M:
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInput(f"read {name}", answer=f"line {line} is not YAML: {error.problem}") from error
-    except (yaml.YAMLError, ValueError) as error:  # ValueError: a date that doesn't exist, and the like
+    except yaml.YAMLError as error:  # a character that YAML doesn't allow
         raise InvalidInput(f"read {name}", answer=f"not YAML: {error}") from error
     except RecursionError:
         raise InvalidInput(f"read {name}", answer="it is nested too deeply") from None
@@ -41,16 +43,40 @@ def parse(text: str, model: type[M], name: str) -> M:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         # Without the values: one may be a secret.
-        found = [
-            (_place(tree, p["loc"]), p["msg"]) for p in error.errors(include_url=False, include_input=False)
-        ]
+        problems = error.errors(include_url=False, include_input=False)
+        found = [(_place(tree, p["loc"]), p["msg"]) for p in _causes(problems)]
         told = [f"line {line}, {field}: {message}" for (line, field), message in found]
         raise InvalidInput(f"use {name}", field=found[0][0][1], answer="; ".join(told)) from error
 
 
+def misplaced(place: Location, told: str) -> ValidationError:
+    """For a validator that looks at the whole: what is wrong at one place in it."""
+    kind = PydanticCustomError("value_error", "{told}", {"told": told})
+    return ValidationError.from_exception_data("file", [InitErrorDetails(type=kind, loc=place, input=None)])
+
+
+def _causes(problems: list[ErrorDetails]) -> Iterator[ErrorDetails]:
+    """Without those that follow from others: a list none of whose items is right counts as too short."""
+    for problem in problems:
+        place = problem["loc"]
+        inner = (other["loc"][: len(place)] == place != other["loc"] for other in problems)
+        if problem["type"] != "too_short" or not any(inner):
+            yield problem
+
+
+class _Loader(yaml.SafeLoader):
+    """Knows where what can't be stands: a date that doesn't exist, and the like."""
+
+    def construct_object(self, node: yaml.Node, deep: bool = False) -> Any:
+        try:
+            return super().construct_object(node, deep)
+        except ValueError as error:
+            raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
+
+
 def _read(text: str) -> tuple[yaml.Node | None, Any]:
     """The nodes, which know their lines, and what they say."""
-    loader = yaml.SafeLoader(text)
+    loader = _Loader(text)
     try:
         tree = loader.get_single_node()
         return tree, None if tree is None else loader.construct_document(tree)

@@ -106,8 +106,22 @@ def test_passwords_do_not_show_in_what_the_file_became() -> None:
 
 def test_a_node_or_mac_address_that_is_there_twice_is_refused() -> None:
     again = NODE + NODE.removeprefix("nodes:\n")
-    assert "node n1 is there twice" in refusal(again).message
-    assert "52:54:00:77:00:01 is there twice" in refusal(again.replace("n1", "n2", 1)).message
+    assert "line 9, nodes[1].name: node n1 is there twice" in refusal(again).message
+    error = refusal(again.replace("n1", "n2", 1))
+    assert "line 14, nodes[1].ports[0].mac: MAC address 52:54:00:77:00:01 is there twice" in error.message
+    assert error.field == "nodes[1].ports[0].mac"
+
+
+def test_a_reserved_address_that_is_there_twice_is_refused() -> None:
+    one = NODE.replace('01"}', '01", address: 10.77.0.9}')
+    again = one + one.removeprefix("nodes:\n").replace("n1", "n2").replace('01"', '02"')
+    assert "nodes[1].ports[0].address: address 10.77.0.9 is there twice" in refusal(again).message
+
+
+def test_what_follows_from_a_mistake_is_not_told_beside_it() -> None:
+    told = refusal(NODE.replace("52:54:00:77:00:01", "zz")).message
+    assert told.count("line ") == 1
+    assert "nodes: Tuple should have at least 1 item" in refusal("nodes: []").message
 
 
 @pytest.mark.parametrize(
