@@ -12,11 +12,11 @@ from typing import Any, TypeVar
 import structlog
 
 from provisioner.config.settings import Settings
-from provisioner.core.errors import Conflict, NotFound, ProvisionerError, TransientError
+from provisioner.core.errors import Conflict, NotFound, PermanentError, ProvisionerError, TransientError
 from provisioner.core.model import DEFAULT_TENANT, AccessKey, AuditRecord, Image, Node, Record
 from provisioner.core.shown_url import shown_url
 from provisioner.protocols.store import Store, Tx
-from provisioner.services.key_file import KeyFile, Keys, new_key
+from provisioner.services.key_file import NO_FILE, KeyFile, Keys, new_key
 from provisioner.services.secret_box import SecretBox, key_id
 from provisioner.services.system import RandomIds
 
@@ -37,6 +37,29 @@ def secret_box(settings: Settings, *, make: bool = True) -> SecretBox:
     # Taken out of it: children have no use for them.
     keys = os.environ.pop(KEYS_VARIABLE, "").split()
     return SecretBox(*keys) if keys else SecretBox.from_file(settings.secret_key, make=make)
+
+
+async def first_box(settings: Settings, store: Store) -> SecretBox:
+    """The box that a process starts with. Raises PermanentError where its key file isn't there, and isn't to
+    be made: the store has what it has sealed."""
+    file = KeyFile(settings.secret_key)
+    from_file = not os.environ.get(KEYS_VARIABLE, "").split()
+    if from_file and file.stamp() == NO_FILE and await _has_sealed(store):
+        raise PermanentError(
+            f"find the key file {file.path}",
+            answer="it isn't there, and the database has secrets that its keys have sealed",
+            advice="Put it back from its backup, or copy it from another host; if it is lost for good, "
+            "docs/security.md says how to begin anew",
+        )
+    return secret_box(settings)
+
+
+async def _has_sealed(store: Store) -> bool:
+    for kind in (Node, AccessKey, Image):
+        async for record in _all(store, kind):
+            if any(_sealed(record)):
+                return True
+    return False
 
 
 @dataclass(frozen=True, slots=True)

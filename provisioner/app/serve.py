@@ -14,7 +14,7 @@ from provisioner.app.api_side import api_context, first_start, serve_api
 from provisioner.app.compute_side import ComputeSide, compute_side
 from provisioner.app.image_sweep import sweep_images
 from provisioner.app.logging import set_up_logging
-from provisioner.app.secret_keys import secret_box
+from provisioner.app.secret_keys import first_box
 from provisioner.compute.host import ComputeHost
 from provisioner.config.settings import Settings
 from provisioner.scheduler.scheduler import Scheduler
@@ -89,10 +89,10 @@ async def _serve(settings: Settings, roles: frozenset[str], ending: Ending) -> N
         locks.enter_context(StateFolder(settings.state_dir, "".join(roles) if len(roles) == 1 else ""))
         if COMPUTE in roles:
             locks.enter_context(_only_compute_host(settings))
-        box = secret_box(settings)
         images = ImageStore(settings.images)
         store = open_store(settings.database_url, password=settings.database_password())
         try:
+            box = await first_box(settings, store)
             if API in roles:
                 await first_start(settings, store, ids)
                 await sweep_images(store, images)

@@ -17,6 +17,7 @@ from provisioner.app.secret_keys import (
     KeyUse,
     add_key,
     audited,
+    first_box,
     key_uses,
     retire,
     rotate,
@@ -155,12 +156,38 @@ def test_more_secrets_than_fit_a_transaction_are_all_sealed_anew(place: Place) -
     assert place.uses()[1].sealed == 0
 
 
+NETWORK = {"interface": "lo", "address": "10.0.0.1", "subnet": "10.0.0.0/24", "pool": "10.0.0.2-10.0.0.9"}
+
+
+def test_nothing_starts_without_the_key_file_that_has_sealed_what_is_stored(
+    place: Place, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    settings = Settings.model_validate({"state_dir": str(place.file.path.parent), "network": NETWORK})
+    keys = place.file.read()
+    assert place.opened(place.run(first_box(settings, place.store))) == SECRETS
+    place.file.path.unlink()
+    for kind, ids in ((Node, ("node-1",)), (AccessKey, ("AKIA",)), (Image, ())):
+        with pytest.raises(PermanentError, match=r"secret\.key: it isn't there, .* Put it back") as refused:
+            place.run(first_box(settings, place.store))
+        assert "docs/security.md" in refused.value.message
+        assert not place.file.path.exists()
+        if kind is AccessKey:
+            url = image(source_url_sealed=place.box.seal("https://a:b@c/d"))
+            place.transact(lambda tx, url=url: tx.insert(url))  # type: ignore[misc]
+        for id in ids:
+            place.transact(lambda tx, kind=kind, id=id: tx.delete(kind, id))  # type: ignore[misc]
+    monkeypatch.setenv(KEYS_VARIABLE, " ".join(keys))
+    assert place.run(first_box(settings, place.store)).key_ids == place.box.key_ids
+    place.transact(lambda tx: tx.delete(Image, image().id))
+    place.run(first_box(settings, place.store))
+    assert place.file.read() != keys
+
+
 def test_keys_of_the_environment_go_before_the_file_and_no_child_gets_them(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     new, old = (Fernet.generate_key().decode() for _ in range(2))
-    network = {"interface": "lo", "address": "10.0.0.1", "subnet": "10.0.0.0/24", "pool": "10.0.0.2-10.0.0.9"}
-    settings = Settings.model_validate({"state_dir": str(tmp_path), "network": network})
+    settings = Settings.model_validate({"state_dir": str(tmp_path), "network": NETWORK})
     monkeypatch.setenv(KEYS_VARIABLE, f"{new} {old}")
     box = secret_keys.secret_box(settings)
     assert box.key_ids == (key_id(new), key_id(old))

@@ -141,6 +141,21 @@ def test_the_configuration_that_the_environment_names_is_checked(service: Servic
     assert service.json("config", "check")["state_dir"] == str(service.state)
 
 
+def test_a_provisioner_that_lacks_its_key_file_does_not_start(own_service: Service) -> None:
+    own_service.json("access-key", "create")
+    assert own_service.end(signal.SIGTERM) == 0
+    key = own_service.state / "secret.key"
+    key.rename(key.with_suffix(".aside"))
+    for role in ("serve", "api", "compute"):
+        refused = own_service.process(role)
+        told = refused.communicate(timeout=DEADLINE_S)[1]
+        assert refused.returncode == 1
+        assert f"find the key file {key}: it isn't there" in told
+        assert ("Traceback" in told, key.exists()) == (False, False)
+    key.with_suffix(".aside").rename(key)
+    own_service.start()
+
+
 UNREADABLE = Path("/proc/self/mem")
 """A regular file that even root can open and not read from its beginning (proc(5)): an I/O error."""
 
