@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from ipaddress import IPv4Address
 
 from provisioner.core.errors import Conflict
@@ -17,7 +17,11 @@ class AddressPool:
     """From `first` to `last`, taken in turn: the address of a deleted node rests as long as it can,
     since what is left of that machine may still answer at it."""
 
-    def __init__(self, first: IPv4Address, last: IPv4Address) -> None:
+    def __init__(
+        self, first: IPv4Address, last: IPv4Address, fault: Callable[[IPv4Address], str] = lambda address: ""
+    ) -> None:
+        """fault: why an address that is asked for can't be a node's; empty when it can."""
+        self.fault = fault
         self._first = int(first)
         self._size = int(last) - int(first) + 1
         # A hint, no truth: the store says what is taken, and a transaction that is run again loses nothing.

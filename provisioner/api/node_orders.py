@@ -19,7 +19,7 @@ from provisioner.protocols.store import Tx
 
 def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     """Raises Conflict when name, MAC, address or outlet are taken, or the pool is empty; InvalidInput for a
-    power driver that no compute host has."""
+    power driver that no compute host has, or an address that can't be a node's."""
     if entry.power.driver not in context.power_drivers:
         raise InvalidInput(
             f"enrol node {entry.name}",
@@ -34,6 +34,14 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
             answer=f"this provisioner can't deploy by {entry.deploy}",
             advice="Set nfs.server in the configuration of its compute hosts, or use `deploy: iscsi`",
         )
+    for number, port in enumerate(entry.ports):
+        if port.address is not None and (fault := context.pool.fault(port.address)):
+            raise InvalidInput(
+                f"enrol node {entry.name}",
+                field=f"ports.{number}.address",
+                answer=f"it can't have the address {port.address}: {fault}",
+                advice="Reserve another one, or leave it out: one of network.pool is taken then",
+            )
     _feeds_nobody_else(tx, entry)
     now = tx.now()
     secret = entry.power.secrets()

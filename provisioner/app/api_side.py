@@ -74,7 +74,7 @@ def api_context(
         ),
         quotas={tenant: quota.instances for tenant, quota in settings.quotas.items()},
         aside=asyncio.to_thread,
-        pool=AddressPool(*settings.network.pool_range),
+        pool=AddressPool(*settings.network.pool_range, settings.network.fault),
         power_drivers=frozenset(("fake",) if settings.rack == "fake" else REAL_POWER),
         deploy_drivers=_deploy_drivers(settings),
         metrics=metrics,

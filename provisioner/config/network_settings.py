@@ -38,6 +38,19 @@ class Network(Section):
         first, _, last = self.pool.partition("-")
         return IPv4Address(first.strip()), IPv4Address(last.strip())
 
+    def fault(self, address: IPv4Address) -> str:
+        """Why this can't be a node's address; empty when it can."""
+        if address == self.address:
+            return "it is the provisioner's own"
+        if address == self.gateway:
+            return "it is the gateway's"
+        # Another's DHCP server may serve other networks too; our own can't.
+        if self.serve_dhcp and address not in self.subnet:
+            return f"it is not in {self.subnet}, which nodes boot from"
+        if address in (self.subnet.network_address, self.subnet.broadcast_address):
+            return f"it is the first or the last one of {self.subnet}, which nobody can have"
+        return ""
+
     @model_validator(mode="after")
     def _fits_together(self) -> Network:
         try:
@@ -46,6 +59,9 @@ class Network(Section):
             raise ValueError(f"the pool {self.pool!r} is not FIRST-LAST, two IPv4 addresses") from error
         if first not in self.subnet or last not in self.subnet or last < first:
             raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
+        for end in (first, last):
+            if end in (self.subnet.network_address, self.subnet.broadcast_address):
+                raise ValueError(f"the pool {self.pool} has {end}, which nobody in {self.subnet} can have")
         for what, address in (("our own address", self.address), ("the gateway", self.gateway)):
             if address is not None and first <= address <= last:
                 raise ValueError(f"{what} {address} lies in the pool {self.pool}")

@@ -17,6 +17,7 @@ from provisioner.api.address_pool import AddressPool
 from provisioner.api.application import build_app
 from provisioner.api.context import ApiContext
 from provisioner.api.metrics import Metrics
+from provisioner.config.network_settings import Network
 from provisioner.core.model import Node
 from provisioner.core.public_address import AddressPolicy
 from provisioner.protocols.store import Tx
@@ -31,6 +32,17 @@ from tests.unit.spoken import says
 
 T = TypeVar("T")
 TOKEN = "a-token-of-the-tests"
+
+
+NETWORK = Network.model_validate(
+    {
+        "interface": "lo",
+        "address": "10.77.0.1",
+        "gateway": "10.77.0.2",
+        "subnet": "10.77.0.0/24",
+        "pool": "10.77.0.100-10.77.0.103",
+    }
+)
 
 
 class Api:
@@ -51,7 +63,7 @@ class Api:
             images=self.images,
             seal=self.box.seal,
             unseal=self.box.open,
-            pool=AddressPool(IPv4Address("10.77.0.100"), IPv4Address("10.77.0.103")),
+            pool=AddressPool(IPv4Address("10.77.0.100"), IPv4Address("10.77.0.103"), NETWORK.fault),
             power_drivers=frozenset({"ipmi"}),
             # What tests fetch from doesn't leave this machine.
             image_urls=AddressPolicy(also=(IPv4Network("127.0.0.0/8"),)),

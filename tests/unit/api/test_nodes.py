@@ -58,6 +58,23 @@ def test_addresses_are_given_in_turn_and_those_that_were_asked_for_are_left_out(
     assert addresses == {"01": "10.77.0.101", "02": "10.77.0.102", "03": "10.77.0.100"}
 
 
+@pytest.mark.parametrize(
+    ("address", "told"),
+    [
+        ("10.77.0.1", "the provisioner's own"),
+        ("10.77.0.2", "the gateway's"),
+        ("10.77.0.0", "the first or the last one of 10.77.0.0/24"),
+        ("10.77.0.255", "the first or the last one of 10.77.0.0/24"),
+        ("10.78.0.9", "not in 10.77.0.0/24"),
+    ],
+)
+def test_an_address_that_cannot_be_a_nodes_is_refused(api: Api, address: str, told: str) -> None:
+    ports = [{"mac": "52:54:00:77:00:02"}, {"mac": "52:54:00:77:00:01", "address": address}]
+    refused = api.post("/v1/nodes", node_entry("n1", 1, ports=ports), 422)
+    assert (refused["field"], told in refused["title"]) == ("ports.1.address", True)
+    assert api.transact(lambda tx: tx.find(Node)) == []
+
+
 def test_an_empty_pool_is_said_and_an_address_comes_back_with_its_node(api: Api) -> None:
     for number in range(4):
         api.post("/v1/nodes", node_entry(f"n{number}", number), 201)

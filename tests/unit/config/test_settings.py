@@ -106,6 +106,12 @@ def test_what_cannot_be_used_is_told_by_line_and_field(text: str, field: str, to
         ("10.77.0.100-10.77.0.199", "10.99.0.1-10.99.0.9", "not a range inside 10.77.0.0/24"),
         ("10.77.0.100-10.77.0.199", "10.77.0.5-10.77.0.50", "10.77.0.10 lies in the pool"),
         ("address: 10.77.0.10", "address: 10.99.0.10", "10.99.0.10 is not in 10.77.0.0/24"),
+        (
+            "10.77.0.100-10.77.0.199",
+            "10.77.0.0-10.77.0.9",
+            "10.77.0.0, which nobody in 10.77.0.0/24 can have",
+        ),
+        ("10.77.0.100-10.77.0.199", "10.77.0.100-10.77.0.255", "10.77.0.255, which nobody"),
         ("pool:", "gateway: 10.77.0.150, pool:", "the gateway 10.77.0.150 lies in the pool"),
         ("pool:", "gateway: 10.99.0.1, pool:", "the gateway 10.99.0.1 is not in"),
         ("prov0", "a-name-too-long-for-linux", "network.interface"),
