@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import re
 import socket
 from pathlib import Path
 from typing import Annotated, Literal
+from urllib.parse import parse_qs, urlsplit
 
-from pydantic import Field, model_validator
+from pydantic import AfterValidator, Field, model_validator
 
 from provisioner.config.api_settings import Api, Audit, ImageUrls, Quota
 from provisioner.config.network_settings import Network
@@ -175,6 +177,23 @@ class Log(Section):
     ] = "info"
 
 
+def _database(url: str) -> str:
+    """Told without the address, which may hold a password."""
+    if not re.match(r"memory:$|sqlite:////.|postgresql\+psycopg://.", url):
+        raise ValueError(
+            "it is none that is known: use sqlite:////path, postgresql+psycopg://user@server:port/name, "
+            "or memory: to keep nothing"
+        )
+    try:
+        parts = urlsplit(url)
+        holds_password = parts.password is not None or "password" in parse_qs(parts.query)
+    except ValueError:
+        raise ValueError("the address can't be read") from None
+    if holds_password:
+        raise ValueError("it holds a password, which anyone sees who sees this: use database_password_file")
+    return url
+
+
 class Settings(Section):
     """Everything has a default but the network."""
 
@@ -182,7 +201,7 @@ class Settings(Section):
         "/var/lib/provisioner"
     )
     database: Annotated[
-        str | None,
+        Annotated[str, AfterValidator(_database)] | None,
         Field(
             description="sqlite:////path for one compute host, by default provisioner.db in state_dir; "
             "postgresql+psycopg://user@server:port/name for any number of them."

@@ -13,6 +13,7 @@ from provisioner.store.migrate import check_postgres, migrate, upgrade_postgres
 from provisioner.store.sql import SqlStore
 from provisioner.store.sqlite import Sqlite
 
+SQLITE = "sqlite:////"
 POSTGRES = "postgresql+psycopg://"
 
 
@@ -29,7 +30,7 @@ def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now, passw
     """
     if url == "memory:":
         return MemoryStore(wall_clock)
-    if url.startswith("sqlite:////"):
+    if url.startswith(SQLITE):
         database = Sqlite(Path(url.removeprefix("sqlite:///")), wall_clock)
         try:
             migrate(database)
@@ -45,12 +46,7 @@ def open_store(url: str, *, wall_clock: Callable[[], datetime] = _utc_now, passw
         postgres = Postgres(url, password)
         check_postgres(postgres)
         return PostgresStore(postgres)
-    raise InvalidInput(
-        "open the store",
-        field="database_url",
-        answer=f"{url.partition(':')[0] or 'an empty address'} is not a kind of database that is known",
-        advice=f"Use sqlite:////absolute/path/file.db, {POSTGRES}user@host/name, or memory: to keep nothing",
-    )
+    raise _unknown(url)
 
 
 def upgrade_store(url: str, password: str = "") -> tuple[str | None, str]:
@@ -60,8 +56,20 @@ def upgrade_store(url: str, password: str = "") -> tuple[str | None, str]:
         from provisioner.store.postgres import Postgres
 
         return upgrade_postgres(Postgres(url, password))
+    if not url.startswith(SQLITE):
+        raise _unknown(url)
     database = Sqlite(Path(url.removeprefix("sqlite:///")), _utc_now)
     try:
         return migrate(database)
     finally:
         database.engine.dispose()
+
+
+def _unknown(url: str) -> InvalidInput:
+    # Its kind alone: the rest may hold a password.
+    return InvalidInput(
+        "open the store",
+        field="database",
+        answer=f"{url.partition(':')[0] or 'an empty address'} is not a kind of database that is known",
+        advice=f"Use {SQLITE}absolute/path/file.db, {POSTGRES}user@host/name, or memory: to keep nothing",
+    )

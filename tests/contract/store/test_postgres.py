@@ -392,6 +392,18 @@ def test_a_password_in_the_address_is_refused_without_repeating_it() -> None:
     assert "sesame" not in raised.value.message
 
 
+def test_an_address_of_no_known_database_is_no_file_and_not_repeated(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    for url in ("mysql://root:sesame@db/x", "postgresql://root:sesame@db/x", "sqlite:///x.db"):
+        for use in (open_store, upgrade_store):
+            with pytest.raises(InvalidInput, match="not a kind of database") as raised:
+                use(url)
+            assert "sesame" not in raised.value.message
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_text_that_postgresql_cannot_hold_is_the_callers_fault(postgres: PostgresDatabases) -> None:
     async def story(store: Store) -> int:
         with pytest.raises(InvalidInput, match="NUL"):

@@ -89,6 +89,14 @@ def test_plain_http_is_spoken_where_nobody_listens_in_or_somebody_says_so(api: s
         ("ramdisks: {sparc: {kernel: /k, ramdisk: /r}}", "ramdisks.sparc", ""),
         ("log: {level: loud}", "log.level", "debug"),
         ("colour: red", "colour", ""),
+        ("database: 'mysql://root:sesame@db/x'", "database", "none that is known: use sqlite:////path"),
+        ("database: 'postgresql://root:sesame@db/x'", "database", "none that is known"),
+        ("database: 'sqlite:///here.db'", "database", "none that is known"),
+        ("database: ''", "database", "none that is known"),
+        ("database: 'postgresql+psycopg://root:sesame@db/x'", "database", "use database_password_file"),
+        ("database: 'postgresql+psycopg://db/x?password=sesame'", "database", "use database_password_file"),
+        ("database: 'postgresql+psycopg://root:sesame@[db/x'", "database", "the address can't be read"),
+        ("deploy: {boot_deadline_s: .inf}", "deploy.boot_deadline_s", "finite"),
     ],
 )
 def test_what_cannot_be_used_is_told_by_line_and_field(text: str, field: str, told: str) -> None:
@@ -96,6 +104,20 @@ def test_what_cannot_be_used_is_told_by_line_and_field(text: str, field: str, to
     assert field in error.field
     assert "line 2" in error.message
     assert told in error.message
+    assert "sesame" not in error.message
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "sqlite:////srv/p.db",
+        "memory:",
+        "postgresql+psycopg://provisioner@db:5432/provisioner",
+        "postgresql+psycopg://provisioner@/x?host=/run/postgresql",
+    ],
+)
+def test_a_database_that_can_be_opened_is_taken(url: str) -> None:
+    assert settings(f"database: '{url}'").database_url == url
 
 
 @pytest.mark.parametrize(
