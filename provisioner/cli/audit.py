@@ -21,6 +21,7 @@ COLUMNS = {
     "outcome": "outcome",
     "request_id": "request",
 }
+SPARE = ("request_id", "credential", "tenant")
 
 
 @app.command("list")
@@ -38,4 +39,4 @@ def list_records(
     client, output = client_and_output(context, as_json)
     wanted = {"tenant": tenant, "user": user, "outcome": outcome}
     found = client.all("/v1/audit", **{name: value for name, value in wanted.items() if value is not None})
-    output.table(reversed(list(islice(found, last))), COLUMNS)
+    output.table(reversed(list(islice(found, last))), COLUMNS, SPARE)

@@ -8,6 +8,7 @@ import typer
 
 from provisioner.cli.client import path_of
 from provisioner.cli.options import Json, client_and_output, name_or_id
+from provisioner.cli.output import by_name
 
 app = typer.Typer(help="Compute hosts: who owns which nodes.", no_args_is_help=True)
 
@@ -23,6 +24,7 @@ COLUMNS = {
     "renewed_at": "last heartbeat",
     "epoch": "epoch",
 }
+SPARE = ("largest_free_node", "epoch", "lease_left_s")
 DETAILS = (
     *("name", "state", "nodes", "working", "largest_free_node", "draining"),
     *("lease_left_s", "renewed_at", "started_at", "epoch"),
@@ -34,7 +36,7 @@ DETAILS = (
 def list_hosts(context: typer.Context, as_json: Json = False) -> None:
     """List the compute hosts, their leases, and how many nodes each owns."""
     client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/hosts"), COLUMNS)
+    output.table(by_name(client.all("/v1/hosts")), COLUMNS, SPARE)
 
 
 @app.command()

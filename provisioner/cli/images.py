@@ -16,7 +16,7 @@ from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.files import reading
 from provisioner.cli.options import Json, client_and_output, name_or_id
-from provisioner.cli.output import Output
+from provisioner.cli.output import Output, by_name
 from provisioner.cli.watching import wait_until
 
 app = typer.Typer(help="Images: what instances are made of.", no_args_is_help=True)
@@ -38,6 +38,7 @@ COLUMNS = {
     "public": "public",
     "sha256": "sha256",
 }
+SPARE = ("sha256", "virtual_size_bytes", "public", "tenant", "format", "arch")
 DETAILS = (
     *(
         "name",
@@ -176,7 +177,7 @@ def _progress(output: Output) -> Progress:
 def list_images(context: typer.Context, as_json: Json = False) -> None:
     """List the images."""
     client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/images"), COLUMNS)
+    output.table(by_name(client.all("/v1/images")), COLUMNS, SPARE)
 
 
 @app.command()

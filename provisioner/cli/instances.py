@@ -15,7 +15,7 @@ from provisioner.cli.exits import ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
 from provisioner.cli.nodes import Follow, show_console
 from provisioner.cli.options import Json, client_and_output, name_or_id
-from provisioner.cli.output import Output, cell, seconds_between
+from provisioner.cli.output import Output, by_name, cell, seconds_between
 from provisioner.cli.steps import rows_of, table_of, timeline_of
 from provisioner.cli.watching import wait_for_instance
 
@@ -36,6 +36,7 @@ COLUMNS = {
     "created_at": "since",
     "waiting_for": "waits because",
 }
+SPARE = ("created_at", "flavor", "address")
 DETAILS = (
     *(
         "name",
@@ -165,7 +166,10 @@ def list_instances(
 ) -> None:
     """List the instances."""
     client, output = client_and_output(context, as_json)
-    output.table(client.all("/v1/instances", deleted=deleted), COLUMNS)
+    rows, columns = by_name(client.all("/v1/instances", deleted=deleted)), dict(COLUMNS)
+    if not any(row["waiting_for"] for row in rows):
+        del columns["waiting_for"]
+    output.table(rows, columns, SPARE)
 
 
 @app.command()

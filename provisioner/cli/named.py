@@ -9,6 +9,7 @@ import typer
 
 from provisioner.cli.client import path_of
 from provisioner.cli.options import Json, client_and_output, name_or_id
+from provisioner.cli.output import by_name
 
 Name = Annotated[str, typer.Argument(help="Its name.", callback=name_or_id)]
 
@@ -19,7 +20,7 @@ def add_list(app: typer.Typer, what: str, path: str, columns: Mapping[str, str])
     @app.command("list", help=f"List the {what}.")
     def list_all(context: typer.Context, as_json: Json = False) -> None:
         client, output = client_and_output(context, as_json)
-        output.table(client.all(path), columns)
+        output.table(by_name(client.all(path)), columns)
 
 
 def add_delete(app: typer.Typer, kind: str, told: str) -> None:

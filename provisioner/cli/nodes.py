@@ -13,7 +13,7 @@ import typer
 from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, CliError
 from provisioner.cli.options import Json, client_and_output, name_or_id
-from provisioner.cli.output import Output
+from provisioner.cli.output import Output, by_name
 from provisioner.cli.steps import timeline_of
 from provisioner.cli.watching import wait_until
 
@@ -42,6 +42,7 @@ COLUMNS = {
     "owner": "owner",
     "maintenance_told": "maintenance",
 }
+SPARE = ("arch", "cpus", "memory_mib", "disk_mib", "owner")
 DETAILS = (
     *(
         "name",
@@ -118,16 +119,16 @@ def enroll(
 
 def _table(output: Output, nodes: Iterable[dict[str, Any]]) -> None:
     """Maintenance is rare, so it has a column only while there is some."""
-    rows = list(nodes)
+    rows = by_name(nodes)
     columns = dict(COLUMNS)
     if output.as_json or not any(node["maintenance"] for node in rows):
         del columns["maintenance_told"]
     else:
         rows = [
-            node | {"maintenance_told": (node["maintenance_reason"] or "yes") if node["maintenance"] else ""}
+            {**node, "maintenance_told": (node["maintenance_reason"] or "yes") if node["maintenance"] else ""}
             for node in rows
         ]
-    output.table(rows, columns)
+    output.table(rows, columns, SPARE)
 
 
 def _body(entry: NodeEntry) -> dict[str, Any]:

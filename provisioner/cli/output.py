@@ -4,15 +4,18 @@ from __future__ import annotations
 
 import json
 import os
+import re
 import sys
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, TextIO
 
+from rich.cells import cell_len
 from rich.console import Console
 from rich.markup import escape
 from rich.table import Table
+from rich.text import Text
 
 STATE_STYLES = {
     "active": "green",
@@ -30,6 +33,13 @@ STATE_STYLES = {
     "leaving": "yellow",
     "gone": "red",
 }
+
+
+GAP = 2  # between columns
+LEGIBLE = 30
+"""What a long text is folded to at least before a spare column is left out for it."""
+
+PARTS = re.compile(r"\d+|\D+")
 
 
 @dataclass(slots=True)
@@ -59,18 +69,27 @@ class Output:
                 table.add_row(f"[dim]{name}[/]", cell(name, value))
         self.console.print(table)
 
-    def table(self, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> None:
-        """columns: field → heading."""
+    def table(
+        self, rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str], spare: Sequence[str] = ()
+    ) -> None:
+        """columns: field → heading. spare: those that a narrow terminal does without, the first one first."""
         listed = list(rows)
         if self.as_json:
             self.json(listed)
             return
+        if not listed:
+            self.console.print("[dim]none[/]")
+            return
+        cells = {name: [cell(name, row.get(name)) for row in listed] for name in columns}
+        shown = _fitting(cells, columns, spare, self.console.width)
         table = Table(box=None, header_style="bold", pad_edge=False)
-        for heading in columns.values():
-            table.add_column(heading, overflow="fold")
-        for row in listed:
-            table.add_row(*(cell(name, row.get(name)) for name in columns))
-        self.console.print(table if listed else "[dim]none[/]")
+        for name in shown:
+            table.add_column(columns[name], overflow="fold")
+        for row in zip(*(cells[name] for name in shown), strict=True):
+            table.add_row(*row)
+        self.console.print(table)
+        if left_out := [columns[name] for name in columns if name not in shown]:
+            self.errors.print(f"[dim]no room for {', '.join(left_out)}: widen the terminal, or use --json[/]")
 
     def json(self, data: Any) -> None:
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
@@ -78,6 +97,34 @@ class Output:
     def say(self, text: str) -> None:
         """For people only."""
         self.people.print(text)
+
+
+def _fitting(
+    cells: Mapping[str, Sequence[str]], columns: Mapping[str, str], spare: Sequence[str], width: int
+) -> list[str]:
+    """The columns without as many of the spare ones as it takes."""
+    needed = {
+        name: max(
+            cell_len(columns[name]), min(LEGIBLE, max(Text.from_markup(text).cell_len for text in found))
+        )
+        for name, found in cells.items()
+    }
+    shown = list(columns)
+    for name in spare:
+        if sum(needed[one] + GAP for one in shown) - GAP <= width:
+            break
+        shown.remove(name)
+    return shown
+
+
+def by_name(rows: Iterable[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """As people count: n2 before n10. The API's order is by ids, which say nothing to them."""
+
+    def counted(row: Mapping[str, Any]) -> list[tuple[bool, int, str]]:
+        parts = PARTS.findall(row["name"])
+        return [(False, int(part), part) if part.isdecimal() else (True, 0, part) for part in parts]
+
+    return sorted(rows, key=counted)
 
 
 def console_on(stream: TextIO) -> Console:
@@ -92,7 +139,7 @@ def cell(name: str, value: Any) -> str:
         return ""
     if name in ("state", "power_state"):
         return f"[{STATE_STYLES.get(str(value), 'default')}]{value}[/]"
-    if name.endswith("_at"):
+    if name == "at" or name.endswith("_at"):
         return moment(str(value))
     if isinstance(value, bool):
         return "yes" if value else ""
