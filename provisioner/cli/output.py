@@ -35,6 +35,8 @@ STATE_STYLES = {
 }
 
 
+EPOCH = "1970-01-01T00:00:00"
+
 GAP = 2  # between columns
 LEGIBLE = 30
 """What a long text is folded to at least before a spare column is left out for it."""
@@ -140,7 +142,8 @@ def cell(name: str, value: Any) -> str:
     if name in ("state", "power_state"):
         return f"[{STATE_STYLES.get(str(value), 'default')}]{value}[/]"
     if name == "at" or name.endswith("_at"):
-        return moment(str(value))
+        # What was there before anybody noted since when.
+        return "" if str(value).startswith(EPOCH) else moment(str(value))
     if isinstance(value, bool):
         return "yes" if value else ""
     if isinstance(value, list):

@@ -97,6 +97,11 @@ def test_a_record_of_the_audit_log_is_told_in_few_lines_on_80_columns() -> None:
     assert cell("at", SINCE) in lines[1]
 
 
+def test_what_was_always_there_has_no_date() -> None:
+    assert cell("created_at", "1970-01-01T00:00:00Z") == ""
+    assert cell("created_at", SINCE) != ""
+
+
 def test_names_are_in_the_order_in_which_people_count() -> None:
     names = ["n10", "db", "n2", "n2-b", "d1", "rack-2-n1", "rack-10-n1", "N1", "2", "10"]
     found = [row["name"] for row in by_name([{"name": name} for name in names])]
