@@ -13,7 +13,7 @@ from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
 from provisioner.core.model import Node, NodeRequest, Port, TimelineEvent, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
-from provisioner.core.states import DELETABLE, Event, ProvisionState, next_state
+from provisioner.core.states import DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
 
@@ -156,6 +156,14 @@ def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
 
 
 def verify(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
+    node = find_node(tx, id_or_name)
+    if Event.VERIFY not in TRANSITIONS[node.state]:
+        raise Conflict(
+            f"verify node {node.name}",
+            answer=f"it is {node.state}",
+            advice="A node is verified when it is available, or its enrolment failed; ask for its power's "
+            "status instead",
+        )
     return _begin(tx, context, id_or_name, Event.VERIFY, PLANS["enrol"])
 
 

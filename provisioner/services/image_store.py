@@ -29,6 +29,9 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _PACKED = {b"\x1f\x8b": "gzip", b"\xfd7zXZ\0": "xz", b"\x28\xb5\x2f\xfd": "zstd", b"BZh": "bzip2"}
 _SECTOR_BYTES = 512
 
+_UNPACK = "Unpack it first"
+_ANEW = "Get it anew, whole: compare its length and checksum with the publisher's"
+
 
 class ImageStore:
     """Files below `root`: `blobs/<sha256>`, and drafts, which are nobody's until they are whole."""
@@ -93,7 +96,9 @@ class ImageStore:
                 )
         except TimeoutError as error:
             raise TransientError(
-                "fetch the image", answer=f"it was not here after {FETCH_TIMEOUT_S / 3600:.0f} hours"
+                "fetch the image",
+                answer=f"it was not here after {FETCH_TIMEOUT_S / 3600:.0f} hours",
+                advice="Fetch it by other means, and register the file",
             ) from error
 
     async def save(
@@ -121,7 +126,9 @@ class ImageStore:
             await self._receive(chunks, draft, max_bytes)
             if size_bytes is not None and draft.size_bytes != size_bytes:
                 raise ImageInvalid(
-                    "save the image", answer=f"cut off after {draft.size_bytes} of {size_bytes} bytes"
+                    "save the image",
+                    answer=f"cut off after {draft.size_bytes} of {size_bytes} bytes",
+                    advice=_ANEW,
                 )
             if expected is not None and draft.sha256 != expected:
                 raise ImageInvalid(
@@ -161,7 +168,7 @@ class ImageStore:
     async def _examine(self, draft: Draft, format: str, kind: ImageKind) -> StoredImage:
         """What is known of the bytes once they are found to be deployable."""
         if not draft.size_bytes:
-            raise ImageInvalid("save the image", answer="it is empty")
+            raise ImageInvalid("save the image", answer="it is empty", advice=_ANEW)
         virtual_size, tree = draft.size_bytes, draft.tree_digest
         if kind in (ImageKind.ROOT, ImageKind.DISK):
             head = draft.head(qcow2.HEAD_BYTES)
@@ -182,17 +189,20 @@ class ImageStore:
         """Its virtual size and the digest of its raw content. Before the header is found harmless,
         nothing else reads the file."""
         found = qcow2.read(head)
-        fault = _packing(head) or found.fault
+        packing = _packing(head)
+        fault, advice = (packing, _UNPACK) if packing else (found.fault, found.advice)
         if not fault and found.virtual_size_bytes > MAX_VIRTUAL_BYTES:
             fault = f"its disk of {found.virtual_size_bytes} bytes is larger than {MAX_VIRTUAL_BYTES}"
         if fault:
-            raise ImageInvalid("read the image as qcow2", answer=fault)
+            raise ImageInvalid("read the image as qcow2", answer=fault, advice=advice)
         virtual_size = await self._qemu_img.virtual_size_bytes(draft.path, "qcow2")
         end = await self._qemu_img.end_bytes(draft.path)
         # The last cluster may be short, when it is compressed.
         if draft.size_bytes <= end - found.cluster_bytes:
             raise ImageInvalid(
-                "read the image as qcow2", answer=f"cut off after {draft.size_bytes} of about {end} bytes"
+                "read the image as qcow2",
+                answer=f"cut off after {draft.size_bytes} of about {end} bytes",
+                advice=_ANEW,
             )
         self._check_room(await self._qemu_img.data_bytes(draft.path, "qcow2"))
         async with Draft(self._drafts) as raw:
@@ -205,17 +215,22 @@ class ImageStore:
 
 
 def _check_raw(head: bytes, size_bytes: int) -> None:
-    fault = "it is qcow2" if head[:4] == qcow2.MAGIC else _packing(head)
-    if not fault and size_bytes % _SECTOR_BYTES:
+    if head[:4] == qcow2.MAGIC:
+        fault, advice = "it is qcow2", "Register it by this format"
+    elif packing := _packing(head):
+        fault, advice = packing, _UNPACK
+    elif size_bytes % _SECTOR_BYTES:
         fault = f"its {size_bytes} bytes are not whole sectors of {_SECTOR_BYTES}, so it was cut off"
-    if fault:
-        raise ImageInvalid("read the image as raw", answer=fault)
+        advice = _ANEW
+    else:
+        return
+    raise ImageInvalid("read the image as raw", answer=fault, advice=advice)
 
 
 def _packing(head: bytes) -> str:
     for magic, name in _PACKED.items():
         if head.startswith(magic):
-            return f"it is compressed with {name}: unpack it first"
+            return f"it is compressed with {name}"
     return ""
 
 
@@ -224,7 +239,7 @@ def _check_size(size_bytes: int, max_bytes: int) -> None:
         raise ImageInvalid(
             "save the image",
             answer=f"it is larger than {max_bytes} bytes",
-            advice="Raise the limit in the configuration if images may be that large",
+            advice="Make it smaller: what is empty of a qcow2 takes no room",
         )
 
 

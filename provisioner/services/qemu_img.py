@@ -82,4 +82,6 @@ class QemuImg:
             return PermanentError(tried, answer=result.last_words(), advice="Install qemu-utils")
         if "No space left on device" in result.stderr:
             return StorageFull(tried, answer="no space left on device", advice="Delete images, or make room")
-        return ImageInvalid(tried, answer=result.last_words())
+        return ImageInvalid(
+            tried, answer=result.last_words(), advice="Look at it with qemu-img check, or get it anew"
+        )

@@ -223,7 +223,8 @@ def test_a_check_is_repeated_only_where_the_state_table_has_it(api: Api, state: 
         assert found["work"]["plan"] == "enrol"
     else:
         assert answer.status_code == 409
-        assert state in answer.json()["title"]
+        assert f"verify node n1: it is {state}" in answer.json()["title"]
+        assert answer.json()["advice"]
 
 
 @pytest.mark.parametrize("state", list(ProvisionState))

@@ -33,6 +33,7 @@ def test_an_image_that_is_not_whole_in_itself_is_faulty(
 ) -> None:
     head = qcow2.read(made(tmp_path, *(option.format(folder=tmp_path) for option in options)))
     assert fault in head.fault
+    assert head.advice
 
 
 def test_a_name_of_a_data_file_is_faulty_even_without_the_feature(tmp_path: Path) -> None:

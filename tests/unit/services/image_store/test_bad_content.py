@@ -76,8 +76,9 @@ def test_bytes_that_are_not_what_they_are_said_to_be_are_refused(
     store: ImageStore, root: Path, tmp_path: Path, how: str, complaint: str
 ) -> None:
     content, format = damaged(tmp_path, how)
-    with pytest.raises(ImageInvalid, match=complaint):
+    with pytest.raises(ImageInvalid, match=complaint) as refused:
         asyncio.run(save(store, content, format=format))
+    assert refused.value.advice
     assert files(root) == []
 
 
