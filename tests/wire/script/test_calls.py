@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
+import yaml
 
 pytestmark = pytest.mark.wire
 
@@ -44,14 +47,16 @@ def _program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
-def call(project: Path, *words: str, user: int = 0) -> subprocess.CompletedProcess[str]:
+def call(
+    project: Path, *words: str, user: int = 0, state: Path | None = None
+) -> subprocess.CompletedProcess[str]:
     """From a folder that isn't the project's, by a relative path. user: as the script sees itself; the test's
     files are root's to it all the same."""
     folder = project.parent
     environment = {
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         "HOME": str(folder / "home"),
-        "XDG_STATE_HOME": str(folder / "state"),
+        "XDG_STATE_HOME": str(state or folder / "state"),
     }
     script = f"../../{project.name}/script/{words[0]}"
     argv = ["unshare", "--user", f"--map-user={user}", script, *words[1:]]
@@ -105,6 +110,63 @@ def test_root_leaves_no_bytecode_beside_the_sources(project: Path, script: str) 
     assert done.returncode == CODE, done.stderr
     assert list(project.rglob("__pycache__")) == []
     assert list((project.parent / "home/.cache/provisioner/bytecode").rglob("package.*.pyc"))
+
+
+IMAGE = {
+    "name": "debian",
+    "arch": "x86_64",
+    "kind": "disk",
+    "image_format": "raw",
+    "image": "x",
+    "login_user": "me",
+}
+PYTHON = f"""#!/bin/sh
+[ "$2" = fixtures.images ] || exec "{sys.executable}" "$@"
+echo '{json.dumps(IMAGE)}'
+"""
+BMSIM = """#!/bin/sh
+case "$2 $*" in
+    inventory*) echo 'nodes: [{name: n1}]' ;;
+    log*) echo chassis.power.on ;;
+    exec*ssh*)
+        while [ "$1" != ssh ]; do shift; done
+        exec ssh -G "$2" "$3" "$4" ;;
+esac
+"""
+PROVISIONER = """#!/bin/sh
+[ "$1 $2" != "instance show" ] || echo '{"address": "10.77.0.100"}'
+"""
+RACK = """\
+networks: {provisioning: {subnet: 10.77.0.0/24}}
+compute_hosts: [{name: ch1, provisioning_address: 10.77.0.10}]
+"""
+SHOW = """
+printf '%s\\n' "$BMSIM_STATE" "$PROVISIONER_URL" "$PROVISIONER_TOKEN_FILE"
+"""
+
+
+def test_the_demo_bears_spaces_in_its_paths_and_prints_what_can_be_typed(project: Path) -> None:
+    (project / ".venv").mkdir()
+    for name, text in (("python", PYTHON), ("bmsim", BMSIM), ("provisioner", PROVISIONER)):
+        _program(project / ".venv/bin" / name, text)
+    (project / "package.py").write_text("CODE = 0\n")
+    (project.parent / "else/where/a rack.yaml").write_text(RACK)
+    home = project.parent / "a home"
+    done = call(project, "demo", "--keep", "--rack", "a rack.yaml", state=home)
+    assert done.returncode == 0, done.stderr
+    state = home / "provisioner-demo"
+    # What OpenSSH itself makes of it.
+    assert f"identityfile {state}/key\n" in done.stdout
+    assert f"userknownhostsfile {state}/known_hosts\n" in done.stdout
+    settings = yaml.safe_load((state / "provisioner.yaml").read_text())
+    assert settings["state_dir"] == f"{state}/provisioner"
+    printed = done.stdout.partition("Look around:\n\n")[2].splitlines()
+    exports = "\n".join(line for line in printed if "export " in line)
+    typed = subprocess.run(["bash", "-euc", exports + SHOW], capture_output=True, text=True, check=True)
+    names = (f"{state}/racks", f"unix:{state}/api.sock", f"{state}/provisioner/admin.token")
+    assert typed.stdout.splitlines() == list(names)
+    assert f"script/demo --rack '{project.parent}/else/where/a rack.yaml'" in done.stdout
+    assert f"-- ssh -F '{state}/ssh_config' 10.77.0.100" in done.stdout
 
 
 def test_the_demo_tells_how_it_is_used_wherever_it_is_called_from(project: Path) -> None:
