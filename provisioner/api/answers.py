@@ -85,12 +85,23 @@ async def problem_of_error(request: Request, error: Exception) -> Response:
 async def problem_of_input(request: Request, error: Exception) -> Response:
     """A request that doesn't have the shape it should have. Values aren't repeated: one may be a secret."""
     assert isinstance(error, RequestValidationError)
-    told = [
-        {"field": ".".join(str(part) for part in p["loc"] if part != "body"), "message": p["msg"]}
-        for p in error.errors()
-    ]
-    title = "; ".join(f"{item['field']}: {item['message']}" for item in told)
+    told = [{"field": _field(p), "message": _message(p)} for p in error.errors()]
+    title = "; ".join(f"{item['field'] or 'the body'}: {item['message']}" for item in told)
     return problem(422, "invalid-input", title, field=told[0]["field"] if told else "", errors=told)
+
+
+def _field(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        return ""  # what stands in its place is where the text ends to be JSON
+    return ".".join(str(part) for part in problem["loc"] if part != "body")
+
+
+def _message(problem: Mapping[str, Any]) -> str:
+    if problem["type"] == "json_invalid":
+        return f"it is no JSON from character {problem['loc'][-1]} on: {problem['ctx']['error']}"
+    if problem["type"] == "model_attributes_type":
+        return "it is no JSON object, or its Content-Type isn't application/json"
+    return str(problem["msg"])
 
 
 async def problem_of_http(request: Request, error: Exception) -> Response:

@@ -123,3 +123,22 @@ def test_readiness_needs_the_store_and_the_host(api: Api) -> None:
     api.run(api.store.close())
     assert api.get("/readyz", 503)["code"] == "transient"
     assert api.get("/healthz") == {"status": "ok"}
+
+
+@pytest.mark.parametrize(
+    ("body", "kind", "told"),
+    [
+        ('{"name": ', "application/json", "the body: it is no JSON from character 9 on: "),
+        (
+            "[]",
+            "application/json",
+            "the body: it is no JSON object, or its Content-Type isn't application/json",
+        ),
+        ('{"name": "x"}', "text/plain", "the body: it is no JSON object, or its Content-Type isn't"),
+    ],
+)
+def test_a_body_that_is_no_json_object_is_told_so(api: Api, body: str, kind: str, told: str) -> None:
+    answer = api.call("POST", "/v1/keys", content=body, headers={"Content-Type": kind})
+    assert answer.status_code == 422
+    assert answer.json()["title"].startswith(told)
+    assert "field" not in answer.json()
