@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -31,10 +31,11 @@ from bmsim.devices.messages import (
     TftpRead,
 )
 from bmsim.devices.running import Flow
+from bmsim.devices.system import Then
 from bmsim.devices.timing import UBOOT
 from bmsim.devices.uboot_image import script_in
 from provisioner.core.model import PublicationKind
-from provisioner.drivers.uboot import PACKED, SCRIPT, image_of, make_offer
+from provisioner.drivers.uboot import PACKED, SCRIPT, image_of, make_offer, script
 from provisioner.protocols.boot import BootEntry
 from tests.unit.bmsim_devices.bench import ADDRESS, MAC, SERVER, SYSTEMS, Bench
 
@@ -134,6 +135,53 @@ def test_a_board_is_handed_over_to_its_own_disk() -> None:
     assert started is not None
     assert (started.kind, started.name) == (SystemKind.INSTANCE, "debian")
     assert asked_for(bench) == [SCRIPT]
+
+
+@pytest.mark.parametrize("full", [True, False])
+@pytest.mark.parametrize("bootable", ["mmc1", ""])
+def test_a_board_with_standard_boot_is_handed_over_to_its_own_disk(full: bool, bootable: str) -> None:
+    """It has boot_targets, and no bootcmd_mmc1. Its short form knows no flags (U-Boot, cmd/bootflow.c)."""
+    variables = {"boot_targets": "dhcp mmc1 usb0 pxe"}
+    did: list[str] = []
+
+    def execute(words: Sequence[str]) -> Flow[Result]:
+        yield from ()
+        match list(words):
+            case ["setenv", name, *values]:
+                variables[name] = " ".join(values)
+            case ["test", "-z" | "-n" as which, *word]:
+                return 0 if bool("".join(word)) is (which == "-n") else 1
+            case ["test", left, "!=", right]:
+                return 0 if left != right else 1
+            case ["run", name]:
+                did.append(f"{name} not defined")
+                return 1
+            case ["bootflow", "scan", *flags]:
+                if flags and not full:
+                    return 1
+                did.append(f"scans {variables['boot_targets']}")
+                return Then.NEXT_DEVICE if bootable in variables["boot_targets"].split() else 1
+            case ["reset"]:
+                did.append("reset")
+                return Then.REBOOT
+        return 0
+
+    walk = run(script(OWN_DISK), variables, execute)
+    with pytest.raises(StopIteration) as ended:
+        next(walk)
+    scans = ["scans mmc1 usb0"] * (2 if full and not bootable else 1)
+    assert did == [
+        "bootcmd_mmc1 not defined",
+        "bootcmd_usb0 not defined",
+        *scans,
+        *(["reset"] * (not bootable)),
+    ]
+    assert ended.value.value is (Then.NEXT_DEVICE if bootable else Then.REBOOT)
+    if not bootable:  # what it found by itself was this script again
+        did.clear()
+        with pytest.raises(StopIteration):
+            next(run(script(OWN_DISK), variables, execute))
+        assert did[-1] == "reset" and "scans mmc1 usb0" not in did
 
 
 @pytest.mark.parametrize("content", ["debian", ""])
