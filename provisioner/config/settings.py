@@ -135,8 +135,8 @@ class Power(Section):
         Field(
             ge=1,
             le=60,
-            description="What such a program may take, a third of it to wait for others of its PDU at most; "
-            "less than host.lease_ttl_s.",
+            description="What such a program may take for all outlets of a node, one after the other; a "
+            "third of it to wait for others of its PDU at most; less than host.lease_ttl_s.",
         ),
     ] = 4
 

@@ -90,7 +90,8 @@ class CommandOutlets:
                 tried,
                 device=self._name,
                 answer=f"not done in {self.longest_command_s:g} s",
-                advice="Run the program by hand; power.command_timeout_s is what it may take",
+                advice="Run the program by hand; power.command_timeout_s is what it may take"
+                + (f" for all {len(self._outlets)} outlets of the node" if len(self._outlets) > 1 else ""),
             ) from error
         if result.code == 0:
             return result.stdout

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator, Sequence
 from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TypeVar
@@ -393,12 +393,20 @@ def test_a_web_server_that_is_not_there_is_unreachable(pdu: Pdu) -> None:
         play(story)
 
 
-def command(folder: Path, script: str, timeout_s: float = 4.0) -> PowerControl:
+def command(folder: Path, script: str, timeout_s: float = 4.0, outlets: Sequence[int] = (3,)) -> PowerControl:
     program = folder / "switch"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     devices = CommandDevices(SystemChildren(), {"switch": program}, discharge_s=1, timeout_s=timeout_s)
-    return devices("n1", {"command": "switch", "address": "pdu1", "outlets": [3]}, {})
+    return devices("n1", {"command": "switch", "address": "pdu1", "outlets": list(outlets)}, {})
+
+
+def test_a_program_that_is_too_slow_for_all_outlets_is_told_as_such(tmp_path: Path) -> None:
+    """By hand, for one of them, it is quick enough."""
+    assert play(command(tmp_path, "sleep 0.6; echo on", timeout_s=1.2).power_state) is PowerState.ON
+    both = command(tmp_path, "sleep 0.6; echo on", timeout_s=1.2, outlets=(3, 4))
+    with pytest.raises(DeviceUnreachable, match=r"power\.command_timeout_s .* for all 2 outlets of the node"):
+        play(both.power_state)
 
 
 @pytest.mark.parametrize(
