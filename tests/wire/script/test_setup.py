@@ -68,6 +68,18 @@ def test_on_an_unknown_system_setup_lists_what_is_missing_and_does_nothing(proje
     assert not (project / ".venv").exists()
 
 
+def test_an_index_that_is_not_reached_is_asked_about_and_setup_is_not_taken_for_done(project: Path) -> None:
+    (project / "script/packages.txt").write_text("")
+    for name in ("requirements.lock", "pyproject.toml"):
+        shutil.copy(SCRIPT.parent / name, project)
+    nowhere = "PIP_CONFIG_FILE=/dev/null PIP_RETRIES=0 PIP_INDEX_URL=http://127.0.0.1:9/simple"
+    done = on_a_copy(f"env -u PIP_FIND_LINKS -u PIP_EXTRA_INDEX_URL {nowhere} {project}/script/setup")
+    assert done.returncode == 69, done.stderr
+    assert "Is its package index reached from here" in done.stderr
+    assert "Run this again" in done.stderr
+    assert not (project / ".venv/.installed").exists()
+
+
 def test_packages_that_bring_no_file_of_theirs_are_named_and_installed_all_the_same(project: Path) -> None:
     done = on_a_copy(
         f"""{APT_GET}
