@@ -66,9 +66,16 @@ def build(
     if kernel not in there_are:
         raise RamdiskError(f"no {kernel!r} kernel is known for {arch}; there are: {', '.join(there_are)}")
     folder = builds(cache, arch, kernel)
-    folder.mkdir(parents=True, exist_ok=True)
-    with _locked(folder / "lock"):
-        return _build(ARCHITECTURES[arch], kernel, folder, say)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        with _locked(folder / "lock"):
+            return _build(ARCHITECTURES[arch], kernel, folder, say)
+    except OSError as error:
+        raise RamdiskError(
+            f"build the ramdisk in {folder}: {error.strerror or error}"
+            f"{f' ({error.filename})' if error.filename else ''}. "
+            "Name a folder by --cache that can be written, on a disk with some GB free"
+        ) from error
 
 
 def _build(arch: Architecture, kernel: Kernel, folder: Path, say: Callable[[str], None]) -> Ramdisk:

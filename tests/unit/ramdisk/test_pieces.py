@@ -93,3 +93,9 @@ def test_an_unknown_architecture_is_told_with_those_that_are_known(tmp_path: Pat
 def test_a_kernel_that_an_architecture_lacks_is_told_with_those_that_it_has(tmp_path: Path) -> None:
     with pytest.raises(RamdiskError, match="'cloud' kernel is known for armhf; there are: hardware"):
         build("armhf", tmp_path, kernel="cloud")
+
+
+def test_a_cache_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    (tmp_path / "file").touch()
+    with pytest.raises(RamdiskError, match=r"file/amd64: Not a directory.* Name a folder by --cache"):
+        build("amd64", tmp_path / "file")
