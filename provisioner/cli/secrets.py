@@ -8,9 +8,10 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 
 import typer
 
-from provisioner.cli.exits import USAGE, CliError
+from provisioner.cli.exits import CONFLICT, NOT_FOUND, USAGE, CliError
 from provisioner.cli.options import DEFAULT_CONFIG, Json
 from provisioner.cli.output import Output
+from provisioner.core.errors import Conflict, NotFound
 
 if TYPE_CHECKING:
     from provisioner.protocols.store import Store
@@ -116,4 +117,9 @@ def _with(config: Path, work: Callable[[Store, SecretBox, KeyFile | None], Await
         finally:
             await store.close()
 
-    return asyncio.run(run())
+    try:
+        return asyncio.run(run())
+    except NotFound as error:
+        raise CliError(error.message, NOT_FOUND) from error
+    except Conflict as error:
+        raise CliError(error.message, CONFLICT) from error

@@ -421,7 +421,8 @@ def test_keys_are_rotated_while_the_provisioner_runs(service: Service) -> None:
     assert service.json("secrets", "rotate")["sealed_anew"] == before["secrets"]
     new, old = service.json("secrets", "status")
     assert (new["seals"], new["secrets"], old["secrets"]) == (True, before["secrets"], 0)
-    assert "Wait a minute" in service.refused(1, "secrets", "retire")
+    assert "Wait a minute" in service.refused(4, "secrets", "retire")
+    assert "none of this id" in service.refused(3, "secrets", "rotate", "--to", "nokey")
     told = [(one["operation"], one["outcome"]) for one in service.json("audit", "list")]
     assert {("secrets rotate", "done"), ("secrets retire", "failed:conflict")} <= {*told}
     service.json("access-key", "delete", made["id"])
