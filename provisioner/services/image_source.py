@@ -34,8 +34,8 @@ async def open_source(url: str, allows: Callable[[str], bool] | None = None) -> 
     """The bytes behind an http, https or file URL, while entered. allows: whether an address may be connected
     to, wherever the URL leads; None: any, and files of this system.
 
-    Raises InvalidInput (another kind of URL), PermanentError (it isn't there), TransientError (the
-    server doesn't answer, or stopped in the middle; raised from `chunks`, too).
+    Raises InvalidInput (another kind of URL), PermanentError (it isn't there, or leads elsewhere),
+    TransientError (the server doesn't answer, or stopped in the middle; raised from `chunks`, too).
     """
     try:
         parsed = httpx.URL(url)
@@ -122,14 +122,18 @@ async def _body(url: httpx.URL, response: httpx.Response) -> AsyncGenerator[byte
 
 def _refusal(url: httpx.URL, status: int) -> ProvisionerError:
     kind = TransientError if status >= 500 or status in (408, 429) else PermanentError
-    advice = "" if kind is TransientError else "Look at the URL, and whether it needs a login"
+    later = "Delete it and register it again later"
+    advice = later if kind is TransientError else "Look at the URL, and whether it needs a login"
     return kind(f"fetch the image {shown_url(str(url))}", answer=f"HTTP status {status}", advice=advice)
 
 
 def _trouble(
     url: httpx.URL, error: httpx.HTTPError, response: httpx.Response | None = None
-) -> TransientError:
-    answer = str(error) or type(error).__name__
+) -> ProvisionerError:
+    tried = f"fetch the image {shown_url(str(url))}"
+    answer, advice = str(error).rstrip(".") or type(error).__name__, "Is the server reachable from here?"
+    if isinstance(error, httpx.TooManyRedirects | httpx.UnsupportedProtocol):
+        return PermanentError(tried, answer=answer, advice="Look where its redirects lead")
     if isinstance(error, httpx.ConnectTimeout):
         answer = f"no connection within {CONNECT_TIMEOUT_S:.0f} s"
     elif isinstance(error, httpx.TimeoutException):
@@ -137,6 +141,5 @@ def _trouble(
     if response is not None:
         announced = response.headers.get("Content-Length", "an unknown number of")
         answer = f"cut off after {response.num_bytes_downloaded} of {announced} bytes ({answer})"
-    return TransientError(
-        f"fetch the image {shown_url(str(url))}", answer=answer, advice="Is the server reachable from here?"
-    )
+        advice = "Delete it and register it again, or send its bytes from a file"
+    return TransientError(tried, answer=answer, advice=advice)

@@ -61,6 +61,18 @@ def test_an_image_is_fetched_by_http(store: ImageStore, path: str, length: bool)
         ("HTTP/1.1 200 OK\r\nContent-Length: 999999999", b"x", ImageInvalid, "larger than"),
         ("HTTP/1.1 200 OK", bytes(3 * MIB), ImageInvalid, "larger than"),
         ("SSH-2.0-OpenSSH_9.2", b"", TransientError, "fetch the image"),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: /image\r\nContent-Length: 0",
+            b"",
+            PermanentError,
+            r"redirects\. Look where its redirects lead",
+        ),
+        (
+            "HTTP/1.1 302 Found\r\nLocation: file:///etc/passwd\r\nContent-Length: 0",
+            b"",
+            PermanentError,
+            r"file://'\. Look where its redirects lead",
+        ),
     ],
 )
 def test_a_fetch_that_fails_says_why_and_leaves_nothing(
@@ -69,6 +81,7 @@ def test_a_fetch_that_fails_says_why_and_leaves_nothing(
     with pytest.raises(kind, match=complaint) as raised:
         fetch_from(store, head, body, "/image?signature=hidden", max_bytes=2 * MIB)
     assert "hidden" not in str(raised.value)
+    assert getattr(raised.value, "advice", "")
     assert files(root) == []
 
 
