@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any
 
 from provisioner.core.pdus.families import FAMILIES
@@ -13,6 +15,24 @@ OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
 
 _DEVICE = ("address", "on")
 """What tells a device from others: where it is, or the URL that switches an outlet on."""
+
+_URL = re.compile(r"(https?)://([^/?#]*)(.*)", re.DOTALL)
+_PORTS = {"http": ":80", "https": ":443"}
+
+
+@lru_cache(maxsize=4096)  # the nodes of a rack share their PDUs
+def _known_as(device: str) -> str:
+    """However it is written. Entries are read so, too; nodes that were enrolled before they were have it as
+    their file had it, as has what is given to a program."""
+    if url := _URL.match(device):
+        scheme, host, rest = url.groups()
+        return f"{scheme}://{host.lower().removesuffix(_PORTS[scheme])}{rest}"
+    return device.lower().removesuffix(".")
+
+
+def _unit(address: Mapping[str, Any]) -> str:
+    given = str(address.get("unit") or "")
+    return ".".join(number.lstrip("0") or "0" for number in given.split(".")) if given else ""
 
 
 def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
@@ -36,9 +56,9 @@ def _names(driver: str, address: Mapping[str, Any]) -> list[str]:
         case "iboot":
             return [f"the outlet at {_where(address)}"]
         case "http":
-            return [f"the outlet at {address['on']}"]
+            return [f"the outlet at {_known_as(address['on'])}"]
         case "command":
-            of = f"{address['command']} of {address['address']}"
+            of = f"{address['command']} of {_known_as(address['address'])}"
             return [f"outlet {outlet} by {of}" for outlet in address["outlets"]]
     return []
 
@@ -49,7 +69,7 @@ def _pdu_names(address: Mapping[str, Any]) -> list[str]:
     family = FAMILIES.get(str(address["family"]))  # none: the PDU is asked
     if family is not None and not family.unit:
         return [pdu]  # a unit means nothing to it
-    given = str(address.get("unit") or "")
+    given = _unit(address)
     firsts = {one.unit for one in (FAMILIES.values() if family is None else (family,))}
     unit = given or (family.unit if family else "")
     of_unit = [f"unit {unit} of {pdu}"] if unit else []
@@ -57,21 +77,22 @@ def _pdu_names(address: Mapping[str, Any]) -> list[str]:
 
 
 def _where(address: Mapping[str, Any]) -> str:
-    return ":".join(str(address[name]) for name in ("address", "port") if address.get(name) is not None)
+    port = address.get("port")
+    return _known_as(address["address"]) + ("" if port is None else f":{port}")
 
 
 def devices_of(address: Mapping[str, Any]) -> frozenset[str]:
     """What has the outlets of `feeds_of`: those who share an outlet share one of these."""
     parts = address.get("feeds", (address,))
     found = (part.get(name) for part in parts for name in _DEVICE)
-    return frozenset(str(device) for device in found if device is not None)
+    return frozenset(_known_as(device) for device in found if device is not None)
 
 
 def hangs_on(devices: frozenset[str], address: Mapping[str, Any]) -> bool:
     """Whether one of these has an outlet of this power. Many are asked: made for speed."""
     for part in address.get("feeds") or (address,):
         for name in _DEVICE:
-            if part.get(name) in devices:
+            if (device := part.get(name)) is not None and _known_as(device) in devices:
                 return True
     return False
 
@@ -80,4 +101,4 @@ def pdus_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:
     """The addresses of the devices with several outlets that a node with this power hangs on."""
     if driver == "feeds":
         return frozenset(pdu for feed in address["feeds"] for pdu in pdus_of(str(feed["driver"]), feed))
-    return frozenset((str(address["address"]),)) if driver in ("snmp", "command") else frozenset()
+    return frozenset((_known_as(address["address"]),)) if driver in ("snmp", "command") else frozenset()

@@ -100,6 +100,28 @@ def test_a_name_a_mac_and_an_address_are_one_nodes_only(api: Api, entry: dict[st
     assert [node["name"] for node in api.get("/v1/nodes")["items"]] == ["n1"]
 
 
+@pytest.mark.parametrize(
+    "written",
+    [{"address": "PDU-A.Example."}, {"address": "pdu-a", "unit": "02"}, {"on": "http://Plug:80/on"}],
+    ids=["name", "unit", "url"],
+)
+def test_an_outlet_of_a_node_that_is_stored_as_it_was_written_is_one_nodes_only(
+    api: Api, written: dict[str, str]
+) -> None:
+    """Before entries were read as what they stand for, the store got the letters of the file."""
+    api.context.power_drivers |= {"snmp", "http"}
+    snmp = {"driver": "snmp", "family": "raritan_pdu2", "outlets": [1], "community": "sesame"}
+    urls = dict.fromkeys(("off", "state"), "http://plug/other")
+    http = {"driver": "http", **urls, "when_on": "1", "when_off": "0"}
+    power = {**(http if "on" in written else snmp), **written}
+    api.post("/v1/nodes", {**node_entry(), "power": power}, 201)
+    (node,) = api.transact(lambda tx: tx.find(Node))
+    stored = {"power_address": {**node.power_address, **written}}
+    api.transact(lambda tx: tx.update(Node, node.id, stored))
+    refused = api.post("/v1/nodes", {**node_entry("n2", 2), "power": power}, 409)
+    assert "feeds node n1 already" in refused["answer"]
+
+
 def test_an_outlet_is_one_nodes_only(api: Api) -> None:
     api.context.power_drivers |= {"snmp", "feeds"}
     snmp = {"driver": "snmp", "family": "apc_rackpdu", "address": "10.78.0.201", "community": "sesame"}
