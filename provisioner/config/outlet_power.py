@@ -19,12 +19,15 @@ def _host(name: str) -> str:
     try:
         return str(ip_address(name))
     except ValueError:
-        pass
+        return _name(name).lower().removesuffix(".")
+
+
+def _name(name: str) -> str:
     try:
         name.encode("idna")
     except UnicodeError as error:
         raise ValueError(f"{name!r} can't be a host's name: {error}") from error
-    return name.lower().removesuffix(".")
+    return name
 
 
 def _unit(unit: str) -> str:
@@ -39,7 +42,7 @@ def _url(text: str) -> str:
         raise ValueError(f"it is no URL: {error}") from error
     if not url.host:
         raise ValueError("it names no host")
-    _host(url.host)
+    _name(url.host)
     return str(url)
 
 
@@ -49,7 +52,10 @@ def _token(token: SecretStr) -> SecretStr:
     return token
 
 
-Host = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$"), AfterValidator(_host)]
+_Written = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$")]
+Host = Annotated[_Written, AfterValidator(_host)]
+AsWritten = Annotated[_Written, AfterValidator(_name)]
+"""A host for somebody else to find, who may look for it by its letters."""
 Url = Annotated[str, Field(max_length=2048, pattern=r"^https?://[^\x00]*$"), AfterValidator(_url)]
 Outlet = Annotated[int, Field(ge=1, le=1000)]
 Passphrase = Annotated[SecretStr, Field(min_length=8, max_length=128)]  # RFC 3414 §11.2
@@ -179,7 +185,9 @@ class CommandPower(_OutletPower):
     command: Annotated[
         str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$", description="Its name in power.commands of the hosts.")
     ]
-    address: Annotated[Host, Field(description="Of the PDU: the program's first argument.")]
+    address: Annotated[
+        AsWritten, Field(description="Of the PDU, as it is written: the program's first argument.")
+    ]
     outlets: Annotated[
         tuple[Outlet, ...],
         Field(

@@ -132,6 +132,17 @@ def test_an_outlet_is_the_same_however_its_device_is_written(
     assert devices_of(first.shown()) == devices_of(second.shown())
 
 
+def test_a_program_gets_the_address_as_it_is_written_and_its_outlet_is_the_same_all_the_same() -> None:
+    """It may look the PDU up in a list of its own."""
+    one, other = (
+        entry({"driver": "command", "command": "pdu_mgr", "address": address, "outlets": [1]})
+        for address in ("RackA-PDU1", "racka-pdu1")
+    )
+    assert one.address == "RackA-PDU1"
+    assert feeds_of(one.driver, one.shown()) == feeds_of(other.driver, other.shown())
+    assert devices_of(one.shown()) == devices_of(other.shown())
+
+
 @pytest.mark.parametrize("again", [APC, {**APC, "family": "auto"}, {**APC, "family": "raritan_pdu2"}])
 def test_one_outlet_is_not_two_feeds(again: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=r"outlet 1 of PDU \S+ is there twice"):
