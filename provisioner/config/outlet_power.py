@@ -97,11 +97,8 @@ class SnmpPower(_OutletPower):
         ),
     ]
     unit: Annotated[
-        Annotated[str, AfterValidator(_unit)] | None,
-        Field(
-            pattern=r"^\d{1,3}(\.\d{1,3}){0,2}$",
-            description="In a chain of PDUs, or the tower and infeed: by default the family's first.",
-        ),
+        Annotated[str, Field(pattern=r"^\d{1,3}(\.\d{1,3}){0,2}$"), AfterValidator(_unit)] | None,
+        Field(description="In a chain of PDUs, or the tower and infeed: by default the family's first."),
     ] = None
     version: Annotated[Literal["1", "2c", "3"], Field(description="Of SNMP, in quotes.")] = "2c"
     community: Annotated[

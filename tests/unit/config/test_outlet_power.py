@@ -67,6 +67,7 @@ def test_secrets_of_feeds_are_told_apart_and_not_shown() -> None:
         ({"outlets": [1, 1]}, "one of them is there twice"),
         ({"community": None}, "version 2c needs a community"),
         ({"version": "3"}, "version 3 needs a user"),
+        ({"unit": "second"}, "should match pattern"),
     ],
 )
 def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
