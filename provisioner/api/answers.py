@@ -100,7 +100,8 @@ def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "json_invalid":
         return f"it is no JSON from character {problem['loc'][-1]} on: {problem['ctx']['error']}"
     if problem["type"] == "model_attributes_type":
-        return "it is no JSON object, or its Content-Type isn't application/json"
+        is_body = tuple(problem["loc"]) == ("body",)
+        return "it is no JSON object" + (", or its Content-Type isn't application/json" if is_body else "")
     return str(problem["msg"])
 
 

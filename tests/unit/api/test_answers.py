@@ -142,3 +142,10 @@ def test_a_body_that_is_no_json_object_is_told_so(api: Api, body: str, kind: str
     assert answer.status_code == 422
     assert answer.json()["title"].startswith(told)
     assert "field" not in answer.json()
+
+
+def test_a_part_of_a_body_that_is_no_object_is_not_blamed_on_its_content_type(api: Api) -> None:
+    answer = api.post("/v1/nodes", {**node_entry(), "power": "ipmi", "root_device": 3}, 422)
+    told = {error["field"]: error["message"] for error in answer["errors"]}
+    assert told["root_device"] == "it is no JSON object"
+    assert "Content-Type" not in answer["title"]
