@@ -38,6 +38,12 @@ class Network(Section):
         first, _, last = self.pool.partition("-")
         return IPv4Address(first.strip()), IPv4Address(last.strip())
 
+    @property
+    def _nobodys(self) -> tuple[IPv4Address, ...]:
+        """The network's and broadcast's address, which a link of two doesn't have (RFC 3021)."""
+        ends = self.subnet.network_address, self.subnet.broadcast_address
+        return ends if self.subnet.prefixlen < 31 else ()
+
     def fault(self, address: IPv4Address) -> str:
         """Why this can't be a node's address; empty when it can."""
         if address == self.address:
@@ -47,7 +53,7 @@ class Network(Section):
         # Another's DHCP server may serve other networks too; our own can't.
         if self.serve_dhcp and address not in self.subnet:
             return f"it is not in {self.subnet}, which nodes boot from"
-        if address in (self.subnet.network_address, self.subnet.broadcast_address):
+        if address in self._nobodys:
             return f"it is the first or the last one of {self.subnet}, which nobody can have"
         return ""
 
@@ -60,7 +66,7 @@ class Network(Section):
         if first not in self.subnet or last not in self.subnet or last < first:
             raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
         for end in (first, last):
-            if end in (self.subnet.network_address, self.subnet.broadcast_address):
+            if end in self._nobodys:
                 raise ValueError(f"the pool {self.pool} has {end}, which nobody in {self.subnet} can have")
         for what, address in (("our own address", self.address), ("the gateway", self.gateway)):
             if address is not None and first <= address <= last:

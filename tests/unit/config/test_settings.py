@@ -144,6 +144,13 @@ def test_a_network_that_does_not_fit_together_is_refused(old: str, new: str, tol
     assert told in refusal(NETWORK.replace(old, new)).message
 
 
+def test_a_link_of_two_has_two_addresses() -> None:
+    """RFC 3021."""
+    text = "network: {interface: p, address: 10.77.0.0, subnet: 10.77.0.0/31, pool: 10.77.0.1-10.77.0.1}"
+    network = parse(text, Settings, "provisioner.yaml").network
+    assert not network.fault(network.pool_range[0])
+
+
 def test_with_another_dhcp_server_nodes_may_reach_us_over_a_router() -> None:
     text = NETWORK.replace("address: 10.77.0.10", "address: 10.99.0.10, serve_dhcp: false")
     assert not parse(text, Settings, "provisioner.yaml").network.serve_dhcp
