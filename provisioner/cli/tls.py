@@ -31,13 +31,15 @@ def init(
 
     from provisioner.config.settings import Settings
     from provisioner.config.source import load
-    from provisioner.services.local_ca import TlsFolder, issue, names_of
+    from provisioner.services.local_ca import TlsFolder, can_be_for, issue, names_of
 
     settings = load(config, Settings)
     folder = TlsFolder(settings.tls_folder)
     own = [settings.api.address, socket.gethostname(), "localhost", "127.0.0.1"]
+    # A system without a name is called "(none)"; nobody asked for that.
+    own = [word for word in own if word != "0.0.0.0" and can_be_for(word)]
     wanted = name or names_of(folder)
-    names = list(dict.fromkeys([*wanted, *(word for word in own if word != "0.0.0.0")]))
+    names = list(dict.fromkeys([*wanted, *own]))
     until = issue(folder, names, datetime.now(UTC))
     made = {
         "certificate": str(folder.certificate),

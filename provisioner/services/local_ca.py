@@ -87,14 +87,23 @@ def issue(folder: TlsFolder, names: Sequence[str], now: datetime) -> datetime:
     return until
 
 
+def can_be_for(name: str) -> bool:
+    """Whether a certificate can be for this name or address."""
+    try:
+        _name(name)
+    except InvalidInput:
+        return False
+    return True
+
+
 def names_of(folder: TlsFolder) -> list[str]:
-    """What the certificate there is for; nothing when there is none that can be read."""
+    """What the certificate there is for, and another can be; nothing when there is none that can be read."""
     try:
         certificate = x509.load_pem_x509_certificate(folder.certificate.read_bytes())
         found = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     except (OSError, ValueError, x509.ExtensionNotFound):
         return []
-    return [str(one.value) for one in found]
+    return [name for name in (str(one.value) for one in found) if can_be_for(name)]
 
 
 def _make_authority(folder: TlsFolder, now: datetime) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+import socket
 from pathlib import Path
 
 import pytest
@@ -36,3 +37,10 @@ def test_a_renewed_certificate_is_for_the_names_of_the_one_before(config: Path) 
     assert "localhost" in first
     assert made(config) == first
     assert "rack.example" not in made(config, "other.example")
+
+
+def test_a_system_whose_name_no_certificate_can_be_for_gets_one_all_the_same(
+    config: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(socket, "gethostname", lambda: "(none)")
+    assert made(config, "rack.example") == ["rack.example", "127.0.0.1", "localhost"]
