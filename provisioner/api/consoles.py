@@ -9,7 +9,7 @@ from fastapi import Query
 from starlette.responses import PlainTextResponse, Response, StreamingResponse
 
 from provisioner.api.context import ApiContext
-from provisioner.core.errors import Conflict
+from provisioner.core.errors import Conflict, TransientError
 from provisioner.core.model import Instance
 from provisioner.core.states import InstanceState
 from provisioner.protocols.console import ConsoleBook
@@ -51,10 +51,17 @@ async def _said(
 ) -> AsyncIterator[str]:
     told = book.position(node_id)
     yield _tail(book, node_id, tail_bytes, instance_id)
-    while instance_id is None or await _has(context, instance_id, node_id):
-        await context.clock.sleep(LOOK_S)
-        if not await context.still_holds():
-            return
+    while True:
+        try:
+            if instance_id is not None and not await _has(context, instance_id, node_id):
+                return
+            await context.clock.sleep(LOOK_S)
+            if not await context.still_holds():
+                return
+        except TransientError:
+            # Nothing is told while nobody knows who may read it; what was said meanwhile comes afterwards.
+            await context.clock.sleep(LOOK_S)
+            continue
         now = book.position(node_id)
         if now > told:
             yield book.text(node_id, of=instance_id, since=told, tail_bytes=MAX_TAIL_BYTES)

@@ -6,6 +6,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.core.errors import TransientError
 from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
 from provisioner.core.states import InstanceState
 from tests.unit.api.conftest import Api, node_entry
@@ -267,6 +268,37 @@ def test_a_console_that_is_followed_ends_with_the_right_to_it(api: Api, path: st
     headers = {"Authorization": f"Bearer {token}"}
     answer = api.call("GET", f"/v1/{path}/console?follow=true", headers=headers)
     assert answer.text == "before"
+
+
+@pytest.mark.parametrize("path", ["instances/web", "nodes/n1"])
+def test_a_console_is_followed_beyond_a_while_without_the_database(
+    api: Api, path: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    node_id = place(api)
+    api.run(api.say(node_id, "before"))
+    token = api.post("/v1/tokens", {"name": "ci", "role": "operator"}, 201)["token"]
+
+    async def gone(work: object) -> None:
+        raise TransientError("use the database", answer="it doesn't answer")
+
+    async def lose() -> None:
+        api.context.forget_credentials()
+        await api.say(node_id, ", meanwhile")
+        monkeypatch.setattr(api.store, "transact", gone)
+
+    async def find() -> None:
+        monkeypatch.undo()
+
+    async def look() -> None:
+        pass
+
+    async def revoke() -> None:
+        assert (await api.request("DELETE", "/v1/tokens/ci")).is_success
+
+    api.context.clock = ScriptedClock(lose, find, look, revoke)
+    headers = {"Authorization": f"Bearer {token}"}
+    answer = api.call("GET", f"/v1/{path}/console?follow=true", headers=headers)
+    assert answer.text == "before, meanwhile"
 
 
 def enrol_with_a_small_disk(api: Api) -> None:
