@@ -56,6 +56,12 @@ def upgrade_store(url: str, password: str = "") -> tuple[str | None, str]:
         from provisioner.store.postgres import Postgres
 
         return upgrade_postgres(Postgres(url, password))
+    if url == "memory:":
+        raise InvalidInput(
+            "upgrade the database",
+            field="database",
+            answer="with memory: there is none to upgrade, it keeps none",
+        )
     if not url.startswith(SQLITE):
         raise _unknown(url)
     database = Sqlite(Path(url.removeprefix("sqlite:///")), _utc_now)

@@ -404,6 +404,12 @@ def test_an_address_of_no_known_database_is_no_file_and_not_repeated(
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_store_in_memory_has_nothing_to_upgrade_and_is_a_kind_that_is_known() -> None:
+    with pytest.raises(InvalidInput, match="keeps none") as raised:
+        upgrade_store("memory:")
+    assert "memory: to keep nothing" not in raised.value.message
+
+
 def test_text_that_postgresql_cannot_hold_is_the_callers_fault(postgres: PostgresDatabases) -> None:
     async def story(store: Store) -> int:
         with pytest.raises(InvalidInput, match="NUL"):
