@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails
 from bmsim.rack.errors import RackError
 
 M = TypeVar("M", bound=BaseModel)
+MERGE = "tag:yaml.org,2002:merge"
+"""Of the key `<<`."""
 
 
 def load(path: Path, model: type[M]) -> M:
@@ -28,7 +30,7 @@ def load(path: Path, model: type[M]) -> M:
 
 def parse(text: str, model: type[M], name: str) -> M:
     try:
-        tree, data = _read(text)
+        tree, data, given_twice = _read(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise RackError(f"{name}:{line}: not YAML: {error.problem}", code=2) from error
@@ -36,7 +38,7 @@ def parse(text: str, model: type[M], name: str) -> M:
         raise RackError(f"{name}: not YAML: {error}", code=2) from error
     except RecursionError:
         raise RackError(f"{name}: it is nested too deeply", code=2) from None
-    for line, key, before in _given_twice(tree):
+    for line, key, before in given_twice:
         raise RackError(f"{name}:{line}: {key}: it is there already, in line {before}", code=2)
     try:
         return model.model_validate({} if data is None else data)
@@ -67,18 +69,20 @@ def value(text: str) -> Any:
         raise RackError(f"{text[:80]!r} is not YAML: {told}", code=2) from error
 
 
-def _read(text: str) -> tuple[yaml.Node | None, Any]:
-    """The nodes, which know their lines, and what they say."""
+def _read(text: str) -> tuple[yaml.Node | None, Any, list[tuple[int, str, int]]]:
+    """The nodes, which know their lines, what they say, and keys that are there twice."""
     loader = _Loader(text)
     try:
         tree = loader.get_single_node()
-        return tree, None if tree is None else loader.construct_document(tree)
+        given_twice = list(_given_twice(tree))
+        return tree, None if tree is None else loader.construct_document(tree), given_twice
     finally:
         loader.dispose()
 
 
 def _given_twice(tree: yaml.Node | None) -> Iterator[tuple[int, str, int]]:
-    """Keys that are in a mapping already, of which YAML would take the last one: line, key, first line."""
+    """Keys that are in a mapping already, of which YAML would take the last one: line, key, first line. Of
+    nodes as they are written: reading them puts beside a key what `<<` brings, for the key to replace."""
     waiting, seen = [tree], set[int]()
     while waiting:
         node = waiting.pop(0)
@@ -92,7 +96,7 @@ def _given_twice(tree: yaml.Node | None) -> Iterator[tuple[int, str, int]]:
             for key, inner in node.value:
                 waiting.append(inner)
                 line, word = key.start_mark.line + 1, str(key.value)
-                if word in lines:
+                if word in lines and key.tag != MERGE:
                     yield line, word, lines[word]
                 lines[word] = line
 

@@ -13,6 +13,8 @@ from pydantic_core import ErrorDetails, InitErrorDetails, PydanticCustomError
 from provisioner.core.errors import InvalidInput
 
 M = TypeVar("M", bound=BaseModel)
+MERGE = "tag:yaml.org,2002:merge"
+"""Of the key `<<`."""
 Location = tuple[int | str, ...]
 
 
@@ -30,7 +32,7 @@ def load(path: Path, model: type[M]) -> M:
 def parse(text: str, model: type[M], name: str) -> M:
     """As `load`, of a text called `name`."""
     try:
-        tree, data = _read(text)
+        tree, data = _read(text, name)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
         raise InvalidInput(f"read {name}", answer=f"line {line} is not YAML: {error.problem}") from error
@@ -38,7 +40,6 @@ def parse(text: str, model: type[M], name: str) -> M:
         raise InvalidInput(f"read {name}", answer=f"not YAML: {error}") from error
     except RecursionError:
         raise InvalidInput(f"read {name}", answer="it is nested too deeply") from None
-    _check_keys(tree, name)
     try:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
@@ -74,18 +75,20 @@ class _Loader(yaml.SafeLoader):
             raise yaml.constructor.ConstructorError(None, None, str(error), node.start_mark) from error
 
 
-def _read(text: str) -> tuple[yaml.Node | None, Any]:
+def _read(text: str, name: str) -> tuple[yaml.Node | None, Any]:
     """The nodes, which know their lines, and what they say."""
     loader = _Loader(text)
     try:
         tree = loader.get_single_node()
+        _check_keys(tree, name)
         return tree, None if tree is None else loader.construct_document(tree)
     finally:
         loader.dispose()
 
 
 def _check_keys(tree: yaml.Node | None, name: str) -> None:
-    """A key that is there twice: YAML would take the last one and say nothing."""
+    """A key that is there twice: YAML would take the last one and say nothing. Of nodes as they are written:
+    reading them puts beside a key what `<<` brings, for the key to replace."""
     waiting, seen = [tree], set[int]()
     while waiting:
         node = waiting.pop()
@@ -100,7 +103,7 @@ def _check_keys(tree: yaml.Node | None, name: str) -> None:
                 waiting.append(value)
                 line = key.start_mark.line + 1
                 word = str(key.value)
-                if word in lines:
+                if word in lines and key.tag != MERGE:
                     answer = f"line {line}: {word} is there already, in line {lines[word]}"
                     raise InvalidInput(f"use {name}", field=word, answer=answer)
                 lines[word] = line
@@ -123,7 +126,7 @@ def _place(tree: yaml.Node | None, location: Location) -> tuple[int, str]:
 def _child(node: yaml.Node | None, part: int | str) -> tuple[int, yaml.Node] | None:
     """The line where this part of `node` begins, and the part."""
     if isinstance(node, yaml.MappingNode):
-        for key, value in node.value:
+        for key, value in reversed(node.value):  # after those that `<<` has brought
             if key.value == str(part):
                 return key.start_mark.line + 1, value
     elif isinstance(node, yaml.SequenceNode) and isinstance(part, int) and part < len(node.value):

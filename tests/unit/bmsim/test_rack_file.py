@@ -101,6 +101,15 @@ def test_what_cannot_be_meant_is_refused(wrong: str, told: str) -> None:
     assert refusal(TEXT + wrong).startswith(told)
 
 
+def test_what_a_node_takes_over_from_another_may_be_replaced() -> None:
+    text = TEXT.replace("  - name: n1\n", "  - &n1\n    name: n1\n").replace("bmc: {", "bmc: &bmc {", 1)
+    own = "nics: [{mac: 52:54:00:77:00:03}], bmc: {<<: *bmc, address: 10.78.0.103}"
+    found = parse(f"{text}  - {{<<: *n1, name: n3, {own}}}\n", Rack, "rack.yaml")
+    one, other = found.node("n1"), found.node("n3")
+    assert one is not None and other is not None
+    assert (other.vcpus, other.disks, other.nics[0].mac) == (one.vcpus, one.disks, "52:54:00:77:00:03")
+
+
 def test_a_word_that_is_no_yaml_is_refused() -> None:
     assert value("[1, two]") == [1, "two"]
     for word in ("[:", "2026-99-99", "\x00", "[" * 5000):

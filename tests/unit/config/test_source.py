@@ -81,6 +81,15 @@ def test_what_cannot_be_meant_is_refused(text: str, told: str) -> None:
     assert told in refusal(text).message
 
 
+def test_what_a_mapping_takes_over_from_another_may_be_replaced() -> None:
+    found = parse("items: [&one {count: 1}, {<<: *one}]\ninner: {<<: *one, count: 2}\n", Outer, "some.yaml")
+    assert (found.inner.count, [item.count for item in found.items]) == (2, [1, 1])
+    error = refusal("items: [&one {count: 1}]\ninner: {<<: *one, count: x}\n")
+    assert "line 2, inner.count" in error.message
+    error = refusal("items: [&one {count: 1}]\ninner: {<<: *one, count: 2, count: 3}\n")
+    assert "line 2: count is there already, in line 2" in error.message
+
+
 def test_a_list_that_holds_itself_is_refused() -> None:
     assert refusal("items: &a [*a]\ninner: {count: 1}\n").field.startswith("items")
 
