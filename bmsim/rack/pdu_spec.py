@@ -24,6 +24,13 @@ def _known(family: str) -> str:
     return family
 
 
+def _user(name: str) -> str:
+    # RFC 3414 §5, usmUserName
+    if len(name.encode()) > 32:
+        raise ValueError("it has more than 32 bytes in UTF-8")
+    return name
+
+
 Secret = Annotated[SecretStr, Field(min_length=1, max_length=64)]
 Passphrase = Annotated[SecretStr, Field(min_length=8, max_length=64)]  # RFC 3414 §11.2
 Seconds = Annotated[float, Field(ge=0, le=3600)]
@@ -37,7 +44,9 @@ def _told(default: str, description: str) -> Any:
 class SnmpUser(_Part):
     """SNMPv3."""
 
-    name: Annotated[str, Field(min_length=1, max_length=32, description="32 characters at most.")]
+    name: Annotated[
+        str, AfterValidator(_user), Field(min_length=1, max_length=32, description="32 bytes at most.")
+    ]
     auth_protocol: Annotated[
         Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"],
         Field(description="How messages are authenticated."),

@@ -46,6 +46,13 @@ def _url(text: str) -> str:
     return str(url)
 
 
+def _user(name: str) -> str:
+    # RFC 3414 §5, usmUserName
+    if len(name.encode()) > 32:
+        raise ValueError("it has more than 32 bytes in UTF-8: letters that aren't ASCII take two to four")
+    return name
+
+
 def _token(token: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
         raise ValueError("it has a blank, the end of a line, or a letter that isn't ASCII")
@@ -108,7 +115,9 @@ class SnmpPower(_OutletPower):
     write_community: Annotated[
         SecretStr | None, Field(min_length=1, max_length=64, description="For commands; by default the same.")
     ] = None
-    user: Annotated[str | None, Field(max_length=32, description="Version 3.")] = None
+    user: Annotated[
+        Annotated[str, AfterValidator(_user)] | None, Field(max_length=32, description="Version 3.")
+    ] = None
     auth_protocol: Annotated[
         Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"] | None,
         Field(description="By default SHA."),

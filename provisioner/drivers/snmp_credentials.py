@@ -12,6 +12,9 @@ Version = Literal["1", "2c", "3"]
 AuthProtocol = Literal["MD5", "SHA", "SHA-224", "SHA-256", "SHA-384", "SHA-512"]
 PrivProtocol = Literal["DES", "AES", "AES-192", "AES-256", "AES-192-C", "AES-256-C"]
 
+LONGEST_USER_BYTES = 32
+"""RFC 3414 §5, usmUserName."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Credentials:
@@ -34,6 +37,9 @@ class Credentials:
         tried = f"ask a PDU by SNMP version {version}"
         if version == "3" and not address.get("user"):
             raise InvalidInput(tried, field="power.user", answer="it is missing")
+        if version == "3" and len(str(address["user"]).encode()) > LONGEST_USER_BYTES:
+            answer = f"it has more than {LONGEST_USER_BYTES} bytes in UTF-8"
+            raise InvalidInput(tried, field="power.user", answer=answer)
         if version != "3" and not secret.get("community"):
             raise InvalidInput(tried, field="power.community", answer="it is missing")
         if secret.get("priv_key") and not secret.get("auth_key"):

@@ -243,6 +243,7 @@ def test_a_pdu_of_no_known_family_is_told_with_what_it_calls_itself() -> None:
         ({}, {}, "power.community"),
         ({"version": "3"}, {}, "power.user"),
         ({"version": "3", "user": "u"}, {"priv_key": "x" * 8}, "power.auth_key"),
+        ({"version": "3", "user": "é" * 17}, {}, "power.user"),
     ],
 )
 def test_what_cant_be_asked_is_told_by_field(
