@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import socket
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Any, Protocol
@@ -25,6 +25,7 @@ from provisioner.core.errors import (
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_engines import SnmpEngines
+from provisioner.drivers.snmp_requests import Get, Set, request
 
 MESSAGE_S = 2.5
 """A message is sent once: what is lost is asked again by whoever asked, and a PDU that is slow isn't asked
@@ -105,17 +106,17 @@ class PysnmpMessages:
         self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
     ) -> list[Value]:
         objects = [snmp.ObjectType(snmp.ObjectIdentity(oid)) for oid in oids]
-        found = await self._ask(snmp.get_cmd, tried, agent, credentials, objects, write=False)
+        found = await self._ask(Get, tried, agent, credentials, objects, write=False)
         # By their names: one that is left out or told for another outlet must not pass for the next.
         return [_value(tried, agent, oid, found.get(oid)) for oid in oids]
 
     async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
         objects = [snmp.ObjectType(snmp.ObjectIdentity(oid), snmp.Integer32(value))]
-        await self._ask(snmp.set_cmd, tried, agent, credentials, objects, write=True)
+        await self._ask(Set, tried, agent, credentials, objects, write=True)
 
     async def _ask(
         self,
-        command: Callable[..., Any],
+        kind: type[Get | Set],
         tried: str,
         agent: Agent,
         credentials: Credentials,
@@ -124,13 +125,11 @@ class PysnmpMessages:
         write: bool,
     ) -> dict[Oid, object]:
         try:
-            kind = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
-            target = await kind.create((agent.host, agent.port), timeout=MESSAGE_S, retries=0)
+            by = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
+            target = await by.create((agent.host, agent.port), timeout=MESSAGE_S, retries=0)
             auth = _auth_data(credentials, write=write)
             with self._engines.lent(credentials) as lent:
-                error, status, _, found = await command(
-                    lent.engine, auth, target, snmp.ContextData(), *objects, lookupMib=False
-                )
+                error, status, found = await request(kind, lent.engine, auth, target, objects)
                 if credentials.version == "3":
                     (lent.answered if error is None else lent.silent)(agent)
         except (PySnmpError, OSError) as problem:

@@ -272,6 +272,30 @@ def test_a_pdu_that_restarts_is_asked_on_by_every_version(stack: ExitStack, pdu:
     assert not pdu.fed(1)
 
 
+@pytest.mark.parametrize("known", [False, True], ids=["its engine's ID", "its time"])
+def test_a_command_that_is_cancelled_is_not_sent_on_when_the_pdu_tells(
+    stack: ExitStack, tmp_path: Path, known: bool
+) -> None:
+    """By version 3 it is asked once more when it has told what the message lacked."""
+    pdu = stack.enter_context(running_pdu(tmp_path, answer_s=0.5))
+    by_v3 = snmp(stack, pdu, secret=KEYS, **V3)
+
+    async def story() -> None:
+        if known:
+            assert await by_v3.power_state() is PowerState.ON
+            pdu.kill()
+            pdu.start()
+        asked = asyncio.ensure_future(by_v3.set_power(PowerVerb.OFF))
+        await asyncio.sleep(0.3)
+        asked.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await asked
+        await asyncio.sleep(2.0)
+
+    play(story)
+    assert pdu.fed(1)
+
+
 def test_another_pdu_at_the_address_of_one_is_asked_on_by_version_3(stack: ExitStack, tmp_path: Path) -> None:
     """A spare part: with the same user and keys, and an engine ID of its own."""
     old = stack.enter_context(running_pdu(tmp_path / "old"))
