@@ -67,8 +67,7 @@ class SnmpOutlets:
             except DeviceRefused:
                 if self._family is not None:
                     raise
-                # Another PDU may stand in its place by now.
-                known, family = family, await self._pdu.family(self._credentials, anew=True)
+                known, family = family, await self._pdu.family(self._credentials, refused=family)
                 if family is known:
                     raise
                 values = await self._read(tried, family)

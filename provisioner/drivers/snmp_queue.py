@@ -23,6 +23,9 @@ QUEUE_S = 1.3
 MOST_OBJECTS = 16
 """In one message: with their values below 484 bytes, which every agent takes (RFC 3417 §3.2)."""
 
+LATELY_S = 30.0
+"""Tries of one command follow each other faster, and nobody replaces a PDU in that time."""
+
 
 @dataclass(slots=True, eq=False)
 class _Waiting:
@@ -43,13 +46,22 @@ class PduQueue:
         self._taken = False
         self._waiting: list[_Waiting] = []
         self._family: Family | None = None
+        self._asked_s = float("-inf")  # for its family
 
-    async def family(self, credentials: Credentials, *, anew: bool = False) -> Family:
-        """By its sysObjectID, asked for once, or anew. Raises DeviceRefused when it belongs to none."""
-        if self._family is None or anew:
+    async def family(self, credentials: Credentials, *, refused: Family | None = None) -> Family:
+        """By its sysObjectID, asked for once. Raises DeviceRefused when it belongs to none.
+
+        refused: whose objects it turned out not to have: unless it was asked lately, another PDU may stand in
+        its place by now, and it is asked anew; by the next try, where there is no time for it in this one.
+        """
+        loop = asyncio.get_running_loop()
+        if self._family is refused and loop.time() >= self._asked_s + LATELY_S:
+            self._family = None
+        if self._family is None:
             tried = "find out its family"
             (system,) = await self.read(tried, credentials, [SYS_OBJECT_ID])
             self._family = family_of(system) if isinstance(system, tuple) else None
+            self._asked_s = loop.time()
             if self._family is None:
                 called = ".".join(map(str, system)) if isinstance(system, tuple) else str(system)
                 raise DeviceRefused(

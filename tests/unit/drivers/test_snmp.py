@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import TypeVar
 
 import pytest
@@ -212,7 +213,8 @@ def test_a_pdu_is_asked_once_for_its_family() -> None:
     assert agent.log == ["get 1"] * 3
 
 
-def test_a_pdu_that_another_family_has_replaced_is_known_anew() -> None:
+def test_a_pdu_that_another_family_has_replaced_is_known_anew(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(snmp_queue, "LATELY_S", 0.0)
     aten = FAMILIES["aten"]
     agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
     devices = SnmpDevices(agent, discharge_s=1)
@@ -224,10 +226,56 @@ def test_a_pdu_that_another_family_has_replaced_is_known_anew() -> None:
     assert agent.log[-1] == "set 21317.1.3.2.2.2.2.2.0=2"
 
 
-def test_an_outlet_that_is_not_there_is_told_after_its_pdu_was_asked_anew() -> None:
+def test_an_outlet_that_is_not_there_is_told_after_its_pdu_was_asked_anew(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(snmp_queue, "LATELY_S", 0.0)
     agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
     with pytest.raises(DeviceRefused, match="no object"):
         play(outlets(agent, 30, family="auto").power_state)
+    assert agent.log == ["get 1"] * 3, "its family, its outlet, its family"
+
+
+class SlowAgent(FakeAgent):
+    """Too slow for two messages within one command's time, where that is 0.6 s."""
+
+    async def _answers(self) -> None:
+        await asyncio.sleep(0.3)
+
+
+@pytest.mark.parametrize("is_replaced", [False, True], ids=["no such outlet", "another PDU"])
+def test_a_slow_pdu_without_such_an_outlet_is_known_anew_by_further_tries(
+    monkeypatch: pytest.MonkeyPatch, is_replaced: bool
+) -> None:
+    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.6)
+    aten = FAMILIES["aten"]
+    agent = SlowAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
+    control = outlets(agent, 1, family="auto")
+
+    async def patiently() -> PowerState:
+        for _ in range(3):
+            with suppress(DeviceUnreachable):
+                return await control.power_state()
+        raise AssertionError("never told")
+
+    async def story() -> PowerState:
+        assert await patiently() is PowerState.ON
+        monkeypatch.setattr(snmp_queue, "LATELY_S", 0.2)  # it was asked for longer ago than that
+        await asyncio.sleep(0.2)
+        if is_replaced:
+            agent.objects = {aten.oid(aten.state, 1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 21317, 1)}
+        else:
+            del agent.objects[object_of(1)]
+        with suppress(DeviceUnreachable):
+            await control.power_state()
+        monkeypatch.setattr(snmp_queue, "LATELY_S", 30.0)
+        return await patiently()
+
+    if is_replaced:
+        assert play(story) is PowerState.OFF
+    else:
+        with pytest.raises(DeviceRefused, match="no object"):
+            play(story)
 
 
 def test_a_pdu_of_no_known_family_is_told_with_what_it_calls_itself() -> None:
