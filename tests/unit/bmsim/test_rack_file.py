@@ -94,7 +94,7 @@ def test_a_file_that_is_no_yaml_is_refused_with_the_line() -> None:
     [
         ("name: 2026-99-99\n", "rack.yaml:21: not YAML: month must be in 1..12"),
         ("name: other\n", "rack.yaml:21: name: it is there already, in line 1"),
-        ("pdus: " + "[" * 5000 + "\n", "rack.yaml: it is nested too deeply"),
+        ("pdus: " + "[" * 600 + "\n", "rack.yaml: it is nested too deeply"),
     ],
 )
 def test_what_cannot_be_meant_is_refused(wrong: str, told: str) -> None:
@@ -112,7 +112,7 @@ def test_what_a_node_takes_over_from_another_may_be_replaced() -> None:
 
 def test_a_word_that_is_no_yaml_is_refused() -> None:
     assert value("[1, two]") == [1, "two"]
-    for word in ("[:", "2026-99-99", "\x00", "[" * 5000):
+    for word in ("[:", "2026-99-99", "\x00", "[" * 600):
         with pytest.raises(RackError, match="is not YAML"):
             value(word)
 

@@ -6,6 +6,8 @@ import pytest
 
 from tests.unit.cli.conftest import Listener
 
+pytestmark = pytest.mark.wire
+
 REFUSED = [{"node": "n1", "why": "it is active"}]
 
 
