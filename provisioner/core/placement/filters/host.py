@@ -7,5 +7,6 @@ from provisioner.core.model import Image, Instance, Node
 
 def refuses(instance: Instance, image: Image, node: Node) -> str | None:
     if instance.host_name and node.owner != instance.host_name:
-        return f"compute host {node.owner} owns it, {instance.host_name} is asked for"
+        # Its name is for operators, and this is told to whoever asks.
+        return f"another compute host than {instance.host_name} owns it"
     return None

@@ -77,7 +77,7 @@ def test_every_filter_is_reached_by_a_refusal() -> None:
     asked = instance(failed_on=("node-1",))
     assert refusal(asked, image(), node()) == "it has failed this request before"
     asked = instance(host_name="ch2")
-    assert refusal(asked, image(), node()) == "compute host host owns it, ch2 is asked for"
+    assert refusal(asked, image(), node()) == "another compute host than ch2 owns it"
     asked = instance(zone="z2")
     assert refusal(asked, image(), node(zone="z1")) == "it is in zone z1"
     assert refusal(asked, image(), node()) == "it is in zone default"
