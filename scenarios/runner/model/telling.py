@@ -96,6 +96,9 @@ class Telling:
                 pass
             case _:
                 self._wake(getattr(after, "name", ""))
+        if before is None and not isinstance(after, TimelineEvent):
+            # From now on nothing is missed by who looks and then waits, though it changes in between.
+            self._news.setdefault(getattr(after, "name", ""), asyncio.Event())
 
     def _node_changed(self, before: Record | None, after: Node) -> None:
         self._node_names[after.id] = after.name
