@@ -18,6 +18,7 @@ from provisioner.core.errors import (
     Defect,
     DeviceRefused,
     InvalidInput,
+    LeaseLost,
     ProvisionerError,
     TransientError,
 )
@@ -78,14 +79,30 @@ class OperatorRequests:
 
     async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
         try:
-            power = await self._carry_out(request, node, busy)
+            power = await self._within_lease(request, node, busy)
             await self._answer(request, node, RequestState.DONE, f"power is {power}", power)
+        except LeaseLost as error:
+            # No answer: whoever has the node next, or this host with its next lease, does it.
+            log.warning("request.dropped", node=node.name, verb=request.verb, cause=error.message)
         except ProvisionerError as error:
             await self._answer(request, node, RequestState.FAILED, error.message, None)
         except Exception as error:  # noqa: BLE001 - a defect must end one request, never the host
             log.error("request.defect", node=node.name, verb=request.verb, trace=traceback.format_exc())
             cause = Defect.of(f"carry out {request.verb}", f"node {node.name}", error)
             await self._answer(request, node, RequestState.FAILED, cause.message, None)
+
+    async def _within_lease(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
+        """Again and again when a command didn't fit into what was left of the lease, as long as there is one.
+        Raises LeaseLost when there isn't."""
+        edges = self._edges
+        while True:
+            try:
+                return await self._carry_out(request, node, busy)
+            except LeaseLost as error:
+                if not edges.lease.alive:
+                    raise
+                log.warning("request.put_off", node=node.name, verb=request.verb, cause=error.message)
+                await edges.clock.sleep(RETRY_S)
 
     async def _carry_out(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
         sequencer, device = self._edges.power, self._edges.device(node)

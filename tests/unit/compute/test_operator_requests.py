@@ -138,6 +138,56 @@ def test_whoever_has_lost_the_node_meanwhile_answers_nothing(tmp_path: Path) -> 
     asyncio.run(story())
 
 
+class SlowAtFirst(FakeRack):
+    """A command to its device may take longer than a lease, the first time that it is asked for."""
+
+    def __init__(self, world: FakeWorld) -> None:
+        super().__init__(lambda event: None, world.ids)
+        self.asked_for = 0
+
+    def power(self, node_name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
+        control = FakePower(self, node_name)
+        self.asked_for += 1
+        control.longest_command_s = 1.0 if self.asked_for > 1 else 4000.0
+        return control
+
+
+def test_a_command_that_finds_no_time_left_in_the_lease_is_done_later_and_not_answered_before(
+    tmp_path: Path,
+) -> None:
+    """The store was slow when the lease was to be renewed for it."""
+
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        rack = world.rack = SlowAtFirst(world)
+        await world.store.transact(
+            lambda tx: tx.insert(
+                records.node(owner=None),
+                NodeRequest(
+                    id="request-1",
+                    node_id="node-1",
+                    verb="power:on",
+                    created_at=records.NOW,
+                    updated_at=records.NOW,
+                ),
+            )
+        )
+        world.start()
+
+        async def answered() -> bool:
+            return (await request(world)).state is not RequestState.PENDING
+
+        try:
+            await world.until("the request is answered", answered)
+        finally:
+            await world.die()
+        found = await request(world)
+        assert (found.state, found.answer) == (RequestState.DONE, "power is on")
+        assert rack.asked_for == 2
+
+    asyncio.run(story())
+
+
 async def request(world: FakeWorld) -> NodeRequest:
     found = await world.store.transact(lambda tx: tx.get(NodeRequest, "request-1"))
     assert found is not None
