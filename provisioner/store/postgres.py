@@ -157,6 +157,16 @@ class Postgres:
         """Another transaction begins."""
         connection.info.pop(_MARK, None)
 
+    def go_first(self, connection: Session) -> None:
+        """Whoever would write what owners are decided by waits until this transaction, of which it is the
+        first statement, has ended. Raises what `failure` knows, soon: a lock that is waited for holds up the
+        others already."""
+        cursor = connection.connection.cursor()
+        cursor.execute(
+            "SET LOCAL lock_timeout = '1s'; LOCK TABLE host, node IN EXCLUSIVE MODE;"
+            f" SET LOCAL lock_timeout = '{SESSION['lock_timeout']}'"
+        )
+
     def numbers(self, connection: Session, table: str) -> tuple[int, int]:
         """The last number that was given to a record of `table`; and up to which all are stored that ever
         will be, apart from those of this connection's own transaction."""

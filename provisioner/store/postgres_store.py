@@ -34,6 +34,7 @@ log = structlog.get_logger(__name__)
 
 ANSWER_S = 10.0  # for a whole group; then the connection is cut, and who waited hears of it
 AGAIN_FOR_S = 10.0  # how long transactions that meet others are run again
+ALONE_AFTER = 3  # meetings; from then on what meets others is run by itself, and before them
 AWAY_PATIENCE_S = 3.0  # since it was lost; a restart of the database that is shorter is only a delay
 OUTCOME_WAIT_S = 10.0  # for learning whether a commit whose answer was lost took place
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.05, 1.0
@@ -87,12 +88,14 @@ class PostgresStore(SqlStore):
         began, meetings = time.monotonic(), 0
         while True:
             try:
-                rest = await self._play(group)
+                rest = await self._play(group, first=meetings >= ALONE_AFTER)
             except Again as error:
                 meetings += 1
                 if time.monotonic() - began > AGAIN_FOR_S:
                     _fail(group, error)
                     return []
+                if meetings == ALONE_AFTER and len(group) > 1:
+                    return [[job] for job in group]  # the renewal of a lease may be among them
                 await asyncio.sleep(random.uniform(0, min(0.1, 0.001 * 2**meetings)))
             except Away as error:
                 if not await self._patient(error):
@@ -117,19 +120,25 @@ class PostgresStore(SqlStore):
         self._pause_s = min(2 * self._pause_s, LONGEST_PAUSE_S)
         return now - self._lost_at < AWAY_PATIENCE_S
 
-    async def _play(self, group: list[_Job]) -> list[list[_Job]]:
+    async def _play(self, group: list[_Job], *, first: bool) -> list[list[_Job]]:
         """One transaction. Says what of the group is still to be run. Raises Again, Away, _Unknown, or what
-        else the database answered: nothing was stored then."""
+        else the database answered: nothing was stored then.
+
+        first: others wait with what would have it run again. A takeover of thousands of nodes reads what
+        others write all the time, and would meet one of them however often it was run.
+        """
         try:
             if self._line is None:
                 self._line = await self._postgres.line()
             with _cut_when_silent(self._line.driver.fileno()):
-                return await self._transaction(self._line, group)
+                return await self._transaction(self._line, group, first)
         except (psycopg.Error, OSError, TimeoutError) as error:
             raise self._postgres.failure(error) or error from error
 
-    async def _transaction(self, line: Line, group: list[_Job]) -> list[list[_Job]]:
+    async def _transaction(self, line: Line, group: list[_Job], first: bool) -> list[list[_Job]]:
         try:
+            if first:
+                await line.play(self._postgres.go_first)
             failed, doom, mark = await line.play(self._run_group, group)
             if isinstance(doom, Again | Away):
                 raise doom

@@ -19,6 +19,7 @@ import sqlalchemy as sa
 from fixtures.postgres_server import PostgresServer
 from provisioner.core.errors import InvalidInput, PermanentError, TransientError
 from provisioner.core.model import Flavor, Node, TimelineEvent
+from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, postgres_store, upgrade_store
 from provisioner.store.migrate import REVISIONS, _migrate
@@ -170,6 +171,47 @@ def test_what_two_hosts_read_and_write_crosswise_is_as_if_one_came_first(postgre
 
     left, right = play(url, adder("a", "b"), adder("b", "a"))
     assert not any(first and second for first, second in zip(left, right, strict=True))
+
+
+def test_a_long_transaction_comes_to_its_end_among_many_short_ones(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As a takeover does while others work: it reads what they write, and they write in what it reads."""
+    monkeypatch.setattr(postgres_store, "AGAIN_FOR_S", 4.0)
+    url = postgres.url()
+    dead = [f"dead-{number}" for number in range(40)]
+    busy = [f"busy-{number}" for number in range(40)]
+    nodes = [node(id, owner=id.partition("-")[0]) for id in (*dead, *busy)]
+    play(url, lambda store: store.transact(lambda tx: tx.insert(*nodes)))
+    begun, ended = threading.Event(), threading.Event()
+
+    def take_over(tx: Tx) -> int:
+        tx.count(Node, where={"owner": "busy"})
+        time.sleep(0.2)
+        return tx.update_all(Node, {f"id-{id}": {"owner": "busy", "fence": 9} for id in dead})
+
+    async def work(store: Store) -> int:
+        """Of another host, and a renewal of this one's lease."""
+        written = 0
+        while not ended.is_set():
+            id = f"id-{busy[written % len(busy)]}"
+            state = ProvisionState.DEPLOYING if written % 2 else ProvisionState.AVAILABLE
+            await store.transact(lambda tx, id=id, state=state: tx.update(Node, id, {"state": state}))  # type: ignore[misc]
+            written += 1
+            begun.set()
+        return written
+
+    async def wait_and_take_over(store: Store) -> int:
+        await asyncio.to_thread(begun.wait, 30)
+        return await store.transact(take_over)
+
+    with ThreadPoolExecutor(1) as other:
+        working = other.submit(play, url, work)
+        try:
+            assert play(url, wait_and_take_over) == [len(dead)]
+        finally:
+            ended.set()
+        assert working.result(30)[0] > len(busy)
 
 
 def test_a_watcher_on_one_host_wakes_by_what_another_stored(postgres: PostgresDatabases) -> None:
