@@ -16,6 +16,7 @@ import socket
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
+from typing import Any
 
 import psycopg
 import structlog
@@ -130,7 +131,7 @@ class PostgresStore(SqlStore):
         try:
             if self._line is None:
                 self._line = await self._postgres.line()
-            with _cut_when_silent(self._line.driver.fileno()):
+            with _cut_when_silent(self._line.driver):
                 return await self._transaction(self._line, group, first)
         except (psycopg.Error, OSError, TimeoutError) as error:
             raise self._postgres.failure(error) or error from error
@@ -220,12 +221,13 @@ class PostgresStore(SqlStore):
 
 
 @contextmanager
-def _cut_when_silent(number: int) -> Iterator[None]:
+def _cut_when_silent(driver: psycopg.AsyncConnection[Any]) -> Iterator[None]:
     """Ends the connection under who waits for its answer. Not by cancelling it: psycopg would ask the server
     to cancel first, and wait for the answer of one that is silent."""
 
     def cut() -> None:
-        with suppress(OSError), socket.socket(fileno=os.dup(number)) as line:
+        # Its number is asked for now: of one that was closed meanwhile it may be another file's.
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(driver.fileno())) as line:
             line.shutdown(socket.SHUT_RDWR)
 
     timer = asyncio.get_running_loop().call_later(ANSWER_S, cut)
