@@ -42,12 +42,16 @@ SESSION = {
 CHANNEL = "provisioner"
 """What others are notified by."""
 
+SERVER = "concat_ws(' ', pg_postmaster_start_time(), pg_last_wal_replay_lsn())"
+"""Which server answers: since when it runs, and from where it has recovered. One of whose sessions one was
+killed forgets all that wasn't on its disk, and goes on as the same process."""
+
 _MARK = "mark"
 _NOW_AND_MARK = ", ".join(
     (
         "SELECT transaction_timestamp()",
         "pg_current_xact_id()::text",
-        "pg_postmaster_start_time()::text",
+        SERVER,
         *(numbers.announce for numbers in NUMBERS.values()),
     )
 )
@@ -56,7 +60,7 @@ _NOW_AND_MARK = ", ".join(
 @dataclass(frozen=True, slots=True)
 class Mark:
     """By what a transaction is known afterwards. Numbers may be given again by a server that crashed, so
-    they are believed only from the one that gave them."""
+    they are believed only from the one that gave them (SERVER)."""
 
     transaction: str
     server: str

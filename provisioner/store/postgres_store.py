@@ -24,7 +24,7 @@ import structlog
 from provisioner.core.errors import TransientError
 from provisioner.core.model import Record
 from provisioner.protocols.store import Tx
-from provisioner.store.postgres import Again, Away, Mark, Postgres
+from provisioner.store.postgres import SERVER, Again, Away, Mark, Postgres
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_wakeups import Wakeups
 from provisioner.store.schema import shape_of
@@ -195,8 +195,7 @@ class PostgresStore(SqlStore):
             try:
                 async with asyncio.timeout(OUTCOME_WAIT_S), await self._postgres.connect() as connection:
                     asked = await connection.execute(
-                        "SELECT pg_postmaster_start_time()::text,"
-                        " CASE WHEN pg_postmaster_start_time()::text = %s THEN pg_xact_status(%s::xid8) END",
+                        f"SELECT {SERVER}, CASE WHEN {SERVER} = %s THEN pg_xact_status(%s::xid8) END",
                         (mark.server, mark.transaction),
                     )
                     row = await asked.fetchone()

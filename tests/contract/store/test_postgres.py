@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import asyncio
+import os
+import signal
 import sys
 import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -327,6 +330,50 @@ def test_the_outcome_of_a_commit_whose_answer_was_lost_is_found_out(
         return runs, await store.transact(lambda tx: tx.count(Flavor))
 
     assert play(url, story) == [(1 if stored else 2, 1)]
+
+
+def test_a_commit_that_the_server_forgot_as_it_recovered_is_not_taken_for_another_of_its_number(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The kernel kills one session, for want of memory for instance: the server ends all of them, recovers,
+    and goes on as the same process. It gives numbers again of which its log knows nothing."""
+    monkeypatch.setattr(postgres_store, "OUTCOME_WAIT_S", 5.0)
+    own_server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
+    own_server.execute("SELECT pg_reload_conf()")
+    url = own_server.new_database()
+    upgrade_store(url)
+    commit, numbers = Line.commit, list[int]()
+
+    def number() -> int:
+        """Of a transaction that is stored."""
+        ((told,),) = own_server.execute("SELECT pg_current_xact_id()::text")
+        return int(str(told))
+
+    async def lossy(line: Line) -> None:
+        if numbers:
+            return await commit(line)
+        asked = await line.driver.execute("SELECT pg_current_xact_id()::text")
+        row = await asked.fetchone()
+        assert row is not None
+        numbers.append(int(row[0]))
+        with psycopg.connect(url.replace("+psycopg", "")) as victim:
+            os.kill(victim.info.backend_pid, signal.SIGKILL)
+            victim.close()
+        end_s = time.monotonic() + 30
+        while numbers[-1] < numbers[0] or len(numbers) < 2:
+            assert time.monotonic() < end_s
+            with suppress(psycopg.OperationalError):
+                numbers.append(number())
+        return await commit(line)
+
+    async def story(store: Store) -> int:
+        with pytest.raises(TransientError, match="can't tell any more"):
+            await store.transact(lambda tx: tx.insert(flavor("a")))
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    monkeypatch.setattr(Line, "commit", lossy)
+    assert play(url, story) == [0]
+    assert numbers[0] in numbers[1:], "the number wasn't given again: this proves nothing"
 
 
 def test_what_a_host_that_is_frozen_in_mid_transaction_held_is_free_again_before_others_lose_their_leases(
