@@ -50,7 +50,7 @@ class LeaseKeeper:
         self._lease: Lease | None = None
         self._renewing = asyncio.Lock()
         self.others = Membership(host)
-        """Seen with each renewal."""
+        """Seen with each renewal; anew with each lease."""
         self.renewed = asyncio.Event()
         """For whoever waits for the next one, and clears it before."""
 
@@ -70,6 +70,8 @@ class LeaseKeeper:
         """Takes the lease; waits for the end of one that another holder of this name has left behind. Raises
         Conflict when that one is being renewed."""
         membership = Membership("")
+        # Whoever was away with the store, as we were, has the time of a lease to come back.
+        self.others = Membership(self._host)
 
         def take(tx: Tx) -> tuple[int, float]:
             now = tx.now()

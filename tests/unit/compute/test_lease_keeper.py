@@ -8,6 +8,7 @@ from uuid import uuid4
 import pytest
 
 from provisioner.compute.lease import LeaseKeeper
+from provisioner.compute.ownership import Hosts
 from provisioner.core.errors import Conflict, LeaseLost, TransientError
 from provisioner.core.model import Host
 from provisioner.protocols.store import Store, Tx
@@ -131,6 +132,28 @@ def test_a_host_that_cannot_reach_the_store_stops_when_its_lease_runs_out() -> N
         with pytest.raises(LeaseLost, match="the lease has run out"):
             await lease.keep()
         assert clock.now_s == pytest.approx(0.9 * TTL_S)
+
+    play(story)
+
+
+def test_others_have_a_lease_s_time_to_come_back_when_the_store_was_away_from_all() -> None:
+    """Else the first one that is back has all nodes at once."""
+
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease, other = keeper(store, clock, "folder"), LeaseKeeper(store, clock, "ch2", TTL_S, holder="other")
+        await lease.acquire()
+        await other.acquire()
+
+        async def dead() -> list[str]:
+            seen = await store.transact(lambda tx: Hosts.seen(tx, lease.others, "ch1", clock.monotonic_s))
+            return [row.id for row in seen.dead]
+
+        assert await dead() == []
+        clock.now_s += 60
+        await lease.acquire()
+        assert await dead() == []
+        clock.now_s += TTL_S
+        assert await dead() == ["ch2"]
 
     play(story)
 
