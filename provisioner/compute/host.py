@@ -98,7 +98,8 @@ class ComputeHost:
                 await self._edges.lease.release()
         except (TransientError, TimeoutError) as error:
             # It runs out by itself: then others have the nodes.
-            log.warning("host.lease_not_released", host=self._edges.lease.host, cause=str(error))
+            cause = str(error) or f"the store was silent for {RELEASE_S:.0f} s"
+            log.warning("host.lease_not_released", host=self._edges.lease.host, cause=cause)
 
     def leave(self) -> None:
         """Has `run` hand over what others can take, and return; at once when there are no others."""

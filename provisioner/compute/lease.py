@@ -130,8 +130,8 @@ class LeaseKeeper:
                 raise self._run_out("keep the lease")
             try:
                 await self._renew(FIRST_TRY * left_s)
-            except (TransientError, TimeoutError) as error:
-                log.warning("lease.renewal_failed", host=self._host, error=str(error))
+            except TransientError as error:
+                log.warning("lease.renewal_failed", host=self._host, error=error.message)
 
     async def cover(self, duration_s: float) -> None:
         """Raises LeaseLost unless something that takes at most `duration_s` ends before the lease does. It is
@@ -140,8 +140,8 @@ class LeaseKeeper:
             return
         try:
             await self._renew(duration_s)
-        except (TransientError, TimeoutError) as error:
-            log.warning("lease.renewal_failed", host=self._host, error=str(error))
+        except TransientError as error:
+            log.warning("lease.renewal_failed", host=self._host, error=error.message)
         if not self._held().covers(self._clock.monotonic_s(), duration_s):
             raise LeaseLost(
                 f"start a hardware command of up to {duration_s:.1f} s",
@@ -171,9 +171,18 @@ class LeaseKeeper:
         await self._store.transact(end)
 
     async def _renew(self, within_s: float) -> None:
-        """Raises LeaseLost, TransientError, TimeoutError."""
+        """Raises LeaseLost, TransientError."""
+        try:
+            async with asyncio.timeout(within_s):
+                await self._renew_in_turn()
+        except TimeoutError:
+            raise TransientError(
+                "renew the lease", answer=f"the store was silent for {within_s:.1f} s"
+            ) from None
+
+    async def _renew_in_turn(self) -> None:
         before = self._held()
-        async with asyncio.timeout(within_s), self._renewing:
+        async with self._renewing:
             lease = self._held()
             if lease is not before:
                 return  # others had waited for the same

@@ -6,6 +6,7 @@ from typing import TypeVar
 from uuid import uuid4
 
 import pytest
+from structlog.testing import capture_logs
 
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.ownership import Hosts
@@ -20,11 +21,13 @@ TTL_S = 9.0
 
 
 class MovableStore(MemoryStore):
-    """A store that can be away."""
+    """A store that can be away, or never answer."""
 
-    away = False
+    away = silent = False
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
+        if self.silent:
+            await asyncio.Event().wait()
         if self.away:
             raise TransientError("use the database", answer="it is away")
         return await super().transact(work)
@@ -154,6 +157,20 @@ def test_others_have_a_lease_s_time_to_come_back_when_the_store_was_away_from_al
         assert await dead() == []
         clock.now_s += TTL_S
         assert await dead() == ["ch2"]
+
+    play(story)
+
+
+def test_a_store_that_is_silent_is_told_as_why_the_lease_was_not_renewed() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        clock.now_s += TTL_S - 0.01
+        store.silent = True
+        with capture_logs() as logs, pytest.raises(LeaseLost):
+            await lease.cover(0.05)
+        (told,) = [line for line in logs if line["event"] == "lease.renewal_failed"]
+        assert told["error"] == "renew the lease: the store was silent for 0.1 s"
 
     play(story)
 
