@@ -39,7 +39,7 @@ from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
 from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
 from provisioner.api.gate import Gate
-from provisioner.api.housekeeping import forget_old_answers, in_rounds
+from provisioner.api.housekeeping import forget_old_answers, forget_old_requests, in_rounds
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.timeline_pruning import TimelinePruning
 from provisioner.api.unproven import Unproven
@@ -115,6 +115,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(app.state.fetches.run()),
         asyncio.create_task(app.state.unproven.run()),
         asyncio.create_task(in_rounds(context, "old answers", forget_old_answers)),
+        asyncio.create_task(in_rounds(context, "old requests", forget_old_requests)),
         asyncio.create_task(in_rounds(context, "tags of nothing", forget_tags_of_nothing)),
         asyncio.create_task(in_rounds(context, "old audit records", _forget_old_records)),
         asyncio.create_task(TimelinePruning(context.store, context.clock, context.timeline).run()),

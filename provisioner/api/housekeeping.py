@@ -9,13 +9,16 @@ import structlog
 
 from provisioner.api.context import ApiContext
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import IdempotencyRecord
+from provisioner.core.model import IdempotencyRecord, Node, NodeRequest, RequestState
 from provisioner.protocols.store import R, Tx
 
 log = structlog.get_logger(__name__)
 
 ANSWER_KEPT_S = 24 * 3600
 """An order may be repeated with its Idempotency-Key for so long."""
+
+REQUEST_KEPT_S = 24 * 3600
+"""What came of an operator's command to a node can be asked for so long."""
 
 ROUND_S = 3600.0
 BATCH = 200
@@ -53,3 +56,16 @@ async def forget_old_answers(context: ApiContext) -> None:
     """Those once given to idempotency keys. Raises what the store raises."""
     kept = timedelta(seconds=ANSWER_KEPT_S)
     await forget_each(context, IdempotencyRecord, lambda tx, record: record.created_at < tx.now() - kept)
+
+
+async def forget_old_requests(context: ApiContext) -> None:
+    """Operators' commands to nodes: those that were answered, and those whose node was deleted, which nobody
+    will answer. Raises what the store raises."""
+    kept = timedelta(seconds=REQUEST_KEPT_S)
+
+    def is_doomed(tx: Tx, request: NodeRequest) -> bool:
+        if request.state is RequestState.PENDING:
+            return tx.get(Node, request.node_id) is None
+        return request.updated_at < tx.now() - kept
+
+    await forget_each(context, NodeRequest, is_doomed)

@@ -5,6 +5,7 @@ from typing import Any
 
 import pytest
 
+from provisioner.api.housekeeping import REQUEST_KEPT_S, forget_old_requests
 from provisioner.core.model import Failure, Node, NodeRequest, Port, Work
 from provisioner.core.states import DELETABLE, ProvisionState
 from provisioner.protocols.power import DeviceSilence
@@ -223,6 +224,27 @@ def test_power_is_asked_of_the_nodes_owner(api: Api) -> None:
     assert (order["verb"], order["state"]) == ("power:on", "pending")
     api.transact(lambda tx: tx.update(NodeRequest, order["id"], {"state": "done", "answer": "power is on"}))
     assert api.get(f"/v1/nodes/n1/requests/{order['id']}")["answer"] == "power is on"
+
+
+def test_requests_are_forgotten_a_day_after_their_answer_or_with_their_node(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    api.post("/v1/nodes", node_entry("n2", 2), 201)
+    put_in_state(api, ProvisionState.AVAILABLE)
+
+    def asked(node: str) -> str:
+        return str(api.post(f"/v1/nodes/{node}/power", {"verb": "on"}, 202)["id"])
+
+    def left() -> set[str]:
+        api.run(forget_old_requests(api.context))
+        return {request.id for request in api.transact(lambda tx: tx.find(NodeRequest))}
+
+    nobodys, waits, answered = asked("n1"), asked("n2"), asked("n2")
+    api.transact(lambda tx: tx.update(NodeRequest, answered, {"state": "done"}))
+    assert left() == {nobodys, waits, answered}
+    assert api.call("DELETE", "/v1/nodes/n1").status_code == 204
+    assert left() == {waits, answered}
+    api.advanced_s = REQUEST_KEPT_S + 1
+    assert left() == {waits}
 
 
 def test_a_request_is_found_under_its_own_node_only(api: Api) -> None:
