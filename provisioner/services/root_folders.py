@@ -10,10 +10,13 @@ import os
 import re
 import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from errno import EEXIST, ENOTEMPTY
 from functools import partial
 from pathlib import Path
+from typing import Any, TypeVar
+
+import structlog
 
 from provisioner.core.errors import (
     ImageInvalid,
@@ -32,7 +35,15 @@ from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
 from provisioner.services.tenant_tree import forget_disks, remove_tree, write_all
 
+log = structlog.get_logger(__name__)
+
+T = TypeVar("T")
+
 TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
+
+LETS_GO_S = 2.0
+"""Who is cancelled waits for so long for a folder's removal, which goes on by itself: on storage that hosts
+share, that of a root takes minutes, and a host that is to end lets its lease go when its work has ended."""
 
 FILE_SYSTEMS = "ext4,ext3,ext2,xfs,btrfs"
 
@@ -61,7 +72,8 @@ class MountedRootFolders:
         self._images = root / "images"
         self.nodes = root / "nodes"
         self._drafts = root / "drafts"
-        self._draft = partial(_draft_folder, self._drafts, host)
+        self._removals: set[asyncio.Future[Any]] = set()
+        self._draft = partial(_draft_folder, self._drafts, host, self._removals)
         self._children = children
         self._nfs_path = nfs_path
         self._qemu_img = QemuImg(children)
@@ -101,11 +113,23 @@ class MountedRootFolders:
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in await in_thread(lambda: _made_by(self.nodes, node_id, fence)):
-            async with self._draft() as draft:
-                # Gone from its place at once, whole: half a root helps nobody.
-                with contextlib.suppress(FileNotFoundError):
-                    (self.nodes / name).rename(draft / "root")
-                    await in_thread(lambda doomed=draft / "root": _remove(doomed))  # type: ignore[misc]
+            await self._seen_through(self._remove_root(name))
+
+    async def _remove_root(self, name: str) -> None:
+        async with self._draft() as draft:
+            # Gone from its place at once, whole: half a root helps nobody.
+            with contextlib.suppress(FileNotFoundError):
+                (self.nodes / name).rename(draft / "root")
+                await in_thread(lambda: _remove(draft / "root"))
+
+    async def _seen_through(self, removal: Coroutine[Any, Any, T]) -> T:
+        """Goes on when its caller is cancelled, who waits for LETS_GO_S then."""
+        removing = _going_on(removal, self._removals)
+        try:
+            return await asyncio.shield(removing)
+        except asyncio.CancelledError:
+            await asyncio.wait([removing], timeout=LETS_GO_S)
+            raise
 
     async def names(self) -> Sequence[str]:
         return await in_thread(lambda: sorted(_names(self.nodes)))
@@ -115,7 +139,10 @@ class MountedRootFolders:
         return [name for name in found if _SHA256.fullmatch(name)]
 
     async def forget(self, sha256: str) -> bool:
-        base = self._images / _checked(sha256)
+        return await self._seen_through(self._forget(_checked(sha256)))
+
+    async def _forget(self, sha256: str) -> bool:
+        base = self._images / sha256
         async with self._draft() as draft:
             held = _hold(base, fcntl.LOCK_EX)
             if held is None:
@@ -250,20 +277,43 @@ def _hold(folder: Path, how: int) -> int | None:
 
 
 @contextlib.asynccontextmanager
-async def _draft_folder(drafts: Path, host: str) -> AsyncIterator[Path]:
-    """A folder that is gone when this is left. Its lock tells other processes of this host that its maker
-    lives."""
+async def _draft_folder(drafts: Path, host: str, removals: set[asyncio.Future[Any]]) -> AsyncIterator[Path]:
+    """A folder that is gone when this is left, or soon after that when it is left in a hurry. Its lock tells
+    other processes of this host that its maker lives."""
     folder = drafts / f"{host}@{secrets.token_hex(16)}"
     with storage_full_told("make a root directory", drafts, "Make room on its file system"):
         folder.mkdir(mode=0o700)
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    patience_s: float | None = None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX)
         yield folder
+    except asyncio.CancelledError:
+        patience_s = LETS_GO_S
+        raise
     finally:
         os.close(descriptor)
-        with contextlib.suppress(OSError):
-            await in_thread(lambda: remove_tree(folder))
+        removing = _going_on(in_thread(lambda: _remove_what_can_be(folder)), removals)
+        await asyncio.wait([removing], timeout=patience_s)
+
+
+def _going_on(removal: Coroutine[Any, Any, T], removals: set[asyncio.Future[Any]]) -> asyncio.Future[T]:
+    """By itself, and known until it has ended."""
+
+    def ended(removing: asyncio.Future[T]) -> None:
+        removals.discard(removing)
+        if not removing.cancelled() and (error := removing.exception()):
+            log.warning("roots.not_removed", cause=str(error))
+
+    removing = asyncio.ensure_future(removal)
+    removals.add(removing)
+    removing.add_done_callback(ended)
+    return removing
+
+
+def _remove_what_can_be(folder: Path) -> None:
+    with contextlib.suppress(OSError):
+        remove_tree(folder)
 
 
 def _remove_abandoned(drafts: Path, host: str) -> None:

@@ -16,6 +16,7 @@ import pytest
 from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, StorageFull
 from provisioner.protocols.children import Argument, ChildResult
 from provisioner.protocols.roots import folder_name
+from provisioner.services import root_folders
 from provisioner.services.children import SystemChildren
 from provisioner.services.ganesha import nfs_path
 from provisioner.services.root_folders import MountedRootFolders
@@ -302,6 +303,47 @@ def test_nothing_else_waits_while_a_removal_looks_through_the_roots_of_all_nodes
     assert not root.exists()
     assert listing
     assert threading.get_ident() not in listing, "the loop's own thread"
+
+
+@pytest.mark.parametrize("what", ["a root", "a draft"])
+def test_who_is_cancelled_waits_for_no_long_removal(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
+) -> None:
+    """A host keeps its lease as long as its work ends."""
+    monkeypatch.setattr(root_folders, "LETS_GO_S", 0.05)
+    begun, may_end = threading.Event(), threading.Event()
+
+    def remove_slowly(folder: Path, remove: Callable[[Path], None] = root_folders.remove_tree) -> None:
+        begun.set()
+        may_end.wait(60)
+        remove(folder)
+
+    monkeypatch.setattr(root_folders, "remove_tree", remove_slowly)
+    made = folders(tmp_path)
+    root = tmp_path / "nodes" / NAME
+    root.mkdir()
+
+    async def draft() -> None:
+        async with made._draft():
+            begun.set()
+            await asyncio.Event().wait()
+
+    async def story() -> None:
+        working = asyncio.create_task(made.remove("node-1", fence=3) if what == "a root" else draft())
+        await asyncio.to_thread(begun.wait, 60)
+        working.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await working
+        assert [*(tmp_path / "drafts").iterdir()], "it is still being removed"
+        may_end.set()
+        while [*(tmp_path / "drafts").iterdir()]:
+            await asyncio.sleep(0.01)
+
+    try:
+        play(story)
+    finally:
+        may_end.set()
+    assert root.exists() == (what == "a draft")
 
 
 def test_what_of_a_root_stays_is_said_and_its_removal_not_claimed(tmp_path: Path) -> None:
