@@ -35,6 +35,7 @@ from provisioner.services.metadata import MetadataService
 from provisioner.services.secret_box import SecretBox
 from provisioner.services.ssh_probe import TcpSshProbe
 from provisioner.services.state_folder import holder_of
+from provisioner.services.system import boot_id
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,8 @@ async def compute_side(
 ) -> AsyncIterator[ComputeSide]:
     """Its services run while this is entered; `host.run()` does the work."""
     evidence, progress = Evidence(store), ProgressBoard()
-    # The state folder is locked: whoever had it, and this host's lease, before is dead.
-    holder = holder_of(settings.state_dir, ids)
+    # The state folder is locked: whoever had it, and this host's lease, before on this machine is dead.
+    holder = holder_of(settings.state_dir, ids, boot="" if settings.embedded else boot_id())
     async with (
         lease_guard(SystemChildren()) as lasts_until,
         boundary_of(settings, evidence, clock, ids) as boundary,

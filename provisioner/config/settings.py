@@ -281,14 +281,15 @@ class Settings(Section):
 
     @property
     def lease_ttl_s(self) -> float:
-        return self.host.lease_ttl_s or (60.0 if self._embedded else 5.0)
+        return self.host.lease_ttl_s or (60.0 if self.embedded else 5.0)
 
     @property
     def poll_s(self) -> float:
-        return self.host.poll_s or (2.0 if self._embedded else 30.0)
+        return self.host.poll_s or (2.0 if self.embedded else 30.0)
 
     @property
-    def _embedded(self) -> bool:
+    def embedded(self) -> bool:
+        """Whether the database is a file of this machine, with no other compute host at it."""
         return self.database_url.startswith("sqlite:")
 
     @property

@@ -133,16 +133,21 @@ def _is_locked(path: Path) -> bool:
         return False
 
 
-def holder_of(path: Path, ids: Ids) -> str:
+def holder_of(path: Path, ids: Ids, *, boot: str = "") -> str:
     """Who this folder's provisioner is, for as long as the folder is there: a process that has locked it
-    knows that no other one acts under this name. Raises PermanentError."""
+    knows that no other one acts under this name. Raises PermanentError.
+
+    boot: tells this machine, as it was started last, from all others: a folder may have been copied, or be
+    another machine's whose lock isn't seen here. Empty where there can be no other.
+    """
     file = path / "holder"
     try:
         if file.exists():
-            return file.read_text(encoding="utf-8").strip()
-        holder = ids.uuid()
-        replace_file(file, f"{holder}\n")
-        return holder
+            holder = file.read_text(encoding="utf-8").strip()
+        else:
+            holder = ids.uuid()
+            replace_file(file, f"{holder}\n")
+        return f"{holder} {boot}".rstrip()
     except OSError as error:
         raise PermanentError(
             f"keep {file}",

@@ -6,6 +6,7 @@ import asyncio
 import secrets
 import time
 import uuid
+from pathlib import Path
 
 
 class SystemClock:
@@ -27,3 +28,8 @@ class RandomIds:
 
     def secret(self) -> str:
         return secrets.token_hex(16)
+
+
+def boot_id() -> str:
+    """Of this machine since it was started: no other one has it (random(4))."""
+    return Path("/proc/sys/kernel/random/boot_id").read_text().strip()

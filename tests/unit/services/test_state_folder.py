@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -9,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from provisioner.core.errors import Conflict, PermanentError
-from provisioner.services.state_folder import OnlyUser, StateFolder
+from provisioner.services.state_folder import OnlyUser, StateFolder, holder_of
+from provisioner.services.system import boot_id
+from tests.unit.fakes import CountingIds
 
 HOLD = """
 import sys, signal
@@ -61,3 +64,15 @@ def test_a_database_for_one_process_is_refused_to_the_second_with_what_to_do(tmp
         only().__enter__()
     with only():
         pass
+
+
+def test_who_starts_again_on_its_machine_is_known_and_who_has_a_copy_elsewhere_is_another(
+    tmp_path: Path,
+) -> None:
+    folder, copy, ids = tmp_path / "state", tmp_path / "copy", CountingIds()
+    folder.mkdir()
+    first = holder_of(folder, ids, boot=boot_id())
+    shutil.copytree(folder, copy)
+    assert holder_of(folder, ids, boot=boot_id()) == first
+    assert holder_of(copy, ids, boot="another machine's") != first
+    assert holder_of(folder, ids) == holder_of(copy, ids), "where there can be no other machine"
