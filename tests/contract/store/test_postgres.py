@@ -29,6 +29,7 @@ from provisioner.store.migrate import REVISIONS, _migrate
 from provisioner.store.postgres import SESSION
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_store import PostgresStore
+from provisioner.store.schema import METADATA
 from tests.contract.store.conftest import PostgresDatabases, name_in
 from tests.contract.store.records import event, flavor, node
 
@@ -440,6 +441,29 @@ def test_an_empty_database_is_refused_until_it_is_upgraded_and_a_newer_one_alway
         open_store(url)
     with pytest.raises(PermanentError, match="newer than this program"):
         upgrade_store(url)
+
+
+def test_what_is_open_goes_on_when_the_schema_of_a_newer_version_has_more_columns(
+    postgres: PostgresDatabases,
+) -> None:
+    """Hosts are upgraded one by one."""
+    url = postgres.url()
+
+    async def story(store: Store) -> list[int]:
+        return [await written(store, number) for number in range(20)]  # by statements that are prepared, too
+
+    async def written(store: Store, number: int) -> int:
+        await store.transact(lambda tx: tx.insert(node(f"n{number}")))
+        await store.transact(lambda tx: tx.update(Node, f"id-n{number}", {"fence": number}))
+        if number == 9:
+            for table in METADATA.tables:
+                adds = f"ALTER TABLE \"{table}\" ADD COLUMN newer text NOT NULL DEFAULT ''"
+                postgres.server.execute(adds, name_in(url))
+        found = await store.transact(lambda tx: tx.get(Node, f"id-n{number}"))
+        assert found is not None
+        return found.fence
+
+    assert play(url, story) == [list(range(20))]
 
 
 def test_an_upgrade_may_pause_between_two_statements(
