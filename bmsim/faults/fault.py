@@ -34,7 +34,7 @@ class By(StrEnum):
 class Parameter:
     """kinds:   the types that a value may have, besides being null where the default is
     choices: the only values there are, if any; of a list, its items'
-    least:   the smallest number that makes sense"""
+    least, most: the numbers that make sense"""
 
     name: str
     default: Any
@@ -42,6 +42,7 @@ class Parameter:
     meaning: str
     choices: tuple[str, ...] = ()
     least: float | None = None
+    most: float | None = None
 
     def check(self, fault: str, value: Any) -> None:
         """Raises BadFault."""
@@ -54,6 +55,8 @@ class Parameter:
             raise BadFault(f"{fault}: {self.name} is {value!r}; it must be {kinds} ({self.meaning})")
         if self.least is not None and value < self.least:
             raise BadFault(f"{fault}: {self.name} is {value!r}; it must be at least {self.least:g}")
+        if self.most is not None and value > self.most:
+            raise BadFault(f"{fault}: {self.name} is {value!r}; it must be at most {self.most:g}")
         for item in value if isinstance(value, list | tuple) else (value,):
             if self.choices and item not in self.choices:
                 raise BadFault(f"{fault}: {self.name} has {item!r}; there are: {', '.join(self.choices)}")

@@ -17,7 +17,7 @@ _DIRECTION = Parameter(
 
 
 def _probability(default: float) -> Parameter:
-    return Parameter("probability", default, NUMBER, "of each message, from 0 to 1", least=0)
+    return Parameter("probability", default, NUMBER, "of each message, from 0 to 1", least=0, most=1)
 
 
 FAULTS = (

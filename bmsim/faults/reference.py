@@ -47,6 +47,7 @@ def as_data(fault: Fault) -> dict[str, Any]:
                 "kinds": [kind.__name__ for kind in each.kinds],
                 "choices": list(each.choices),
                 "least": each.least,
+                "most": each.most,
                 "meaning": each.meaning,
             }
             for each in fault.parameters
@@ -85,4 +86,5 @@ def _row(parameter: Parameter) -> str:
 def _kinds(parameter: Parameter) -> str:
     kinds = [kind for kind in parameter.kinds if not (kind is int and float in parameter.kinds)]
     least = "" if parameter.least is None else f", at least {parameter.least:g}"
-    return " or ".join(dict.fromkeys(KINDS[kind] for kind in kinds)) + least
+    most = "" if parameter.most is None else f", at most {parameter.most:g}"
+    return " or ".join(dict.fromkeys(KINDS[kind] for kind in kinds)) + least + most

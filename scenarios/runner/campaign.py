@@ -21,7 +21,7 @@ from rich.progress import (
 from scenarios.runner.jobs import Job
 from scenarios.runner.pool import Journal, play_all
 from scenarios.runner.report import failure_text, junit, page
-from scenarios.runner.stage import Fidelity
+from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.verdict import Played, Verdict
 
 EXIT_FAIL, EXIT_INFRA, EXIT_INTERRUPTED = 1, 5, 130
@@ -74,9 +74,10 @@ class Campaign:
         self._reports = reports
         self._verdicts = dict.fromkeys(Verdict, 0)
         self._kept: list[Played] = []
+        self._broke = ""
 
     def play(self, todo: Sequence[Job]) -> int:
-        """The exit code. Raises LabTrouble when a worker dies. Ctrl-C ends it, with what is known by then."""
+        """The exit code. Ctrl-C ends it, and so does a worker that dies, with what is known by then."""
         left = [job for job in todo if self._journal is None or job not in self._journal]
         if len(left) < len(todo):
             self._say(f"{len(todo) - len(left)} passed already, by the journal")
@@ -88,6 +89,8 @@ class Campaign:
         interrupted = self._watch(rows, len(left))
         self._reports.write(self._kept)
         found = exit_code(verdict for verdict, number in self._verdicts.items() if number)
+        if self._broke and found != EXIT_FAIL:
+            return EXIT_INFRA
         return EXIT_INTERRUPTED if interrupted and not found else found
 
     def _stream(self, jobs: Sequence[Job], usual: int) -> Iterator[tuple[Job, Played]]:
@@ -122,9 +125,13 @@ class Campaign:
                         told = now
             except KeyboardInterrupt:
                 interrupted = True
+            except LabTrouble as trouble:
+                self._broke = str(trouble)
             took_s = progress.get_time() - started
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self._verdicts.items() if number)
         self._say(f"{counts or 'nothing to play'} in {took_s:.1f} s, {self._rate(took_s)}")
+        if self._broke:
+            self._say(f"the lab broke, {total - self._played} were not played: {self._broke}")
         if interrupted:
             again = "the same command goes on" if self._journal else "with --resume FILE one can go on"
             self._say(f"interrupted, {total - self._played} were not played: {again}")

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from scenarios.runner import load
-from scenarios.runner.campaign import EXIT_INFRA, Campaign, Reports, exit_code
+from scenarios.runner.campaign import Campaign, Reports, exit_code
 from scenarios.runner.invariants import INVARIANTS
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario, ScenarioFile
@@ -21,7 +21,7 @@ from scenarios.runner.pool import Journal
 from scenarios.runner.record import recorded
 from scenarios.runner.report import failure_text
 from scenarios.runner.saved import first_difference, read_saved
-from scenarios.runner.stage import Fidelity, LabTrouble
+from scenarios.runner.stage import Fidelity
 from scenarios.runner.watch import SideBySide
 from scenarios.runner.words import in_words
 
@@ -290,6 +290,3 @@ def _play(
         raise typer.Exit(campaign.play(todo))
     except BadScenario as error:
         _refuse(str(error))
-    except LabTrouble as error:
-        err.print(f"bmsim: {error}", soft_wrap=True, markup=False)
-        raise typer.Exit(EXIT_INFRA) from error

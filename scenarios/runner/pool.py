@@ -51,8 +51,8 @@ def play_all(
                     return
                 ended, _ = wait(running, return_when=FIRST_COMPLETED)
                 for future in ended:
-                    job = running.pop(future)
                     played = future.result()
+                    job = running.pop(future)
                     stopped = stopped or stop(played)
                     yield job, played
                 if stopped:

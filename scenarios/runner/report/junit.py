@@ -27,7 +27,7 @@ def junit(played: Iterable[Played]) -> str:
         skipped="0",
         time=f"{sum(one.result.took_s for one in every):.3f}",
     )
-    suite.extend(_case(one) for one in every)
+    suite.extend([_case(one) for one in every])
     suites = ElementTree.Element("testsuites")
     suites.append(suite)
     ElementTree.indent(suites)
@@ -39,7 +39,7 @@ def _case(played: Played) -> ElementTree.Element:
     result = played.result
     case = ElementTree.Element(
         "testcase",
-        classname=_clean(".".join(PurePath(result.file).with_suffix("").parts) or "scenarios"),
+        classname=_clean(_class_name(result.file)),
         name=_clean(f"{result.scenario}[{result.fidelity}-{result.seed}]"),
         time=f"{result.took_s:.3f}",
     )
@@ -56,6 +56,11 @@ def _case(played: Played) -> ElementTree.Element:
         case Verdict.PASS:
             pass
     return case
+
+
+def _class_name(file: str) -> str:
+    """Of a story that was made up there is no file."""
+    return ".".join(PurePath(file).with_suffix("").parts) if file else "scenarios"
 
 
 def _add_outcome(case: ElementTree.Element, tag: str, message: str, kind: str, played: Played) -> None:

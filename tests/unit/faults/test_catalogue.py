@@ -56,6 +56,7 @@ def test_faults_of_a_compute_host_strike_a_host() -> None:
         ("net.drop", {"chance": 1}, "net.drop has no parameter chance; it has probability, nth, "),
         ("net.drop", {"protocols": ["ipmi", "smtp"]}, "protocols has 'smtp'; there are: ipmi, "),
         ("net.drop", {"nth": 0}, "nth is 0; it must be at least 1"),
+        ("net.drop", {"probability": 20}, "probability is 20; it must be at most 1"),
         ("node.hangs", {"at": "noon"}, "at has 'noon'; there are: firmware, loader, kernel, agent"),
         ("boot.loop", {"count": True}, "count is True; it must be int"),
     ],

@@ -1,3 +1,4 @@
+from dataclasses import replace
 from xml.etree import ElementTree
 
 from scenarios.runner.report import junit
@@ -36,6 +37,13 @@ def test_each_case_names_what_plays_it_again() -> None:
     assert case.get("classname") == "scenarios.power.one-silent-bmc"
     told = {one.get("name"): one.get("value") for one in case.iter("property")}
     assert told == {"seed": "8", "trace_sha256": "5f" * 32, "replay": REPLAY}
+
+
+def test_a_story_that_was_made_up_is_of_no_file() -> None:
+    one = deployed(2, 8, "")
+    made_up = replace(one, result=replace(one.result, scenario="random-8", file=""))
+    (case,) = parsed(junit([made_up])).findall("testcase")
+    assert (case.get("classname"), case.get("name")) == ("scenarios", "random-8[model-8]")
 
 
 def test_what_xml_cannot_carry_is_told_in_hexadecimal() -> None:
