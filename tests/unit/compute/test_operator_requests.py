@@ -106,31 +106,36 @@ def test_to_switch_it_off_waits_for_nothing(tmp_path: Path) -> None:
     assert took_s < SHUTDOWN_S
 
 
+async def switched_on(world: FakeWorld) -> None:
+    """An operator's command is asked for, and answered by a host that begins then and ends."""
+    await world.store.transact(
+        lambda tx: tx.insert(
+            records.node(owner=None),
+            NodeRequest(
+                id="request-1",
+                node_id="node-1",
+                verb="power:on",
+                created_at=records.NOW,
+                updated_at=records.NOW,
+            ),
+        )
+    )
+    world.start()
+
+    async def answered() -> bool:
+        return (await request(world)).state is not RequestState.PENDING
+
+    try:
+        await world.until("the request is answered", answered)
+    finally:
+        await world.die()
+
+
 def test_whoever_has_lost_the_node_meanwhile_answers_nothing(tmp_path: Path) -> None:
     async def story() -> None:
         world = FakeWorld(tmp_path)
         rack = world.rack = TakenOver(world)
-        await world.store.transact(
-            lambda tx: tx.insert(
-                records.node(owner=None),
-                NodeRequest(
-                    id="request-1",
-                    node_id="node-1",
-                    verb="power:on",
-                    created_at=records.NOW,
-                    updated_at=records.NOW,
-                ),
-            )
-        )
-        world.start()
-
-        async def answered() -> bool:
-            return (await request(world)).state is not RequestState.PENDING
-
-        try:
-            await world.until("the request is answered", answered)
-        finally:
-            await world.die()
+        await switched_on(world)
         (told,) = [event for event in await world.events() if event.name == "operator.power:on"]
         assert told.fence == rack.taken_under
         assert rack.seen_on == 2, "its next owner, which can't know of it, has looked again"
@@ -160,27 +165,7 @@ def test_a_command_that_finds_no_time_left_in_the_lease_is_done_later_and_not_an
     async def story() -> None:
         world = FakeWorld(tmp_path)
         rack = world.rack = SlowAtFirst(world)
-        await world.store.transact(
-            lambda tx: tx.insert(
-                records.node(owner=None),
-                NodeRequest(
-                    id="request-1",
-                    node_id="node-1",
-                    verb="power:on",
-                    created_at=records.NOW,
-                    updated_at=records.NOW,
-                ),
-            )
-        )
-        world.start()
-
-        async def answered() -> bool:
-            return (await request(world)).state is not RequestState.PENDING
-
-        try:
-            await world.until("the request is answered", answered)
-        finally:
-            await world.die()
+        await switched_on(world)
         found = await request(world)
         assert (found.state, found.answer) == (RequestState.DONE, "power is on")
         assert rack.asked_for == 2
