@@ -85,15 +85,23 @@ class Asking:
             due = _due(left)
             if due is None:
                 # The end of one may have been the moment of another, wherever in the story that one stands.
-                await self._stage.sleep(ASKED_WITHIN_S)
+                yet_s = max(self._moments.left_s(asked.request.when) for asked in left)
+                await self._stage.sleep(ASKED_WITHIN_S + yet_s)
                 due = _due(left)
             if due is None:
                 break
             asked, asked_s = due
             left.remove(asked)
             allowed_s = self._deadlines.of(asked.request)
+            end_s = max(healed_s, asked_s) + allowed_s
             if asked.ended_s is None:
-                await self._until_ended(asked, max(healed_s, asked_s) + allowed_s)
+                await self._until_ended(asked, end_s)
+            if asked.ended_s is not None and asked.ended_s > end_s:
+                # While another was waited for, which may take longer.
+                told.append(
+                    f"{asked.label} ended {asked.ended_s - end_s:.0f} s too late: {allowed_s:.0f} s are "
+                    "allowed after everything had healed"
+                )
             if asked.ended_s is None:
                 told.append(
                     f"{asked.label} had not ended {allowed_s:.0f} s after everything had healed: "

@@ -60,6 +60,16 @@ class Moments:
         if not isinstance(moment, ByChance) and moment.after_s:
             await self._stage.sleep(moment.after_s)
 
+    def left_s(self, moment: Moment) -> float:
+        """How long it may be until it comes, if no event has to come any more."""
+        match moment:
+            case AtTime():
+                return max(0.0, self._begun_s + moment.at_s - self._stage.now_s())
+            case ByChance():
+                return 0.0
+            case _:
+                return moment.after_s
+
     def _heard(self, event: Event) -> None:
         if event.source not in self._sources:
             return
