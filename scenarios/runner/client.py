@@ -70,7 +70,7 @@ class Client:
     # --- requests ------------------------------------------------------------------------------
 
     async def deploy(self, request: Deploy) -> str:
-        """The instance's last state: active, error, deleted; or "refused"."""
+        """The instance's last state: active, error, deleted; or as `_refusal` has it."""
         self._asked("deploy", request.node, instance=request.instance, image=request.image, wipe=request.wipe)
         flavor = await self._flavor(request)
         body: dict[str, Any] = {
@@ -88,7 +88,7 @@ class Client:
             self._asked(
                 "refused", request.node, instance=request.instance, problem=answer.body.get("code", "")
             )
-            return "refused"
+            return _refusal(answer)
         return await self.instance_becomes(request.instance, "active", "error", "deleted")
 
     async def _flavor(self, request: Deploy) -> str:
@@ -101,7 +101,7 @@ class Client:
 
     async def delete(self, request: Delete) -> str:
         """The node's next state that is none of a cleaning: available, clean_failed, one that the next
-        instance gave it; or "" when the instance never had one."""
+        instance gave it; or "" when the instance never had one, or as `_refusal` has it."""
         path = f"/v1/instances/{request.instance}"
         while (view := await self._stage.call("GET", path)).status != 200:
             await self._stage.news(request.instance)  # its deploy was asked for and not accepted yet
@@ -110,7 +110,7 @@ class Client:
         self._asked("delete", node, instance=request.instance)
         answer = await self._stage.call("DELETE", f"/v1/instances/{request.instance}")
         if answer.status >= 400:
-            return "refused"
+            return _refusal(answer)
         await self.instance_becomes(request.instance, "deleted")
         return await self.node_becomes(node, *CLEANED, "clean_failed") if node else ""
 
@@ -202,6 +202,11 @@ class Client:
                 detail=detail,
             )
         )
+
+
+def _refusal(answer: Answer) -> str:
+    """ "refused"; what the API couldn't answer for a defect of its own, it hasn't refused."""
+    return "refused" if answer.status < 500 else f"answered with {answer.status}"
 
 
 def boot_driver(node: StoryNode) -> str:

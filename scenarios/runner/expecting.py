@@ -11,7 +11,10 @@ from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.moments import fits
 from scenarios.runner.stage import Stage
-from scenarios.runner.story import Counted, Delete, Deploy, Expected, Story
+from scenarios.runner.story import Counted, Delete, Deploy, Expected, Outcome, Story
+
+NO_GOOD_END = (Outcome.ERROR, "refused")
+"""What a story may expect of a deploy in the place of the end that all have."""
 
 
 class Expecting:
@@ -37,18 +40,29 @@ class Expecting:
     async def failed(self) -> list[str]:
         """A sentence for each request that didn't end as all do of which the story says nothing else."""
         told: list[str] = []
-        special = {expected.instance for expected in self._story.expected if expected.outcome}
+        special = {expected.instance for expected in self._story.expected if expected.outcome in NO_GOOD_END}
         for asked in self._asking:
             if asked.ended_s is None:
                 continue
             if isinstance(asked.request, Deploy) and asked.request.instance not in special:
-                # One that was deleted on its way was not to become active any more.
-                if asked.outcome not in ("active", "deleted") and not self._excused(asked):
+                if asked.outcome not in self._good_ends(asked.request) and not self._excused(asked):
                     cause = await self._failure(asked.request)
                     told.append(f"{asked.label} ended {asked.outcome}: {cause}")
-            elif isinstance(asked.request, Delete) and asked.outcome not in (*CLEANED, ""):
+            elif isinstance(asked.request, Delete) and asked.outcome == "clean_failed":
                 told += await self._cleaned_after_all(asked)
+            elif isinstance(asked.request, Delete) and asked.outcome not in (*CLEANED, ""):
+                told.append(f"{asked.label} was {asked.outcome}")
         return told
+
+    def _good_ends(self, request: Deploy) -> tuple[str, ...]:
+        """One that was deleted on its way was not to become active any more: if somebody asked for that."""
+        leaves = any(
+            isinstance(asked.request, Delete)
+            and asked.request.instance == request.instance
+            and asked.asked_s is not None
+            for asked in self._asking
+        )
+        return (Outcome.ACTIVE, Outcome.DELETED) if leaves else (Outcome.ACTIVE,)
 
     async def missed(self) -> list[str]:
         """A sentence for each of the story's own that isn't so."""

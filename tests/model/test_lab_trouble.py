@@ -140,6 +140,15 @@ def test_a_fault_that_never_struck_hides_no_deploy_that_ends_in_error() -> None:
     assert {breach.promise for breach in result.breaches} == {"expectation"}
 
 
+@pytest.mark.parametrize("outcome", ["active", "deleted"])
+def test_a_fault_that_never_struck_hides_no_deploy_that_was_expected_to_end_well(outcome: str) -> None:
+    told = unstruck(Expected(instance="web", outcome=outcome))
+    missing = (*told.strikes, Strike(fault="disk.missing", node="n1"))
+    result = play_story(replace(told, strikes=missing), Fidelity.MODEL, 1).result
+    assert (result.verdict, result.trouble) == (Verdict.FAIL, NEVER_STRUCK)
+    assert {breach.promise for breach in result.breaches} == {"expectation"}
+
+
 def offered_unwiped(monkeypatch: pytest.MonkeyPatch, breaks: Moment) -> Story:
     """The provisioner offers its node with what its tenant wrote; the lab breaks at a moment."""
     clean = PLANS["clean"]

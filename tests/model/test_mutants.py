@@ -10,17 +10,18 @@ from typing import Any
 import pytest
 import structlog
 
+from provisioner.api import instance_orders
 from provisioner.compute import host, worker
 from provisioner.compute.context import StepContext
 from provisioner.compute.ledger import NodeLedger
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import Hosts
 from provisioner.compute.steps import boot
-from provisioner.core.errors import TransientError
+from provisioner.core.errors import Conflict, TransientError
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.outcome import Next, Outcome, Retry
 from provisioner.core.plan import PLANS
-from provisioner.core.states import PowerState
+from provisioner.core.states import InstanceState, PowerState
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
@@ -226,6 +227,40 @@ def test_a_deletion_that_no_host_begins_is_caught(
     monkeypatch.setattr(host.ComputeHost, "_release", forget)
     # Its moment comes when all has healed: while the deploy is given its time.
     assert broken_promises(replace(story(*asked), safety_s=1.0)) == {"deadline"}
+
+
+def test_an_instance_that_nobody_wanted_deleted_is_missed(monkeypatch: pytest.MonkeyPatch) -> None:
+    reboot = worker.STEPS["reboot"]
+
+    async def forget(ctx: StepContext) -> Outcome:
+        (web,) = await ctx.edges.store.transact(lambda tx: tx.find(Instance, where={"name": "web"}))
+        gone = {"state": InstanceState.DELETED}
+        await ctx.edges.store.transact(lambda tx: tx.update(Instance, web.id, gone))
+        return await reboot(ctx)
+
+    replace_steps(monkeypatch, {"reboot": forget})
+    assert "expectation" in broken_promises(story(DEPLOY))
+
+
+@pytest.mark.parametrize("error", [Conflict, RuntimeError])
+def test_a_deletion_that_is_refused_is_caught(
+    error: type[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*asked: Any) -> Any:
+        raise Conflict("delete it", answer="not today") if error is Conflict else error("a defect")
+
+    monkeypatch.setattr(instance_orders, "delete", refuse)
+    assert broken_promises(story()) == {"expectation"}
+
+
+def test_a_defect_of_the_api_is_no_refusal(monkeypatch: pytest.MonkeyPatch) -> None:
+    refused = replace(story(DEPLOY), expected=(Expected(instance="web", outcome="refused"),))
+
+    def break_down(*asked: Any) -> Any:
+        raise RuntimeError("a defect")
+
+    monkeypatch.setattr(instance_orders, "create", break_down)
+    assert broken_promises(refused) == {"expectation"}
 
 
 # --- what is expected -----------------------------------------------------------------------------

@@ -57,6 +57,10 @@ async def call(
         elif message["type"] == "http.response.body":
             pieces.extend(message.get("body", b""))
 
-    await app(scope, receive, send)
+    try:
+        await app(scope, receive, send)
+    except Exception:  # Starlette raises a defect again when it has answered, for the server's log
+        if not status:
+            raise
     text = pieces.decode()
     return Answer(status=status, body=json.loads(text) if text else None), text
