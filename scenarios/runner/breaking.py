@@ -3,12 +3,38 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
+from math import inf
 
 from scenarios.runner.asking import end
 from scenarios.runner.moments import Moments
 from scenarios.runner.stage import LabTrouble, Order, Stage
 from scenarios.runner.story import AtTime, Story, Strike
 from scenarios.runner.trace import Event, Origin, Trace
+
+OF_PROCESSES = ("host.kill", "host.stop", "host.restart")
+"""Of these each befalls the process that runs then."""
+
+
+@dataclass(slots=True)
+class _Blow:
+    """A strike that has come. from_s, to_s: while it is in force."""
+
+    strike: Strike
+    order: Order
+    from_s: float
+    to_s: float = inf
+    healed: bool = False
+
+    def explains(self, event: Event) -> bool:
+        """Whether it may be of this one that a device tells: it has changed something."""
+        order, host = self.order, event.detail.get("host") or event.sender
+        return (
+            event.detail.get("fault") == order.fault
+            and self.from_s <= event.t_s <= self.to_s
+            and (order.host != "" or order.node in ("", event.node))
+            and (order.host == "" or host.partition("#")[0] in ("", order.host))
+        )
 
 
 class Breaking:
@@ -17,7 +43,7 @@ class Breaking:
     def __init__(self, story: Story, stage: Stage, moments: Moments) -> None:
         self._stage = stage
         self._moments = moments
-        self._injected: list[Order] = []
+        self._blows: list[_Blow] = []
         # An image that is broken from the beginning is so before it is brought.
         self._first = [one for one in story.strikes if one.image and one.when == AtTime(0)]
         self._rest = [one for one in story.strikes if one not in self._first]
@@ -36,8 +62,18 @@ class Breaking:
         for task in self._tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
-        for order in tuple(self._injected):
-            await self._heal(order)
+        for blow in tuple(self._blows):
+            await self._heal(blow)
+
+    def times_struck(self, fault: str, node: str) -> int:
+        """How many of its strikes changed something, as the devices tell. node: empty: whichever."""
+        did: set[int] = set()
+        for event in self._stage.trace:
+            if (event.source, event.name) == ("fault", "struck") and event.detail.get("fault") == fault:
+                # What two would explain is the later one's.
+                last = (at for at in reversed(range(len(self._blows))) if self._blows[at].explains(event))
+                did.update(at for at in [next(last, -1)] if at >= 0)
+        return sum(node in ("", self._blows[at].strike.node) for at in did)
 
     async def end(self) -> None:
         await end(self._tasks)
@@ -46,7 +82,7 @@ class Breaking:
         await self._moments.comes(strike.when)
         await self._heals(strike, await self._break(strike))
 
-    async def _break(self, strike: Strike) -> Order:
+    async def _break(self, strike: Strike) -> _Blow:
         host = self._stage.owner(strike.node) if strike.host == "owner" else strike.host
         order = Order(
             fault=strike.fault,
@@ -55,29 +91,39 @@ class Breaking:
             image=strike.image,
             parameters=strike.parameters,
         )
+        await self._make_room(order)
+        blow = _Blow(strike, order, self._stage.now_s())
         self._note("injected", order)
-        self._injected.append(order)
+        self._blows.append(blow)
         try:
             await self._stage.inject(order)
         except LabTrouble as error:
             error.at_s = self._stage.now_s()
             raise
-        return order
+        return blow
 
-    async def _heals(self, strike: Strike, order: Order) -> None:
+    async def _make_room(self, order: Order) -> None:
+        """A fault that is there already begins anew."""
+        of = _target(order)
+        if order.fault not in OF_PROCESSES:
+            for blow in [one for one in self._blows if _target(one.order) == of]:
+                await self._heal(blow)
+
+    async def _heals(self, strike: Strike, blow: _Blow) -> None:
         if strike.heal_after_s is not None:
             await self._stage.sleep(strike.heal_after_s)
         elif strike.heal_when is not None:
             await self._moments.comes(strike.heal_when)
         else:
             return
-        await self._heal(order)
+        await self._heal(blow)
 
-    async def _heal(self, order: Order) -> None:
-        if order in self._injected:
-            self._injected.remove(order)
-            await self._stage.heal(order)
-            self._note("healed", order)
+    async def _heal(self, blow: _Blow) -> None:
+        if not blow.healed:
+            blow.healed = True
+            await self._stage.heal(blow.order)
+            blow.to_s = self._stage.now_s()
+            self._note("healed", blow.order)
 
     def _note(self, name: str, order: Order) -> None:
         detail = {"fault": order.fault, "host": order.host, "parameters": dict(order.parameters)}
@@ -91,6 +137,10 @@ class Breaking:
                 detail=detail,
             )
         )
+
+
+def _target(order: Order) -> tuple[str, str, str, str]:
+    return order.fault, order.node, order.host, order.image
 
 
 def has_struck(trace: Trace, fault: str, node: str) -> bool:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Iterator
 from random import Random
 
@@ -54,7 +55,12 @@ def story_of(scenario: Scenario, fidelity: Fidelity, seed: int) -> Story:
         strikes=tuple(strike for strike, _ in strikes),
         expected=(
             *map(_expected, scenario.expect),
-            *dict.fromkeys(Expected(struck=one.fault, node=_struck(one)) for one, must in strikes if must),
+            *(
+                Expected(struck=fault, node=node, times=times)
+                for (fault, node), times in Counter(
+                    (one.fault, _struck(one)) for one, must in strikes if must
+                ).items()
+            ),
         ),
         images=scenario.images,
         safety_s=DEADLINES[fidelity].safety_s if scenario.safety_s is None else scenario.safety_s,

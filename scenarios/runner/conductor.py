@@ -37,7 +37,7 @@ class Conductor:
                 self._shown.setdefault(source, []).append(invariant)
         self._asking = Asking(story, stage, self._client, self._moments, deadlines)
         self._breaking = Breaking(story, stage, self._moments)
-        self._expecting = Expecting(story, stage, self._client, self._asking, deadlines)
+        self._expecting = Expecting(story, stage, self._client, self._asking, self._breaking, deadlines)
         self._healed = False
         self._cleaned: set[str] = set()
         """Nodes that the operator had cleaned after all had healed: once each."""

@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Iterator
 
 from scenarios.runner.asking import Asked, Asking, end
-from scenarios.runner.breaking import has_struck
+from scenarios.runner.breaking import Breaking
 from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.moments import fits
@@ -21,21 +21,30 @@ class Expecting:
     """Asked once, when every request has ended or was given its time."""
 
     def __init__(
-        self, story: Story, stage: Stage, client: Client, asking: Asking, deadlines: Deadlines
+        self,
+        story: Story,
+        stage: Stage,
+        client: Client,
+        asking: Asking,
+        breaking: Breaking,
+        deadlines: Deadlines,
     ) -> None:
         self._story = story
         self._stage = stage
         self._client = client
         self._asking = asking
+        self._breaking = breaking
         self._deadlines = deadlines
 
     def never_struck(self) -> list[str]:
-        """A sentence for each fault of the story that did nothing."""
-        return [
-            f"the fault {one.struck}{f' at {one.node}' if one.node else ''} never changed anything"
-            for one in self._story.expected
-            if one.struck and not has_struck(self._stage.trace, one.struck, one.node)
-        ]
+        """A sentence for each fault of the story that did nothing, or not each time that it was to."""
+        told = []
+        for one in self._story.expected:
+            if one.struck and (times := self._breaking.times_struck(one.struck, one.node)) < one.times:
+                fault = f"the fault {one.struck}{f' at {one.node}' if one.node else ''}"
+                rarely = f"changed something {times} times of {one.times} alone"
+                told.append(f"{fault} {rarely if times else 'never changed anything'}")
+        return told
 
     async def failed(self) -> list[str]:
         """A sentence for each request that didn't end as all do of which the story says nothing else."""

@@ -196,7 +196,8 @@ class Expected:
     instance + outcome: how its deploy ends (every other one ends ACTIVE); failure: code, cause and
                         last_proven: parts of what is told about it
     node + state:       where the node ends
-    struck:             a fault that must have changed something, or the story said nothing; node: at which
+    struck + times:     a fault that must have changed something, or the story said nothing, each time that it
+                        was to; node: at which
     counted:            how often something was seen
     """
 
@@ -208,6 +209,7 @@ class Expected:
     node: str = ""
     state: str = ""
     struck: str = ""
+    times: int = 1
     counted: Counted | None = None
 
 

@@ -128,7 +128,8 @@ def _breaks(strike: Strike) -> str:
 def _expected(expected: Expected) -> str:
     if expected.struck:
         at = f" at {expected.node}" if expected.node else ""
-        return f"{expected.struck} changes something{at}, else the story proves nothing"
+        times = f", {expected.times} times" if expected.times > 1 else ""
+        return f"{expected.struck} changes something{at}{times}, else the story proves nothing"
     if expected.counted is not None:
         event, most = expected.counted.event, expected.counted.at_most
         bounds = f"at least {expected.counted.at_least}" + (

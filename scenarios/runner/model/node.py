@@ -126,6 +126,7 @@ class ModelNode:
         self._faults_changed()
         if fault == "node.power_loss":
             self.faults.take(fault)
+            self._faults_changed()  # nothing of it lasts: it may be lost again
             if isinstance(self.machine, TileBoard) and self.machine.on:
                 self._struck(fault)
                 self.feed(said.PowerOff())

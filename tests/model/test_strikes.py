@@ -1,0 +1,74 @@
+"""Each strike of a story counts for itself."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from bmsim.faults.catalogue import CATALOGUE
+from scenarios.runner.play import play_story
+from scenarios.runner.random_story import rack
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.story import Deploy, Expected, OnEvent, Story, Strike
+from scenarios.runner.verdict import Played, Verdict
+
+
+def at(step: str) -> OnEvent:
+    return OnEvent("step", "step.started", "n1", detail={"step": step})
+
+
+def strike(fault: str, step: str, *, host: str = "", **given: object) -> Strike:
+    parameters = CATALOGUE[fault].completed(given)
+    return Strike(fault=fault, node="" if host else "n1", host=host, parameters=parameters, when=at(step))
+
+
+def played(*strikes: Strike, times: int) -> Played:
+    hosts, nodes = rack(1)
+    struck = Expected(struck=strikes[0].fault, node=strikes[0].node, times=times)
+    story = Story(
+        name="strikes",
+        hosts=hosts,
+        nodes=nodes,
+        requests=(Deploy(instance="web", image="tiny", node="n1"),),
+        strikes=strikes,
+        expected=(struck,),
+        images=("tiny",),
+        safety_s=900.0,
+    )
+    return play_story(story, Fidelity.MODEL, 1)
+
+
+def test_a_story_proves_nothing_of_whose_strikes_one_alone_came() -> None:
+    result = played(
+        strike("host.restart", "write_image", host="ch1"), strike("host.restart", "wipe", host="ch1"), times=2
+    ).result
+    assert result.verdict is Verdict.INFRA
+    assert "the fault host.restart changed something 1 times of 2 alone" in result.trouble
+
+
+@pytest.mark.parametrize(
+    ("fault", "given"), [("node.power_loss", {}), ("bmc.busy", {"count": 2}), ("bmc.cold_reset", {})]
+)
+def test_the_same_fault_strikes_a_second_time(fault: str, given: dict[str, object]) -> None:
+    first, second = (strike(fault, step, **given) for step in ("set_boot_device", "reboot"))
+    if fault == "node.power_loss":
+        first = replace(first, when=at("agent_ready"))
+    told = played(first, second, times=2)
+    assert told.result.verdict is Verdict.PASS, told.result.trouble
+    healed = [event for event in told.trace if (event.source, event.name) == ("fault", "healed")]
+    assert len(healed) == 2
+
+
+def test_what_ends_with_the_first_strike_is_not_the_second_one() -> None:
+    """Each is healed by its own moment, though both are alike."""
+    first = replace(strike("bmc.silent", "agent_ready"), heal_after_s=400.0)
+    second = replace(
+        strike("bmc.silent", "agent_ready"),
+        heal_after_s=400.0,
+        when=replace(at("agent_ready"), after_s=300.0),
+    )
+    told = played(first, second, times=1)
+    healed_s = [event.t_s for event in told.trace if (event.source, event.name) == ("fault", "healed")]
+    begun_s = [event.t_s for event in told.trace if (event.source, event.name) == ("fault", "injected")]
+    assert healed_s == pytest.approx([begun_s[0] + 300.0, begun_s[1] + 400.0])
