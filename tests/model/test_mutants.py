@@ -125,6 +125,18 @@ def test_a_boards_root_that_outlives_its_instance_is_caught(monkeypatch: pytest.
     assert "wiped_before_offered" in broken_promises(board_story())
 
 
+def test_a_root_that_outlives_an_instance_that_never_ran_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    made = OnEvent("step", "step.done", "n1", detail={"step": "make_root"})
+    told = replace(board_story(), requests=(board_story().requests[0], replace(DELETE, when=made)))
+    assert broken_promises(told) == set()
+
+    async def leave(ctx: StepContext) -> Outcome:
+        return Next("who would look there")
+
+    replace_steps(monkeypatch, {"remove_root": leave})
+    assert "wiped_before_offered" in broken_promises(told)
+
+
 def test_a_board_that_is_active_before_it_is_up_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     async def believe(ctx: StepContext) -> Outcome:
         return Next("it will come")

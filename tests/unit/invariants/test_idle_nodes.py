@@ -35,6 +35,35 @@ def test_a_part_of_an_image_on_a_disk_is_seen_too() -> None:
     assert "traces of its last instance" in watched.breaches[0].what
 
 
+def test_a_disk_that_cannot_be_read_when_its_node_is_offered_is_read_at_the_end() -> None:
+    for blank in (True, False):
+        watched = Watched(WipedBeforeOffered())
+        watched.device("iscsi", "login", "n1", "ch1", result="ok")
+        watched.node_state("n1", "available")
+        assert not watched.breaches
+        watched.lab.disks["n1"] = DiskTruth(image="", blank=blank)
+        assert bool(watched.end()) is not blank
+
+
+def test_what_lies_on_the_disk_of_the_next_instance_is_its_own() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.device("iscsi", "login", "n1", "ch1", result="ok")
+    watched.node_state("n1", "available")
+    watched.node_state("n1", "deploying")
+    watched.lab.disks["n1"] = DiskTruth(image="tiny", blank=False)
+    assert not watched.end()
+
+
+def test_what_was_made_for_an_instance_that_never_ran_is_looked_for_at_the_end() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.lab.disks |= {node: DiskTruth(image="tiny", blank=False) for node in ("n1", "n2")}
+    watched.told_instance("web", "deploying", "n1")
+    for node in ("n1", "n2"):  # n2 was never given to anybody
+        watched.node_state(node, "available")
+    (breach,) = watched.end()
+    assert "n1 is offered again" in breach.what
+
+
 def test_a_wiped_node_may_be_offered() -> None:
     watched = Watched(WipedBeforeOffered())
     watched.deployed()
