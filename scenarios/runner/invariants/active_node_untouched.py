@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.invariants.invariant import Look, writes
 from scenarios.runner.invariants.requests_seen import ASKED, RequestsSeen
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
@@ -50,7 +50,7 @@ def _harm(event: Event) -> str:
         return "switched the power"
     if event.source == "pdu" and event.name in ("outlet.off", "outlet.reboot"):
         return "switched an outlet"
-    if event.source == "iscsi" and event.name == "write":
+    if writes(event):
         return "wrote to a disk"
     if event.source == "agent" and event.name == "command":
         return f"had {event.detail.get('command')} run on the agent"

@@ -34,6 +34,13 @@ class Look(Protocol):
         ...
 
 
+def writes(event: Event) -> bool:
+    """Whether somebody was let in to write to a disk. On real machines who writes is seen by the login."""
+    if event.source != "iscsi":
+        return False
+    return event.name == "write" or (event.name == "login" and event.detail.get("result") == "ok")
+
+
 class Invariant(Protocol):
     """Watches one story. name: what a breach calls the promise. sources: of the events that it is shown."""
 

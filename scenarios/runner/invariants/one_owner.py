@@ -6,7 +6,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import NamedTuple
 
-from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.invariants.invariant import Look, writes
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
@@ -97,4 +97,4 @@ def _acts(event: Event) -> bool:
         return event.name == "command"
     if event.source == "monitor":
         return event.name != "dmesg" and event.detail.get("result") == "ok"
-    return event.source == "iscsi" and event.name == "write"
+    return writes(event)

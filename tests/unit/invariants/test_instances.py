@@ -17,6 +17,7 @@ from tests.unit.invariants.watched import Watched
         ("bmc", "chassis.power.off", {"result": "ok"}),
         ("bmc", "chassis.power.reset", {"result": "ok"}),
         ("iscsi", "write", {}),
+        ("iscsi", "login", {"result": "ok"}),
         ("agent", "command", {"command": "wipe"}),
         ("monitor", "ifconfig", {"result": "ok"}),
     ],

@@ -71,6 +71,18 @@ def test_an_owner_that_acts_for_the_first_time_after_its_follower_is_seen() -> N
     assert "ch1 acted on n1 (iscsi write) after ch2" in breach.what
 
 
+def test_an_owner_of_before_that_is_let_in_by_a_real_disk_is_seen() -> None:
+    watched = Watched(OneOwner())
+    for fence, owner in ((1, "ch1"), (2, "ch2")):
+        watched.device("lease", "owner", "n1", owner=owner, fence=fence)
+    watched.device("iscsi", "login", "n1", "ch2", result="ok")
+    watched.device("iscsi", "login", "n1", "ch1", result="refused: 0x0201")
+    assert not watched.breaches
+    watched.device("iscsi", "login", "n1", "ch1", result="ok")
+    (breach,) = watched.end()
+    assert "ch1 acted on n1 (iscsi login) after ch2" in breach.what
+
+
 def test_a_process_that_acts_after_its_hosts_next_one_is_seen() -> None:
     watched = Watched(OneOwner())
     watched.device("lease", "owner", "n1", owner="ch1", fence=1)
