@@ -147,6 +147,31 @@ def test_a_board_that_is_active_before_it_is_up_is_caught(monkeypatch: pytest.Mo
     assert "seen_running" in broken_promises(board_story())
 
 
+def test_a_board_whose_last_instance_ran_alone_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    told = board_story()
+    (first, gone) = told.requests
+    assert isinstance(first, Deploy)
+    again = replace(first, instance="next", when=OnTold("web", "deleted"))
+    twice = replace(told, requests=(first, gone, again))
+    assert broken_promises(twice) == set()
+    begun: list[str] = []
+
+    def only_the_first(step: Step) -> Step:
+        async def stepped(ctx: StepContext) -> Outcome:
+            if ctx.deploy()[0].name == "next":
+                return Next("it will come")
+            begun.append(ctx.node.name)
+            return await step(ctx)
+
+        return stepped
+
+    skipped = ("power_on", "board_answers", "set_board_network", "start_board_sshd", "filter_board_packets")
+    steps = {name: only_the_first(worker.STEPS[name]) for name in (*skipped, "reboot", "instance_running")}
+    replace_steps(monkeypatch, steps)
+    assert "seen_running" in broken_promises(twice)
+    assert begun
+
+
 def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     async def leave(ctx: StepContext) -> Outcome:
         return Next("nobody will boot it")

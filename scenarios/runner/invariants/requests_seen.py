@@ -87,6 +87,11 @@ class RequestsSeen:
                 leaving = leaving or one
         return leaving
 
+    def place_of(self, instance: str) -> str:
+        """The node that it is on as far as the client was told; empty: none."""
+        wanted = self._wanted.get(instance)
+        return wanted.node if wanted is not None and wanted.placed else ""
+
     def may_concern(self, node: str) -> bool:
         """Whether anything that was asked for has to do with this node, or may have."""
         return bool(self._by_node[""] or self._by_node.get(node))

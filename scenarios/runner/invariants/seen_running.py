@@ -12,7 +12,8 @@ from scenarios.runner.verdict import Breach
 
 class SeenRunning:
     """When the client is told ACTIVE, the instance's own system has run on the node since it was asked
-    for. (It may have stopped again a moment later: machines lose power.)"""
+    for. (It may have stopped again a moment later: machines lose power.) What ran for one that is to go says
+    nothing of the next, be it of the same image."""
 
     name = "seen_running"
     sources: tuple[str, ...] = (*ASKED, "machine")
@@ -24,6 +25,8 @@ class SeenRunning:
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
+        if event.origin is Origin.STAGE and (event.source, event.name) == ("request", "delete"):
+            self._ran.pop(self._seen.place_of(event.detail["instance"]), None)
         if event.origin is Origin.DEVICE and event.source == "machine":
             if event.name == "instance":
                 self._ran[event.node] = str(event.detail.get("image", ""))

@@ -99,6 +99,29 @@ def test_a_disk_that_cannot_be_read_now_is_read_at_the_end() -> None:
     assert "holds debian instead of tiny" in watched.end()[0].what
 
 
+def test_what_ran_for_the_instance_before_is_no_proof_of_the_next_one() -> None:
+    """Its root came by NFS: no ramdisk ran in between."""
+    watched = Watched(SeenRunning())
+    watched.deployed("web")
+    watched.asked("delete", "n1", instance="web")
+    watched.told_instance("web", "deleted", "n1")
+    watched.asked("deploy", "n1", instance="next", image="tiny")
+    watched.lab.systems["n1"] = ""
+    watched.told_instance("next", "active", "n1")
+    assert "its system never ran" in watched.breaches[0].what
+
+
+def test_what_ran_counts_though_another_that_waited_for_the_node_is_deleted() -> None:
+    watched = Watched(SeenRunning())
+    watched.asked("deploy", "n1", instance="web", image="tiny")
+    watched.asked("deploy", "n1", instance="waits", image="tiny")
+    watched.told_instance("web", "deploying", "n1")
+    watched.device("machine", "instance", "n1", image="tiny")
+    watched.asked("delete", "n1", instance="waits")
+    watched.told_instance("web", "active", "n1")
+    assert not watched.end()
+
+
 def test_active_without_a_running_system_is_seen() -> None:
     watched = Watched(SeenRunning())
     watched.deployed()
