@@ -132,6 +132,7 @@ class Client:
         path, body = f"/v1/nodes/{request.node}/power", {"verb": request.verb}
         answer = await self._stage.call("POST", path, body, key=key)
         if answer.status >= 400:
+            self._add("client", "power", request.node, {"state": "refused", "answer": answer.body["code"]})
             return "refused"
         path = f"/v1/nodes/{request.node}/requests/{answer.body['id']}"
         while (view := await self._stage.call("GET", path)).body["state"] == "pending":

@@ -31,7 +31,7 @@ class ActiveNodeUntouched:
             return
         if event.t_s < instance.since_s:
             return  # on machines, logs of devices are read a moment later than the client's answers
-        if event.node in self._seen.powered_by_client and event.source in ("bmc", "pdu"):
+        if event.source in ("bmc", "pdu") and self._seen.powers(event.node, event.t_s):
             return
         if what := _harm(event):
             yield Breach(

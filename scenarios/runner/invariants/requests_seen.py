@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
+from math import inf
 
 from scenarios.runner.trace import Event, Origin
 
 ASKED = ("request", "client")
 """Sources of what `RequestsSeen` reads: whoever has one is shown these."""
+
+LATE_S = 10.0
+"""So long after its owner was answered a BMC may still do what it has acknowledged."""
 
 
 @dataclass(slots=True)
@@ -29,12 +34,13 @@ class Wanted:
 
 class RequestsSeen:
     """Stage events read: request deploy {instance, image, wipe?}, refused {instance}, delete {instance},
-    power; client instance {instance, state}. Kept by node, since every event of every device asks."""
+    power; client instance {instance, state}, power. Kept by node, since every event of every device asks."""
 
     def __init__(self) -> None:
         self._wanted: dict[str, Wanted] = {}  # by the instance's name
         self._by_node: dict[str, dict[str, Wanted]] = {"": {}}  # "": may come to any node
-        self.powered_by_client: set[str] = set()
+        self._powering: Counter[str] = Counter()  # requests for power that weren't answered yet, by node
+        self._powered_s: dict[str, float] = {}  # node → when the last one was answered
 
     def see(self, event: Event) -> None:
         if event.origin is not Origin.STAGE:
@@ -51,7 +57,10 @@ class RequestsSeen:
                 if instance := self._wanted.get(detail["instance"]):
                     instance.leaving = True
             case "request", "power":
-                self.powered_by_client.add(event.node)
+                self._powering[event.node] += 1
+            case "client", "power":
+                self._powering[event.node] -= 1
+                self._powered_s[event.node] = event.t_s
             case "client", "instance":
                 self._told(detail["instance"], detail["state"], event.node, event.t_s)
 
@@ -75,6 +84,10 @@ class RequestsSeen:
     def _forget(self, name: str) -> None:
         if wanted := self._wanted.pop(name, None):
             self._by_node[wanted.node].pop(name, None)
+
+    def powers(self, node: str, t_s: float) -> bool:
+        """Whether the client has the node's power switched at this time."""
+        return self._powering[node] > 0 or t_s <= self._powered_s.get(node, -inf) + LATE_S
 
     def on(self, node: str) -> Wanted | None:
         """The instance that is on a node as far as the client was told, or None. That one which is to go has

@@ -82,6 +82,20 @@ def test_who_asked_for_it_may_have_it_touched() -> None:
     assert not watched.end()
 
 
+def test_who_had_it_switched_once_has_not_asked_for_ever() -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.deployed()
+    watched.asked("power", "n1", verb="cycle")
+    watched.device("bmc", "chassis.power.cycle", "n1", "ch1", result="ok")
+    watched.told_power("n1", "done")
+    for _ in range(9):
+        watched.device("bmc", "chassis.power.off", "n1", "ch1", result="ok")
+    assert not watched.breaches
+    watched.host("started", "ch2")
+    watched.device("bmc", "chassis.power.off", "n1", "ch1", result="ok")
+    assert "whose instance is active" in watched.breaches[0].what
+
+
 def test_a_disk_that_holds_something_else_is_seen() -> None:
     watched = Watched(BytesEqualImage())
     watched.asked("deploy", "n1", instance="web", image="tiny")
