@@ -107,4 +107,7 @@ class RequestsSeen:
 
     def may_concern(self, node: str) -> bool:
         """Whether anything that was asked for has to do with this node, or may have."""
-        return bool(self._by_node[""] or self._by_node.get(node))
+        # One that ended in error without a node gets none any more.
+        return bool(self._by_node.get(node)) or any(
+            one.state != "error" for one in self._by_node[""].values()
+        )

@@ -127,9 +127,12 @@ class ModelNetboot:
         return Lease(address, self.address, boot_file, offer.root_path)
 
     def served(self, mac: str) -> str:
-        """What a node would be given to boot."""
+        """What a node would be given: to boot, or else to fetch or to mount; empty: an address at most."""
         offer = self._by_mac.get(mac)
-        return next(iter(offer.boot_files.values()), "") if offer is not None else ""
+        if offer is None:
+            return ""
+        names = (*offer.boot_files.values(), *offer.files, *offer.tftp_files, str(offer.nfs_root or ""))
+        return next(filter(None, names), "")
 
     def exported_to(self, mac: str) -> Path | None:
         """The folder that this node can mount as its root by NFS."""

@@ -92,6 +92,15 @@ def test_while_a_request_may_come_to_any_node_none_is_idle() -> None:
     assert not watched.end()
 
 
+def test_a_request_that_ended_in_error_without_a_node_keeps_none_from_being_idle() -> None:
+    watched = Watched(NothingForIdleNodes())
+    watched.told_node("n2", "available")
+    watched.asked("deploy", instance="web", image="tiny")
+    watched.told_instance("web", "error")
+    watched.device("http", "sent", "n2", "ch1", file="kernel")
+    assert "n2, which nobody deploys" in watched.breaches[0].what
+
+
 def test_a_node_is_in_use_until_it_is_offered_again_and_idle_then() -> None:
     watched = Watched(NothingForIdleNodes())
     watched.deployed()
