@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, TypeVar
 
@@ -39,7 +40,7 @@ class _Fault:
     parameters: Mapping[str, Any]
     random: Random
     struck: int = 0
-    seen: int = 0
+    seen: Counter[tuple[str, bool]] = field(default_factory=Counter)  # by protocol and way
 
     def concerns(self, link: Link, to_node: bool) -> bool:
         to_store = link.protocol == "store"
@@ -101,7 +102,7 @@ class Wires:
         delays = [delay_s]
         for fault in self._faults.values():
             if delays and fault.concerns(link, to_node):
-                delays = self._strike(fault, link, delays)
+                delays = self._strike(fault, link, to_node, delays)
         return tuple(delays)
 
     def cut(self, link: Link) -> bool:
@@ -149,8 +150,8 @@ class Wires:
             if timer is not None:
                 timer.cancel()
 
-    def _strike(self, fault: _Fault, link: Link, delays: list[float]) -> list[float]:
-        fault.seen += 1
+    def _strike(self, fault: _Fault, link: Link, to_node: bool, delays: list[float]) -> list[float]:
+        fault.seen[link.protocol, to_node] += 1
         parameters, draw = fault.parameters, fault.random.random
         match fault.name:
             case "net.partition" | "host.partition" | "db.restart":
@@ -158,7 +159,8 @@ class Wires:
                 return []
             case "net.drop":
                 nth = parameters.get("nth")
-                lost = fault.seen == nth if nth is not None else draw() < parameters["probability"]
+                seen = fault.seen[link.protocol, to_node]
+                lost = seen == nth if nth is not None else draw() < parameters["probability"]
                 if lost:
                     self._struck(fault, link, "lost")
                     return []
