@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import ctypes
-import hashlib
 import json
 import multiprocessing
 import os
@@ -17,6 +16,7 @@ from pathlib import Path
 
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario
+from scenarios.runner.played_code import code_sha256
 from scenarios.runner.stage import LabTrouble
 from scenarios.runner.trace import Trace
 from scenarios.runner.verdict import Played, Result, Verdict
@@ -145,14 +145,3 @@ class Journal:
         row = {"key": job.key, "story": job.label, "verdict": str(result.verdict), "code": self._code}
         with self._path.open("a") as file:
             file.write(json.dumps(row, sort_keys=True) + "\n")
-
-
-def code_sha256() -> str:
-    """Of all that plays and is played: the lab's code and the provisioner's."""
-    found = hashlib.sha256()
-    root = Path(__file__).parents[2]
-    for package in ("bmsim", "provisioner", "scenarios"):
-        for path in sorted((root / package).rglob("*.py")):
-            found.update(f"{path.relative_to(root)} {path.stat().st_size}\n".encode())
-            found.update(path.read_bytes())
-    return found.hexdigest()

@@ -8,42 +8,49 @@ from pathlib import Path
 
 from scenarios.runner.jobs import Job
 from scenarios.runner.load import BadScenario
+from scenarios.runner.played_code import code_sha256
 from scenarios.runner.trace import Event, Trace
 from scenarios.runner.verdict import Played
+
+KEY_DIGITS = 8
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Saved:
-    """sha256: of the trace, as the verdict told it."""
+    """sha256: of the trace, as the verdict told it. code: what played it; empty: that wasn't written down."""
 
     job: Job
     sha256: str
+    code: str
     events: tuple[Event, ...]
 
 
 def save(folder: Path, job: Job, played: Played) -> Path:
-    """One of the same job is replaced."""
+    """One of the same job is replaced, and of no other: two racks may have one name and seed."""
     folder.mkdir(parents=True, exist_ok=True)
-    path = folder / f"{job.name}-{job.fidelity}-{job.seed}.jsonl"
-    head = {"played": job.to_json(), "trace_sha256": played.result.trace_sha256}
+    path = folder / f"{job.name}-{job.fidelity}-{job.seed}-{job.key[:KEY_DIGITS]}.jsonl"
+    sha256, code = played.result.trace_sha256, code_sha256()
+    head = {"played": job.to_json(), "trace_sha256": sha256, "code": code}
     lines = [json.dumps(head, sort_keys=True, ensure_ascii=False)]
     lines += [event.to_json() for event in played.trace]
     # Whole or not at all: it may be read while a search goes on.
     fresh = path.with_suffix(".new")
-    fresh.write_text("\n".join(lines) + "\n")
+    fresh.write_text("\n".join(lines) + "\n", encoding="utf-8")
     return fresh.replace(path)
 
 
 def read_saved(path: Path) -> Saved:
     """Raises BadScenario."""
     try:
-        first, *rest = path.read_text().splitlines()
+        # Not splitlines: a name may have a line separator of Unicode, which JSON leaves as it is.
+        first, *rest = path.read_text(encoding="utf-8").removesuffix("\n").split("\n")
         head = json.loads(first)
         events = tuple(Event.from_json(line) for line in rest)
-        return Saved(job=Job.from_json(head["played"]), sha256=head["trace_sha256"], events=events)
+        code, sha256 = str(head.get("code", "")), head["trace_sha256"]
+        return Saved(job=Job.from_json(head["played"]), sha256=sha256, code=code, events=events)
     except OSError as error:
         raise BadScenario(f"{path}: {error.strerror}") from error
-    except (ValueError, KeyError, TypeError) as error:
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
         raise BadScenario(f"{path}: no trace that `bmsim scenario run` kept: {error}") from error
 
 

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from pathlib import Path
 
 import pytest
@@ -7,6 +8,7 @@ import pytest
 from scenarios.runner import pool
 from scenarios.runner.jobs import Job
 from scenarios.runner.load import BadScenario
+from scenarios.runner.played_code import code_sha256
 from scenarios.runner.pool import Journal
 from scenarios.runner.saved import first_difference, read_saved, save
 from scenarios.runner.stage import Fidelity
@@ -50,7 +52,31 @@ def test_a_story_that_was_made_up_is_kept_by_its_seed_and_size(tmp_path: Path) -
     assert len(saved.job.story.nodes) == 2
 
 
-@pytest.mark.parametrize("text", ["", "no json\n", "{}\n", '{"played": {"fidelity": "wire", "seed": 1}}\n'])
+def test_stories_of_one_name_and_seed_are_kept_beside_each_other(tmp_path: Path) -> None:
+    made_up = [Job(fidelity=Fidelity.MODEL, seed=3, nodes=nodes) for nodes in (2, 5)]
+    kept = [save(tmp_path, one, Played(result=result(3), trace=Trace())) for one in made_up]
+    assert [read_saved(path).job for path in kept] == made_up
+    assert save(tmp_path, made_up[0], Played(result=result(3), trace=Trace())) == kept[0]
+
+
+def test_a_trace_tells_which_code_played_it(tmp_path: Path) -> None:
+    path = save(tmp_path, job(tmp_path), Played(result=result(), trace=Trace()))
+    assert read_saved(path).code == code_sha256()
+    head = json.loads(path.read_text())
+    path.write_text(json.dumps({key: value for key, value in head.items() if key != "code"}) + "\n")
+    assert read_saved(path).code == ""
+
+
+@pytest.mark.parametrize("name", ["a\u2028b", "a\x85b", "a\x0cb", "Grüße\r\n"])
+def test_a_name_that_would_end_a_line_is_kept_as_it_is(name: str, tmp_path: Path) -> None:
+    events = (event(1.0, name), event(2.0))
+    saved = read_saved(save(tmp_path, job(tmp_path), Played(result=result(), trace=trace(*events))))
+    assert saved.events == events
+
+
+@pytest.mark.parametrize(
+    "text", ["", "[]\n", "no json\n", "{}\n", '{"played": {"fidelity": "wire", "seed": 1}}\n']
+)
 def test_a_file_that_is_no_trace_is_refused_by_name(text: str, tmp_path: Path) -> None:
     path = tmp_path / "trace.jsonl"
     path.write_text(text)

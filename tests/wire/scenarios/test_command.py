@@ -99,6 +99,16 @@ def test_another_trace_than_then_is_told_by_its_first_difference(
     ran = here(tmp_path, "replay", "changed.jsonl")
     assert "not the same as in" in ran.stdout
     assert "never.happened" in ran.stdout
+    assert "other code" not in ran.stdout
+
+
+def test_a_trace_that_other_code_kept_is_told_as_such(failed: tuple[Path, str], tmp_path: Path) -> None:
+    [trace] = (failed[0] / "state/bmsim/traces").iterdir()
+    first, rest = trace.read_text().split("\n", 1)
+    old = json.dumps({**json.loads(first), "code": "of yesterday"})
+    (tmp_path / "old.jsonl").write_text(f"{old}\n{rest}")
+    ran = here(tmp_path, "replay", "old.jsonl")
+    assert ran.stdout.startswith("other code than this one kept old.jsonl: what it plays now may be another")
 
 
 def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
