@@ -12,7 +12,7 @@ from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.expecting import Expecting
 from scenarios.runner.invariants import INVARIANTS, Invariant, Look
 from scenarios.runner.moments import Moments
-from scenarios.runner.stage import LabTrouble, Stage
+from scenarios.runner.stage import LabTrouble, NoAnswer, Stage
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Event
 from scenarios.runner.verdict import Breach
@@ -38,7 +38,7 @@ class Conductor:
         self._asking = Asking(story, stage, self._client, self._moments, deadlines)
         self._breaking = Breaking(story, stage, self._moments)
         self._expecting = Expecting(story, stage, self._client, self._asking, self._breaking, deadlines)
-        self._healed = False
+        self._healed_s: float | None = None
         self._cleaned: set[str] = set()
         """Nodes that the operator had cleaned after all had healed: once each."""
         self._cleanings: list[asyncio.Task[None]] = []
@@ -49,6 +49,12 @@ class Conductor:
         the story is about."""
         try:
             await self._play()
+        except NoAnswer as silence:
+            if self._healed_s is None or silence.since_s < self._healed_s:
+                silence.breaches = self._before(silence)
+                raise
+            # Nothing was wrong with the lab any more.
+            self._break_promise("deadline", [f"everything had healed, and there was {silence}"])
         except LabTrouble as trouble:
             trouble.breaches = trouble.breaches or self._before(trouble)
             raise
@@ -98,7 +104,7 @@ class Conductor:
     async def _repair(self) -> None:
         """Nodes that failed to clean, or were taken out of service for a fault of theirs, are the operator's:
         with their hardware well they are cleaned again, and put back."""
-        self._healed = True
+        self._healed_s = self._stage.now_s()
         for node in self._story.nodes:
             view = await self._client.look_at_node(node.name)
             if view["state"] == "clean_failed" and node.name not in self._cleaned:
@@ -117,7 +123,7 @@ class Conductor:
 
     def _clean_again(self, event: Event) -> None:
         """One whose attempt was under way when all healed, and failed by what it had lost before."""
-        if not self._healed or (event.source, event.detail.get("state")) != ("node", "clean_failed"):
+        if self._healed_s is None or (event.source, event.detail.get("state")) != ("node", "clean_failed"):
             return
         if event.node not in self._cleaned:
             self._cleaned.add(event.node)

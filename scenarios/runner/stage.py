@@ -72,6 +72,14 @@ class LabTrouble(Exception):
         self.breaches: tuple[Breach, ...] = ()
 
 
+class NoAnswer(LabTrouble):
+    """No process of the provisioner answers. since_s: when it was asked first."""
+
+    def __init__(self, told: str, since_s: float) -> None:
+        super().__init__(told)
+        self.since_s = since_s
+
+
 class Stage(Protocol):
     """Entered by the runner, which also ends it. Everything here is called from one event loop.
 
@@ -94,7 +102,7 @@ class Stage(Protocol):
 
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
         """One call of the REST API (`path` begins with /v1); `key`: its idempotency key. While no
-        process answers, it is tried again until one does. Raises LabTrouble when that takes too long."""
+        process answers, it is tried again until one does. Raises NoAnswer when that takes too long."""
         ...
 
     async def news(self, name: str) -> None:

@@ -26,6 +26,7 @@ from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.memory import WaitingRequests
+from scenarios.runner.model.provisioner_process import ProvisionerProcess
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import FAMILIES, rack
 from scenarios.runner.stage import Fidelity
@@ -252,6 +253,22 @@ def test_a_deploy_that_the_scheduler_drops_is_caught(monkeypatch: pytest.MonkeyP
 def test_a_power_request_that_nobody_serves_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(OperatorRequests, "pending", lambda self, tx: [])
     assert broken_promises(story(Power(node="n1", verb="on"))) == {"deadline"}
+
+
+def test_a_provisioner_that_never_comes_back_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    killed = Strike(fault="host.kill", host="ch1", when=OnTold("web", "active"), heal_after_s=30.0)
+    told = replace(
+        story(DEPLOY, replace(DELETE, when=OnTold("web", "active", after_s=60.0))), strikes=(killed,)
+    )
+    assert broken_promises(told) == set()
+    run, begun = ProvisionerProcess.run, []
+
+    async def once(self: ProvisionerProcess) -> None:
+        begun.append(self)
+        await (run(self) if len(begun) == 1 else asyncio.Event().wait())
+
+    monkeypatch.setattr(ProvisionerProcess, "run", once)
+    assert broken_promises(told) == {"deadline"}
 
 
 @pytest.mark.parametrize("asked", [(DEPLOY, DELETE), (DELETE, DEPLOY)], ids=["in order", "the last first"])

@@ -27,7 +27,7 @@ from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
 from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.watching import Watching
-from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, NoAnswer, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
@@ -191,6 +191,7 @@ class MachineStage:
         await asyncio.sleep(2 * POLL_S)
 
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
+        since_s = self.now_s()
         try:
             async with asyncio.timeout(ANSWER_S):
                 while True:
@@ -201,7 +202,8 @@ class MachineStage:
                     await asyncio.sleep(POLL_S)
         except TimeoutError:
             log = self._provisioner.log()[-2000:]
-            raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s: {log}") from None
+            told = f"no answer to {method} {path} for {ANSWER_S:.0f} s: {log}"
+            raise NoAnswer(told, since_s) from None
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
         return self._images.orders(name)

@@ -38,7 +38,7 @@ from scenarios.runner.model.tile_monitor import ModelTileMonitor
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
-from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, Order
+from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, NoAnswer, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Trace
 
@@ -182,7 +182,8 @@ class ModelStage:
         await self._telling.news(name)
 
     async def call(self, method: str, path: str, body: Any = None, *, key: str = "") -> Answer:
-        end_s, pause_s = self.now_s() + ANSWER_S, RETRY_S
+        since_s, pause_s = self.now_s(), RETRY_S
+        end_s = since_s + ANSWER_S
         while self.now_s() < end_s:
             for host in self._hosts.values():
                 app = host.provisioner.app if host.provisioner is not None else None
@@ -199,7 +200,7 @@ class ModelStage:
                     return answer
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_RETRY_S)
-        raise LabTrouble(f"no answer to {method} {path} for {ANSWER_S:.0f} s")
+        raise NoAnswer(f"no answer to {method} {path} for {ANSWER_S:.0f} s", since_s)
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
         content = LIBRARY[name]
