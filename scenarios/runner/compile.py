@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from random import Random
 
 from bmsim.faults.catalogue import CATALOGUE
@@ -140,32 +141,30 @@ def _is_rebuilt(scenario: Scenario, instance: str) -> bool:
 
 def _rebuild(scenario: Scenario, request: RebuildPart) -> Iterator[Request]:
     """The new instance is asked for as soon as the old one is deleted, while its node is still cleaned."""
-    old, anew = request.rebuild, f"{request.rebuild}-2"
-    first = next(one for one in _firsts(scenario) if one.instance == old)
+    old = request.rebuild
+    before = _deployed(scenario, old)
     yield Delete(instance=old, when=moment(request.when, old))
-    yield Deploy(
-        instance=anew,
-        image=request.image or first.image,
-        node=first.node,
-        wipe=first.wipe,
-        swap_mib=first.swap_mib,
-        ephemeral_mib=first.ephemeral_mib,
-        proof_of_life=first.proof_of_life,
-        when=OnTold(old, "deleted"),
+    image = request.image or before.image
+    yield replace(before, instance=f"{old}-2", image=image, when=OnTold(old, "deleted"))
+
+
+def _deployed(scenario: Scenario, instance: str) -> Deploy:
+    """How it is asked for; it may have been rebuilt from another."""
+    asked = (
+        made
+        for request in scenario.requests
+        if isinstance(request, DeployPart)
+        or (isinstance(request, RebuildPart) and f"{request.rebuild}-2" == instance)
+        for made in _request(scenario, request)
     )
-
-
-def _firsts(scenario: Scenario) -> Iterator[Deploy]:
-    for request in scenario.requests:
-        if isinstance(request, DeployPart):
-            yield from (one for one in _request(scenario, request) if isinstance(one, Deploy))
+    return next(made for made in asked if isinstance(made, Deploy) and made.instance == instance)
 
 
 # --- moments --------------------------------------------------------------------------------------
 
 
 def moment(when: When, instance: str = "") -> Moment:
-    """instance: whose state is meant where the moment names none."""
+    """instance: whose state is meant where the moment names none, or all: each for itself."""
     node = when.node or ""
     match when.kind:
         case "at_s":
@@ -179,7 +178,8 @@ def moment(when: When, instance: str = "") -> Moment:
             source, name = vocabulary.split(when.event or "")
             return OnEvent(source, name, node, when.nth, dict(when.detail), when.after_s)
         case "state":
-            return OnTold(when.instance or instance, str(when.state), when.nth, when.after_s)
+            named = when.instance if when.instance != "all" else ""
+            return OnTold(named or instance, str(when.state), when.nth, when.after_s)
         case _:
             source, name = _per(when.per or "")
             return ByChance(when.probability or 0.0, source, name, node)

@@ -22,6 +22,7 @@ from scenarios.runner.parts import (
     RequestPart,
     When,
 )
+from scenarios.runner.sound_moments import after_all_has_healed, of_no_device, of_one_that_stays
 from scenarios.runner.sound_rack import CHOSEN, Problem, rack_problems, without_its_store
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.switched_by import unfit, unfit_for
@@ -81,8 +82,8 @@ class _Known:
                 verb = "delete" if isinstance(request, DeletePart) else "rebuild"
                 if not (instance == "all" and verb == "delete") and instance not in self._instances:
                     yield (verb,), f"nothing deploys an instance {instance}; {_some(self._instances)}"
-                if isinstance(request, RebuildPart) and request.image is not None:
-                    yield from self._image_problems(request.image)
+                if isinstance(request, RebuildPart):
+                    yield from self._rebuild_problems(request)
             case PowerPart(power=node) | MaintenancePart(maintenance=node):
                 verb = "power" if isinstance(request, PowerPart) else "maintenance"
                 yield from self._node_problems(node, verb)
@@ -114,6 +115,14 @@ class _Known:
                     told = f"{request.image} is for {content.arch}, and {node.name} is {node.arch}"
                     yield ("image",), f"{told}: take another, or expect the instance to be refused"
 
+    def _rebuild_problems(self, request: RebuildPart) -> Iterator[Problem]:
+        anew = f"{request.rebuild}-2"
+        if anew in self._deployed:
+            yield ("rebuild",), f"an instance {anew} is deployed already: rebuild that one"
+        self._deployed.add(anew)
+        if request.image is not None:
+            yield from self._image_problems(request.image)
+
     def _image_problems(self, image: str) -> Iterator[Problem]:
         modelled = Fidelity.MODEL in self._scenario.fidelities
         known = [name for name in IMAGES if name in LIBRARY or not modelled]
@@ -123,12 +132,6 @@ class _Known:
     def _node_problems(self, node: str, field: str) -> Iterator[Problem]:
         if node not in self._nodes:
             yield (field,), f"the rack has no node {node}; {_some(self._nodes)}"
-
-    def _some(self, names: frozenset[str]) -> str:
-        listed = sorted(names)
-        return (
-            f"there are {', '.join(listed[:8])}{', …' if listed[8:] else ''}" if listed else "there is none"
-        )
 
     # --- moments -------------------------------------------------------------------------------
 
@@ -149,14 +152,24 @@ class _Known:
             told = f"a BMC knows no {when.command}; it knows {', '.join(vocabulary.COMMANDS)}"
             yield (field, "command"), told
         if when.step is not None:
-            yield from (((field, "step"), told) for told in self._step_problems(when.step))
+            yield from (((field, "step"), told) for told in self._step_problems(when.step, when.node))
+        if told := of_no_device(self._scenario, when):
+            yield (field, when.kind), told
         if when.state is not None:
-            instance = when.instance or own_instance
-            if not instance:
-                yield (field, "state"), "of which instance? add instance: NAME"
-            elif instance != "all" and instance not in self._instances:
-                told = f"nothing deploys an instance {instance}; {_some(self._instances)}"
-                yield (field, "instance"), told
+            yield from self._told_problems(when, field, own_instance)
+
+    def _told_problems(self, when: When, field: str, own_instance: str) -> Iterator[Problem]:
+        instance = when.instance or own_instance
+        if not instance:
+            yield (field, "state"), "of which instance? add instance: NAME"
+        elif instance == "all":
+            if own_instance != "all":
+                yield (field, "instance"), "all is for delete: all, each for itself: name one instance"
+        elif instance not in self._instances:
+            told = f"nothing deploys an instance {instance}; {_some(self._instances)}"
+            yield (field, "instance"), told
+        elif when.state == "deleted" and (told := of_one_that_stays(self._scenario, instance)):
+            yield (field, "state"), told
 
     def _unseen(self, event: str) -> Iterator[str]:
         for alone, events in vocabulary.SEEN_BY_ONE.items():
@@ -164,8 +177,10 @@ class _Known:
             if event in events and others:
                 yield f"{event} is never seen at fidelity {others[0]}: take another, or change fidelities"
 
-    def _step_problems(self, step: str) -> Iterator[str]:
-        ways = {"tilera" if node.boot == "tilera" else node.deploy for node in self._scenario.rack.node_list}
+    def _step_problems(self, step: str, node: str | None) -> Iterator[str]:
+        of = {node} if node in self._nodes else self._nodes
+        nodes = [one for one in self._scenario.rack.node_list if one.name in of]
+        ways = {"tilera" if one.boot == "tilera" else one.deploy for one in nodes}
         deploying = frozenset[str]().union(*(vocabulary.DEPLOY_STEPS[way] for way in ways))
         cleaning = frozenset[str]().union(*(vocabulary.CLEAN_STEPS[way] for way in ways))
         deploy, clean = step in deploying, step in cleaning
@@ -195,14 +210,22 @@ class _Known:
         except BadFault as error:
             yield ("with",), str(error)
         yield from self._target_problems(fault, known.strikes)
-        struck = self._scenario.node_of(fault)
-        kinds = ((node.power, node.firmware) for node in self._scenario.rack.node_list if node.name == struck)
-        power, firmware = next(kinds, ("", ""))
-        at = str(fault.with_.get("at", ""))
-        if told := unfit(fault.do, struck, power) or unfit_for(fault.do, struck, firmware, at):
+        if told := self._unfit(fault):
             yield ("do",), told
+        if told := after_all_has_healed(self._scenario, fault.when):
+            yield ("when", "at_s"), told
         if told := without_its_store(self._scenario, fault):
             yield ("do",), told
+
+    def _unfit(self, fault: FaultPart) -> str:
+        """Of the node that it strikes, or of any that may be of its share."""
+        struck, at = self._scenario.node_of(fault), str(fault.with_.get("at", ""))
+        nodes = [one for one in self._scenario.rack.node_list if fault.share or one.name == struck]
+        told = (
+            unfit(fault.do, one.name, one.power) or unfit_for(fault.do, one.name, one.firmware, at)
+            for one in nodes
+        )
+        return next(filter(None, told), "")
 
     def _target_problems(self, fault: FaultPart, strikes: str) -> Iterator[Problem]:
         target, hosts = fault.target, self._scenario.rack.host_names

@@ -90,6 +90,25 @@ def test_a_rebuild_deletes_and_deploys_anew_to_the_same_node(tmp_path: Path) -> 
     assert made.images == ("tiny", "debian")
 
 
+def test_what_was_rebuilt_is_rebuilt_again_as_it_was_then(tmp_path: Path) -> None:
+    for order in (1, -1):
+        rebuilds = ("{rebuild: web, image: debian}", "{rebuild: web-2}")[::order]
+        made = story(tmp_path, with_requests("{deploy: n1, image: tiny, as: web, wipe: full}", *rebuilds))
+        deploys = {one.instance: one for one in made.requests if isinstance(one, Deploy)}
+        again = deploys["web-2-2"]
+        assert (again.image, again.node, again.wipe) == ("debian", "n1", "full")
+        assert again.when == OnTold("web-2", "deleted")
+
+
+def test_all_of_a_deletion_of_all_is_each_for_itself(tmp_path: Path) -> None:
+    text = with_requests(
+        "{deploy: all, image: tiny}", "{delete: all, when: {instance: all, state: error, after_s: 3}}"
+    )
+    assert story(tmp_path, text).requests[2:] == tuple(
+        Delete(instance=name, when=OnTold(name, "error", after_s=3)) for name in ("i-n1", "i-n2")
+    )
+
+
 def test_on_and_off_mean_what_they_say_though_yaml_reads_truth_values(tmp_path: Path) -> None:
     text = with_requests(
         "{deploy: n1, image: tiny}",

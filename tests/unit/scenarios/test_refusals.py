@@ -103,6 +103,52 @@ REFUSED = {
         "probability: 0.1",
         [":8: faults[0].when:", "per"],
     ),
+    "a moment of a BMC at a node that has none": (
+        "[{name: n1}, {name: n2}]}\nrequests:\n  - {deploy: n1, image: tiny}\nfaults:\n"
+        "  - {do: bmc.busy, with: {count: 2}, when: {node: n1, step: power_on}}",
+        "[{name: n1, power: pdu}, {name: n2}]}\nrequests:\n  - {deploy: n1, image: tiny}\nfaults:\n"
+        "  - {do: node.dead_nic, when: {node: n1, command: chassis.power.on}}",
+        [":8: faults[0].when.command:", "it never comes, for n1 has no BMC"],
+    ),
+    "a moment of an outlet in a rack without any": (
+        "{node: n1, step: power_on}",
+        "{event: pdu.outlet.on}, target: n1",
+        [":8: faults[0].when.event:", "it never comes, for each node has no outlet"],
+    ),
+    "a step of another node's way": (
+        "[{name: n1}, {name: n2}]}\nrequests:\n  - {deploy: n1, image: tiny}\nfaults:\n"
+        "  - {do: bmc.busy, with: {count: 2}, when: {node: n1, step: power_on}}",
+        "[{name: n1}, {name: n2, deploy: nfs}]}\nrequests:\n  - {deploy: all, image: tiny}\nfaults:\n"
+        "  - {do: bmc.busy, with: {count: 2}, when: {node: n1, step: make_root}}",
+        [":8: faults[0].when.step:", "no plan has a step make_root"],
+    ),
+    "a deletion that nobody asks for": (
+        "{node: n1, step: power_on}",
+        "{instance: i-n1, state: deleted}",
+        [":8: faults[0].when.state:", "nothing deletes i-n1"],
+    ),
+    "the end of all instances at once": (
+        "{node: n1, step: power_on}",
+        "{instance: all, state: active}, target: n1",
+        [":8: faults[0].when.instance:", "name one instance"],
+    ),
+    "a fault that comes when all has healed": (
+        "{node: n1, step: power_on}",
+        "{at_s: 4000}, target: n1",
+        [":8: faults[0].when.at_s:", "everything heals after 3600 s at fidelity model", "safety_s"],
+    ),
+    "a share of nodes that can't all be struck": (
+        "[{name: n1}, {name: n2}]}\nrequests:\n  - {deploy: n1, image: tiny}\nfaults:\n"
+        "  - {do: bmc.busy, with: {count: 2}, when: {node: n1, step: power_on}}",
+        "[{name: n1}, {name: n2, power: pdu}]}\nrequests:\n  - {deploy: n1, image: tiny}\nfaults:\n"
+        "  - {do: bmc.busy, share: 0.5, with: {count: 2}, when: {step: power_on}}",
+        [":8: faults[0].do:", "n2 hangs on outlets"],
+    ),
+    "an instance that is rebuilt twice": (
+        "{deploy: n1, image: tiny}",
+        "{deploy: n1, image: tiny}\n  - {rebuild: i-n1}\n  - {rebuild: i-n1}",
+        [":8: requests[2].rebuild:", "i-n1-2 is deployed already"],
+    ),
     "a probability above one": (
         "node: n1, step: power_on",
         "probability: 2, per: step",
