@@ -42,6 +42,9 @@ def play(
 def _compared(scenario: Scenario, seed: int, machine: Played) -> Played:
     """What machines played, held against the model of it."""
     model = play_story(story_of(scenario, Fidelity.MODEL, seed), Fidelity.MODEL, seed)
+    if model.result.verdict is Verdict.INFRA:
+        trouble = f"it passes on machines, and at fidelity model the lab broke: {model.result.trouble}"
+        return replace(machine, result=replace(machine.result, verdict=Verdict.INFRA, trouble=trouble))
     if model.result.verdict is Verdict.PASS:
         told = disagreements(model.trace, machine.trace, scenario.node_names, scenario.excused)
     else:
