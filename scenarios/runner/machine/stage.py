@@ -18,6 +18,7 @@ import httpx
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
 from provisioner.protocols.roots import made_under
+from scenarios.runner.invariants.requests_seen import RequestsSeen
 from scenarios.runner.machine import disks
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
@@ -59,10 +60,13 @@ class MachineStage:
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
         self._disks_now: dict[str, DiskTruth] = {}  # once the story has ended
-        self._doubted: dict[str, int] = {}  # nodes that had printed nothing: where their console was then
+        self._doubted: dict[str, tuple[int, str]] = {}
+        """Nodes that had printed nothing: where their console was then, and whose image was to run."""
         self._besides: list[Beside] = []
         self._owners: dict[str, str] = {}
+        self._asked = RequestsSeen()
         trace.listen(self._follow_owners)
+        trace.listen(self._asked.see)
 
     async def __aenter__(self) -> Self:
         try:
@@ -301,22 +305,18 @@ class MachineStage:
         """Told by what the instance's own system alone prints: a login prompt; of a modelled board, that it
         mounted its root and found its init good. Its SSH server may be there before that: until the story has
         ended nobody can tell then; it was printed before the next ramdisk."""
-        console = self._rack.console(node)
-        since = console.rfind(AGENT)
+        console, instance = self._rack.console(node), self._asked.on(node)
+        since, image = console.rfind(AGENT), instance.image if instance is not None else ""
         if self._disks_now and node in self._doubted:
-            since = self._doubted[node]
+            since, image = self._doubted[node]
             until = console.find(AGENT, since + 1)
             console = console if until < 0 else console[:until]
         prompt = TILE_PROMPT if node in self._tiles else "login:"
-        image = next(
-            (one.image for one in self._story.requests if isinstance(one, Deploy) and one.node in ("", node)),
-            "",
-        )
         if console.rfind(prompt) > since:
             return image
         if self._disks_now:
             return ""
-        self._doubted[node] = since
+        self._doubted.setdefault(node, (since, image))
         return None
 
     def served(self, node: str) -> str | None:
