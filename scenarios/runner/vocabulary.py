@@ -42,7 +42,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "iscsi": ("exported", "login", "write", "flushed", "close", "refused"),
     "agent": ("hello", "command", "refused"),
     "step": ("step.started", "step.done", "step.retry", "step.resumed", "step.waiting", "step.failed"),
-    "host": ("killed", "stopped", "continued", "started", "ended"),
+    "host": ("killed", "stopped", "continued", "started", "ended", "crashed"),
     "fault": ("injected", "struck", "healed"),
 }
 """Source → names. A moment calls an event SOURCE.NAME: dhcp.ack, bmc.chassis.power.on, step.step.retry."""
@@ -53,7 +53,7 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
         (
             *("machine.post", "machine.agent", "machine.instance", "machine.hung"),
             *("iscsi.exported", "iscsi.write", "iscsi.flushed"),
-            *("agent.command", "agent.refused", "host.ended"),
+            *("agent.command", "agent.refused", "host.ended", "host.crashed"),
         )
     ),
     "machine": frozenset(

@@ -13,6 +13,7 @@ import structlog
 from provisioner.api import instance_orders
 from provisioner.compute import host, worker
 from provisioner.compute.context import StepContext
+from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.ledger import NodeLedger
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import Hosts
@@ -171,6 +172,21 @@ def test_a_board_whose_last_instance_ran_alone_is_caught(monkeypatch: pytest.Mon
     replace_steps(monkeypatch, steps)
     assert "seen_running" in broken_promises(twice)
     assert begun
+
+
+@pytest.mark.parametrize("hosts", [1, 2])
+def test_a_process_that_ends_by_a_defect_is_caught(hosts: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    keep = LeaseKeeper.keep
+    told: list[str] = []
+
+    async def stumble(self: LeaseKeeper) -> None:
+        if not told:
+            told.append(self.host)
+            raise KeyError("n1")
+        await keep(self)
+
+    monkeypatch.setattr(LeaseKeeper, "keep", stumble)
+    assert broken_promises(story(DEPLOY, hosts=hosts)) == {"no_defect"}
 
 
 def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Callable
 from scenarios.runner.invariants.active_node_untouched import ActiveNodeUntouched
 from scenarios.runner.invariants.bytes_equal_image import BytesEqualImage
 from scenarios.runner.invariants.invariant import Invariant, Look
+from scenarios.runner.invariants.no_defect import NoDefect
 from scenarios.runner.invariants.no_secret_told import NoSecretTold
 from scenarios.runner.invariants.nothing_for_idle_nodes import NothingForIdleNodes
 from scenarios.runner.invariants.one_owner import OneOwner
@@ -23,6 +24,7 @@ INVARIANTS: tuple[Callable[[], Invariant], ...] = (
     WipedBeforeOffered,
     NothingForIdleNodes,
     NoSecretTold,
+    NoDefect,
 )
 """A new one of each watches each story. That no request is lost is seen by whoever waits for its end."""
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from pathlib import Path
 
 from provisioner.core.errors import ProvisionerError
 from scenarios.runner.model.children import ModelChildren
@@ -16,15 +17,20 @@ RESTART_S = 5.0
 """A service manager starts a process again that ended by itself (systemd's Restart=on-failure)."""
 
 
+ROOT = Path(__file__).parents[3]
+LAB, PROVISIONER = (ROOT / "scenarios", ROOT / "bmsim"), ROOT / "provisioner"
+"""Whose code runs in a process of the model."""
+
+
 class ModelHost:
-    """around(sender, children): what a process of this host finds around it. note(name, what): the stage's
-    record. struck(fault, name): told when a fault of the host changed something."""
+    """around(sender, children): what a process of this host finds around it. note(name, what, **detail): the
+    stage's record. struck(fault, name): told when a fault of the host changed something."""
 
     def __init__(
         self,
         name: str,
         around: Callable[[str, ModelChildren], Surroundings],
-        note: Callable[[str, str], None],
+        note: Callable[..., None],
         struck: Callable[[str, str], None],
     ) -> None:
         self.name = name
@@ -87,13 +93,16 @@ class ModelHost:
         running.add_done_callback(lambda task: self._ended(process, task))
 
     def _ended(self, process: Process, task: asyncio.Task[None]) -> None:
-        """By itself: it lost its lease, say. Any other failure is a defect, and the story's."""
+        """By itself: it lost its lease, say. A defect is told; one of the lab is the story's."""
         if task.cancelled() or not process.alive:
             return
         error = task.exception()
         process.kill()
-        if isinstance(error, BaseExceptionGroup) and error.subgroup(ProvisionerError) is None:
+        defects = [one for one in _leaves(error) if not isinstance(one, ProvisionerError)]
+        if error is not None and not all(map(_is_of_provisioner, defects)):
             raise error
+        for defect in defects:
+            self._note(self.name, "crashed", error=f"{type(defect).__name__}: {defect}")
         self._note(self.name, "ended")
         loop = asyncio.get_running_loop()
         self._restart = as_world(loop.call_later, RESTART_S, self.start)
@@ -118,3 +127,25 @@ class ModelHost:
             if self.children is not None:
                 self.children.guard_again()
             self._note(self.name, "continued")
+
+
+def _leaves(error: BaseException | None) -> Iterator[BaseException]:
+    if isinstance(error, BaseExceptionGroup):
+        for one in error.exceptions:
+            yield from _leaves(one)
+    elif error is not None:
+        yield error
+
+
+def _is_of_provisioner(error: BaseException) -> bool:
+    """Whether the innermost code of ours that it came through is the provisioner's: libraries are called."""
+    ours = False
+    trace = error.__traceback__
+    while trace is not None:
+        place = Path(trace.tb_frame.f_code.co_filename)
+        if place.is_relative_to(PROVISIONER):
+            ours = True
+        elif any(place.is_relative_to(lab) for lab in LAB):
+            ours = False
+        trace = trace.tb_next
+    return ours

@@ -59,8 +59,8 @@ class Telling:
         """What a device saw."""
         self._add(Origin.DEVICE, source, name, node, sender, detail)
 
-    def host_event(self, host: str, name: str) -> None:
-        self._add(Origin.STAGE, "host", name, "", host, {"host": host})
+    def host_event(self, host: str, name: str, **detail: Any) -> None:
+        self._add(Origin.STAGE, "host", name, "", host, {"host": host, **detail})
 
     def host_struck(self, fault: str, host: str) -> None:
         self._add(Origin.STAGE, "fault", "struck", "", host, {"fault": fault})

@@ -66,7 +66,7 @@ LANES: Mapping[str, Lane] = {
 """By source; what is told of any other source was seen on a wire or a disk."""
 
 _TONES = {
-    **dict.fromkeys(("step.failed", "refused", "hung", "killed", "injected"), Tone.BAD),
+    **dict.fromkeys(("step.failed", "refused", "hung", "killed", "crashed", "injected"), Tone.BAD),
     **dict.fromkeys(("step.retry", "step.resumed", "step.waiting", "stopped", "struck"), Tone.WARN),
     **dict.fromkeys(("step.done", "healed", "started", "continued"), Tone.GOOD),
 }
