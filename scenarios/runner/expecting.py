@@ -50,11 +50,14 @@ class Expecting:
         """A sentence for each request that didn't end as all do of which the story says nothing else."""
         told: list[str] = []
         special = {expected.instance for expected in self._story.expected if expected.outcome in NO_GOOD_END}
+        leaving = self._asked_to_leave()
         for asked in self._asking:
             if asked.ended_s is None:
                 continue
             if isinstance(asked.request, Deploy) and asked.request.instance not in special:
-                if asked.outcome not in self._good_ends(asked.request) and not self._excused(asked):
+                # One that was deleted on its way was not to become active any more.
+                leaves = (Outcome.DELETED,) if asked.request.instance in leaving else ()
+                if asked.outcome not in (Outcome.ACTIVE, *leaves) and not self._excused(asked):
                     cause = await self._failure(asked.request)
                     told.append(f"{asked.label} ended {asked.outcome}: {cause}")
             elif isinstance(asked.request, Delete) and asked.outcome == "clean_failed":
@@ -63,15 +66,13 @@ class Expecting:
                 told.append(f"{asked.label} was {asked.outcome}")
         return told
 
-    def _good_ends(self, request: Deploy) -> tuple[str, ...]:
-        """One that was deleted on its way was not to become active any more: if somebody asked for that."""
-        leaves = any(
-            isinstance(asked.request, Delete)
-            and asked.request.instance == request.instance
-            and asked.asked_s is not None
+    def _asked_to_leave(self) -> set[str]:
+        """Instances whose deletion somebody asked for."""
+        return {
+            asked.request.instance
             for asked in self._asking
-        )
-        return (Outcome.ACTIVE, Outcome.DELETED) if leaves else (Outcome.ACTIVE,)
+            if isinstance(asked.request, Delete) and asked.asked_s is not None
+        }
 
     async def missed(self) -> list[str]:
         """A sentence for each of the story's own that isn't so."""
