@@ -112,7 +112,8 @@ def _data_runs(view: memoryview) -> Iterator[tuple[int, int]]:
 def remove_abandoned(folder: Path) -> None:
     """Removes the drafts whose writers are dead."""
     for path in folder.iterdir():
-        with suppress(FileNotFoundError, BlockingIOError), path.open("rb") as file:
+        # For writing: of what is open for reading, NFS gives no exclusive lock. Source: flock(2)
+        with suppress(FileNotFoundError, BlockingIOError), path.open("r+b") as file:
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
             path.unlink()
 

@@ -1,11 +1,14 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import signal
 import subprocess
 import sys
+from errno import EBADF
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -41,6 +44,22 @@ def test_drafts_of_the_dead_are_removed_at_start_and_those_of_the_living_kept(ro
         finally:
             child.send_signal(signal.SIGKILL)
     assert len(files(root)) == 1
+    ImageStore(root)
+    assert files(root) == []
+
+
+def test_drafts_of_the_dead_are_removed_on_nfs_too(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where an exclusive lock is had alone for what is open for writing: flock(2), "NFS details"."""
+    of_the_kernel = fcntl.flock
+
+    def of_nfs(file: Any, operation: int) -> None:
+        if fcntl.fcntl(file, fcntl.F_GETFL) & os.O_ACCMODE == os.O_RDONLY:
+            raise OSError(EBADF, os.strerror(EBADF))
+        of_the_kernel(file, operation)
+
+    ImageStore(root)
+    (root / "drafts" / "of-the-dead").touch()
+    monkeypatch.setattr(fcntl, "flock", of_nfs)
     ImageStore(root)
     assert files(root) == []
 
