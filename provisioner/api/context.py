@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
@@ -52,6 +53,7 @@ class ImageSaver(Protocol):
         expected_sha256: str | None,
         max_bytes: int,
         size_bytes: int | None = None,
+        then: Callable[[StoredImage], Awaitable[None]] | None = None,
     ) -> StoredImage: ...
 
     async def fetch(
@@ -63,7 +65,13 @@ class ImageSaver(Protocol):
         expected_sha256: str | None,
         max_bytes: int,
         allows: Callable[[str], bool] | None = None,
+        then: Callable[[StoredImage], Awaitable[None]] | None = None,
     ) -> StoredImage: ...
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """Entered by one at a time, of the tasks of all processes that use the store, while it is decided
+        whether bytes are needed any longer. Raises TransientError when its turn doesn't come."""
+        ...
 
     async def delete(self, sha256: str) -> None: ...
 
@@ -84,9 +92,8 @@ async def at_once(work: Callable[[], T], /) -> T:
 @dataclass(slots=True, kw_only=True)
 class ApiContext:
     """progress: live progress of a node's step, 0.0…1.0. silence: of its power device, while that is left
-    alone; both only where a compute host runs in this process. blobs: held while it is decided whether the
-    bytes of an image are needed any longer. image_urls: where members' images may come from.
-    images_queued: set when there may be something to fetch.
+    alone; both only where a compute host runs in this process. image_urls: where members' images may come
+    from. images_queued: set when there may be something to fetch.
     region: what EC2 clients are told that this place is called. quotas: how many instances each tenant may
     have, see `provisioner.api.quotas`. line: of those who
     have every node looked at, and orders_line: of those who order machines, a hundred at once if need be.
@@ -112,7 +119,6 @@ class ApiContext:
     silence: Callable[[Node], DeviceSilence | None] = lambda node: None
     ready: Callable[[], bool] = lambda: True
     timeline: TimelinePolicy = field(default_factory=TimelinePolicy)
-    blobs: asyncio.Lock = field(default_factory=asyncio.Lock)
     images_queued: asyncio.Event = field(default_factory=asyncio.Event)
     tokens: Known[Principal] = field(default_factory=Known)
     access_keys: Known[KnownAccessKey] = field(default_factory=Known)

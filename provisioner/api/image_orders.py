@@ -204,13 +204,14 @@ async def receive(
     return await _save(
         context,
         image,
-        lambda: context.images.save(
+        lambda then: context.images.save(
             chunks,
             format=image.format,
             kind=image.kind,
             expected_sha256=image.sha256 or None,
             max_bytes=MAX_IMAGE_BYTES,
             size_bytes=size_bytes,
+            then=then,
         ),
     )
 
@@ -223,13 +224,14 @@ async def fetch(context: ApiContext, image_id: str) -> None:
     await _save(
         context,
         image,
-        lambda: context.images.fetch(
+        lambda then: context.images.fetch(
             context.unseal(image.source_url_sealed) if image.source_url_sealed else image.source_url,
             format=image.format,
             kind=image.kind,
             expected_sha256=image.sha256 or None,
             max_bytes=MAX_IMAGE_BYTES,
             allows=None if image.source_trusted else context.image_urls.allows,
+            then=then,
         ),
     )
 
@@ -243,16 +245,25 @@ def _start(tx: Tx, image: Image, *, again: bool = False) -> Image:
     return image
 
 
-async def _save(context: ApiContext, image: Image, store: Callable[[], Awaitable[StoredImage]]) -> views.View:
-    stored = None
+async def _save(
+    context: ApiContext,
+    image: Image,
+    store: Callable[[Callable[[StoredImage], Awaitable[None]]], Awaitable[StoredImage]],
+) -> views.View:
+    came, shown = False, {}
+
+    async def finish(stored: StoredImage) -> None:
+        nonlocal came, shown
+        came = True
+        shown = await _finish(context, image, stored)
+
     try:
-        stored = await store()
-        async with context.blobs:
-            return await _finish(context, image, stored)
+        await store(finish)
+        return shown
     except BaseException as error:
         # Whatever happened, cancellation too: the image must not stay SAVING. Another process may have stored
         # the same bytes meanwhile.
-        changes, saving = _after(error, image, stored is not None), {"state": ImageState.SAVING}
+        changes, saving = _after(error, image, came), {"state": ImageState.SAVING}
         try:
             await context.store.transact(lambda tx: tx.update(Image, image.id, changes, expect=saving))
         except TransientError:
@@ -278,8 +289,6 @@ def _after(error: BaseException, image: Image, came: bool) -> dict[str, Any]:
 
 
 async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> views.View:
-    # Raises NotFound when the last image with the same bytes, and these with it, went in the meantime.
-    context.images.path(stored.sha256)
     changes = {
         "state": ImageState.ACTIVE,
         "sha256": stored.sha256,
@@ -303,7 +312,7 @@ async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> vie
 
 async def remove(context: ApiContext, id_or_name: str) -> None:
     """Removes the image, and its bytes if no other has the same. Raises Conflict while something needs it."""
-    async with context.blobs:
+    async with context.images.alone():
         orphan = await context.store.transact(
             lambda tx: delete(tx, find_own_image(tx, context.who, id_or_name))
         )
@@ -313,7 +322,7 @@ async def remove(context: ApiContext, id_or_name: str) -> None:
 
 async def forget_bytes(context: ApiContext, sha256: str) -> None:
     """Removes bytes if no image has them any longer."""
-    async with context.blobs:
+    async with context.images.alone():
         if await context.store.transact(lambda tx: _unused(tx, sha256)):
             await context.images.delete(sha256)
 

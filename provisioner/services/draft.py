@@ -87,10 +87,15 @@ class Draft:
     def head(self, size_bytes: int) -> bytes:
         return os.pread(self._descriptor, size_bytes, 0)
 
+    def sync(self) -> None:
+        """What was appended is on the disk when this returns: `keep_as` takes no time then."""
+        with _room(self.path):
+            os.fsync(self._descriptor)
+
     def keep_as(self, path: Path) -> None:
         """Puts it there, on the disk when this returns. What lies there already has the same content."""
+        self.sync()
         with _room(path):
-            os.fsync(self._descriptor)
             self.path.replace(path)
             sync_folder(path.parent)
 

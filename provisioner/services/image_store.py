@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import os
 import re
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager
 from pathlib import Path
 
 from provisioner.core.errors import ImageInvalid, InvalidInput, NotFound, StorageFull, TransientError
@@ -15,6 +16,7 @@ from provisioner.protocols.image import StoredImage
 from provisioner.services import qcow2
 from provisioner.services.children import SystemChildren
 from provisioner.services.draft import Draft, in_thread, remove_abandoned
+from provisioner.services.image_locks import ImageLocks
 from provisioner.services.image_source import open_source
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
@@ -34,7 +36,8 @@ _ANEW = "Get it anew, whole: compare its length and checksum with the publisher'
 
 
 class ImageStore:
-    """Files below `root`: `blobs/<sha256>`, and drafts, which are nobody's until they are whole."""
+    """Files below `root`: `blobs/<sha256>`, drafts, which are nobody's until they are whole, and what
+    `ImageLocks` has there."""
 
     def __init__(
         self,
@@ -47,6 +50,7 @@ class ImageStore:
         """Makes the folders, and removes the drafts of processes that died."""
         self._blobs = root / "blobs"
         self._drafts = root / "drafts"
+        self._locks = ImageLocks(root)
         self._qemu_img = QemuImg(children or SystemChildren(), qemu_img)
         self._reserve_bytes = reserve_bytes
         for folder in (self._blobs, self._drafts):
@@ -68,6 +72,10 @@ class ImageStore:
         """The sha256 of everything there is, in order."""
         return sorted(path.name for path in self._blobs.iterdir() if _SHA256.fullmatch(path.name))
 
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        """As `ImageLocks.alone`: entered while it is decided whether bytes are needed any longer."""
+        return self._locks.alone()
+
     async def delete(self, sha256: str) -> None:
         """Idempotent. Whoever is reading it reads on."""
         path = self._blobs / _checked_sha256(sha256)
@@ -82,6 +90,7 @@ class ImageStore:
         expected_sha256: str | None,
         max_bytes: int,
         allows: Callable[[str], bool] | None = None,
+        then: Callable[[StoredImage], Awaitable[None]] | None = None,
     ) -> StoredImage:
         """Like `save`, from an http, https or file URL. `allows`, and what it raises: as `open_source`."""
         try:
@@ -93,6 +102,7 @@ class ImageStore:
                     expected_sha256=expected_sha256,
                     max_bytes=max_bytes,
                     size_bytes=source.size_bytes,
+                    then=then,
                 )
         except TimeoutError as error:
             raise TransientError(
@@ -110,13 +120,17 @@ class ImageStore:
         expected_sha256: str | None,
         max_bytes: int,
         size_bytes: int | None = None,
+        then: Callable[[StoredImage], Awaitable[None]] | None = None,
     ) -> StoredImage:
         """Stores what comes, once it is whole and proven; returns when it is on the disk.
 
         `format`: raw or qcow2; means nothing for kernels and ramdisks, which are kept as they are.
         `size_bytes`: how much will come, when that is known.
+        `then`: awaited when they are in their place, and before anybody is `alone`: whoever looks for bytes
+        that nothing names finds these either not at all, or named.
         Raises ImageInvalid (wrong checksum, cut off, not what it is said to be, not deployable),
-        StorageFull, InvalidInput; whatever `chunks` raises. Nothing is left behind then.
+        StorageFull, InvalidInput; whatever `chunks` raises. Nothing is left behind then. Raises whatever
+        `then` does, which leaves them.
         """
         expected = None if expected_sha256 is None else _checked_sha256(expected_sha256.lower())
         if size_bytes is not None:
@@ -137,7 +151,11 @@ class ImageStore:
                     advice="The bytes are damaged or another version: compare with the publisher's checksum",
                 )
             stored = await self._examine(draft, format, kind)
-            await in_thread(lambda: draft.keep_as(self._blobs / draft.sha256))
+            await in_thread(draft.sync)
+            async with self._locks.alone(wait_s=None):
+                await in_thread(lambda: draft.keep_as(self._blobs / draft.sha256))
+                if then is not None:
+                    await then(stored)
         return stored
 
     async def _receive(self, chunks: AsyncIterator[bytes], draft: Draft, max_bytes: int) -> None:

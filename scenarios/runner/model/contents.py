@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import hashlib
 import struct
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +14,7 @@ from bmsim.devices.elf import TILEPRO
 from provisioner.core.errors import ImageInvalid, NotFound, TransientError
 from provisioner.core.model import ImageKind
 from provisioner.protocols.image import StoredImage
+from scenarios.runner.model.image_locks import ModelImageLocks
 
 MIB = 2**20
 
@@ -134,6 +136,7 @@ class ImageServer:
 
     def __init__(self, struck: Callable[[str, str], None]) -> None:
         self._struck = struck
+        self._locks = ModelImageLocks()
         self.broken: dict[str, tuple[str, Mapping[str, Any]]] = {}  # image → fault, parameters
         self._by_sha256 = {content.sha256: content for content in LIBRARY.values()}
 
@@ -146,17 +149,22 @@ class ImageServer:
         expected_sha256: str | None,
         max_bytes: int,
         allows: Callable[[str], bool] | None = None,
+        then: Callable[[StoredImage], Awaitable[None]] | None = None,
     ) -> StoredImage:
         """allows: for addresses, of which a model has none."""
         name = url.rpartition("/")[2]
         content = LIBRARY[name]
         self._spoil(url, name, content.size_bytes, expected_sha256)
-        return StoredImage(
+        stored = StoredImage(
             sha256=content.sha256,
             size_bytes=content.size_bytes,
             virtual_size_bytes=content.virtual_size_bytes,
             tree_digest=content.tree_digest,
         )
+        if then is not None:
+            async with self._locks.alone(wait_s=None):
+                await then(stored)
+        return stored
 
     def _spoil(self, url: str, name: str, size_bytes: int, expected_sha256: str | None) -> None:
         """Raises what `ImageStore.fetch` does, for a client who gave the checksum."""
@@ -193,8 +201,12 @@ class ImageServer:
         expected_sha256: str | None,
         max_bytes: int,
         size_bytes: int | None = None,
+        then: Callable[[StoredImage], Awaitable[None]] | None = None,
     ) -> StoredImage:
         raise NotFound("store an image's bytes", answer="images of the model come by URL")
+
+    def alone(self) -> AbstractAsyncContextManager[None]:
+        return self._locks.alone()
 
     async def delete(self, sha256: str) -> None:
         """Its bytes are needed no longer."""

@@ -47,4 +47,5 @@ async def save(store: ImageStore, content: bytes, **options: Any) -> StoredImage
 
 
 def files(store_root: Path) -> list[Path]:
-    return [path for path in store_root.rglob("*") if path.is_file()]
+    """All but what is there to be locked."""
+    return [path for path in store_root.rglob("*") if path.is_file() and path.name != "lock"]

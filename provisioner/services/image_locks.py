@@ -1,0 +1,76 @@
+"""Locks among all processes that use one folder of images, on whichever machines they run.
+
+By flock(2): the kernel lets go of a lock with the process that has it, a file server with the machine.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import fcntl
+import os
+from collections.abc import AsyncIterator, Iterator
+from contextlib import ExitStack, asynccontextmanager, contextmanager
+from pathlib import Path
+
+from provisioner.core.errors import PermanentError, TransientError
+from provisioner.services.full_disk import storage_full_told
+
+WAIT_S = 30.0
+POLL_S = 0.05
+"""flock has no end of waiting but by a signal, and a thread that waits in it can't be cancelled."""
+
+
+class ImageLocks:
+    """Files below `root`, made when they are missing: `lock`."""
+
+    def __init__(self, root: Path) -> None:
+        self._lock = root / "lock"
+        self._here = asyncio.Lock()
+
+    @asynccontextmanager
+    async def alone(self, wait_s: float | None = WAIT_S) -> AsyncIterator[None]:
+        """Entered by one at a time, of the tasks of all processes. wait_s: for its turn; None: for as long as
+        it takes. Raises TransientError when its turn didn't come, and what `locked` does."""
+        with ExitStack() as held:
+            try:
+                async with asyncio.timeout(wait_s):
+                    await self._here.acquire()
+                    held.callback(self._here.release)
+                    while (descriptor := locked(self._lock)) is None:  # noqa: ASYNC110 - of another process
+                        await asyncio.sleep(POLL_S)
+                    held.callback(os.close, descriptor)
+            except TimeoutError as error:
+                raise TransientError(
+                    f"lock {self._lock}",
+                    answer=f"another one had it for {wait_s} s",
+                    advice="Try again; if it goes on, look for a process of the API that stands still",
+                ) from error
+            yield
+
+
+def locked(path: Path) -> int | None:
+    """A descriptor that has the file's lock for as long as it is open; None when another one has it. Raises
+    StorageFull, PermanentError (the file can't be made, or its file system has no locks)."""
+    with _told(path), storage_full_told(f"lock {path}", path.parent, "Make room on its file system"):
+        # For writing: of what is open for reading, NFS gives no exclusive lock. Source: flock(2)
+        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BaseException as error:
+            os.close(descriptor)
+            if isinstance(error, BlockingIOError):
+                return None
+            raise
+        return descriptor
+
+
+@contextmanager
+def _told(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise PermanentError(
+            f"lock {path}",
+            answer=error.strerror or str(error),
+            advice="images_dir must be writable, and its file system have locks (NFS: no mount with nolock)",
+        ) from error

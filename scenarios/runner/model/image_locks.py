@@ -1,0 +1,57 @@
+"""Locks of images among the processes of a world, which end with the process that has them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from dataclasses import dataclass
+
+from provisioner.core.errors import TransientError
+from scenarios.runner.processes import Process, current
+
+WAIT_S = 30.0
+POLL_S = 0.05
+"""As in `provisioner.services.image_locks`."""
+
+
+@dataclass(eq=False, slots=True)
+class _Hold:
+    """by: None is the world itself."""
+
+    by: Process | None
+
+    @property
+    def lasts(self) -> bool:
+        return self.by is None or self.by.alive
+
+
+class ModelImageLocks:
+    """`provisioner.services.image_locks.ImageLocks`, without files."""
+
+    def __init__(self) -> None:
+        self._held: dict[str, _Hold] = {}
+
+    @asynccontextmanager
+    async def alone(self, wait_s: float | None = WAIT_S) -> AsyncIterator[None]:
+        try:
+            async with asyncio.timeout(wait_s):
+                while self._is_held("lock"):  # noqa: ASYNC110 - a dead one would set no event
+                    await asyncio.sleep(POLL_S)
+        except TimeoutError as error:
+            raise TransientError("lock the images", answer=f"another one had it for {wait_s} s") from error
+        with self._holding("lock"):
+            yield
+
+    def _is_held(self, name: str) -> bool:
+        hold = self._held.get(name)
+        return hold is not None and hold.lasts
+
+    @contextmanager
+    def _holding(self, name: str) -> Iterator[None]:
+        mine = self._held[name] = _Hold(current())
+        try:
+            yield
+        finally:
+            if self._held.get(name) is mine:
+                del self._held[name]
