@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import structlog
 
+from provisioner.core.errors import TransientError
 from provisioner.core.model import Image
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.image_store import ImageStore
@@ -17,8 +18,9 @@ BATCH = 500
 async def sweep_images(store: Store, images: ImageStore) -> None:
     """Removes the bytes of a process that died between an image's row and its file.
 
-    Only before the API serves: what is being received has no row that names it until it is whole. A database
-    without any image is more likely the wrong one than the truth: nothing is removed then.
+    Beside other API processes, which have what they receive named before we are alone. A database without
+    any image is more likely the wrong one than the truth: nothing is removed then; nor is it while another
+    process stands still, which is no reason not to start.
     """
     stored = images.stored()
     if not stored:
@@ -30,9 +32,16 @@ async def sweep_images(store: Store, images: ImageStore) -> None:
             advice="The database has no image at all: if it is the right one, empty the folder images/blobs",
         )
         return
-    for start in range(0, len(stored), BATCH):
-        batch = tuple(stored[start : start + BATCH])
-        for sha256 in await store.transact(lambda tx, batch=batch: _unknown(tx, batch)):  # type: ignore[misc]
+    try:
+        for start in range(0, len(stored), BATCH):
+            await _sweep(store, images, tuple(stored[start : start + BATCH]))
+    except TransientError as error:
+        log.warning("images.not_swept", files=len(stored), cause=error.message)
+
+
+async def _sweep(store: Store, images: ImageStore, stored: tuple[str, ...]) -> None:
+    async with images.alone():
+        for sha256 in await store.transact(lambda tx: _unknown(tx, stored)):
             await images.delete(sha256)
             log.info("image.orphan_removed", sha256=sha256)
 
