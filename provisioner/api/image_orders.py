@@ -289,6 +289,8 @@ def _after(error: BaseException, image: Image, came: bool) -> dict[str, Any]:
 
 
 async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> views.View:
+    """Raises NotFound, or Conflict, when the image has come to something else meanwhile; bytes that no image
+    has are removed then."""
     changes = {
         "state": ImageState.ACTIVE,
         "sha256": stored.sha256,
@@ -297,16 +299,20 @@ async def _finish(context: ApiContext, image: Image, stored: StoredImage) -> vie
         "tree_digest": stored.tree_digest,
     }
 
-    def finish(tx: Tx) -> Image | None:
-        tx.update(Image, image.id, changes)
-        tx.notify("images", "instances")
-        return tx.get(Image, image.id)
+    def finish(tx: Tx) -> tuple[Image | None, bool]:
+        """The image, and whether these bytes are to be removed."""
+        if tx.update(Image, image.id, changes, expect={"state": ImageState.SAVING}):
+            tx.notify("images", "instances")
+        return tx.get(Image, image.id), _unused(tx, stored.sha256)
 
-    finished = await context.store.transact(finish)
+    finished, orphan = await context.store.transact(finish)
+    if orphan:
+        await context.images.delete(stored.sha256)
+    tried = f"store the bytes of image {image.name}"
     if finished is None:
-        if await context.store.transact(lambda tx: _unused(tx, stored.sha256)):
-            await context.images.delete(stored.sha256)
-        raise NotFound(f"store the bytes of image {image.name}", answer="it was deleted in the meantime")
+        raise NotFound(tried, answer="it was deleted in the meantime")
+    if finished.state is not ImageState.ACTIVE or finished.sha256 != stored.sha256:
+        raise Conflict(tried, answer=f"it is {finished.state} by now, and not by these bytes")
     return views.image(finished)
 
 
