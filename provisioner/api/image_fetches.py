@@ -3,18 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+from contextlib import suppress
 
 import structlog
 
 from provisioner.api.context import ApiContext
 from provisioner.api.image_orders import fetch
-from provisioner.core.errors import Defect, ProvisionerError, TransientError
+from provisioner.core.errors import BeingReceived, Defect, ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageState
 
 log = structlog.get_logger(__name__)
 
 STORE_AWAY_S = 2.0
 """Until the store is asked again after it failed us."""
+
+ELSEWHERE_S = 30.0
+"""Until it is looked again whether an image has come that another process fetches: that one may die."""
 
 AT_ONCE = 3
 """They share the disk."""
@@ -32,6 +36,7 @@ class ImageFetches:
         self._news.set()
         self._waiting: dict[str, dict[str, Image]] = {}  # by tenant and id; whose turn is next stands first
         self._under_way: dict[str, Image] = {}  # by tenant
+        self._looks_again = False
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -73,6 +78,10 @@ class ImageFetches:
     async def _fetch(self, image: Image, group: asyncio.TaskGroup) -> None:
         try:
             await fetch(self._context, image.id)
+        except BeingReceived:
+            if not self._looks_again:
+                self._looks_again = True
+                group.create_task(self._look_again())
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are fetched
             _tell("image.not_fetched", error, "fetch the image", image.name)
             if isinstance(error, TransientError):
@@ -82,15 +91,23 @@ class ImageFetches:
         del self._under_way[image.tenant]
         self._begin(group)
 
+    async def _look_again(self) -> None:
+        await self._context.clock.sleep(ELSEWHERE_S)
+        self._looks_again = False
+        self._news.set()
+
     async def _forget_cut_uploads(self) -> None:
-        """Uploads that the last process was receiving when it died: their clients have to send again."""
-        await self._context.store.transact(
-            lambda tx: [
-                tx.update(Image, image.id, {"state": ImageState.QUEUED})
-                for image in tx.find(Image, where={"state": ImageState.SAVING})
-                if not image.source_url
-            ]
-        )
+        """Uploads whose receiver has died: their clients have to send again."""
+        saving = {"state": ImageState.SAVING}
+        for image in await self._context.store.transact(lambda tx: tx.find(Image, where=saving)):
+            if not image.source_url:
+                with suppress(BeingReceived):
+                    await self._forget(image)
+
+    async def _forget(self, upload: Image) -> None:
+        queued, saving = {"state": ImageState.QUEUED}, {"state": ImageState.SAVING}
+        async with self._context.images.receiving(upload.id):
+            await self._context.store.transact(lambda tx: tx.update(Image, upload.id, queued, expect=saving))
 
 
 def _tell(event: str, error: Exception, tried: str, image: str = "") -> None:

@@ -35,7 +35,7 @@ MAX_IMAGE_BYTES = 2**40
 
 MAX_PER_TENANT = 1000
 
-RECEIVABLE = (ImageState.QUEUED, ImageState.ERROR)
+RECEIVABLE = (ImageState.QUEUED, ImageState.SAVING, ImageState.ERROR)
 
 
 class TooManyImages(Conflict):
@@ -199,48 +199,50 @@ async def receive(
     context: ApiContext, id_or_name: str, chunks: AsyncIterator[bytes], size_bytes: int | None
 ) -> views.View:
     """Stores the bytes that a client sends. Raises what the image store raises; the image is ERROR then,
-    and may be sent again."""
-    image = await context.store.transact(lambda tx: _start(tx, find_own_image(tx, context.who, id_or_name)))
-    return await _save(
-        context,
-        image,
-        lambda then: context.images.save(
-            chunks,
-            format=image.format,
-            kind=image.kind,
-            expected_sha256=image.sha256 or None,
-            max_bytes=MAX_IMAGE_BYTES,
-            size_bytes=size_bytes,
-            then=then,
-        ),
-    )
+    and may be sent again. So it may when whoever received it before is dead."""
+    found = await context.store.transact(lambda tx: find_own_image(tx, context.who, id_or_name))
+    async with context.images.receiving(found.id):
+        image = await context.store.transact(lambda tx: _start(tx, find_own_image(tx, context.who, found.id)))
+        return await _save(
+            context,
+            image,
+            lambda then: context.images.save(
+                chunks,
+                format=image.format,
+                kind=image.kind,
+                expected_sha256=image.sha256 or None,
+                max_bytes=MAX_IMAGE_BYTES,
+                size_bytes=size_bytes,
+                then=then,
+            ),
+        )
 
 
 async def fetch(context: ApiContext, image_id: str) -> None:
     """Stores the bytes behind the image's URL. Raises as `receive`."""
-    image = await context.store.transact(
-        lambda tx: _start(tx, by_id_or_name(tx, Image, "image", image_id), again=True)
-    )
-    await _save(
-        context,
-        image,
-        lambda then: context.images.fetch(
-            context.unseal(image.source_url_sealed) if image.source_url_sealed else image.source_url,
-            format=image.format,
-            kind=image.kind,
-            expected_sha256=image.sha256 or None,
-            max_bytes=MAX_IMAGE_BYTES,
-            allows=None if image.source_trusted else context.image_urls.allows,
-            then=then,
-        ),
-    )
+    async with context.images.receiving(image_id):
+        image = await context.store.transact(
+            lambda tx: _start(tx, by_id_or_name(tx, Image, "image", image_id))
+        )
+        await _save(
+            context,
+            image,
+            lambda then: context.images.fetch(
+                context.unseal(image.source_url_sealed) if image.source_url_sealed else image.source_url,
+                format=image.format,
+                kind=image.kind,
+                expected_sha256=image.sha256 or None,
+                max_bytes=MAX_IMAGE_BYTES,
+                allows=None if image.source_trusted else context.image_urls.allows,
+                then=then,
+            ),
+        )
 
 
-def _start(tx: Tx, image: Image, *, again: bool = False) -> Image:
-    expected = (*RECEIVABLE, ImageState.SAVING) if again else RECEIVABLE
-    if not tx.update(
-        Image, image.id, {"state": ImageState.SAVING, "failure": None}, expect={"state": expected}
-    ):
+def _start(tx: Tx, image: Image) -> Image:
+    """By who is `receiving` it: one that is SAVING already has lost its receiver."""
+    changes = {"state": ImageState.SAVING, "failure": None}
+    if not tx.update(Image, image.id, changes, expect={"state": RECEIVABLE}):
         raise Conflict(f"store the bytes of image {image.name}", answer=f"it is {image.state} already")
     return image
 

@@ -96,6 +96,10 @@ class Conflict(PermanentError):
     code = "conflict"
 
 
+class BeingReceived(Conflict):
+    """The image's bytes are on their way already: look again later, when they are here or given up."""
+
+
 class InvalidInput(PermanentError):
     """What the user gave can't be used; `field` is the path of the offending value."""
 

@@ -12,7 +12,8 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
 from pathlib import Path
 
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import BeingReceived, PermanentError, TransientError
+from provisioner.services.draft import remove_abandoned
 from provisioner.services.full_disk import storage_full_told
 
 WAIT_S = 30.0
@@ -21,10 +22,11 @@ POLL_S = 0.05
 
 
 class ImageLocks:
-    """Files below `root`, made when they are missing: `lock`."""
+    """Files below `root`, made when they are missing: `lock`, and `receiving/<image's id>`."""
 
     def __init__(self, root: Path) -> None:
         self._lock = root / "lock"
+        self._receiving = root / "receiving"
         self._here = asyncio.Lock()
 
     @asynccontextmanager
@@ -46,6 +48,33 @@ class ImageLocks:
                     advice="Try again; if it goes on, look for a process of the API that stands still",
                 ) from error
             yield
+
+    @asynccontextmanager
+    async def receiving(self, image_id: str) -> AsyncIterator[None]:
+        """Entered by one at a time, as long as the image's bytes come. Raises BeingReceived when another one
+        is in it, whoever that is; and what `alone` does.
+
+        What is left of earlier ones is removed by the next, while it is alone: nobody may lock a file that
+        has just lost its name.
+        """
+        with ExitStack() as held:
+            async with self.alone():
+                descriptor = self._take(image_id)
+                if descriptor is not None:
+                    held.callback(os.close, descriptor)
+            if descriptor is None:
+                raise BeingReceived(
+                    f"receive the bytes of image {image_id}",
+                    answer="they are being received already",
+                    advice="Wait until they have come, or are given up",
+                )
+            yield
+
+    def _take(self, image_id: str) -> int | None:
+        with _told(self._receiving):
+            self._receiving.mkdir(mode=0o700, exist_ok=True)
+            remove_abandoned(self._receiving)
+        return locked(self._receiving / image_id)
 
 
 def locked(path: Path) -> int | None:

@@ -76,6 +76,10 @@ class ImageStore:
         """As `ImageLocks.alone`: entered while it is decided whether bytes are needed any longer."""
         return self._locks.alone()
 
+    def receiving(self, image_id: str) -> AbstractAsyncContextManager[None]:
+        """As `ImageLocks.receiving`: entered by whoever is to `save` or `fetch` this image."""
+        return self._locks.receiving(image_id)
+
     async def delete(self, sha256: str) -> None:
         """Idempotent. Whoever is reading it reads on."""
         path = self._blobs / _checked_sha256(sha256)

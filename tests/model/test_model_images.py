@@ -8,10 +8,12 @@ from typing import Any
 import pytest
 
 from bmsim.faults.catalogue import completed
-from provisioner.core.errors import ImageInvalid, ProvisionerError, TransientError
+from provisioner.core.errors import BeingReceived, ImageInvalid, ProvisionerError, TransientError
 from provisioner.core.model import ImageKind
 from provisioner.protocols.image import StoredImage
 from scenarios.runner.model.contents import LIBRARY, ImageServer
+from scenarios.runner.processes import Process, as_world
+from scenarios.runner.virtual_time import run
 
 TINY = LIBRARY["tiny"]
 
@@ -55,3 +57,31 @@ def test_an_image_that_ends_after_its_end_is_whole() -> None:
     came, struck = fetched("image.truncated", after_bytes=TINY.size_bytes)
     assert isinstance(came, StoredImage)
     assert struck == []
+
+
+def test_an_image_is_received_by_one_process_until_that_one_is_dead() -> None:
+    async def story() -> None:
+        images = ImageServer(lambda *_: None)
+        first, second = Process("first"), Process("second")
+        entered = asyncio.Event()
+
+        async def receive() -> None:
+            async with images.receiving("image-1"), images.alone():
+                as_world(entered.set)
+                await asyncio.Event().wait()
+
+        async def look() -> None:
+            async with images.receiving("image-1"):
+                pass
+
+        first.start(receive())
+        await entered.wait()
+        with pytest.raises(TransientError, match=r"another one had it for 30.0 s"):
+            await second.call(look())
+        first.kill()
+        await second.call(look())
+        async with images.receiving("image-1"):
+            with pytest.raises(BeingReceived):
+                await second.call(look())
+
+    run(story(), seed=1)

@@ -208,6 +208,9 @@ class ImageServer:
     def alone(self) -> AbstractAsyncContextManager[None]:
         return self._locks.alone()
 
+    def receiving(self, image_id: str) -> AbstractAsyncContextManager[None]:
+        return self._locks.receiving(image_id)
+
     async def delete(self, sha256: str) -> None:
         """Its bytes are needed no longer."""
 

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
-from provisioner.core.errors import TransientError
+from provisioner.core.errors import BeingReceived, TransientError
 from scenarios.runner.processes import Process, current
 
 WAIT_S = 30.0
@@ -40,18 +40,30 @@ class ModelImageLocks:
                     await asyncio.sleep(POLL_S)
         except TimeoutError as error:
             raise TransientError("lock the images", answer=f"another one had it for {wait_s} s") from error
-        with self._holding("lock"):
+        hold = self._held["lock"] = _Hold(current())
+        try:
             yield
+        finally:
+            self._let_go("lock", hold)
+
+    @asynccontextmanager
+    async def receiving(self, image_id: str) -> AsyncIterator[None]:
+        name = f"receiving/{image_id}"
+        async with self.alone():
+            if self._is_held(name):
+                raise BeingReceived(
+                    f"receive the bytes of image {image_id}", answer="they are being received already"
+                )
+            hold = self._held[name] = _Hold(current())
+        try:
+            yield
+        finally:
+            self._let_go(name, hold)
 
     def _is_held(self, name: str) -> bool:
         hold = self._held.get(name)
         return hold is not None and hold.lasts
 
-    @contextmanager
-    def _holding(self, name: str) -> Iterator[None]:
-        mine = self._held[name] = _Hold(current())
-        try:
-            yield
-        finally:
-            if self._held.get(name) is mine:
-                del self._held[name]
+    def _let_go(self, name: str, hold: _Hold) -> None:
+        if self._held.get(name) is hold:
+            del self._held[name]

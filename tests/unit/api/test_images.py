@@ -12,18 +12,14 @@ import pytest
 from provisioner.api import image_fetches
 from provisioner.api.context import ApiContext
 from provisioner.api.image_fetches import ImageFetches
-from provisioner.api.image_orders import fetch, remove
+from provisioner.api.image_orders import fetch
 from provisioner.core.errors import ImageInvalid, NotFound, TransientError
 from provisioner.core.model import Image, ImageState
-from provisioner.core.roles import Principal, Role
 from provisioner.protocols.store import Store
-from provisioner.services.image_store import ImageStore
 from tests.unit.api.conftest import TOKEN, Api
-from tests.unit.image_locks import Waiting
 
 CONTENT = b"sector" + bytes(506)
 SHA256 = hashlib.sha256(CONTENT).hexdigest()
-ADMIN = Principal(user="admin", tenant="", role=Role.ADMIN, credential="")
 
 
 def register(api: Api, name: str = "tiny", **changes: Any) -> Any:
@@ -459,32 +455,6 @@ def test_what_is_secret_of_a_url_is_sealed_where_it_is_kept(
     other = register(api, "plain", url="file:///tiny.raw")
     plain = api.transact(lambda tx: tx.get(Image, other["id"]))
     assert plain is not None and plain.source_url_sealed == ""
-
-
-def test_bytes_that_an_image_of_another_process_gets_now_are_not_removed(
-    api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    waiting = Waiting(monkeypatch)
-    register(api, "one")
-    send(api, "one")
-    register(api, "two")
-    other = ImageStore(tmp_path / "images", reserve_bytes=0)
-    delete, tasks = other.delete, []
-
-    async def after_the_others_image(sha256: str) -> None:
-        """Was found to be needed no longer before."""
-        tasks.append(asyncio.create_task(api.request("PUT", "/v1/images/two/content", content=CONTENT)))
-        await waiting.or_end_of(tasks[0])
-        await delete(sha256)
-
-    async def story() -> None:
-        monkeypatch.setattr(other, "delete", after_the_others_image)
-        context = replace(api.context, images=other)
-        await remove(context.of(ADMIN), "one")
-        assert (await tasks[0]).json()["state"] == "active"
-
-    api.run(story())
-    assert api.images.path(SHA256).read_bytes() == CONTENT
 
 
 @pytest.mark.parametrize("state", [ImageState.ACTIVE, ImageState.ERROR])

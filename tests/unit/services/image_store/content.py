@@ -48,4 +48,5 @@ async def save(store: ImageStore, content: bytes, **options: Any) -> StoredImage
 
 def files(store_root: Path) -> list[Path]:
     """All but what is there to be locked."""
-    return [path for path in store_root.rglob("*") if path.is_file() and path.name != "lock"]
+    found = [path for path in store_root.rglob("*") if path.is_file()]
+    return [path for path in found if path.name != "lock" and path.parent.name != "receiving"]

@@ -3,6 +3,7 @@ from __future__ import annotations
 import asyncio
 import fcntl
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import BeingReceived, PermanentError, TransientError
 from provisioner.protocols.image import StoredImage
 from provisioner.services.image_locks import ImageLocks
 from provisioner.services.image_store import ImageStore
@@ -82,7 +83,8 @@ from pathlib import Path
 from provisioner.services.image_store import ImageStore
 
 async def main():
-    async with ImageStore(Path(sys.argv[1])).alone():
+    images = ImageStore(Path(sys.argv[1]))
+    async with images.receiving("image-1"), images.alone():
         print("alone", flush=True)
         await asyncio.Event().wait()
 
@@ -93,6 +95,11 @@ asyncio.run(main())
 def test_what_a_killed_process_had_locked_is_free(root: Path) -> None:
     command = [sys.executable, "-c", HOLDS_FOR_EVER, str(root)]
     locks = ImageLocks(root)
+
+    async def receive() -> None:
+        async with locks.receiving("image-1"):
+            pass
+
     with subprocess.Popen(command, cwd=ROOT, stdout=subprocess.PIPE, text=True) as child:
         try:
             assert child.stdout is not None and child.stdout.readline() == "alone\n"
@@ -100,6 +107,7 @@ def test_what_a_killed_process_had_locked_is_free(root: Path) -> None:
         finally:
             child.send_signal(signal.SIGKILL)
     assert asyncio.run(is_free(locks))
+    asyncio.run(receive())
 
 
 def test_a_file_system_without_locks_is_told(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -129,3 +137,33 @@ def test_nobody_is_alone_between_the_bytes_and_what_names_them(store: ImageStore
         return stored
 
     assert told == [] and [asyncio.run(story())] == told
+
+
+def test_an_image_is_received_by_one_at_a_time_of_two_processes(store: ImageStore, root: Path) -> None:
+    async def story() -> None:
+        other = ImageStore(root)
+        async with store.receiving("image-1"):
+            for one in (store, other):
+                with pytest.raises(BeingReceived, match="image image-1: they are being received already"):
+                    await one.receiving("image-1").__aenter__()
+            async with other.receiving("image-2"):
+                pass
+        async with other.receiving("image-1"):
+            pass
+
+    asyncio.run(story())
+
+
+def test_what_is_left_of_receivers_is_removed_by_the_next(store: ImageStore, root: Path) -> None:
+    async def story() -> None:
+        for image in ("image-1", "image-2"):
+            async with store.receiving(image):
+                pass
+        shutil.rmtree(root / "receiving")
+        (root / "lock").unlink()
+        for image in ("image-1", "image-2", "image-2"):
+            async with store.receiving("image-3"), store.receiving(image):
+                pass
+        assert sorted(path.name for path in (root / "receiving").iterdir()) == ["image-2", "image-3"]
+
+    asyncio.run(story())
