@@ -22,6 +22,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+import structlog
+
 from provisioner.app.boundary import Boundary, boundary_of
 from provisioner.app.power_devices import PowerDevices
 from provisioner.app.ramdisks import Ramdisks
@@ -279,6 +281,8 @@ async def bench(config: Path, node: str) -> AsyncIterator[Bench]:
 
 async def main() -> None:
     config, node = sys.argv[1:]
+    # What is told by the way isn't part of the answer.
+    structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
     async with bench(Path(config), node) as ready:
         print(json.dumps(await ready.floor()))
 
