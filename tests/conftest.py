@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Generator
 from pathlib import Path
 
 import pytest
@@ -25,6 +27,18 @@ structlog.configure(
 )
 
 NEEDS = {folder: f"{Path(__file__).parent / folder}/" for folder in ("wire", "machine")}
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """What is collected lives to the end: to look through it for garbage, while it grows and again in each full
+    collection, takes a fifth of what the collection of tests does."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 @pytest.hookimpl(tryfirst=True)
