@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from contextlib import suppress
+from functools import partial
 from math import inf
 from typing import NamedTuple
 
@@ -283,13 +284,20 @@ class ComputeHost:
             worker = self._workers.get(node.id)
             if worker is not None and node.work is not None and PLANS[node.work.plan].deploys:
                 await stop_tasks((worker,))
-                self._workers.pop(node.id, None)
                 # Its cleaning begins with what is published.
                 self._published.trust(node.id)
 
     def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
         if node_id not in self._workers and not self._published.holds_up(node_id):
-            self._workers[node_id] = group.create_task(self._work(node_id), name=f"work:{node_id}")
+            worker = group.create_task(self._work(node_id), name=f"work:{node_id}")
+            self._workers[node_id] = worker
+            worker.add_done_callback(partial(self._worker_ended, node_id))
+
+    def _worker_ended(self, node_id: str, worker: asyncio.Task[None]) -> None:
+        """Also of one that was cancelled before it began."""
+        self._workers.pop(node_id, None)
+        self._freed.append(node_id)
+        self._news.set()  # what had to wait for it, or is left of it, can begin
 
     async def _work(self, node_id: str) -> None:
         edges, ended = self._edges, False
@@ -318,9 +326,6 @@ class ComputeHost:
             if not ended:
                 self._published.doubt(node_id)
             edges.progress.clear(node_id)
-            self._workers.pop(node_id, None)
-            self._freed.append(node_id)
-            self._news.set()  # what had to wait for it, or is left of it, can begin
 
     async def _stop_workers(self) -> None:
         await stop_tasks(tuple(self._workers.values()))

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.compute.host import ComputeHost
 from provisioner.core.model import Node, NodeRequest, RequestState, Work
 from provisioner.core.states import PowerState, ProvisionState
 from provisioner.drivers.fake import FakeRack
@@ -13,7 +14,7 @@ from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.power import PowerControl
 from provisioner.protocols.store import Tx
 from tests.unit import records
-from tests.unit.compute.fake_world import FakeWorld
+from tests.unit.compute.fake_world import FakeWorld, play
 
 
 class NotingRack(FakeRack):
@@ -105,3 +106,28 @@ def test_a_defect_in_one_node_s_driver_ends_neither_the_host_nor_another_s_deplo
             await world.die()
 
     asyncio.run(story())
+
+
+def test_work_that_was_stopped_before_it_had_begun_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As by the end of a lease that has run out by the time it is had again: tasks that are cancelled before
+    their first step never run, what they would do at their end neither."""
+    begin, stopped = ComputeHost._start_worker, list[str]()
+
+    def cut_short(host: ComputeHost, group: asyncio.TaskGroup, node_id: str) -> None:
+        before = asyncio.all_tasks()
+        begin(host, group, node_id)
+        for task in asyncio.all_tasks() - before:
+            if node_id not in stopped:
+                stopped.append(node_id)
+                task.cancel()
+
+    monkeypatch.setattr(ComputeHost, "_start_worker", cut_short)
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+
+    play(tmp_path, story)
+    assert stopped == ["node-1"]
