@@ -31,8 +31,8 @@ NEEDS = {folder: f"{Path(__file__).parent / folder}/" for folder in ("wire", "ma
 
 @pytest.hookimpl(wrapper=True)
 def pytest_collection() -> Generator[None, object, object]:
-    """What is collected lives to the end: to look through it for garbage, while it grows and again in each full
-    collection, takes a fifth of what the collection of tests does."""
+    """What is collected lives to the end: to look through it for garbage while it grows takes a fifth of the
+    collection of tests, and again in each full one of garbage."""
     gc.disable()
     try:
         return (yield)
