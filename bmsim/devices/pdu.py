@@ -92,6 +92,7 @@ class Pdu:
 
     outlets: their relays at first, by number
     watts:   what hangs on which outlet draws
+    now_s:   when it starts, with mains
     """
 
     def __init__(
@@ -101,9 +102,11 @@ class Pdu:
         timing: PduTiming | None = None,
         restore: Restore = Restore.LAST,
         watts: Mapping[int, float] | None = None,
+        now_s: float = 0.0,
     ) -> None:
         self.faults = PduFaults()
         self.mains = True
+        self._started_s = now_s
         self._timing = timing or PduTiming()
         self._restore = restore
         self._outlets = {
@@ -141,6 +144,8 @@ class Pdu:
         if on == self.mains:
             return
         self.mains = on
+        if on:
+            self._started_s = now_s
         for place, outlet in enumerate(self._outlets.values()):
             outlet.moves = []
             if not on:
@@ -161,6 +166,10 @@ class Pdu:
                 outputs.append(Switched(number, fed))
         times = [outlet.moves[0][0] for outlet in self._outlets.values() if outlet.moves]
         return PduUpdate(tuple(outputs), min(times, default=None))
+
+    def uptime_s(self, now_s: float) -> float:
+        """Since its own electronics started: with it, or when mains came back."""
+        return now_s - self._started_s
 
     def told(self, outlet: int, now_s: float) -> Told:
         """What it says of the outlet. Raises NoOutlet."""

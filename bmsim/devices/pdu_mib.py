@@ -16,6 +16,13 @@ ENTERPRISES: Oid = (1, 3, 6, 1, 4, 1)
 SYSTEM: Oid = (1, 3, 6, 1, 2, 1, 1)
 """SNMPv2-MIB, RFC 3418."""
 
+SYS_OBJECT_ID: Oid = (*SYSTEM, 2, 0)
+SYS_UP_TIME: Oid = (*SYSTEM, 3, 0)
+
+
+class TimeTicks(int):
+    """Hundredths of a second, modulo 2^32 (RFC 2578 §7.1.8): they begin anew after 497 days."""
+
 
 class NotWritable(Exception):
     """The object is there, and can only be read."""
@@ -47,7 +54,6 @@ class PduMib:
     def __init__(self, pdu: Pdu, family: PduFamily, name: str) -> None:
         self._pdu = pdu
         self.family = family
-        self._started_s: float | None = None
         self._objects: dict[Oid, _Object] = {}
         self._add_system(name)
         for column in family.columns:
@@ -97,7 +103,11 @@ class PduMib:
         for number, text in texts.items():
             self._objects[(*SYSTEM, number, 0)] = _Object(lambda now_s, text=text: text)  # type: ignore[misc]
         system = ENTERPRISES + _numbers(family.system)
-        self._objects[(*SYSTEM, 2, 0)] = _Object(lambda now_s: system)
+        self._objects[SYS_OBJECT_ID] = _Object(lambda now_s: system)
+        self._objects[SYS_UP_TIME] = _Object(self._up_time)
+
+    def _up_time(self, now_s: float) -> TimeTicks:
+        return TimeTicks(int(self._pdu.uptime_s(now_s) * 100) % 2**32)
 
     def _add_outlet(self, column: Column, outlet: int) -> None:
         self._objects[_oid(column, self.family, outlet)] = _Object(

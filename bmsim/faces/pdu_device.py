@@ -63,6 +63,7 @@ class PduDevice:
             timing=config.timing,
             restore=config.restore,
             watts=dict.fromkeys(config.cables, config.watts),
+            now_s=self.now_s(),
         )
         self.look()
 

@@ -17,7 +17,18 @@ from pysnmp.proto import rfc1902, rfc1905
 from pysnmp.smi import error as smi_error
 from pysnmp.smi.instrum import AbstractMibInstrumController
 
-from bmsim.devices.pdu_mib import NoObject, NotWritable, Oid, PduMib, Value, WrongType, WrongValue
+from bmsim.devices.pdu_mib import (
+    SYS_OBJECT_ID,
+    SYS_UP_TIME,
+    NoObject,
+    NotWritable,
+    Oid,
+    PduMib,
+    TimeTicks,
+    Value,
+    WrongType,
+    WrongValue,
+)
 from bmsim.faces.pdu_device import PduDevice
 
 EVERYTHING = (1, 3, 6)
@@ -127,9 +138,12 @@ class SnmpAgent:
         task.add_done_callback(self._trapping.discard)
 
     async def _send_traps(self, outlet: int) -> None:
-        oid = self._mib.state_object(outlet)
-        value = _encoded(self._mib.get(oid, self._device.now_s()))
-        kind = (*self._mib.get((1, 3, 6, 1, 2, 1, 1, 2, 0), 0.0), 0, 1)  # type: ignore[misc]
+        now_s = self._device.now_s()
+        # RFC 3416 §4.2.6: sysUpTime comes first. pysnmp puts it there; where none is given, one of its own,
+        # by the system's clock since its MIB was loaded.
+        told = (SYS_UP_TIME, self._mib.state_object(outlet))
+        objects = [(oid, _encoded(self._mib.get(oid, now_s))) for oid in told]
+        kind = (*self._mib.get(SYS_OBJECT_ID, now_s), 0, 1)  # type: ignore[misc]
         for receiver in self._config.traps_to:
             host, _, port = receiver.partition(":")
             await hlapi.send_notification(
@@ -138,7 +152,7 @@ class SnmpAgent:
                 await hlapi.UdpTransportTarget.create((host, int(port or 162))),
                 hlapi.ContextData(),
                 "trap",
-                hlapi.NotificationType(hlapi.ObjectIdentity(kind)).add_varbinds((oid, value)),
+                hlapi.NotificationType(hlapi.ObjectIdentity(kind)).add_varbinds(*objects),
                 lookupMib=False,
             )
 
@@ -219,7 +233,7 @@ class _Objects(AbstractMibInstrumController):  # type: ignore[misc]
 
 def _encoded(value: Value) -> Any:
     if isinstance(value, int):
-        return rfc1902.Integer32(value)
+        return (rfc1902.TimeTicks if isinstance(value, TimeTicks) else rfc1902.Integer32)(value)
     return rfc1902.OctetString(value) if isinstance(value, str) else rfc1902.ObjectIdentifier(value)
 
 

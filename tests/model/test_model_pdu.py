@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from bmsim.devices.pdu_mib import SYS_UP_TIME
 from bmsim.faults.catalogue import completed
 from bmsim.rack.spec import Rack
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable
@@ -71,6 +72,13 @@ class Bench:
         assert isinstance(value, int)
         return str(family.read(value))
 
+    async def ticks(self, pdu: str) -> object:
+        """Its sysUpTime."""
+        spec = next(one for one in STORY.pdus if one.name == pdu)
+        credentials = Credentials(version="2c", community=spec.community)
+        (value,) = await self.snmp.get("look", Agent(pdu, spec.address, 161), credentials, [SYS_UP_TIME])
+        return value
+
 
 def play(story: Callable[[Bench], Awaitable[None]]) -> Bench:
     async def main() -> Bench:
@@ -92,6 +100,14 @@ def test_a_machine_follows_its_outlet_and_the_command_is_written_down() -> None:
     assert bench.power == [("n2", True), ("n2", False)]
     written = ("n2", "pdu.outlet.on", {"pdu": "a1", "outlet": 2, "result": "ok", "sender": "ch1#1"})
     assert written in bench.noted
+
+
+def test_a_pdu_counts_virtual_time_since_the_story_began() -> None:
+    async def story(bench: Bench) -> None:
+        await asyncio.sleep(3600)
+        assert 360_000 <= int(str(await bench.ticks("a1"))) < 360_100
+
+    play(story)
 
 
 def test_a_machine_with_two_feeds_needs_one_of_them() -> None:

@@ -48,7 +48,7 @@ class ModelPdu:
         self._switched = switched
         self._note = note
         self._loop = asyncio.get_running_loop()
-        self._pdu = Pdu(dict.fromkeys(cables, False))
+        self._pdu = Pdu(dict.fromkeys(cables, False), now_s=self._loop.time())
         self._mib = PduMib(self._pdu, FAMILIES[spec.family], spec.name)
         self._given: dict[tuple[str, int], Mapping[str, Any]] = {}
         self._told: dict[tuple[str, int], int] = {}  # how often each fault has struck, as far as it is noted

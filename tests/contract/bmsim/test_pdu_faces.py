@@ -20,6 +20,7 @@ from tests.machine.lab import eventually
 
 pytestmark = pytest.mark.wire
 DEADLINE_S = 30.0
+SYS_UP_TIME = (1, 3, 6, 1, 2, 1, 1, 3, 0)
 SNMP_TRAP_OID = (1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0)
 """SNMPv2-MIB, RFC 3418."""
 
@@ -62,7 +63,33 @@ def test_each_change_of_an_outlet_is_told_by_a_trap(
             pdu.ask(do="order", outlet=2, order=order)
             told = trap(traps)
             assert int(str(told[state])) in values
-            assert SNMP_TRAP_OID in told
+            # RFC 3416 §4.2.6
+            assert list(told) == [SYS_UP_TIME, SNMP_TRAP_OID, state]
+
+
+def ticks(pdu: Pdu) -> int:
+    """Its sysUpTime, as it answers."""
+    words = ("snmpget", "-v2c", "-c", READ, "-Oqvt", f"127.0.0.1:{pdu.port}", "1.3.6.1.2.1.1.3.0")
+    return int(subprocess.run(words, capture_output=True, text=True, check=True).stdout)
+
+
+def test_a_trap_tells_how_long_the_pdu_has_run(tmp_path: Path, traps: socket.socket) -> None:
+    """What its agent answers; since it has power, not since its process runs."""
+
+    def told(order: str) -> int:
+        pdu.ask(do="order", outlet=1, order=order)
+        value = trap(traps)[SYS_UP_TIME]
+        assert isinstance(value, v2c.TimeTicks)
+        return int(value)
+
+    with telling(tmp_path, traps) as pdu:
+        eventually("half a second", lambda: ticks(pdu) >= 50, DEADLINE_S, 0.1)
+        least = ticks(pdu)
+        assert least <= told("off") <= ticks(pdu)
+        pdu.ask(do="mains", on=False)
+        back_s = time.monotonic()
+        pdu.ask(do="mains", on=True)
+        assert told("on") <= (time.monotonic() - back_s) * 100
 
 
 def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_other(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import subprocess
+import time
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
 from typing import TypeVar
@@ -22,6 +23,7 @@ pytestmark = pytest.mark.wire
 T = TypeVar("T")
 DEADLINE_S = 60.0
 ENTERPRISES = "1.3.6.1.4.1"
+SYSTEM = "1.3.6.1.2.1.1"
 
 # state's object of outlet 3, and its values; on's object and value; off's: as the MIBs have them
 OBJECTS = {
@@ -164,10 +166,54 @@ def test_a_walk_finds_every_outlet_and_ends(pdu: Pdu) -> None:
         done = tool(program, pdu, login, "1.3.6.1")
         assert done.returncode == 0, done.stderr
         lines = done.stdout.splitlines()
-        assert any(line.startswith(".1.3.6.1.2.1.1.2.0 ") for line in lines)
+        assert [line.split()[0] for line in lines[:6]] == [f".{SYSTEM}.{number}.0" for number in range(1, 7)]
         state = OBJECTS[pdu.family][0]
         assert any(line.startswith(f".{ENTERPRISES}.{state} ") for line in lines)
         assert "End of MIB" in lines[-1] or lines[-1].startswith(f".{ENTERPRISES}")
+
+
+def ticks(pdu: Pdu, program: str, login: tuple[str, ...], oid: str) -> int:
+    """Of sysUpTime, a bare number by -Ot."""
+    done = tool(program, pdu, login, "-Ot", oid)
+    assert done.returncode == 0, done.stderr
+    name, number = done.stdout.split()
+    assert name == f".{SYSTEM}.3.0"
+    return int(number)
+
+
+@pytest.mark.parametrize("version", LOGINS)
+def test_a_pdu_counts_hundredths_of_a_second_since_it_started(tmp_path: Path, version: str) -> None:
+    """sysUpTime, held between what has passed at least and at most."""
+    login, before_s = LOGINS[version], time.monotonic()
+    with running_pdu(tmp_path) as pdu:
+        ready_s = time.monotonic()
+        for program, oid in (("snmpget", f"{SYSTEM}.3.0"), ("snmpgetnext", f"{SYSTEM}.2.0")):
+            asked_s = time.monotonic()
+            told = ticks(pdu, program, login, oid)
+            assert (asked_s - ready_s) * 100 - 1 <= told <= (time.monotonic() - before_s) * 100
+        typed = subprocess.run(
+            ("snmpget", *login, "-On", f"127.0.0.1:{pdu.port}", f"{SYSTEM}.3.0"),
+            capture_output=True,
+            text=True,
+            timeout=DEADLINE_S,
+        )
+        assert f".{SYSTEM}.3.0 = Timeticks: (" in typed.stdout
+        refused = tool("snmpset", pdu, LOGINS["2c"], f"{SYSTEM}.3.0", "t", "0")
+        assert "notWritable" in refused.stderr
+
+
+def test_a_pdu_counts_anew_when_it_was_without_power_or_died(tmp_path: Path) -> None:
+    oid, login = f"{SYSTEM}.3.0", LOGINS["2c"]
+    with running_pdu(tmp_path) as pdu:
+        assert ticks(pdu, "snmpget", login, oid) >= 0
+        pdu.ask(do="mains", on=False)
+        back_s = time.monotonic()
+        pdu.ask(do="mains", on=True)
+        assert ticks(pdu, "snmpget", login, oid) <= (time.monotonic() - back_s) * 100
+        pdu.kill()
+        back_s = time.monotonic()
+        pdu.start()
+        assert ticks(pdu, "snmpget", login, oid) <= (time.monotonic() - back_s) * 100
 
 
 def test_who_may_only_read_switches_nothing(pdu: Pdu) -> None:
