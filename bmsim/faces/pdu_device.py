@@ -118,6 +118,10 @@ class PduDevice:
             self._tell(switched)
         self._note_strikes()
         self._remember()
+        if self.pdu.mains:  # else its electronics tell nothing until they have power again
+            self._tell_changes()
+
+    def _tell_changes(self) -> None:
         now = {outlet: self.told(outlet) for outlet in self.pdu.numbers}
         changed = [outlet for outlet, told in now.items() if self._was.get(outlet, told) is not told]
         self._was = now

@@ -24,6 +24,8 @@ SYS_UP_TIME = (1, 3, 6, 1, 2, 1, 1, 3, 0)
 SNMP_TRAP_OID = (1, 3, 6, 1, 6, 3, 1, 1, 4, 1, 0)
 """SNMPv2-MIB, RFC 3418."""
 
+ATEN_PENDING = 3
+
 
 @pytest.fixture
 def traps() -> Iterator[socket.socket]:
@@ -34,12 +36,13 @@ def traps() -> Iterator[socket.socket]:
 
 
 @contextmanager
-def telling(folder: Path, traps: socket.socket, family: str = "apc_rackpdu") -> Iterator[Pdu]:
+def telling(
+    folder: Path, traps: socket.socket, family: str = "apc_rackpdu", **timing: float
+) -> Iterator[Pdu]:
     """A PDU that tells `traps` of changes, its outlets one second apart when mains come back."""
     host, port = traps.getsockname()
-    with running_pdu(
-        folder, family, snmp={"traps_to": [f"{host}:{port}"]}, timing={"sequence_s": 1.0}
-    ) as pdu:
+    timing = {"sequence_s": 1.0, **timing}
+    with running_pdu(folder, family, snmp={"traps_to": [f"{host}:{port}"]}, timing=timing) as pdu:
         yield pdu
 
 
@@ -90,6 +93,24 @@ def test_a_trap_tells_how_long_the_pdu_has_run(tmp_path: Path, traps: socket.soc
         back_s = time.monotonic()
         pdu.ask(do="mains", on=True)
         assert told("on") <= (time.monotonic() - back_s) * 100
+
+
+def test_a_pdu_without_mains_tells_nobody_what_became_of_a_command(
+    tmp_path: Path, traps: socket.socket
+) -> None:
+    """The outlet that was on its way is back where it was: told when the PDU has power again."""
+    known = FAMILIES["aten"]
+    state = known.oid(known.state, 1)
+    with telling(tmp_path, traps, "aten", off_s=3600.0) as pdu:
+        eventually("half a second", lambda: ticks(pdu) >= 50, DEADLINE_S, 0.1)
+        pdu.ask(do="order", outlet=1, order="off")
+        assert trap(traps)[state] == ATEN_PENDING
+        pdu.ask(do="mains", on=False)
+        back_s = time.monotonic()
+        pdu.ask(do="mains", on=True)
+        told = trap(traps)
+        assert int(str(told[SYS_UP_TIME])) <= (time.monotonic() - back_s) * 100
+        assert int(str(told[state])) in known.when_on
 
 
 def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_other(
