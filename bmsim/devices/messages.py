@@ -56,6 +56,14 @@ class DhcpRequest:
 
 
 @dataclass(frozen=True, slots=True)
+class BootpRequest:
+    """All that a client of RFC 951 asks: its address, and what to boot. Nobody's offer is taken up."""
+
+    ask: int
+    mac: str
+
+
+@dataclass(frozen=True, slots=True)
 class TftpRead:
     """received_bytes: what it has already, when it asks for the rest of a transfer that stalled."""
 
@@ -86,7 +94,7 @@ class NfsRead:
     file: str
 
 
-Question = DhcpDiscover | DhcpRequest | TftpRead | HttpGet | NfsRead
+Question = DhcpDiscover | DhcpRequest | BootpRequest | TftpRead | HttpGet | NfsRead
 
 # --- out: what happens -----------------------------------------------------------------------------
 
@@ -181,6 +189,17 @@ class DhcpNak:
 
 
 @dataclass(frozen=True, slots=True)
+class BootpReply:
+    """root_path: as of DhcpAck, in the vendor's area (RFC 1497)."""
+
+    ask: int
+    address: str
+    server: str
+    boot_file: str = ""
+    root_path: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class TftpData:
     """The transfer goes on: all blocks come (complete), or so far only those up to `received_bytes`.
     head: the file's first bytes, for who looks into it; of a short one all."""
@@ -230,7 +249,8 @@ class NfsError:
     why: str = "No such file or directory"
 
 
-Answer = DhcpOffer | DhcpAck | DhcpNak | TftpData | TftpError | HttpAnswer | HttpFailed | NfsData | NfsError
+OfDhcp = DhcpOffer | DhcpAck | DhcpNak | BootpReply
+Answer = OfDhcp | TftpData | TftpError | HttpAnswer | HttpFailed | NfsData | NfsError
 
 # --- in: from outside ------------------------------------------------------------------------------
 

@@ -6,6 +6,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 from bmsim.devices.messages import (
+    BootpReply,
+    BootpRequest,
     DhcpAck,
     DhcpDiscover,
     DhcpNak,
@@ -96,6 +98,23 @@ def _request(machine: Running, client: DhcpClient, ask: int, offer: DhcpOffer) -
             if isinstance(given, DhcpNak):
                 return None
     return None
+
+
+def bootp_lease(machine: Running, waits_s: Sequence[float], *, boots: bool) -> Flow[Lease | Failure]:
+    """By one question and one answer (RFC 951). waits_s, boots: as of a DhcpClient."""
+    ask, named = machine.ask(), True
+    for wait_s in waits_s:
+        machine.send(BootpRequest(ask, machine.mac))
+        until_s = machine.now_s + wait_s
+        while (given := (yield from machine.answer(ask, until_s - machine.now_s))) is not None:
+            if not isinstance(given, BootpReply):
+                continue
+            if boots and not given.boot_file:
+                named = False
+                continue
+            machine.address = given.address
+            return Lease(given.address, given.server, given.boot_file, given.root_path)
+    return Failure("no BOOTP reply was received" if named else "no boot filename received")
 
 
 def tftp(machine: Running, server: str, file: str, waits_s: Sequence[float]) -> Flow[Body | Failure]:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from enum import StrEnum
 from typing import Any
 
 from bmsim.devices import net_client
@@ -37,6 +38,13 @@ MESH = (8, 8)
 RETRY_S = 1.0
 
 
+class AddressBy(StrEnum):
+    """How it asks for its address: boards of 2012 did it in either way."""
+
+    DHCP = "dhcp"
+    BOOTP = "bootp"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TileTiming:
     """boot_s: a kernel's start until the board answers a ping: 100 s, as OpenStack's nova waited for one.
@@ -57,13 +65,21 @@ class TileBoard:
     whose monitor still tells what the console said.
     """
 
-    def __init__(self, mac: str, *, flash: bytes | None = None, timing: TileTiming | None = None) -> None:
+    def __init__(
+        self,
+        mac: str,
+        *,
+        flash: bytes | None = None,
+        timing: TileTiming | None = None,
+        address_by: AddressBy = AddressBy.DHCP,
+    ) -> None:
         self.mac = mac
         self.on = False
         self.refused = ""
         self.running: Started | None = None
         self.root = ""
         self._flash = flash
+        self._address_by = address_by
         self._run = Running((timing or TileTiming()).running())
         self._flow: Flow[None] | None = None
         self._deadline_s = FOR_EVER
@@ -146,9 +162,8 @@ class TileBoard:
     def _loaded(self) -> Flow[tuple[Lease, bytes]]:
         """Its address, where its root is, and the first bytes of its kernel."""
         run = self._run
-        client = DhcpClient(None, CLIENT, TILE_DHCP_S, boots=self._flash is None)
         while True:
-            lease = yield from net_client.lease(run, client)
+            lease = yield from self._lease()
             if isinstance(lease, Failure):
                 run.say(f"booter: {lease.why}")
                 yield from run.sleep(RETRY_S)
@@ -162,6 +177,13 @@ class TileBoard:
                 return lease, fetched.head
             run.say(f"booter: {lease.boot_file}: {fetched.why}")
             yield from run.sleep(RETRY_S)
+
+    def _lease(self) -> Flow[Lease | Failure]:
+        boots = self._flash is None
+        if self._address_by is AddressBy.BOOTP:
+            return (yield from net_client.bootp_lease(self._run, TILE_DHCP_S, boots=boots))
+        client = DhcpClient(None, CLIENT, TILE_DHCP_S, boots=boots)
+        return (yield from net_client.lease(self._run, client))
 
     def _mount(self, root: str) -> Flow[None]:
         why = ""

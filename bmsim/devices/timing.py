@@ -88,7 +88,7 @@ UBOOT_DHCP_S = (0.25, 0.5, 1.0, *(2.0,) * 13)
 UBOOT_TFTP_S = (5.0,) * 10
 """U-Boot 2023.01, net/tftp.c: TIMEOUT, and twice CONFIG_NET_RETRY_COUNT of it."""
 
-TILE_DHCP_S = (1.0, 2.0, 4.0, 8.0)
+TILE_DHCP_S = (1.0, 2.0, 4.0, 8.0)  # by BOOTP too
 TILE_TFTP_S = (5.0,) * 6
 TILE_NFS_S = 2.0
 """Of tilepro64 boards, whose firmware's patience was never written down: made up, after U-Boot and Linux."""

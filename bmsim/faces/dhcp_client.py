@@ -1,4 +1,4 @@
-"""A board's questions by DHCP, and the answers, as they stand in packets (RFC 2131, RFC 2132)."""
+"""A board's questions by DHCP or BOOTP, and the answers, as they stand in packets (RFC 2131, 2132, 951)."""
 
 from __future__ import annotations
 
@@ -7,16 +7,30 @@ import socket
 import struct
 from ipaddress import IPv4Address
 
-from bmsim.devices.messages import DhcpAck, DhcpDiscover, DhcpNak, DhcpOffer, DhcpRequest
+from bmsim.devices.messages import (
+    BootpReply,
+    BootpRequest,
+    DhcpAck,
+    DhcpDiscover,
+    DhcpNak,
+    DhcpOffer,
+    DhcpRequest,
+    OfDhcp,
+)
 from bmsim.sandbox.frames import DHCP_PORTS, MAGIC_COOKIE, Dhcp, dhcp
 
 BROADCAST_FLAG = 0x8000
-"""RFC 2131 §4.1: answers come to all, for who has no address yet."""
+"""RFC 2131 §4.1, RFC 1542 §3.1.1: answers come to all, for who has no address yet."""
 
 # RFC 2132: netmask, router, requested address, message type, server, wanted options, vendor class, root path.
 MASK, ROUTER, WANTED, KIND, SERVER, ASKED_FOR, VENDOR, ROOT_PATH = 1, 3, 50, 53, 54, 55, 60, 17
 BOOT_SERVER, BOOT_FILE = 66, 67
-KINDS = {DhcpDiscover: 1, DhcpRequest: 3}
+DISCOVER, REQUEST = 1, 3
+
+LEAST_BYTES = 300
+"""RFC 951 §3: with its vendor's area of 64 bytes."""
+
+Asked = DhcpDiscover | DhcpRequest | BootpRequest
 
 
 class DhcpWire:
@@ -38,7 +52,7 @@ class DhcpWire:
     def fileno(self) -> int:
         return self._socket.fileno()
 
-    def ask(self, question: DhcpDiscover | DhcpRequest) -> None:
+    def ask(self, question: Asked) -> None:
         transaction = self._transactions.get(question.ask)
         if transaction is None:
             # One exchange at a time: of older ones nothing is awaited any more.
@@ -46,7 +60,7 @@ class DhcpWire:
             self._transactions, self._asks = {question.ask: transaction}, {transaction: question.ask}
         self._socket.sendto(packet(question, transaction), self._to)
 
-    def answer(self) -> DhcpOffer | DhcpAck | DhcpNak | None:
+    def answer(self) -> OfDhcp | None:
         """The next one that is for us; None: it was not."""
         try:
             found = dhcp(self._socket.recv(2048))
@@ -55,7 +69,7 @@ class DhcpWire:
         ask = self._asks.get(found.transaction) if found is not None else None
         if found is None or ask is None:
             return None
-        if found.message == "ack":
+        if found.message in ("ack", "bootreply"):
             self._note(found)
         return answer(found, ask)
 
@@ -66,21 +80,31 @@ class DhcpWire:
         self.router = str(IPv4Address(router[:4])) if router else ""
 
 
-def packet(question: DhcpDiscover | DhcpRequest, transaction: bytes) -> bytes:
-    options = [(KIND, bytes((KINDS[type(question)],))), (VENDOR, question.client.encode())]
-    if isinstance(question, DhcpRequest):
-        options += [
-            (WANTED, IPv4Address(question.address).packed),
-            (SERVER, IPv4Address(question.server).packed),
-        ]
-    options.append((ASKED_FOR, bytes((MASK, ROUTER, ROOT_PATH, BOOT_SERVER, BOOT_FILE))))
+def packet(question: Asked, transaction: bytes) -> bytes:
     header = struct.pack("!BBBB4sHH16x", 1, 1, 6, 0, transaction, 0, BROADCAST_FLAG)
     hardware = bytes.fromhex(question.mac.replace(":", "")).ljust(16, b"\0")
-    told = b"".join(bytes((number, len(value))) + value for number, value in options)
-    return (header + hardware + bytes(192) + MAGIC_COOKIE + told + b"\xff").ljust(300, b"\0")
+    told = b"".join(bytes((number, len(value))) + value for number, value in _options(question))
+    return (header + hardware + bytes(192) + MAGIC_COOKIE + told + b"\xff").ljust(LEAST_BYTES, b"\0")
 
 
-def answer(found: Dhcp, ask: int) -> DhcpOffer | DhcpAck | DhcpNak | None:
+def _options(question: Asked) -> list[tuple[int, bytes]]:
+    """None by BOOTP, whose servers tell all that they have."""
+    if isinstance(question, BootpRequest):
+        return []
+    vendor = (VENDOR, question.client.encode())
+    wanted = (ASKED_FOR, bytes((MASK, ROUTER, ROOT_PATH, BOOT_SERVER, BOOT_FILE)))
+    if isinstance(question, DhcpDiscover):
+        return [(KIND, bytes((DISCOVER,))), vendor, wanted]
+    return [
+        (KIND, bytes((REQUEST,))),
+        vendor,
+        (WANTED, IPv4Address(question.address).packed),
+        (SERVER, IPv4Address(question.server).packed),
+        wanted,
+    ]
+
+
+def answer(found: Dhcp, ask: int) -> OfDhcp | None:
     """server: whose boot file it is, which is mostly who answers."""
     answers = found.options.get(SERVER, b"")
     said_by = str(IPv4Address(answers[:4])) if len(answers) >= 4 else found.server
@@ -92,4 +116,6 @@ def answer(found: Dhcp, ask: int) -> DhcpOffer | DhcpAck | DhcpNak | None:
             return DhcpAck(ask, found.address, boots_from, found.file, found.text(ROOT_PATH))
         case "nak":
             return DhcpNak(ask)
+        case "bootreply":
+            return BootpReply(ask, found.address, found.server, found.file, found.text(ROOT_PATH))
     return None

@@ -15,6 +15,8 @@ from bmsim.devices.elf import HEAD_BYTES
 from bmsim.devices.machine import Update
 from bmsim.devices.messages import (
     Answer,
+    BootpReply,
+    BootpRequest,
     Console,
     DhcpAck,
     DhcpDiscover,
@@ -110,7 +112,7 @@ class TileFace:
 
     def _do(self, output: Output) -> None:
         match output:
-            case DhcpDiscover() | DhcpRequest():
+            case DhcpDiscover() | DhcpRequest() | BootpRequest():
                 try:
                     self._dhcp.ask(output)
                 except OSError as error:  # no carrier: nobody hears it
@@ -143,7 +145,7 @@ class TileFace:
 
     def _heard(self) -> None:
         answer = self._dhcp.answer()
-        if isinstance(answer, DhcpAck):
+        if isinstance(answer, DhcpAck | BootpReply):
             self._prefix = self._dhcp.prefix
             self._set_address(answer.address, self._prefix)
             if self._dhcp.router:

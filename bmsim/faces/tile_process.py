@@ -17,7 +17,7 @@ from typing import Any
 
 from bmsim.audit import AuditLog
 from bmsim.devices.elf import HEAD_BYTES
-from bmsim.devices.tile_board import TileBoard, TileTiming
+from bmsim.devices.tile_board import AddressBy, TileBoard, TileTiming
 from bmsim.faces.tile_board import TileFace
 from bmsim.faces.tile_sshd import SOCKET
 from bmsim.faults.fault_file import FaultFile
@@ -70,7 +70,12 @@ def _board(given: Mapping[str, Any]) -> TileBoard:
     if given["compact_flash"]:
         with Path(given["compact_flash"]).open("rb") as file:
             flash = file.read(HEAD_BYTES)
-    return TileBoard(given["mac"], flash=flash, timing=TileTiming(boot_s=given["boot_s"]))
+    return TileBoard(
+        given["mac"],
+        flash=flash,
+        timing=TileTiming(boot_s=given["boot_s"]),
+        address_by=AddressBy(given["address_by"]),
+    )
 
 
 async def _listen(face: TileFace, logins: Path) -> None:

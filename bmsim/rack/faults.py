@@ -89,6 +89,8 @@ def _fits(state: RackState, target: str, fault: str) -> None:
         raise RackError(f"{fault} strikes boards of tilepro64, and {target} is {found.arch}", code=4)
     if fault.startswith(of_others) and found.tile is not None:
         raise RackError(f"{fault} strikes machines, and {target} is a board of {found.arch}", code=4)
+    if fault.startswith("dhcp.") and found.tile is not None and found.tile.address_by == "bootp":
+        raise RackError(f"{fault} strikes DHCP, and {target} asks by BOOTP: take net.drop", code=4)
     if fault.startswith("bmc.") and found.bmc is None:
         raise RackError(f"{fault} strikes a BMC, and node {target} has none", code=4)
 

@@ -150,7 +150,7 @@ class Node(_Part):
                 raise ValueError("a machine needs a disk, at least one")
             return self
         if self.arch != TILEPRO64:
-            raise ValueError(f"tile is of boards of {TILEPRO64}, and this is {self.arch}")
+            raise _wrong(("tile",), f"tile is of boards of {TILEPRO64}, and this is {self.arch}")
         if self.disks or self.bmc is not None or len(self.nics) != 1 or self.starts_when_fed is False:
             raise ValueError(
                 f"a {TILEPRO64} board has one NIC, no disk and no bmc, and starts when its outlet is on"

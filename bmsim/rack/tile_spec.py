@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
@@ -28,6 +28,10 @@ class Tile(BaseModel):
         float,
         Field(ge=0, le=3600, description="How long it is silent until it answers a ping; as in reality."),
     ] = 100.0
+    address_by: Annotated[
+        Literal["dhcp", "bootp"],
+        Field(description="How it asks for its address and what to boot: by DHCP, or by BOOTP (RFC 951)."),
+    ] = "dhcp"
     compact_flash: Annotated[
         Annotated[Path, AfterValidator(_absolute)] | None,
         Field(description="The kernel in its CompactFlash; without one it fetches its kernel by TFTP."),

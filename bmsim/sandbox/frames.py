@@ -87,9 +87,14 @@ def _datagram(frame: bytes) -> Datagram | None:
     )
 
 
+BOOTP_MESSAGES = {1: "bootrequest", 2: "bootreply"}  # RFC 951 §3: op, of messages without a DHCP type
+
+
 @dataclass(frozen=True, slots=True)
 class Dhcp:
-    """client: "iPXE", or what else it calls itself in its user or vendor class (options 77 and 60).
+    """Or BOOTP, which is the same without option 53.
+
+    client: "iPXE", or what else it calls itself in its user or vendor class (options 77 and 60).
     architecture: option 93 (RFC 4578 §2.1), None where it has none. file: what is to be booted.
     server: whose boot file it is (siaddr). options: all of them (RFC 2132), by number."""
 
@@ -108,11 +113,14 @@ class Dhcp:
 
 
 def dhcp(payload: bytes) -> Dhcp | None:
-    """None: no DHCP. RFC 2131 §2 gives the offsets."""
+    """None: neither DHCP nor BOOTP. RFC 2131 §2 gives the offsets."""
     if len(payload) < 240 or payload[236:240] != MAGIC_COOKIE:
         return None
     options = _options(payload[240:])
-    message = DHCP_MESSAGES.get(int.from_bytes(options.get(53, b""), "big"))
+    if (kind := options.get(53)) is None:
+        message = BOOTP_MESSAGES.get(payload[0])
+    else:
+        message = DHCP_MESSAGES.get(int.from_bytes(kind, "big"))
     if message is None:
         return None
     architecture = options.get(93)

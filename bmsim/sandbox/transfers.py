@@ -77,7 +77,7 @@ class Transfers:
         node = self.nodes.get(found.mac) if found is not None else None
         if found is None or node is None:
             return
-        if found.message in ("discover", "request", "inform"):
+        if found.message in ("discover", "request", "inform", "bootrequest"):
             self._clients[node] = found.client
             args: dict[str, Any] = {"client": found.client, "arch": found.architecture}
         else:

@@ -171,7 +171,7 @@ def test_a_tilepro64_board_has_what_one_has_in_reality() -> None:
     made = parse(tile(), Rack, "rack.yaml")
     (node,) = made.tiles
     assert (node.firmware, node.vcpus, node.memory_mib, node.disks) == ("tilera", 64, 16218, ())
-    assert node.tile is not None and node.tile.boot_s == 100
+    assert node.tile is not None and (node.tile.boot_s, node.tile.address_by) == (100, "dhcp")
     assert not made.machines
     (entry,) = inventory(made)["nodes"]
     assert (entry["boot"], entry["deploy"], entry["disk_mib"]) == ("tilera", "nfs", 0)
@@ -185,6 +185,7 @@ def test_a_tilepro64_board_has_what_one_has_in_reality() -> None:
         ("    tile: null\n", "is no board"),
         ("    tile: {boot_s: -1}\n", "boot_s"),
         ("    tile: {compact_flash: vmlinux}\n", "not an absolute path"),
+        ("    tile: {address_by: rarp}\n", "rack.yaml:13: nodes[0].tile.address_by: "),
     ],
 )
 def test_a_board_that_there_never_was_is_refused(added: str, told: str) -> None:
@@ -193,4 +194,12 @@ def test_a_board_that_there_never_was_is_refused(added: str, told: str) -> None:
 
 def test_a_machine_without_a_disk_or_with_a_board_in_it_is_refused() -> None:
     assert "needs a disk" in refusal(TEXT.replace("    disks: [{size_mib: 2048}]\n", ""))
-    assert "tile is of boards" in refusal(TEXT.replace("firmware: uefi", "firmware: uefi\n    tile: {}"))
+    with_tile = TEXT.replace("firmware: uefi", "firmware: uefi\n    tile: {address_by: bootp}")
+    assert "rack.yaml:18: nodes[1].tile: tile is of boards of tilepro64, and this is x86_64" in refusal(
+        with_tile
+    )
+
+
+def test_a_board_may_ask_by_bootp() -> None:
+    (node,) = parse(tile(f"{TILE}    tile: {{address_by: bootp}}\n"), Rack, "rack.yaml").tiles
+    assert node.tile is not None and node.tile.address_by == "bootp"

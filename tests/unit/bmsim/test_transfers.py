@@ -119,6 +119,21 @@ def test_what_a_rival_sends_is_an_offer_as_any_other(transfers: Transfers, noted
     assert [(device, command) for device, command, _, _ in noted] == [("dhcp", "offer")]
 
 
+def test_a_question_and_an_answer_by_bootp_are_told_as_such(transfers: Transfers, noted: Noted) -> None:
+    """RFC 951: no message has a type."""
+    hardware = bytes.fromhex(NODE_MAC.replace(":", "")).ljust(16, b"\0")
+    for op, address, port in ((1, bytes(4), 68), (2, bytes((10, 77, 0, 100)), 67)):
+        header = bytes((op, 1, 6, 0)) + bytes(12) + address + bytes(8) + hardware
+        file = b"n1/kernel" if op == 2 else b""
+        payload = header + bytes(64) + file.ljust(128, b"\0") + b"\x63\x82\x53\x63\xff" + bytes(59)
+        transfers.see(from_node(port, 135 - port, payload))
+    told = {"mac": NODE_MAC, "client": ""}
+    assert noted == [
+        ("dhcp", "bootrequest", "ok", {**told, "arch": None}),
+        ("dhcp", "bootreply", "ok", {**told, "address": NODE, "file": "n1/kernel"}),
+    ]
+
+
 @pytest.mark.parametrize(
     ("path", "told"),
     [

@@ -8,6 +8,8 @@ import pytest
 
 from bmsim.devices.elf import machine_of
 from bmsim.devices.messages import (
+    BootpReply,
+    BootpRequest,
     Console,
     DhcpAck,
     DhcpDiscover,
@@ -26,7 +28,7 @@ from bmsim.devices.messages import (
     TftpError,
     TftpRead,
 )
-from bmsim.devices.tile_board import TileBoard, TileTiming
+from bmsim.devices.tile_board import AddressBy, TileBoard, TileTiming
 from bmsim.devices.tile_commands import (
     Dmesg,
     FilterPackets,
@@ -55,6 +57,8 @@ def serves(
             return DhcpOffer(ask, ADDRESS, SERVER, "n1/kernel")
         case DhcpRequest(ask=ask):
             return DhcpAck(ask, ADDRESS, SERVER, "n1/kernel", root)
+        case BootpRequest(ask=ask):
+            return BootpReply(ask, ADDRESS, SERVER, "n1/kernel", root)
         case TftpRead(ask=ask, file="n1/kernel"):
             return TftpData(ask, 1000, head=kernel[:20])
         case TftpRead(ask=ask):
@@ -145,6 +149,42 @@ def test_without_an_answer_it_asks_for_ever_and_boots_when_there_is_one() -> Non
     bench.server = serves
     bench.run(2000)
     assert bench.board.up
+
+
+def test_a_board_may_ask_by_bootp_and_then_never_by_dhcp() -> None:
+    bench = booted(address_by=AddressBy.BOOTP)
+    assert bench.board.up
+    assert (bench.board.address, bench.board.root) == (ADDRESS, ROOT)
+    assert len(bench.of(BootpRequest)) == 1
+    assert not bench.of(DhcpDiscover) + bench.of(DhcpRequest)
+
+
+def test_by_bootp_it_asks_ever_more_seldom_and_then_all_over_again() -> None:
+    bench = booted(lambda asked: None, address_by=AddressBy.BOOTP)
+    asked_s = [at_s for at_s, output in bench.did if isinstance(output, BootpRequest)]
+    assert asked_s[:6] == [0, 1, 3, 7, 16, 17]
+    assert "no BOOTP reply was received" in bench.console()
+    bench.server = serves
+    bench.run(2000)
+    assert bench.board.up
+
+
+@pytest.mark.parametrize(
+    ("answer", "told"),
+    [
+        (lambda ask: BootpReply(ask, ADDRESS, SERVER, "", ROOT), "no boot filename received"),
+        (lambda ask: DhcpOffer(ask, ADDRESS, SERVER, "n1/kernel"), "no BOOTP reply was received"),
+    ],
+)
+def test_what_is_no_answer_by_bootp_is_none_to_it(answer: Callable[[int], object], told: str) -> None:
+    def server(asked: Question) -> object:
+        return answer(asked.ask) if isinstance(asked, BootpRequest) else serves(asked)
+
+    bench = booted(server, address_by=AddressBy.BOOTP)
+    assert not bench.board.up
+    assert told in bench.console()
+    flashed = booted(server, address_by=AddressBy.BOOTP, flash=TILE[:20])
+    assert flashed.board.up is ("filename" in told), "who has a kernel needs no name of one"
 
 
 def test_an_nfs_server_that_is_away_is_waited_for() -> None:

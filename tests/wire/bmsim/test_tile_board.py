@@ -22,9 +22,11 @@ from tests.wire.bmsim.traces import eventually
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 MAC, ADDRESS = "52:54:00:77:00:05", "10.77.0.105"
+BOOTP_MAC = "52:54:00:77:00:07"
 NODE_ID = "3f0a2a52-0000-4000-8000-000000000005"
 OUTLET = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.5"
 PROJECT = Path(__file__).parents[3]
+HOST = "10.77.0.10"
 PROBE = "from provisioner.services.icmp_probe import IcmpProbe"
 MONITOR = Path(sys.executable).with_name("tile-monitor")
 
@@ -49,7 +51,14 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
         "outlets": [{"pdu": "a", "outlet": 6}],
         "tile": {"boot_s": 0.5, "compact_flash": str(flash)},
     }
-    spec = {**rack_file("tile"), "pdus": [pdu], "nodes": [tile, flashed]}
+    older = {
+        **tile,
+        "name": "older",
+        "nics": [{"mac": BOOTP_MAC}],
+        "outlets": [{"pdu": "a", "outlet": 7}],
+        "tile": {"boot_s": 0.5, "address_by": "bootp"},
+    }
+    spec = {**rack_file("tile"), "pdus": [pdu], "nodes": [tile, flashed, older]}
     with RunningRack.up(spec, folder / "racks") as running:
         yield running
 
@@ -123,8 +132,8 @@ def console(rack: RunningRack) -> str:
     return rack.console("tile").rpartition("TILEPro64:")[2]
 
 
-def told(rack: RunningRack, command: str) -> list[dict[str, Any]]:
-    return [dict(e.args) for e in rack.received() if e.node == "tile" and e.command == command]
+def told(rack: RunningRack, command: str, node: str = "tile") -> list[dict[str, Any]]:
+    return [dict(e.args) for e in rack.received() if e.node == node and e.command == command]
 
 
 def ssh(rack: RunningRack, folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
@@ -190,6 +199,35 @@ def test_a_board_with_its_kernel_in_compact_flash_fetches_none(rack: RunningRack
         eventually("it is off", lambda: not rack.running()["flashed"])
 
 
+def test_a_board_that_asks_by_bootp_boots_and_never_asks_by_dhcp(rack: RunningRack, tmp_path: Path) -> None:
+    with services(rack, tmp_path, mac=BOOTP_MAC) as served:
+        switch(rack, on=True, outlet=7)
+        eventually("it answers a ping", lambda: pings(rack))
+        assert [line for line in served.heard() if line.startswith("tftp.sent") and NODE_ID in line]
+        assert any(line.startswith("dhcp.ack") and "BOOTP" in line for line in served.heard())
+        assert f"Mounted root (nfs filesystem) from {HOST}:" in rack.console("older")
+        assert {
+            entry.command for entry in rack.received() if (entry.node, entry.device) == ("older", "dhcp")
+        } == {
+            "bootrequest",
+            "bootreply",
+        }
+        kernel = {"address": ADDRESS, "file": f"{NODE_ID}/kernel"}
+        assert kernel.items() <= told(rack, "bootreply", "older")[-1].items()
+        switch(rack, on=False, outlet=7)
+        eventually("it is off", lambda: not rack.running()["older"])
+
+
+def test_a_board_asks_by_bootp_again_until_somebody_answers(rack: RunningRack, tmp_path: Path) -> None:
+    before = len(told(rack, "bootrequest", "older"))
+    switch(rack, on=True, outlet=7)
+    eventually("it asks again", lambda: len(told(rack, "bootrequest", "older")) >= before + 2)
+    with services(rack, tmp_path, mac=BOOTP_MAC):
+        eventually("it answers a ping", lambda: pings(rack))
+        switch(rack, on=False, outlet=7)
+        eventually("it is off", lambda: not rack.running()["older"])
+
+
 @pytest.mark.parametrize("part", ["kernel", "init"])
 def test_what_is_another_processors_is_refused_and_told_on_the_console(
     rack: RunningRack, tmp_path: Path, part: str
@@ -247,3 +285,5 @@ def test_a_board_waits_for_an_nfs_server_that_is_away(rack: RunningRack, tmp_pat
 def test_a_board_refuses_faults_of_disks_and_machines_those_of_boards(rack: RunningRack) -> None:
     with pytest.raises(RackError, match="strikes machines, and tile is a board of tilepro64"):
         rack.inject("tile", "disk.write_error")
+    with pytest.raises(RackError, match="strikes DHCP, and older asks by BOOTP"):
+        rack.inject("older", "dhcp.lost_offer")
