@@ -7,7 +7,7 @@ import fcntl
 import hashlib
 import os
 import secrets
-from collections.abc import Callable, Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from contextlib import AbstractContextManager, suppress
 from pathlib import Path
 from types import TracebackType
@@ -129,7 +129,12 @@ def _room(path: Path) -> AbstractContextManager[None]:
 
 async def in_thread(work: Callable[[], T]) -> T:
     """Runs it on a thread. A cancelled caller waits until the thread has let go of the draft."""
-    running = asyncio.ensure_future(asyncio.to_thread(work))
+    return await to_its_end(asyncio.to_thread(work))
+
+
+async def to_its_end(work: Awaitable[T]) -> T:
+    """Awaits it. A cancelled caller waits until it has ended."""
+    running = asyncio.ensure_future(work)
     try:
         return await asyncio.shield(running)
     except asyncio.CancelledError:

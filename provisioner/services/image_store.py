@@ -15,7 +15,7 @@ from provisioner.protocols.children import Children
 from provisioner.protocols.image import StoredImage
 from provisioner.services import qcow2
 from provisioner.services.children import SystemChildren
-from provisioner.services.draft import Draft, in_thread, remove_abandoned
+from provisioner.services.draft import Draft, in_thread, remove_abandoned, to_its_end
 from provisioner.services.image_locks import ImageLocks
 from provisioner.services.image_source import open_source
 from provisioner.services.qemu_img import QemuImg
@@ -131,7 +131,8 @@ class ImageStore:
         `format`: raw or qcow2; means nothing for kernels and ramdisks, which are kept as they are.
         `size_bytes`: how much will come, when that is known.
         `then`: awaited when they are in their place, and before anybody is `alone`: whoever looks for bytes
-        that nothing names finds these either not at all, or named.
+        that nothing names finds these either not at all, or named. It comes to its end though this is
+        cancelled.
         Raises ImageInvalid (wrong checksum, cut off, not what it is said to be, not deployable),
         StorageFull, InvalidInput; whatever `chunks` raises. Nothing is left behind then. Raises whatever
         `then` does, which leaves them.
@@ -159,7 +160,8 @@ class ImageStore:
             async with self._locks.alone(wait_s=None):
                 await in_thread(lambda: draft.keep_as(self._blobs / draft.sha256))
                 if then is not None:
-                    await then(stored)
+                    # What it asked of a database is done even if it is cancelled: nobody is alone before.
+                    await to_its_end(then(stored))
         return stored
 
     async def _receive(self, chunks: AsyncIterator[bytes], draft: Draft, max_bytes: int) -> None:

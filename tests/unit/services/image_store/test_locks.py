@@ -139,6 +139,35 @@ def test_nobody_is_alone_between_the_bytes_and_what_names_them(store: ImageStore
     assert told == [] and [asyncio.run(story())] == told
 
 
+def test_nobody_is_alone_before_what_names_the_bytes_has_ended_though_it_is_cancelled(
+    store: ImageStore, root: Path
+) -> None:
+    others, events = ImageLocks(root), []
+
+    async def name(stored: StoredImage) -> None:
+        events.append("begun")
+        begun.set()
+        await answers.wait()
+        assert not await is_free(others)
+        events.append("named")
+
+    async def story() -> None:
+        saving = asyncio.create_task(save(store, disk(), then=name))
+        await begun.wait()
+        saving.cancel()
+        for _ in range(10):
+            await asyncio.sleep(0)
+        assert not await is_free(others)
+        answers.set()
+        with pytest.raises(asyncio.CancelledError):
+            await saving
+        assert await is_free(others)
+
+    begun, answers = asyncio.Event(), asyncio.Event()
+    asyncio.run(story())
+    assert events == ["begun", "named"]
+
+
 def test_an_image_is_received_by_one_at_a_time_of_two_processes(store: ImageStore, root: Path) -> None:
     async def story() -> None:
         other = ImageStore(root)
