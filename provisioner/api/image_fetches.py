@@ -8,7 +8,7 @@ from contextlib import suppress
 import structlog
 
 from provisioner.api.context import ApiContext
-from provisioner.api.image_orders import fetch
+from provisioner.api.image_orders import WAITING, fetch
 from provisioner.core.errors import BeingReceived, Defect, ProvisionerError, TransientError
 from provisioner.core.model import Image, ImageState
 
@@ -22,8 +22,6 @@ ELSEWHERE_S = 30.0
 
 AT_ONCE = 3
 """They share the disk."""
-
-_WAITING = (ImageState.QUEUED, ImageState.SAVING)
 
 
 class ImageFetches:
@@ -59,7 +57,7 @@ class ImageFetches:
     async def _look(self) -> None:
         # One that ends while the store is read is found as it was before.
         known = {image.id for image in self._under_way.values()}
-        found = await self._context.store.transact(lambda tx: tx.find(Image, where={"state": _WAITING}))
+        found = await self._context.store.transact(lambda tx: tx.find(Image, where={"state": WAITING}))
         for image in found:
             if image.source_url and image.id not in known:
                 self._waiting.setdefault(image.tenant, {}).setdefault(image.id, image)

@@ -35,7 +35,10 @@ MAX_IMAGE_BYTES = 2**40
 
 MAX_PER_TENANT = 1000
 
-RECEIVABLE = (ImageState.QUEUED, ImageState.SAVING, ImageState.ERROR)
+WAITING = (ImageState.QUEUED, ImageState.SAVING)
+"""For bytes: what has a URL is fetched."""
+
+RECEIVABLE = (*WAITING, ImageState.ERROR)
 
 
 class TooManyImages(Conflict):
@@ -219,11 +222,17 @@ async def receive(
 
 
 async def fetch(context: ApiContext, image_id: str) -> None:
-    """Stores the bytes behind the image's URL. Raises as `receive`."""
+    """Stores the bytes behind the image's URL, if it is still to be fetched: another process may have done it
+    since it was found. Raises as `receive`."""
+
+    def start(tx: Tx) -> Image | None:
+        found = by_id_or_name(tx, Image, "image", image_id)
+        return _start(tx, found) if found.state in WAITING else None
+
     async with context.images.receiving(image_id):
-        image = await context.store.transact(
-            lambda tx: _start(tx, by_id_or_name(tx, Image, "image", image_id))
-        )
+        image = await context.store.transact(start)
+        if image is None:
+            return
         await _save(
             context,
             image,

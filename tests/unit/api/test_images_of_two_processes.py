@@ -12,7 +12,7 @@ import pytest
 from provisioner.api import image_fetches
 from provisioner.api.context import ApiContext
 from provisioner.api.image_fetches import ImageFetches
-from provisioner.api.image_orders import remove
+from provisioner.api.image_orders import fetch, remove
 from provisioner.core.model import Image, ImageState
 from provisioner.core.roles import Principal, Role
 from provisioner.services.image_store import ImageStore
@@ -78,6 +78,18 @@ def test_an_upload_that_another_process_receives_is_left_alone_at_a_start(api: A
         assert sent.json()["state"] == "active"
 
     api.run(story())
+
+
+@pytest.mark.parametrize("state", [ImageState.ACTIVE, ImageState.ERROR])
+def test_an_image_is_not_fetched_again_that_another_process_has_done_with(
+    api: Api, tmp_path: Path, state: ImageState
+) -> None:
+    image = register(api)
+    url = (tmp_path / "nothing.raw").as_uri()
+    api.transact(lambda tx: tx.update(Image, image["id"], {"source_url": url, "state": state}))
+    before = api.get("/v1/images/tiny")
+    api.run(fetch(of_another_process(api, tmp_path), image["id"]))
+    assert api.get("/v1/images/tiny") == before
 
 
 def test_of_two_processes_one_fetches_and_the_other_begins_when_that_one_is_dead(
