@@ -18,7 +18,7 @@ STORE_AWAY_S = 2.0
 """Until the store is asked again after it failed us."""
 
 ELSEWHERE_S = 30.0
-"""Until it is looked again whether an image has come that another process fetches: that one may die."""
+"""Until it is looked again for what no process fetches any longer: one that dies tells nobody."""
 
 AT_ONCE = 3
 """They share the disk."""
@@ -34,12 +34,12 @@ class ImageFetches:
         self._news.set()
         self._waiting: dict[str, dict[str, Image]] = {}  # by tenant and id; whose turn is next stands first
         self._under_way: dict[str, Image] = {}  # by tenant
-        self._looks_again = False
 
     async def run(self) -> None:
         """Until cancelled."""
         cut_uploads_known = False
         async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_again_and_again())
             while True:
                 try:
                     if not cut_uploads_known:
@@ -75,11 +75,8 @@ class ImageFetches:
 
     async def _fetch(self, image: Image, group: asyncio.TaskGroup) -> None:
         try:
-            await fetch(self._context, image.id)
-        except BeingReceived:
-            if not self._looks_again:
-                self._looks_again = True
-                group.create_task(self._look_again())
+            with suppress(BeingReceived):
+                await fetch(self._context, image.id)
         except Exception as error:  # noqa: BLE001 - whatever it is, the others are fetched
             _tell("image.not_fetched", error, "fetch the image", image.name)
             if isinstance(error, TransientError):
@@ -89,10 +86,10 @@ class ImageFetches:
         del self._under_way[image.tenant]
         self._begin(group)
 
-    async def _look_again(self) -> None:
-        await self._context.clock.sleep(ELSEWHERE_S)
-        self._looks_again = False
-        self._news.set()
+    async def _look_again_and_again(self) -> None:
+        while True:
+            await self._context.clock.sleep(ELSEWHERE_S)
+            self._news.set()
 
     async def _forget_cut_uploads(self) -> None:
         """Uploads whose receiver has died: their clients have to send again."""

@@ -13,6 +13,7 @@ from provisioner.api import image_fetches
 from provisioner.api.context import ApiContext
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.image_orders import fetch, remove
+from provisioner.core.errors import BeingReceived
 from provisioner.core.model import Image, ImageState
 from provisioner.core.roles import Principal, Role
 from provisioner.services.image_store import ImageStore
@@ -92,35 +93,56 @@ def test_an_image_is_not_fetched_again_that_another_process_has_done_with(
     assert api.get("/v1/images/tiny") == before
 
 
-def test_of_two_processes_one_fetches_and_the_other_begins_when_that_one_is_dead(
+class Rounds(SystemClock):
+    """Sleeps until told that it is over."""
+
+    def __init__(self) -> None:
+        self._over = asyncio.Semaphore(0)
+
+    async def sleep(self, duration_s: float) -> None:
+        assert duration_s == image_fetches.ELSEWHERE_S
+        await self._over.acquire()
+
+    def next(self) -> None:
+        self._over.release()
+
+
+def test_what_a_process_was_fetching_is_fetched_by_one_that_had_nothing_to_do_when_that_one_is_dead(
     api: Api, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     (tmp_path / "tiny.raw").write_bytes(CONTENT)
-    begun, dies, looks_again = asyncio.Event(), asyncio.Event(), asyncio.Event()
+    image, clock, refused = register(api), Rounds(), asyncio.Event()
+    dies, idle = of_another_process(api, tmp_path), of_another_process(api, tmp_path, clock=clock)
+    fetching = {"source_url": (tmp_path / "tiny.raw").as_uri(), "state": ImageState.SAVING}
 
-    async def for_ever(*about: Any, **how: Any) -> None:
-        begun.set()
-        await dies.wait()
-        raise asyncio.CancelledError
-
-    class Clock(SystemClock):
-        async def sleep(self, duration_s: float) -> None:
-            assert duration_s == image_fetches.ELSEWHERE_S
-            looks_again.set()
-            await dies.wait()
+    async def watched(context: ApiContext, image_id: str) -> None:
+        try:
+            await fetch(context, image_id)
+        except BeingReceived:
+            refused.set()
+            raise
 
     async def story() -> None:
-        await begun.wait()
-        other = ImageFetches(of_another_process(api, tmp_path, clock=Clock()))
-        running = asyncio.create_task(other.run())
+        running = asyncio.create_task(ImageFetches(idle).run())
         async with asyncio.timeout(10):
-            await looks_again.wait()
-            dies.set()
+            await looked.wait()
+            async with dies.images.receiving(image["id"]):
+                await api.store.transact(lambda tx: tx.update(Image, image["id"], fetching))
+                clock.next()
+                await refused.wait()
+                assert (await api.request("GET", "/v1/images/tiny")).json()["state"] == "saving"
+            clock.next()
             while (await api.request("GET", "/v1/images/tiny")).json()["state"] != "active":
                 await asyncio.sleep(0)
         running.cancel()
         await asyncio.wait((running,))
 
-    monkeypatch.setattr(api.images, "fetch", for_ever)
-    register(api, url=(tmp_path / "tiny.raw").as_uri())
+    look, looked = ImageFetches._look, asyncio.Event()
+
+    async def once(fetches: ImageFetches) -> None:
+        await look(fetches)
+        looked.set()
+
+    monkeypatch.setattr(ImageFetches, "_look", once)
+    monkeypatch.setattr(image_fetches, "fetch", watched)
     api.run(story())
