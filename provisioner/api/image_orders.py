@@ -16,6 +16,7 @@ from provisioner.core.errors import (
     Conflict,
     Defect,
     Forbidden,
+    ImagesAway,
     InvalidInput,
     NotFound,
     ProvisionerError,
@@ -289,7 +290,7 @@ def _after(error: BaseException, image: Image, came: bool) -> dict[str, Any]:
     if image.source_url:
         if isinstance(error, asyncio.CancelledError):
             return {"state": ImageState.QUEUED}  # this process is about to end: the next one fetches it
-        if came and isinstance(error, TransientError):
+        if isinstance(error, ImagesAway) or (came and isinstance(error, TransientError)):
             return {"state": ImageState.QUEUED}
     if not isinstance(error, Exception):
         failure = Failure(code="interrupted", message=f"interrupted: {type(error).__name__}")

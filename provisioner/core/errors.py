@@ -100,6 +100,10 @@ class BeingReceived(Conflict):
     """The image's bytes are on their way already: look again later, when they are here or given up."""
 
 
+class ImagesAway(TransientError):
+    """The file system of the images doesn't answer as it should: what can't be stored now can be later."""
+
+
 class InvalidInput(PermanentError):
     """What the user gave can't be used; `field` is the path of the offending value."""
 

@@ -10,15 +10,20 @@ import fcntl
 import os
 from collections.abc import AsyncIterator, Iterator
 from contextlib import ExitStack, asynccontextmanager, contextmanager
+from errno import EACCES, EINVAL, EISDIR, ENOLCK, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EROFS
 from pathlib import Path
 
-from provisioner.core.errors import BeingReceived, PermanentError, TransientError
+from provisioner.core.errors import BeingReceived, ImagesAway, PermanentError, TransientError
 from provisioner.services.draft import remove_abandoned
 from provisioner.services.full_disk import storage_full_told
 
 WAIT_S = 30.0
 POLL_S = 0.05
 """flock has no end of waiting but by a signal, and a thread that waits in it can't be cancelled."""
+
+_LASTING = frozenset((EACCES, EINVAL, EISDIR, ENOLCK, ENOSYS, ENOTDIR, EOPNOTSUPP, EPERM, EROFS))
+"""Until somebody changes the folder or its file system. All else passes: ETIMEDOUT, EIO and ESTALE come of a
+file server that is away, EMFILE of what else is open."""
 
 
 class ImageLocks:
@@ -79,7 +84,7 @@ class ImageLocks:
 
 def locked(path: Path) -> int | None:
     """A descriptor that has the file's lock for as long as it is open; None when another one has it. Raises
-    StorageFull, PermanentError (the file can't be made, or its file system has no locks)."""
+    StorageFull, PermanentError (the file can't be made, or its file system has no locks), ImagesAway."""
     with _told(path), storage_full_told(f"lock {path}", path.parent, "Make room on its file system"):
         # For writing: of what is open for reading, NFS gives no exclusive lock. Source: flock(2)
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -98,8 +103,12 @@ def _told(path: Path) -> Iterator[None]:
     try:
         yield
     except OSError as error:
+        tried, answer = f"lock {path}", error.strerror or str(error)
+        if error.errno not in _LASTING:
+            advice = "Try again; if it goes on, look at the file system of images_dir, and its server"
+            raise ImagesAway(tried, answer=answer, advice=advice) from error
         raise PermanentError(
-            f"lock {path}",
-            answer=error.strerror or str(error),
+            tried,
+            answer=answer,
             advice="images_dir must be writable, and its file system have locks (NFS: no mount with nolock)",
         ) from error

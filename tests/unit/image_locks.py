@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import asyncio
+import os
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -32,3 +34,12 @@ class Waiting:
         async with asyncio.timeout(20):
             await asyncio.wait((task, waits), return_when=asyncio.FIRST_COMPLETED)
         waits.cancel()
+
+
+def refusing(number: int) -> Callable[[int, int], None]:
+    """A flock that ends with this error."""
+
+    def flock(descriptor: int, operation: int) -> None:
+        raise OSError(number, os.strerror(number))
+
+    return flock

@@ -13,7 +13,7 @@ from provisioner.api import image_fetches
 from provisioner.api.context import ApiContext
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.image_orders import fetch
-from provisioner.core.errors import ImageInvalid, NotFound, TransientError
+from provisioner.core.errors import ImageInvalid, ImagesAway, NotFound, TransientError
 from provisioner.core.model import Image, ImageState
 from provisioner.protocols.store import Store
 from tests.unit.api.conftest import TOKEN, Api
@@ -241,9 +241,15 @@ def test_fetches_go_on_after_a_restart_and_cut_uploads_may_be_sent_again(api: Ap
 
 
 @pytest.mark.parametrize(
-    ("befalls", "state"), [(asyncio.CancelledError(), "queued"), (ImageInvalid("fetch it"), "error")]
+    ("befalls", "state"),
+    [
+        (asyncio.CancelledError(), "queued"),
+        (ImagesAway("lock the images"), "queued"),
+        (TransientError("fetch it"), "error"),
+        (ImageInvalid("fetch it"), "error"),
+    ],
 )
-def test_a_fetch_that_the_end_of_the_process_cuts_off_is_begun_anew_by_the_next(
+def test_a_fetch_that_fails_by_what_is_not_its_images_is_begun_anew(
     api: Api, monkeypatch: pytest.MonkeyPatch, befalls: BaseException, state: str
 ) -> None:
     async def cut_off(*about: Any, **how: Any) -> None:

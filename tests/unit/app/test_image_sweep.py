@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import asyncio
+import fcntl
+from errno import ETIMEDOUT
 from pathlib import Path
 
 import pytest
@@ -12,7 +14,7 @@ from provisioner.services.image_locks import ImageLocks
 from provisioner.services.image_store import ImageStore
 from provisioner.store.memory import MemoryStore
 from tests.unit import records
-from tests.unit.image_locks import Waiting
+from tests.unit.image_locks import Waiting, refusing
 from tests.unit.services.image_store.content import save
 
 
@@ -88,3 +90,11 @@ def test_a_process_that_stands_still_keeps_no_other_from_starting(
 
     asyncio.run(story())
     assert images.stored() == [sha256(1)]
+
+
+def test_a_file_system_that_is_away_for_a_moment_keeps_nobody_from_starting(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    images = ImageStore(tmp_path)
+    monkeypatch.setattr(fcntl, "flock", refusing(ETIMEDOUT))
+    assert swept(tmp_path, range(2), [row(0)]) == images.stored() == [sha256(0), sha256(1)]

@@ -7,16 +7,16 @@ import shutil
 import signal
 import subprocess
 import sys
-from errno import ENOLCK
+from errno import EIO, EMFILE, ENOLCK, ESTALE, ETIMEDOUT
 from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import BeingReceived, PermanentError, TransientError
+from provisioner.core.errors import BeingReceived, ImagesAway, PermanentError, TransientError
 from provisioner.protocols.image import StoredImage
 from provisioner.services.image_locks import ImageLocks
 from provisioner.services.image_store import ImageStore
-from tests.unit.image_locks import Waiting
+from tests.unit.image_locks import Waiting, refusing
 from tests.unit.services.image_store.content import disk, save
 from tests.unit.services.image_store.test_sudden_ends import ROOT
 
@@ -110,17 +110,24 @@ def test_what_a_killed_process_had_locked_is_free(root: Path) -> None:
     asyncio.run(receive())
 
 
+async def enter(store: ImageStore) -> None:
+    async with store.alone():
+        pass
+
+
 def test_a_file_system_without_locks_is_told(store: ImageStore, monkeypatch: pytest.MonkeyPatch) -> None:
-    def refuse(file: int, operation: int) -> None:
-        raise OSError(ENOLCK, os.strerror(ENOLCK))
-
-    async def enter() -> None:
-        async with store.alone():
-            pass
-
-    monkeypatch.setattr(fcntl, "flock", refuse)
+    monkeypatch.setattr(fcntl, "flock", refusing(ENOLCK))
     with pytest.raises(PermanentError, match=r"images/lock: No locks available\. .*nolock"):
-        asyncio.run(enter())
+        asyncio.run(enter(store))
+
+
+@pytest.mark.parametrize("number", [ETIMEDOUT, EIO, ESTALE, EMFILE])
+def test_a_file_system_that_is_away_may_come_back(
+    store: ImageStore, monkeypatch: pytest.MonkeyPatch, number: int
+) -> None:
+    monkeypatch.setattr(fcntl, "flock", refusing(number))
+    with pytest.raises(ImagesAway, match=f"images/lock: {os.strerror(number)}\\. Try again"):
+        asyncio.run(enter(store))
 
 
 def test_nobody_is_alone_between_the_bytes_and_what_names_them(store: ImageStore, root: Path) -> None:
