@@ -8,6 +8,8 @@ from ipaddress import ip_address
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import structlog
+
 from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.image_shares import forget_image
@@ -31,6 +33,8 @@ from provisioner.protocols.store import Tx
 
 if TYPE_CHECKING:
     from provisioner.api.images import ImageOrder
+
+log = structlog.get_logger(__name__)
 
 MAX_IMAGE_BYTES = 2**40
 
@@ -339,10 +343,14 @@ async def remove(context: ApiContext, id_or_name: str) -> None:
 
 
 async def forget_bytes(context: ApiContext, sha256: str) -> None:
-    """Removes bytes if no image has them any longer."""
-    async with context.images.alone():
-        if await context.store.transact(lambda tx: _unused(tx, sha256)):
-            await context.images.delete(sha256)
+    """Removes bytes if no image has them any longer. Who can't do it now logs that, since the image is gone
+    already: the sweep at the next start does it."""
+    try:
+        async with context.images.alone():
+            if await context.store.transact(lambda tx: _unused(tx, sha256)):
+                await context.images.delete(sha256)
+    except ProvisionerError as error:
+        log.warning("image.bytes_left", sha256=sha256, cause=error.message)
 
 
 def delete(tx: Tx, image: Image) -> str | None:

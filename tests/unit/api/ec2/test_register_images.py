@@ -1,9 +1,12 @@
 from __future__ import annotations
 
 import pytest
+from structlog.testing import capture_logs
 
 from provisioner.api import image_orders
+from provisioner.app.image_sweep import sweep_images
 from provisioner.core.ec2_ids import account_of
+from provisioner.core.errors import TransientError
 from provisioner.core.model import Image, ImageKind, ImageShare, Instance
 from provisioner.core.states import InstanceState
 from tests.unit.api.conftest import Api
@@ -104,6 +107,27 @@ def test_the_bytes_of_an_image_go_with_the_last_one_that_has_them(api: Api, ec2:
     assert operator.read("DeregisterImage", ImageId=ids["same"])["Return"]
     assert not blob.exists()
     assert operator.refused("DeregisterImage", ImageId=ids["same"]) == "InvalidAMIID.NotFound"
+
+
+def test_an_image_is_deregistered_though_its_bytes_can_not_be_removed_now(
+    api: Api, ec2: Ec2, operator: Ec2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    api.register_images()
+    image = by_type(ec2)["machine"]
+    blob = api.images.path(stored(api, "root").sha256)
+
+    def busy() -> None:
+        raise TransientError("lock the images", answer="another one had it for 30.0 s")
+
+    with monkeypatch.context() as meanwhile, capture_logs() as logs:
+        meanwhile.setattr(api.images, "alone", busy)
+        assert operator.read("DeregisterImage", ImageId=image)["Return"]
+    assert [(one["event"], one["sha256"]) for one in logs if one["log_level"] == "warning"] == [
+        ("image.bytes_left", blob.name)
+    ]
+    assert blob.exists()
+    api.run(sweep_images(api.store, api.images))
+    assert not blob.exists()
 
 
 def test_an_image_that_an_instance_or_another_image_needs_is_kept(api: Api, ec2: Ec2, operator: Ec2) -> None:
