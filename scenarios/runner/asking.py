@@ -10,7 +10,7 @@ from typing import Any
 from scenarios.runner.client import Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.moments import Moments
-from scenarios.runner.stage import Stage
+from scenarios.runner.stage import BadAnswer, Stage
 from scenarios.runner.story import ByChance, Delete, Deploy, Maintenance, OnTold, Power, Request, Story
 from scenarios.runner.words import moment_in_words
 
@@ -20,12 +20,14 @@ ASKED_WITHIN_S = 1.0
 
 @dataclass(slots=True)
 class Asked:
-    """A request on its way. ended_s: when; outcome: how."""
+    """A request on its way. ended_s: when; outcome: how. bad_answer: what the API answered in the
+    place of what was asked for: then there is no outcome."""
 
     request: Request
     asked_s: float | None = None
     ended_s: float | None = None
     outcome: str = ""
+    bad_answer: str = ""
     task: asyncio.Task[None] | None = field(default=None, repr=False)
 
     @property
@@ -127,17 +129,23 @@ class Asking:
         else:
             await self._moments.comes(request.when)
         asked.asked_s = self._stage.now_s()
+        try:
+            asked.outcome = await self._outcome(request)
+        except BadAnswer as error:
+            asked.bad_answer = str(error)
+        asked.ended_s = self._stage.now_s()
+
+    async def _outcome(self, request: Request) -> str:
         match request:
             case Deploy():
-                asked.outcome = await self._client.deploy(request)
+                return await self._client.deploy(request)
             case Delete():
-                asked.outcome = await self._client.delete(request)
+                return await self._client.delete(request)
             case Power():
-                asked.outcome = await self._client.power(request)
+                return await self._client.power(request)
             case Maintenance():
                 async with self._maintaining[request.node]:
-                    asked.outcome = await self._client.maintenance(request)
-        asked.ended_s = self._stage.now_s()
+                    return await self._client.maintenance(request)
 
     async def _given_back(self, request: Delete) -> None:
         """When its moment comes; at once when its deploy has failed: others may wait for its node."""

@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from scenarios.runner.stage import Answer, Fidelity, LabTrouble, Stage
+from scenarios.runner.stage import Answer, BadAnswer, Fidelity, LabTrouble, Stage
 from scenarios.runner.story import Delete, Deploy, Maintenance, Power, Story, StoryNode
 from scenarios.runner.trace import Event, Origin
 
@@ -63,14 +63,18 @@ class Client:
 
     async def _must(self, method: str, path: str, body: Any = None) -> Answer:
         answer = await self._stage.call(method, path, body)
+        if answer.status >= 500:
+            raise BadAnswer(method, path, answer)
         if answer.status >= 400 and answer.status != 409:
             raise LabTrouble(f"{method} {path} was answered {answer.status}: {answer.body}")
         return answer
 
     # --- requests ------------------------------------------------------------------------------
 
+    # Each raises BadAnswer when something else than a refusal comes in the place of what was asked for.
+
     async def deploy(self, request: Deploy) -> str:
-        """The instance's last state: active, error, deleted; or as `_refusal` has it."""
+        """The instance's last state: active, error, deleted; or "refused"."""
         self._asked("deploy", request.node, instance=request.instance, image=request.image, wipe=request.wipe)
         flavor = await self._flavor(request)
         body: dict[str, Any] = {
@@ -88,7 +92,7 @@ class Client:
             self._asked(
                 "refused", request.node, instance=request.instance, problem=answer.body.get("code", "")
             )
-            return _refusal(answer)
+            return _refusal("POST", "/v1/instances", answer)
         return await self.instance_becomes(request.instance, "active", "error", "deleted")
 
     async def _flavor(self, request: Deploy) -> str:
@@ -101,16 +105,16 @@ class Client:
 
     async def delete(self, request: Delete) -> str:
         """The node's next state that is none of a cleaning: available, clean_failed, one that the next
-        instance gave it; or "" when the instance never had one, or as `_refusal` has it."""
+        instance gave it; or "" when the instance never had one, or "refused"."""
         path = f"/v1/instances/{request.instance}"
         while (view := await self._stage.call("GET", path)).status != 200:
             await self._stage.news(request.instance)  # its deploy was asked for and not accepted yet
         node = view.body.get("node") or ""
         self._placed[request.instance] = node
         self._asked("delete", node, instance=request.instance)
-        answer = await self._stage.call("DELETE", f"/v1/instances/{request.instance}")
+        answer = await self._stage.call("DELETE", path)
         if answer.status >= 400:
-            return _refusal(answer)
+            return _refusal("DELETE", path, answer)
         await self.instance_becomes(request.instance, "deleted")
         return await self.node_becomes(node, *CLEANED, "clean_failed") if node else ""
 
@@ -125,7 +129,7 @@ class Client:
         await self._stage.call("DELETE", f"/v1/nodes/{node}/maintenance")
 
     async def power(self, request: Power) -> str:
-        """How the request for it ended: done, failed."""
+        """How the request for it ended: done, failed, "refused"."""
         self._asked("power", request.node, verb=request.verb)
         self._switched += 1
         key = _key("power", f"{request.node} {self._switched}")
@@ -133,27 +137,26 @@ class Client:
         answer = await self._stage.call("POST", path, body, key=key)
         if answer.status >= 400:
             self._add("client", "power", request.node, {"state": "refused", "answer": answer.body["code"]})
-            return "refused"
+            return _refusal("POST", path, answer)
         path = f"/v1/nodes/{request.node}/requests/{answer.body['id']}"
-        while (view := await self._stage.call("GET", path)).body["state"] == "pending":
+        while (view := await self._view(path))["state"] == "pending":
             await self._stage.news(request.node)
-        self._add(
-            "client", "power", request.node, {"state": view.body["state"], "answer": view.body["answer"]}
-        )
-        return str(view.body["state"])
+        self._add("client", "power", request.node, {"state": view["state"], "answer": view["answer"]})
+        return str(view["state"])
 
     async def maintenance(self, request: Maintenance) -> str:
         self._asked("maintenance", request.node, on=request.on)
         method = "PUT" if request.on else "DELETE"
         body = {"reason": MAINTENANCE_REASON} if request.on else None
-        answer = await self._stage.call(method, f"/v1/nodes/{request.node}/maintenance", body)
-        return "done" if answer.status < 400 else "refused"
+        path = f"/v1/nodes/{request.node}/maintenance"
+        answer = await self._stage.call(method, path, body)
+        return "done" if answer.status < 400 else _refusal(method, path, answer)
 
     def node_of(self, instance: str) -> str:
         """Where an instance was that was deleted."""
         return self._placed[instance]
 
-    # --- looking -------------------------------------------------------------------------------
+    # --- looking: each raises BadAnswer --------------------------------------------------------
 
     async def instance_becomes(self, name: str, *wanted: str) -> str:
         while True:
@@ -170,7 +173,7 @@ class Client:
             await self._stage.news(name)
 
     async def look_at_instance(self, name: str) -> Mapping[str, Any]:
-        view: Mapping[str, Any] = (await self._stage.call("GET", f"/v1/instances/{name}")).body
+        view = await self._view(f"/v1/instances/{name}")
         node = str(view.get("node") or "")
         detail = {"instance": name, "state": view["state"]}
         if failure := view.get("failure"):
@@ -179,8 +182,15 @@ class Client:
         return view
 
     async def look_at_node(self, name: str) -> Mapping[str, Any]:
-        view: Mapping[str, Any] = (await self._stage.call("GET", f"/v1/nodes/{name}")).body
+        view = await self._view(f"/v1/nodes/{name}")
         self._tell(f"node {name}", "node", name, {"state": view["state"]})
+        return view
+
+    async def _view(self, path: str) -> Mapping[str, Any]:
+        answer = await self._stage.call("GET", path)
+        if answer.status != 200:
+            raise BadAnswer("GET", path, answer)
+        view: Mapping[str, Any] = answer.body
         return view
 
     def _tell(self, key: str, name: str, node: str, detail: Mapping[str, Any]) -> None:
@@ -205,9 +215,11 @@ class Client:
         )
 
 
-def _refusal(answer: Answer) -> str:
-    """ "refused"; what the API couldn't answer for a defect of its own, it hasn't refused."""
-    return "refused" if answer.status < 500 else f"answered with {answer.status}"
+def _refusal(method: str, path: str, answer: Answer) -> str:
+    """ "refused". Raises BadAnswer: what the API can't answer for a defect of its own, it hasn't refused."""
+    if answer.status >= 500:
+        raise BadAnswer(method, path, answer)
+    return "refused"
 
 
 def boot_driver(node: StoryNode) -> str:

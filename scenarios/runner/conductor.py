@@ -12,7 +12,7 @@ from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.expecting import Expecting
 from scenarios.runner.invariants import INVARIANTS, Invariant, Look
 from scenarios.runner.moments import Moments
-from scenarios.runner.stage import LabTrouble, NoAnswer, Stage
+from scenarios.runner.stage import BadAnswer, LabTrouble, NoAnswer, Stage
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Event
 from scenarios.runner.verdict import Breach
@@ -106,7 +106,11 @@ class Conductor:
         with their hardware well they are cleaned again, and put back."""
         self._healed_s = self._stage.now_s()
         for node in self._story.nodes:
-            view = await self._client.look_at_node(node.name)
+            try:
+                view = await self._client.look_at_node(node.name)
+            except BadAnswer as error:
+                self._break_promise("expectation", [str(error)])
+                continue
             if view["state"] == "clean_failed" and node.name not in self._cleaned:
                 self._cleaned.add(node.name)
                 await self._client.clean(node.name)

@@ -10,7 +10,7 @@ from scenarios.runner.breaking import Breaking
 from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.moments import fits
-from scenarios.runner.stage import Stage
+from scenarios.runner.stage import BadAnswer, Stage
 from scenarios.runner.story import Counted, Delete, Deploy, Expected, Outcome, Story
 
 NO_GOOD_END = (Outcome.ERROR, "refused")
@@ -54,7 +54,9 @@ class Expecting:
         for asked in self._asking:
             if asked.ended_s is None:
                 continue
-            if isinstance(asked.request, Deploy) and asked.request.instance not in special:
+            if asked.bad_answer:
+                told.append(f"{asked.label}: {asked.bad_answer}")
+            elif isinstance(asked.request, Deploy) and asked.request.instance not in special:
                 # One that was deleted on its way was not to become active any more.
                 leaves = (Outcome.DELETED,) if asked.request.instance in leaving else ()
                 if asked.outcome not in (Outcome.ACTIVE, *leaves) and not self._excused(asked):
@@ -76,7 +78,13 @@ class Expecting:
 
     async def missed(self) -> list[str]:
         """A sentence for each of the story's own that isn't so."""
-        return [told for expected in self._story.expected for told in await self._missed(expected)]
+        told: list[str] = []
+        for expected in self._story.expected:
+            try:
+                told += await self._missed(expected)
+            except BadAnswer as error:
+                told.append(str(error))
+        return told
 
     def _excused(self, asked: Asked) -> bool:
         """Whether the node that it failed on was struck, also by what befell a device that it shares with
@@ -113,7 +121,10 @@ class Expecting:
         await asyncio.wait((cleaning, waiting), return_when=asyncio.FIRST_COMPLETED)
         await end((waiting,))
         if cleaning.done():
-            return []
+            error = cleaning.exception()
+            if error is not None and not isinstance(error, BadAnswer):
+                raise error
+            return [] if error is None else [f"{asked.label} left its node {asked.outcome}: {error}"]
         await end((cleaning,))
         return [f"{asked.label} left its node {asked.outcome}"]
 
@@ -145,12 +156,14 @@ class Expecting:
         yield f"{counted.event.source} {counted.event.name}{of} was seen {found} times, not {bounds}"
 
     async def _missed_by_instance(self, expected: Expected) -> list[str]:
-        refused = any(
-            isinstance(asked.request, Deploy)
-            and asked.request.instance == expected.instance
-            and asked.outcome == "refused"
+        deploys = [
+            asked
             for asked in self._asking
-        )
+            if isinstance(asked.request, Deploy) and asked.request.instance == expected.instance
+        ]
+        if any(asked.asked_s is None or asked.bad_answer for asked in deploys):
+            return []  # that is told already: there is no instance to look at
+        refused = any(asked.outcome == "refused" for asked in deploys)
         if refused or expected.outcome == "refused":
             return [] if refused == (expected.outcome == "refused") else [f"{expected.instance}: {refused=}"]
         view = await self._client.look_at_instance(expected.instance)

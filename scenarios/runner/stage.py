@@ -21,10 +21,19 @@ class Fidelity(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answer:
-    """Of the provisioner's REST API. body: parsed JSON."""
+    """Of the provisioner's REST API. body: parsed JSON. cause: the defect that it tells of, where the stage
+    sees it."""
 
     status: int
     body: Any
+    cause: str = ""
+
+    @property
+    def told(self) -> str:
+        """For people: what it is in the place of what was asked for."""
+        title = self.body.get("title", "") if isinstance(self.body, dict) else ""
+        said = "; ".join(part for part in (title, self.cause) if part)
+        return f"answered with {self.status}{f': {said}' if said else ''}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,6 +79,14 @@ class LabTrouble(Exception):
         super().__init__(told)
         self.at_s: float | None = None
         self.breaches: tuple[Breach, ...] = ()
+
+
+class BadAnswer(LabTrouble):
+    """The API has answered otherwise than it may. Whoever waits for a request says how that one ended."""
+
+    def __init__(self, method: str, path: str, answer: Answer) -> None:
+        super().__init__(f"{method} {path} was {answer.told}")
+        self.answer = answer
 
 
 class NoAnswer(LabTrouble):

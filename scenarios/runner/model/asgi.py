@@ -13,7 +13,8 @@ from scenarios.runner.stage import Answer
 async def call(
     app: ASGIApp, method: str, path: str, body: Any, *, token: str, key: str = ""
 ) -> tuple[Answer, str]:
-    """The answer, and its text as it went over the wire."""
+    """The answer, and its text as it went over the wire. Raises what the application does that has no answer
+    for it."""
     content = b"" if body is None else json.dumps(body).encode()
     headers = [
         (b"host", b"provisioner"),
@@ -41,7 +42,7 @@ async def call(
         "state": {},
     }
     sent = False
-    status, pieces = 0, bytearray()
+    status, pieces, cause = 0, bytearray(), ""
 
     async def receive() -> Message:
         nonlocal sent
@@ -59,8 +60,9 @@ async def call(
 
     try:
         await app(scope, receive, send)
-    except Exception:  # Starlette raises a defect again when it has answered, for the server's log
-        if not status:
+    except Exception as error:  # Starlette raises a defect again when it has answered, for the server's log
+        if status < 500:
             raise
+        cause = f"{type(error).__name__}: {error}"
     text = pieces.decode()
-    return Answer(status=status, body=json.loads(text) if text else None), text
+    return Answer(status=status, body=json.loads(text) if text else None, cause=cause), text
