@@ -34,6 +34,7 @@ class _Blow:
             and self.from_s <= event.t_s <= self.to_s
             and (order.host != "" or order.node in ("", event.node))
             and (order.host == "" or host.partition("#")[0] in ("", order.host))
+            and order.image in ("", event.detail.get("image", order.image))
         )
 
 

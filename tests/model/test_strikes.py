@@ -10,7 +10,7 @@ from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import Deploy, Expected, OnEvent, Story, Strike
+from scenarios.runner.story import AtTime, Deploy, Expected, OnEvent, Story, Strike
 from scenarios.runner.verdict import Played, Verdict
 
 
@@ -23,17 +23,18 @@ def strike(fault: str, step: str, *, host: str = "", **given: object) -> Strike:
     return Strike(fault=fault, node="" if host else "n1", host=host, parameters=parameters, when=at(step))
 
 
-def played(*strikes: Strike, times: int) -> Played:
+def played(*strikes: Strike, times: int, images: tuple[str, ...] = ("tiny",)) -> Played:
+    """The last one of the images is deployed."""
     hosts, nodes = rack(1)
     struck = Expected(struck=strikes[0].fault, node=strikes[0].node, times=times)
     story = Story(
         name="strikes",
         hosts=hosts,
         nodes=nodes,
-        requests=(Deploy(instance="web", image="tiny", node="n1"),),
+        requests=(Deploy(instance="web", image=images[-1], node="n1"),),
         strikes=strikes,
         expected=(struck,),
-        images=("tiny",),
+        images=images,
         safety_s=900.0,
     )
     return play_story(story, Fidelity.MODEL, 1)
@@ -72,3 +73,12 @@ def test_what_ends_with_the_first_strike_is_not_the_second_one() -> None:
     healed_s = [event.t_s for event in told.trace if (event.source, event.name) == ("fault", "healed")]
     begun_s = [event.t_s for event in told.trace if (event.source, event.name) == ("fault", "injected")]
     assert healed_s == pytest.approx([begun_s[0] + 300.0, begun_s[1] + 400.0])
+
+
+def test_of_two_images_each_is_struck_for_itself() -> None:
+    broken, parameters = ("tiny", "tiny-disk"), CATALOGUE["image.corrupt"].completed({})
+    strikes = [
+        Strike(fault="image.corrupt", image=image, when=AtTime(0), parameters=parameters) for image in broken
+    ]
+    result = played(*strikes, times=2, images=(*broken, "debian")).result
+    assert (result.verdict, result.trouble) == (Verdict.PASS, "")
