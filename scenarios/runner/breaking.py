@@ -67,14 +67,15 @@ class Breaking:
             await self._heal(blow)
 
     def times_struck(self, fault: str, node: str) -> int:
-        """How many of its strikes changed something, as the devices tell. node: empty: whichever."""
+        """How many of its strikes did that must change something, as devices tell. node: empty: whichever."""
         did: set[int] = set()
         for event in self._stage.trace:
             if (event.source, event.name) == ("fault", "struck") and event.detail.get("fault") == fault:
                 # What two would explain is the later one's.
                 last = (at for at in reversed(range(len(self._blows))) if self._blows[at].explains(event))
                 did.update(at for at in [next(last, -1)] if at >= 0)
-        return sum(node in ("", self._blows[at].strike.node) for at in did)
+        struck = [self._blows[at].strike for at in did]
+        return sum(node in ("", strike.node) and not strike.may_miss for strike in struck)
 
     async def end(self) -> None:
         await end(self._tasks)

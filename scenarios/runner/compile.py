@@ -48,19 +48,18 @@ from scenarios.runner.story import (
 def story_of(scenario: Scenario, fidelity: Fidelity, seed: int) -> Story:
     """Equal for equal scenarios and seeds."""
     strikes = tuple(_strikes(scenario, seed))
+    must = (strike for strike in strikes if not strike.may_miss)
     return Story(
         name=scenario.name,
         hosts=tuple(numbered_host(number) for number in range(1, scenario.rack.compute_hosts + 1)),
         nodes=tuple(_node(number, node) for number, node in enumerate(scenario.rack.node_list, 1)),
         requests=tuple(_requests(scenario)),
-        strikes=tuple(strike for strike, _ in strikes),
+        strikes=strikes,
         expected=(
             *map(_expected, scenario.expect),
             *(
                 Expected(struck=fault, node=node, times=times)
-                for (fault, node), times in Counter(
-                    (one.fault, _struck(one)) for one, must in strikes if must
-                ).items()
+                for (fault, node), times in Counter((one.fault, _struck(one)) for one in must).items()
             ),
         ),
         images=scenario.images,
@@ -194,18 +193,16 @@ def _per(per: str) -> tuple[str, str]:
 # --- faults, expectations -------------------------------------------------------------------------
 
 
-def _strikes(scenario: Scenario, seed: int) -> Iterator[tuple[Strike, bool]]:
-    """With each whether it must strike."""
+def _strikes(scenario: Scenario, seed: int) -> Iterator[Strike]:
     for position, fault in enumerate(scenario.faults):
         if fault.share is None:
-            yield _strike(scenario, fault, scenario.node_of(fault), fault.when), _must_strike(fault)
+            yield _strike(scenario, fault, scenario.node_of(fault), fault.when)
             continue
         names = scenario.node_names
         number = max(1, round(fault.share * len(names)))
         for name in Random(f"{seed}:share:{position}").sample(names, number):
             of_node = {} if fault.when.kind == "at_s" else {"node": name}
-            strike = _strike(scenario, fault, name, fault.when.model_copy(update=of_node))
-            yield strike, _must_strike(fault)
+            yield _strike(scenario, fault, name, fault.when.model_copy(update=of_node))
 
 
 def _strike(scenario: Scenario, fault: FaultPart, node: str, when: When) -> Strike:
@@ -218,17 +215,14 @@ def _strike(scenario: Scenario, fault: FaultPart, node: str, when: When) -> Stri
         when=moment(when),
         heal_after_s=fault.heal_after_s,
         heal_when=None if fault.heal is None else moment(fault.heal),
+        # What is left to chance may not come to pass.
+        may_miss=fault.may_miss or fault.when.probability is not None,
     )
 
 
 def _struck(strike: Strike) -> str:
     """The node at which it is seen, if it is one."""
     return strike.node if CATALOGUE[strike.fault].strikes is Strikes.NODE else ""
-
-
-def _must_strike(fault: FaultPart) -> bool:
-    """What is left to chance may not come to pass."""
-    return not fault.may_miss and fault.when.probability is None
 
 
 def _expected(expected: ExpectPart) -> Expected:

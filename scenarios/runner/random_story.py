@@ -164,6 +164,7 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
         parameters=CATALOGUE[fault].completed(parameters(random)),
         when=_moment(random, struck),
         heal_after_s=round(random.uniform(1, longest_s), 3) if random.random() < heals else None,
+        may_miss=True,  # its moment may never come
     )
 
 

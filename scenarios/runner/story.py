@@ -160,7 +160,8 @@ Request = Deploy | Delete | Power | Maintenance
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Strike:
     """A fault. host: name of a compute host, or "owner" of the node. image: whose bytes it strikes. Healed
-    after `heal_after_s`, at `heal_when`, or when the whole story heals."""
+    after `heal_after_s`, at `heal_when`, or when the whole story heals. may_miss: the story counts without
+    it; what it changes is no proof that another one struck."""
 
     fault: str
     node: str = ""
@@ -170,6 +171,7 @@ class Strike:
     when: Moment = AtTime()
     heal_after_s: float | None = None
     heal_when: Moment | None = None
+    may_miss: bool = False
 
 
 class Outcome(StrEnum):
@@ -197,7 +199,7 @@ class Expected:
                         last_proven: parts of what is told about it
     node + state:       where the node ends
     struck + times:     a fault that must have changed something, or the story said nothing, each time that it
-                        was to; node: at which
+                        was to; node: at which. Strikes that may miss aren't counted.
     counted:            how often something was seen
     """
 

@@ -82,3 +82,18 @@ def test_of_two_images_each_is_struck_for_itself() -> None:
     ]
     result = played(*strikes, times=2, images=(*broken, "debian")).result
     assert (result.verdict, result.trouble) == (Verdict.PASS, "")
+
+
+def test_what_may_miss_proves_nothing_of_what_must_strike() -> None:
+    never = replace(strike("host.kill", "wipe", host="ch1"), heal_after_s=30.0)
+    other = replace(never, when=at("write_image"), may_miss=True)
+    result = played(never, other, times=1).result
+    assert result.verdict is Verdict.INFRA
+    assert "the fault host.kill never changed anything" in result.trouble
+
+
+def test_a_process_that_is_frozen_is_not_frozen_again() -> None:
+    first = replace(strike("host.stop", "write_image", host="ch1"), heal_after_s=20.0)
+    second = replace(first, when=replace(at("write_image"), after_s=10.0))
+    result = played(first, second, times=2).result
+    assert "the fault host.stop changed something 1 times of 2 alone" in result.trouble

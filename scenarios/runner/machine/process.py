@@ -39,7 +39,7 @@ class Process:
         self.config.write_text(yaml.safe_dump({"state_dir": str(self.state), **settings}))
         self._starts = 0
         self._killed = False
-        self._frozen = False
+        self.frozen = False
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
@@ -56,29 +56,37 @@ class Process:
             )
 
     @property
+    def alive(self) -> bool:
+        """Also while it is frozen."""
+        return self._process is not None and self._process.poll() is None
+
+    @property
     def ended_by_itself(self) -> bool:
         """As a provisioner does that has lost its lease; a service manager would start it again."""
         return not self._killed and self._process is not None and self._process.poll() is not None
 
-    async def kill(self) -> None:
-        """SIGKILL; returns when it is dead."""
+    async def kill(self) -> bool:
+        """SIGKILL; returns when it is dead, and nobody starts it again. False: it was dead before."""
         self._killed = True
+        if not self.alive:
+            return False
         self._signal(signal.SIGKILL)
         assert self._process is not None
         await asyncio.to_thread(self._process.wait, STOP_S)
-        self._frozen = False
+        self.frozen = False
+        return True
 
     def freeze(self, *, unguarded: bool = False) -> None:
         """unguarded: what ends its children with its lease is killed before. Raises LabTrouble."""
         if unguarded:
             self._kill_guard()
         self._signal(signal.SIGSTOP)
-        self._frozen = True
+        self.frozen = True
 
     def thaw(self) -> None:
         """Idempotent."""
-        if self._frozen:
-            self._frozen = False
+        if self.frozen:
+            self.frozen = False
             self._signal(signal.SIGCONT)
 
     async def stop(self) -> None:

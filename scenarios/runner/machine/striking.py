@@ -40,14 +40,14 @@ class Striking:
         """Raises LabTrouble."""
         match order.fault:
             case "host.kill":
-                await self._host(order).kill()
-                self._befell(order, "killed")
+                await self._kill(order)
             case "host.stop":
-                self._host(order).freeze(unguarded=order.parameters["unguarded"])
-                self._befell(order, "stopped")
+                process = self._host(order)
+                if process.alive and not process.frozen:
+                    process.freeze(unguarded=order.parameters["unguarded"])
+                    self._befell(order, "stopped")
             case "host.restart":
-                await self._host(order).kill()
-                self._befell(order, "killed")
+                await self._kill(order)
                 self._start(order)
             case "db.restart":
                 await self._provisioner.restart_database(order.parameters["down_s"])
@@ -67,8 +67,9 @@ class Striking:
             case "host.kill":
                 self._start(order)
             case "host.stop":
-                self._host(order).thaw()
-                self._note("host", "continued", order.host)
+                if self._host(order).frozen:
+                    self._host(order).thaw()
+                    self._note("host", "continued", order.host)
             case "host.restart":
                 pass
             case "db.restart":
@@ -92,13 +93,19 @@ class Striking:
     def _host(self, order: Order) -> Process:
         return self._provisioner.hosts[order.host]
 
+    async def _kill(self, order: Order) -> None:
+        """What is dead already stays so: nothing befalls it."""
+        if await self._host(order).kill():
+            self._befell(order, "killed")
+
     def _befell(self, order: Order, name: str) -> None:
         self._note("host", name, order.host)
         self._note("fault", "struck", order.host, fault=order.fault)
 
     def _start(self, order: Order) -> None:
-        self._host(order).start()
-        self._note("host", "started", order.host)
+        if not self._host(order).alive:
+            self._host(order).start()
+            self._note("host", "started", order.host)
 
 
 def _target(order: Order) -> str:

@@ -46,6 +46,15 @@ class ModelHost:
         self._restart: asyncio.TimerHandle | None = None
 
     @property
+    def alive(self) -> bool:
+        """Whether its process lives; also while it is frozen."""
+        return self.process is not None and self.process.alive
+
+    @property
+    def stopped(self) -> bool:
+        return self.process is not None and self.process.stopped
+
+    @property
     def netboot(self) -> ModelNetboot | None:
         """Its TFTP and HTTP servers, as long as the process lives and isn't frozen."""
         if self.process is None or not self.process.alive or self.process.stopped:

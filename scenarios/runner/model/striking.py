@@ -80,11 +80,12 @@ class Striking:
 
     def _strike_host(self, order: Order) -> None:
         host = self._host(order)
-        runs = host.process is not None and host.process.alive
+        runs = host.alive
         match order.fault:
             case "host.kill":
                 host.kill()
             case "host.stop":
+                runs = runs and not host.stopped
                 host.stop(unguarded=order.parameters["unguarded"])
             case "host.restart":
                 host.kill()
