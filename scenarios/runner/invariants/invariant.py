@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Protocol
 
 from scenarios.runner.stage import DiskTruth
@@ -19,6 +19,10 @@ class Look(Protocol):
 
     def running(self, node: str) -> str | None:
         """Name of the image whose system runs on the node; empty: none does."""
+        ...
+
+    def ran(self, node: str) -> Sequence[str]:
+        """Asked at the end: what ran each time that `running` couldn't tell, in that order; "": none."""
         ...
 
     def served(self, node: str) -> str | None:

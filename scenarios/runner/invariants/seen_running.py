@@ -21,7 +21,7 @@ class SeenRunning:
     def __init__(self) -> None:
         self._seen = RequestsSeen()
         self._ran: dict[str, str] = {}  # node → image whose system ran there last
-        self._unseen: dict[str, str] = {}  # nodes that couldn't be looked at → what they were to run
+        self._unseen: dict[str, list[str]] = {}  # node → what was to run each time that nobody could tell
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
@@ -39,14 +39,15 @@ class SeenRunning:
                 return
             running = look.running(event.node)
             if running is None:
-                self._unseen.setdefault(event.node, instance.image)
+                self._unseen.setdefault(event.node, []).append(instance.image)
             elif running != instance.image:
                 yield self._breach(event.node, ran, event.t_s, index)
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
-        for node, image in self._unseen.items():
-            if look.running(node) != image:
-                yield self._breach(node, "", now_s, None)
+        for node, images in self._unseen.items():
+            for image, ran in zip(images, look.ran(node), strict=True):
+                if ran != image:
+                    yield self._breach(node, "", now_s, None)
 
     def _breach(self, node: str, ran: str, at_s: float, index: int | None) -> Breach:
         told = f"it is {ran} that ran there" if ran else "its system never ran"

@@ -27,13 +27,12 @@ from scenarios.runner.machine.process import BIN
 from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
 from scenarios.runner.machine.striking import REPLAYED, Striking
+from scenarios.runner.machine.systems_seen import SystemsSeen
 from scenarios.runner.machine.watching import Watching
 from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, NoAnswer, Order
 from scenarios.runner.story import Deploy, Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
-AGENT = "agent: version"
-TILE_PROMPT = "the monitor listens"
 TILE_LEASE_S, TILE_COMMAND_S = 15.0, 10.0
 """A command must fit into the lease."""
 
@@ -60,13 +59,13 @@ class MachineStage:
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
         self._disks_now: dict[str, DiskTruth] = {}  # once the story has ended
-        self._doubted: dict[str, tuple[int, str]] = {}
-        """Nodes that had printed nothing: where their console was then, and whose image was to run."""
         self._besides: list[Beside] = []
         self._owners: dict[str, str] = {}
         self._asked = RequestsSeen()
         trace.listen(self._follow_owners)
         trace.listen(self._asked.see)
+        self._systems = SystemsSeen(self._tiles, lambda node: self._rack.console(node), self._asked)
+        trace.listen(self._systems.see)
 
     async def __aenter__(self) -> Self:
         try:
@@ -302,22 +301,10 @@ class MachineStage:
         return self._disks_now.get(node)
 
     def running(self, node: str) -> str | None:
-        """Told by what the instance's own system alone prints: a login prompt; of a modelled board, that it
-        mounted its root and found its init good. Its SSH server may be there before that: until the story has
-        ended nobody can tell then; it was printed before the next ramdisk."""
-        console, instance = self._rack.console(node), self._asked.on(node)
-        since, image = console.rfind(AGENT), instance.image if instance is not None else ""
-        if self._disks_now and node in self._doubted:
-            since, image = self._doubted[node]
-            until = console.find(AGENT, since + 1)
-            console = console if until < 0 else console[:until]
-        prompt = TILE_PROMPT if node in self._tiles else "login:"
-        if console.rfind(prompt) > since:
-            return image
-        if self._disks_now:
-            return ""
-        self._doubted.setdefault(node, (since, image))
-        return None
+        return self._systems.running(node)
+
+    def ran(self, node: str) -> Sequence[str]:
+        return self._systems.ran(node)
 
     def served(self, node: str) -> str | None:
         return None

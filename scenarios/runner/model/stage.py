@@ -251,6 +251,10 @@ class ModelStage:
     def running(self, node: str) -> str | None:
         return self._rack.node(node).system.image
 
+    def ran(self, node: str) -> Sequence[str]:
+        """The model can tell at any time."""
+        return ()
+
     def served(self, node: str) -> str | None:
         mac = self._macs[node]
         boots = (host.netboot.served(mac) for host in self._hosts.values() if host.netboot is not None)

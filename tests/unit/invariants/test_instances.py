@@ -56,8 +56,20 @@ def test_a_system_that_cannot_be_seen_yet_is_looked_for_at_the_end() -> None:
         watched.lab.systems["n1"] = None
         watched.told_instance("web", "active", "n1")
         assert not watched.breaches
-        watched.lab.systems["n1"] = running
+        watched.lab.ran_after_all["n1"] = (running,)
         assert len(watched.end()) == broken
+
+
+def test_each_that_could_not_be_looked_at_is_looked_at_in_the_end() -> None:
+    watched = Watched(SeenRunning())
+    watched.lab.systems["n1"] = None
+    for instance in ("web", "web-2"):
+        watched.asked("deploy", "n1", instance=instance, image="tiny")
+        watched.told_instance(instance, "active", "n1")
+        watched.asked("delete", "n1", instance=instance)
+        watched.told_instance(instance, "deleted", "n1")
+    watched.lab.ran_after_all["n1"] = ("tiny", "")
+    assert ["its system never ran" in breach.what for breach in watched.end()] == [True]
 
 
 def test_the_next_instance_may_be_told_of_before_the_end_of_the_one_before_it() -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 from scenarios.runner.invariants import Invariant
@@ -17,6 +17,7 @@ class Lab:
     def __init__(self) -> None:
         self.disks: dict[str, DiskTruth] = {}
         self.systems: dict[str, str | None] = {}
+        self.ran_after_all: dict[str, Sequence[str]] = {}
         self.boots: dict[str, str] = {}
         self.hidden: list[str] = []
         self.logs: list[tuple[str, str]] = []
@@ -26,6 +27,9 @@ class Lab:
 
     def running(self, node: str) -> str | None:
         return self.systems.get(node, "")
+
+    def ran(self, node: str) -> Sequence[str]:
+        return self.ran_after_all.get(node, ())
 
     def served(self, node: str) -> str | None:
         return self.boots.get(node, "")
