@@ -19,6 +19,7 @@ from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
 from provisioner.protocols.roots import made_under
 from scenarios.runner.invariants.requests_seen import RequestsSeen
+from scenarios.runner.last_wipes import LastWipes
 from scenarios.runner.machine import disks
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
@@ -30,7 +31,7 @@ from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.systems_seen import SystemsSeen
 from scenarios.runner.machine.watching import Watching
 from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, LabTrouble, NoAnswer, Order
-from scenarios.runner.story import Deploy, Story, StoryHost
+from scenarios.runner.story import Story, StoryHost
 from scenarios.runner.trace import Event, Origin, Trace
 
 TILE_LEASE_S, TILE_COMMAND_S = 15.0, 10.0
@@ -66,6 +67,8 @@ class MachineStage:
         trace.listen(self._asked.see)
         self._systems = SystemsSeen(self._tiles, lambda node: self._rack.console(node), self._asked)
         trace.listen(self._systems.see)
+        self._last_wipes = LastWipes(story)
+        trace.listen(self._last_wipes.see)
 
     async def __aenter__(self) -> Self:
         try:
@@ -291,8 +294,7 @@ class MachineStage:
             unlike = disks.unlike_disk_image if whole_disk else disks.unlike_root_image
             compared[name] = unlike(disk, self._images.raw(name))
         image, told = _whole(compared)
-        full = any(isinstance(one, Deploy) and one.wipe == "full" for one in self._story.requests)
-        blank = not image and disks.is_blank(disk, whole=full and len(self._nodes) == 1)
+        blank = not image and disks.is_blank(disk, whole=self._last_wipes.everywhere(node))
         return DiskTruth(image=image, blank=blank, unlike=told)
 
     # --- Look ----------------------------------------------------------------------------------

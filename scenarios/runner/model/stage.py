@@ -13,6 +13,7 @@ from provisioner.api.metrics import Metrics
 from provisioner.core.model import DEFAULT_TENANT, ApiToken, ImageKind, Node, User
 from provisioner.core.roles import Role
 from provisioner.store.memory import MemoryStore
+from scenarios.runner.last_wipes import LastWipes
 from scenarios.runner.model import asgi
 from scenarios.runner.model.agent_client import ModelAgentClient
 from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES
@@ -39,8 +40,8 @@ from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.model.world_time import SeededIds, WorldClock, chance
 from scenarios.runner.processes import ProcessDied
 from scenarios.runner.stage import TRY_LATER, Answer, DiskTruth, Fidelity, NoAnswer, Order
-from scenarios.runner.story import Deploy, Story, StoryHost
-from scenarios.runner.trace import Event, Trace
+from scenarios.runner.story import Story, StoryHost
+from scenarios.runner.trace import Trace
 
 ANSWER_S = 3600.0
 RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
@@ -101,9 +102,8 @@ class ModelStage:
         self._macs = {node.name: node.mac for node in story.nodes}
         self._ids: list[SeededIds] = []
         self._offending: list[tuple[str, str]] = []
-        self._wipes = {one.instance: one.wipe for one in story.requests if isinstance(one, Deploy)}
-        self._last_wipe: dict[str, str] = {}
-        self.trace.listen(self._follow_wipes)
+        self._last_wipes = LastWipes(story)
+        self.trace.listen(self._last_wipes.see)
 
     async def begin(self) -> None:
         """The provisioner runs; its client has a token."""
@@ -234,8 +234,8 @@ class ModelStage:
     def _on_disk(self, node: str) -> DiskTruth:
         disk = self._rack.node(node).disk
         image = next((name for name in self._story.images if self._holds(node, name)), "")
-        everywhere = self._last_wipe.get(node) == "full"
         edge = min(EDGE_BYTES, disk.size_bytes)
+        everywhere = self._last_wipes.everywhere(node)
         spans = [(0, disk.size_bytes)] if everywhere else [(0, edge), (disk.size_bytes - edge, edge)]
         blank = all(disk.holds(offset, length, "") for offset, length in spans)
         return DiskTruth(image=image, blank=blank)
@@ -281,13 +281,6 @@ class ModelStage:
             self._secrets.update(ids.secrets)
             ids.secrets.clear()
         return self._secrets
-
-    def _follow_wipes(self, event: Event) -> None:
-        if event.source != "client" or event.name != "instance" or not event.node:
-            return
-        # One that is deleted before it had a machine names the node that it was asked for.
-        if event.detail["state"] not in ("requested", "deleted"):
-            self._last_wipe[event.node] = self._wipes.get(event.detail["instance"], "quick")
 
 
 def _order(name: str, kind: ImageKind) -> dict[str, Any]:
