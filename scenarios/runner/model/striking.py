@@ -43,6 +43,7 @@ class Striking:
         self._clock = clock
         self._seed = seed
         self._struck = struck
+        self._database_returns: asyncio.TimerHandle | None = None
 
     def inject(self, order: Order) -> None:
         """Raises LabTrouble."""
@@ -50,7 +51,8 @@ class Striking:
             random = chance(self._seed, f"{order.fault} {order.node} {order.host}")
             self._wires.inject(order.fault, order.node, order.host, order.parameters, random)
             if order.fault == "db.restart":
-                as_world(asyncio.get_running_loop().call_later, order.parameters["down_s"], self.heal, order)
+                down_s, loop = order.parameters["down_s"], asyncio.get_running_loop()
+                self._database_returns = as_world(loop.call_later, down_s, self.heal, order)
         elif order.fault.startswith("host."):
             self._strike_host(order)
         elif order.fault == "nfs.server_gone":
@@ -66,6 +68,8 @@ class Striking:
     def heal(self, order: Order) -> None:
         if order.fault in ON_WIRES:
             self._wires.heal(order.fault, order.node, order.host)
+            if order.fault == "db.restart" and self._database_returns is not None:
+                self._database_returns.cancel()  # its end isn't that of the next
         elif order.fault.startswith("host."):
             self._heal_host(order)
         elif order.fault == "nfs.server_gone":
