@@ -189,6 +189,24 @@ def test_a_process_that_ends_by_a_defect_is_caught(hosts: int, monkeypatch: pyte
     assert broken_promises(story(DEPLOY, hosts=hosts)) == {"no_defect"}
 
 
+def test_a_defect_is_told_the_same_wherever_its_object_lies(monkeypatch: pytest.MonkeyPatch) -> None:
+    keep, lies, kept = LeaseKeeper.keep, iter((object(), object())), []
+
+    async def stumble(self: LeaseKeeper) -> None:
+        if len(kept) % 2 == 0:
+            kept.append(self)
+            raise KeyError(next(lies))
+        await keep(self)
+
+    monkeypatch.setattr(LeaseKeeper, "keep", stumble)
+    results = []
+    for _ in range(2):
+        results.append(play_story(story(DEPLOY), Fidelity.MODEL, 1).result)
+        kept.append(None)
+    assert "KeyError: <object object at 0x…>" in results[0].breaches[0].what
+    assert results[0].trace_sha256 == results[1].trace_sha256
+
+
 def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     async def leave(ctx: StepContext) -> Outcome:
         return Next("nobody will boot it")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
@@ -16,6 +17,8 @@ from scenarios.runner.processes import Process, as_world
 RESTART_S = 5.0
 """A service manager starts a process again that ended by itself (systemd's Restart=on-failure)."""
 
+ADDRESS = re.compile(r"\b0x[0-9a-f]+")
+"""Of an object, as its usual `repr` has it."""
 
 ROOT = Path(__file__).parents[3]
 LAB, PROVISIONER = (ROOT / "scenarios", ROOT / "bmsim"), ROOT / "provisioner"
@@ -111,7 +114,9 @@ class ModelHost:
         if error is not None and not all(map(_is_of_provisioner, defects)):
             raise error
         for defect in defects:
-            self._note(self.name, "crashed", error=f"{type(defect).__name__}: {defect}")
+            # Where something lies in memory is another place each time: a replay is to be the same.
+            told = ADDRESS.sub("0x…", f"{type(defect).__name__}: {defect}")
+            self._note(self.name, "crashed", error=told)
         self._note(self.name, "ended")
         loop = asyncio.get_running_loop()
         self._restart = as_world(loop.call_later, RESTART_S, self.start)
