@@ -15,6 +15,10 @@ from scenarios.runner.stage import LabTrouble, Order
 
 REPLAYED = ("agent.twice", "agent.stale_token")
 
+LOOKED_S = 2.0
+"""A BMC and a board look at their faults at each message, and so often at the latest, with time to spare on
+two cores that emulate machines meanwhile (bmsim.faces: TICK_S, FAULTS_POLL_S)."""
+
 
 class Striking:
     """replays: of each compute host. note(source, name, host, **detail): the stage's record, of what befell
@@ -35,6 +39,7 @@ class Striking:
         self._replays = replays
         self._images = images
         self._note = note
+        self._healed_s: dict[tuple[str, str], float] = {}  # target and fault of the rack → when
 
     async def inject(self, order: Order) -> None:
         """Raises LabTrouble."""
@@ -59,6 +64,7 @@ class Striking:
                 for replays in self._replays:
                     replays.inject(fault, order.node, order.parameters)
             case _:
+                await self._healing_is_seen(order)
                 await self.rack_does(self._rack.inject, _target(order), order.fault, **order.parameters)
 
     async def heal(self, order: Order) -> None:
@@ -82,6 +88,13 @@ class Striking:
                     replays.heal(fault, order.node)
             case _:
                 await self.rack_does(self._rack.heal, _target(order), order.fault)
+                self._healed_s[_target(order), order.fault] = asyncio.get_running_loop().time()
+
+    async def _healing_is_seen(self, order: Order) -> None:
+        """A device that finds a fault as it was takes it for the same one, and goes on counting."""
+        healed_s = self._healed_s.get((_target(order), order.fault))
+        if healed_s is not None:
+            await asyncio.sleep(healed_s + LOOKED_S - asyncio.get_running_loop().time())
 
     async def rack_does(self, act: Any, *words: Any, **parameters: Any) -> None:
         """Raises LabTrouble with the rack's own words."""
