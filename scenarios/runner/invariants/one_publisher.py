@@ -12,12 +12,12 @@ from scenarios.runner.verdict import Breach
 class OnePublisher:
     """No two compute hosts answer one DHCP request, and no file meant for another node is sent.
 
-    Whoever has died since it answered serves nothing any more: a machine asks again under the number of its
-    exchange, and the next process may answer.
+    A machine asks again under the number of its exchange, and the next process may answer: when who answered
+    before has died since, or the node has another owner. The one before may not come back then.
     """
 
     name = "one_publisher"
-    sources: tuple[str, ...] = ("host", "dhcp", "http", "tftp")
+    sources: tuple[str, ...] = ("host", "lease", "dhcp", "http", "tftp")
 
     def __init__(self) -> None:
         self._answered: dict[tuple[str, str], str] = {}  # node, exchange → who
@@ -25,6 +25,8 @@ class OnePublisher:
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         if event.source == "host" and event.name in ("killed", "ended"):
             self._died(str(event.detail["host"]))
+        if event.source == "lease":
+            self._forget(key for key in self._answered if key[0] == event.node)
         if event.origin is not Origin.DEVICE:
             return
         if event.source == "dhcp" and event.name == "offer":
@@ -49,9 +51,11 @@ class OnePublisher:
 
     def _died(self, host: str) -> None:
         """A process that was started again is called HOST#N."""
-        gone = [key for key, who in self._answered.items() if who.partition("#")[0] == host]
-        for key in gone:
-            del self._answered[key]
+        self._forget(key for key, who in self._answered.items() if who.partition("#")[0] == host)
+
+    def _forget(self, exchanges: Iterable[tuple[str, str]]) -> None:
+        for exchange in tuple(exchanges):
+            del self._answered[exchange]
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         return ()

@@ -132,6 +132,20 @@ def test_who_answers_after_the_one_before_has_died_is_no_second_one() -> None:
     assert "ch1#3 and ch2 both offered n1" in watched.breaches[0].what
 
 
+def test_a_new_owner_answers_what_the_one_before_had_answered_and_no_other_does() -> None:
+    """A host that is cut off lives, and has lost its lease: the node asks again."""
+    watched = Watched(OnePublisher())
+    watched.device("dhcp", "offer", "n1", "ch2", exchange=1)
+    watched.device("dhcp", "offer", "n2", "ch2", exchange=2)
+    watched.owner("n1", "ch1")
+    watched.device("dhcp", "offer", "n1", "ch1", exchange=1)
+    assert not watched.breaches
+    watched.device("dhcp", "offer", "n1", "ch2", exchange=1)
+    assert "ch1 and ch2 both offered n1" in watched.breaches[0].what
+    watched.device("dhcp", "offer", "n2", "ch1", exchange=2)
+    assert "ch2 and ch1 both offered n2" in watched.breaches[1].what
+
+
 def test_another_nodes_file_is_seen() -> None:
     watched = Watched(OnePublisher())
     watched.device("http", "sent", "n1", "ch1", file="kernel", offered_to="n1")

@@ -77,6 +77,9 @@ class Watched:
         """As the provisioner's store has it."""
         self._add(Origin.PROVISIONER, "node", "state", node, "", {"state": state})
 
+    def owner(self, node: str, owner: str) -> None:
+        self._add(Origin.PROVISIONER, "lease", "owner", node, "", {"owner": owner})
+
     def host(self, name: str, host: str) -> None:
         self._add(Origin.STAGE, "host", name, "", host, {"host": host})
 
