@@ -101,9 +101,9 @@ class Pool:
         return None if best is None else self.nodes[best.first()[1]]
 
     def _rank(self, spot: _Spot) -> tuple[Any, ...]:
-        weight, name = spot.rank
+        *weights, name, _, _ = spot.entry
         standing = self._counts.standing(self.nodes[spot.first()[1]], spot, self.deploys)
-        return weight, tuple(weigh(standing) for weigh in OF_HOSTS), name
+        return (*weights, *[weigh(standing) for weigh in OF_HOSTS], name)
 
     def refusals(self, instance: Instance, image: Image) -> Counter[str]:
         """Why how many of them can't carry the instance, of those that aren't kept for another tenant."""
@@ -137,9 +137,11 @@ class _Counts:
         for where in spot.wheres:
             self._on[where] += 1
             self._spots[where].setdefault(spot)
-        # Their rank is better now than their heaps know; of a worse one these find out by themselves.
-        for near in {spot: None for where in spot.wheres for spot in self._spots[where]} or {spot: None}:
-            near.shelf.rank(near)
+        # They may go before where their heaps have them; of those that go after it these find out themselves.
+        spot.shelf.better.setdefault(spot)
+        for where in spot.wheres:
+            for near in self._spots[where]:
+                near.shelf.better.setdefault(near)
 
     def remove(self, spot: _Spot) -> None:
         for where in spot.wheres:
@@ -165,7 +167,7 @@ class _Spot:
         self.rack = rack
         self.wheres = (*pdus, rack) if rack else pdus
         self.nodes: set[str] = set()
-        self.rank: Any = None  # weight and first name, as the shelf's heap has them; None: it hasn't
+        self.entry: Any = None  # of the shelf's heap: weights, first name, number, spot; None: it has none
         self._names: list[tuple[str, str]] = []
 
     def put(self, node: Node) -> None:
@@ -191,7 +193,8 @@ class _Shelf:
         self.weight = tuple(weigh(standing) for weigh in OF_NODES)
         self._counts = counts
         self._spots: dict[tuple[tuple[str, ...], str], _Spot] = {}
-        self._heap: list[tuple[Any, int, _Spot]] = []
+        self._heap: list[tuple[Any, ...]] = []
+        self.better: dict[_Spot, None] = {}  # that may go before where the heap has them
 
     def spot(self, node: Node) -> _Spot:
         pdus, rack = place_of(node)
@@ -200,33 +203,37 @@ class _Shelf:
             spot = self._spots[pdus, rack] = _Spot(self, len(self._spots), pdus, rack)
         return spot
 
-    def rank(self, spot: _Spot) -> None:
-        """Its rank may be another."""
-        rank = self._rank(spot)
-        if rank != spot.rank:
-            spot.rank = rank
-            heappush(self._heap, (rank, spot.number, spot))
-
     def head(self) -> _Spot:
         """What goes first. There must be something."""
+        self._rank_the_better()
         heap = self._heap
         while True:
-            rank, number, spot = heap[0]
-            if rank != spot.rank:
+            entry = heap[0]
+            spot: _Spot = entry[-1]
+            if entry is not spot.entry:
                 heappop(heap)  # a newer entry tells the truth
             elif not spot.nodes:
                 heappop(heap)
-                spot.rank = None
+                spot.entry = None
             else:
-                now = self._rank(spot)
-                if now == rank:
+                now = self._entry(spot)
+                if now == entry:
                     return spot
-                spot.rank = now
-                heapreplace(heap, (now, number, spot))
+                spot.entry = now
+                heapreplace(heap, now)
 
-    def _rank(self, spot: _Spot) -> tuple[tuple[Any, ...], str]:
+    def _rank_the_better(self) -> None:
+        """Late, so that it is done once for all nodes that came free together."""
+        for spot in self.better:
+            if spot.nodes and (entry := self._entry(spot)) != spot.entry:
+                spot.entry = entry
+                heappush(self._heap, entry)
+        self.better.clear()
+
+    def _entry(self, spot: _Spot) -> tuple[Any, ...]:
+        """Flat, since the heap compares it often. It ends where it is another one: with the number."""
         standing = self._counts.standing(self.specimen, spot, {})
-        return tuple([weigh(standing) for weigh in OF_PLACES]), spot.first()[0]
+        return (*[weigh(standing) for weigh in OF_PLACES], spot.first()[0], spot.number, spot)
 
 
 class _Shortlist:

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import replace
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
 from provisioner.core.feeds import pdus_of
 from provisioner.core.model import Instance, Node
+from provisioner.core.placement import pool as pool_module
 from provisioner.core.placement.filters import OF_ITS_KIND, refusal
 from provisioner.core.placement.kind import demand_of, kind_of
 from provisioner.core.placement.pool import Pool
@@ -208,3 +210,23 @@ def test_a_choice_looks_at_kinds_and_not_at_nodes() -> None:
         assert chosen is not None
         pool.take(chosen.id)
     assert looked < 3000
+
+
+def test_places_are_weighed_once_for_all_nodes_that_come_free_together(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Each that comes makes the places of all others on its PDU and in its rack better."""
+    weighed = 0
+
+    def counting(standing: Standing) -> int:
+        nonlocal weighed
+        weighed += 1
+        return -standing.on_its_pdus
+
+    monkeypatch.setattr(pool_module, "OF_PLACES", (counting,))
+    pool = Pool()
+    for number in range(200):
+        power = {"feeds": [outlet(f"own-{number % 20}", number), outlet("of-all", number)]}
+        pool.put(node(id=str(number), name=f"n{number:03}", power_driver="feeds", power_address=power))
+    assert pool.choose(instance(), IMAGE) is not None
+    assert weighed <= 2 * 20
