@@ -46,6 +46,8 @@ class Column:
 
     def checked(self, value: Any) -> Any:
         """The stored form of a value that no type checker has seen. TypeError when it doesn't fit."""
+        if type(value) is self.exact:
+            return value if self.encode is None else self.encode(value)
         if value is None:
             if not self.nullable:
                 raise TypeError(f"{self.name} can't be None")

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 from typing import Any, NamedTuple
 
 from provisioner.store.schema import Shape
 
+_SEVERAL = (tuple, list, frozenset)
 MAX_ALTERNATIVES = 16_384  # databases bound the parameters of a statement; SQLite to 32,766
 
 
@@ -20,6 +22,10 @@ class Term(NamedTuple):
     field: str
     alternatives: int
     or_null: bool
+
+
+_term = lru_cache(maxsize=1024)(Term)
+"""There are few, and they are asked for more often than anything."""
 
 
 class Conditions(NamedTuple):
@@ -40,17 +46,19 @@ def conditions(shape: Shape[Any], where: Mapping[str, Any] | None) -> Conditions
         column = shape.column(field)
         if not column.scalar:
             raise TypeError(f"{field} of a {shape.label} is not scalar, so it can't be compared")
-        if isinstance(wanted, tuple | list | frozenset):
+        if isinstance(wanted, _SEVERAL):
             stored = [column.checked(value) for value in wanted if value is not None]
             or_null = len(stored) < len(wanted)
             if not stored and not or_null:
                 return None
             stored = _padded(stored)
+            terms.append(_term(field, len(stored), or_null))
+            values += stored
+        elif wanted is None:
+            terms.append(_term(field, 0, True))
         else:
-            or_null = wanted is None
-            stored = [] if or_null else [column.checked(wanted)]
-        terms.append(Term(field, len(stored), or_null))
-        values += stored
+            terms.append(_term(field, 1, False))
+            values.append(column.checked(wanted))
     return Conditions(tuple(terms), values)
 
 

@@ -9,13 +9,15 @@ from typing import Any, TypeVar
 
 from provisioner.core.errors import Conflict
 from provisioner.core.model import Record
-from provisioner.store.conditions import Conditions, conditions
+from provisioner.store.conditions import Conditions, Term, conditions
 from provisioner.store.dialect import Cursor, Database, Session
 from provisioner.store.schema import Shape, shape_of
 from provisioner.store.statements import Statement, Statements
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+
+_ITS_ID = (Term("id", alternatives=1, or_null=False),)
 
 
 class SqlTx:
@@ -158,16 +160,12 @@ class SqlTx:
         fields = tuple(next(iter(changes.values())))
         columns = [shape.changeable(field) for field in fields]
         touched = [shape.columns["updated_at"].checked(self.now())] if shape.touched else []
-        rows, statement = [], None
+        named = (*fields, "updated_at") if shape.touched else fields
+        statement = self._statements.update(shape, named, _ITS_ID)
+        by_id, rows = shape.column("id"), []
         for id, changed in changes.items():
-            wanted = _of_one(shape, id, None)
-            assert wanted is not None
             values = [column.checked(changed[field]) for field, column in zip(fields, columns, strict=True)]
-            if statement is None:
-                named = (*fields, "updated_at") if shape.touched else fields
-                statement = self._statements.update(shape, named, wanted.terms)
-            rows.append((*values, *touched, *wanted.values, *statement.tail))
-        assert statement is not None
+            rows.append((*values, *touched, by_id.checked(id), *statement.tail))
         self.wrote = True
         return self._execute(f"change {shape.label}", statement.text, rows, many=True).rowcount
 
