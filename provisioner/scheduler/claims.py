@@ -2,16 +2,27 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
 from provisioner.core.model import Instance, Node, Port, TimelineEvent, Work
 from provisioner.core.plan import deploy_plan
 from provisioner.core.states import Event, InstanceState, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
 
-def claim(tx: Tx, instance: Instance, node: Node, address: str, work_id: str) -> TimelineEvent | None:
-    """What is to be told of it, when the node is the instance's now. None when its row has changed since it
-    was read: nothing was written then. instance: as this transaction has seen it, and waiting. address: of
-    the node."""
+class Claim(NamedTuple):
+    """What is still to be written of it: what becomes of the instance, and what is told."""
+
+    instance_id: str
+    changes: Mapping[str, Any]
+    event: TimelineEvent
+
+
+def claim(tx: Tx, instance: Instance, node: Node, address: str, work_id: str) -> Claim | None:
+    """The node is the instance's now, once `write_rest` has it. None when the node's row has changed since it
+    was read: nothing was written then. instance: this transaction has seen that it waits. address: of the
+    node."""
     plan = deploy_plan(node)
     claimed = tx.update(
         Node,
@@ -34,27 +45,27 @@ def claim(tx: Tx, instance: Instance, node: Node, address: str, work_id: str) ->
     )
     if not claimed:
         return None
-    tx.update(
-        Instance,
-        instance.id,
-        {
-            "state": InstanceState.BUILDING,
-            "node_id": node.id,
-            "waiting_for": "",
-            "address": address,
-        },
-        expect={"state": InstanceState.REQUESTED},
-    )
     tx.notify("nodes", "work", f"node:{node.id}", f"instance:{instance.id}")
-    return TimelineEvent(
-        node_id=node.id,
-        instance_id=instance.id,
-        at=tx.now(),
-        source="controller",
-        name="node.claimed",
-        text=f"instance {instance.name} got node {node.name}",
-        fence=node.fence,
+    return Claim(
+        instance.id,
+        {"state": InstanceState.BUILDING, "node_id": node.id, "waiting_for": "", "address": address},
+        TimelineEvent(
+            node_id=node.id,
+            instance_id=instance.id,
+            at=tx.now(),
+            source="controller",
+            name="node.claimed",
+            text=f"instance {instance.name} got node {node.name}",
+            fence=node.fence,
+        ),
     )
+
+
+def write_rest(tx: Tx, claims: Sequence[Claim]) -> None:
+    """Of all claims of a transaction: one statement for all costs much less than one for each."""
+    changed = tx.update_all(Instance, {claim.instance_id: claim.changes for claim in claims})
+    assert changed == len(claims), f"{len(claims)} instances were there, {changed} are"
+    tx.insert(*(claim.event for claim in claims))
 
 
 def addresses_of(tx: Tx, node_ids: tuple[str, ...]) -> dict[str, str]:

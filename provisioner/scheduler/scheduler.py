@@ -5,7 +5,7 @@ from __future__ import annotations
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
+from provisioner.core.model import Image, ImageState, Instance, Node
 from provisioner.core.placement.filters import refusal
 from provisioner.core.reservation import is_kept_from
 from provisioner.core.states import InstanceState
@@ -13,7 +13,7 @@ from provisioner.core.turns import Turn, Turns
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.ids import Ids
 from provisioner.protocols.store import Store, Tx, Watch
-from provisioner.scheduler.claims import claim
+from provisioner.scheduler.claims import Claim, claim, write_rest
 from provisioner.scheduler.giving_up import Doubts, give_up
 from provisioner.scheduler.memory import FreeNodes, WaitingRequests
 from provisioner.scheduler.reasons import Reasons
@@ -53,7 +53,7 @@ class Scheduler:
         self._offered = True
         # What a transaction has done, until it is sure.
         self._placed: list[Turn] = []
-        self._claimed: list[TimelineEvent] = []
+        self._claimed: list[Claim] = []
         self._told: dict[str, str] = {}
         self._named: dict[str, Node | None] = {}  # as they were read for requests that name them
 
@@ -99,8 +99,7 @@ class Scheduler:
         self._free.begin()
         self._waiting.look(tx)
         more = bool(self._waiting) and self._place_in_turn(tx)
-        # All at once: one statement costs much less than one for each.
-        tx.insert(*self._claimed)
+        write_rest(tx, self._claimed)
         return more
 
     def _place_in_turn(self, tx: Tx) -> bool:
@@ -196,9 +195,9 @@ class Scheduler:
     def _claim(self, tx: Tx, instance: Instance, node: Node) -> bool:
         self._named.pop(node.name, None)
         address = self._free.address(tx, node)
-        event = claim(tx, instance, node, address, self._ids.uuid())
-        if event is None:
+        claimed = claim(tx, instance, node, address, self._ids.uuid())
+        if claimed is None:
             return False
-        self._claimed.append(event)
+        self._claimed.append(claimed)
         self._free.took(node)
         return True
