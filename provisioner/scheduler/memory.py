@@ -30,8 +30,8 @@ class WaitingRequests:
         self._queues: dict[str, list[Request]] = {}  # of each tenant that has some: by age
         self._whole: dict[str, Instance] = {}
 
-    def __bool__(self) -> bool:
-        return bool(self._by_id)
+    def __len__(self) -> int:
+        return len(self._by_id)
 
     @property
     def queues(self) -> Iterable[Sequence[Request]]:
@@ -51,15 +51,20 @@ class WaitingRequests:
             for request in map(Request._make, tx.pick(Instance, *Request._fields, where=where)):
                 self._came(request)
 
-    def whole(self, tx: Tx, turns: Iterator[Turn], at_once: int) -> Iterator[tuple[Turn, Instance]]:
-        """They are read when they are about to be tried, so many in one statement."""
+    def whole(
+        self, tx: Tx, turns: Iterator[Turn], at_once: int, *, looked: bool
+    ) -> Iterator[tuple[Turn, Instance | None]]:
+        """They are read when they are about to be tried, so many in one statement. None: it waits no longer.
+        looked: this transaction has looked; if not, whoever is tried is read anew."""
         while some := list(islice(turns, at_once)):
-            unread = tuple(turn.request.id for turn in some if turn.request.id not in self._whole)
+            known = self._whole if looked else {}
+            unread = tuple(turn.request.id for turn in some if turn.request.id not in known)
             if unread:
-                self._whole |= {one.id: one for one in tx.find(Instance, where={"id": unread})}
+                found = {one.id: one for one in tx.find(Instance, where={"id": unread}) if _waits(one)}
+                known |= found
+                self._whole |= found
             for turn in some:
-                if turn.request.id in self._whole:
-                    yield turn, self._whole[turn.request.id]
+                yield turn, known.get(turn.request.id)
 
     def told(self, id: str, why: str) -> None:
         self._whole[id] = replace(self._whole[id], waiting_for=why)
@@ -78,6 +83,10 @@ class WaitingRequests:
         if request.id not in self._by_id:
             self._by_id[request.id] = request
             insort(self._queues.setdefault(request.tenant, []), request, key=age)
+
+
+def _waits(instance: Instance) -> bool:
+    return instance.state is InstanceState.REQUESTED and not instance.delete_requested
 
 
 class FreeNodes:

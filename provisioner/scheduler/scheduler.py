@@ -26,7 +26,8 @@ BATCH = 20
 
 LOOK_EVERY_S = 0.25
 """When nodes are said to have come free, it is looked which so often at most; and whenever a request finds
-none among those that are known."""
+none among those that are known. In a crowd it is looked for more requests so often at least, whether any are
+said to have come or not."""
 
 ANEW_EVERY_S = 60.0
 """Nodes that stay free are read anew so often at most, when a request finds none among them: they may have
@@ -51,6 +52,10 @@ class Scheduler:
         self._doubts = Doubts()
         self._offers: Watch | None = None
         self._offered = True
+        self._asked: Watch | None = None
+        self._ask = True  # which requests wait, in this transaction; needn't be within a crowd
+        self._ask_s = self._look_s
+        self._all_served = True  # of those that were tried
         # What a transaction has done, until it is sure.
         self._placed: list[Turn] = []
         self._claimed: list[Claim] = []
@@ -73,13 +78,17 @@ class Scheduler:
                     await self._clock.sleep(GATHER_S)
         finally:
             watch.close()
-            if self._offers is not None:
-                self._offers.close()
+            for own in (self._offers, self._asked):
+                if own is not None:
+                    own.close()
 
     async def place_some(self) -> bool:
         """Tries the requests that wait, in turn; True when some were placed and others may be waiting."""
         await self._learn()
+        if self._ask:
+            self._ask_s = self._clock.monotonic_s() + LOOK_EVERY_S
         more = await self._store.transact(self._place)
+        self._ask = not (more and self._all_served)
         self._free.sure()
         for turn in self._placed:
             self._turns.served(turn)
@@ -97,7 +106,8 @@ class Scheduler:
         self._named.clear()
         self._doubts.begin()
         self._free.begin()
-        self._waiting.look(tx)
+        if self._ask:
+            self._waiting.look(tx)
         more = bool(self._waiting) and self._place_in_turn(tx)
         write_rest(tx, self._claimed)
         return more
@@ -107,21 +117,27 @@ class Scheduler:
         self._reasons.begin()
         images: dict[str, Image | None] = {}
         turns = self._turns.order(self._waiting.queues)
-        for turn, instance in self._waiting.whole(tx, turns, BATCH):
-            if len(self._placed) == BATCH:
-                return True
+        waiting = self._waiting.whole(tx, turns, BATCH, looked=self._ask)
+        for tried, (turn, instance) in enumerate(waiting, start=1):
+            if instance is None:
+                continue
             image_id = instance.image_id
             if image_id not in images:
                 images[image_id] = tx.get(Image, image_id)
             if self._try(tx, instance, images[image_id]):
                 self._placed.append(turn)
+                if len(self._placed) == BATCH:
+                    self._all_served = tried == BATCH
+                    return tried < len(self._waiting)
         return False
 
     async def _learn(self) -> None:
         """What has come free since. In transactions of its own, each of them short: after a start it is
-        all."""
-        if self._offers is None:
-            self._offers = self._store.watch("offers")
+        all. And whether somebody may have asked for more."""
+        if self._offers is None or self._asked is None:
+            self._offers, self._asked = self._store.watch("offers"), self._store.watch("instances")
+        if not self._ask:
+            self._ask = await self._asked.wait(0) or self._clock.monotonic_s() >= self._ask_s
         self._offered = await self._offers.wait(0) or self._offered
         while self._offered and self._clock.monotonic_s() >= self._look_s:
             await self._store.transact(self._look)

@@ -11,11 +11,11 @@ from provisioner.core.fields import changed
 from provisioner.core.model import Instance, Node
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
-from provisioner.scheduler.scheduler import BATCH, Scheduler
+from provisioner.scheduler.scheduler import BATCH, LOOK_EVERY_S, Scheduler
 from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore, _MemoryTx
 from tests.unit import records
-from tests.unit.compute.fake_world import QuickClock
+from tests.unit.fakes import JumpingClock
 
 FREE = ProvisionState.AVAILABLE
 LOOP = asyncio.Runner()
@@ -25,7 +25,7 @@ LOOP = asyncio.Runner()
 def world(*kept: Any) -> tuple[MemoryStore, Scheduler]:
     store = MemoryStore(lambda: records.NOW)
     LOOP.run(store.transact(lambda tx: tx.insert(records.image(), *kept)))
-    return store, Scheduler(store, QuickClock(), RandomIds())
+    return store, Scheduler(store, JumpingClock(), RandomIds())
 
 
 def nodes(number: int, **changes: Any) -> list[Node]:
@@ -85,6 +85,92 @@ def test_an_instance_deleted_between_two_batches_gets_no_node() -> None:
     read(store, lambda tx: tx.update(Instance, last.id, {"state": InstanceState.DELETED}))
     assert not run(scheduler.place_some())
     assert placed(store) == [f"i{n:03}" for n in range(BATCH + 1)]
+
+
+def test_an_instance_that_is_to_be_deleted_since_the_last_batch_gets_no_node() -> None:
+    store, scheduler = world(*nodes(BATCH + 2), *requests(BATCH + 2, named=False))
+    assert run(scheduler.place_some())
+    last = read(store, lambda tx: tx.find(Instance, where={"name": f"i{BATCH + 1:03}"}))[0]
+    read(store, lambda tx: tx.update(Instance, last.id, {"delete_requested": True}))
+    assert not run(scheduler.place_some())
+    assert placed(store) == [f"i{n:03}" for n in range(BATCH + 1)]
+
+
+def test_a_request_that_came_back_between_two_batches_is_placed_as_it_is_now() -> None:
+    """Another scheduler has placed it meanwhile, and it failed."""
+    store, scheduler = world(*nodes(BATCH + 2), *requests(BATCH + 1, named=False))
+    assert run(scheduler.place_some())
+    last = read(store, lambda tx: tx.find(Instance, where={"name": f"i{BATCH:03}"}))[0]
+    read(store, lambda tx: tx.update(Instance, last.id, {"failed_on": (f"node-{BATCH:03}",)}))
+    assert not run(scheduler.place_some())
+    assert read(store, lambda tx: tx.get(Instance, last.id)).node_id == f"node-{BATCH + 1:03}"
+
+
+def looks(monkeypatch: pytest.MonkeyPatch) -> list[None]:
+    """One for each time that all who wait were asked for."""
+    pick, found = _MemoryTx.pick, list[None]()
+
+    def counted(tx: _MemoryTx, kind: Any, *fields: str, **how: Any) -> Any:
+        if kind is Instance and fields == ("id",):
+            found.append(None)
+        return pick(tx, kind, *fields, **how)
+
+    monkeypatch.setattr(_MemoryTx, "pick", counted)
+    return found
+
+
+def test_within_a_crowd_nobody_looks_who_waits(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = looks(monkeypatch)
+    _, scheduler = world(*nodes(4 * BATCH), *requests(4 * BATCH, named=False))
+    for _ in range(3):
+        assert run(scheduler.place_some())
+    assert len(looked) == 1
+    assert not run(scheduler.place_some())  # all are served: who else waits?
+    assert not run(scheduler.place_some())
+    assert len(looked) == 2
+
+
+def test_a_crowd_of_whom_some_can_not_be_served_is_looked_at_each_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Otherwise these would be read anew each time, one and all."""
+    looked = looks(monkeypatch)
+    gone = records.instance(id="first", name="first", node_name="gone", created_at=records.NOW)
+    _, scheduler = world(gone, *nodes(4 * BATCH), *requests(4 * BATCH, named=False))
+    for _ in range(3):
+        assert run(scheduler.place_some())
+    assert len(looked) == 3
+
+
+def test_a_crowd_that_another_scheduler_serves_as_well_is_looked_at(monkeypatch: pytest.MonkeyPatch) -> None:
+    looked = looks(monkeypatch)
+    store, scheduler = world(*nodes(6 * BATCH), *requests(6 * BATCH, named=False))
+    other = Scheduler(store, JumpingClock(), RandomIds())
+    for one in (scheduler, other):
+        assert run(one.place_some())
+    assert len(looked) == 2
+    assert run(scheduler.place_some())  # comes upon those that the other one has served
+    assert run(scheduler.place_some())
+    assert len(looked) == 3
+    assert len(placed(store)) == 4 * BATCH
+
+
+@pytest.mark.parametrize("announced", [True, False])
+def test_who_comes_while_a_crowd_is_served_has_its_turn_next(announced: bool) -> None:
+    """When it isn't announced, a quarter of a second later."""
+    store, clock = MemoryStore(lambda: records.NOW), JumpingClock()
+    scheduler = Scheduler(store, clock, RandomIds())
+    crowd = requests(4 * BATCH, named=False)
+    read(store, lambda tx: tx.insert(records.image(), *nodes(5 * BATCH), *crowd))
+    assert run(scheduler.place_some())
+    comes = records.instance(id="single", name="single", tenant="another", created_at=crowd[-1].created_at)
+    read(store, lambda tx: (tx.insert(comes), tx.notify(*["instances"] * announced)))
+    if not announced:
+        assert run(scheduler.place_some())
+        assert "single" not in placed(store)
+        clock.now_s += LOOK_EVERY_S
+    assert run(scheduler.place_some())
+    assert "single" in placed(store)
 
 
 def test_what_becomes_of_a_batch_is_written_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
