@@ -16,13 +16,14 @@ Members = dict[str, Any]
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
     """context: of whoever sent it. given: the members of the request, by the model's names. prepared: what
-    `Operation.prepare` made. seen: what `Operation.look` saw. later: what is left to do once the transaction
-    is sure; nothing may depend on its being done."""
+    `Operation.prepare` made. seen: what `Operation.look` saw. looks: how often it had looked before, in vain.
+    later: what is left to do once the transaction is sure; nothing may depend on its being done."""
 
     context: ApiContext
     given: Members
     prepared: Any = None
     seen: Any = None
+    looks: int = 0
     later: list[Callable[[], Awaitable[None]]] = field(default_factory=list)
 
     @property

@@ -109,10 +109,10 @@ class Endpoint:
         looks = 0
         while True:
             if operation.look is not None:
-                looks += 1
                 # By a context that records nothing.
-                seen = await operation.look(replace(call, context=self._context.of(call.context.who)))
-                call = replace(call, seen=seen)
+                unrecorded = replace(call, context=self._context.of(call.context.who), looks=looks)
+                call = replace(call, seen=await operation.look(unrecorded))
+                looks += 1
             try:
                 return await call.context.store.transact(partial(_handled, operation, call, dry))
             except LookAgain:

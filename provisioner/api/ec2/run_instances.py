@@ -20,6 +20,7 @@ from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
 from provisioner.api.ec2.placement import Where, wanted_place
 from provisioner.api.ec2.tags import of_specifications, put
+from provisioner.api.node_survey import AT_ONCE
 from provisioner.api.quotas import left, quota
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
@@ -84,8 +85,9 @@ def run_instances(tx: Tx, call: Call) -> Members:
 
 
 async def look_for_nodes(call: Call) -> capacity.Found:
-    """That could carry what is asked for, and as many again as others may be given. Raises Ec2Error;
-    TransientError when too many have nodes looked at."""
+    """That could carry what is asked for, and as many again as others may be given: more with each time that
+    others were faster. Raises Ec2Error; TransientError when too many have nodes looked at."""
+    for_the_faster = AT_ONCE * (2**call.looks - 1)
 
     def wanted(tx: Tx) -> tuple[Instance, Image, int] | None:
         token = call.given.get("ClientToken", "")
@@ -93,7 +95,7 @@ async def look_for_nodes(call: Call) -> capacity.Found:
             return None
         _, most, wish = _wanted(tx, call)
         asked = _instance(tx, call, wish, "", 0)
-        return asked, wish.image, most + capacity.waiting(tx, asked)
+        return asked, wish.image, most + capacity.waiting(tx, asked) + for_the_faster
 
     found = await call.context.store.transact(wanted)
     return capacity.Found() if found is None else await capacity.fitting(call.context, *found)

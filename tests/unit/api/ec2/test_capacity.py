@@ -105,6 +105,24 @@ def test_a_node_that_was_taken_since_it_was_found_is_not_offered(
     assert "now: 1 could be had" in run(ec2, root, 2)
 
 
+def test_who_is_too_slow_for_a_crowd_looks_at_more_nodes_each_time(
+    ec2: Ec2, root: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Others are given the first of those that were found, four pages of them if there are so many."""
+    nodes = [node(id=f"m{n:04}", name=f"m{n:04}") for n in range(16 * AT_ONCE)]
+    ec2.api.transact(lambda tx: tx.insert(*nodes))
+    fitting = capacity.fitting
+
+    async def and_then_taken(*given: Any) -> capacity.Found:
+        found = await fitting(*given)
+        taken = {node.id: {"instance_id": "another"} for node in found.nodes[: 4 * AT_ONCE]}
+        await ec2.api.store.transact(lambda tx: tx.update_all(Node, taken))
+        return found
+
+    monkeypatch.setattr(capacity, "fitting", and_then_taken)
+    assert run(ec2, root, 1) == "run"
+
+
 @pytest.mark.parametrize("number", [100, 1000])
 @pytest.mark.parametrize("specs", [{}, {"ssd": "false"}], ids=["sizes", "found"])
 def test_nodes_are_looked_at_in_short_transactions_where_none_fits(
