@@ -10,7 +10,7 @@ from scenarios.runner.asking import end
 from scenarios.runner.moments import Moments
 from scenarios.runner.stage import LabTrouble, Order, Stage
 from scenarios.runner.story import AtTime, Story, Strike
-from scenarios.runner.trace import Event, Origin, Trace
+from scenarios.runner.trace import Event, Origin
 
 OF_PROCESSES = ("host.kill", "host.stop", "host.restart")
 """Of these each befalls the process that runs then."""
@@ -143,14 +143,3 @@ class Breaking:
 
 def _target(order: Order) -> tuple[str, str, str, str]:
     return order.fault, order.node, order.host, order.image
-
-
-def has_struck(trace: Trace, fault: str, node: str) -> bool:
-    """Whether some device tells that the fault changed something for it. node: empty: whichever."""
-    return any(
-        event.source == "fault"
-        and event.name == "struck"
-        and event.detail.get("fault") == fault
-        and node in ("", event.node)
-        for event in trace
-    )

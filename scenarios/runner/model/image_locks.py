@@ -8,11 +8,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 from provisioner.core.errors import BeingReceived, TransientError
+from provisioner.services.image_locks import POLL_S, WAIT_S
 from scenarios.runner.processes import Process, current
-
-WAIT_S = 30.0
-POLL_S = 0.05
-"""As in `provisioner.services.image_locks`."""
 
 
 @dataclass(eq=False, slots=True)

@@ -461,33 +461,3 @@ def test_what_is_secret_of_a_url_is_sealed_where_it_is_kept(
     other = register(api, "plain", url="file:///tiny.raw")
     plain = api.transact(lambda tx: tx.get(Image, other["id"]))
     assert plain is not None and plain.source_url_sealed == ""
-
-
-@pytest.mark.parametrize("state", [ImageState.ACTIVE, ImageState.ERROR])
-def test_bytes_that_come_too_late_change_nothing_and_are_gone(api: Api, state: ImageState) -> None:
-    image = register(api)
-    others = {"state": state, "sha256": "ab" * 32, "size_bytes": 1024}
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield CONTENT[:256]
-        await api.store.transact(lambda tx: tx.update(Image, image["id"], others))
-        yield CONTENT[256:]
-
-    refused = send(api, content=chunks())  # type: ignore[arg-type]
-    assert refused.status_code == 409
-    assert f"it is {state} by now" in refused.json()["title"]
-    found = api.get("/v1/images/tiny")
-    assert (found["state"], found["sha256"], found["size_bytes"]) == (state, "ab" * 32, 1024)
-    assert api.images.stored() == []
-
-
-def test_bytes_that_come_too_late_stay_where_an_image_has_the_same(api: Api) -> None:
-    image = register(api)
-
-    async def chunks() -> AsyncIterator[bytes]:
-        yield CONTENT
-        same = {"state": ImageState.ACTIVE, "sha256": SHA256}
-        await api.store.transact(lambda tx: tx.update(Image, image["id"], same))
-
-    assert send(api, content=chunks()).json()["state"] == "active"  # type: ignore[arg-type]
-    assert api.images.stored() == [SHA256]

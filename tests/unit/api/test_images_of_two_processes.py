@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -146,3 +147,33 @@ def test_what_a_process_was_fetching_is_fetched_by_one_that_had_nothing_to_do_wh
     monkeypatch.setattr(ImageFetches, "_look", once)
     monkeypatch.setattr(image_fetches, "fetch", watched)
     api.run(story())
+
+
+@pytest.mark.parametrize("state", [ImageState.ACTIVE, ImageState.ERROR])
+def test_bytes_that_come_too_late_change_nothing_and_are_gone(api: Api, state: ImageState) -> None:
+    image = register(api)
+    others = {"state": state, "sha256": "ab" * 32, "size_bytes": 1024}
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield CONTENT[:256]
+        await api.store.transact(lambda tx: tx.update(Image, image["id"], others))
+        yield CONTENT[256:]
+
+    refused = send(api, content=chunks())  # type: ignore[arg-type]
+    assert refused.status_code == 409
+    assert f"it is {state} by now" in refused.json()["title"]
+    found = api.get("/v1/images/tiny")
+    assert (found["state"], found["sha256"], found["size_bytes"]) == (state, "ab" * 32, 1024)
+    assert api.images.stored() == []
+
+
+def test_bytes_that_come_too_late_stay_where_an_image_has_the_same(api: Api) -> None:
+    image = register(api)
+
+    async def chunks() -> AsyncIterator[bytes]:
+        yield CONTENT
+        same = {"state": ImageState.ACTIVE, "sha256": SHA256}
+        await api.store.transact(lambda tx: tx.update(Image, image["id"], same))
+
+    assert send(api, content=chunks()).json()["state"] == "active"  # type: ignore[arg-type]
+    assert api.images.stored() == [SHA256]
