@@ -20,11 +20,12 @@ STEP_S = 0.01
 
 
 class Stage:
-    """What the commands did, and a gate that `hold` waits at."""
+    """What the commands did, and a gate that `hold` waits at, once it says that it is `holding`."""
 
     def __init__(self, folder: Path) -> None:
         self.acts: list[str] = []
         self.gate = threading.Event()
+        self.holding = threading.Event()
         self.said: list[str] = []
         self.board = CommandBoard(
             {"note": self._note, "hold": self._hold, "fail": self._fail, "break": self._break},
@@ -47,6 +48,7 @@ class Stage:
 
         def run(job: Job) -> dict[str, Any]:
             job.progress(1, 2)
+            self.holding.set()
             while not self.gate.is_set():
                 self.gate.wait(STEP_S) if stubborn else job.wait(STEP_S)
             return {}
