@@ -146,10 +146,17 @@ def reserve(tx: Tx, id_or_name: str, tenant: str) -> views.View:
 
 
 def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
-    """A request for the node's owner."""
+    """A request for the node's owner, which ends with the instance that has the node now."""
     node = find_node(tx, id_or_name)
     now = tx.now()
-    request = NodeRequest(id=context.ids.uuid(), node_id=node.id, verb=verb, created_at=now, updated_at=now)
+    request = NodeRequest(
+        id=context.ids.uuid(),
+        node_id=node.id,
+        instance_id=node.instance_id,
+        verb=verb,
+        created_at=now,
+        updated_at=now,
+    )
     tx.insert(request)
     tx.notify("requests")
     return views.request(request)

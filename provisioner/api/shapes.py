@@ -98,6 +98,7 @@ class NodeRequest(Shape):
 
     id: str
     node_id: str
+    instance_id: str | None
     verb: str
     state: RequestState
     answer: str

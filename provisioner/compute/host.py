@@ -66,7 +66,7 @@ class ComputeHost:
         self._workers: dict[str, asyncio.Task[None]] = {}
         self._published = Publications(edges)
         self._thorough_look_s = 0.0
-        self._requests = OperatorRequests(edges)
+        self._requests = OperatorRequests(edges, self._workers.__contains__)
         self._handover = Handover(edges, self._published.withdraw, self._is_busy)
         self._news = asyncio.Event()
         self._at_all = True
@@ -252,7 +252,7 @@ class ComputeHost:
         for node_id in found.acting:
             if node_id not in ended:
                 self._start_worker(group, node_id)
-        self._requests.serve(group, found.requests, busy=frozenset(self._workers))
+        self._requests.serve(group, found.requests)
         await self._handover.go_on(found.hosts, commands=len(self._requests.nodes))
 
     def _is_busy(self, node_id: str) -> bool:
@@ -302,6 +302,7 @@ class ComputeHost:
     async def _work(self, node_id: str) -> None:
         edges, ended = self._edges, False
         try:
+            await self._requests.make_way(node_id)
             worker = await Worker.taking_up(edges, node_id)
             if worker is not None:
                 node = worker.ctx.node

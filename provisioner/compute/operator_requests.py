@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from functools import partial
 
@@ -23,7 +23,7 @@ from provisioner.core.errors import (
     TransientError,
 )
 from provisioner.core.model import Node, NodeRequest, RequestState, TimelineEvent
-from provisioner.core.states import PowerState
+from provisioner.core.states import ACTING, PowerState
 from provisioner.protocols.power import PowerVerb
 from provisioner.protocols.store import Tx
 
@@ -37,8 +37,11 @@ AT_ONCE = frozenset({"power:off", "power:refresh"})
 
 
 class OperatorRequests:
-    def __init__(self, edges: Edges) -> None:
+    """busy: whether a node has work of its own, which none of them may disturb."""
+
+    def __init__(self, edges: Edges, busy: Callable[[str], bool]) -> None:
         self._edges = edges
+        self._busy = busy
         self._running: dict[str, str] = {}  # request → node
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -57,16 +60,20 @@ class OperatorRequests:
                 found.append((request, node))
         return found
 
-    def serve(
-        self, group: asyncio.TaskGroup, pending: list[tuple[NodeRequest, Node]], *, busy: frozenset[str]
-    ) -> None:
-        """Starts them, unless they run already; a node in `busy` has work of its own."""
+    def serve(self, group: asyncio.TaskGroup, pending: list[tuple[NodeRequest, Node]]) -> None:
+        """Starts them, unless they run already."""
         for request, node in pending:
             if request.id not in self._running and (node.id not in self.nodes or request.verb in AT_ONCE):
                 self._running[request.id] = node.id
-                task = group.create_task(self._do(request, node, node.id in busy))
+                task = group.create_task(self._do(request))
                 self._tasks[request.id] = task
                 task.add_done_callback(partial(self._forget, request.id))
+
+    async def make_way(self, node_id: str) -> None:
+        """Returns when none is being carried out on the node, whose work begins now. Those that were are
+        looked at again, and told that it has work."""
+        theirs = [id for id, of in self._running.items() if of == node_id]
+        await stop_tasks([self._tasks[id] for id in theirs])
 
     async def stop(self) -> None:
         """Those that haven't been answered are done again by whoever owns their nodes next."""
@@ -77,39 +84,60 @@ class OperatorRequests:
         self._running.pop(request_id, None)
         self._tasks.pop(request_id, None)
 
-    async def _do(self, request: NodeRequest, node: Node, busy: bool) -> None:
-        try:
-            power = await self._within_lease(request, node, busy)
-            await self._answer(request, node, RequestState.DONE, f"power is {power}", power)
-        except LeaseLost as error:
-            # No answer: whoever has the node next, or this host with its next lease, does it.
-            log.warning("request.dropped", node=node.name, verb=request.verb, cause=error.message)
-        except ProvisionerError as error:
-            await self._answer(request, node, RequestState.FAILED, error.message, None)
-        except Exception as error:  # noqa: BLE001 - a defect must end one request, never the host
-            log.error("request.defect", node=node.name, verb=request.verb, trace=traceback.format_exc())
-            cause = Defect.of(f"carry out {request.verb}", f"node {node.name}", error)
-            await self._answer(request, node, RequestState.FAILED, cause.message, None)
+    async def _do(self, request: NodeRequest) -> None:
+        node = await self._ours(request)
+        while node is not None:
+            try:
+                power = await self._carry_out(request, node)
+                await self._answer(request, node, RequestState.DONE, f"power is {power}", power)
+            except LeaseLost as error:
+                if not self._edges.lease.alive:
+                    # No answer: whoever has the node next, or this host with its next lease, does it.
+                    log.warning("request.dropped", node=node.name, verb=request.verb, cause=error.message)
+                    return
+                # A command didn't fit into what was left of the lease: it does into the next.
+                log.warning("request.put_off", node=node.name, verb=request.verb, cause=error.message)
+                await self._edges.clock.sleep(RETRY_S)
+                node = await self._ours(request)
+                continue
+            except ProvisionerError as error:
+                await self._answer(request, node, RequestState.FAILED, error.message, None)
+            except Exception as error:  # noqa: BLE001 - a defect must end one request, never the host
+                log.error("request.defect", node=node.name, verb=request.verb, trace=traceback.format_exc())
+                cause = Defect.of(f"carry out {request.verb}", f"node {node.name}", error)
+                await self._answer(request, node, RequestState.FAILED, cause.message, None)
+            return
 
-    async def _within_lease(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
-        """Again and again when a command didn't fit into what was left of the lease, as long as there is one.
-        Raises LeaseLost when there isn't."""
-        edges = self._edges
+    async def _ours(self, request: NodeRequest) -> Node | None:
+        """The node as it is now, which the look that found the request may have seen otherwise; None when it
+        is another host's, or the request has been answered."""
+
+        def read(tx: Tx) -> Node | None:
+            found = tx.get(NodeRequest, request.id)
+            node = tx.get(Node, request.node_id)
+            pending = found is not None and found.state is RequestState.PENDING
+            return node if pending and node is not None and node.owner == self._edges.lease.host else None
+
         while True:
             try:
-                return await self._carry_out(request, node, busy)
-            except LeaseLost as error:
-                if not edges.lease.alive:
-                    raise
-                log.warning("request.put_off", node=node.name, verb=request.verb, cause=error.message)
-                await edges.clock.sleep(RETRY_S)
+                return await self._edges.store.transact(read)
+            except TransientError as error:
+                log.warning("request.waits_for_store", request=request.id, cause=error.message)
+                await self._edges.clock.sleep(RETRY_S)
 
-    async def _carry_out(self, request: NodeRequest, node: Node, busy: bool) -> PowerState:
+    async def _carry_out(self, request: NodeRequest, node: Node) -> PowerState:
         sequencer, device = self._edges.power, self._edges.device(node)
         verb = request.verb.removeprefix("power:")
         if verb == "refresh":
             return await sequencer.state(device, patience_s=10.0)
-        if busy:
+        if node.instance_id != request.instance_id:
+            raise Conflict(
+                f"switch power {verb}",
+                device=f"node {node.name}",
+                answer="it has another instance than when this was asked for",
+                advice="Ask again if it is to be done all the same",
+            )
+        if node.state in ACTING or self._busy(node.id):
             raise Conflict(
                 f"switch power {verb}",
                 device=f"node {node.name}",
@@ -179,7 +207,7 @@ class OperatorRequests:
 def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEvent:
     return TimelineEvent(
         node_id=node.id,
-        instance_id=node.instance_id,
+        instance_id=request.instance_id,
         at=tx.now(),
         source="power",
         name=f"operator.{request.verb}",

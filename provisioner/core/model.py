@@ -257,10 +257,11 @@ class RequestState(StrEnum):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class NodeRequest:
-    """Something an operator wants a node's owner to do at once (power on, …)."""
+    """Something that is to be done to a node by its owner at once (power on, …)."""
 
     id: str
     node_id: str
+    instance_id: str | None = None  # that had the node then: another's machine is not switched by it
     verb: str  # power: and on, off, cycle, reset, soft, shutdown or refresh
     state: RequestState = RequestState.PENDING
     answer: str = ""

@@ -58,7 +58,7 @@ def state_of(instance: Instance, node: Node | None, ordered: State | None) -> St
 
 
 def ordered_states(tx: Tx) -> dict[str, State]:
-    """By the node's id, what pending orders of its power make of an instance. Starting and stopping exclude
+    """By the instance's id, what pending orders of its node's power make of it. Starting and stopping exclude
     each other; others (a reboot) leave it running."""
     found = tx.find(NodeRequest, where={"state": RequestState.PENDING, "verb": tuple(_ORDERED)})
-    return {request.node_id: _ORDERED[request.verb] for request in found}
+    return {request.instance_id: _ORDERED[request.verb] for request in found if request.instance_id}

@@ -99,7 +99,7 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
     return [
         Seen(
             instance=one,
-            state=state_of(one, nodes.get(one.node_id or ""), orders.get(one.node_id or "")),
+            state=state_of(one, nodes.get(one.node_id or ""), orders.get(one.id)),
             image=images.get(one.image_id),
             node=nodes.get(one.node_id or ""),
             tags=tags(instance_id(one.id)),

@@ -9,13 +9,14 @@ import pytest
 
 from provisioner.compute.operator_requests import SHUTDOWN_S
 from provisioner.core.errors import DeviceRefused
-from provisioner.core.model import Node, NodeRequest, RequestState
-from provisioner.core.states import PowerState
+from provisioner.core.model import Instance, Node, NodeRequest, RequestState
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from provisioner.drivers.fake import FakePower, FakeRack
 from provisioner.protocols.power import PowerControl, PowerVerb
 from provisioner.protocols.store import Tx
 from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld
+from tests.unit.compute.fake_world import play as in_world
 
 
 class MoodyRack(FakeRack):
@@ -206,3 +207,73 @@ class TakenOverPower(FakePower):
             taken = {"fence": self._of.taken_under}
             await self._of.world.store.transact(lambda tx: tx.update(Node, "node-1", taken))
         return state
+
+
+class DeafPower(FakePower):
+    """Its machine's system shuts nothing down."""
+
+    def __init__(self, rack: FakeRack, name: str, told: list[str]) -> None:
+        super().__init__(rack, name)
+        self._told = told
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        self._told.append(str(verb))
+        if verb is not PowerVerb.SOFT:
+            await super().set_power(verb)
+
+
+def order(tx: Tx, node: Node, *verbs: str) -> None:
+    """Of the instance that has the node now."""
+    for number, verb in enumerate(verbs):
+        at = tx.now() + timedelta(milliseconds=number)
+        asked = NodeRequest(
+            id=f"request-{number}",
+            node_id=node.id,
+            instance_id=node.instance_id,
+            verb=verb,
+            created_at=at,
+            updated_at=at,
+        )
+        tx.insert(asked)
+    tx.notify("requests")
+
+
+def test_an_order_ends_with_its_instance_and_switches_nobody_elses_machine(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A machine is being shut down, and won't, when it is deleted; its next tenant has it at once."""
+    told: list[str] = []
+
+    async def story(world: FakeWorld) -> None:
+        monkeypatch.setattr(world.rack, "power", lambda name, *_: DeafPower(world.rack, name, told))
+        await world.ask(tenant="red")
+        await world.becomes(ProvisionState.ACTIVE)
+        told.clear()
+        node = await world.node()
+        await world.store.transact(lambda tx: order(tx, node, "power:shutdown", "power:reset"))
+
+        async def asked() -> bool:
+            return "soft" in told
+
+        async def answered() -> bool:
+            found = await world.store.transact(lambda tx: tx.find(NodeRequest))
+            return all(one.state is RequestState.FAILED for one in found)
+
+        async def active() -> bool:
+            found = await world.store.transact(lambda tx: tx.get(Instance, "instance-2"))
+            return found is not None and found.state is InstanceState.ACTIVE
+
+        await world.until("it is asked to shut down", asked)
+        await world.delete()
+        blue = records.instance(id="instance-2", name="blue", tenant="blue")
+        await world.store.transact(lambda tx: (tx.insert(blue), tx.notify("instances")))
+        await world.until("the other one runs", active)
+        await world.until("both are answered", answered)
+        before = list(told)
+        await world.clock.sleep(2 * SHUTDOWN_S)
+        assert told == before and "reset" not in told
+        assert (await world.node()).power_state is PowerState.ON
+        answered_of = {one.instance_id for one in await world.events() if one.name.startswith("operator.")}
+        assert answered_of == {"instance-1"}
+
+    in_world(tmp_path, story)
