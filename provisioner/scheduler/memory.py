@@ -97,7 +97,8 @@ class FreeNodes:
         self.pool = Pool(self._deploys)
         self._addresses: dict[str, str] = {}  # of those in the pool, and those taken
         self._taken: list[Node] = []
-        self._passed_over: set[str] = set()  # read in this round of looks: some of them nobody can have yet
+        self._unread: list[str] = []  # of this round of looks; the last is read first
+        self._doubted = False  # what is known is read again with the next round
 
     def begin(self) -> None:
         """A transaction begins, or the same one anew: what it took the last time, it didn't."""
@@ -112,36 +113,36 @@ class FreeNodes:
             self._addresses.pop(node.id, None)
         self._taken.clear()
 
-    def forget(self) -> None:
-        """All of it: it is read anew with the next look."""
-        self._deploys.clear()
-        self._passed_over.clear()
-        self._addresses.clear()
-        self.pool = Pool(self._deploys)
-        self._taken.clear()
+    def doubt(self) -> None:
+        """What is known may have changed: the next round of looks reads all of it, not just what came."""
+        self._unread.clear()
+        self._doubted = True
 
     def look(self, tx: Tx) -> bool:
-        """Learns which have come and gone; of those that came, some at a time. Whether there are more."""
+        """Learns which have come and gone; of those that came, some at a time. Whether there are more: then
+        the round goes on with the next look."""
+        if not self._unread:
+            self._begin_round(tx)
+        read, self._unread = self._unread[-READ_AT_ONCE:], self._unread[:-READ_AT_ONCE]
+        for id in read:
+            self._drop(id)
+        self._learn(tx, tx.find(Node, where={"id": tuple(read)}))
+        for host in self.pool.owners():
+            self._deploys[host] = tx.count(Node, where={"owner": host, "state": DEPLOYING})
+        return bool(self._unread)
+
+    def _begin_round(self, tx: Tx) -> None:
         known = self.pool.nodes.keys()
         where = {"state": ProvisionState.AVAILABLE, "maintenance": False}
         ids = {id for (id,) in tx.pick(Node, "id", where=where)}
         for gone in sorted(known - ids):
-            self.pool.take(gone)
-            self._addresses.pop(gone, None)
-        new = sorted(ids - known - self._passed_over)
-        self._learn(tx, tx.find(Node, where={"id": tuple(new[:READ_AT_ONCE])}))
-        for host in self.pool.owners():
-            self._deploys[host] = tx.count(Node, where={"owner": host, "state": DEPLOYING})
-        if len(new) > READ_AT_ONCE:
-            self._passed_over.update(new[:READ_AT_ONCE])
-            return True
-        self._passed_over.clear()
-        return False
+            self._drop(gone)
+        self._unread = sorted(ids if self._doubted else ids - known, reverse=True)
+        self._doubted = False
 
     def look_at(self, tx: Tx, node: Node) -> None:
         """It isn't as it was known."""
-        self.pool.take(node.id)
-        self._addresses.pop(node.id, None)
+        self._drop(node.id)
         found = tx.get(Node, node.id)
         self._learn(tx, [] if found is None else [found])
 
@@ -157,6 +158,10 @@ class FreeNodes:
         if known is not None:
             self._taken.append(known)
             self._deploys[node.owner or ""] += 1
+
+    def _drop(self, id: str) -> None:
+        self.pool.take(id)
+        self._addresses.pop(id, None)
 
     def _learn(self, tx: Tx, found: list[Node]) -> None:
         offered = [node for node in found if is_offered(node)]

@@ -47,8 +47,10 @@ class Scheduler:
         self._waiting = WaitingRequests()
         self._free = FreeNodes()
         self._reasons = Reasons(self._free)
-        self._look_s = self._anew_s = clock.monotonic_s()
+        self._look_s = clock.monotonic_s()
+        self._anew_s = self._look_s + ANEW_EVERY_S
         self._seen_all = False  # what is free was looked at in this transaction
+        self._wanting = False  # a request has found nothing since what is known was read
         self._doubts = Doubts()
         self._offers: Watch | None = None
         self._offered = True
@@ -96,7 +98,7 @@ class Scheduler:
             self._doubts.placed(turn.request.id)
         for id, why in self._told.items():
             self._waiting.told(id, why)
-        return await self._doubts.look(self._store) or more
+        return await self._doubts.look(self._store) or more or self._is_anew_due()
 
     def _place(self, tx: Tx) -> bool:
         """May be run anew, before it is sure."""
@@ -136,6 +138,11 @@ class Scheduler:
         all. And whether somebody may have asked for more."""
         if self._offers is None or self._asked is None:
             self._offers, self._asked = self._store.watch("offers"), self._store.watch("instances")
+        if self._is_anew_due():
+            self._anew_s = self._clock.monotonic_s() + ANEW_EVERY_S
+            self._wanting = False
+            self._free.doubt()
+            self._offered, self._look_s = True, self._clock.monotonic_s()
         if not self._ask:
             self._ask = await self._asked.wait(0) or self._clock.monotonic_s() >= self._ask_s
         self._offered = await self._offers.wait(0) or self._offered
@@ -148,12 +155,13 @@ class Scheduler:
             self._look_s = self._clock.monotonic_s() + LOOK_EVERY_S
             self._offered = False
 
+    def _is_anew_due(self) -> bool:
+        return self._wanting and self._clock.monotonic_s() >= self._anew_s
+
     def _look_for_want(self, tx: Tx) -> None:
-        """A request has found nothing. Once in a while that is a reason to read anew what was known."""
-        now_s = self._clock.monotonic_s()
-        if now_s >= self._anew_s:
-            self._anew_s = now_s + ANEW_EVERY_S
-            self._free.forget()
+        """A request has found nothing. Once in a while that is a reason to read anew what was known, in the
+        short transactions of the next pass."""
+        self._wanting = True
         self._look(tx)
         self._free.look(tx)
 

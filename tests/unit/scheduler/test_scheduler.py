@@ -11,11 +11,12 @@ import pytest
 from provisioner.core.model import Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Tx
-from provisioner.scheduler import memory
+from provisioner.scheduler import memory, reasons
 from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore
-from tests.unit.records import NOW, image, instance, node
+from tests.unit.api.counting_store import CountingStore
+from tests.unit.records import NOW, flavor, image, instance, node
 
 
 class StillClock:
@@ -44,7 +45,8 @@ class Bench:
         """What became of a request."""
         asked = instance(id=f"i{number}", **changes)
         await self.store.transact(lambda tx: tx.insert(asked))
-        await self.scheduler.place_some()
+        while await self.scheduler.place_some():
+            pass
         found = await self.store.transact(lambda tx: tx.get(Instance, asked.id))
         assert found is not None
         return found
@@ -155,6 +157,26 @@ def test_more_nodes_than_are_read_at_once_are_all_learned_of_whoever_owns_them(m
             assert (await bench.place(number)).state is InstanceState.BUILDING
         last = await bench.place(99)
         assert last.waiting_for == "no node fits: 20 × no compute host owns it"
+
+    play(story)
+
+
+def test_however_many_nodes_are_free_no_transaction_reads_many_of_them(monkeypatch: Any) -> None:
+    """When a request finds nothing among them, and all are read anew."""
+    monkeypatch.setattr(memory, "READ_AT_ONCE", 4)
+
+    async def story(bench: Bench) -> None:
+        nodes = 40
+        await bench.enrol(*(small(number) for number in range(100, 100 + nodes)))
+        counting = CountingStore(bench.store)
+        bench.scheduler = Scheduler(counting, bench.clock, RandomIds())
+        await bench.place(1, flavor=flavor(cpus=9999))
+        await bench.change(lambda tx: tx.update(Node, "n139", {"cpus": 999}))  # and nobody says so
+        counting.rows.clear()
+        bench.clock.now_s += 120
+        assert (await bench.place(2, flavor=flavor(cpus=999))).node_id == "n139"
+        # Ids of all, twice; some for the reason; and the request.
+        assert max(counting.rows) <= 2 * nodes + reasons.FEW + 1 + 4
 
     play(story)
 
