@@ -38,8 +38,11 @@ def run_on_host(state: RackState, host: str, command: Sequence[str]) -> int:
     _enter(pid, host)
     with suppress(OSError):
         os.chdir(folder)
+    # Until we pass them on: the command may have begun, and said so, before we do.
+    signal.pthread_sigmask(signal.SIG_BLOCK, FORWARDED)
     child = os.fork()
     if child == 0:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
         _become(command)
     return _wait(child)
 
@@ -76,6 +79,7 @@ def _wait(child: int) -> int:
 
     for number in FORWARDED:
         signal.signal(number, forward)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, FORWARDED)
     # The terminal sends these to the command as well; which of us ends is the command's choice.
     for number in (signal.SIGINT, signal.SIGQUIT):
         signal.signal(number, signal.SIG_IGN)
