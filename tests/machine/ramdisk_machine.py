@@ -55,15 +55,20 @@ class RamdiskMachine:
 
 @contextlib.contextmanager
 def booted(
-    folder: Path, ramdisk: Ramdisk, disks_mib: dict[str, int], memory_mib: int = 1024
+    folder: Path,
+    ramdisk: Ramdisk,
+    disks_mib: dict[str, int],
+    memory_mib: int = 1024,
+    serial_port: str = "ttyS0",
 ) -> Iterator[RamdiskMachine]:
     """disks_mib: serial number → size. Yields when the agent has reported."""
     agent_port, iscsi_port = _free_port(), _free_port()
     forwards = f",hostfwd=tcp:127.0.0.1:{agent_port}-:9999,hostfwd=tcp:127.0.0.1:{iscsi_port}-:3260"
     with _listening() as (announce_port, heard):
         began_s = time.monotonic()
+        orders = _orders(announce_port, serial_port)
         with powered_on(
-            folder, ramdisk, disks_mib, _orders(announce_port), memory_mib=memory_mib, forwards=forwards
+            folder, ramdisk, disks_mib, orders, memory_mib=memory_mib, forwards=forwards
         ) as console:
             poll_until(lambda: bool(heard), console.check)
             yield RamdiskMachine(
@@ -149,13 +154,13 @@ def _disks(folder: Path, disks_mib: dict[str, int]) -> list[str]:
     return argv
 
 
-def _orders(announce_port: int) -> str:
+def _orders(announce_port: int, serial_port: str) -> str:
     words = [
         f"provisioner.node={NODE}",
         f"provisioner.token={TOKEN}",
         f"provisioner.announce=http://{HOST_SEEN_BY_GUEST}:{announce_port}/agent/v1/hello",
         f"BOOTIF=01-{MAC.replace(':', '-')}",
-        "console=ttyS0 quiet panic=10 mitigations=off cryptomgr.notests",
+        f"console={serial_port} quiet panic=10 mitigations=off cryptomgr.notests",
     ]
     return " ".join(words)
 

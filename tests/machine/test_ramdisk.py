@@ -160,6 +160,12 @@ def test_a_node_booted_without_orders_says_what_is_missing(ramdisk: Ramdisk, tmp
         console.wait_for("agent: can't start: provisioner.token=")
 
 
+def test_a_node_without_the_console_that_it_is_told_of_reports_too(ramdisk: Ramdisk, tmp_path: Path) -> None:
+    with booted(tmp_path, ramdisk, {"root": 64}, serial_port="ttyS2") as machine:
+        assert machine.agent.run("inventory")["disks"]
+        assert machine.console.said() == ""
+
+
 def test_the_ramdisk_is_small(ramdisk: Ramdisk) -> None:
     size = ramdisk.kernel.stat().st_size + ramdisk.initrd.stat().st_size
     print(f"kernel and ramdisk: {size / MIB:.1f} MiB")

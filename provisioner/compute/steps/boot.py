@@ -20,10 +20,12 @@ from provisioner.protocols.agent import AgentStatus
 from provisioner.protocols.power import BootDevice
 
 CONSOLES = {
-    "x86_64": "console=tty0 console=ttyS0,115200n8",
-    "arm64": "console=ttyAMA0,115200n8",
-    "armhf": "console=ttyAMA0,115200n8",
-    "tilepro64": "",  # its command line is its own
+    "x86_64": ("console=tty0", "console=ttyS0,115200n8"),
+    # What the machine says of itself, which words here would overrule: its device tree (/chosen/stdout-path),
+    # or ACPI's SPCR. Serial ports have a name for each maker: ttyAMA0, ttyS2, ttymxc0, ttySTM0, …
+    "arm64": (),
+    "armhf": (),
+    "tilepro64": (),  # its command line is its own
 }
 
 
@@ -42,7 +44,7 @@ async def publish_boot(ctx: StepContext) -> Outcome:
         publication = Publication(
             kind=PublicationKind.AGENT,
             token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
-            command_line=f"{CONSOLES[node.arch]} {KERNEL_WORDS} BOOTIF=01-{mac}",
+            command_line=" ".join((*CONSOLES[node.arch], KERNEL_WORDS, f"BOOTIF=01-{mac}")),
         )
         await ctx.ledger.write({"publication": publication})
     await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))

@@ -55,7 +55,7 @@ def _own_kernel(ctx: StepContext) -> Publication:
         token_sealed=ctx.edges.seal(ctx.edges.ids.secret()),
         kernel=ctx.kernel.sha256,
         ramdisk=ctx.ramdisk.sha256 if ctx.ramdisk is not None else "",
-        command_line=" ".join((*root, CONSOLES[ctx.node.arch], image.command_line)).strip(),
+        command_line=" ".join((*root, *CONSOLES[ctx.node.arch], image.command_line)).strip(),
         root=folder,
     )
 

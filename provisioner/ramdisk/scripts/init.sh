@@ -6,7 +6,12 @@ export PATH=/usr/bin HOME=/ LC_ALL=C.UTF-8 PYTHONPATH=/usr/lib/provisioner PYTHO
 bb=/early/busybox # by name its applets are found only when /proc is mounted
 $bb mount -t proc -o nosuid,nodev,noexec proc /proc
 $bb mount -t devtmpfs -o nosuid dev /dev
-exec </dev/console >/dev/console 2>&1
+# Tried first, by a line: a command line may name a serial port that isn't there. Some of those can't be opened,
+# and an `exec` that fails ends this shell, a panic; others take no word, and the agent would end at its first.
+for terminal in /dev/console /dev/tty0 /dev/null; do
+	echo "ramdisk: its first program runs" 2>/dev/null >$terminal && break
+done
+exec <$terminal >$terminal 2>&1
 $bb mount -t sysfs -o nosuid,nodev,noexec sys /sys
 echo 10 >/proc/sys/kernel/panic # restart 10 s after a panic: a node that hangs needs hands
 echo 1 >/proc/sys/kernel/panic_on_oops
