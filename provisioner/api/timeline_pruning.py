@@ -23,10 +23,15 @@ BATCH = 200
 NODES_AT_ONCE = 100
 """Nodes whose events are counted in one transaction."""
 
+INSTANCES_KEPT_S = 24 * 3600.0 + 2 * ROUND_S
+"""At least, since they were deleted: who repeats the order that made them is answered by them, for a day and
+until the round that forgets such orders."""
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TimelinePolicy:
-    """keep_s: events are kept for so long, of deleted nodes too; and instances that were deleted
+    """keep_s: events are kept for so long, of deleted nodes too; and instances that were deleted, those for
+    INSTANCES_KEPT_S if that is longer
     keep_events: the newest events of each node that are kept"""
 
     keep_s: float = 90 * 86_400.0
@@ -68,7 +73,7 @@ class TimelinePruning:
         """Those of one batch that were deleted; returns where to go on, None at the end."""
         # By their ids alone: those that were deleted would be sorted anew for each batch.
         found = tx.pick(Instance, "id", "state", "updated_at", after=after, limit=BATCH)
-        since = tx.now() - timedelta(seconds=self._policy.keep_s)
+        since = tx.now() - timedelta(seconds=max(self._policy.keep_s, INSTANCES_KEPT_S))
         for id, state, ended_at in found:
             if state is InstanceState.DELETED and ended_at < since:
                 tx.delete(Instance, id)

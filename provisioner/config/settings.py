@@ -161,7 +161,10 @@ class Console(Section):
 class Timeline(Section):
     keep_days: Annotated[
         float,
-        Field(ge=1, description="Older events are forgotten, and instances that were deleted before that."),
+        Field(
+            ge=1,
+            description="Older events are forgotten, and instances deleted before that (26 hours at least).",
+        ),
     ] = 90
     keep_events: Annotated[
         int, Field(ge=100, description="Events that are kept of each node, the newest.")

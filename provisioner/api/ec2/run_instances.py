@@ -71,6 +71,7 @@ def run_instances(tx: Tx, call: Call) -> Members:
         if tags:
             put(tx, call.tenant, instance_id(instance.id), tags)
     if token:
+        tx.delete(IdempotencyRecord, _token_id(call, token))  # of a reservation that is forgotten
         tx.insert(
             IdempotencyRecord(
                 id=_token_id(call, token),
@@ -123,18 +124,22 @@ def _within_quota(tx: Tx, call: Call, least: int, most: int) -> int:
 
 
 def _reservation(tx: Tx, call: Call, reservation_id: str) -> Members:
-    where = {"tenant": call.tenant, "reservation_id": reservation_id}
-    return reservations(look(tx, call, tx.find(Instance, where=where)))[0]
+    return reservations(look(tx, call, tx.find(Instance, where=_siblings(call, reservation_id))))[0]
+
+
+def _siblings(call: Call, reservation_id: str) -> dict[str, str]:
+    return {"tenant": call.tenant, "reservation_id": reservation_id}
 
 
 def _known(tx: Tx, call: Call, token: str, digest: str) -> str | None:
-    """The reservation that was made by this token."""
+    """The reservation that was made by this token, unless it is forgotten by now: the token's life has ended
+    long before that, though nobody may have had the time to forget it as well."""
     if not token:
         return None
     if len(token) > MAX_TOKEN or not token.isascii():
         raise bad_value("ClientToken", f"it has at most {MAX_TOKEN} ASCII characters")
     record = tx.get(IdempotencyRecord, _token_id(call, token))
-    if record is None:
+    if record is None or not tx.count(Instance, where=_siblings(call, record.body)):
         return None
     if record.request_sha256 != digest:
         raise Ec2Error(
