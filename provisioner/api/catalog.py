@@ -7,6 +7,8 @@ import binascii
 import re
 from typing import Annotated
 
+from cryptography.exceptions import UnsupportedAlgorithm
+from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -27,7 +29,9 @@ router = APIRouter(prefix="/v1", tags=["flavors and keys"], route_class=GuardedR
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Amount = Annotated[int, Field(ge=0, le=2**31)]
 
-KEY_TYPES = re.compile(r"(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-[a-z0-9-]+@openssh\.com)$")
+KEY_TYPES = re.compile(
+    r"(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)$"
+)
 
 
 class FlavorOrder(BaseModel):
@@ -64,15 +68,27 @@ def checked_key(text: str, field: str) -> str:
         else:
             # RFC 4253 §6.6: the blob begins with its own type.
             kind = words[0].encode()
-            if blob[4 : 4 + len(kind)] == kind:
+            if blob[4 : 4 + len(kind)] != kind:
+                answer = "its type and its content differ"
+            elif not _can_be_read(*words[:2]):
+                answer = "its content isn't a key of its type"
+            else:
                 return line
-            answer = "its type and its content differ"
     raise InvalidInput(
         "use the public key",
         field=field,
         answer=answer,
         advice="Give the content of a file like id_ed25519.pub",
     )
+
+
+def _can_be_read(kind: str, blob: str) -> bool:
+    """By OpenSSH too: a machine that has one that can't isn't logged in to by it."""
+    try:
+        load_ssh_public_key(f"{kind} {blob}".encode("ascii"))
+    except (ValueError, NotImplementedError, UnsupportedAlgorithm):
+        return False
+    return True
 
 
 def insert_key(tx: Tx, key: KeyPair) -> None:

@@ -128,7 +128,7 @@ def fingerprint_of(key: KeyPair) -> str:
     try:
         return key.fingerprint or _fingerprint(key.public_key)
     except Ec2Error:
-        # Came by REST, which looks at what it says of its type alone.
+        # Was taken when nothing but its type was looked at.
         return _sha256(key.public_key)
 
 

@@ -3,6 +3,8 @@ from __future__ import annotations
 import base64
 
 import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
 
 from tests.unit.api.conftest import Api
 
@@ -33,12 +35,66 @@ def test_keys_are_kept_as_one_line(api: Api) -> None:
     assert api.get("/v1/keys")["items"] == []
 
 
+def made(kind: str, *parts: bytes) -> str:
+    """A line of OpenSSH's, of these parts. RFC 4253 §6.6, PROTOCOL.u2f of OpenSSH."""
+    blob = b"".join(len(part).to_bytes(4) + part for part in (kind.encode(), *parts))
+    return f"{kind} {base64.b64encode(blob).decode()}"
+
+
+def curve_point(curve: ec.EllipticCurve) -> bytes:
+    form = serialization.PublicFormat.UncompressedPoint
+    return ec.derive_private_key(7, curve).public_key().public_bytes(serialization.Encoding.X962, form)
+
+
+E, N = b"\1\0\1", b"\0\xff" + bytes(254) + b"\1"
+P256 = curve_point(ec.SECP256R1())
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        made("ssh-ed25519", bytes(32)),
+        made("ssh-rsa", E, N),
+        made("ecdsa-sha2-nistp256", b"nistp256", P256),
+        made("ecdsa-sha2-nistp384", b"nistp384", curve_point(ec.SECP384R1())),
+        made("ecdsa-sha2-nistp521", b"nistp521", curve_point(ec.SECP521R1())),
+        made("sk-ssh-ed25519@openssh.com", bytes(32), b"ssh:"),
+        made("sk-ecdsa-sha2-nistp256@openssh.com", b"nistp256", P256, b"ssh:") + " Füße",
+    ],
+)
+def test_keys_of_every_type_of_opensshs_are_taken(api: Api, line: str) -> None:
+    assert api.post("/v1/keys", {"name": "me", "public_key": line}, 201)["public_key"] == line
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0bssh-ed25519junk").decode(),
+        made("ssh-ed25519"),
+        made("ssh-ed25519", bytes(31)),
+        made("ssh-ed25519", bytes(32), b"more"),
+        made("ssh-rsa", E),
+        made("ssh-rsa", N, E),
+        made("ssh-rsa", E, N[1:]),  # negative
+        made("ecdsa-sha2-nistp256", b"nistp384", P256),
+        made("ecdsa-sha2-nistp256", b"nistp256", P256[:-1]),
+        made("ecdsa-sha2-nistp256", b"nistp256", P256[:-1] + b"x"),  # beside the curve
+        made("ecdsa-sha2-nistp256", b"nistp256", b"\0"),
+        made("sk-ssh-ed25519@openssh.com", bytes(32)),
+    ],
+)
+def test_a_key_that_nobody_can_read_is_refused(api: Api, line: str) -> None:
+    answer = api.post("/v1/keys", {"name": "me", "public_key": line}, 422)
+    assert "its content isn't a key of its type" in answer["title"]
+
+
 @pytest.mark.parametrize(
     ("text", "told"),
     [
         ("", "doesn't begin with a key type"),
         ("ssh-ed25519", "doesn't begin with a key type"),
         ("ssh-dss AAAA", "doesn't begin with a key type"),
+        (made("sk-ssh-ed25519-cert-v01@openssh.com", bytes(32)), "doesn't begin with a key type"),
         ("ssh-ed25519 not*base64", "isn't base64"),
         (f"ssh-rsa {BLOB}", "its type and its content differ"),
         ("ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0b").decode(), "its type and its content differ"),
