@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol, TypeVar
 
@@ -8,6 +9,16 @@ from provisioner.core.model import Record
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Since:
+    """In `where` and `expect`: that time, or a later one."""
+
+    at: datetime
+
+    def __contains__(self, time: datetime) -> bool:
+        return time >= self.at
 
 
 class Tx(Protocol):
@@ -32,7 +43,8 @@ class Tx(Protocol):
         newest_first: bool = False,
     ) -> list[R]:
         """Records whose scalar fields equal all of `where` (a tuple, list or frozenset as value means
-        "one of"), ordered by id, beginning after the id `after`, at most `limit`."""
+        "one of", a `Since` that time or a later one), ordered by id, beginning after the id `after`, at
+        most `limit`."""
         ...
 
     def count(self, kind: type[R], *, where: Mapping[str, Any] | None = None) -> int:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any, NamedTuple
 
+from provisioner.protocols.store import Since
 from provisioner.store.schema import Shape
 
 _SEVERAL = (tuple, list, frozenset)
@@ -17,11 +18,13 @@ class Term(NamedTuple):
 
     alternatives: how many values it may equal
     or_null:      whether it may be NULL as well
+    or_more:      whether it may be more than its only alternative
     """
 
     field: str
     alternatives: int
     or_null: bool
+    or_more: bool = False
 
 
 _term = lru_cache(maxsize=1024)(Term)
@@ -54,6 +57,11 @@ def conditions(shape: Shape[Any], where: Mapping[str, Any] | None) -> Conditions
             stored = _padded(stored)
             terms.append(_term(field, len(stored), or_null))
             values += stored
+        elif isinstance(wanted, Since):
+            if column.nullable:
+                raise TypeError(f"{field} of a {shape.label} may be None, which no time comes after")
+            terms.append(_term(field, 1, False, True))
+            values.append(column.checked(wanted.at))
         elif wanted is None:
             terms.append(_term(field, 0, True))
         else:

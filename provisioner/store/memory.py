@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from provisioner.core.errors import Conflict, TransientError
 from provisioner.core.model import Node, Record
-from provisioner.protocols.store import Tx
+from provisioner.protocols.store import Since, Tx
 from provisioner.store.conditions import check
 from provisioner.store.schema import SHAPES, Shape, shape_of
 from provisioner.store.topics import Topics, TopicWatch
@@ -22,7 +22,8 @@ T = TypeVar("T")
 ALSO_INDEXED: Mapping[type, tuple[str, ...]] = {Node: ("power_driver",)}
 """Besides what databases index, which read some thousand rows in the time that this takes for hundreds."""
 
-Checks = tuple[tuple[str, tuple[Any, ...]], ...]
+Wanted = tuple[Any, ...] | Since
+Checks = tuple[tuple[str, Wanted], ...]
 """Of a field, the values that will do; all of them must hold."""
 
 
@@ -125,16 +126,17 @@ class _Table:
                 return f"{field} {value!r}"
         return None
 
-    def candidates(self, where: Mapping[str, tuple[Any, ...]]) -> tuple[list[list[Any]], str]:
+    def candidates(self, where: Mapping[str, Wanted]) -> tuple[list[list[Any]], str]:
         """Sorted lists of ids, none in two of them: of all records that can meet `where`, by the narrowest
         index there is; and the field of `where` that they all meet."""
-        if "id" in where:
-            return [sorted(id for id in set(where["id"]) if id in self.records)], "id"
+        named = where.get("id")
+        if isinstance(named, tuple):
+            return [sorted(id for id in set(named) if id in self.records)], "id"
         best: list[list[Any]] = [self.ids]
         best_field, least = "", None
         for field, values in where.items():
             by_value = self._by_value.get(field)
-            if by_value is None:
+            if by_value is None or isinstance(values, Since):
                 continue
             wanted = values if len(values) == 1 else dict.fromkeys(values)
             lists = [ids for value in wanted if (ids := by_value.get(value))]
@@ -304,15 +306,17 @@ class _MemoryTx:
         raise self.failed
 
 
-def _wanted(where: Mapping[str, Any]) -> dict[str, tuple[Any, ...]]:
+def _wanted(where: Mapping[str, Any]) -> dict[str, Wanted]:
     """Of each field, the values that will do."""
     return {
-        field: tuple(value) if isinstance(value, tuple | list | frozenset) else (value,)
+        field: tuple(value)
+        if isinstance(value, tuple | list | frozenset)
+        else (value if isinstance(value, Since) else (value,))
         for field, value in where.items()
     }
 
 
-def _meets(record: Any, checks: Iterable[tuple[str, tuple[Any, ...]]]) -> bool:
+def _meets(record: Any, checks: Iterable[tuple[str, Wanted]]) -> bool:
     for field, values in checks:  # noqa: SIM110  # a generator for each record takes twice as long
         if getattr(record, field) not in values:
             return False

@@ -131,7 +131,17 @@ _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.Flavor, unique=("name",)),
     Shape(model.KeyPair, indexes=(("tenant", "name"),)),
     # An instance's name is free again once it is deleted: the API decides here too.
-    Shape(model.Instance, indexes=(("name",), ("state",), ("node_id",), ("tenant",), ("reservation_id",))),
+    Shape(
+        model.Instance,
+        indexes=(
+            ("name",),
+            ("state",),
+            ("node_id",),
+            # Far more are deleted than live, and those deleted lately are asked for as often as the latter.
+            ("tenant", "state", "updated_at"),
+            ("reservation_id",),
+        ),
+    ),
     Shape(model.Host),
     Shape(model.NodeRequest, indexes=(("state",), ("node_id",))),
     Shape(model.TimelineEvent, indexes=(("node_id", "id"), ("instance_id", "id")), numbered=True),

@@ -143,7 +143,9 @@ def _clauses(shape: Shape[Any], terms: tuple[Term, ...]) -> tuple[list[sa.Column
         column = shape.table.c[term.field]
         own = [f"is_{term.field}_{i}" for i in range(term.alternatives)]
         either: list[sa.ColumnElement[bool]] = []
-        if len(own) == 1:
+        if term.or_more:
+            either.append(column >= sa.bindparam(own[0]))
+        elif len(own) == 1:
             either.append(column == sa.bindparam(own[0]))
         elif own:
             # A tuple of single parameters: SQLAlchemy's own IN is expanded only when it executes.

@@ -20,7 +20,7 @@ MAX_IDS = 1000
 """In one request."""
 
 TOLD_S = 3600.0
-"""For how long an instance that is gone may be asked for, as at EC2."""
+"""For how long an instance that is gone is told of, as at EC2."""
 
 
 def bounded(ids: list[str]) -> list[str]:

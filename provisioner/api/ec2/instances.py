@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TypeVar
 
 from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.filters import Filters, Looks
-from provisioner.api.ec2.ids import bounded, find_instance
+from provisioner.api.ec2.ids import TOLD_S, bounded, find_instance
 from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
@@ -17,7 +18,7 @@ from provisioner.core.ec2_ids import image_id, instance_id, kernel_id, public_id
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.core.zones import DEFAULT, ec2_zone, zone_of
-from provisioner.protocols.store import Tx
+from provisioner.protocols.store import Since, Tx
 
 R = TypeVar("R", Node, Image)
 
@@ -132,11 +133,18 @@ def _asked(
     if call.given.get("InstanceIds"):
         found = named_instances(tx, call)
     else:
-        # Those that are gone are told of by their ids alone: there are more of them with every year.
         found = tx.find(Instance, where={"tenant": call.tenant, "state": LIVE})
+        if states is None:
+            found += _lately_gone(tx, call)
     wanted = Filters(call.given.get("Filters", ()), looks, lambda seen: seen.tags)
     seen = (one for one in look(tx, call, found) if states is None or one.state in states)
     return page(call.given, filter(wanted, seen), lambda one: one.id)
+
+
+def _lately_gone(tx: Tx, call: Call) -> list[Instance]:
+    since = Since(tx.now() - timedelta(seconds=TOLD_S))
+    gone = {"tenant": call.tenant, "state": InstanceState.DELETED, "updated_at": since}
+    return tx.find(Instance, where=gone)
 
 
 def describe_instances(tx: Tx, call: Call) -> Members:

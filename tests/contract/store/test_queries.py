@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -15,10 +16,11 @@ from provisioner.core.model import (
     TimelineEvent,
 )
 from provisioner.core.states import ProvisionState
-from provisioner.protocols.store import Store, Tx
+from provisioner.protocols.store import Since, Store, Tx
 from tests.contract.store.conftest import Stores, Teller
 from tests.contract.store.records import AT, EXAMPLES, emptied, event, flavor, node
 
+LATER = AT + timedelta(microseconds=1)
 VALUES = st.sampled_from(["a", "b", "c"])
 
 
@@ -37,6 +39,8 @@ def questions(draw: st.DrawFn) -> dict[str, Any]:
     if draw(st.booleans()):
         where["fence"] = some([0, 1, 2])
     if draw(st.booleans()):
+        where["at"] = draw(st.sampled_from([AT, LATER, Since(AT), Since(LATER)]))
+    if draw(st.booleans()):
         where["id"] = some(list(range(12)))
     return {
         "where": where or draw(st.sampled_from([None, {}])),
@@ -51,6 +55,10 @@ def _answer(events: list[TimelineEvent], question: dict[str, Any]) -> list[Timel
 
     def meets(record: TimelineEvent) -> bool:
         for field, wanted in (question["where"] or {}).items():
+            if isinstance(wanted, Since):
+                if getattr(record, field) < wanted.at:
+                    return False
+                continue
             several = wanted if isinstance(wanted, list | tuple | frozenset) else [wanted]
             if getattr(record, field) not in several:
                 return False
@@ -72,6 +80,7 @@ def test_find_gives_what_was_asked_for_in_order(stores: Stores) -> None:
             node_id=VALUES,
             instance_id=st.sampled_from(["a", "b", None]),
             fence=st.integers(0, 2),
+            at=st.sampled_from([AT, LATER]),
         ),
         max_size=10,
     )

@@ -12,6 +12,7 @@ from provisioner.core.errors import Conflict
 from provisioner.core.model import (
     ApiToken,
     Flavor,
+    Instance,
     Node,
     Port,
     Record,
@@ -20,7 +21,7 @@ from provisioner.core.model import (
 )
 from provisioner.core.roles import Role
 from provisioner.core.states import PowerState, ProvisionState
-from provisioner.protocols.store import Store, Tx
+from provisioner.protocols.store import Since, Store, Tx
 from tests.contract.store.conftest import Stores, Teller
 from tests.contract.store.records import AT, EXAMPLES, KINDS, emptied, event, flavor, node, records
 
@@ -226,6 +227,8 @@ def test_a_conflict_that_is_swallowed_still_ends_the_transaction(stores: Stores)
         lambda tx: tx.find(Node, where={"colour": "red"}),
         lambda tx: tx.find(Node, where={"publication": None}),
         lambda tx: tx.find(Node, where={"fence": "1"}),
+        lambda tx: tx.find(Node, where={"name": Since(AT)}),
+        lambda tx: tx.find(Instance, where={"updated_at": Since("then")}),
         lambda tx: tx.find(Node, after=3),
         lambda tx: tx.count(Node, where={"name": [1]}),
         lambda tx: tx.update(Node, "id-a", {"colour": "red"}),

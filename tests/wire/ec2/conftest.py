@@ -23,6 +23,15 @@ AWS = str(Path(sys.executable).parent / "aws")
 WAITING = {"Delay": 1, "MaxAttempts": 60}
 
 
+LIVE = [
+    {
+        "Name": "instance-state-name",
+        "Values": ["pending", "running", "shutting-down", "stopping", "stopped"],
+    }
+]
+"""Filters."""
+
+
 @dataclass
 class Place:
     """The provisioner, where its EC2 API is, and access keys to it."""
@@ -115,6 +124,11 @@ def ec2(place: Place) -> Iterator[Any]:
     client = place.client(place.session())
     yield client
     release(client)
+
+
+def there(client: Any) -> list[Any]:
+    """The reservations of what isn't terminated: other tests' instances are told of for an hour."""
+    return list(client.describe_instances(Filters=LIVE)["Reservations"])
 
 
 def release(client: Any) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.wire.ec2.conftest import WAITING, Place, code_of, release
+from tests.wire.ec2.conftest import LIVE, WAITING, Place, code_of, release
 from tests.wire.ec2.test_instances import ami
 
 pytestmark = pytest.mark.wire
@@ -38,7 +38,7 @@ def test_the_resources_of_boto3_run_an_instance_from_its_beginning_to_its_end(pl
     instance.terminate()
     instance.wait_until_terminated(WaiterConfig=WAITING)
     key.delete()
-    assert list(ec2.instances.all()) == []
+    assert list(ec2.instances.filter(Filters=LIVE)) == []
 
 
 def test_the_aws_command_line_runs_an_instance_from_its_beginning_to_its_end(place: Place) -> None:

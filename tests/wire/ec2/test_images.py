@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from tests.wire.ec2.conftest import WAITING, Place, code_of
+from tests.wire.ec2.conftest import LIVE, WAITING, Place, code_of
 from tests.wire.ec2.test_instances import run, wait
 
 pytestmark = pytest.mark.wire
@@ -68,7 +68,8 @@ def test_every_paginator_has_everything_once(ec2: Any) -> None:
     def pages(name: str, result: str) -> list[list[Any]]:
         # botocore asks for five types at least.
         size = {"PageSize": 5 if result == "InstanceTypes" else 1}
-        return [page[result] for page in ec2.get_paginator(name).paginate(PaginationConfig=size)]
+        wanted = {"Filters": LIVE} if result == "Reservations" else {}
+        return [page[result] for page in ec2.get_paginator(name).paginate(**wanted, PaginationConfig=size)]
 
     found = {
         "InstanceId": pages("describe_instance_status", "InstanceStatuses"),

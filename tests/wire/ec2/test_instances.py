@@ -10,7 +10,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from tests.wire.cli.conftest import eventually
-from tests.wire.ec2.conftest import WAITING, Place, code_of, release
+from tests.wire.ec2.conftest import LIVE, WAITING, Place, code_of, release, there
 
 pytestmark = pytest.mark.wire
 
@@ -61,13 +61,13 @@ def test_an_instance_runs_stops_starts_reboots_and_is_terminated(ec2: Any) -> No
     wait(ec2, "instance_terminated", ids)
     assert code_of(ec2.start_instances, InstanceIds=ids) == "IncorrectInstanceState"
     assert ec2.terminate_instances(InstanceIds=[id, id])
-    assert ec2.describe_instances()["Reservations"] == []
+    assert there(ec2) == []
 
 
 def test_instances_of_one_order_are_one_reservation(ec2: Any) -> None:
     made = ec2.run_instances(ImageId=ami(ec2), InstanceType="baremetal.small", MinCount=2, MaxCount=3)
     assert [one["AmiLaunchIndex"] for one in made["Instances"]] == [0, 1, 2]
-    (shown,) = ec2.describe_instances()["Reservations"]
+    (shown,) = there(ec2)
     assert shown["ReservationId"] == made["ReservationId"]
     assert {one["InstanceId"] for one in shown["Instances"]} == {
         one["InstanceId"] for one in made["Instances"]
@@ -77,7 +77,7 @@ def test_instances_of_one_order_are_one_reservation(ec2: Any) -> None:
 def test_as_many_are_run_as_there_are_nodes(ec2: Any) -> None:
     order = {"ImageId": ami(ec2), "InstanceType": "baremetal.small"}
     assert code_of(ec2.run_instances, **order, MinCount=5, MaxCount=9) == "InsufficientInstanceCapacity"
-    assert ec2.describe_instances()["Reservations"] == []
+    assert there(ec2) == []
     assert len(ec2.run_instances(**order, MinCount=1, MaxCount=9)["Instances"]) == 4
     assert code_of(ec2.run_instances, **order, MinCount=1, MaxCount=1) == "InsufficientInstanceCapacity"
     assert (
@@ -99,7 +99,7 @@ def test_of_many_who_ask_at_once_as_many_get_one_as_there_are(ec2: Any) -> None:
     with ThreadPoolExecutor(16) as clients:
         told = Counter(clients.map(ask, range(16)))
     assert told == {"ran": 4, "InsufficientInstanceCapacity": 12}
-    found = ec2.describe_instances()["Reservations"]
+    found = there(ec2)
     ids = [one["InstanceId"] for reservation in found for one in reservation["Instances"]]
     wait(ec2, "instance_running", ids)
     assert len({show(ec2, id)["Placement"]["HostId"] for id in ids}) == 4
@@ -110,12 +110,12 @@ def test_an_order_with_a_token_is_carried_out_once(ec2: Any) -> None:
     assert first == again
     assert code_of(run, client=ec2, count=2, ClientToken="once") == "IdempotentParameterMismatch"
     assert len(run(ec2, ClientToken="twice")) == 1
-    assert len(ec2.describe_instances()["Reservations"]) == 2
+    assert len(there(ec2)) == 2
 
 
 def test_a_dry_run_changes_nothing(ec2: Any) -> None:
     assert code_of(run, client=ec2, DryRun=True, ClientToken="dry") == "DryRunOperation"
-    assert ec2.describe_instances()["Reservations"] == []
+    assert there(ec2) == []
     assert code_of(run, client=ec2, DryRun=True, KeyName="nobodys") == "InvalidKeyPair.NotFound"
     (id,) = run(ec2, ClientToken="dry")
     assert code_of(ec2.terminate_instances, InstanceIds=[id], DryRun=True) == "DryRunOperation"
@@ -209,8 +209,20 @@ def _named(name: str) -> dict[str, Any]:
     return {"ResourceType": "instance", "Tags": [{"Key": "Name", "Value": name}]}
 
 
+def test_all_of_a_tag_are_waited_for_until_they_are_gone(ec2: Any) -> None:
+    ids = run(ec2, 2, TagSpecifications=[_named("batch")])
+    wanted = [{"Name": "tag:Name", "Values": ["batch"]}]
+    ec2.get_waiter("instance_running").wait(Filters=wanted, WaiterConfig=WAITING)
+    ec2.terminate_instances(InstanceIds=ids)
+    ec2.get_waiter("instance_terminated").wait(Filters=wanted, WaiterConfig=WAITING)
+    assert ids_of(ec2, ("tag:Name", ["batch"]), ("instance-state-name", ["terminated"])) == set(ids)
+
+
 def ids_of(client: Any, *filters: tuple[str, list[str]]) -> set[str]:
+    """What isn't terminated, unless it is asked for by its state."""
     told = [{"Name": name, "Values": values} for name, values in filters]
+    if "instance-state-name" not in {name for name, _ in filters}:
+        told += LIVE
     found = client.describe_instances(Filters=told)["Reservations"]
     return {one["InstanceId"] for reservation in found for one in reservation["Instances"]}
 
@@ -234,7 +246,7 @@ def test_instances_are_found_by_filters_with_wildcards(ec2: Any) -> None:
 
 def test_pages_have_every_instance_once(ec2: Any) -> None:
     ids = set(run(ec2, 3)) | set(run(ec2, 1))
-    pages = ec2.get_paginator("describe_instances").paginate(PaginationConfig={"PageSize": 2})
+    pages = ec2.get_paginator("describe_instances").paginate(Filters=LIVE, PaginationConfig={"PageSize": 2})
     found = [[one["InstanceId"] for r in page["Reservations"] for one in r["Instances"]] for page in pages]
     assert [len(page) for page in found] == [2, 2]
     assert {id for page in found for id in page} == ids

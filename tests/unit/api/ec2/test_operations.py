@@ -1,5 +1,8 @@
 from __future__ import annotations
 
+from dataclasses import replace
+from datetime import timedelta
+
 import pytest
 
 from provisioner.api.ec2.ids import TOLD_S
@@ -164,7 +167,36 @@ def test_an_instance_that_is_long_gone_is_unknown(api: Api, ec2: Ec2) -> None:
     api.transact(lambda tx: tx.update(Instance, gone.id, {"name": "told"}))
     seen = ec2.read("DescribeInstances", **on)["Reservations"][0]["Instances"][0]
     assert seen["State"]["Name"] == "terminated"
-    assert ec2.read("DescribeInstances")["Reservations"] == []
+
+
+def test_an_instance_that_was_deleted_lately_is_found_by_filters(api: Api, ec2: Ec2) -> None:
+    gone = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE)
+    other = instance(
+        id="11234567-89ab-4def-8123-000000000000",
+        tenant="red",
+        state=InstanceState.DELETED,
+        updated_at=api.context_now(),
+    )
+    api.transact(lambda tx: tx.insert(gone, other))
+    ec2.read("CreateTags", **{"ResourceId.1": "i-0123456789ab4def8", "Tag.1.Key": "a", "Tag.1.Value": "b"})
+    api.transact(lambda tx: tx.update(Instance, gone.id, {"state": InstanceState.DELETED}))
+
+    def found(action: str, member: str, **more: str) -> int:
+        return len(ec2.read(action, **more)[member])
+
+    by_tag = {"Filter.1.Name": "tag:a", "Filter.1.Value.1": "b"}
+    by_state = {"Filter.1.Name": "instance-state-name", "Filter.1.Value.1": "terminated"}
+    assert found("DescribeInstances", "Reservations") == 1
+    assert found("DescribeInstances", "Reservations", **by_tag) == 1
+    assert found("DescribeInstances", "Reservations", **by_state) == 1
+    assert found("DescribeInstanceStatus", "InstanceStatuses") == 0
+    assert found("DescribeInstanceStatus", "InstanceStatuses", IncludeAllInstances="true") == 1
+    assert found("DescribeTags", "Tags") == 1
+    api.transact(lambda tx: tx.delete(Instance, gone.id))
+    long_ago = api.context_now() - timedelta(seconds=TOLD_S + 1)
+    api.transact(lambda tx: tx.insert(replace(gone, state=InstanceState.DELETED, updated_at=long_ago)))
+    assert found("DescribeInstances", "Reservations") == 0
+    assert found("DescribeInstanceStatus", "InstanceStatuses", IncludeAllInstances="true") == 0
 
 
 def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
