@@ -222,6 +222,7 @@ class Instance:
     key_name: str = ""  # of the key pair that public_key came from
     reservation_id: str = ""  # of the order that asked for it and its siblings; empty: for it alone
     launch_index: int = 0  # among its siblings
+    client_token: str = ""  # that EC2's client gave the order, if any
     failed_on: tuple[str, ...] = ()  # nodes that failed it by their own fault, by id; it is another's then
     created_at: datetime
     updated_at: datetime

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
-from provisioner.api.ec2.errors import Ec2Error
+from provisioner.api.ec2.errors import Ec2Error, unsupported
 
 T = TypeVar("T")
 Looks = Mapping[str, Callable[[T], Iterable[str]]]
@@ -20,6 +20,7 @@ class Filters(Generic[T]):
 
     looks: what a filter's name looks at; a thing may have several values, or none
     tags:  of a thing, for `tag:KEY` and `tag-key`
+    others: names that EC2 knows and that mean nothing here
     """
 
     def __init__(
@@ -27,6 +28,7 @@ class Filters(Generic[T]):
         given: Iterable[Mapping[str, Any]],
         looks: Looks[T],
         tags: Callable[[T], Mapping[str, str]] | None = None,
+        others: Container[str] = (),
     ) -> None:
         self._checks: list[tuple[Callable[[T], Iterable[str]], list[_Pattern]]] = []
         if len(told := list(given)) > MAX_FILTERS:
@@ -35,7 +37,7 @@ class Filters(Generic[T]):
             name, values = one.get("Name", ""), one.get("Values", [])
             if not values or len(values) > MAX_VALUES:
                 raise Ec2Error("InvalidParameterValue", f"A filter must have 1 to {MAX_VALUES} values")
-            self._checks.append((_look(name, looks, tags), [_Pattern(value) for value in values]))
+            self._checks.append((_look(name, looks, tags, others), [_Pattern(value) for value in values]))
 
     def __call__(self, thing: T) -> bool:
         return all(
@@ -45,7 +47,7 @@ class Filters(Generic[T]):
 
 
 def _look(
-    name: str, looks: Looks[T], tags: Callable[[T], Mapping[str, str]] | None
+    name: str, looks: Looks[T], tags: Callable[[T], Mapping[str, str]] | None, others: Container[str]
 ) -> Callable[[T], Iterable[str]]:
     if tags is not None:
         if name == "tag-key":
@@ -53,6 +55,8 @@ def _look(
         if name.startswith("tag:"):
             key = name.removeprefix("tag:")
             return lambda thing: [tags(thing)[key]] if key in tags(thing) else []
+    if name in others:
+        raise unsupported(f"The filter {name}")
     if name not in looks:
         raise Ec2Error("InvalidParameterValue", f"The filter '{name[:100]}' is invalid")
     return looks[name]

@@ -8,6 +8,7 @@ from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_image
+from provisioner.api.ec2.other_filters import OTHERS
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import TagsOf, tag_set, tags_of
 from provisioner.api.image_shares import shared_with
@@ -29,7 +30,16 @@ TYPE: Mapping[ImageKind, str] = {
     ImageKind.RAMDISK: "ramdisk",
 }
 
+_NONE_HAS = (
+    *("block-device-mapping.delete-on-termination", "block-device-mapping.device-name"),
+    *("block-device-mapping.encrypted", "block-device-mapping.snapshot-id"),
+    *("block-device-mapping.volume-size", "block-device-mapping.volume-type"),
+    *("hypervisor", "owner-alias", "platform", "product-code", "product-code.type"),
+)
+"""Answers tell that there are none."""
+
 _LOOKS: Looks[Image] = {
+    **dict.fromkeys(_NONE_HAS, lambda image: ()),
     "architecture": lambda image: [image.arch],
     "creation-date": lambda image: [time_text(image.created_at)],
     "image-id": lambda image: [image_id(image)],
@@ -59,7 +69,8 @@ def describe_images(tx: Tx, call: Call) -> Members:
     if users:
         found = [image for image in found if _is_shared_by(tx, call, image, users)]
     tags = tags_of(tx, call.tenant, [image_id(image) for image in found])
-    wanted = Filters(call.given.get("Filters", ()), _LOOKS, lambda image: tags(image_id(image)))
+    others = OTHERS["DescribeImages"]
+    wanted = Filters(call.given.get("Filters", ()), _LOOKS, lambda image: tags(image_id(image)), others)
     images, token = page(call.given, filter(wanted, found), image_id)
     return {"Images": [_view(image, tags) for image in images], "NextToken": token}
 

@@ -9,6 +9,7 @@ from typing import Any
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.filters import Filters, Looks
+from provisioner.api.ec2.other_filters import OTHERS
 from provisioner.api.ec2.paging import page
 from provisioner.core.extra_specs import ARCHITECTURES, asks_for_another
 from provisioner.core.model import Flavor
@@ -46,7 +47,7 @@ def describe_instance_types(tx: Tx, call: Call) -> Members:
                 f"The following supplied instance types do not exist: [{unknown[0][:100]}]",
             )
         flavors = [flavor for flavor in flavors if flavor.name in names]
-    wanted = Filters(call.given.get("Filters", ()), _LOOKS)
+    wanted = Filters(call.given.get("Filters", ()), _LOOKS, others=OTHERS["DescribeInstanceTypes"])
     found, token = page(
         call.given, filter(wanted, map(_view, flavors)), lambda view: str(view["InstanceType"])
     )
@@ -88,4 +89,8 @@ def _texts(view: Members, member: str) -> list[str]:
     return [str(value).lower() if isinstance(value, bool) else str(value) for value in values]
 
 
-_LOOKS: Looks[Members] = {name: partial(_texts, member=member) for name, member in _MEMBERS.items()}
+_LOOKS: Looks[Members] = {
+    # None has one: they are machines.
+    "hypervisor": lambda view: (),
+    **{name: partial(_texts, member=member) for name, member in _MEMBERS.items()},
+}

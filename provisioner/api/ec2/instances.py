@@ -12,6 +12,7 @@ from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import TOLD_S, bounded, find_instance
 from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
+from provisioner.api.ec2.other_filters import OTHERS
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
 from provisioner.core.ec2_ids import image_id, instance_id, kernel_id, public_id, ramdisk_id
@@ -49,10 +50,20 @@ class Seen:
         return image_id(self.image) if self.image else public_id("ami", self.instance.image_id)
 
 
+_NONE_HAS = (
+    *("block-device-mapping.attach-time", "block-device-mapping.delete-on-termination"),
+    *("block-device-mapping.device-name", "block-device-mapping.status", "block-device-mapping.volume-id"),
+    *("dns-name", "hypervisor", "instance-lifecycle", "instance.group-id", "instance.group-name"),
+    *("ip-address", "placement-group-name", "platform", "product-code", "product-code.type", "reason"),
+)
+"""Answers tell that there are none: it is a machine, on demand, whose addresses are private."""
+
 _LOOKS: Looks[Seen] = {
+    **dict.fromkeys(_NONE_HAS, lambda seen: ()),
     "architecture": lambda seen: [seen.image.arch] if seen.image else [],
     "availability-zone": lambda seen: [seen.zone],
     "availability-zone-id": lambda seen: [seen.zone],
+    "client-token": lambda seen: [seen.instance.client_token] if seen.instance.client_token else [],
     "ebs-optimized": lambda seen: ["false"],
     "host-id": lambda seen: [seen.node.name] if seen.node else [],
     "image-id": lambda seen: [seen.image_id],
@@ -127,7 +138,7 @@ def named_instances(tx: Tx, call: Call) -> list[Instance]:
 
 
 def _asked(
-    tx: Tx, call: Call, looks: Looks[Seen], states: frozenset[State] | None = None
+    tx: Tx, call: Call, operation: str, looks: Looks[Seen], states: frozenset[State] | None = None
 ) -> tuple[list[Seen], str | None]:
     """states: those that are wanted; None: all."""
     if call.given.get("InstanceIds"):
@@ -136,7 +147,7 @@ def _asked(
         found = tx.find(Instance, where={"tenant": call.tenant, "state": LIVE})
         if states is None:
             found += _lately_gone(tx, call)
-    wanted = Filters(call.given.get("Filters", ()), looks, lambda seen: seen.tags)
+    wanted = Filters(call.given.get("Filters", ()), looks, lambda seen: seen.tags, OTHERS[operation])
     seen = (one for one in look(tx, call, found) if states is None or one.state in states)
     return page(call.given, filter(wanted, seen), lambda one: one.id)
 
@@ -148,7 +159,7 @@ def _lately_gone(tx: Tx, call: Call) -> list[Instance]:
 
 
 def describe_instances(tx: Tx, call: Call) -> Members:
-    seen, token = _asked(tx, call, _LOOKS)
+    seen, token = _asked(tx, call, "DescribeInstances", _LOOKS)
     return {"Reservations": reservations(seen), "NextToken": token}
 
 
@@ -195,6 +206,7 @@ def view(seen: Seen) -> Members:
         "StateTransitionReason": "",
         "Architecture": seen.image.arch if seen.image else None,
         "BlockDeviceMappings": [],
+        "ClientToken": one.client_token or None,
         "RootDeviceType": "instance-store",
         "VirtualizationType": "hvm",
         "SecurityGroups": [],
@@ -221,7 +233,8 @@ def _reason_texts(seen: Seen, member: str) -> list[str]:
 
 def describe_instance_status(tx: Tx, call: Call) -> Members:
     everything = call.given.get("IncludeAllInstances", False)
-    seen, token = _asked(tx, call, _STATUS_LOOKS, None if everything else frozenset({RUNNING}))
+    states = None if everything else frozenset({RUNNING})
+    seen, token = _asked(tx, call, "DescribeInstanceStatus", _STATUS_LOOKS, states)
     return {"InstanceStatuses": [_status_view(one) for one in seen], "NextToken": token}
 
 

@@ -261,6 +261,7 @@ def _instance(tx: Tx, call: Call, wish: _Wish, reservation_id: str, index: int) 
         key_name=wish.key.name if wish.key else "",
         reservation_id=reservation_id,
         launch_index=index,
+        client_token=call.given.get("ClientToken", ""),
         created_at=now,
         updated_at=now,
     )

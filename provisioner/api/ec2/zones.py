@@ -7,12 +7,14 @@ from typing import Any
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import bad_value
 from provisioner.api.ec2.filters import Filters, Looks
+from provisioner.api.ec2.other_filters import OTHERS
 from provisioner.api.visible_nodes import nodes_of
 from provisioner.core.model import Node
 from provisioner.core.zones import DEFAULT, ec2_zone
 from provisioner.protocols.store import Tx
 
 _LOOKS: Looks[Members] = {
+    "message": lambda one: one["Messages"],
     "group-name": lambda one: [one["GroupName"]],
     "opt-in-status": lambda one: [one["OptInStatus"]],
     "region-name": lambda one: [one["RegionName"]],
@@ -32,7 +34,7 @@ def describe_availability_zones(tx: Tx, call: Call) -> Members:
             if name not in names:
                 raise bad_value(parameter, f"there is no zone {name[:100]}")
         names = [name for name in names if name in asked]
-    wanted = Filters(call.given.get("Filters", ()), _LOOKS)
+    wanted = Filters(call.given.get("Filters", ()), _LOOKS, others=OTHERS["DescribeAvailabilityZones"])
     return {"AvailabilityZones": list(filter(wanted, (_view(call, name) for name in names)))}
 
 

@@ -40,6 +40,7 @@ def test_what_a_token_made_is_known_as_long_as_the_token(api: Api, ec2: Ec2) -> 
     order, answer = ordered(api, ec2)
     prune(api, ANSWER_KEPT_S + ROUND_S)
     again = ec2.read("RunInstances", **order)
+    assert again["Instances"][0]["ClientToken"] == "t"
     assert again["ReservationId"] == answer["ReservationId"]
     assert again["Instances"][0]["State"]["Name"] == "terminated"
 
