@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from rich.markup import escape
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 
 from provisioner.cli.client import Client, path_of
@@ -120,7 +121,7 @@ def register(
     path = path_of("images", image["id"])
     if file is not None:
         with _progress(output) as bar:
-            task = bar.add_task(name, total=size_bytes)
+            task = bar.add_task(escape(name), total=size_bytes)
             chunks = _chunks(file, lambda count: bar.advance(task, count))
             image = _upload(client, path, chunks, size_bytes)
     else:
@@ -215,4 +216,4 @@ def delete(context: typer.Context, image: Name, as_json: Json = False) -> None:
     """Remove an image, and its bytes if no other has the same."""
     client, output = client_and_output(context, as_json)
     client.delete(path_of("images", image))
-    output.json({"deleted": image}) if as_json else output.say(f"{image}: deleted")
+    output.json({"deleted": image}) if as_json else output.say(escape(f"{image}: deleted"))

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 
 from provisioner.cli.client import path_of
 from provisioner.cli.options import Json, client_and_output, name_or_id
@@ -30,4 +31,4 @@ def add_delete(app: typer.Typer, kind: str, told: str) -> None:
     def delete(context: typer.Context, name: Name, as_json: Json = False) -> None:
         client, output = client_and_output(context, as_json)
         client.delete(path_of(kind, name))
-        output.json({"deleted": name}) if as_json else output.say(f"{name}: deleted")
+        output.json({"deleted": name}) if as_json else output.say(escape(f"{name}: deleted"))

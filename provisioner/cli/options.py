@@ -20,7 +20,11 @@ Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 def name_or_id(text: str) -> str:
     """An argument that becomes one part of a path: also quoted, a slash parts it. Raises CliError."""
-    if text in ("", ".", "..") or "/" in text:
+    if "/" in text:
+        raise CliError(
+            f"{text!r} is nothing's name or id; what EC2's clients called so goes by its id.", USAGE
+        )
+    if text in ("", ".", ".."):
         raise CliError(f"{text!r} is nothing's name or id.", USAGE)
     return text
 

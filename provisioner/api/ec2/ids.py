@@ -7,14 +7,15 @@ from typing import TypeVar
 
 from provisioner.api.ec2.errors import Ec2Error, malformed_id, unknown_id
 from provisioner.api.image_shares import is_shared
-from provisioner.core.ec2_ids import IMAGE_PREFIX, image_id
+from provisioner.core.ec2_ids import DIGITS, IMAGE_PREFIX, image_id
 from provisioner.core.model import Image, ImageKind, Instance, KeyPair
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
 R = TypeVar("R", Image, Instance, KeyPair)
 
-_ID = re.compile(r"([a-z]{1,8})-([0-9a-f]{17})\Z")
+_ID = re.compile(r"([a-z]{1,8})-([0-9a-f]{17}|[0-9a-f]{8})\Z")
+"""Those of eight digits are what EC2 gave until 2016, and none of ours."""
 
 MAX_IDS = 1000
 """In one request."""
@@ -67,6 +68,8 @@ def _find(tx: Tx, kind: type[R], prefixes: tuple[str, ...], what: str, id: str) 
     if match is None or match[1] not in prefixes:
         raise malformed_id(what, id[:64])
     digits = match[2]
+    if len(digits) != DIGITS:
+        raise unknown_id(what, id)
     beginning = f"{digits[:8]}-{digits[8:12]}-{digits[12:16]}-{digits[16:]}"
     found = tx.find(kind, after=beginning, limit=1)
     if not found or not found[0].id.startswith(beginning):

@@ -9,6 +9,7 @@ from typing import TypeVar
 
 from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
+from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import TOLD_S, bounded, find_instance
 from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
@@ -142,6 +143,9 @@ def _asked(
 ) -> tuple[list[Seen], str | None]:
     """states: those that are wanted; None: all."""
     if call.given.get("InstanceIds"):
+        if "MaxResults" in call.given:
+            told = "The parameter InstanceIds cannot be used with the parameter MaxResults"
+            raise Ec2Error("InvalidParameterCombination", told)
         found = named_instances(tx, call)
     else:
         found = tx.find(Instance, where={"tenant": call.tenant, "state": LIVE})

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 import re
-from typing import Any
+from typing import Annotated, Any
 from urllib.parse import urlsplit
 
-from pydantic import ValidationError
+from pydantic import Field, ValidationError
 
 from provisioner.api import image_orders
 from provisioner.api.ec2.call import Call, Members
@@ -21,6 +21,18 @@ from provisioner.core.model import Image, ImageKind
 from provisioner.protocols.store import Tx
 
 _SHA256 = re.compile(r"sha256=([0-9a-fA-F]{64})\Z")
+_LETTERS = r"A-Za-z0-9()\[\]./\-'@_"
+_AmiName = Annotated[
+    str,
+    Field(pattern=rf"^([A-Za-z0-9][A-Za-z0-9._-]{{0,127}}|[{_LETTERS}][{_LETTERS} ]{{1,126}}[{_LETTERS}])$"),
+]
+"""As EC2 has them, with no blank at either end; and shorter ones, as REST has them."""
+
+
+class _Order(ImageOrder):
+    name: _AmiName
+
+
 _PARAMETERS = {"url": "ImageLocation", "arch": "Architecture", "name": "Name"}
 
 
@@ -68,13 +80,14 @@ def _order(tx: Tx, tenant: str, given: Members) -> ImageOrder:
         "ramdisk_id": find_image(tx, tenant, ramdisk, ImageKind.RAMDISK).id if ramdisk else None,
     }
     try:
-        return ImageOrder(**order)
+        return _Order(**order)
     except ValidationError as error:
         field = str(error.errors()[0]["loc"][0])
         if field == "name":
             raise Ec2Error(
                 "InvalidAMIName.Malformed",
-                "AMI names have 1 to 128 letters, digits, '.', '_' and '-', the first a letter or digit",
+                "AMI names must be between 3 and 128 characters long, and may contain letters, numbers, "
+                "blanks, parentheses, brackets, '.', '/', '-', '@', '_' and apostrophes",
             ) from None
         told = {"arch": "it is x86_64, arm64, armhf or tilepro64"}
         raise bad_value(_PARAMETERS.get(field, field), told.get(field, "it can't be used")) from None

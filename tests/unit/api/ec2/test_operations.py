@@ -199,6 +199,20 @@ def test_an_instance_that_was_deleted_lately_is_found_by_filters(api: Api, ec2: 
     assert found("DescribeInstanceStatus", "InstanceStatuses", IncludeAllInstances="true") == 0
 
 
+@pytest.mark.parametrize("digits", ["12345678", "0" * 17])
+def test_a_well_formed_id_is_unknown_and_not_malformed(ec2: Ec2, digits: str) -> None:
+    assert ec2.refused("DescribeInstances", **{"InstanceId.1": f"i-{digits}"}) == "InvalidInstanceID.NotFound"
+    assert ec2.refused("DescribeImages", **{"ImageId.1": f"ami-{digits}"}) == "InvalidAMIID.NotFound"
+    assert ec2.refused("DeleteKeyPair", KeyPairId=f"key-{digits}") == "InvalidKeyPair.NotFound"
+    assert ec2.refused("DescribeInstances", **{"InstanceId.1": f"i-{digits}0"}).endswith("Malformed")
+
+
+@pytest.mark.parametrize("action", ["DescribeInstances", "DescribeInstanceStatus"])
+def test_instances_that_are_named_come_in_no_pages(ec2: Ec2, action: str) -> None:
+    both = {"InstanceId.1": "i-0123456789ab4def8", "MaxResults": "5"}
+    assert ec2.refused(action, **both) == "InvalidParameterCombination"
+
+
 def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
     api.register_images()
     kept = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE)

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from urllib.parse import quote
+
 import pytest
 from structlog.testing import capture_logs
 
@@ -62,7 +64,13 @@ def test_what_has_a_kernel_and_a_ramdisk_is_a_root(api: Api, ec2: Ec2) -> None:
 @pytest.mark.parametrize(
     ("given", "code"),
     [
-        ({"Name": "a b"}, "InvalidAMIName.Malformed"),
+        ({"Name": "a b "}, "InvalidAMIName.Malformed"),
+        ({"Name": " ab"}, "InvalidAMIName.Malformed"),
+        ({"Name": "ab?"}, "InvalidAMIName.Malformed"),
+        ({"Name": "(a"}, "InvalidAMIName.Malformed"),
+        ({"Name": "abc\n"}, "InvalidAMIName.Malformed"),
+        ({"Name": "abü"}, "InvalidAMIName.Malformed"),
+        ({"Name": "a" * 129}, "InvalidAMIName.Malformed"),
         ({"Name": ""}, "InvalidAMIName.Malformed"),
         ({"Name": "a\r\nb"}, "InvalidAMIName.Malformed"),
         ({"ImageLocation": ""}, "MissingParameter"),
@@ -80,6 +88,20 @@ def test_what_has_a_kernel_and_a_ramdisk_is_a_root(api: Api, ec2: Ec2) -> None:
 def test_what_can_not_be_registered_is_refused(api: Api, ec2: Ec2, given: dict[str, str], code: str) -> None:
     assert ec2.refused("RegisterImage", **{"Name": "a", "ImageLocation": URL, **given}) == code
     assert api.transact(lambda tx: tx.count(Image)) == 0
+
+
+@pytest.mark.parametrize(
+    "name", ["ubuntu/images/hvm (1) [a] it's@home_2", "../../etc/passwd", "[/]", "/" * 128]
+)
+def test_names_are_ec2s(api: Api, ec2: Ec2, name: str) -> None:
+    """A name is no path of anything: REST lists it, and has such an image by its id."""
+    made = ec2.read("RegisterImage", Name=name, ImageLocation=URL)
+    found = ec2.read("DescribeImages", **{"Filter.1.Name": "name", "Filter.1.Value.1": name})["Images"]
+    assert [one["ImageId"] for one in found] == [made["ImageId"]]
+    (listed,) = api.get("/v1/images")["items"]
+    assert api.get(f"/v1/images/{listed['id']}")["name"] == name
+    assert not api.call("DELETE", f"/v1/images/{quote(name, safe='')}").is_success
+    assert api.call("DELETE", f"/v1/images/{listed['id']}").status_code == 204
 
 
 def test_names_are_given_once(ec2: Ec2) -> None:
