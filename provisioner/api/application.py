@@ -38,6 +38,7 @@ from provisioner.api.audit import forget_old_records
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
 from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
+from provisioner.api.failures import Failures
 from provisioner.api.gate import Gate
 from provisioner.api.housekeeping import forget_old_answers, forget_old_requests, in_rounds
 from provisioner.api.image_fetches import ImageFetches
@@ -79,13 +80,15 @@ def build_app(context: ApiContext) -> FastAPI:
     app.state.context = context
     unproven = Unproven(context.store, context.clock, context.ids)
     app.state.unproven = unproven
-    app.state.ec2 = ec2.Endpoint(context, unproven)
+    failures = Failures(context.store, context.clock, context.ids)
+    app.state.failures = failures
+    app.state.ec2 = ec2.Endpoint(context, unproven, failures)
     app.state.fetches = ImageFetches(context)
     app.add_exception_handler(ProvisionerError, problem_of_error)
     app.add_exception_handler(RequestValidationError, problem_of_input)
     app.add_exception_handler(HTTPException, problem_of_http)
     app.add_exception_handler(Exception, problem_of_defect)
-    app.add_middleware(Gate, context=context, unproven=unproven)
+    app.add_middleware(Gate, context=context, unproven=unproven, failures=failures)
     return app
 
 
@@ -114,6 +117,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     background = [
         asyncio.create_task(app.state.fetches.run()),
         asyncio.create_task(app.state.unproven.run()),
+        asyncio.create_task(app.state.failures.run()),
         asyncio.create_task(in_rounds(context, "old answers", forget_old_answers)),
         asyncio.create_task(in_rounds(context, "old requests", forget_old_requests)),
         asyncio.create_task(in_rounds(context, "tags of nothing", forget_tags_of_nothing)),
@@ -129,3 +133,4 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
             with suppress(asyncio.CancelledError):
                 await task
         await app.state.unproven.close_window()
+        await app.state.failures.close_window()

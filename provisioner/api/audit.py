@@ -7,14 +7,9 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import TypeVar
 
-import structlog
-
-from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import AuditRecord, Record
 from provisioner.core.roles import Principal
 from provisioner.protocols.store import Store, Tx, Watch
-
-log = structlog.get_logger(__name__)
 
 T = TypeVar("T")
 
@@ -92,15 +87,6 @@ class AuditedStore:
 
     async def close(self) -> None:
         await self._store.close()
-
-
-async def tell_failure(store: Store, entry: Entry, outcome: str) -> None:
-    """Of a request that changed nothing, or not all that it should have. Never fails itself: its answer
-    stands."""
-    try:
-        await store.transact(lambda tx: tx.insert(entry.record(tx.now(), outcome)))
-    except ProvisionerError as error:
-        log.warning("audit.not_recorded", request=entry.request_id, outcome=outcome, cause=error.message)
 
 
 async def forget_old_records(store: Store, policy: AuditPolicy) -> None:

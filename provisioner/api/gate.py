@@ -9,9 +9,10 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from provisioner.api.answers import address_of, problem, problem_of_error
-from provisioner.api.audit import REFUSED, Entry, tell_failure
+from provisioner.api.audit import REFUSED, Entry
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
+from provisioner.api.failures import Failures
 from provisioner.api.limits import retry_after
 from provisioner.api.unproven import Attempt, Unproven
 from provisioner.core.errors import ProvisionerError
@@ -32,10 +33,11 @@ METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "DELETE"})
 class Gate:
     """ASGI middleware. A plain one: Starlette's BaseHTTPMiddleware starts tasks for each request."""
 
-    def __init__(self, app: ASGIApp, context: ApiContext, unproven: Unproven) -> None:
+    def __init__(self, app: ASGIApp, context: ApiContext, unproven: Unproven, failures: Failures) -> None:
         self._app = app
         self._context = context
         self._unproven = unproven
+        self._failures = failures
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
@@ -54,7 +56,7 @@ class Gate:
                     message["headers"] = [*message["headers"], (b"x-request-id", entry.request_id.encode())]
                     if status >= 400:
                         outcome = REFUSED if status == 403 else f"failed:{status}"
-                        await tell_failure(self._context.store, entry, outcome)
+                        await self._failures.tell(entry, outcome)
             await send(message)
 
         refusal = None

@@ -6,11 +6,11 @@ that it forgets what others did.
 
 from __future__ import annotations
 
-import asyncio
 from dataclasses import dataclass
 
 import structlog
 
+from provisioner.api.window import WITHIN, Counts, Window
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.model import AuditRecord
 from provisioner.core.roles import NOBODY, Principal
@@ -21,7 +21,6 @@ from provisioner.protocols.store import Store
 log = structlog.get_logger(__name__)
 
 OUTCOME = "unproven"
-WINDOW_S = 60.0
 KINDS = 10
 """Kinds that are recorded each in a window; all others are counted together. At most twice as many records
 come of a window, and one."""
@@ -44,39 +43,27 @@ class Unproven:
 
     def __init__(self, store: Store, clock: Clock, ids: Ids) -> None:
         self._store = store
-        self._clock = clock
         self._ids = ids
-        self._more: dict[Attempt, int] = {}
-        self._others = 0
-        self._begun = asyncio.Event()
+        self._counts = Counts[Attempt](KINDS)
+        self._window = Window(clock)
 
     async def tell(self, attempt: Attempt, target: str) -> None:
         """Never fails itself: the refusal stands."""
-        self._begun.set()
-        if attempt in self._more:
-            self._more[attempt] += 1
-        elif len(self._more) >= KINDS:
-            self._others += 1
-        else:
-            self._more[attempt] = 0
+        self._window.open()
+        if self._counts.add(attempt) == 1:
             await self._record([(attempt, target[:MAX_TARGET])])
 
     async def run(self) -> None:
         """Until cancelled: tells at the end of each window how many more there were."""
-        while True:
-            await self._begun.wait()
-            await self._clock.sleep(WINDOW_S)
-            await self.close_window()
+        await self._window.run(self.close_window)
 
     async def close_window(self) -> None:
-        more, others = self._more, self._others
-        self._more, self._others = {}, 0
-        self._begun.clear()
-        within = f"more within {WINDOW_S:.0f} s"
-        told = [(attempt, f"{count} {within}") for attempt, count in more.items() if count]
-        if others:
+        counts, self._counts = self._counts, Counts(KINDS)
+        self._window.closed()
+        told = [(attempt, f"{count - 1} {WITHIN}") for attempt, count in counts.kinds.items() if count > 1]
+        if counts.others:
             nobody = Attempt(operation="authenticate", address="")
-            told.append((nobody, f"{others} {within}, of other kinds"))
+            told.append((nobody, f"{counts.others} {WITHIN}, of other kinds"))
         if told:
             await self._record(told)
 

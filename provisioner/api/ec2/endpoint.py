@@ -14,7 +14,7 @@ from starlette.routing import Route
 
 from provisioner.api import rights
 from provisioner.api.answers import address_of
-from provisioner.api.audit import REFUSED, Entry, tell_failure
+from provisioner.api.audit import REFUSED, Entry
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
 from provisioner.api.ec2.authentication import Authentication, Proven, Replays
@@ -23,6 +23,7 @@ from provisioner.api.ec2.errors import DRY_RUN, Ec2Error, LookAgain, dry_run, of
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.parameters import decode, members
 from provisioner.api.ec2.shapes import VERSION, Model, model
+from provisioner.api.failures import Failures
 from provisioner.api.unproven import Unproven
 from provisioner.core.errors import Forbidden, ProvisionerError
 from provisioner.protocols.store import Tx
@@ -38,8 +39,9 @@ MAX_BODY_BYTES = 2**18
 
 
 class Endpoint:
-    def __init__(self, context: ApiContext, unproven: Unproven) -> None:
+    def __init__(self, context: ApiContext, unproven: Unproven, failures: Failures) -> None:
         self._context = context
+        self._failures = failures
         self._authentication = Authentication(context, unproven)
         self._replays = Replays()
         self._writer: Writer | None = None
@@ -80,9 +82,9 @@ class Endpoint:
         except (ProvisionerError, Ec2Error) as error:
             told = of_error(error) if isinstance(error, ProvisionerError) else error
             if isinstance(error, Forbidden):
-                await tell_failure(self._context.store, entry, REFUSED)
+                await self._failures.tell(entry, REFUSED)
             elif rights.RIGHTS[right].changes and told.code != DRY_RUN:
-                await tell_failure(self._context.store, entry, f"failed:{told.code}")
+                await self._failures.tell(entry, f"failed:{told.code}")
             raise
 
     async def _done(

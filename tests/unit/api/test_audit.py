@@ -2,11 +2,20 @@ from __future__ import annotations
 
 from typing import Any
 
+import pytest
+
 from provisioner.api.audit import BATCH, MAX_TARGET, AuditPolicy, forget_old_records
+from provisioner.api.failures import EACH, KINDS, Failures
 from provisioner.core.errors import TransientError
 from provisioner.core.model import AuditRecord
 from tests.unit.api.conftest import Api, node_entry
 from tests.unit.records import NOW
+
+
+@pytest.fixture
+def failures(api: Api) -> Failures:
+    found: Failures = api.app.state.failures
+    return found
 
 
 def told(api: Api, **wanted: str) -> list[dict[str, Any]]:
@@ -79,6 +88,49 @@ def test_a_target_has_a_bounded_length(api: Api) -> None:
     api.call("DELETE", f"/v1/keys/{'k' * 5000}")
     (record,) = told(api)
     assert len(record["target"]) == MAX_TARGET
+
+
+def test_a_flood_of_refused_requests_wipes_nothing_of_what_others_did(api: Api, failures: Failures) -> None:
+    ann = api.user_of("blue", "operator")
+    ann.call("POST", "/v1/flavors", {"name": "small"})
+    eve = api.user_of("red", "reader")
+    for number in range(1200):
+        assert eve.call("DELETE", f"/v1/instances/{number}").status_code == 403
+    assert len(told(api, user=eve.name)) == EACH
+    api.run(failures.close_window())
+    api.run(failures.close_window())
+    api.run(forget_old_records(api.store, AuditPolicy(keep_records=1000)))
+    assert [one["operation"] for one in told(api, user=ann.name)] == ["POST /v1/flavors"]
+    (more, *each) = told(api, user=eve.name)
+    assert [one["target"] for one in each] == [f"/v1/instances/{number}" for number in range(EACH)][::-1]
+    assert (more["operation"], more["outcome"]) == ("DELETE /v1/instances/{instance}", "refused")
+    assert (more["target"], more["credential"]) == (f"{1200 - EACH} more within 60 s", each[0]["credential"])
+
+
+def test_a_flood_of_failures_of_all_kinds_is_few_records(api: Api, failures: Failures) -> None:
+    bob = api.user_of("blue", "member")
+    kinds = [(method, f"/v1/{kind}/none") for kind in ("keys", "images") for method in ("DELETE", "PUT")]
+    kinds += [("PUT", f"/v1/nodes/n/{what}") for what in ("maintenance", "reservation")]
+    kinds += [("DELETE", f"/v1/nodes/n/{what}") for what in ("maintenance", "reservation")]
+    kinds += [("POST", f"/v1/nodes/n/{what}") for what in ("power", "verify", "clean")]
+    kinds += [("GET", "/v1/nodes"), ("GET", "/v1/audit"), ("GET", "/v1/users"), ("GET", "/v1/hosts")]
+    for _ in range(10):
+        for method, path in kinds:
+            assert bob.call(method, path, {} if method != "GET" else None).status_code >= 400
+    api.run(failures.close_window())
+    found = told(api, user=bob.name)
+    assert len(found) == EACH + KINDS + 1
+    assert found[0]["outcome"] == "failed:various"
+
+
+def test_what_changed_something_is_always_a_record(api: Api) -> None:
+    bob = api.user_of("blue", "member")
+    for _ in range(2 * EACH):
+        bob.call("DELETE", "/v1/keys/none")
+    key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAAA"
+    for number in range(2 * EACH):
+        assert bob.call("POST", "/v1/keys", {"name": f"k{number}", "public_key": key}).status_code == 201
+    assert len(told(api, user=bob.name, outcome="done")) == 2 * EACH
 
 
 def test_an_answer_stands_when_its_refusal_cannot_be_recorded(api: Api) -> None:
