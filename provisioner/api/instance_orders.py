@@ -31,11 +31,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     if tx.count(Instance, where={"name": order.name, "tenant": tenant, "state": LIVE}):
         raise Conflict(f"create instance {order.name}", answer="there is one of this name")
     if left(tx, context, tenant) == 0:
-        raise Conflict(
-            f"create instance {order.name}",
-            answer=f"tenant {tenant} has the {quota(context, tenant)} instances of its quota",
-            advice="Delete one, or have `quotas` of the configuration raised",
-        )
+        raise _too_many(order.name, tenant, quota(context, tenant))
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = _root_or_disk(tx, context.who, order.image)
     kernel, ramdisk = (
@@ -73,6 +69,21 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     tx.insert(instance)
     tx.notify("instances")
     return views.instance(instance)
+
+
+def _too_many(name: str, tenant: str, most: int | None) -> Conflict:
+    if most is not None:
+        return Conflict(
+            f"create instance {name}",
+            answer=f"tenant {tenant} has the {most} instances of its quota",
+            advice="Delete one, or have `quotas` of the configuration raised",
+        )
+    return Conflict(
+        f"create instance {name}",
+        answer=f"as many instances of tenant {tenant} wait for a node as may",
+        advice="Ask again when some have one, delete some, or have `api.limits.waiting_instances` of the "
+        "configuration raised",
+    )
 
 
 def deployable(tx: Tx, who: Principal, id_or_name: str) -> Image:

@@ -1,4 +1,5 @@
-"""How much is taken from whom: requests of each user, wrong credentials of each address, bytes of a body."""
+"""How much is taken from whom: requests of each user, wrong credentials of each address, bytes of a body,
+instances that wait for a node."""
 
 from __future__ import annotations
 
@@ -15,12 +16,14 @@ MAX_BUCKETS = 10_000
 @dataclass(frozen=True, slots=True, kw_only=True)
 class LimitPolicy:
     """requests_per_s, request_burst: of one user, or of an access key that is a tenant's; None: any number.
-    failures_per_minute: wrong credentials from one address, and as many at once."""
+    failures_per_minute: wrong credentials from one address, and as many at once.
+    waiting_instances: of a tenant without a quota; or as many as there are nodes, if those are more."""
 
     requests_per_s: float | None = None
     request_burst: int = 1
     failures_per_minute: int = 60
     body_bytes: int = 2**20
+    waiting_instances: int = 1000
 
 
 class Buckets:

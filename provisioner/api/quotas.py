@@ -1,10 +1,10 @@
-"""How many instances a tenant may have."""
+"""How many instances a tenant may have, and without a quota how many may wait for a node."""
 
 from __future__ import annotations
 
 from provisioner.api.context import ApiContext
-from provisioner.core.model import Instance
-from provisioner.core.states import LIVE
+from provisioner.core.model import Instance, Node
+from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
 ANY = "*"
@@ -16,10 +16,14 @@ def quota(context: ApiContext, tenant: str) -> int | None:
     return context.quotas.get(tenant, context.quotas.get(ANY))
 
 
-def left(tx: Tx, context: ApiContext, tenant: str) -> int | None:
-    """How many more it may have; None: as many as there are nodes. Who was refused a node, or failed, counts
-    until it is deleted."""
+def left(tx: Tx, context: ApiContext, tenant: str, asked: int = 1) -> int:
+    """How many more it may have, if that is fewer than asked for; else as many or more. By a quota, who was
+    refused a node, or failed, counts until it is deleted. Without one, only who waits for a node counts."""
     most = quota(context, tenant)
-    if most is None:
-        return None
-    return max(0, most - tx.count(Instance, where={"tenant": tenant, "state": LIVE}))
+    if most is not None:
+        return max(0, most - tx.count(Instance, where={"tenant": tenant, "state": LIVE}))
+    waiting = tx.count(Instance, where={"tenant": tenant, "state": InstanceState.REQUESTED})
+    more = context.limits.policy.waiting_instances - waiting
+    if more < asked:
+        more = max(more, tx.count(Node) - waiting)
+    return max(0, more)

@@ -38,6 +38,14 @@ class Limits(Section):
             ge=65_536, le=2**26, description="Of a request; of EC2's, 256 KiB at most. Images have no limit."
         ),
     ] = 2**20
+    waiting_instances: Annotated[
+        int,
+        Field(
+            ge=1,
+            description="Of one tenant without a quota, that wait for a node; or as many as there are "
+            "nodes, if those are more.",
+        ),
+    ] = 1000
 
 
 class Api(Section):

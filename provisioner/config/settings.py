@@ -238,7 +238,7 @@ class Settings(Section):
         dict[Annotated[str, Field(pattern=r"^(\*|[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?)$")], Quota],
         Field(
             description="What each tenant may have, by its name; `*`: each that isn't named. Left out: as "
-            "many as there are nodes."
+            "many as there are nodes, and `api.limits.waiting_instances` more that wait for one."
         ),
     ] = Field(default_factory=dict)
     image_urls: Annotated[

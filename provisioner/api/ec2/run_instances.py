@@ -113,14 +113,17 @@ def _wanted(tx: Tx, call: Call) -> tuple[int, int, _Wish]:
 
 def _within_quota(tx: Tx, call: Call, least: int, most: int) -> int:
     """How many of those may be had. Raises Ec2Error when these are too few."""
-    more = left(tx, call.context, call.tenant)
-    if more is not None and more < least:
-        raise Ec2Error(
-            "InstanceLimitExceeded",
-            f"Your quota allows for {more} more instances, of {quota(call.context, call.tenant)}; "
-            f"{least} were asked for.",
+    more = left(tx, call.context, call.tenant, most)
+    if more < least:
+        allowed = quota(call.context, call.tenant)
+        told = (
+            f"Your quota allows for {more} more instances, of {allowed}; {least} were asked for."
+            if allowed is not None
+            else f"So many of your instances wait for a node that {more} more may, and {least} were asked "
+            "for. Ask again when some have one, or terminate some."
         )
-    return most if more is None else min(most, more)
+        raise Ec2Error("InstanceLimitExceeded", told)
+    return min(most, more)
 
 
 def _reservation(tx: Tx, call: Call, reservation_id: str) -> Members:

@@ -6,10 +6,12 @@ from typing import Any
 
 import pytest
 
+from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.core.errors import TransientError
 from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
 from provisioner.core.states import InstanceState
 from tests.unit.api.conftest import Api, node_entry
+from tests.unit.records import node
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
 
@@ -356,6 +358,23 @@ def test_a_tenant_gets_as_many_instances_as_its_quota_allows(api: Api) -> None:
     assert "tenant default has the 1 instances of its quota" in told["title"]
     api.call("DELETE", "/v1/instances/one").raise_for_status()
     api.post("/v1/instances", {"name": "two", **order}, 202)
+
+
+def test_no_more_instances_wait_than_may_or_than_there_are_nodes(api: Api) -> None:
+    api.context.limits = Limits(LimitPolicy(waiting_instances=2))
+    for name in ("one", "two"):
+        api.post("/v1/instances", order(name), 202)
+    told = api.post("/v1/instances", order("three"), 409)
+    assert "as many instances of tenant default wait for a node as may" in told["title"]
+    assert "api.limits.waiting_instances" in told["advice"]
+    assert api.user_of("blue", "member").call("POST", "/v1/instances", order("one")).status_code != 409
+    for number in range(1, 4):
+        api.transact(lambda tx, number=number: tx.insert(node(id=f"node-{number}", name=f"n{number}")))
+    api.post("/v1/instances", order("three"), 202)
+    api.post("/v1/instances", order("four"), 409)
+    two = api.get("/v1/instances/two")["id"]
+    api.transact(lambda tx: tx.update(Instance, two, {"state": InstanceState.BUILDING, "node_id": "node-1"}))
+    api.post("/v1/instances", order("four"), 202)
 
 
 @pytest.mark.parametrize(

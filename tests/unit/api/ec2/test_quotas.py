@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import pytest
 
+from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.core.model import Node
 from provisioner.core.states import ProvisionState
 from tests.unit.api.conftest import node_entry
@@ -41,3 +42,13 @@ def test_a_tenant_that_is_named_has_a_quota_of_its_own(ec2: Ec2, image: str) -> 
     asked = {"ImageId": image, "InstanceType": "small", "MinCount": "1", "MaxCount": "1"}
     assert ec2.read("RunInstances", **asked)["Instances"]
     assert Ec2(ec2.api, "acme").refused("RunInstances", **asked) == "InstanceLimitExceeded"
+
+
+def test_without_a_quota_no_more_wait_than_there_are_nodes(ec2: Ec2, image: str) -> None:
+    ec2.api.context.limits = Limits(LimitPolicy(waiting_instances=1))
+    for name in "ab":
+        ec2.api.post("/v1/instances", {"name": name, "flavor": "small", "image": "root"}, 202)
+    asked = {"ImageId": image, "InstanceType": "small"}
+    assert ec2.refused("RunInstances", MinCount="3", MaxCount="3", **asked) == "InstanceLimitExceeded"
+    made = ec2.read("RunInstances", MinCount="1", MaxCount="3", **asked)
+    assert len(made["Instances"]) == 2
