@@ -25,6 +25,7 @@ from provisioner.drivers.tile_monitor import TileMonitor
 from provisioner.protocols.agent import AgentClient
 from provisioner.protocols.board import BoardMonitor, NoBoardMonitor
 from provisioner.protocols.boot import BootPublisher
+from provisioner.protocols.children import Children
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink
 from provisioner.protocols.ids import Ids
@@ -33,7 +34,6 @@ from provisioner.protocols.netboot import NetbootService
 from provisioner.protocols.power import DeviceFactory
 from provisioner.protocols.roots import NoRootFolders, RootFolders
 from provisioner.services import exportfs, ganesha, metadata
-from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
 from provisioner.services.dnsmasq_config import DhcpNetwork
 from provisioner.services.exportfs import ExportfsService
@@ -64,12 +64,12 @@ class Boundary:
 
 
 def boundary_of(
-    settings: Settings, sink: EventSink, clock: Clock, ids: Ids
+    settings: Settings, sink: EventSink, clock: Clock, ids: Ids, children: Children
 ) -> AbstractAsyncContextManager[Boundary]:
-    """Starts what the settings ask for; ends it when left."""
+    """Starts what the settings ask for, its programs as `children`; ends it when left."""
     if settings.rack == "fake":
         return _fake(sink, ids)
-    return _real(settings, sink, clock, ids)
+    return _real(settings, sink, clock, ids, children)
 
 
 @asynccontextmanager
@@ -87,8 +87,10 @@ async def _fake(sink: EventSink, ids: Ids) -> AsyncIterator[Boundary]:
 
 
 @asynccontextmanager
-async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> AsyncIterator[Boundary]:
-    network, children = settings.network, SystemChildren()
+async def _real(
+    settings: Settings, sink: EventSink, clock: Clock, ids: Ids, children: Children
+) -> AsyncIterator[Boundary]:
+    network = settings.network
     if fault := nfs_folder_fault(settings):
         if not settings.nfs.nodes_trusted:
             raise fault
@@ -141,7 +143,7 @@ async def _real(settings: Settings, sink: EventSink, clock: Clock, ids: Ids) -> 
         )
 
 
-def _monitor_of(settings: Settings, children: SystemChildren) -> BoardMonitor:
+def _monitor_of(settings: Settings, children: Children) -> BoardMonitor:
     tilera = settings.tilera
     if tilera.monitor is None:
         return NoBoardMonitor()
@@ -149,7 +151,7 @@ def _monitor_of(settings: Settings, children: SystemChildren) -> BoardMonitor:
 
 
 def _nfs_of(
-    settings: Settings, children: SystemChildren, clock: Clock
+    settings: Settings, children: Children, clock: Clock
 ) -> tuple[GaneshaService | ExportfsService | None, RootFolders]:
     """The NFS server that the settings ask for, not yet started, and the folders that it serves."""
     match settings.nfs.server:

@@ -26,7 +26,6 @@ from provisioner.protocols.ids import Ids
 from provisioner.protocols.meter import StepMeter
 from provisioner.protocols.power import Console, DeviceSilence
 from provisioner.protocols.store import Store
-from provisioner.services.children import SystemChildren
 from provisioner.services.console_log import ConsoleLog
 from provisioner.services.icmp_probe import IcmpProbe
 from provisioner.services.image_store import ImageStore
@@ -64,8 +63,8 @@ async def compute_side(
     # The state folder is locked: whoever had it, and this host's lease, before on this machine is dead.
     holder = holder_of(settings.state_dir, ids, boot="" if settings.embedded else boot_id())
     async with (
-        lease_guard(SystemChildren()) as lasts_until,
-        boundary_of(settings, evidence, clock, ids) as boundary,
+        lease_guard() as guard,
+        boundary_of(settings, evidence, clock, ids, guard.children) as boundary,
         _metadata(settings, store, box, evidence, clock),
     ):
         lease = LeaseKeeper(
@@ -74,7 +73,7 @@ async def compute_side(
             settings.host.name,
             settings.lease_ttl_s,
             holder=holder,
-            lasts_until=lasts_until,
+            lasts_until=guard.lasts_until,
         )
         devices = PowerDevices(boundary.power_drivers, box.open)
 

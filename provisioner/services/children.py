@@ -31,7 +31,17 @@ PIPE_BYTES = 4096
 # PR_SET_PDEATHSIG; the event loop's thread lives as long as the process). A parent that died before
 # that leaves an orphan that nobody signals: the shell sees another parent then, and doesn't start it.
 # Two small programs rather than a preexec_fn: no Python runs between fork and exec of a process with threads.
-_GUARD = ("setpriv", "--pdeathsig", "KILL", "sh", "-c", '[ "$PPID" = "$0" ] && exec "$@"')
+_PROLOGUE = ("setpriv", "--pdeathsig", "KILL", "sh", "-c")
+_GUARD = (*_PROLOGUE, '[ "$PPID" = "$0" ] && exec "$@"')
+
+# What the program itself starts isn't signalled by the kernel. So the shell tells by its standard input who
+# it is, before the program begins: nothing that comes of it can be missed. (By its input, since shells can
+# close none but the first ten descriptors.) A pipe that is full, since nobody has read it for long, keeps it
+# from nothing.
+_TELLING_GUARD = (
+    *_PROLOGUE,
+    '[ "$PPID" = "$0" ] || exit; { echo "child $$" >&0; } 2>/dev/null; exec "$@" </dev/null',
+)
 
 _KEPT_VARIABLES = ("PATH", "HOME", "TMPDIR")
 
@@ -85,7 +95,16 @@ class SystemChild:
 
 
 class SystemChildren:
-    """`protocols.children.Children` by fork and exec. Use from the main thread's event loop."""
+    """`protocols.children.Children` by fork and exec. Use from the main thread's event loop.
+
+    told: a pipe by which it is told of each child, `child PID`, before its program begins; when that has an
+    input, as soon as it has begun. Each leads a session of its own.
+    """
+
+    def __init__(self, told: int | None = None) -> None:
+        self._told = told
+        self.running: set[int] = set()
+        """Their process ids."""
 
     async def run(
         self,
@@ -113,11 +132,12 @@ class SystemChildren:
         _check_installed(argv[0])
         with _shortage_told(argv[0]), ExitStack() as secrets:
             words, fds = _with_secret_files(argv, secrets)
+            tells = self._told is not None and stdin == DEVNULL
             process = await asyncio.create_subprocess_exec(
-                *_GUARD,
+                *(_TELLING_GUARD if tells else _GUARD),
                 str(os.getpid()),
                 *words,
-                stdin=stdin,
+                stdin=self._told if tells else stdin,
                 stdout=asyncio.subprocess.PIPE,
                 stderr=asyncio.subprocess.PIPE,
                 pass_fds=fds,
@@ -127,9 +147,14 @@ class SystemChildren:
                 | {"LC_ALL": "C"},
             )
         child = SystemChild(process)
+        self.running.add(child.pid)
+        if self._told is not None and not tells:
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._told, f"child {child.pid}\n".encode())
         try:
             yield child
         finally:
+            self.running.discard(child.pid)
             # A second cancellation must not leave the child behind.
             await asyncio.shield(asyncio.ensure_future(child.kill()))
 

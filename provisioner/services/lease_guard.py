@@ -1,5 +1,6 @@
-"""Ends a provisioner's children when its lease has run out: a process that stands still can't do it itself,
-and its DHCP server would answer, its images be written, while another host has taken over.
+"""Ends a compute host's children when its lease has run out: a process that stands still can't do it itself,
+and its DHCP server would answer, its images be written, while another host has taken over. And ends what they
+have started when the process was killed: the kernel ends the children alone.
 
 `lease_guard_program` is the process beside it. It is told by a pipe, which has room when a disk has none.
 """
@@ -8,16 +9,16 @@ from __future__ import annotations
 
 import asyncio
 import os
-import struct
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 
 import structlog
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.protocols.children import Child, Children
+from provisioner.protocols.children import Child
 from provisioner.services import lease_guard_program
+from provisioner.services.children import SystemChildren
 
 log = structlog.get_logger(__name__)
 
@@ -26,52 +27,52 @@ LAST_RESTART_S = 2.0
 
 
 @asynccontextmanager
-async def lease_guard(children: Children) -> AsyncIterator[Callable[[float], None]]:
-    """Gives what is to be told the end of the lease, in monotonic seconds, at each renewal. Until it is told
-    something, nothing is ended."""
-    guard = _Guard(children)
+async def lease_guard() -> AsyncIterator[LeaseGuard]:
+    guard = LeaseGuard()
     async with AsyncExitStack() as stack:
+        stack.callback(guard.close)
         # Inside of it, since what a failed start raises is the caller's to hear.
         first = await stack.enter_async_context(guard.started())
         keeping = asyncio.create_task(guard.keep(first), name="lease guard")
         try:
-            yield guard.lasts_until
+            yield guard
         finally:
             keeping.cancel()
             with suppress(asyncio.CancelledError):
                 await keeping
 
 
-class _Guard:
-    """One at a time; started anew when it has ended, as by a kernel that ran out of memory."""
+class LeaseGuard:
+    """One process at a time; started anew when it has ended, as by a kernel that ran out of memory.
 
-    def __init__(self, children: Children) -> None:
-        self._children = children
-        self._pipe = -1
+    children: those that end with the lease. Others of this process don't.
+    """
+
+    def __init__(self) -> None:
+        # One pipe for all of its processes: what none of them has read, the next one reads.
+        self._reads, self._pipe = os.pipe2(os.O_CLOEXEC)
+        # Never wait for a guard that stands still: what it doesn't hear makes it end children too early.
+        os.set_blocking(self._pipe, False)
         self._ends_at_s: float | None = None
+        self.children = SystemChildren(self._pipe)
+
+    def close(self) -> None:
+        os.close(self._pipe)
+        os.close(self._reads)
 
     @asynccontextmanager
     async def started(self) -> AsyncIterator[Child]:
-        reads, self._pipe = os.pipe2(os.O_CLOEXEC)
-        # Never wait for a guard that stands still: what it doesn't hear makes it end children too early.
-        os.set_blocking(self._pipe, False)
+        # It outlives us, for as long as it takes to end what our children have started.
         # -I -S: nothing of the folder that we were started in, nor installed packages, whose paths take
         # memory.
-        argv = (sys.executable, "-I", "-S", lease_guard_program.__file__, str(os.getpid()))
-        async with AsyncExitStack() as stack:
-            stack.callback(self._close, self._pipe)
-            try:
-                child = await stack.enter_async_context(self._children.started(argv, stdin=reads))
-            finally:
-                os.close(reads)
+        argv = ("setpriv", "--pdeathsig", "clear", sys.executable, "-I", "-S", lease_guard_program.__file__)
+        async with SystemChildren().started(argv, stdin=self._reads) as child:
+            # What the one before had heard.
+            for pid in self.children.running:
+                self._tell(f"child {pid}")
             if self._ends_at_s is not None:
                 self.lasts_until(self._ends_at_s)
             yield child
-
-    def _close(self, pipe: int) -> None:
-        if self._pipe == pipe:
-            self._pipe = -1
-        os.close(pipe)
 
     async def keep(self, child: Child) -> None:
         """Until cancelled."""
@@ -89,8 +90,13 @@ class _Guard:
                 log.error("lease_guard.not_started", cause=str(error))
 
     def lasts_until(self, ends_at_s: float) -> None:
+        """To be told the end of the lease, in monotonic seconds, at each renewal. Until it is told something,
+        nothing is ended."""
         self._ends_at_s = ends_at_s
+        self._tell(f"lease {ends_at_s!r}")
+
+    def _tell(self, words: str) -> None:
         try:
-            os.write(self._pipe, struct.pack(lease_guard_program.FORMAT, ends_at_s))
+            os.write(self._pipe, f"{words}\n".encode())
         except OSError as error:
             log.error("lease_guard.deaf", cause=error.strerror)

@@ -1,6 +1,8 @@
-"""The guard of a lease: `python -I -S lease_guard_program.py PID`, told on standard input when it ends.
+"""The guard of a lease: `python -I -S lease_guard_program.py`, told on standard input of children and of the
+lease's end.
 
-It finds the standard library alone.
+A line is `child PID`, of one that leads a session of its own, or `lease SECONDS`, of CLOCK, the last of which
+counts. The end of the input is the end of whoever told. It finds the standard library alone.
 """
 
 from __future__ import annotations
@@ -9,58 +11,96 @@ import contextlib
 import os
 import select
 import signal
-import struct
 import sys
 import time
 from collections.abc import Iterator
+from math import inf
 from pathlib import Path
-
-FORMAT = "d"
-"""One message: the end of the lease, in seconds of CLOCK. The last one that came counts."""
+from typing import NamedTuple
 
 CLOCK = time.CLOCK_BOOTTIME
 """That of `services.system.SystemClock`: it runs while the machine is suspended."""
 
 LOOK_S = 0.1
-"""Between two looks for children when the lease has run out: each that is still started ends as well."""
+"""Between two looks for processes that are to end: each that is still started ends as well."""
 
 AWAKE_S = 0.5
 """Between two looks at the clock: what `select` waits by stands still while the machine is suspended."""
+
+FORGET_S = 5.0
+"""Between two looks for sessions that have ended. Systems give their numbers again, to others, but only after
+thousands of new processes."""
+
+END_S = 10.0
+"""For what is left of one that is gone. A process that hangs in the kernel has its signal by then."""
 
 SPARED = ("ganesha.nfsd",)
 """Serves roots that running machines have mounted; that another host serves them as well harms nobody."""
 
 
-def main(parent: int) -> None:
-    """Until it is killed, with its parent at the latest."""
-    ends_at_s = _told()
-    while ends_at_s is not None:
-        left_s = ends_at_s - time.clock_gettime(CLOCK)
+class Process(NamedTuple):
+    pid: int
+    name: str
+    session: int
+
+
+class Told:
+    ends_at_s = inf
+    sessions: frozenset[int] = frozenset()
+    _rest = b""
+
+    def hear(self) -> bool:
+        """What was told since; waits for it. False: nobody is there any more who could tell."""
+        words = os.read(sys.stdin.fileno(), 65536)
+        *lines, self._rest = (self._rest + words).split(b"\n")
+        for line in lines:
+            what, number = line.split()
+            if what == b"lease":
+                self.ends_at_s = float(number)
+            else:
+                self.sessions |= {int(number)}
+        return bool(words)
+
+
+def main() -> None:
+    """Until it is killed, or what is left of those who told has ended."""
+    told, forgotten_at_s = Told(), 0.0
+    while True:
+        now_s = time.clock_gettime(CLOCK)
+        left_s = told.ends_at_s - now_s
         if left_s <= 0:
-            for pid in _children_of(parent):
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(pid, signal.SIGKILL)
-        if select.select([sys.stdin], [], [], min(left_s, AWAKE_S) if left_s > 0 else LOOK_S)[0]:
-            ends_at_s = _told()
+            end(told.sessions, SPARED)
+        if now_s - forgotten_at_s >= FORGET_S:
+            told.sessions &= {one.session for one in running()}
+            forgotten_at_s = now_s
+        wait_s = min(left_s, AWAKE_S) if left_s > 0 else LOOK_S
+        if select.select([sys.stdin], [], [], wait_s)[0] and not told.hear():
+            break
+    until_s = time.clock_gettime(CLOCK) + END_S
+    while end(told.sessions) and time.clock_gettime(CLOCK) < until_s:
+        time.sleep(LOOK_S)
 
 
-def _told() -> float | None:
-    """None: nobody is there any more who could tell."""
-    size = struct.calcsize(FORMAT)
-    words = os.read(sys.stdin.fileno(), 1024 * size)  # whole messages: each was written at once (pipe(7))
-    return struct.unpack(FORMAT, words[-size:])[0] if words else None
+def end(sessions: frozenset[int], spared: tuple[str, ...] = ()) -> bool:
+    """Whether there was anything to end."""
+    if not sessions:
+        return False
+    found = [one for one in running() if one.session in sessions and one.name not in spared]
+    for one in found:
+        with contextlib.suppress(OSError):  # it has ended, or isn't ours to end
+            os.kill(one.pid, signal.SIGKILL)
+    return bool(found)
 
 
-def _children_of(parent: int) -> Iterator[int]:
-    """Each of them leads a group of its own."""
+def running() -> Iterator[Process]:
     for entry in Path("/proc").iterdir():
-        if not entry.name.isdigit() or int(entry.name) == os.getpid():
-            continue
-        with contextlib.suppress(OSError):
-            name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
-            if int(rest.split()[1]) == parent and name not in SPARED:
-                yield int(entry.name)
+        if entry.name.isdigit():
+            with contextlib.suppress(OSError):
+                name, _, rest = (entry / "stat").read_text().partition("(")[2].rpartition(")")
+                state, _, _, session, *_ = rest.split()  # proc(5)
+                if state not in "ZX":
+                    yield Process(int(entry.name), name, int(session))
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]))
+    main()

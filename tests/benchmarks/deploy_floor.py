@@ -275,7 +275,7 @@ async def bench(config: Path, node: str) -> AsyncIterator[Bench]:
     with StateFolder(settings.state_dir):
         deployed = await Deployed.read(settings, node)
         box = SecretBox.from_file(settings.secret_key)
-        async with boundary_of(settings, heard, SystemClock(), RandomIds()) as rack:
+        async with boundary_of(settings, heard, SystemClock(), RandomIds(), SystemChildren()) as rack:
             yield Bench(settings, deployed, box, rack, heard)
 
 

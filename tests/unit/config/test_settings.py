@@ -13,6 +13,7 @@ from provisioner.config.settings import Settings
 from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
 from provisioner.drivers import ipmi, outlet_http, outlet_iboot, snmp
+from provisioner.services.children import SystemChildren
 from provisioner.services.system import RandomIds, SystemClock
 
 NETWORK = (
@@ -187,7 +188,7 @@ def test_no_nfs_server_is_begun_with_beside_the_systems_own_files(server: str) -
     async def story() -> None:
         found = settings(f"nfs: {{server: {server}, folder: /none/roots}}")
         with pytest.raises(InvalidInput, match=r"keep roots by NFS apart.*nfs\.nodes_trusted"):
-            async with boundary_of(found, lambda event: None, SystemClock(), RandomIds()):
+            async with boundary_of(found, lambda event: None, SystemClock(), RandomIds(), SystemChildren()):
                 pass
 
     asyncio.run(story())

@@ -6,7 +6,9 @@ import signal
 import subprocess
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
+from subprocess import DEVNULL
 
 import pytest
 
@@ -169,6 +171,54 @@ def test_a_child_whose_parent_is_gone_already_does_not_start(tmp_path: Path) -> 
     assert not trace.exists()
 
 
+def told_by(*argv: str | SecretFile, stdin: int = DEVNULL) -> tuple[str, str, int]:
+    """What a child printed, what was told of it, and its process id."""
+
+    async def story() -> tuple[str, str, int]:
+        reading, writing = os.pipe2(os.O_CLOEXEC)
+        try:
+            async with SystemChildren(writing).started(argv, stdin=stdin) as child:
+                printed = (await child.stdout.read()).decode()
+                return printed, os.read(reading, 4096).decode(), child.pid
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+    return play(story)
+
+
+def test_a_child_is_told_of_before_its_program_begins_and_has_nothing_of_the_pipe() -> None:
+    show = 'for fd in /proc/$$/fd/*; do readlink "$fd"; done; cat "$1" -'
+    printed, told, pid = told_by("sh", "-c", show, "sh", SecretFile("", SECRET))
+    assert told == f"child {pid}\n"
+    opened = printed.splitlines()
+    assert opened[0] == "/dev/null" and opened[-1] == SECRET
+    assert len([one for one in opened if one.startswith("pipe:")]) == 3  # its outputs, and the secret
+
+
+def test_a_child_that_is_told_of_has_the_input_that_it_was_given(tmp_path: Path) -> None:
+    (tmp_path / "input").write_text("given")
+    with (tmp_path / "input").open() as given:
+        printed, told, pid = told_by("cat", stdin=given.fileno())
+    assert (printed, told) == ("given", f"child {pid}\n")
+
+
+def test_nobody_who_reads_what_is_told_keeps_no_child_from_starting() -> None:
+    async def story() -> str:
+        reading, writing = os.pipe2(os.O_CLOEXEC | os.O_NONBLOCK)
+        try:
+            with suppress(BlockingIOError):
+                while True:
+                    os.write(writing, bytes(4096))
+            done = await SystemChildren(writing).run(["echo", "done"], timeout_s=20)
+            return done.stdout + done.stderr
+        finally:
+            os.close(reading)
+            os.close(writing)
+
+    assert play(story) == "done\n"
+
+
 def test_descriptors_are_given_back() -> None:
     def opened() -> int:
         return len(list(Path("/proc/self/fd").iterdir()))
@@ -176,8 +226,8 @@ def test_descriptors_are_given_back() -> None:
     async def story(count: Callable[[], int]) -> None:
         await SystemChildren().run(["cat", SecretFile("", SECRET)], timeout_s=20)
         before = count()
-        for _ in range(5):
-            await SystemChildren().run(["cat", SecretFile("", SECRET)], timeout_s=20)
+        for told in (None, None, sys.stderr.fileno(), sys.stderr.fileno()):
+            await SystemChildren(told).run(["cat", SecretFile("", SECRET)], timeout_s=20)
         assert count() == before
 
     play(lambda: story(opened))

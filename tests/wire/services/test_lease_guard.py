@@ -8,8 +8,8 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO
@@ -29,12 +29,11 @@ from provisioner.services.system import SystemClock
 structlog.configure(logger_factory=structlog.PrintLoggerFactory(sys.stderr))
 
 async def main():
-    children = SystemChildren()
-    async with lease_guard(children) as lasts_until:
-        async with children.started(["sleep", "1000"]) as service:
-            print(os.getpid(), service.pid, flush=True)
+    async with lease_guard() as guard, SystemChildren().started(["sleep", "1000"]) as other:
+        async with guard.children.started(sys.argv[1:]) as service:
+            print(os.getpid(), service.pid, other.pid, flush=True)
             while line := await asyncio.to_thread(sys.stdin.readline):
-                lasts_until(SystemClock().monotonic_s() + float(line))
+                guard.lasts_until(SystemClock().monotonic_s() + float(line))
                 print("told", flush=True)
             await service.wait()
 
@@ -45,6 +44,7 @@ asyncio.run(main())
 @dataclass(frozen=True, slots=True)
 class Provisioner:
     pid: int
+    other: int
     commands: IO[str]
     answers: IO[str]
 
@@ -57,15 +57,18 @@ SUSPENDED_BEFORE = ("unshare", "--time", "--boottime", "1000", "--fork", "--kill
 
 
 @contextmanager
-def provisioner(*below: str, stderr: IO[str] | None = None) -> Iterator[tuple[Provisioner, int]]:
-    """One that has a child, and the child's process id."""
+def provisioner(
+    *below: str, program: Sequence[str] = ("sleep", "1000"), stderr: IO[str] | None = None
+) -> Iterator[tuple[Provisioner, int]]:
+    """One that has a child which runs `program`, and the child's process id; and an `other` child, whose end
+    isn't its lease's."""
     pipe = subprocess.PIPE
-    argv = [*below, sys.executable, "-c", PROVISIONER]
+    argv = [*below, sys.executable, "-c", PROVISIONER, *program]
     with subprocess.Popen(argv, stdin=pipe, stdout=pipe, stderr=stderr, text=True) as process:
         try:
             assert process.stdin is not None and process.stdout is not None
-            pid, child = map(int, process.stdout.readline().split())
-            yield Provisioner(pid, process.stdin, process.stdout), child
+            pid, child, other = map(int, process.stdout.readline().split())
+            yield Provisioner(pid, other, process.stdin, process.stdout), child
         finally:
             process.kill()
 
@@ -97,6 +100,7 @@ def test_children_of_one_that_stands_still_end_with_its_lease() -> None:
         os.kill(process.pid, signal.SIGSTOP)
         eventually("its child has ended", lambda: not runs(child))
         assert time.monotonic() - begun_s >= 0.4
+        assert runs(process.other)
 
 
 def test_the_lease_ends_no_later_on_a_machine_that_was_suspended() -> None:
@@ -153,9 +157,41 @@ def test_a_guard_that_cant_be_started_at_once_is_started_when_it_can(tmp_path: P
         eventually("its child has ended with the lease", lambda: not runs(child))
 
 
-def test_the_guard_ends_with_its_provisioner() -> None:
-    with provisioner() as (process, child):
-        tell(process, 600.0)
+SCRIPT = ("sh", "-c", "set -m; sleep 1000 & sleep 1000; exit")
+"""Of which the kernel ends the shell alone. One of its processes leads a group of its own."""
+
+
+def members(session: int) -> list[int]:
+    found = []
+    for entry in Path("/proc").glob("[0-9]*"):
+        with suppress(OSError):
+            state, _, _, own, *_ = (entry / "stat").read_text().rpartition(")")[2].split()
+            if int(own) == session and state != "Z":
+                found.append(int(entry.name))
+    return found
+
+
+def test_the_guard_ends_what_a_killed_provisioner_has_left_and_then_itself() -> None:
+    with provisioner(program=SCRIPT) as (process, child):
+        eventually("its script runs", lambda: len(members(child)) == 3)
         (guard,) = guards_of(process)
         process.kill()
-        eventually("all have ended", lambda: not runs(guard) and not runs(child))
+        eventually("all have ended", lambda: not members(child) and not runs(guard))
+
+
+def test_with_the_lease_ends_what_a_child_has_started() -> None:
+    with provisioner(program=SCRIPT) as (process, child):
+        eventually("its script runs", lambda: len(members(child)) == 3)
+        tell(process, 0.0)
+        eventually("all have ended", lambda: not members(child))
+
+
+def test_a_guard_that_was_started_anew_knows_the_children_from_before() -> None:
+    with provisioner(program=SCRIPT) as (process, child):
+        eventually("its script runs", lambda: len(members(child)) == 3)
+        (killed,) = guards_of(process)
+        os.kill(killed, signal.SIGKILL)
+        eventually("another one runs", lambda: guards_of(process) not in ([], [killed]))
+        tell(process, 600.0)
+        process.kill()
+        eventually("all have ended", lambda: not members(child))

@@ -103,6 +103,7 @@ class Disturbed(SystemChildren):
     """Somebody forgets the image before each program that `make` runs, where that can be done."""
 
     def __init__(self, forget: Callable[[str], Awaitable[bool]]) -> None:
+        super().__init__()
         self._forget = forget
         self.forgotten: list[tuple[str, bool]] = []
 
@@ -177,6 +178,7 @@ class Witnessed(SystemChildren):
     """Tells when a file system is written to its disk."""
 
     def __init__(self, done: list[str]) -> None:
+        super().__init__()
         self._done = done
 
     async def run(
