@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from provisioner.compute import console_mark
 from provisioner.compute.agent_session import AgentLost
 from provisioner.compute.assembly import load_context
 from provisioner.compute.context import StepContext
@@ -92,9 +93,10 @@ class Worker:
         fresh = work.step == self._plan.steps[0].name and not work.facts
         ctx.resumed = not fresh
         text = "" if fresh else f"taken up again by this process at {entry}; it had come to {work.step}"
+        facts = {**work.facts, **console_mark.take_up(ctx)}
         return ctx.ledger.write_in(
             tx,
-            {"work": replace(work, step=entry), "state": self._acting_state()},
+            {"work": replace(work, step=entry, facts=facts), "state": self._acting_state()},
             ctx.ledger.event("step.started" if fresh else "step.resumed", text, step=entry),
         )
 

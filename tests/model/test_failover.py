@@ -113,6 +113,18 @@ def test_an_instance_phones_home_to_whoever_took_its_node_over(
     pytest.fail("nobody took over, whatever the seed")
 
 
+def test_an_instance_whose_console_its_new_owner_hears_is_left_running() -> None:
+    """Each host counts the bytes of its own record."""
+    told = story(
+        "deploy-iscsi", "instance_running", "killed", release=False, proof_of_life=("console:login",)
+    )
+    played = play_story(replace(told, safety_s=10_000.0), Fidelity.MODEL, 1)
+    assert played.result.verdict is Verdict.PASS, (played.result.breaches, played.result.trouble)
+    assert len(owners(played.trace)) == 2
+    struck_s = next(event.t_s for event in played.trace if event.source == "fault")
+    assert [event for event in played.trace if event.name == "step.retry" and event.t_s > struck_s] == []
+
+
 def test_a_wall_clock_that_jumps_changes_no_owner() -> None:
     one = story("deploy-iscsi", "write_image", "killed")
     for by_s, (_, step) in product((86400.0, -86400.0), STEPS[:14:4]):

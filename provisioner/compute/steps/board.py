@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
+from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
 from provisioner.compute.steps.boot import patience
 from provisioner.compute.steps.instance import forget_starts_cut_short, start_again
@@ -25,9 +26,7 @@ async def board_answers(ctx: StepContext) -> Outcome:
     if await ctx.edges.ping.answers(address):
         _saw(ctx, "board.ping", f"{address} answers a ping")
         return Next(f"{address} answers a ping")
-    since = int(ctx.facts.get("console_mark", 0))
-    console = ctx.edges.consoles.text(ctx.node.id, of=ctx.deploy()[0].id, since=since)
-    if stopped := boot_stopped(console):
+    if stopped := boot_stopped(console_mark.said(ctx)):
         line, cause = stopped
         error = DeviceRefused(
             "boot the board", device=f"node {ctx.node.name}", answer=f"its console says: {line}", advice=cause

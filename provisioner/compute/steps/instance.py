@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
 from provisioner.compute.publishing import boot_entry
 from provisioner.compute.steps.boot import (
@@ -67,11 +68,9 @@ async def reboot(ctx: StepContext) -> Outcome:
         await ctx.ledger.write({})  # it took its time, and so may what follows
     proof = await ctx.edges.power.ensure_boot_device(ctx.device, wanted, uefi=ctx.node.firmware == "uefi")
     ctx.mailbox.forget()
-    mark = ctx.edges.consoles.position(ctx.node.id)
+    mark = console_mark.begin_boot(ctx)
     await switch_on(ctx)
-    return Next(
-        f"{proof}; power is on", {"console_mark": mark, "starts": int(ctx.facts.get("starts", 0)) + 1}
-    )
+    return Next(f"{proof}; power is on", {**mark, "starts": int(ctx.facts.get("starts", 0)) + 1})
 
 
 async def instance_running(ctx: StepContext) -> Outcome:
@@ -116,9 +115,7 @@ async def _seen(ctx: StepContext, proof: str) -> str:
         if banner:
             return f"SSH at {ctx.boot_port.address} answered {banner}"
     elif kind == "console":
-        since = int(ctx.facts.get("console_mark", 0))
-        text = ctx.edges.consoles.text(ctx.node.id, of=instance.id, since=since)
-        printed = find(pattern, text)
+        printed = find(pattern, console_mark.said(ctx))
         if printed is not None:
             return f"the console printed {printed!r}"
     return ""

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from provisioner.core.errors import ProvisionerError
 from scenarios.runner.model.children import ModelChildren
+from scenarios.runner.model.consoles import ConsoleFile
 from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.netboot import ModelNetboot
 from scenarios.runner.model.provisioner_process import ProvisionerProcess, Surroundings
@@ -38,6 +39,7 @@ class ModelHost:
     ) -> None:
         self.name = name
         self.disk = HostDisk(lambda: struck("host.disk_full", name))
+        self.console_files: dict[str, ConsoleFile] = {}
         self.nfs_silent = False
         self.process: Process | None = None
         self.provisioner: ProvisionerProcess | None = None

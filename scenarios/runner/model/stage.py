@@ -164,7 +164,10 @@ class ModelStage:
                 rack.tile_at,
                 sender,
             ),
-            consoles=ModelConsoles(lambda node_id: rack.printed(self._telling.node_name(node_id))),
+            consoles=ModelConsoles(
+                lambda node_id: rack.printed(self._telling.node_name(node_id)),
+                self._hosts[host.name].console_files,
+            ),
             agent=agent,
             metrics=self._metrics,
             pool=(first, first + max(254, 2 * len(self._story.nodes))),

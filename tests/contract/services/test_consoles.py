@@ -75,7 +75,9 @@ def in_the_model(folder: Path) -> Shelf:
         printed[node_id] = printed.get(node_id, "") + text
 
     return Shelf(
-        lambda: ModelConsoles(lambda node_id: printed.get(node_id, "")), say, lambda story: run(story, 1)
+        lambda: ModelConsoles(lambda node_id: printed.get(node_id, ""), {}),
+        say,
+        lambda story: run(story, 1),
     )
 
 
@@ -160,6 +162,20 @@ def test_a_host_that_has_not_recorded_an_instance_tells_it_nothing(shelf: Shelf)
         assert other.text("n", of="a") == ""
         await said(shelf, other, node("b"), "of b\n")
         assert (other.text("n", of="a"), other.text("n", of="b")) == ("", "of b\n")
+
+    shelf.play(story())
+
+
+def test_a_host_counts_what_it_has_recorded_itself(shelf: Shelf) -> None:
+    async def story() -> None:
+        one, other = shelf.host(), shelf.host()
+        await said(shelf, one, node("a"), "to one host\n")
+        assert (one.position("n"), other.position("n")) == (len("to one host\n"), 0)
+        await said(shelf, other, node("a"), "to the other\n")
+        assert (one.text("n"), other.text("n")) == ("to one host\n", "to the other\n")
+        await said(shelf, one, node("a"), "and back\n")
+        assert one.text("n", of="a") == "to one host\nand back\n"
+        assert (one.position("n"), other.position("n")) == (len(one.text("n")), len(other.text("n")))
 
     shelf.play(story())
 

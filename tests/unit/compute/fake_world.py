@@ -20,6 +20,7 @@ from provisioner.core.errors import DeviceRefused
 from provisioner.core.image_digest import TreeDigest
 from provisioner.core.model import Host, Instance, Node, Port, TimelineEvent
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
+from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.power import PowerControl, PowerVerb
 from provisioner.protocols.store import Tx
@@ -105,6 +106,8 @@ class FakeWorld:
         self.ids = RandomIds()
         self.metrics = Metrics()
         self.console = ""
+        self.consoles: dict[str, ConsoleBook] = {}
+        """By host; of the others all say `console`."""
         self.clock = QuickClock()
         self._sinks: dict[str, Evidence] = {}  # by host
         self.servers: dict[str, str] = {}  # by node
@@ -215,7 +218,7 @@ class FakeWorld:
             ramdisk=lambda arch: DeployRamdisk(kernel=self._blob, ramdisk=self._blob, digest=""),
             seal=lambda text: text[::-1],
             unseal=lambda text: text[::-1],
-            consoles=OneConsole(lambda: self.console),
+            consoles=self.consoles.get(host) or OneConsole(lambda: self.console),
             probe=self.board,
             ping=self.board,
             monitor=self.board,
