@@ -43,6 +43,13 @@ TRIED_BY = "tried_by"
 BOOTS = ("boots", "starts")
 """Facts of a work: how often the node was started, for the ramdisk and for its instance, and not seen yet."""
 
+CUT_SHORT = "cut_short"
+"""A fact of a work: its retries that a change of owner was the reason of."""
+
+MOST_CUT_SHORT = 50
+"""As many are the provisioner's own deaths, drills and upgrades, and not held against the work. Beyond them
+each counts as any other: the node itself may be what ends its hosts."""
+
 HOSTS_PER_ATTEMPT = 2
 """A node that is dead for one host mostly is for all, and its requester waits to hear so."""
 
@@ -185,13 +192,18 @@ class Worker:
         target = outcome.from_step or work.step
         if await self._passed_on(outcome.cause, target):
             return True
-        if work.retries >= self._plan.max_retries:
+        cut_short = int(work.facts.get(CUT_SHORT, 0))
+        counts = outcome.counts or cut_short >= MOST_CUT_SHORT
+        if counts and work.retries >= self._plan.max_retries:
             await self._fail(outcome.cause)
             return True
         ctx.edges.meter.step_retried(work.step)
         self._left_step()
-        facts = {name: value for name, value in work.facts.items() if name != TRIED_BY}
-        again = replace(work, step=target, retries=work.retries + 1, facts=facts)
+        if counts:
+            facts = {name: value for name, value in work.facts.items() if name != TRIED_BY}
+            again = replace(work, step=target, retries=work.retries + 1, facts=facts)
+        else:
+            again = replace(work, step=target, facts={**work.facts, CUT_SHORT: cut_short + 1})
         await ctx.ledger.write(
             {"work": again, "state": self._acting_state()},
             ctx.ledger.event("step.retry", outcome.cause.message, step=work.step, detail={"from": target}),

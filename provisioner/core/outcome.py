@@ -39,11 +39,15 @@ class Retry:
     """Try again after `delay_s`, from this step or from an earlier one (`from_step`).
 
     Bounded by the plan's budget of retries; when that is used up the work fails with `cause`.
+
+    counts: off when the node's change of owner is the reason: it says nothing of the node. At most one of
+            them follows each change.
     """
 
     cause: ProvisionerError
     from_step: str | None = None
     delay_s: float = 1.0
+    counts: bool = True
 
 
 @dataclass(frozen=True, slots=True)

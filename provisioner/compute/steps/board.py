@@ -33,7 +33,7 @@ async def board_answers(ctx: StepContext) -> Outcome:
         )
         error.code = "boot-stopped"
         # Its kernel and root were gone with whoever served them, of a boot that outlived its owner.
-        return Retry(error, from_step="reboot") if ctx.resumed else Fail(error)
+        return Retry(error, from_step="reboot", counts=False) if ctx.resumed else Fail(error)
     deadline_s = ctx.edges.policy.running_deadline_s
     return Wait(
         f"the board at {address} answers a ping",

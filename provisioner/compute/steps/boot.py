@@ -144,13 +144,13 @@ def _other_version(ctx: StepContext, version: str) -> Retry | Fail:
     )
     error.code = "agent-of-another-version"
     # If a compute host of another version booted it: ours has another ramdisk.
-    return Retry(error, from_step="set_boot_device") if ctx.resumed else Fail(error)
+    return Retry(error, from_step="set_boot_device", counts=False) if ctx.resumed else Fail(error)
 
 
 def _no_agent(ctx: StepContext) -> Retry | Fail:
     """What happens when the deadline passes, decided by what was heard since the power was switched."""
     if ctx.resumed:
-        return Retry(missed_boot(ctx, "boot the deploy ramdisk"), from_step="set_boot_device")
+        return missed_boot(ctx, "boot the deploy ramdisk", from_step="set_boot_device")
     found = diagnose(RAMDISK_LADDERS[ctx.node.boot_driver], boot_events(ctx))
     boots = int(ctx.facts.get("boots", 1))
     error = DeviceUnreachable(
@@ -166,12 +166,13 @@ def _no_agent(ctx: StepContext) -> Retry | Fail:
     return Fail(error)
 
 
-def missed_boot(ctx: StepContext, tried: str) -> TransientError:
-    return TransientError(
+def missed_boot(ctx: StepContext, tried: str, *, from_step: str) -> Retry:
+    error = TransientError(
         tried,
         device=f"node {ctx.node.name}",
         answer="nothing was heard of a boot that began while no provisioner answered",
     )
+    return Retry(error, from_step=from_step, counts=False)
 
 
 def boot_events(ctx: StepContext) -> list[TimelineEvent]:

@@ -138,7 +138,7 @@ def _make_anew(ctx: StepContext) -> Retry:
         device=f"node {ctx.node.name}",
         answer="it calls once, and the compute host that it was told to call didn't own its node then",
     )
-    return Retry(error, from_step=PLANS[ctx.work.plan].first)
+    return Retry(error, from_step=PLANS[ctx.work.plan].first, counts=False)
 
 
 async def forget_starts_cut_short(ctx: StepContext) -> None:
@@ -151,7 +151,7 @@ def start_again(ctx: StepContext, tried: str, answer: str) -> Retry | Fail:
     """What happens when nothing is seen of a node that was started for its instance: it is started anew, or
     that fails with the likely cause."""
     if ctx.resumed:
-        return Retry(missed_boot(ctx, tried), from_step="reboot")
+        return missed_boot(ctx, tried, from_step="reboot")
     found = diagnose(_ladder(ctx), boot_events(ctx))
     starts = int(ctx.facts.get("starts", 1))
     error = DeviceUnreachable(

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
+from provisioner.compute import worker
 from provisioner.core.model import Instance, PublicationKind
 from provisioner.core.plan import PLANS
 from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.drivers.fake import Machine
 from tests.unit.compute.fake_world import FakeWorld, play
 
 DEPLOY = [spec.name for spec in PLANS["deploy-iscsi"].steps]
@@ -89,6 +92,75 @@ def test_deaths_of_the_provisioner_are_not_held_against_the_node(tmp_path: Path)
         retries = [event.text for event in await world.events() if event.name == "step.retry"]
         assert ["while no provisioner answered" in text for text in retries] == [True, True, False]
         assert "boot 1 of 2" in retries[-1]
+
+    play(tmp_path, story, boot_s=0.05)
+
+
+MANY = PLANS["deploy-iscsi"].max_retries + 1
+
+
+def is_tried_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(PLANS, "deploy-iscsi", replace(PLANS["deploy-iscsi"], max_retries=1))
+
+
+async def loses_its_owner(world: FakeWorld, times: int) -> None:
+    """In `agent_ready`, so often, and each time with the boot that it was waiting for."""
+    begun = sum(
+        event.step == "agent_ready" and event.name in ("step.started", "step.resumed")
+        for event in await world.events()
+    )
+    for number in range(times):
+        # Each death: once when it is resumed, once when it is begun again.
+        await world.comes_to("agent_ready", times=begun + 2 * number + 1)
+        await world.die()
+        world.lose_boot()
+        world.start()
+
+
+def test_a_deploy_and_a_cleaning_outlive_more_owners_than_they_have_retries(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await loses_its_owner(world, MANY)
+        await world.becomes(ProvisionState.ACTIVE)
+        await world.delete()
+        await loses_its_owner(world, MANY)
+        await world.becomes(ProvisionState.AVAILABLE)
+
+    play(tmp_path, story, boot_s=0.05)
+
+
+def test_an_instance_that_phones_home_outlives_more_owners_than_its_deploy_has_retries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_tried_again_once(monkeypatch)
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask(proof_of_life=("phone_home",))
+        for number in range(2):
+            await world.comes_to("instance_running", times=2 * number + 1)
+            await world.die()
+            machine = world.rack.machine("n1")
+
+            async def called(machine: Machine = machine) -> bool:
+                return machine.starting is None
+
+            await world.until("it has called", called)
+            world.start()
+        await world.becomes(ProvisionState.ACTIVE)
+
+    play(tmp_path, story, boot_s=0.05)
+
+
+def test_a_node_that_ends_its_host_again_and_again_is_let_go_of(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_tried_again_once(monkeypatch)
+    monkeypatch.setattr(worker, "MOST_CUT_SHORT", 2)
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await loses_its_owner(world, 4)
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
 
     play(tmp_path, story, boot_s=0.05)
 
