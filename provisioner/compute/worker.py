@@ -16,6 +16,7 @@ from provisioner.compute.context import StepContext
 from provisioner.compute.edges import Edges
 from provisioner.compute.endings import ENDINGS, Ending
 from provisioner.compute.ownership import next_to_try
+from provisioner.compute.publishing import boot_entry
 from provisioner.compute.reach import Reach
 from provisioner.compute.steps import STEPS
 from provisioner.core.errors import (
@@ -66,6 +67,8 @@ class Worker:
         self._waiting_since_s: float | None = None
         self._reach = Reach(ctx)
         self._entered_s = ctx.edges.clock.monotonic_s()
+        self._unserved = False
+        """What the node boots may be withdrawn here, in whole or in part."""
         self._last_proven = "nothing was proven since this process took the work up"
 
     async def run(self) -> None:
@@ -115,6 +118,7 @@ class Worker:
         step = self.ctx.work.step
         self.ctx.device = replace(self.ctx.device, hurried=self._may_pass_on())
         try:
+            await self._serve_again()
             return await STEPS[step](self.ctx)
         except StateError:
             raise
@@ -224,10 +228,9 @@ class Worker:
         if not isinstance(cause, DeviceUnreachable | StorageFull) or len(tried) >= HOSTS_PER_ATTEMPT:
             return False
         host = await ctx.edges.store.transact(lambda tx: next_to_try(tx, ctx.edges.hosts(tx), tried))
-        if host is None:
+        if host is None or not await self._withdrawn():
             return False
         self._left_step()
-        await ctx.edges.publisher.withdraw(ctx.node.id)
         facts = {name: value for name, value in work.facts.items() if boot_counts or name not in BOOTS}
         await ctx.ledger.write(
             {
@@ -246,6 +249,26 @@ class Worker:
         )
         log.warning("step.passed_on", node=ctx.node.name, step=work.step, to=host, cause=cause.message)
         return True
+
+    async def _withdrawn(self) -> bool:
+        """Whether nothing of the node is served from here any more. If not, its work stays, and the attempt
+        counts: what keeps services from it may keep them for ever."""
+        node = self.ctx.node
+        self._unserved = True
+        try:
+            await self.ctx.edges.publisher.withdraw(node.id)
+        except StateError:
+            raise
+        except (ProvisionerError, OSError) as error:
+            log.error("node.not_withdrawn", node=node.name, cause=str(error))
+            return False
+        return True
+
+    async def _serve_again(self) -> None:
+        """What was to be another host's, and is ours still. Raises as BootPublisher.publish."""
+        if self._unserved:
+            await self.ctx.edges.publisher.publish(boot_entry(self.ctx.edges, self.ctx.node, self.ctx.ports))
+            self._unserved = False
 
     def _tried(self) -> list[str]:
         """Hosts that will have tried when this one has."""

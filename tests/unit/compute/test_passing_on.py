@@ -4,11 +4,29 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
+
+from provisioner.core.errors import TransientError
 from provisioner.core.model import Host, Node
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit.compute.one_server import OneServer
+
+
+def withdraw_half(monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """Of what is served one part is ended, and another can't be. Returns who was to be withdrawn."""
+    withdraw, asked = OneServer.withdraw, list[str]()
+
+    async def fail(server: OneServer, node_id: str, *, root: bool = True) -> None:
+        asked.append(node_id)
+        await withdraw(server, node_id, root=root)
+        raise TransientError("have dnsmasq read its files again", answer="no answer in 2 s")
+
+    monkeypatch.setattr(OneServer, "withdraw", fail)
+    return asked
+
 
 LONG_S = 900.0
 """Fifty times as long as a test may take."""
@@ -138,3 +156,41 @@ def test_a_power_device_that_does_not_answer_is_tried_by_another_host(tmp_path: 
         assert (node.owner, node.work.step, node.work.retries) == ("other", "power_on", 0)
 
     play(tmp_path, story)
+
+
+async def has_retried(world: FakeWorld) -> bool:
+    work = (await world.node()).work
+    return work is not None and work.retries > 0
+
+
+def test_what_cannot_be_withdrawn_is_not_passed_on_and_counts_as_an_attempt(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        asked = withdraw_half(monkeypatch)
+        await joined_by_another_host(world)
+        world.rack.silent = True
+        await world.ask()
+        await world.until("an attempt counts", lambda: has_retried(world))
+        assert asked == ["node-1"]
+        world.rack.silent = False
+        await world.becomes(ProvisionState.ACTIVE)
+        assert (await world.node()).owner == "host"
+        assert "step.resumed" not in {event.name for event in await world.events()}
+
+    play(tmp_path, story)
+
+
+def test_a_wait_that_cannot_be_passed_on_keeps_its_deadline(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        asked = withdraw_half(monkeypatch)
+        await joined_by_another_host(world)
+        await waits_for_a_node_that_says_nothing(world)
+        world.rack.silent = True
+        await world.until("the wait is over", lambda: has_retried(world))
+        assert asked, "it was to be passed on before"
+        assert not await has_passed_on(world)
+
+    play(tmp_path, story, boot_deadline_s=60.0)
