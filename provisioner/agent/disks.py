@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
 from typing import Any
 
@@ -9,9 +10,12 @@ from provisioner.agent.block import SYS_BLOCK, SYSFS_SECTOR_BYTES
 
 NO_DISKS = ("loop", "ram", "zram", "sr", "fd", "dm-", "md", "nbd", "mtdblock")
 
+_BESIDES_DISKS = re.compile(r"mmcblk\d+(boot\d+|rpmb)")
+"""Of an eMMC, the partitions that a board's loader may be on: read-only as a rule, and no disks if not."""
+
 
 def all_disks() -> list[str]:
-    """Every fixed, writable disk: /dev/sda, /dev/nvme0n1, …"""
+    """Every fixed, writable disk: /dev/sda, /dev/nvme0n1, … SD cards, which kernels call fixed, are some."""
     return [f"/dev/{entry.name}" for entry in sorted(SYS_BLOCK.iterdir()) if _is_disk(entry)]
 
 
@@ -22,7 +26,7 @@ def describe(device: str) -> dict[str, Any]:
         "size_bytes": _number(entry / "size") * SYSFS_SECTOR_BYTES,
         "serial": _first_text(entry / "serial", entry / "device/serial", entry / "device/vpd_pg80"),
         "wwn": _first_text(entry / "wwid", entry / "device/wwid"),
-        "model": _first_text(entry / "device/model"),
+        "model": _first_text(entry / "device/model", entry / "device/name"),
         "rotational": bool(_number(entry / "queue/rotational")),
         "transport": _transport(entry),
     }
@@ -30,6 +34,8 @@ def describe(device: str) -> dict[str, Any]:
 
 def _is_disk(entry: Path) -> bool:
     if entry.name.startswith(NO_DISKS) or (entry / "partition").exists() or not (entry / "device").exists():
+        return False
+    if _BESIDES_DISKS.fullmatch(entry.name):
         return False
     return _number(entry / "size") > 0 and not _number(entry / "removable") and not _number(entry / "ro")
 

@@ -59,6 +59,7 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         power_address=entry.power.shown(),
         power_secret_sealed=context.seal(json.dumps(secret)) if secret else "",
         root_device_hint=entry.root_device.model_dump(exclude_none=True),
+        keep_disks=tuple(disk.model_dump(exclude_none=True) for disk in entry.keep_disks),
         zone=entry.zone,
         rack=entry.rack,
         reserved_for=entry.reserved_for,

@@ -73,6 +73,7 @@ class Node(Shape):
     capabilities: Mapping[str, str]
     power_address: Mapping[str, Any]
     root_device: Mapping[str, Any]
+    keep_disks: tuple[Mapping[str, Any], ...]
     state: ProvisionState
     power_state: PowerState
     maintenance: bool

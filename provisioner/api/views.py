@@ -53,6 +53,7 @@ def node(
     view["instance"] = instance_name
     view["power_address"] = dict(record.power_address)
     view["root_device"] = dict(record.root_device_hint)
+    view["keep_disks"] = [dict(disk) for disk in record.keep_disks]
     view["capabilities"] = dict(record.capabilities)
     view["ports"] = [{"mac": port.id, "address": port.address, "boot": port.boot} for port in ports]
     view["failure"] = asdict(record.failure) if record.failure else None

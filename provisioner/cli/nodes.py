@@ -61,6 +61,7 @@ DETAILS = (
         "power_address",
         "power_device_silence",
         "root_device",
+        "keep_disks",
         "instance",
         "published",
         "work",

@@ -43,13 +43,27 @@ class PortEntry(Part):
     ] = None
 
 
-class RootDevice(Part):
-    """Which disk gets the instance; by default the smallest that is large enough."""
+class Disk(Part):
+    """One of a node's disks, by all that is said here."""
 
     serial: Annotated[Word | None, Field(description="Its serial number.")] = None
     wwn: Annotated[Word | None, Field(description="Its World Wide Name.")] = None
     model: Annotated[Word | None, Field(description="Its model.")] = None
     path: Annotated[Word | None, Field(description="Its device path, such as /dev/vda.")] = None
+
+
+class RootDevice(Disk):
+    """Which disk gets the instance; by default the smallest that is large enough."""
+
+
+class KeptDisk(Disk):
+    """A disk that is never written to."""
+
+    @model_validator(mode="after")
+    def _says_which(self) -> KeptDisk:
+        if not self.model_dump(exclude_none=True):
+            raise ValueError("say which disk: its serial, wwn, model or path")
+        return self
 
 
 BOOTS_OF_FIRMWARE = {"bios": ("ipxe",), "uefi": ("ipxe", "grub"), "uboot": ("uboot",), "tilera": ("tilera",)}
@@ -99,6 +113,13 @@ class NodeEntry(Part):
         RootDevice,
         Field(description="Which disk gets the instance; by default the smallest that is large enough."),
     ] = RootDevice()
+    keep_disks: Annotated[
+        tuple[KeptDisk, ...],
+        Field(
+            max_length=16,
+            description="Disks that are never written to, nor wiped: that which a board's U-Boot is on.",
+        ),
+    ] = ()
 
     @model_validator(mode="after")
     def _boots_as_its_firmware_can(self) -> NodeEntry:

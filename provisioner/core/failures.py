@@ -54,7 +54,7 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "the deploy ramdisk is of another version than the provisioner", "Run `provisioner ramdisk build`"
         ),
         "disk-missing": Known(
-            "no disk is there, or none that `root_device` of its entry means",
+            "no disk is there, or none that `root_device` or `keep_disks` of its entry means",
             "The message lists those that are; correct the entry, or look at the disk's controller",
         ),
         "disk-too-small": Known(

@@ -83,6 +83,7 @@ class Node:
     power_address: Mapping[str, Any]  # what the driver needs to reach the device, without secrets
     power_secret_sealed: str = ""  # JSON object of the secrets, encrypted
     root_device_hint: Mapping[str, Any] = field(default_factory=dict)  # {"serial": …} and the like
+    keep_disks: tuple[Mapping[str, Any], ...] = ()  # the like, of disks that are never written to
     zone: str = ""  # in which requests may ask to be placed; empty: core.zones.DEFAULT
     rack: str = ""  # where it stands; instances are spread over them
     reserved_for: str = ""  # the only tenant that may have it; empty: any

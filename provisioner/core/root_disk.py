@@ -1,4 +1,4 @@
-"""Which of a node's disks gets the image."""
+"""Which of a node's disks gets the image, and which may be wiped."""
 
 from __future__ import annotations
 
@@ -6,6 +6,25 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provisioner.core.errors import PermanentError
+
+
+def may_be_written(
+    disks: Sequence[Mapping[str, Any]], keep: Sequence[Mapping[str, Any]]
+) -> Sequence[Mapping[str, Any]]:
+    """The disks but those that match one of `keep`.
+
+    Errors: PermanentError when one of `keep` matches none: who mistypes it would lose what he wants to keep.
+    """
+    for hint in keep:
+        if not any(_is(disk, hint) for disk in disks):
+            missing = PermanentError(
+                f"spare the disk {dict(hint)}",
+                answer=f"no disk matches; the agent reported: {_named(disks)}",
+                advice="Correct the node's keep_disks: what isn't named there is wiped",
+            )
+            missing.code = "disk-missing"
+            raise missing
+    return [disk for disk in disks if not any(_is(disk, hint) for hint in keep)]
 
 
 def choose_root_disk(
@@ -16,10 +35,8 @@ def choose_root_disk(
     disks: as the agent's inventory gives them (path, size_bytes, serial, wwn, model, …).
     Errors: PermanentError naming the disks that are there when none can be used.
     """
-    there = ", ".join(f"{disk['path']} ({disk['size_bytes'] // 2**20} MiB)" for disk in disks) or "none"
-    matching = [
-        disk for disk in disks if all(str(disk.get(key)) == str(value) for key, value in hint.items())
-    ]
+    there = _named(disks)
+    matching = [disk for disk in disks if _is(disk, hint)]
     if not matching:
         missing = PermanentError(
             f"choose a root disk by the hint {dict(hint)}" if hint else "choose a root disk",
@@ -40,3 +57,11 @@ def choose_root_disk(
         error.code = "disk-too-small"
         raise error
     return min(large, key=lambda disk: (int(disk["size_bytes"]), str(disk["path"])))
+
+
+def _is(disk: Mapping[str, Any], hint: Mapping[str, Any]) -> bool:
+    return all(str(disk.get(key)) == str(value) for key, value in hint.items())
+
+
+def _named(disks: Sequence[Mapping[str, Any]]) -> str:
+    return ", ".join(f"{disk['path']} ({disk['size_bytes'] // 2**20} MiB)" for disk in disks) or "none"

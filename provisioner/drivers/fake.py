@@ -39,6 +39,8 @@ class Machine:
     entry: BootEntry | None = None  # what is published for it
     agent: BootedAgent | None = None  # of the ramdisk that runs
     disk: Written | None = None
+    more_disks: tuple[Mapping[str, Any], ...] = ()  # beside that one, as its agent reports them
+    wiped: tuple[str, ...] = ()  # at last
     config_drive: str = ""
     starting: asyncio.TimerHandle | None = field(default=None, repr=False)
 

@@ -36,6 +36,8 @@ class Hardware(Protocol):
 
     name: str
     disk: Written | None
+    more_disks: tuple[Mapping[str, Any], ...]
+    wiped: tuple[str, ...]
     config_drive: str
 
 
@@ -67,7 +69,13 @@ class BootedAgent:
 
     def _inventory(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         disk = {"path": DEVICE, "size_bytes": DISK_BYTES, "serial": self.machine.name, "model": "fake"}
-        return {"cpus": 1, "memory_mib": 1024, "arch": "x86_64", "disks": [disk], "nics": []}
+        return {
+            "cpus": 1,
+            "memory_mib": 1024,
+            "arch": "x86_64",
+            "disks": [disk, *self.machine.more_disks],
+            "nics": [],
+        }
 
     def _export_disk(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         self.export = (params["iqn"], params["chap_user"], params["chap_password"])
@@ -114,8 +122,13 @@ class BootedAgent:
         return {}
 
     def _wipe(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
-        self.machine.disk, self.machine.config_drive = None, ""
-        return {"devices": [DEVICE]}
+        devices = params["devices"]
+        if devices == "all":
+            devices = [disk["path"] for disk in self._inventory({})["disks"]]
+        if DEVICE in devices:
+            self.machine.disk, self.machine.config_drive = None, ""
+        self.machine.wiped = tuple(devices)
+        return {"devices": devices}
 
     def _flush(self, params: Mapping[str, Any]) -> Mapping[str, Any]:
         return {"devices": [DEVICE]}

@@ -121,6 +121,11 @@ def _json_column(name: str, hint: Any, nullable: bool) -> Column:
         encode = lambda value: adapter.dump_json(value).decode() if value else "{}"  # noqa: E731
         decode = lambda text: {} if text == "{}" else adapter.validate_json(text)  # noqa: E731
         kept = _copied(there_and_back)
+    elif get_origin(hint) is tuple:
+        # Nor have these.
+        encode = lambda value: adapter.dump_json(value).decode() if value else "[]"  # noqa: E731
+        decode = lambda text: () if text == "[]" else adapter.validate_json(text)  # noqa: E731
+        kept = lambda value: there_and_back(value) if value else ()  # noqa: E731
     elif is_dataclass(hint):
         kept = _copied_record(hint, there_and_back)
     return Column(name, origin, TEXT, nullable, False, encode, decode, kept=kept)

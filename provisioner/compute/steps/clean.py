@@ -5,8 +5,9 @@ from __future__ import annotations
 from provisioner.compute.agent_session import run_command
 from provisioner.compute.context import StepContext
 from provisioner.compute.steps.boot import publish_nothing, switch_off
-from provisioner.core.model import Instance, PublicationKind
+from provisioner.core.model import Instance, Node, PublicationKind
 from provisioner.core.outcome import Next, Outcome
+from provisioner.core.root_disk import may_be_written
 from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
@@ -37,18 +38,29 @@ async def power_off(ctx: StepContext) -> Outcome:
 
 
 async def wipe(ctx: StepContext) -> Outcome:
-    """All disks, as the instance's owner asked: quick (partition tables and signatures at both ends)
-    or full. The agent reads back what it wiped."""
-    mode = ctx.node.wipe_owed
+    """All disks but those to be kept, as the instance's owner asked: quick (partition tables and signatures
+    at both ends) or full. The agent reads back what it wiped."""
+    mode, devices = ctx.node.wipe_owed, _devices(ctx.node)
+    if not devices:
+        return Next("nothing is wiped: each of its disks is to be kept")
     result = await run_command(
         ctx,
         "wipe",
-        {"devices": "all", "mode": mode},
+        {"devices": devices, "mode": mode},
         timeout_s=ctx.edges.policy.wipe_deadline_s,
         progress=ctx.progress,
     )
     wiped = result["devices"]
     return Next(f"{mode} wipe of {len(wiped)} disk{'s' if len(wiped) != 1 else ''}, read back")
+
+
+def _devices(node: Node) -> str | list[str]:
+    """As the agent takes them. Raises PermanentError when a disk that is to be kept isn't there."""
+    if not node.keep_disks:
+        return "all"
+    # As this boot's agent has reported them.
+    disks = (node.inventory or {"disks": []})["disks"]
+    return [disk["path"] for disk in may_be_written(disks, node.keep_disks)]
 
 
 async def power_off_clean(ctx: StepContext) -> Outcome:

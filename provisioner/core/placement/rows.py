@@ -12,8 +12,8 @@ from provisioner.core.model import Instance, Node
 
 _LEFT_OUT = frozenset(
     (
-        *("power_secret_sealed", "root_device_hint", "maintenance_reason", "capabilities", "inventory"),
-        *("publication", "work", "failure"),
+        *("power_secret_sealed", "root_device_hint", "keep_disks", "maintenance_reason", "capabilities"),
+        *("inventory", "publication", "work", "failure"),
     )
 )
 FIELDS = tuple(field.name for field in fields(Node) if field.name not in _LEFT_OUT)

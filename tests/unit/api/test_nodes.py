@@ -30,6 +30,13 @@ def test_a_node_is_enrolled_with_the_work_that_checks_it(api: Api) -> None:
     assert api.get("/v1/nodes/n1") == api.get(f"/v1/nodes/{made['id']}")
 
 
+def test_disks_that_are_to_be_kept_are_stored_and_shown(api: Api) -> None:
+    kept = [{"model": "SC16G"}, {"path": "/dev/mmcblk1"}]
+    assert api.post("/v1/nodes", node_entry(keep_disks=kept), 201)["keep_disks"] == kept
+    assert list(api.transact(lambda tx: tx.find(Node))[0].keep_disks) == kept
+    assert api.get("/v1/nodes/n1")["root_device"] == {}
+
+
 def test_a_password_is_stored_sealed_and_never_shown(api: Api) -> None:
     made = api.post("/v1/nodes", node_entry(), 201)
     for text in (json.dumps(made), api.call("GET", "/v1/nodes").text, api.call("GET", "/v1/nodes/n1").text):

@@ -33,6 +33,16 @@ nodes:
     assert node.power.secrets() == {"password": "open-sesame"}
 
 
+def test_a_disk_that_is_to_be_kept_is_named_by_something() -> None:
+    kept = NODE + "    keep_disks: [{model: SC16G}, {path: /dev/mmcblk1}]\n"
+    (node,) = parse(kept, NodeFile, "nodes.yaml").nodes
+    assert [disk.model_dump(exclude_none=True) for disk in node.keep_disks] == [
+        {"model": "SC16G"},
+        {"path": "/dev/mmcblk1"},
+    ]
+    assert "say which disk" in refusal(kept.replace("model: SC16G", "")).message, "{} would be any"
+
+
 TILE = """
 nodes:
 - {name: n1, arch: tilepro64, firmware: tilera, vcpus: 64, memory_mib: 16218, disk_mib: 0,

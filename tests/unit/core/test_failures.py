@@ -63,7 +63,7 @@ def test_what_a_boot_that_stops_is_told_by_stands_on_the_page(driver: str, ladde
 
 def test_settings_that_are_named_are_there() -> None:
     configuration = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
-    named = re.findall(r"`((?:deploy|image_urls)\.[a-z_]+|[a-z]+_dir|root_device)`", PAGE)
-    assert {"deploy.boot_deadline_s", "state_dir", "root_device"} <= set(named)
+    named = re.findall(r"`((?:deploy|image_urls)\.[a-z_]+|[a-z]+_dir|root_device|keep_disks)`", PAGE)
+    assert {"deploy.boot_deadline_s", "state_dir", "root_device", "keep_disks"} <= set(named)
     for name in named:
         assert re.search(rf"^\| `(nodes\[\]\.)?{re.escape(name)}` ", configuration, re.MULTILINE), name
