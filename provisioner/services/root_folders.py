@@ -25,6 +25,7 @@ from provisioner.core.errors import (
     PermanentError,
     ProvisionerError,
     StorageFull,
+    TransientError,
 )
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
@@ -51,10 +52,16 @@ _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
 # In a mount namespace of its own, which ends with it: nothing stays mounted, whoever dies. The kernel reads a
-# file system that users registered, so nothing in it is run or opened as a device here.
+# file system that users registered, so nothing in it is run or opened as a device here. An xfs is mounted
+# beside another one of its UUID, which this host may have of its own, only where that is said.
 _UNPACK = (
-    'mount -t "$4" -o loop,nosuid,nodev,noexec "$1" "$2" && exec cp --archive --no-target-directory "$2" "$3"'
+    'also= && [ "$(blkid --probe --output value --match-tag TYPE "$1")" != xfs ] || also=,nouuid; '
+    'mount -t "$4" -o "loop,nosuid,nodev,noexec$also" "$1" "$2" && '
+    'exec cp --archive --no-target-directory "$2" "$3"'
 )
+
+_SAME_BTRFS = "system call failed: File exists"
+"""What mount says of a btrfs when one of its fsid is mounted, and the kernel is older than 6.7."""
 
 
 class MountedRootFolders:
@@ -231,6 +238,13 @@ class MountedRootFolders:
                 device=f"folder {self.nodes.parent}",
                 answer="no space left on device",
                 advice="Delete instances whose root is there, or make room",
+            )
+        if _SAME_BTRFS in complaints:
+            return TransientError(
+                tried,
+                device=f"folder {self.nodes.parent}",
+                answer="a btrfs with the same UUID is mounted on this host",
+                advice="Have Linux 6.7 or later, or give the image a UUID of its own (btrfstune -u)",
             )
         if "wrong fs type" in complaints:
             return ImageInvalid(tried, answer=f"it is none of the file systems {FILE_SYSTEMS}")

@@ -12,6 +12,17 @@ from provisioner.services.children import SystemChildren
 from provisioner.services.ganesha import nfs_path
 from provisioner.services.root_folders import MountedRootFolders
 
+ON_XFS = 'mount -t xfs -o loop "$1" "$2" && shift && exec "$0" -m tests.wire.services.roots_on_xfs "$@"'
+
+
+def on_xfs(disk: Path, folder: Path, image: Path, digest: str, *names: str) -> list[int]:
+    """What each root took of this disk, which is mounted at `folder` meanwhile."""
+    # In a mount namespace that ends with what runs in it: nothing stays mounted.
+    words = ["unshare", "--mount", "sh", "-c", ON_XFS, sys.executable]
+    words += [str(disk), str(folder), str(image), digest, *names]
+    told = subprocess.run(words, check=True, capture_output=True, text=True).stdout
+    return [int(line) for line in told.split()]
+
 
 async def main(folder: Path, image: Path, digest: str, *names: str) -> None:
     roots = MountedRootFolders(folder, SystemChildren(), nfs_path, "ch1")

@@ -6,7 +6,6 @@ import asyncio
 import fcntl
 import os
 import subprocess
-import sys
 import threading
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
@@ -22,6 +21,7 @@ from provisioner.services.ganesha import nfs_path
 from provisioner.services.root_folders import MountedRootFolders
 from tests.wire.services.conftest import play
 from tests.wire.services.root_images import NAME, SIZE_BYTES, digest_of, file_system, folders, make
+from tests.wire.services.roots_on_xfs import on_xfs
 
 pytestmark = pytest.mark.wire
 
@@ -65,8 +65,6 @@ def test_two_roots_of_one_image_are_two(tmp_path: Path) -> None:
 
 MIB = 2**20
 
-ON_XFS = 'mount -t xfs -o loop "$1" "$2" && shift && exec "$0" -m tests.wire.services.roots_on_xfs "$@"'
-
 
 def test_roots_share_what_is_alike_where_the_file_system_can(tmp_path: Path) -> None:
     image, digest = file_system(tmp_path, data_bytes=32 * MIB)
@@ -75,22 +73,8 @@ def test_roots_share_what_is_alike_where_the_file_system_can(tmp_path: Path) -> 
     with disk.open("wb") as file:
         file.truncate(512 * MIB)
     subprocess.run(["mkfs.xfs", "-q", str(disk)], check=True)
-    # In a mount namespace that ends with what runs in it: nothing stays mounted.
-    words = [
-        "unshare",
-        "--mount",
-        "sh",
-        "-c",
-        ON_XFS,
-        sys.executable,
-        str(disk),
-        str(folder),
-        str(image),
-        digest,
-    ]
     names = [folder_name(f"node-{number}", 1, "a") for number in (1, 2, 3)]
-    told = subprocess.run([*words, *names], check=True, capture_output=True, text=True).stdout
-    first, *others = (int(line) for line in told.split())
+    first, *others = on_xfs(disk, folder, image, digest, *names)
     assert 32 * MIB <= first < 40 * MIB, "the image is unpacked, once"
     assert len(others) == 2
     assert max(others) < 2 * MIB
