@@ -11,7 +11,7 @@ from provisioner.api.tenants import is_tenant
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
-from provisioner.core.model import Node, NodeRequest, Port, TimelineEvent, Work
+from provisioner.core.model import Node, NodeRequest, Port, RequestState, TimelineEvent, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
 from provisioner.core.states import DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
@@ -147,8 +147,16 @@ def reserve(tx: Tx, id_or_name: str, tenant: str) -> views.View:
 
 
 def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
-    """A request for the node's owner, which ends with the instance that has the node now."""
+    """A request for the node's owner, which ends with the instance that has the node now: a new one, unless
+    the last one that is pending asks for the same."""
     node = find_node(tx, id_or_name)
+    where = {"node_id": node.id, "instance_id": node.instance_id, "state": RequestState.PENDING}
+    pending = tx.find(NodeRequest, where=where)
+    # The last one alone, or those of that moment: of off, on and off again none is too many.
+    last_at = max((one.created_at for one in pending), default=None)
+    for one in pending:
+        if one.verb == verb and one.created_at == last_at:
+            return views.request(one)
     now = tx.now()
     request = NodeRequest(
         id=context.ids.uuid(),

@@ -136,6 +136,22 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
     assert {*answers, "RunInstances", "StartInstances"} == set(OPERATIONS)
 
 
+def test_however_often_an_order_of_power_comes_it_is_carried_out_once(api: Api, ec2: Ec2) -> None:
+    on = {"InstanceId.1": "i-0123456789ab4def8"}
+    carried = node(state=ProvisionState.ACTIVE, power_state=PowerState.ON)
+    runs = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE, node_id=carried.id)
+    api.transact(lambda tx: tx.insert(carried, runs))
+    for _ in range(5):
+        ec2.read("RebootInstances", **on)
+    for _ in range(5):
+        ec2.read("StopInstances", **on)
+    for _ in range(5):
+        told = ec2.read("StopInstances", **on, Force="true")
+        assert told["StoppingInstances"][0]["CurrentState"]["Name"] == "stopping"
+    found = sorted(one.verb for one in api.transact(lambda tx: tx.find(NodeRequest)))
+    assert found == ["power:off", "power:reset", "power:shutdown"]
+
+
 def root_image(ec2: Ec2) -> str:
     found = ec2.read("DescribeImages", **{"Filter.1.Name": "image-type", "Filter.1.Value.1": "machine"})
     return str(found["Images"][0]["ImageId"])
