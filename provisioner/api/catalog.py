@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import base64
-import binascii
-import re
 from typing import Annotated
 
-from cryptography.exceptions import UnsupportedAlgorithm
-from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 from fastapi import APIRouter, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
@@ -17,10 +12,11 @@ from provisioner.api import views
 from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
+from provisioner.api.public_keys import MAX_LINE_BYTES, checked_key
 from provisioner.api.rights import GuardedRoute
 from provisioner.config.words import Word
 from provisioner.core import extra_specs
-from provisioner.core.errors import Conflict, InvalidInput, NotFound
+from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import Flavor, KeyPair
 from provisioner.protocols.store import Tx
 
@@ -29,9 +25,12 @@ router = APIRouter(prefix="/v1", tags=["flavors and keys"], route_class=GuardedR
 Name = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]{0,127}$")]
 Amount = Annotated[int, Field(ge=0, le=2**31)]
 
-KEY_TYPES = re.compile(
-    r"(ssh-(rsa|ed25519)|ecdsa-sha2-nistp(256|384|521)|sk-(ssh-ed25519|ecdsa-sha2-nistp256)@openssh\.com)$"
-)
+MAX_KEYS = 5000
+"""Of a tenant, as at EC2."""
+
+
+class TooManyKeys(Conflict):
+    """Its tenant has as many as it may have."""
 
 
 class FlavorOrder(BaseModel):
@@ -50,51 +49,19 @@ class KeyOrder(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     name: Name
-    public_key: Annotated[str, Field(max_length=16384, pattern=r"^[^\x00]*$")]
-
-
-def checked_key(text: str, field: str) -> str:
-    """An OpenSSH public key, as one line. Raises InvalidInput."""
-    line = " ".join(text.split())
-    words = line.split(" ")
-    answer = "it doesn't begin with a key type such as ssh-ed25519"
-    if "PRIVATE KEY" in text:
-        answer = "it is a private key"
-    elif len(words) >= 2 and KEY_TYPES.match(words[0]):
-        try:
-            blob = base64.b64decode(words[1], validate=True)
-        except binascii.Error:
-            answer = "its second word isn't base64"
-        else:
-            # RFC 4253 §6.6: the blob begins with its own type.
-            kind = words[0].encode()
-            if blob[4 : 4 + len(kind)] != kind:
-                answer = "its type and its content differ"
-            elif not _can_be_read(*words[:2]):
-                answer = "its content isn't a key of its type"
-            else:
-                return line
-    raise InvalidInput(
-        "use the public key",
-        field=field,
-        answer=answer,
-        advice="Give the content of a file like id_ed25519.pub",
-    )
-
-
-def _can_be_read(kind: str, blob: str) -> bool:
-    """By OpenSSH too: a machine that has one that can't isn't logged in to by it."""
-    try:
-        load_ssh_public_key(f"{kind} {blob}".encode("ascii"))
-    except (ValueError, NotImplementedError, UnsupportedAlgorithm):
-        return False
-    return True
+    public_key: Annotated[str, Field(max_length=MAX_LINE_BYTES, pattern=r"^[^\x00]*$")]
 
 
 def insert_key(tx: Tx, key: KeyPair) -> None:
-    """Raises Conflict when its tenant has one of this name."""
+    """Raises Conflict when its tenant has one of this name, or as many as it may have."""
     if tx.count(KeyPair, where={"tenant": key.tenant, "name": key.name}):
         raise Conflict(f"add key {key.name}", answer="its name is taken", advice="Delete that one, or use it")
+    if tx.count(KeyPair, where={"tenant": key.tenant}) >= MAX_KEYS:
+        raise TooManyKeys(
+            f"add key {key.name}",
+            answer=f"tenant {key.tenant} has {MAX_KEYS} keys, which is all that it may have",
+            advice="Delete those that nobody uses: instances keep the keys that they were made with",
+        )
     tx.insert(key)
 
 

@@ -6,8 +6,9 @@ from typing import TYPE_CHECKING
 
 from provisioner.api import views
 from provisioner.api.boot_parts import boot_part
-from provisioner.api.catalog import checked_key, find_key
+from provisioner.api.catalog import find_key
 from provisioner.api.context import ApiContext, by_id_or_name
+from provisioner.api.public_keys import checked_key
 from provisioner.api.quotas import left, quota
 from provisioner.api.visible import find_image, find_instance, is_visible
 from provisioner.api.visible_nodes import find_node

@@ -13,6 +13,7 @@ from provisioner.api.answers import answer, page
 from provisioner.api.consoles import Follow, TailBytes
 from provisioner.api.context import After, AfterEvent, ApiContext, Context, Limit
 from provisioner.api.once import once
+from provisioner.api.public_keys import MAX_LINE_BYTES
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.visible import find_instance
 from provisioner.config.proof_of_life import ProofOfLife
@@ -36,7 +37,7 @@ class InstanceOrder(BaseModel):
     kernel: Annotated[Word | None, Field(description="In place of the image's own.")] = None
     ramdisk: Annotated[Word | None, Field(description="In place of the image's own.")] = None
     key: Word | None = None
-    public_key: Annotated[str, Field(max_length=16384, pattern=r"^[^\x00]*$")] = ""
+    public_key: Annotated[str, Field(max_length=MAX_LINE_BYTES, pattern=r"^[^\x00]*$")] = ""
     user_data: Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")] = ""
     node: Word | None = None
     host: Annotated[Word | None, Field(description="Nodes of this compute host alone.")] = None

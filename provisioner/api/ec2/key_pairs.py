@@ -12,12 +12,13 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from provisioner.api.catalog import checked_key, insert_key
+from provisioner.api.catalog import TooManyKeys, insert_key
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_key_pair
 from provisioner.api.ec2.tags import TagsOf, forget, of_specifications, put, tag_set, tags_of
+from provisioner.api.public_keys import checked_key
 from provisioner.core.ec2_ids import key_pair_id
 from provisioner.core.errors import Conflict, InvalidInput
 from provisioner.core.model import KeyPair
@@ -78,8 +79,11 @@ def create_key_pair(tx: Tx, call: Call) -> Members:
 def import_key_pair(tx: Tx, call: Call) -> Members:
     try:
         line = checked_key(call.given["PublicKeyMaterial"].decode("ascii"), "PublicKeyMaterial")
-    except (UnicodeDecodeError, InvalidInput) as error:
+    except UnicodeDecodeError as error:
         raise Ec2Error("InvalidKey.Format", "Key is not in valid OpenSSH public key format") from error
+    except InvalidInput as error:
+        told = f"Key is not in valid OpenSSH public key format: {error.answer}"
+        raise Ec2Error("InvalidKey.Format", told) from error
     return _stored(tx, call, line, _fingerprint(line))
 
 
@@ -147,6 +151,8 @@ def _stored(tx: Tx, call: Call, line: str, fingerprint: str) -> Members:
     )
     try:
         insert_key(tx, key)
+    except TooManyKeys as error:
+        raise Ec2Error("ResourceLimitExceeded", error.message) from error
     except Conflict as error:
         raise Ec2Error("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.") from error
     put(tx, call.tenant, key_pair_id(key.id), tags)

@@ -6,10 +6,17 @@ import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from provisioner.api import catalog
 from tests.unit.api.conftest import Api
 
 BLOB = "AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl"
 KEY = f"ssh-ed25519 {BLOB} me@here"
+
+
+def rsa_key(bits: int) -> str:
+    numbers = (b"ssh-rsa", b"\1\0\1", (2 ** (bits - 1) + 1).to_bytes(bits // 8 + 1))
+    blob = b"".join(len(one).to_bytes(4) + one for one in numbers)
+    return f"ssh-rsa {base64.b64encode(blob).decode()}"
 
 
 def test_flavors_are_made_shown_listed_and_deleted(api: Api) -> None:
@@ -74,7 +81,6 @@ def test_keys_of_every_type_of_opensshs_are_taken(api: Api, line: str) -> None:
         made("ssh-ed25519", bytes(31)),
         made("ssh-ed25519", bytes(32), b"more"),
         made("ssh-rsa", E),
-        made("ssh-rsa", N, E),
         made("ssh-rsa", E, N[1:]),  # negative
         made("ecdsa-sha2-nistp256", b"nistp384", P256),
         made("ecdsa-sha2-nistp256", b"nistp256", P256[:-1]),
@@ -99,6 +105,11 @@ def test_a_key_that_nobody_can_read_is_refused(api: Api, line: str) -> None:
         (f"ssh-rsa {BLOB}", "its type and its content differ"),
         ("ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0b").decode(), "its type and its content differ"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n", "it is a private key"),
+        ("ssh-rsa " + base64.b64encode(b"\0\0\0\x07ssh-rsa").decode(), "its content isn't a key of its type"),
+        (rsa_key(2048)[:-8], "its content isn't a key of its type"),
+        (rsa_key(1023), "it has 1023 bits"),
+        (rsa_key(16385), "it has 16385 bits"),
+        (f"{KEY} {'é' * 8192}", "it has more than 16384 bytes"),
         (f'command="rm -rf /" {KEY}', "doesn't begin with a key type"),
     ],
 )
@@ -107,6 +118,23 @@ def test_what_is_no_public_key_is_refused_and_not_repeated(api: Api, text: str, 
     assert told in answer["title"]
     assert "id_ed25519.pub" in answer["advice"]
     assert "b3BlbnNzaC1rZXk" not in str(answer)
+
+
+@pytest.mark.parametrize("bits", [1024, 2048, 16384])
+def test_rsa_keys_of_these_sizes_are_taken(api: Api, bits: int) -> None:
+    api.post("/v1/keys", {"name": "me", "public_key": rsa_key(bits)}, 201)
+
+
+def test_a_tenant_has_a_bounded_number_of_keys(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(catalog, "MAX_KEYS", 2)
+    for name in ("one", "two"):
+        api.post("/v1/keys", {"name": name, "public_key": KEY}, 201)
+    told = api.post("/v1/keys", {"name": "three", "public_key": KEY}, 409)
+    assert "has 2 keys" in told["title"]
+    other = api.user_of("blue", "member")
+    assert other.call("POST", "/v1/keys", {"name": "three", "public_key": KEY}).status_code == 201
+    api.call("DELETE", "/v1/keys/one").raise_for_status()
+    api.post("/v1/keys", {"name": "three", "public_key": KEY}, 201)
 
 
 def test_lists_of_keys_and_flavors_have_pages(api: Api) -> None:
