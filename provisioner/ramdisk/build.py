@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -85,7 +85,7 @@ def _build(arch: Architecture, kernel: Kernel, folder: Path, say: Callable[[str]
     target = folder / digest[:32]
     if not target.exists():
         with tempfile.TemporaryDirectory(dir=folder, prefix="building-") as work:
-            _make(Path(work), arch, apt, names, packages, say)
+            _make(Path(work), arch, arch.modules(kernel), apt, names, packages, say)
             (Path(work) / "done").rename(target)
     target.touch()
     _prune(folder, keep=target)
@@ -101,6 +101,7 @@ def found_in(folder: Path, digest: str) -> Ramdisk:
 def _make(
     work: Path,
     arch: Architecture,
+    modules: Sequence[str],
     apt: Apt,
     names: list[str],
     packages: list[Package],
@@ -115,7 +116,7 @@ def _make(
     for file in files:
         run(["dpkg-deb", "--extract", str(file), str(tree)])
     say("choosing drivers, programs and Python modules")
-    assemble_usr(tree, usr)
+    assemble_usr(tree, usr, modules)
     say("compressing")
     image = work / "usr.squashfs"
     run(["mksquashfs", str(usr), str(image), *SQUASHFS], env={})

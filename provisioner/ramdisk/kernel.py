@@ -10,7 +10,7 @@ from pathlib import Path
 
 from provisioner.ramdisk.errors import RamdiskError
 from provisioner.ramdisk.programs import run
-from provisioner.ramdisk.recipe import KERNEL_MODULES, UNUSED_KERNEL_MODULES
+from provisioner.ramdisk.recipe import UNUSED_KERNEL_MODULES
 
 INDEXES = (
     "modules.alias.bin",
@@ -32,15 +32,12 @@ def image(tree: Path) -> Path:
     return tree / "boot" / f"vmlinuz-{version(tree)}"
 
 
-def select_modules(tree: Path, target: Path) -> None:
-    """Copies the modules of the recipe, with what they depend on, and their index, to `target`."""
+def select_modules(tree: Path, target: Path, patterns: Sequence[str]) -> None:
+    """Copies the modules that are named so, with what they depend on, and their index, to `target`."""
     release = version(tree)
     source = tree / "lib/modules" / release
-    depends = _dependencies(tree)
-    wanted = {name for name in depends if _chosen(name.removeprefix("kernel/"))}
-    wanted |= {needed for name in wanted for needed in depends[name]}
     folder = target / "lib/modules" / release
-    for name in sorted(wanted):
+    for name in sorted(chosen(tree, patterns)):
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(source / name, folder / name)
     for name in ("modules.builtin", "modules.builtin.modinfo", "modules.order"):
@@ -49,6 +46,13 @@ def select_modules(tree: Path, target: Path) -> None:
     for path in folder.glob("modules.*"):
         if path.name not in INDEXES:
             path.unlink()
+
+
+def chosen(tree: Path, patterns: Sequence[str]) -> set[str]:
+    """The modules that are named so, but those that no rack has, with what they depend on."""
+    depends = _dependencies(tree)
+    wanted = {name for name in depends if _matches(name.removeprefix("kernel/"), patterns)}
+    return wanted | {needed for name in wanted for needed in depends[name]}
 
 
 def firmware_names(modules: Path) -> list[str]:
@@ -79,7 +83,7 @@ def _dependencies(tree: Path) -> dict[str, list[str]]:
     return {name: rest.split() for name, _, rest in lines}
 
 
-def _chosen(name: str) -> bool:
+def _matches(name: str, patterns: Sequence[str]) -> bool:
     if any(fnmatch(name, pattern) for pattern in UNUSED_KERNEL_MODULES):
         return False
-    return any(fnmatch(name, pattern) for pattern in KERNEL_MODULES)
+    return any(fnmatch(name, pattern) for pattern in patterns)

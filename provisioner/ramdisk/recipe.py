@@ -13,6 +13,43 @@ Kernel = Literal["hardware", "cloud"]
 processors are emulated it is up in half the time."""
 
 
+SOC_MODULES = (
+    "drivers/bus/*",
+    "drivers/clk/*",
+    "drivers/dma/*",
+    "drivers/extcon/*",
+    "drivers/gpio/*",
+    "drivers/i2c/busses/*",
+    "drivers/i2c/muxes/*",
+    "drivers/interconnect/*",
+    "drivers/mailbox/*",
+    "drivers/mfd/*",
+    "drivers/mux/*",
+    "drivers/nvmem/*",
+    "drivers/phy/*",
+    "drivers/pinctrl/*",
+    "drivers/power/supply/axp20x_usb_power.ko",
+    "drivers/pwm/*",
+    "drivers/regulator/*",
+    "drivers/reset/*",
+    "drivers/soc/*",
+    "drivers/spi/*",
+    "drivers/ufs/*",
+    "drivers/usb/chipidea/*",
+    "drivers/usb/dwc2/*",
+    "drivers/usb/dwc3/*",
+    "drivers/usb/isp1760/*",
+    "drivers/usb/misc/onboard_usb_hub.ko",
+    "drivers/usb/musb/*",
+    "drivers/usb/phy/*",
+    "drivers/usb/renesas_usbhs/*",
+    "drivers/usb/typec/tcpm/*",
+)
+"""Of boards: what their disk controllers, USB and Ethernet wait for, each maker's own. What stands behind an
+eMMC (clock, PHY, regulators, the PMIC behind I2C) is named by its device tree, not by its driver.
+Source: Debian's initramfs-tools, hook-functions, auto_add_modules; and what that leaves to other hooks."""
+
+
 @dataclass(frozen=True, slots=True)
 class Architecture:
     name: str  # Debian's
@@ -20,6 +57,11 @@ class Architecture:
     machine: str  # what uname -m prints on it
     loader_package: str = ""  # what UEFI fetches first, where Debian has no iPXE
     loader: str = ""  # its file
+    hardware_modules: tuple[str, ...] = ()  # of that kernel, beside KERNEL_MODULES
+
+    def modules(self, kernel: Kernel) -> tuple[str, ...]:
+        """Patterns of those that a kernel of its is taken with."""
+        return KERNEL_MODULES + (self.hardware_modules if kernel == "hardware" else ())
 
 
 ARCHITECTURES = {
@@ -34,8 +76,9 @@ ARCHITECTURES = {
             "aarch64",
             loader_package="grub-efi-arm64-bin",
             loader="usr/lib/grub/arm64-efi/monolithic/grubnetaa64.efi",
+            hardware_modules=SOC_MODULES,
         ),
-        Architecture("armhf", {"hardware": "linux-image-armmp"}, "armv7l"),
+        Architecture("armhf", {"hardware": "linux-image-armmp"}, "armv7l", hardware_modules=SOC_MODULES),
     )
 }
 

@@ -7,7 +7,7 @@ what mounts it (early/), in an archive that the kernel unpacks whole.
 from __future__ import annotations
 
 import shutil
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 from provisioner.ramdisk import elf, kernel, python_runtime
@@ -23,9 +23,12 @@ MOUNT_POINTS = ("dev", "etc", "proc", "run", "sys", "usr")
 CONSOLE = (5, 1)  # device number of /dev/console, which the kernel opens before /dev is mounted
 
 
-def assemble_usr(tree: Path, usr: Path) -> None:
-    """Everything but what mounts it: programs, libraries, Python, the agent, drivers and firmware."""
-    kernel.select_modules(tree, usr)
+def assemble_usr(tree: Path, usr: Path, modules: Sequence[str]) -> None:
+    """Everything but what mounts it: programs, libraries, Python, the agent, drivers and firmware.
+
+    modules: patterns of the kernel's that it needs
+    """
+    kernel.select_modules(tree, usr, modules)
     for script in sorted(SCRIPTS.glob("*.sh")):
         if script.stem != INIT:
             _install(script, usr / "bin" / script.stem)
