@@ -26,6 +26,10 @@ if TYPE_CHECKING:
     from provisioner.api.instances import InstanceOrder
 
 
+MAX_USER_DATA_BYTES = 16384
+"""As UTF-8. EC2's bound, so that what is asked for by the one door can be by the other."""
+
+
 def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     """Raises Conflict (name in use, image not ready), NotFound, InvalidInput, ImageTooLarge."""
     tenant = context.who.tenant
@@ -44,6 +48,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     node = find_node(tx, context.who, order.node) if order.node else None
     if node is not None:
         _check_fits(node, tenant, flavor, image)
+    _check_size(order.user_data)
     check_user_data(image.arch, order.user_data)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""
     if order.key:
@@ -70,6 +75,17 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     tx.insert(instance)
     tx.notify("instances")
     return views.instance(instance)
+
+
+def _check_size(user_data: str) -> None:
+    size = len(user_data.encode())
+    if size > MAX_USER_DATA_BYTES:
+        raise InvalidInput(
+            "take the user data",
+            field="user_data",
+            answer=f"it has {size} bytes, of {MAX_USER_DATA_BYTES} that it may have",
+            advice="Have it fetch the rest from elsewhere, as by cloud-init's #include",
+        )
 
 
 def _too_many(name: str, tenant: str, most: int | None) -> Conflict:

@@ -38,7 +38,14 @@ class InstanceOrder(BaseModel):
     ramdisk: Annotated[Word | None, Field(description="In place of the image's own.")] = None
     key: Word | None = None
     public_key: Annotated[str, Field(max_length=MAX_LINE_BYTES, pattern=r"^[^\x00]*$")] = ""
-    user_data: Annotated[str, Field(max_length=65536, pattern=r"^[^\x00]*$")] = ""
+    user_data: Annotated[
+        str,
+        Field(
+            max_length=instance_orders.MAX_USER_DATA_BYTES,
+            pattern=r"^[^\x00]*$",
+            description="16 KiB at most, as UTF-8.",
+        ),
+    ] = ""
     node: Word | None = None
     host: Annotated[Word | None, Field(description="Nodes of this compute host alone.")] = None
     zone: Annotated[Word, Field(description="Nodes of this zone alone.")] = ""

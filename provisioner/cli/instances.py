@@ -68,7 +68,9 @@ def create(
     kernel: Annotated[str | None, typer.Option(help="This one in place of the image's own.")] = None,
     ramdisk: Annotated[str | None, typer.Option(help="This one in place of the image's own.")] = None,
     key: Annotated[str | None, typer.Option(help="The key that may log in.")] = None,
-    user_data: Annotated[Path | None, typer.Option(help="A file for its cloud-init.")] = None,
+    user_data: Annotated[
+        Path | None, typer.Option(help="A file for its cloud-init, of 16 KiB at most.")
+    ] = None,
     node: Annotated[str | None, typer.Option(help="This node and no other.")] = None,
     host: Annotated[str | None, typer.Option(help="Nodes of this compute host alone.")] = None,
     zone: Annotated[str, typer.Option(help="Nodes of this zone alone.")] = "",

@@ -20,6 +20,7 @@ from provisioner.api.ec2.instances import look, reservations
 from provisioner.api.ec2.key_pairs import find_by_name, no_key
 from provisioner.api.ec2.placement import Where, wanted_place
 from provisioner.api.ec2.tags import of_specifications, put
+from provisioner.api.instance_orders import MAX_USER_DATA_BYTES
 from provisioner.api.node_survey import AT_ONCE
 from provisioner.api.quotas import left, quota
 from provisioner.core.board_rules import check_user_data
@@ -37,7 +38,6 @@ from provisioner.core.model import (
 )
 from provisioner.protocols.store import Tx
 
-MAX_USER_DATA_BYTES = 16384
 MAX_COUNT = 1000
 MAX_TOKEN = 64
 

@@ -113,13 +113,21 @@ def test_a_name_is_one_living_instances_only(api: Api) -> None:
         ({"wipe": "never"}, 422),
         ({"proof_of_life": ["hope"]}, 422),
         ({"proof_of_life": ["console:("]}, 422),
-        ({"user_data": "x" * 65537}, 422),
+        ({"user_data": "x" * 16385}, 422),
+        ({"user_data": "é" * 8193}, 422),
         ({"colour": "red"}, 422),
     ],
 )
 def test_what_cannot_be_deployed_is_refused_at_once(api: Api, changes: dict[str, Any], status: int) -> None:
     api.post("/v1/instances", order(**changes), status)
     assert api.get("/v1/instances")["items"] == []
+
+
+def test_user_data_has_as_many_bytes_as_ec2_takes(api: Api) -> None:
+    api.post("/v1/instances", order(user_data="é" * 8192), 202)
+    told = api.post("/v1/instances", order("two", user_data="é" * 8193), 422)
+    assert told["field"] == "user_data"
+    assert "it has 16386 bytes" in told["title"]
 
 
 @pytest.mark.parametrize("part", ["root", "kernel", "ramdisk"])
