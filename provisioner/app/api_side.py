@@ -142,6 +142,8 @@ async def serve_api(settings: Settings, context: ApiContext) -> None:
             access_log=False,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
             lifespan="on",
+            # No limit_concurrency: idle connections count, and beyond it everybody is answered 503. Whoever
+            # held so many open would have shut all others out.
         )
         config.load()
         config.ssl = tls.context if tls else None

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
@@ -65,18 +66,58 @@ class Unsigned(Exception):
         self.key = key
 
 
+@dataclass(frozen=True, slots=True)
+class Claimed:
+    """Whose a request says it is, which is yet to be proven by its body."""
+
+    claim: Claim
+    key: KnownAccessKey
+
+
 class Authentication:
     def __init__(self, context: ApiContext, unproven: Unproven) -> None:
         self._context = context
         self._unproven = unproven
 
+    async def claimed(self, headers: Mapping[str, str], address: str) -> Claimed:
+        """What can be said before the body was read. headers: their names in lower case. address: where it
+        came from. Raises Ec2Error unless it says that it is signed by a key of ours."""
+        async with self._telling(address):
+            return await self._claimed(headers, address)
+
     async def prove(
-        self, *, method: str, path: str, headers: Mapping[str, str], body: bytes, address: str
+        self,
+        claimed: Claimed,
+        *,
+        method: str,
+        path: str,
+        headers: Mapping[str, str],
+        body: bytes,
+        address: str,
     ) -> Proven:
-        """headers: their names in lower case. address: where it came from. Raises Ec2Error unless a tenant is
-        proven to have sent it, and may send more."""
+        """Raises Ec2Error unless a tenant is proven to have sent it, and may send more."""
+        claim, key = claimed.claim, claimed.key
+        limits, now_s = self._context.limits, self._context.clock.monotonic_s()
+        if not proves(claim, key.secret, method=method, path=path, headers=headers, body=body):
+            told = Ec2Error(
+                "SignatureDoesNotMatch",
+                "The request signature we calculated does not match the signature you provided. "
+                "Check your secret access key and signing method.",
+                403,
+            )
+            async with self._telling(address):
+                raise Unsigned(too_many() if limits.failures.take(address, now_s) else told, key)
+        now = self._now(key)
+        _check_time(claim, now)
+        if limits.request(key.who, now_s):
+            raise too_many()
+        return Proven(key.who, claim.signature, now)
+
+    @asynccontextmanager
+    async def _telling(self, address: str) -> AsyncIterator[None]:
+        """Whoever could not be held to a request is told of in the audit log, and gets their answer."""
         try:
-            return await self._prove(method=method, path=path, headers=headers, body=body, address=address)
+            yield
         except Unsigned as error:
             attempt = Attempt(
                 operation="ec2 authenticate",
@@ -86,10 +127,8 @@ class Authentication:
             await self._unproven.tell(attempt, error.told.code)
             raise error.told from None
 
-    async def _prove(
-        self, *, method: str, path: str, headers: Mapping[str, str], body: bytes, address: str
-    ) -> Proven:
-        """Raises Unsigned when nobody could be held to it, and Ec2Error else."""
+    async def _claimed(self, headers: Mapping[str, str], address: str) -> Claimed:
+        """Raises Unsigned."""
         try:
             claim = read_claim(headers)
         except Ec2Error as error:
@@ -103,21 +142,7 @@ class Authentication:
         if key is None:
             limits.failures.take(address, now_s)
             raise Unsigned(Ec2Error("InvalidClientTokenId", "The access key ID does not exist", 403))
-        if not proves(claim, key.secret, method=method, path=path, headers=headers, body=body):
-            if limits.failures.take(address, now_s):
-                raise Unsigned(too_many(), key)
-            told = Ec2Error(
-                "SignatureDoesNotMatch",
-                "The request signature we calculated does not match the signature you provided. "
-                "Check your secret access key and signing method.",
-                403,
-            )
-            raise Unsigned(told, key)
-        now = self._now(key)
-        _check_time(claim, now)
-        if limits.request(key.who, now_s):
-            raise too_many()
-        return Proven(key.who, claim.signature, now)
+        return Claimed(claim, key)
 
     def _now(self, key: KnownAccessKey) -> datetime:
         """By the store's clock, without asking it for each request."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from functools import partial
@@ -37,6 +38,9 @@ MOST_LOOKS = 8
 MAX_BODY_BYTES = 2**18
 """User data of 16 KiB has 64 KiB at most when it is encoded twice; the rest is for lists of ids."""
 
+BODY_S = 30.0
+"""For all of a body."""
+
 
 class Endpoint:
     def __init__(self, context: ApiContext, unproven: Unproven, failures: Failures) -> None:
@@ -61,13 +65,15 @@ class Endpoint:
         return _xml(refusal(told, request_id), told.status, request_id)
 
     async def _answer(self, request: Request, request_id: str) -> str:
+        headers, address = _headers(request), address_of(request)
+        # Before its body, which may be long in coming.
+        claimed = await self._authentication.claimed(headers, address)
         body = await _body(request, min(MAX_BODY_BYTES, self._context.limits.policy.body_bytes))
         if request.url.query:
             raise Ec2Error("MalformedQueryString", "Parameters are taken from the body alone")
-        headers = _headers(request)
         path = request.scope["raw_path"].decode("latin-1")
         proven = await self._authentication.prove(
-            method=request.method, path=path, headers=headers, body=body, address=address_of(request)
+            claimed, method=request.method, path=path, headers=headers, body=body, address=address
         )
         shapes = await self._model()
         parameters = decode(body)
@@ -184,11 +190,14 @@ async def _body(request: Request, most: int) -> bytes:
     parts: list[bytes] = []
     size = 0
     try:
-        async for part in request.stream():
-            parts.append(part)
-            size += len(part)
-            if size > most:
-                raise Ec2Error("RequestEntityTooLarge", f"A request may have {most} bytes", 413)
+        async with asyncio.timeout(BODY_S):
+            async for part in request.stream():
+                parts.append(part)
+                size += len(part)
+                if size > most:
+                    raise Ec2Error("RequestEntityTooLarge", f"A request may have {most} bytes", 413)
+    except TimeoutError:
+        raise Ec2Error("RequestTimeout", f"The request wasn't here within {BODY_S:.0f} s", 408) from None
     except ClientDisconnect:
         raise Ec2Error("RequestTimeout", "The client went away") from None
     return b"".join(parts)
@@ -204,7 +213,7 @@ def _headers(request: Request) -> dict[str, str]:
 
 def _xml(text: str, status: int, request_id: str) -> Response:
     headers = {"x-amzn-requestid": request_id, "cache-control": "no-store"}
-    if status == 413:
+    if status in (408, 413):
         # The client may still be sending.
         headers["connection"] = "close"
     return Response(text.encode(), status, headers, media_type="text/xml;charset=UTF-8")

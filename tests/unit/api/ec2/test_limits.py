@@ -1,5 +1,11 @@
 from __future__ import annotations
 
+import asyncio
+from typing import Any
+
+import pytest
+
+from provisioner.api.ec2 import endpoint
 from provisioner.api.limits import LimitPolicy, Limits
 from tests.unit.api.ec2.conftest import Ec2, code_of
 
@@ -27,3 +33,50 @@ def test_wrong_signatures_are_counted_and_keys_that_are_known_go_on(ec2: Ec2) ->
 def test_the_size_of_a_body_is_as_configured(ec2: Ec2) -> None:
     ec2.api.context.limits = Limits(LimitPolicy(body_bytes=65_536))
     assert ec2.call("DescribeImages", ImageId="a" * 65_536).status_code == 413
+
+
+async def dripped(ec2: Ec2, headers: dict[str, str]) -> tuple[int, str]:
+    """Answer to a request of which one byte came, and no other ever will."""
+    parts = [{"type": "http.request", "body": b"A", "more_body": True}]
+    told: list[dict[str, Any]] = []
+
+    async def receive() -> dict[str, Any]:
+        if not parts:
+            await asyncio.Event().wait()
+        return parts.pop()
+
+    async def send(message: Any) -> None:
+        told.append(message)
+
+    scope = {
+        "type": "http",
+        "method": "POST",
+        "path": "/ec2",
+        "raw_path": b"/ec2",
+        "query_string": b"",
+        "headers": [(name.lower().encode(), value.encode()) for name, value in headers.items()],
+        "client": ("10.0.0.9", 1),
+        "server": ("provisioner", 80),
+        "scheme": "http",
+    }
+    async with asyncio.timeout(5):
+        await ec2.api.app(scope, receive, send)
+    return told[0]["status"], told[1]["body"].decode()
+
+
+def test_a_body_without_a_signature_of_ours_is_not_waited_for(ec2: Ec2) -> None:
+    status, text = ec2.api.run(dripped(ec2, {"Content-Length": "200000"}))
+    assert (status, "MissingAuthenticationToken" in text) == (403, True)
+    ec2.id = "AKIA0000000000000000"
+    signed = dict(ec2.signed("Action=DescribeImages").headers.items())
+    status, text = ec2.api.run(dripped(ec2, signed))
+    assert (status, "InvalidClientTokenId" in text) == (403, True)
+
+
+def test_a_body_that_does_not_come_is_not_waited_for_without_end(
+    ec2: Ec2, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(endpoint, "BODY_S", 0.01)
+    signed = dict(ec2.signed("Action=DescribeImages").headers.items())
+    status, text = ec2.api.run(dripped(ec2, signed))
+    assert (status, "RequestTimeout" in text) == (408, True)
