@@ -359,9 +359,9 @@ class AuditRecord:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class IdempotencyRecord:
-    """The answer once given to an idempotency key."""
+    """The answer once given to an idempotency key; or without one, that a signed request was carried out."""
 
-    id: str  # token id + method + path + key, hashed
+    id: str  # token id + method + path + key, hashed; or the signature
     request_sha256: str
     status: int
     body: str

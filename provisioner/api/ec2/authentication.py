@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import OrderedDict
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
@@ -11,49 +10,10 @@ from datetime import datetime, timedelta
 from provisioner.api.context import ApiContext
 from provisioner.api.credentials import KnownAccessKey
 from provisioner.api.ec2.errors import Ec2Error, too_many
-from provisioner.api.ec2.signature import Claim, proves, read_claim
+from provisioner.api.ec2.replays import Proven
+from provisioner.api.ec2.signature import MAX_SKEW_S, Claim, proves, read_claim
 from provisioner.api.unproven import Attempt, Unproven
-from provisioner.core.roles import NOBODY, Principal
-
-MAX_SKEW_S = 300.0
-REPEAT_S = 2.0
-"""Clients that ask for the same thing twice in a second send the same request: a signature has a time in
-seconds, and nothing else of its own. How much later the second of them may come."""
-
-MAX_REMEMBERED = 1_000_000
-"""Signatures; some 150 bytes each."""
-
-
-@dataclass(frozen=True, slots=True)
-class Proven:
-    """Who sent a request, and what tells it from others."""
-
-    who: Principal
-    signature: str
-    now: datetime
-
-
-class Replays:
-    """Signatures that were accepted, until they are too old to be accepted anyway."""
-
-    def __init__(self) -> None:
-        self._first: OrderedDict[str, datetime] = OrderedDict()
-
-    def accept(self, proven: Proven, *, once: bool) -> None:
-        """Raises Ec2Error when the request comes again: at all (`once`), or later than REPEAT_S; and when too
-        many are remembered."""
-        # Signed at most MAX_SKEW_S after it was accepted: too old that long after that.
-        self._forget(proven.now - timedelta(seconds=2 * MAX_SKEW_S))
-        first = self._first.get(proven.signature)
-        if first is not None and (once or proven.now - first > timedelta(seconds=REPEAT_S)):
-            raise Ec2Error("RequestExpired", "This very request was accepted already: sign it anew")
-        if first is None and len(self._first) >= MAX_REMEMBERED:
-            raise too_many()
-        self._first.setdefault(proven.signature, proven.now)
-
-    def _forget(self, until: datetime) -> None:
-        while self._first and next(iter(self._first.values())) < until:
-            self._first.popitem(last=False)
+from provisioner.core.roles import NOBODY
 
 
 class Unsigned(Exception):

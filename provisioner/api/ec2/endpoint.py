@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from typing import Any
@@ -18,11 +18,12 @@ from provisioner.api.answers import address_of
 from provisioner.api.audit import REFUSED, Entry
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2.answers import Writer, refusal
-from provisioner.api.ec2.authentication import Authentication, Proven, Replays
+from provisioner.api.ec2.authentication import Authentication
 from provisioner.api.ec2.call import Call, Members, Operation
 from provisioner.api.ec2.errors import DRY_RUN, Ec2Error, LookAgain, dry_run, of_error, unsupported
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.ec2.parameters import decode, members
+from provisioner.api.ec2.replays import Proven, Replays, accept_anywhere
 from provisioner.api.ec2.shapes import VERSION, Model, model
 from provisioner.api.failures import Failures
 from provisioner.api.unproven import Unproven
@@ -100,20 +101,30 @@ class Endpoint:
         given = members(shapes, shapes.input(name), parameters)
         dry = bool(given.pop("DryRun", False))
         _check_supported(operation, given)
-        self._replays.accept(proven, once=operation.once and not given.get("ClientToken"))
+        # By its ClientToken, which is stored, it is done once however often it comes.
+        tokened = bool(given.get("ClientToken"))
+        once = operation.once and not tokened
+        self._replays.accept(proven, once=once)
         prepare = operation.prepare
         prepared = await self._context.aside(lambda: prepare(given)) if prepare else None
         entry.target = _target(given)
         changes = rights.RIGHTS[entry.operation].changes
         context = self._context.of(proven.who, entry if changes else None)
         call = Call(context=context, given=given, prepared=prepared)
-        answer = await self._looked_and_handled(operation, call, dry)
+
+        def accept(tx: Tx) -> None:
+            if changes and not tokened:
+                accept_anywhere(tx, proven, once=once)
+
+        answer = await self._looked_and_handled(operation, call, accept, dry)
         for work in call.later:
             await work()
         assert self._writer is not None
         return self._writer.answer(name, answer, entry.request_id)
 
-    async def _looked_and_handled(self, operation: Operation, call: Call, dry: bool) -> Members:
+    async def _looked_and_handled(
+        self, operation: Operation, call: Call, accept: Callable[[Tx], None], dry: bool
+    ) -> Members:
         looks = 0
         while True:
             if operation.look is not None:
@@ -122,7 +133,7 @@ class Endpoint:
                 call = replace(call, seen=await operation.look(unrecorded))
                 looks += 1
             try:
-                return await call.context.store.transact(partial(_handled, operation, call, dry))
+                return await call.context.store.transact(partial(_handled, operation, call, accept, dry))
             except LookAgain:
                 if looks == MOST_LOOKS:
                     raise
@@ -133,8 +144,9 @@ class Endpoint:
         return model()
 
 
-def _handled(operation: Operation, call: Call, dry: bool, tx: Tx) -> Members:
+def _handled(operation: Operation, call: Call, accept: Callable[[Tx], None], dry: bool, tx: Tx) -> Members:
     call.later.clear()  # the store may run this again
+    accept(tx)
     answer = operation.handle(tx, call)
     if call.context.entry is not None:
         call.context.entry.made = " ".join(one["InstanceId"] for one in answer.get("Instances", ()))

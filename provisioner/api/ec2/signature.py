@@ -19,6 +19,9 @@ SERVICE = "ec2"
 NEEDED_HEADERS = frozenset({"host", "x-amz-date"})
 """What must be signed: a request is for one place, and for one time."""
 
+MAX_SKEW_S = 300.0
+"""How far its time may be off, before or after."""
+
 _SCOPE = re.compile(r"([A-Za-z0-9]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/aws4_request\Z")
 _HEADERS = re.compile(r"[a-z0-9-]{1,64}(;[a-z0-9-]{1,64}){0,63}\Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}\Z")

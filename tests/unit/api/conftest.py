@@ -83,9 +83,9 @@ class Api:
 
     def start(self) -> None:
         def admit(tx: Tx) -> None:
-            user, token = token_of_admin(TOKEN, tx.now())
-            # A database on disk has the user from its first revision on.
-            tx.insert(*([token] if tx.get(type(user), user.id) else [user, token]))
+            # A database on disk has the user from its first revision on, and the token by another process.
+            made = token_of_admin(TOKEN, tx.now())
+            tx.insert(*(one for one in made if tx.get(type(one), one.id) is None))
 
         self.transact(admit)
         self.run(self._running.__aenter__())

@@ -5,9 +5,10 @@ from urllib.parse import quote
 import httpx
 import pytest
 
-from provisioner.api.ec2 import authentication
-from provisioner.api.ec2.authentication import MAX_SKEW_S, REPEAT_S
+from provisioner.api.ec2 import replays
 from provisioner.api.ec2.endpoint import MAX_BODY_BYTES
+from provisioner.api.ec2.replays import REPEAT_S
+from provisioner.api.ec2.signature import MAX_SKEW_S
 from tests.unit.api.conftest import TOKEN, Api
 from tests.unit.api.ec2.conftest import PARSED, PUBLIC_KEY, Ec2, code_of, later
 
@@ -111,7 +112,7 @@ def test_a_replay_is_refused_for_as_long_as_its_time_would_do(api: Api, ec2: Ec2
 
 
 def test_what_is_remembered_is_bounded(ec2: Ec2, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(authentication, "MAX_REMEMBERED", 2)
+    monkeypatch.setattr(replays, "MAX_REMEMBERED", 2)
     calls = ("DescribeRegions", "DescribeImages", "DescribeInstances")
     assert [ec2.call(name).status_code for name in calls] == [200, 200, 503]
 

@@ -1,0 +1,119 @@
+"""Requests that somebody read, and sends to another API process, or to the same one after its restart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from urllib.parse import quote
+
+import httpx
+import pytest
+from botocore.awsrequest import AWSRequest
+
+from provisioner.api.ec2.replays import REPEAT_S
+from provisioner.api.housekeeping import ANSWER_KEPT_S, forget_old_answers
+from provisioner.core.model import IdempotencyRecord, Instance, KeyPair, NodeRequest
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
+from provisioner.services.system import RandomIds
+from tests.unit.api.conftest import Api
+from tests.unit.api.ec2.conftest import PUBLIC_KEY, Ec2, code_of, later
+from tests.unit.records import instance, node
+
+PUT = f"Action=ImportKeyPair&Version=2016-11-15&KeyName=k&PublicKeyMaterial={quote(PUBLIC_KEY)}"
+TAKE = "Action=DeleteKeyPair&Version=2016-11-15&KeyName=k"
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    """With a database that another process can have too."""
+    api = Api(tmp_path / "one", f"sqlite:///{tmp_path}/store.db")
+    api.start()
+    yield api
+    api.stop()
+
+
+@pytest.fixture
+def other(ec2: Ec2, tmp_path: Path) -> Iterator[Api]:
+    """Another process on the client's database."""
+    other = Api(tmp_path / "other", f"sqlite:///{tmp_path}/store.db")
+    other.context.ids = RandomIds()
+    other.context.unseal = ec2.api.box.open
+    other.start()
+    yield other
+    other.stop()
+
+
+def send(api: Api, request: AWSRequest) -> httpx.Response:
+    return api.call("POST", "/ec2", content=request.data, headers=dict(request.headers.items()))
+
+
+def pass_by(seconds: float, *apis: Api) -> None:
+    for api in apis:
+        later(api, seconds)
+
+
+def test_an_order_is_carried_out_by_one_process_alone(api: Api, other: Api, ec2: Ec2) -> None:
+    put, take = ec2.signed(PUT), ec2.signed(TAKE)
+    assert send(api, put).status_code == 200
+    assert send(api, take).status_code == 200
+    pass_by(REPEAT_S + 1, api, other)
+    told = send(other, put)
+    assert (code_of(told), "accepted already" in told.text) == ("RequestExpired", True)
+    assert api.transact(lambda tx: tx.find(KeyPair)) == []
+
+
+def test_an_order_is_carried_out_once_though_its_process_was_started_anew(
+    api: Api, other: Api, ec2: Ec2
+) -> None:
+    runs = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE, node_id="node-1")
+    carried = node(id="node-1", state=ProvisionState.ACTIVE, power_state=PowerState.ON)
+    api.transact(lambda tx: tx.insert(carried, runs))
+    reboot = ec2.signed("Action=RebootInstances&Version=2016-11-15&InstanceId.1=i-0123456789ab4def8")
+    assert send(api, reboot).status_code == 200
+    api.transact(lambda tx: [tx.delete(NodeRequest, one.id) for one in tx.find(NodeRequest)])
+    pass_by(REPEAT_S + 1, api, other)
+    assert code_of(send(other, reboot)) == "RequestExpired"
+    assert api.transact(lambda tx: tx.count(NodeRequest)) == 0
+
+
+def test_equal_orders_of_a_second_are_carried_out_by_whatever_process_they_come_to(
+    api: Api, other: Api, ec2: Ec2
+) -> None:
+    put, take = ec2.signed(PUT), ec2.signed(TAKE)
+    orders = [(api, put), (other, take), (other, put), (api, take), (api, put)]
+    assert [send(to, order).status_code for to, order in orders] == [200] * 5
+    assert [one.name for one in api.transact(lambda tx: tx.find(KeyPair))] == ["k"]
+
+
+@pytest.mark.parametrize("token", ["", "&ClientToken=t"])
+def test_a_machine_is_made_once(api: Api, other: Api, ec2: Ec2, token: str) -> None:
+    api.register_images()
+    free = {"state": ProvisionState.AVAILABLE, "owner": "ch1"}
+    api.transact(lambda tx: tx.insert(*(node(id=f"node-{n}", name=f"n{n}", **free) for n in range(2))))
+    image = next(one["ImageId"] for one in ec2.read("DescribeImages")["Images"] if one["Name"] == "root")
+    run = ec2.signed(
+        f"Action=RunInstances&Version=2016-11-15&MinCount=1&MaxCount=1&ImageId={image}&InstanceType=small{token}"
+    )
+    assert send(api, run).status_code == 200
+    told = send(other, run)
+    assert "<instanceId>" in told.text if token else code_of(told) == "RequestExpired"
+    assert api.transact(lambda tx: tx.count(Instance)) == 1
+
+
+def test_what_was_not_done_is_not_remembered(api: Api, other: Api, ec2: Ec2) -> None:
+    """Nor is a question: it changes nothing."""
+    dry, lists = ec2.signed(f"{PUT}&DryRun=true"), ec2.signed("Action=DescribeImages&Version=2016-11-15")
+    assert [send(api, one).status_code for one in (dry, lists)] == [412, 200]
+    assert api.transact(lambda tx: tx.find(IdempotencyRecord)) == []
+    pass_by(REPEAT_S + 1, api, other)
+    assert [send(other, one).status_code for one in (dry, lists)] == [412, 200]
+
+
+def test_signatures_are_kept_as_hashes_and_forgotten(api: Api, ec2: Ec2) -> None:
+    put = ec2.signed(PUT)
+    assert send(api, put).status_code == 200
+    (record,) = api.transact(lambda tx: tx.find(IdempotencyRecord))
+    assert record.id not in put.headers["Authorization"]
+    later(api, ANSWER_KEPT_S + 60)
+    api.run(forget_old_answers(api.context))
+    assert api.transact(lambda tx: tx.find(IdempotencyRecord)) == []
