@@ -28,7 +28,8 @@ from scenarios.runner.stage import Fidelity
 class Scenario(Part):
     """why: the promise that it guards. source: the bug in the wild that it comes from. safety_s: how long
     faults may go on before everything heals; left out, as the table of deadlines says. struck_may_fail: a
-    deploy to a node that a fault struck may end with its failure told; its deletion then comes at once.
+    deploy to a node that a fault of its own struck may end with its failure told; its deletion then comes
+    at once.
     differs: where model and machines may disagree."""
 
     name: Annotated[str, Field(pattern=r"^[a-z][a-z0-9-]{2,60}$")]

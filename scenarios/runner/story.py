@@ -218,8 +218,8 @@ class Expected:
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Story:
     """safety_s:        how long faults may go on before everything heals; each request then has its deadline.
-    struck_may_fail: a deploy to a node that a fault struck may end with its failure told, as an operator
-                     would expect of hardware that stays broken longer than anybody waits
+    struck_may_fail: a deploy to a node that a fault of its own struck may end with its failure told, as an
+                     operator would expect of hardware that stays broken longer than anybody waits
     """
 
     name: str

@@ -46,7 +46,7 @@ def in_words(scenario: Scenario) -> str:
     lines += ["", "What is expected, besides what holds in every story:"]
     lines += _some(_expected(one) for one in story.expected)
     if story.struck_may_fail:
-        lines.append("  a deploy to a node that a fault struck may fail, if its failure is told")
+        lines.append("  a deploy to a node that a fault of its own struck may fail, if its failure is told")
     for fidelity in scenario.fidelities:
         row = DEADLINES[fidelity]
         safety_s = row.safety_s if scenario.safety_s is None else scenario.safety_s
