@@ -8,7 +8,7 @@ from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
 from provisioner.core.plan import PLANS
-from scenarios.runner.random_story import FAMILIES, rack
+from scenarios.runner.random_story import family, rack
 from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Request, Story, Strike
 from scenarios.runner.trace import Trace
 
@@ -16,18 +16,23 @@ STEPS = [
     *((plan, spec.name) for plan in ("deploy-iscsi", "clean", "deploy-nfs") for spec in PLANS[plan].steps),
     ("clean-nfs", "remove_root"),  # its other steps are those of any cleaning
 ]
+ENROLMENT = [("enrol", spec.name) for spec in PLANS["enrol"].steps]
 
 WAYS = {
-    "uboot": (FAMILIES[4], "two-pdus"),
-    "uboot-nfs": (FAMILIES[5], "pdu"),
-    "tilera": (FAMILIES[6], "pdu"),
+    "uefi": (family("x86_64", "uefi"), "ipmi"),
+    "grub": (family("arm64", "uefi"), "ipmi"),
+    "uboot-arm64": (family("arm64", "uboot"), "pdu"),
+    "uboot": (family("armhf", "uboot"), "two-pdus"),
+    "uboot-nfs": (family("armhf", "uboot", "nfs"), "pdu"),
+    "tilera": (family("tilepro64", "tilera"), "pdu"),
 }
-"""Boards, by how they boot and have their roots: which they are, and what switches them."""
+"""Nodes other than servers with a BIOS, by how they boot and have their roots: which they are, and what
+switches them."""
 
-BOARD_STEPS = [
+OTHER_STEPS = [
     (way, plan, spec.name)
-    for way, (family, _) in WAYS.items()
-    for plan in family.plans
+    for way, (kind, _) in WAYS.items()
+    for plan in kind.plans
     for spec in PLANS[plan].steps
 ]
 
@@ -61,14 +66,14 @@ def story(
     way: str = "",
     proof_of_life: tuple[str, ...] = (),
 ) -> Story:
-    """One node is deployed and, unless `release` is off, released; something befalls its owner in a step of
-    one of the two. way: one of WAYS; empty: a server."""
+    """One node is enrolled, deployed and, unless `release` is off, released; something befalls its owner in a
+    step of one of these. way: one of WAYS; empty: a server with a BIOS."""
     fault, given, heal_after_s = FAULTS[befalls]
     hosts, nodes = rack(1, 2)
     image = "tiny"
     if way:
-        family, power = WAYS[way]
-        nodes, image = (family.node(1, power),), family.images[0]
+        kind, power = WAYS[way]
+        nodes, image = (kind.node(1, power),), kind.images[0]
     if plan.endswith("nfs"):
         nodes = tuple(replace(node, deploy="nfs") for node in nodes)
     strikes = CATALOGUE[fault].strikes

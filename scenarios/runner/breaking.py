@@ -6,14 +6,17 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
+from provisioner.core.plan import PLANS
 from scenarios.runner.asking import end
 from scenarios.runner.moments import Moments
 from scenarios.runner.stage import LabTrouble, Order, Stage
-from scenarios.runner.story import AtTime, Story, Strike
+from scenarios.runner.story import AtTime, Moment, OnEvent, Story, Strike
 from scenarios.runner.trace import Event, Origin
 
 OF_PROCESSES = ("host.kill", "host.stop", "host.restart")
 """Of these each befalls the process that runs then."""
+
+ENROLMENT = tuple(spec.name for spec in PLANS["enrol"].steps)
 
 
 @dataclass(slots=True)
@@ -47,12 +50,14 @@ class Breaking:
         self._blows: list[_Blow] = []
         # An image that is broken from the beginning is so before it is brought.
         self._first = [one for one in story.strikes if one.image and one.when == AtTime(0)]
-        self._rest = [one for one in story.strikes if one not in self._first]
+        self._enrolling = [one for one in story.strikes if _is_of_enrolment(one.when)]
+        self._rest = [one for one in story.strikes if one not in (*self._first, *self._enrolling)]
         self._tasks: list[asyncio.Task[None]] = []
 
     async def begin_before_all(self) -> None:
         """Returns when what is broken before the rack is used is broken."""
         self._tasks += [asyncio.create_task(self._heals(one, await self._break(one))) for one in self._first]
+        self._tasks += [asyncio.create_task(self._strike(strike)) for strike in self._enrolling]
 
     def begin(self) -> None:
         self._tasks += [asyncio.create_task(self._strike(strike)) for strike in self._rest]
@@ -139,6 +144,11 @@ class Breaking:
                 detail=detail,
             )
         )
+
+
+def _is_of_enrolment(moment: Moment) -> bool:
+    """Then it comes before the story begins."""
+    return isinstance(moment, OnEvent) and moment.detail.get("step") in ENROLMENT
 
 
 def _target(order: Order) -> tuple[str, str, str, str]:

@@ -68,18 +68,23 @@ FAMILIES = (
     Family("x86_64", "bios", "iscsi", ANY, ("tiny", "tiny-disk"), BY_ISCSI),
     Family("x86_64", "uefi", "iscsi", ANY, ("tiny", "tiny-disk"), BY_ISCSI),
     Family("x86_64", "bios", "nfs", ANY, ("tiny",), BY_NFS),
+    Family("arm64", "uefi", "iscsi", ANY, ("tiny-arm64",), BY_ISCSI),
     Family("arm64", "uboot", "iscsi", OUTLETS, ("tiny-arm64",), BY_ISCSI),
     Family("armhf", "uboot", "iscsi", OUTLETS, ("tiny-armhf",), BY_ISCSI),
     Family("armhf", "uboot", "nfs", OUTLETS, ("tiny-armhf",), BY_NFS),
     Family("tilepro64", "tilera", "iscsi", OUTLETS, ("tiny-tilepro64",), ("deploy-tilera", "clean-tilera")),
 )
-WEIGHTS = (8, 3, 3, 2, 1, 1, 2)
+WEIGHTS = (8, 3, 3, 2, 2, 1, 1, 2)
 """How often a seed draws each of them, beside the others."""
 
 
-def family_of(node: StoryNode) -> Family:
-    of = (node.arch, node.firmware, node.deploy)
+def family(arch: str, firmware: str, deploy: str = "iscsi") -> Family:
+    of = (arch, firmware, deploy)
     return next(one for one in FAMILIES if (one.arch, one.firmware, one.deploy) == of)
+
+
+def family_of(node: StoryNode) -> Family:
+    return family(node.arch, node.firmware, node.deploy)
 
 
 COMMANDS = ("chassis.power.on", "chassis.power.off", "chassis.bootdev.set", "chassis.status")
@@ -103,9 +108,7 @@ def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[Story
 def drawn_rack(random: Random, nodes: int) -> tuple[StoryNode, ...]:
     """Of all kinds, each with what it needs."""
     families = random.choices(FAMILIES, WEIGHTS, k=nodes)
-    return tuple(
-        family.node(number, random.choice(family.powers)) for number, family in enumerate(families, 1)
-    )
+    return tuple(one.node(number, random.choice(one.powers)) for number, one in enumerate(families, 1))
 
 
 def random_story(seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: int = 1) -> Story:

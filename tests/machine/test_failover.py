@@ -15,7 +15,7 @@ from scenarios.runner.report import failure_text
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.trace import Trace
 from scenarios.runner.verdict import Verdict
-from tests.failover_stories import BOARD_STEPS, FAULTS, LOSES_ITS_NODES, STEPS, owners, story
+from tests.failover_stories import FAULTS, LOSES_ITS_NODES, OTHER_STEPS, STEPS, owners, story
 
 pytestmark = pytest.mark.machine
 
@@ -24,8 +24,16 @@ BEFALLS = (
     "with a store that goes away",
 )
 
-ALL_STEPS = [*(("", plan, step) for plan, step in STEPS), *BOARD_STEPS]
-"""Way of booting (empty: a server's), plan, step."""
+BOOTS = ("set_boot_device", "power_on", "agent_ready", "publish_instance_boot", "reboot", "instance_running")
+BOOTS_ALONE = ("uefi", "grub", "uboot-arm64")
+"""Of these ways the steps in which a node boots: the others are those of a server with a BIOS, or of another
+board."""
+
+ALL_STEPS = [
+    *(("", plan, step) for plan, step in STEPS),
+    *((way, plan, step) for way, plan, step in OTHER_STEPS if way not in BOOTS_ALONE or step in BOOTS),
+]
+"""Way of booting (empty: a server with a BIOS), plan, step."""
 
 REPRESENTATIVES = {
     ("", "deploy-iscsi", "power_on", "cut off from the store"),

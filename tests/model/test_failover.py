@@ -13,7 +13,7 @@ from scenarios.runner.play import play_story
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import OnEvent
 from scenarios.runner.verdict import Verdict
-from tests.failover_stories import BOARD_STEPS, FAULTS, LOSES_ITS_NODES, STEPS, owners, story
+from tests.failover_stories import ENROLMENT, FAULTS, LOSES_ITS_NODES, OTHER_STEPS, STEPS, owners, story
 
 SEEDS = range(1, 17)
 """By chance a step that takes no time is over before its host is lost: one of these loses it in the step."""
@@ -27,7 +27,7 @@ NEEDS_NO_NODE = {
 
 def cells() -> Iterator[object]:
     """Each step and each fault at least once; the others stand back when little time is given."""
-    for number, (plan, step) in enumerate(STEPS):
+    for number, (plan, step) in enumerate((*STEPS, *ENROLMENT)):
         for place, befalls in enumerate(FAULTS):
             stands_back = (number + place) % len(FAULTS)
             yield pytest.param(plan, step, befalls, marks=pytest.mark.exhaustive if stands_back else ())
@@ -39,6 +39,11 @@ def test_a_host_may_be_lost_in_any_step(plan: str, step: str, befalls: str) -> N
 
 
 AT_ONCE = {
+    ("uefi", "deploy-iscsi", "power_on"): "cut off from both",
+    ("grub", "deploy-iscsi", "agent_ready"): "killed",
+    ("grub", "deploy-iscsi", "instance_running"): "cut off from the store",
+    ("grub", "clean", "power_on"): "frozen",
+    ("uboot-arm64", "deploy-iscsi", "reboot"): "cut off from the nodes",
     ("uboot", "deploy-iscsi", "power_on"): "frozen",
     ("uboot", "deploy-iscsi", "agent_ready"): "killed",
     ("uboot", "clean", "power_off"): "cut off from the store",
@@ -49,17 +54,17 @@ AT_ONCE = {
     ("tilera", "deploy-tilera", "set_board_network"): "killed",
     ("tilera", "clean-tilera", "remove_root"): "with a store that goes away",
 }
-"""Of boards: what is played when little time is given. The other steps are those of any node."""
+"""Of them: what is played when little time is given. The other steps are those of any node."""
 
 
-def board_cells() -> Iterator[object]:
-    for (way, plan, step), befalls in product(BOARD_STEPS, FAULTS):
+def other_cells() -> Iterator[object]:
+    for (way, plan, step), befalls in product(OTHER_STEPS, FAULTS):
         marks = () if AT_ONCE.get((way, plan, step)) == befalls else pytest.mark.exhaustive
         yield pytest.param(way, plan, step, befalls, marks=marks)
 
 
-@pytest.mark.parametrize(("way", "plan", "step", "befalls"), list(board_cells()))
-def test_a_board_s_host_may_be_lost_in_any_step(way: str, plan: str, step: str, befalls: str) -> None:
+@pytest.mark.parametrize(("way", "plan", "step", "befalls"), list(other_cells()))
+def test_a_host_may_be_lost_in_any_step_of_other_paths(way: str, plan: str, step: str, befalls: str) -> None:
     its_work_is_finished(plan, step, befalls, way)
 
 
@@ -76,6 +81,15 @@ def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "") -> N
             return
         assert step == "withdraw_boot", "nobody took over"
     pytest.fail("nobody took over, whatever the seed")
+
+
+@pytest.mark.parametrize("step", [step for _, step in ENROLMENT])
+def test_a_host_is_lost_while_its_node_is_enrolled_and_not_later(step: str) -> None:
+    played = play_story(story("enrol", step, "killed"), Fidelity.MODEL, 1)
+    told = [
+        event.detail.get("state", event.name) for event in played.trace if event.source in ("fault", "node")
+    ]
+    assert told[:4] == ["enrolling", "injected", "struck", "available"]
 
 
 TOLD_WHOM_TO_CALL = [
