@@ -13,9 +13,11 @@ from provisioner.api.answers import answer, page
 from provisioner.api.context import After, Context, Limit, by_id_or_name
 from provisioner.api.once import once
 from provisioner.api.public_keys import MAX_LINE_BYTES, checked_key
+from provisioner.api.resource_tags import forget_tags
 from provisioner.api.rights import GuardedRoute
 from provisioner.config.words import Word
 from provisioner.core import extra_specs
+from provisioner.core.ec2_ids import key_pair_id
 from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import Flavor, KeyPair
 from provisioner.protocols.store import Tx
@@ -63,6 +65,11 @@ def insert_key(tx: Tx, key: KeyPair) -> None:
             advice="Delete those that nobody uses: instances keep the keys that they were made with",
         )
     tx.insert(key)
+
+
+def remove_key(tx: Tx, key: KeyPair) -> None:
+    tx.delete(KeyPair, key.id)
+    forget_tags(tx, key_pair_id(key.id))
 
 
 def find_key(tx: Tx, tenant: str, id_or_name: str) -> KeyPair:
@@ -143,7 +150,7 @@ async def show_key(context: Context, key: str) -> Response:
 @router.delete("/keys/{key}", status_code=204)
 async def delete_key(context: Context, key: str) -> Response:
     def remove(tx: Tx) -> None:
-        tx.delete(KeyPair, find_key(tx, context.who.tenant, key).id)
+        remove_key(tx, find_key(tx, context.who.tenant, key))
 
     await context.store.transact(remove)
     return Response(status_code=204)

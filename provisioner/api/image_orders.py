@@ -13,7 +13,9 @@ import structlog
 from provisioner.api import views
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.image_shares import forget_image
+from provisioner.api.resource_tags import forget_tags
 from provisioner.api.visible import find_image, find_own_image
+from provisioner.core.ec2_ids import image_id
 from provisioner.core.errors import (
     Conflict,
     Defect,
@@ -368,6 +370,7 @@ def delete(tx: Tx, image: Image) -> str | None:
             told = f"{_named('image', user, image)} boots with it"
             raise Conflict(f"delete image {image.name}", answer=told)
     forget_image(tx, image)
+    forget_tags(tx, image_id(image))
     tx.delete(Image, image.id)
     return image.sha256 if image.sha256 and _unused(tx, image.sha256) else None
 

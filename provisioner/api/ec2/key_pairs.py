@@ -12,12 +12,12 @@ from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives import serialization as s
 from cryptography.hazmat.primitives.asymmetric import ed25519, rsa
 
-from provisioner.api.catalog import TooManyKeys, insert_key
+from provisioner.api.catalog import TooManyKeys, insert_key, remove_key
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_key_pair
-from provisioner.api.ec2.tags import TagsOf, forget, of_specifications, put, tag_set, tags_of
+from provisioner.api.ec2.tags import TagsOf, of_specifications, put, tag_set, tags_of
 from provisioner.api.public_keys import checked_key
 from provisioner.core.ec2_ids import key_pair_id
 from provisioner.core.errors import Conflict, InvalidInput
@@ -98,8 +98,7 @@ def delete_key_pair(tx: Tx, call: Call) -> Members:
         raise missing("KeyName")
     if found is None:
         return {"Return": True}
-    tx.delete(KeyPair, found.id)
-    forget(tx, call.tenant, key_pair_id(found.id))
+    remove_key(tx, found)
     return {"Return": True, "KeyPairId": key_pair_id(found.id)}
 
 

@@ -12,7 +12,7 @@ from provisioner.api import image_orders
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, bad_value, missing
 from provisioner.api.ec2.ids import find_image
-from provisioner.api.ec2.tags import forget, of_specifications, put
+from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.images import ImageOrder
 from provisioner.api.visible import find_own_image
 from provisioner.core.ec2_ids import image_id
@@ -105,7 +105,6 @@ def deregister_image(tx: Tx, call: Call) -> Members:
     """Not while an instance was made of it: it is started from it again."""
     image = find_image(tx, call.tenant, call.given["ImageId"])
     orphan = image_orders.delete(tx, find_own_image(tx, call.context.who, image.id))
-    forget(tx, call.tenant, image_id(image))
     if orphan:
         call.later.append(lambda: image_orders.forget_bytes(call.context, orphan))
     return {"Return": True}

@@ -76,12 +76,6 @@ def delete_tags(tx: Tx, call: Call) -> Members:
     return {}
 
 
-def forget(tx: Tx, tenant: str, id: str) -> None:
-    """With its resource."""
-    for tag in tx.find(Tag, where={"tenant": tenant, "resource_id": id}):
-        tx.delete(Tag, tag.id)
-
-
 def checked(tags: Iterable[Mapping[str, str]]) -> dict[str, str]:
     """Raises Ec2Error for tags that can't be."""
     found: dict[str, str] = {}

@@ -229,6 +229,19 @@ def test_instances_that_are_named_come_in_no_pages(ec2: Ec2, action: str) -> Non
     assert ec2.refused(action, **both) == "InvalidParameterCombination"
 
 
+def test_tags_go_with_what_is_deleted_by_rest_whoever_put_them(api: Api, ec2: Ec2) -> None:
+    api.register_images()
+    image = root_image(ec2)
+    key = ec2.read("ImportKeyPair", KeyName="k", PublicKeyMaterial=PUBLIC_KEY)["KeyPairId"]
+    api.post("/v1/tenants", {"name": "red"}, 201)
+    red = Ec2(api, tenant="red")
+    red.read("CreateTags", **{"ResourceId.1": image, "Tag.1.Key": "theirs"})
+    ec2.read("CreateTags", **{"ResourceId.1": image, "ResourceId.2": key, "Tag.1.Key": "ours"})
+    for path in ("/v1/images/root", "/v1/keys/k"):
+        assert api.call("DELETE", path).status_code == 204
+    assert ec2.read("DescribeTags")["Tags"] == red.read("DescribeTags")["Tags"] == []
+
+
 def test_tags_of_what_is_gone_are_forgotten(api: Api, ec2: Ec2) -> None:
     api.register_images()
     kept = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE)
