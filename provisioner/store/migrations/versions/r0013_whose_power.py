@@ -3,14 +3,16 @@
 import sqlalchemy as sa
 from alembic import op
 
-revision = "0010"
-down_revision = "0009"
+revision = "0013"
+down_revision = "0012"
 branch_labels = None
 depends_on = None
 
+TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
+
 
 def upgrade() -> None:
-    op.add_column("node_request", sa.Column("instance_id", sa.Text(), nullable=True))
+    op.add_column("node_request", sa.Column("instance_id", TEXT, nullable=True))
     op.execute(
         "UPDATE node_request SET instance_id = (SELECT node.instance_id FROM node"
         " WHERE node.id = node_request.node_id) WHERE state = 'pending'"
