@@ -11,11 +11,15 @@ from typing import Any
 from provisioner.api import views
 from provisioner.core.capacity import Size, largest
 from provisioner.core.model import Host, Node
+from provisioner.core.placement.filters.health import FAILURES_IN_A_ROW
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.store import Store, Tx
 
 FREE: Mapping[str, object] = {"state": ProvisionState.AVAILABLE, "maintenance": False, "instance_id": None}
+OFFERED: Mapping[str, object] = {**FREE, "deploy_failures": tuple(range(FAILURES_IN_A_ROW))}
+"""Those that the scheduler gives to whoever names none."""
+
 NOTHING = Size(0, 0, 0)
 
 AT_ONCE = 512
@@ -28,7 +32,7 @@ def offered_by(tx: Tx, host: Host) -> Size | None:
     """The largest node that can still be had of this host. None: none can."""
     if not views.lease_left_s(host, tx.now()):
         return None
-    return largest(tx.pick(Node, *Size._fields, where={**FREE, "owner": host.id}))
+    return largest(tx.pick(Node, *Size._fields, where={**OFFERED, "owner": host.id}))
 
 
 class Offers:
@@ -64,4 +68,4 @@ async def _largest_of_each(store: Store) -> dict[str, Size]:
 
 
 def _some_sizes(after: str | None, tx: Tx) -> list[tuple[Any, ...]]:
-    return tx.pick(Node, "id", "owner", *Size._fields, where=FREE, after=after, limit=AT_ONCE)
+    return tx.pick(Node, "id", "owner", *Size._fields, where=OFFERED, after=after, limit=AT_ONCE)

@@ -75,6 +75,7 @@ def test_the_largest_node_that_a_host_can_still_offer_is_told(api: Api) -> None:
     def more(tx: Tx) -> None:
         tx.insert(node(id="large", name="large", owner="ch1", cpus=16, memory_mib=2048, disk_mib=9000))
         huge = {"owner": "ch1", "memory_mib": 2**20}
+        tx.insert(node(id="ill", name="ill", deploy_failures=3, **huge))
         tx.insert(node(id="out", name="out", maintenance=True, **huge))
         tx.insert(node(id="used", name="used", state=ProvisionState.ACTIVE, **huge))
 
