@@ -223,7 +223,7 @@ class ComputeHost:
 
         def look(tx: Tx) -> _Found:
             hosts = edges.hosts(tx)
-            shared = share_out(tx, hosts)
+            shared = share_out(tx, hosts, thoroughly=thoroughly)
             acting = [
                 id for (id,) in tx.pick(Node, "id", where={"owner": host, "state": tuple(ACTING), **nodes})
             ]

@@ -52,6 +52,10 @@ class Hosts:
         )
 
     @property
+    def names(self) -> frozenset[str]:
+        return frozenset(row.id for row in (*self.alive, *self.dead))
+
+    @property
     def takers(self) -> list[str]:
         """Those that nodes can be given to."""
         return [row.id for row in self.alive if row.takes_nodes]
@@ -62,12 +66,17 @@ class Hosts:
         return [taker for taker in self.takers if taker != self.name]
 
 
-def share_out(tx: Tx, hosts: Hosts) -> int:
+def share_out(tx: Tx, hosts: Hosts, *, thoroughly: bool = False) -> int:
     """Newly enrolled nodes, and those of hosts whose lease has run out, get an owner that is alive, all of
-    them at once; each host does this for all. Returns how many."""
+    them at once; each host does this for all. Returns how many.
+
+    thoroughly: also those whose owner has no row any more; all owners are looked at
+    """
     orphans = tx.find(Node, where={"owner": None})
     for dead in hosts.dead:
         orphans += _bury(tx, dead)
+    if thoroughly and (forgotten := _owners(tx) - hosts.names):
+        orphans += tx.find(Node, where={"owner": tuple(sorted(forgotten))})
     if not orphans:
         return 0
     takers = hosts.takers or [hosts.name]
@@ -122,6 +131,10 @@ def next_to_try(tx: Tx, hosts: Hosts, tried: Iterable[str]) -> str | None:
 def works(tx: Tx, host: str) -> int:
     """How many nodes of this host are being worked on."""
     return tx.count(Node, where={"owner": host, "state": tuple(ACTING)})
+
+
+def _owners(tx: Tx) -> set[str]:
+    return {owner for (owner,) in tx.pick(Node, "owner") if owner is not None}
 
 
 def _owned(tx: Tx, hosts: Iterable[str]) -> Mapping[str, int]:

@@ -223,30 +223,43 @@ class Worker:
 
         boot_counts: whether the node's last boot says something of the node
         """
-        ctx, work = self.ctx, self.ctx.work
+        ctx, edges, work = self.ctx, self.ctx.edges, self.ctx.work
         tried = self._tried()
         if not isinstance(cause, DeviceUnreachable | StorageFull) or len(tried) >= HOSTS_PER_ATTEMPT:
             return False
-        host = await ctx.edges.store.transact(lambda tx: next_to_try(tx, ctx.edges.hosts(tx), tried))
+        host = await edges.store.transact(lambda tx: next_to_try(tx, edges.hosts(tx), tried))
         if host is None or not await self._withdrawn():
             return False
-        self._left_step()
         facts = {name: value for name, value in work.facts.items() if boot_counts or name not in BOOTS}
-        await ctx.ledger.write(
-            {
-                "owner": host,
-                "fence": ctx.node.fence + 1,
-                "work": replace(work, step=target, facts={**facts, TRIED_BY: tried}),
-                "state": self._acting_state(),
-            },
-            ctx.ledger.event(
-                "step.passed_on",
-                f"{cause.message}. {host} tries now",
-                step=work.step,
-                detail={"from": ctx.edges.lease.host, "to": host},
-            ),
-            also=lambda tx: tx.notify("nodes", "work"),
-        )
+
+        def pass_on(tx: Tx) -> tuple[str, Mapping[str, Any]] | None:
+            # To withdraw takes its time: who was there before may have left since, and be forgotten.
+            host = next_to_try(tx, edges.hosts(tx), tried)
+            if host is None:
+                return None
+            return host, ctx.ledger.write_in(
+                tx,
+                {
+                    "owner": host,
+                    "fence": ctx.node.fence + 1,
+                    "work": replace(work, step=target, facts={**facts, TRIED_BY: tried}),
+                    "state": self._acting_state(),
+                },
+                ctx.ledger.event(
+                    "step.passed_on",
+                    f"{cause.message}. {host} tries now",
+                    step=work.step,
+                    detail={"from": edges.lease.host, "to": host},
+                ),
+                also=lambda tx: tx.notify("nodes", "work"),
+            )
+
+        passed = await edges.store.transact(pass_on)
+        if passed is None:
+            return False
+        host, stored = passed
+        ctx.ledger.wrote(stored)
+        self._left_step()
         log.warning("step.passed_on", node=ctx.node.name, step=work.step, to=host, cause=cause.message)
         return True
 

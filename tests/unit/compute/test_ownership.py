@@ -72,6 +72,14 @@ def test_new_nodes_and_those_of_the_dead_are_shared_out_evenly_all_at_once() -> 
     assert {found.fence for found in nodes if "other" not in found.name} == {6}
 
 
+def test_nodes_of_a_host_that_was_forgotten_are_shared_out_when_all_are_looked_at() -> None:
+    records = [host("me"), host("other"), *nodes_of("forgotten", 2), *nodes_of("other", 2)]
+    assert shares(after(records, share)) == {"forgotten": 2, "other": 2}
+    nodes = after(records, lambda tx: share_out(tx, seen_by_me(tx), thoroughly=True))
+    assert shares(nodes) == {"me": 2, "other": 2}
+    assert {found.fence for found in nodes if found.owner == "me"} == {6}
+
+
 def test_one_that_was_taken_for_dead_cannot_prolong_its_lease() -> None:
     async def story() -> tuple[int, int]:
         store = MemoryStore(JumpingClock().wall)

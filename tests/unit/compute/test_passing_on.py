@@ -158,6 +158,41 @@ def test_a_power_device_that_does_not_answer_is_tried_by_another_host(tmp_path: 
     play(tmp_path, story)
 
 
+def test_work_is_not_passed_on_to_a_host_that_is_forgotten_meanwhile(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    withdraw = OneServer.withdraw
+
+    async def story(world: FakeWorld) -> None:
+        async def slowly(server: OneServer, node_id: str, *, root: bool = True) -> None:
+            await withdraw(server, node_id, root=root)
+            await world.store.transact(lambda tx: tx.delete(Host, "other"))
+
+        monkeypatch.setattr(OneServer, "withdraw", slowly)
+        await joined_by_another_host(world)
+        world.rack.silent = True
+        await world.ask()
+        await world.until("an attempt counts", lambda: has_retried(world))
+        world.rack.silent = False
+        await world.becomes(ProvisionState.ACTIVE)
+        assert (await world.node()).owner == "host"
+
+    play(tmp_path, story)
+
+
+def test_a_node_of_a_host_that_is_forgotten_comes_to_one_that_lives(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.becomes(ProvisionState.AVAILABLE)
+        await world.store.transact(lambda tx: tx.update(Node, "node-1", {"owner": "forgotten", "fence": 9}))
+
+        async def owned() -> bool:
+            return (await world.node()).owner == "host"
+
+        await world.until("it is looked for", owned)
+
+    play(tmp_path, story)
+
+
 async def has_retried(world: FakeWorld) -> bool:
     work = (await world.node()).work
     return work is not None and work.retries > 0
