@@ -174,7 +174,7 @@ class DhcpOffer:
 
 @dataclass(frozen=True, slots=True)
 class DhcpAck:
-    """root_path: SERVER:PATH of its root by NFS (RFC 2132 §3.19)."""
+    """root_path: SERVER:PATH[,OPTIONS] of its root by NFS (RFC 2132 §3.19)."""
 
     ask: int
     address: str

@@ -25,6 +25,7 @@ from bmsim.devices.messages import (
     SystemKind,
 )
 from bmsim.devices.net_client import Body, DhcpClient, Lease
+from bmsim.devices.nfs_root import misfit
 from bmsim.devices.running import FOR_EVER, Failure, Flow, Running
 from bmsim.devices.timing import TILE_DHCP_S, TILE_NFS_S, TILE_TFTP_S, Timing
 
@@ -186,6 +187,8 @@ class TileBoard:
         return (yield from net_client.lease(self._run, client))
 
     def _mount(self, root: str) -> Flow[None]:
+        if why := misfit(root):
+            yield from self._refuse(f"VFS: Unable to mount root fs via NFS: {why}")
         why = ""
         for file in INITS:
             head = yield from net_client.nfs(self._run, root, file, TILE_NFS_S)

@@ -23,7 +23,7 @@ class NfsSilent(Exception):
 
 
 class NfsRoot:
-    """root: SERVER:PATH, as DHCP names it; options after a comma are for kernels."""
+    """root: SERVER:PATH, as DHCP names it; options behind it are for kernels (devices/nfs_root)."""
 
     def __init__(self, root: str) -> None:
         server, _, path = root.partition(",")[0].partition(":")

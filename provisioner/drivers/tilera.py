@@ -10,6 +10,10 @@ from provisioner.core.model import PublicationKind
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
+ROOT_OPTIONS = "vers=4,proto=tcp"
+"""Behind the root's path: where DHCP doesn't say it, Linux asks for NFS 2, and by UDP where it is that old.
+Source: Documentation/admin-guide/nfs/nfsroot.rst; fs/nfs/nfsroot.c, NFS_DEF_OPTIONS"""
+
 
 def make_offer(entry: BootEntry) -> Offer:
     """What the services give, for what is published: an instance, or nothing."""
@@ -25,5 +29,5 @@ def make_offer(entry: BootEntry) -> Offer:
         boot_files={Loader.ANY: kernel} if boots else {},
         tftp_files={kernel: entry.files["kernel"]} if boots else {},
         nfs_root=entry.nfs_root,
-        root_path=entry.nfs_source,
+        root_path=f"{entry.nfs_source},{ROOT_OPTIONS}" if entry.nfs_source else "",
     )

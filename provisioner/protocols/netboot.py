@@ -28,7 +28,7 @@ class Offer:
     tftp_files: by TFTP; bytes are served as they are
     tftp_ahead: those of which the client takes blocks that come before it acknowledged the ones before
     nfs_root:   its root directory, by NFS, read and write
-    root_path:  SERVER:PATH of it, for a kernel that asks DHCP for its root (RFC 2132 §3.19)
+    root_path:  SERVER:PATH,OPTIONS of it, for a kernel that asks DHCP for its root (RFC 2132 §3.19)
     bearer:     token that its agent reports with; empty when no agent is booted
     """
 

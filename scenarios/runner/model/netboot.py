@@ -38,8 +38,8 @@ LOADERS: Mapping[Loader, Path] = {
 
 @dataclass(frozen=True, slots=True)
 class Lease:
-    """What DHCP gives. boot_file: a TFTP file or a URL; empty: an address only. root_path: SERVER:PATH of a
-    root by NFS."""
+    """What DHCP gives. boot_file: a TFTP file or a URL; empty: an address only. root_path:
+    SERVER:PATH,OPTIONS of a root by NFS."""
 
     address: str
     server: str

@@ -121,11 +121,11 @@ class NfsRoot:
     def named_in(cls, command_line: str) -> NfsRoot | None:
         for word in command_line.split():
             if word.startswith("nfsroot="):
-                return cls.at(word.removeprefix("nfsroot=").partition(",")[0])
+                return cls.at(word.removeprefix("nfsroot="))
         return None
 
     @classmethod
     def at(cls, source: str) -> NfsRoot:
-        """source: SERVER:PATH."""
-        server, _, path = source.partition(":")
+        """source: SERVER:PATH, and options after a comma."""
+        server, _, path = source.partition(",")[0].partition(":")
         return cls(server, PurePosixPath(path).name)

@@ -162,7 +162,9 @@ def test_each_client_is_told_what_it_can_load(by: By, published: str, tmp_path: 
             return {name: await served.ask(client) for name, client in CLIENTS.items()}
 
     def wanted(name: str) -> Answer:
-        root = ROOT if published == "tilera" and CLIENTS[name].asks_for_root else ""
+        root = (
+            f"{ROOT},{tilera.ROOT_OPTIONS}" if published == "tilera" and CLIENTS[name].asks_for_root else ""
+        )
         return NODE, HOST, TOLD[published].get(name, ""), root
 
     assert play(story) == {name: wanted(name) for name in CLIENTS}

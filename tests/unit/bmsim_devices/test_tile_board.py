@@ -43,7 +43,8 @@ from bmsim.devices.tile_commands import (
 )
 from fixtures.images.tilepro import program
 
-MAC, ADDRESS, SERVER, ROOT = "52:54:00:77:00:05", "10.77.0.105", "10.77.0.10", "10.77.0.10:/n1"
+MAC, ADDRESS, SERVER = "52:54:00:77:00:05", "10.77.0.105", "10.77.0.10"
+ROOT = f"{SERVER}:/n1,vers=4,proto=tcp"
 TILE, PC = program(), program(machine=62)
 
 Server = Callable[[Question], object]
@@ -133,6 +134,9 @@ def test_a_kernel_in_compact_flash_is_not_fetched() -> None:
         (lambda asked: serves(asked, init=PC), "init /sbin/init is ELF machine 62 (x86-64)"),
         (lambda asked: serves(asked, init=None), "No init found on 10.77.0.10:/n1"),
         (lambda asked: serves(asked, root=""), "DHCP named no root path"),
+        (lambda asked: serves(asked, root="10.77.0.10:/n1"), "it would ask for NFS 2 by udp"),
+        (lambda asked: serves(asked, root=f"{ROOT},vers=3"), "it would ask for NFS 3 by tcp"),
+        (lambda asked: serves(asked, root="10.77.0.10:/n1,nfsvers=4.2"), "it would ask for NFS 4.2 by udp"),
     ],
 )
 def test_what_it_cannot_run_is_refused_and_told_on_its_console(server: Server, told: str) -> None:

@@ -45,7 +45,7 @@ def test_an_instances_kernel_is_named_by_its_node_and_its_root_by_dhcp() -> None
     assert offer.nfs_root == Path("/roots/r1")
     told = options([offer], IPv4Address("10.77.0.10")).splitlines()
     assert "tag:u1,option:bootfile-name,u1/kernel" in told
-    assert "tag:u1,option:root-path,10.77.0.10:/r1" in told
+    assert "tag:u1,option:root-path,10.77.0.10:/r1,vers=4,proto=tcp" in told
 
 
 def test_a_board_without_an_instance_has_its_address_and_nothing_else() -> None:

@@ -12,6 +12,7 @@ from dataclasses import replace
 from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import Any
+from uuid import UUID
 
 import pytest
 from scapy.layers.inet6 import ICMPv6ND_RA, ICMPv6ND_RS, ICMPv6NDOptPrefixInfo, IPv6
@@ -20,6 +21,7 @@ from scapy.layers.l2 import Ether
 from provisioner.core.errors import PermanentError
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.netboot import Loader, Offer
+from provisioner.protocols.roots import folder_name
 from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
 from provisioner.services.dnsmasq_config import DhcpNetwork, static_part
@@ -115,6 +117,31 @@ def test_a_board_that_asks_by_bootp_is_given_its_file_and_seen(
             assert stranger is None
             (_, ignored) = await heard.until("dhcp.discover", 2)
             assert (ignored.mac, ignored.detail["ignored"]) == (STRANGER_MAC, True)
+
+    with DhcpClient(network) as client:
+        play(story)
+
+
+LONG = folder_name(str(UUID(int=1)), 1, str(UUID(int=2)))
+"""As the provisioner names them."""
+
+
+@pytest.mark.parametrize(
+    ("kind", "folder", "named"),
+    [("discover", LONG, True), ("", "r1", True), ("", LONG, False)],
+    ids=["DHCP", "BOOTP", "BOOTP has 64 bytes for all its options"],
+)
+def test_a_root_by_nfs_is_named_whole_with_its_options_or_not_at_all(
+    network: Segment, tmp_path: Path, heard: Heard, kind: str, folder: str, named: bool
+) -> None:
+    root = f"{HOST}:/{folder},vers=4,proto=tcp"
+    board = replace(offer(), boot_files={Loader.ANY: "node-1/kernel"}, root_path=root)
+
+    async def story() -> None:
+        async with dnsmasq(tmp_path, heard, board):
+            answer = await ask(client, "ovmf-pxe-discover", kind=kind)
+            assert answer is not None
+            assert answer.options.get("root_disk_path") == (root.encode() if named else None)
 
     with DhcpClient(network) as client:
         play(story)
@@ -292,6 +319,7 @@ def test_an_interface_that_is_not_there_is_told_of(network: Segment, tmp_path: P
 OWNER = """
 import asyncio, sys
 from pathlib import Path
+from uuid import UUID
 from tests.wire.services.test_dnsmasq import NETWORK, dnsmasq
 
 async def main():
