@@ -119,7 +119,8 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "Build the ramdisk anew, then register the image anew",
         ),
         "storage-full": Known(
-            "the disk of a compute host is full", "Make room where `state_dir` and `images_dir` are"
+            "a disk of a compute host, or one that hosts share, is full",
+            "Make room where `state_dir` and `images_dir` are, and `nfs.folder` if roots are served",
         ),
         "defect": Known("the provisioner itself failed", "Report it, with its log"),
         "internal-error": Known("the agent itself failed", "Report it, with the node's console"),

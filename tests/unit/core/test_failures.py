@@ -18,6 +18,7 @@ ELSEWHERE = {"wipe-failed", "wipe-not-proven", "url-forbidden"}
 """No deploy fails with these."""
 
 PAGE = page()
+ROOM = FAILURES["storage-full"].remedy
 LADDERS = [
     (driver, ladder)
     for ladders in (RAMDISK_LADDERS, NETBOOT_INSTANCE_LADDERS, DISK_INSTANCE_LADDERS)
@@ -63,7 +64,10 @@ def test_what_a_boot_that_stops_is_told_by_stands_on_the_page(driver: str, ladde
 
 def test_settings_that_are_named_are_there() -> None:
     configuration = (Path(__file__).parents[3] / "docs/configuration.md").read_text()
-    named = re.findall(r"`((?:deploy|image_urls)\.[a-z_]+|[a-z]+_dir|root_device|keep_disks)`", PAGE)
+    named = re.findall(r"`((?:deploy|image_urls|nfs)\.[a-z_]+|[a-z]+_dir|root_device|keep_disks)`", PAGE)
     assert {"deploy.boot_deadline_s", "state_dir", "root_device", "keep_disks"} <= set(named)
+    assert {"state_dir", "images_dir", "nfs.folder"} == set(re.findall(r"`([a-z_.]+)`", ROOM)), (
+        "each can be full"
+    )
     for name in named:
         assert re.search(rf"^\| `(nodes\[\]\.)?{re.escape(name)}` ", configuration, re.MULTILINE), name
