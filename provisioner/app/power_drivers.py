@@ -29,7 +29,7 @@ def power_drivers(
 ) -> Mapping[str, DeviceFactory]:
     power = settings.power
     outlets: dict[str, DeviceFactory] = {
-        "snmp": SnmpDevices(messages, discharge_s=power.discharge_s),
+        "snmp": SnmpDevices(messages, discharge_s=power.discharge_s, timeout_s=power.snmp_timeout_s),
         "iboot": IbootDevices(discharge_s=power.discharge_s),
         "http": HttpDevices(client, discharge_s=power.discharge_s),
         "command": CommandDevices(

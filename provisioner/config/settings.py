@@ -124,6 +124,15 @@ class Power(Section):
             ge=0, le=600, description="How long a node on outlets stays off before it is on: it discharges."
         ),
     ] = 10
+    snmp_timeout_s: Annotated[
+        float,
+        Field(
+            ge=4,
+            le=60,
+            description="What a command to a PDU by SNMP may take, the wait for its turn included; less than "
+            "host.lease_ttl_s. A PDU that needs longer for an answer can be read, and not switched.",
+        ),
+    ] = 4
     commands: Annotated[
         dict[Annotated[str, Field(pattern=r"^[a-z][a-z0-9_-]{0,30}$")], AbsolutePath],
         Field(
@@ -272,6 +281,7 @@ class Settings(Section):
     def _commands_fit_into_the_lease(self) -> Settings:
         lease_s = self.lease_ttl_s
         for name, is_used, longest_s in (
+            ("power.snmp_timeout_s", True, self.power.snmp_timeout_s),
             ("power.command_timeout_s", bool(self.power.commands), self.power.command_timeout_s),
             ("tilera.command_timeout_s", self.tilera.monitor is not None, self.tilera.command_timeout_s),
         ):

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+import random
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
-from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput
+from provisioner.core.errors import DeviceRefused, InvalidInput
 from provisioner.core.outlets import OutletState, together, told
 from provisioner.core.pdus.families import AUTO, FAMILIES
 from provisioner.core.pdus.family import Family
@@ -19,7 +20,10 @@ from provisioner.drivers.snmp_queue import PduQueue
 from provisioner.protocols.power import PowerControl, PowerVerb
 
 LONGEST_COMMAND_S = 4.0
-"""A wait for its turn, and a message; of several outlets, several messages."""
+"""A wait for its turn, and a message; of several outlets, several messages. Operators may say otherwise."""
+
+SPARE_S = 0.1
+"""Of that, for what comes after the last message."""
 
 PORT = 161
 
@@ -33,8 +37,6 @@ class SnmpOutlets:
     family: None: to be asked for
     """
 
-    longest_command_s = LONGEST_COMMAND_S
-
     def __init__(
         self,
         pdu: PduQueue,
@@ -44,7 +46,9 @@ class SnmpOutlets:
         *,
         unit: str = "",
         discharge_s: float,
+        longest_command_s: float,
     ) -> None:
+        self.longest_command_s = longest_command_s
         self.discharge_s = discharge_s
         self._pdu = pdu
         self._credentials = credentials
@@ -54,6 +58,7 @@ class SnmpOutlets:
         self._last: dict[str, OutletState] = {}
         self._verb: PowerVerb | None = None
         self._left: list[int] = []  # outlets that the PDU hasn't acknowledged `_verb` for
+        self._unsure = False  # whether one of them was told, and may have done it since
 
     def last_seen(self) -> str:
         return told(self._last)
@@ -82,33 +87,49 @@ class SnmpOutlets:
         on = ends_on(verb, tried, self._pdu.agent.name)
         if verb is not self._verb or not self._left:
             self._verb, self._left = verb, list(self._outlets)
+            self._unsure = False
         # Else the last try was cut short: a PDU that is too slow for all of them at once comes to the last.
         left = self._left
-        async with self._bounded(tried):
+        async with self._bounded(tried) as until_s:
             family = self._family or await self._pdu.family(self._credentials)
             command = family.on if on else family.off
+            if self._unsure:
+                await self._look(tried, family, OutletState.ON if on else OutletState.OFF)
             for outlet in tuple(left):
                 oid = family.oid(command.oid, outlet, self._unit)
-                await self._pdu.write(f"switch {verb} outlet {outlet}", self._credentials, oid, command.value)
+                telling = f"switch {verb} outlet {outlet}"
+                async with self._pdu.turn(telling, until_s):
+                    self._pdu.forget(self)
+                    self._unsure = True
+                    await self._pdu.set(telling, self._credentials, oid, command.value, until_s=until_s)
+                    self._unsure = False
                 left.remove(outlet)
+
+    async def _look(self, tried: str, family: Family, wanted: OutletState) -> None:
+        """What an unanswered command has done: to a slow PDU, one more of the same is one more to serve."""
+        for outlet, value in zip(self._outlets, await self._read(tried, family), strict=True):
+            done = isinstance(value, int) and family.read(value) is wanted
+            if done and outlet in self._left:
+                self._left.remove(outlet)
+        self._unsure = False
 
     async def _read(self, tried: str, family: Family) -> list[Value]:
         oids = [family.oid(family.state, outlet, self._unit) for outlet in self._outlets]
-        return await self._pdu.read(tried, self._credentials, oids)
+        return await self._pdu.read(tried, self._credentials, oids, by=self)
 
     def _names(self) -> str:
         numbers = ", ".join(map(str, self._outlets))
         return f"outlet{'s' if len(self._outlets) > 1 else ''} {numbers}"
 
     @asynccontextmanager
-    async def _bounded(self, tried: str) -> AsyncIterator[None]:
+    async def _bounded(self, tried: str) -> AsyncIterator[float]:
+        """Gives when it has to have ended."""
+        until_s = asyncio.get_running_loop().time() + self.longest_command_s - SPARE_S
         try:
-            async with asyncio.timeout(LONGEST_COMMAND_S - 0.1):
-                yield
+            async with asyncio.timeout_at(until_s):
+                yield until_s
         except TimeoutError as error:
-            raise DeviceUnreachable(
-                tried, device=self._pdu.agent.name, answer=f"not done in {LONGEST_COMMAND_S:g} s"
-            ) from error
+            raise self._pdu.late(tried) from error
 
 
 class SnmpDevices:
@@ -118,11 +139,22 @@ class SnmpDevices:
     for version 3 user, auth_protocol (SHA), priv_protocol (AES).
     secret: community, write_community (the same); for version 3 auth_key, priv_key.
     discharge_s: of nodes that don't say it
+    timeout_s: what a command may take
+    chance: evenly from 0 to 1, for pauses that aren't those of other hosts
     """
 
-    def __init__(self, messages: Messages, *, discharge_s: float) -> None:
+    def __init__(
+        self,
+        messages: Messages,
+        *,
+        discharge_s: float,
+        timeout_s: float = LONGEST_COMMAND_S,
+        chance: Callable[[], float] = random.random,
+    ) -> None:
         self._messages = messages
         self._discharge_s = discharge_s
+        self._timeout_s = timeout_s
+        self._chance = chance
         self._pdus: OrderedDict[tuple[str, int], PduQueue] = OrderedDict()
 
     def __call__(
@@ -145,12 +177,14 @@ class SnmpDevices:
             tuple(int(outlet) for outlet in outlets),
             unit=str(address.get("unit") or ""),
             discharge_s=float(str(address.get("discharge_s", self._discharge_s))),
+            longest_command_s=self._timeout_s,
         )
 
     def _pdu(self, host: str, port: int) -> PduQueue:
         pdu = self._pdus.get((host, port))
         if pdu is None:
-            pdu = PduQueue(Agent(f"PDU {host}", host, port), self._messages)
+            agent = Agent(f"PDU {host}", host, port)
+            pdu = PduQueue(agent, self._messages, longest_s=self._timeout_s, chance=self._chance)
             self._pdus[(host, port)] = pdu
             if len(self._pdus) > MOST_PDUS:
                 self._pdus.popitem(last=False)

@@ -7,6 +7,7 @@ import socket
 from collections.abc import Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
+from math import ceil
 from typing import Any, Protocol
 
 from pyasn1.type import univ
@@ -22,14 +23,14 @@ from provisioner.core.errors import (
     ProvisionerError,
     WrongCredentials,
 )
+from provisioner.core.pdu_pace import MESSAGE_S
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_engines import SnmpEngines
 from provisioner.drivers.snmp_requests import Get, Set, request
 
-MESSAGE_S = 2.5
-"""A message is sent once: what is lost is asked again by whoever asked, and a PDU that is slow isn't asked
-twice for one thing."""
+TIMEOUTS_S = 0.5
+"""pysnmp remembers each timeout that an agent was ever asked with, and looks at its clock twice a second."""
 
 Value = int | Oid
 """INTEGER or OBJECT IDENTIFIER: what PDUs' objects are, as far as we look."""
@@ -80,16 +81,34 @@ class Agent:
 
 
 class Messages(Protocol):
-    """Raise DeviceUnreachable (no answer in MESSAGE_S), DeviceBusy, DeviceRefused, WrongCredentials; name the
-    agent. When cancelled, nothing is sent any more."""
+    """Raise DeviceUnreachable (no answer in `timeout_s`), DeviceBusy, DeviceRefused, WrongCredentials; name
+    the agent. When cancelled, nothing is sent any more.
+
+    A message is sent once: what is lost is asked again by whoever asked, and a PDU that is slow isn't asked
+    twice for one thing."""
 
     async def get(
-        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oids: Sequence[Oid],
+        *,
+        timeout_s: float = MESSAGE_S,
     ) -> list[Value]:
         """As many values as OIDs. Raises DeviceRefused when one of them is missing."""
         ...
 
-    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None: ...
+    async def set(
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oid: Oid,
+        value: int,
+        *,
+        timeout_s: float = MESSAGE_S,
+    ) -> None: ...
 
 
 class PysnmpMessages:
@@ -103,16 +122,31 @@ class PysnmpMessages:
         self._engines.close()
 
     async def get(
-        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oids: Sequence[Oid],
+        *,
+        timeout_s: float = MESSAGE_S,
     ) -> list[Value]:
         objects = [snmp.ObjectType(snmp.ObjectIdentity(oid)) for oid in oids]
-        found = await self._ask(Get, tried, agent, credentials, objects, write=False)
+        found = await self._ask(Get, tried, agent, credentials, objects, timeout_s, write=False)
         # By their names: one that is left out or told for another outlet must not pass for the next.
         return [_value(tried, agent, oid, found.get(oid)) for oid in oids]
 
-    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
+    async def set(
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oid: Oid,
+        value: int,
+        *,
+        timeout_s: float = MESSAGE_S,
+    ) -> None:
         objects = [snmp.ObjectType(snmp.ObjectIdentity(oid), snmp.Integer32(value))]
-        await self._ask(Set, tried, agent, credentials, objects, write=True)
+        await self._ask(Set, tried, agent, credentials, objects, timeout_s, write=True)
 
     async def _ask(
         self,
@@ -121,12 +155,14 @@ class PysnmpMessages:
         agent: Agent,
         credentials: Credentials,
         objects: Sequence[Any],
+        timeout_s: float,
         *,
         write: bool,
     ) -> dict[Oid, object]:
+        timeout_s = TIMEOUTS_S * ceil(timeout_s / TIMEOUTS_S)
         try:
             by = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
-            target = await by.create((agent.host, agent.port), timeout=MESSAGE_S, retries=0)
+            target = await by.create((agent.host, agent.port), timeout=timeout_s, retries=0)
             auth = _auth_data(credentials, write=write)
             with self._engines.lent(credentials) as lent:
                 error, status, found = await request(kind, lent.engine, auth, target, objects)
@@ -137,7 +173,7 @@ class PysnmpMessages:
                 tried, device=agent.name, answer=str(problem), advice="Check power.address"
             ) from problem
         if error is not None:
-            raise _failed(tried, agent, credentials, error)
+            raise _failed(tried, agent, credentials, error, timeout_s)
         if status:
             raise _refused(tried, agent, status.prettyPrint(), write=write)
         return {tuple(name): value for name, value in found}
@@ -183,13 +219,15 @@ def _value(tried: str, agent: Agent, oid: Oid, value: object) -> Value:
     )
 
 
-def _failed(tried: str, agent: Agent, credentials: Credentials, error: object) -> ProvisionerError:
+def _failed(
+    tried: str, agent: Agent, credentials: Credentials, error: object, timeout_s: float
+) -> ProvisionerError:
     if isinstance(error, errind.RequestTimedOut):
         advice = "Look at its power and its network"
         if credentials.version != "3":
             advice += ", and check the community: a wrong one is not answered at all"
         return DeviceUnreachable(
-            tried, device=agent.name, answer=f"no answer in {MESSAGE_S:g} s", advice=advice
+            tried, device=agent.name, answer=f"no answer in {timeout_s:g} s", advice=advice
         )
     if any(error is known or type(error) is type(known) for known in REFUSED_USER):
         return WrongCredentials(

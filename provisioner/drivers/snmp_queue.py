@@ -1,24 +1,29 @@
 """One message at a time to each PDU, and what several ask of it in one.
 
-PDUs are small computers: asked by many at once, they lose messages. So whoever has its turn reads for all who
-wait: a rack that switches twenty outlets asks for twenty states in two messages.
+PDUs are small computers: asked by many at once, they lose messages. So whatever is asked while a message is
+under way is read by the next one: a rack that switches twenty outlets asks for twenty states in two messages.
+
+Whoever asks can't wait for longer than a command may take, and a slow PDU's answer may come after that. Such
+an answer isn't lost: the message stays under way, nothing else is sent meanwhile, and who asks again is given
+it. To ask anew would leave the PDU with one message more that nobody waits for, and all others the later.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
+from typing import TypeVar
 
-from provisioner.core.errors import DeviceBusy, DeviceRefused
+from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, ProvisionerError
+from provisioner.core.pdu_pace import MESSAGE_S, Pace
 from provisioner.core.pdus.families import family_of
 from provisioner.core.pdus.family import SYS_OBJECT_ID, Family, Oid
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_messages import Agent, Messages, Value
 
-QUEUE_S = 1.3
-"""How long a command waits for its turn; then the PDU counts as busy."""
+T = TypeVar("T")
 
 MOST_OBJECTS = 16
 """In one message: with their values below 484 bytes, which every agent takes (RFC 3417 §3.2)."""
@@ -26,25 +31,47 @@ MOST_OBJECTS = 16
 LATELY_S = 30.0
 """Tries of one command follow each other faster, and nobody replaces a PDU in that time."""
 
+KEPT_S = 10.0
+"""An answer, for who has asked and isn't there. Tries follow each other in 5 s at most."""
+
+COMMANDS_SHARE = 0.8
+"""Of a call's time, what is kept for the message of a command; the rest it may wait for its turn."""
+
 
 @dataclass(slots=True, eq=False)
-class _Waiting:
-    """done: True when its turn has come, False when somebody has read for it."""
+class _Reading:
+    """answer: values, or what is raised in their place. by: who asked. kept_until_s: of whom nobody waits
+    for; None: somebody does."""
 
-    done: asyncio.Future[bool]
-    credentials: Credentials | None = None  # of a reader
-    oids: Sequence[Oid] = ()
-    values: list[Value] = field(default_factory=list)
+    tried: str
+    by: object
+    credentials: Credentials
+    oids: Sequence[Oid]
+    answer: asyncio.Future[list[Value] | ProvisionerError]
+    kept_until_s: float | None = None
+
+    def stale(self, now_s: float) -> bool:
+        return self.kept_until_s is not None and self.kept_until_s <= now_s
 
 
 class PduQueue:
-    """Of one PDU, whoever asks it."""
+    """Of one PDU, whoever asks it. longest_s: what a call may take. chance: evenly from 0 to 1."""
 
-    def __init__(self, agent: Agent, messages: Messages) -> None:
+    def __init__(
+        self, agent: Agent, messages: Messages, *, longest_s: float, chance: Callable[[], float]
+    ) -> None:
         self.agent = agent
         self._messages = messages
+        self._longest_s = longest_s
+        self._chance = chance
+        self._pace = Pace()
+        self._loop: asyncio.AbstractEventLoop | None = None
         self._taken = False
-        self._waiting: list[_Waiting] = []
+        self._commands: list[asyncio.Future[None]] = []
+        self._readings: dict[Hashable, _Reading] = {}
+        self._under_way: asyncio.Task[None] | None = None
+        self._unanswered_since_s: float | None = None
+        self._advice = "Look at its power and its network"
         self._family: Family | None = None
         self._asked_s = float("-inf")  # for its family
 
@@ -59,7 +86,7 @@ class PduQueue:
             self._family = None
         if self._family is None:
             tried = "find out its family"
-            (system,) = await self.read(tried, credentials, [SYS_OBJECT_ID])
+            (system,) = await self.read(tried, credentials, [SYS_OBJECT_ID], by=self)
             self._family = family_of(system) if isinstance(system, tuple) else None
             self._asked_s = loop.time()
             if self._family is None:
@@ -72,73 +99,188 @@ class PduQueue:
                 )
         return self._family
 
-    async def read(self, tried: str, credentials: Credentials, oids: Sequence[Oid]) -> list[Value]:
-        """Raises as `Messages`; DeviceBusy when others are before it for longer than QUEUE_S."""
-        mine = _Waiting(asyncio.get_running_loop().create_future(), credentials, oids)
-        async with self._turn(tried, mine) as has_turn:
-            if has_turn:
-                await self._read_for_all(tried, mine, credentials)
-            return mine.values
+    async def read(
+        self, tried: str, credentials: Credentials, oids: Sequence[Oid], *, by: object
+    ) -> list[Value]:
+        """Raises as `Messages`. Waits for as long as it takes: who leaves before that, and asks the same
+        again soon, is given the answer to what it asked first.
 
-    async def write(self, tried: str, credentials: Credentials, oid: Oid, value: int) -> None:
-        """Raises as `read`."""
-        async with self._turn(tried, _Waiting(asyncio.get_running_loop().create_future())):
-            await self._messages.set(tried, self.agent, credentials, oid, value)
+        by: who asks. Nobody else is given its answers.
+        """
+        self._begin()
+        key = (id(by), credentials, tuple(oids))
+        reading = self._readings.get(key)
+        if reading is None:
+            reading = _Reading(tried, by, credentials, oids, asyncio.get_running_loop().create_future())
+            self._readings[key] = reading
+        reading.kept_until_s = None
+        self._next()
+        try:
+            answer = await asyncio.shield(reading.answer)
+        except asyncio.CancelledError:
+            reading.kept_until_s = self._time_s() + KEPT_S
+            raise
+        if self._readings.get(key) is reading:
+            del self._readings[key]
+        if isinstance(answer, ProvisionerError):
+            raise answer
+        return answer
+
+    def forget(self, by: object) -> None:
+        """What `by` has asked: it is about to change it."""
+        self._readings = {key: one for key, one in self._readings.items() if one.by is not by}
 
     @asynccontextmanager
-    async def _turn(self, tried: str, mine: _Waiting) -> AsyncIterator[bool]:
-        has_turn = await self._wait(tried, mine)
-        try:
-            yield has_turn
-        finally:
-            if has_turn:
-                self._pass_on()
+    async def turn(self, tried: str, until_s: float) -> AsyncIterator[None]:
+        """For a command by `set`. Raises as `late` when it wouldn't have the time for its answer then.
 
-    async def _wait(self, tried: str, mine: _Waiting) -> bool:
-        if not self._taken:
-            self._taken = True
-            return True
-        self._waiting.append(mine)
+        until_s: when it is to have ended, by the loop's clock
+        """
+        self._begin()
+        begin_by_s = until_s - self._command_s()
+        if self._time_s() > begin_by_s:
+            raise self.late(tried)
+        mine = asyncio.get_running_loop().create_future()
+        self._commands.append(mine)
+        self._next()
         try:
-            async with asyncio.timeout(QUEUE_S):
-                return await mine.done
+            async with asyncio.timeout_at(begin_by_s):
+                await mine
         except (TimeoutError, asyncio.CancelledError) as error:
-            if mine.done.done() and not mine.done.cancelled() and mine.done.result():
+            if mine.done() and not mine.cancelled():
                 self._pass_on()  # it came as we left
             if isinstance(error, asyncio.CancelledError):
                 raise
-            answer = f"others have asked it for {QUEUE_S:g} s already"
-            raise DeviceBusy(tried, device=self.agent.name, answer=answer) from error
+            raise self.late(tried) from error
         finally:
-            if mine in self._waiting:
-                self._waiting.remove(mine)
+            if mine in self._commands:
+                self._commands.remove(mine)
+        try:
+            yield
+        finally:
+            self._pass_on()
+
+    async def set(
+        self, tried: str, credentials: Credentials, oid: Oid, value: int, *, until_s: float
+    ) -> None:
+        """In its `turn`. Raises as `Messages`."""
+        timeout_s = min(self._pace.give_up_s, until_s - self._time_s())
+        message = self._messages.set(tried, self.agent, credentials, oid, value, timeout_s=timeout_s)
+        await self._heard(message)
+
+    def late(self, tried: str) -> DeviceUnreachable | DeviceBusy:
+        """The error for who can't wait any longer: whether the PDU is silent, or answers others."""
+        silent_s = 0.0
+        if self._unanswered_since_s is not None:
+            silent_s = self._time_s() - self._unanswered_since_s
+        if self._unanswered_since_s is not None and silent_s >= min(MESSAGE_S, self._longest_s - 0.2):
+            answer = f"no answer in {silent_s:.1f} s"
+            return DeviceUnreachable(tried, device=self.agent.name, answer=answer, advice=self._advice)
+        answer = f"others ask it too, and its answers take {self._pace.answer_s:.1f} s"
+        advice = "Raise power.snmp_timeout_s" if self._pace.answer_s > self._longest_s else ""
+        return DeviceBusy(tried, device=self.agent.name, answer=answer, advice=advice)
+
+    def _begin(self) -> None:
+        """What was under way in another loop has ended with it."""
+        if self._loop is not asyncio.get_running_loop():
+            self._loop = asyncio.get_running_loop()
+            self._taken = False
+            self._commands, self._readings = [], {}
+            self._unanswered_since_s = None
+        now_s = self._time_s()
+        self._readings = {key: one for key, one in self._readings.items() if not one.stale(now_s)}
+
+    def _command_s(self) -> float:
+        """What the message of a command is given: it is not to be sent when it would be served after that."""
+        return min(max(MESSAGE_S, 1.1 * self._pace.answer_s), COMMANDS_SHARE * self._longest_s)
+
+    def _next(self) -> None:
+        """Gives the turn to whoever is next, unless somebody has it."""
+        if self._taken:
+            return
+        # Commands first: those who want to know their outcome come together meanwhile.
+        for command in self._commands:
+            if not command.done():
+                self._taken = True
+                command.set_result(None)
+                return
+        now_s = self._time_s()
+        waiting = [one for one in self._readings.values() if not one.answer.done() and not one.stale(now_s)]
+        if waiting:
+            self._taken = True
+            self._under_way = asyncio.get_running_loop().create_task(
+                self._read(waiting), name=f"ask {self.agent.name}"
+            )
 
     def _pass_on(self) -> None:
-        while self._waiting:
-            # Commands first: those who want to know their outcome come together meanwhile.
-            following = next((one for one in self._waiting if not one.oids), self._waiting[0])
-            self._waiting.remove(following)
-            if not following.done.done():
-                following.done.set_result(True)
-                return
-        self._taken = False
+        pause_s = self._pace.pause_s(self._chance()) if self._pace.pauses else 0.0
+        if pause_s:
+            asyncio.get_running_loop().call_later(pause_s, self._resume)
+        else:
+            self._resume()
 
-    async def _read_for_all(self, tried: str, mine: _Waiting, credentials: Credentials) -> None:
-        others: list[_Waiting] = []
-        oids = list(mine.oids)
-        for other in self._waiting:
-            if other.credentials == credentials and len(oids) + len(other.oids) <= MOST_OBJECTS:
-                others.append(other)
-                oids += other.oids
+    def _resume(self) -> None:
+        self._taken = False
+        self._next()
+
+    async def _read(self, waiting: Sequence[_Reading]) -> None:
+        """The first of them, and in the same message those of the others that it has room for."""
+        first, *others = waiting
+        together = [first]
+        for other in others:
+            objects = sum(len(one.oids) for one in together)
+            if other.credentials == first.credentials and objects + len(other.oids) <= MOST_OBJECTS:
+                together.append(other)
         try:
-            values = await self._messages.get(tried, self.agent, credentials, oids)
-        except (DeviceRefused, DeviceBusy):
-            if not others:
-                raise
-            # One of them was to blame, and who is will be told when it asks for itself.
-            others = []
-            values = await self._messages.get(tried, self.agent, credentials, mine.oids)
-        for one in (mine, *others):
-            one.values, values = values[: len(one.oids)], values[len(one.oids) :]
-            if one is not mine and not one.done.done():
-                one.done.set_result(False)
+            try:
+                values = await self._ask(together)
+            except (DeviceRefused, DeviceBusy):
+                if len(together) == 1:
+                    raise
+                # One of them was to blame, and who is will be told when it asks for itself.
+                together = [first]
+                values = await self._ask(together)
+        except ProvisionerError as error:
+            self._settle(first, error)
+        else:
+            for one in together:
+                mine, values = values[: len(one.oids)], values[len(one.oids) :]
+                self._settle(one, mine)
+        finally:
+            self._pass_on()
+
+    def _settle(self, reading: _Reading, answer: list[Value] | ProvisionerError) -> None:
+        if not reading.answer.done():
+            reading.answer.set_result(answer)
+
+    async def _ask(self, together: Sequence[_Reading]) -> list[Value]:
+        oids = [oid for one in together for oid in one.oids]
+        first, timeout_s = together[0], self._pace.give_up_s
+        return await self._heard(
+            self._messages.get(first.tried, self.agent, first.credentials, oids, timeout_s=timeout_s)
+        )
+
+    async def _heard(self, message: Awaitable[T]) -> T:
+        """One message, and what its answer says of the PDU's pace."""
+        sent_s = self._time_s()
+        if self._unanswered_since_s is None:
+            self._unanswered_since_s = sent_s
+        try:
+            answer = await message
+        except (DeviceUnreachable, asyncio.CancelledError) as error:
+            self._pace.silent()
+            if isinstance(error, DeviceUnreachable):
+                self._advice = error.advice
+            raise
+        except ProvisionerError:  # it has answered
+            self._answered(sent_s)
+            raise
+        self._answered(sent_s)
+        return answer
+
+    def _answered(self, sent_s: float) -> None:
+        self._unanswered_since_s = None
+        self._pace.answered(self._time_s() - sent_s)
+
+    def _time_s(self) -> float:
+        return asyncio.get_running_loop().time()

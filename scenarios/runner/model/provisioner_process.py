@@ -76,6 +76,7 @@ class Surroundings:
     images: ImageServer
     ipmitool: ModelIpmitool
     snmp: ModelSnmp
+    chance: Callable[[], float]
     writer: ImageWriter
     roots: RootFolders
     probe: SshProbe
@@ -139,7 +140,7 @@ class ProvisionerProcess:
             holder=around.host,
             lasts_until=around.children.lasts_until,
         )
-        snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S)
+        snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S, chance=around.chance)
         feeds = FeedDevices({"snmp": snmp})
         devices = PowerDevices({"ipmi": IpmiDevices(around.ipmitool), "snmp": snmp, "feeds": feeds}, unseal)
         return Edges(

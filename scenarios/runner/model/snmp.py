@@ -6,9 +6,10 @@ import asyncio
 from collections.abc import Callable, Sequence
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable
+from provisioner.core.pdu_pace import MESSAGE_S
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import MESSAGE_S, Agent, Value
+from provisioner.drivers.snmp_messages import Agent, Value
 from scenarios.runner.model.pdu import ModelPdu, Refused
 from scenarios.runner.model.wires import Link, Wires, settle
 from scenarios.runner.processes import as_world
@@ -30,18 +31,38 @@ class ModelSnmp:
         self._pdu = pdu
 
     async def get(
-        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oids: Sequence[Oid],
+        *,
+        timeout_s: float = MESSAGE_S,
     ) -> list[Value]:
         community = credentials.community
-        found = await self._ask(tried, agent, community, lambda pdu: pdu.get(oids))
+        found = await self._ask(tried, agent, community, lambda pdu: pdu.get(oids), timeout_s)
         return [value for value in found if not isinstance(value, str)]
 
-    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
+    async def set(
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oid: Oid,
+        value: int,
+        *,
+        timeout_s: float = MESSAGE_S,
+    ) -> None:
         community = credentials.write_community or credentials.community
-        await self._ask(tried, agent, community, lambda pdu: pdu.set(oid, value, self._sender))
+        await self._ask(tried, agent, community, lambda pdu: pdu.set(oid, value, self._sender), timeout_s)
 
     async def _ask(
-        self, tried: str, agent: Agent, community: str, serve: Callable[[ModelPdu], Found]
+        self,
+        tried: str,
+        agent: Agent,
+        community: str,
+        serve: Callable[[ModelPdu], Found],
+        timeout_s: float,
     ) -> list[int | str | Oid]:
         """One message, sent once."""
         loop = asyncio.get_running_loop()
@@ -60,11 +81,11 @@ class ModelSnmp:
 
         self._wires.send(self._link, True, arrived)
         try:
-            async with asyncio.timeout(MESSAGE_S):
+            async with asyncio.timeout(timeout_s):
                 answer = await answered
         except TimeoutError:
             raise DeviceUnreachable(
-                tried, device=agent.name, answer=f"no answer in {MESSAGE_S:g} s"
+                tried, device=agent.name, answer=f"no answer in {timeout_s:g} s"
             ) from None
         if isinstance(answer, Refused):
             raise DeviceRefused(tried, device=agent.name, answer=answer.status)

@@ -145,6 +145,7 @@ class ModelStage:
             images=self._images,
             ipmitool=ModelIpmitool(children, host.name, sender, self._wires, rack.bmc_at),
             snmp=ModelSnmp(host.name, sender, self._wires, rack.feeds.pdu_at),
+            chance=chance(self._seed, f"pauses of {sender}").random,
             writer=ModelImageWriter(
                 children,
                 self._wires,

@@ -46,10 +46,10 @@ def test_files_are_in_the_state_folder_unless_they_are_put_elsewhere() -> None:
 
 
 def test_a_lease_shorter_than_a_power_command_is_refused() -> None:
-    power = "power: {commands: {lab: /bin/lab}, command_timeout_s: 30}"
-    error = refusal(f"{NETWORK}\nhost: {{lease_ttl_s: 20}}\n{power}")
-    assert "make the lease longer" in error.message
-    assert settings(f"host: {{lease_ttl_s: 31}}\n{power}").lease_ttl_s == 31
+    for power in ("commands: {lab: /bin/lab}, command_timeout_s: 30", "snmp_timeout_s: 30"):
+        error = refusal(f"{NETWORK}\nhost: {{lease_ttl_s: 20}}\npower: {{{power}}}")
+        assert "make the lease longer" in error.message
+        assert settings(f"host: {{lease_ttl_s: 31}}\npower: {{{power}}}").lease_ttl_s == 31
 
 
 @pytest.mark.parametrize("driver", [ipmi, snmp, outlet_http, outlet_iboot])

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Sequence
 
 from provisioner.core.errors import DeviceRefused
+from provisioner.core.pdu_pace import MESSAGE_S
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_messages import Agent, Value
@@ -24,7 +25,13 @@ class FakeAgent:
         self.hold: asyncio.Event | None = None
 
     async def get(
-        self, tried: str, agent: Agent, credentials: Credentials, oids: Sequence[Oid]
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oids: Sequence[Oid],
+        *,
+        timeout_s: float = MESSAGE_S,
     ) -> list[Value]:
         self.log.append(f"get {len(oids)}")
         await self._answers()
@@ -33,7 +40,16 @@ class FakeAgent:
             raise DeviceRefused(tried, device=agent.name, answer=f"it has no object {missing[0]}")
         return [self.objects[oid] for oid in oids]
 
-    async def set(self, tried: str, agent: Agent, credentials: Credentials, oid: Oid, value: int) -> None:
+    async def set(
+        self,
+        tried: str,
+        agent: Agent,
+        credentials: Credentials,
+        oid: Oid,
+        value: int,
+        *,
+        timeout_s: float = MESSAGE_S,
+    ) -> None:
         self.log.append(f"set {'.'.join(map(str, oid[6:]))}={value}")
         await self._answers()
         self.objects[oid] = value

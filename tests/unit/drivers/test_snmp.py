@@ -13,8 +13,8 @@ from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable
 from provisioner.core.pdus.families import FAMILIES
 from provisioner.core.pdus.family import SYS_OBJECT_ID, Oid
 from provisioner.core.states import PowerState
-from provisioner.drivers import snmp, snmp_queue
-from provisioner.drivers.snmp import SnmpDevices, SnmpOutlets
+from provisioner.drivers import snmp_queue
+from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices, SnmpOutlets
 from provisioner.drivers.snmp_messages import Value
 from provisioner.protocols.power import PowerVerb
 from tests.unit.drivers.fake_pdu import FakeAgent
@@ -33,6 +33,13 @@ def play(story: Callable[[], Awaitable[T]]) -> T:
     return asyncio.run(bounded())
 
 
+async def patiently(call: Callable[[], Awaitable[T]]) -> T:
+    """As long as `play` lets it."""
+    while True:
+        with suppress(DeviceUnreachable, DeviceBusy):
+            return await call()
+
+
 def object_of(outlet: int) -> Oid:
     return APC.oid(APC.state, outlet)
 
@@ -43,9 +50,13 @@ def rack(**states: int) -> FakeAgent:
 
 
 def outlets(
-    agent: FakeAgent, *numbers: int, devices: SnmpDevices | None = None, **more: object
+    agent: FakeAgent,
+    *numbers: int,
+    devices: SnmpDevices | None = None,
+    timeout_s: float = LONGEST_COMMAND_S,
+    **more: object,
 ) -> SnmpOutlets:
-    devices = devices or SnmpDevices(agent, discharge_s=1)
+    devices = devices or SnmpDevices(agent, discharge_s=1, timeout_s=timeout_s)
     made = devices("n1", {**ADDRESS, "outlets": list(numbers), **more}, COMMUNITY)
     assert isinstance(made, SnmpOutlets)
     return made
@@ -132,17 +143,16 @@ def test_whoever_leaves_the_queue_holds_up_nobody() -> None:
     assert agent.at_once == 0
 
 
-def test_who_waits_too_long_is_told_that_the_pdu_is_busy(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snmp_queue, "QUEUE_S", 0.05)
+def test_who_waits_too_long_is_told_that_the_pdu_is_busy() -> None:
     agent = rack(o1=1, o2=1)
-    devices = SnmpDevices(agent, discharge_s=1)
+    devices = SnmpDevices(agent, discharge_s=1, timeout_s=3)
 
     async def story() -> None:
         agent.hold = asyncio.Event()
         first = asyncio.ensure_future(outlets(agent, 1, devices=devices).power_state())
         while not agent.log:
             await asyncio.sleep(0)
-        with pytest.raises(DeviceBusy, match="others have asked it"):
+        with pytest.raises(DeviceBusy, match="others ask it too"):
             await outlets(agent, 2, devices=devices).set_power(PowerVerb.ON)
         agent.hold.set()
         assert await first is PowerState.ON
@@ -151,23 +161,21 @@ def test_who_waits_too_long_is_told_that_the_pdu_is_busy(monkeypatch: pytest.Mon
     play(story)
 
 
-def test_no_call_lasts_longer_than_it_may(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.2)
+def test_no_call_lasts_longer_than_it_may() -> None:
     agent = rack(o1=1)
 
     async def story() -> None:
         agent.hold = asyncio.Event()
         with pytest.raises(DeviceUnreachable, match="read the state of outlet 1 on PDU"):
-            await outlets(agent, 1).power_state()
+            await outlets(agent, 1, timeout_s=0.2).power_state()
 
     play(story)
     assert agent.at_once == 0
 
 
-def test_a_pdu_too_slow_for_all_outlets_at_once_comes_to_the_last(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.2)
+def test_a_pdu_too_slow_for_all_outlets_at_once_comes_to_the_last() -> None:
     agent = rack(o1=1, o2=1)
-    control = outlets(agent, 1, 2)
+    control = outlets(agent, 1, 2, timeout_s=1)
 
     async def story() -> None:
         agent.hold = asyncio.Event()
@@ -179,26 +187,27 @@ def test_a_pdu_too_slow_for_all_outlets_at_once_comes_to_the_last(monkeypatch: p
         with pytest.raises(DeviceUnreachable):
             await asked
         agent.hold = None
-        await control.set_power(PowerVerb.OFF)
-        await control.set_power(PowerVerb.OFF)
+        for _ in range(2):
+            await patiently(lambda: control.set_power(PowerVerb.OFF))
 
     play(story)
     prefix = "set 318.1.1.12.3.3.1.1.4"
     first, second = f"{prefix}.1=2", f"{prefix}.2=2"
-    assert agent.log == [first, second, second, first, second], "a command after that is one to all again"
+    assert agent.log == [first, second, "get 2", second, first, second], (
+        "a command after that is one to all again"
+    )
 
 
-def test_another_command_is_one_to_all_outlets(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.2)
+def test_another_command_is_one_to_all_outlets() -> None:
     agent = rack(o1=1, o2=1)
-    control = outlets(agent, 1, 2)
+    control = outlets(agent, 1, 2, timeout_s=1)
 
     async def story() -> None:
         agent.hold = asyncio.Event()
         with pytest.raises(DeviceUnreachable):
             await control.set_power(PowerVerb.OFF)
         agent.hold = None
-        await control.set_power(PowerVerb.ON)
+        await patiently(lambda: control.set_power(PowerVerb.ON))
 
     play(story)
     assert [line.rpartition(".")[2] for line in agent.log] == ["1=2", "1=1", "2=1"]
@@ -247,29 +256,22 @@ class SlowAgent(FakeAgent):
 def test_a_slow_pdu_without_such_an_outlet_is_known_anew_by_further_tries(
     monkeypatch: pytest.MonkeyPatch, is_replaced: bool
 ) -> None:
-    monkeypatch.setattr(snmp, "LONGEST_COMMAND_S", 0.6)
     aten = FAMILIES["aten"]
     agent = SlowAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
-    control = outlets(agent, 1, family="auto")
-
-    async def patiently() -> PowerState:
-        for _ in range(3):
-            with suppress(DeviceUnreachable):
-                return await control.power_state()
-        raise AssertionError("never told")
+    control = outlets(agent, 1, family="auto", timeout_s=0.6)
 
     async def story() -> PowerState:
-        assert await patiently() is PowerState.ON
+        assert await patiently(control.power_state) is PowerState.ON
         monkeypatch.setattr(snmp_queue, "LATELY_S", 0.2)  # it was asked for longer ago than that
         await asyncio.sleep(0.2)
         if is_replaced:
             agent.objects = {aten.oid(aten.state, 1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 21317, 1)}
         else:
             del agent.objects[object_of(1)]
-        with suppress(DeviceUnreachable):
+        with suppress(DeviceUnreachable, DeviceBusy):
             await control.power_state()
         monkeypatch.setattr(snmp_queue, "LATELY_S", 30.0)
-        return await patiently()
+        return await patiently(control.power_state)
 
     if is_replaced:
         assert play(story) is PowerState.OFF
