@@ -141,11 +141,14 @@ class ComputeHost:
         return left
 
     async def _keep_lease(self) -> None:
-        """Nothing of ours is served without a lease. First of all: workers take their time to stop."""
+        """Nothing of ours is served without a lease. First of all: workers take their time to stop. They are
+        told to beside it: what they hear of programs that ended with the lease is no verdict."""
         try:
             await self._edges.lease.keep()
         except LeaseLost:
             self.ready.clear()
+            for worker in tuple(self._workers.values()):
+                worker.cancel()
             await self._published.withdraw_all()
             raise
 

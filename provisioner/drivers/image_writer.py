@@ -8,7 +8,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from provisioner.core.errors import PermanentError, ProvisionerError, TransientError, WriteFailed
-from provisioner.protocols.children import Argument, Child, Children, SecretFile
+from provisioner.protocols.children import Argument, Child, Children, SecretFile, ending
 from provisioner.protocols.image import DiskTarget
 
 INITIATOR = "iqn.2026-11.provisioner:writer"
@@ -156,10 +156,12 @@ def _written_bytes(pid: int) -> int:
 
 
 def _error(device: str, complaint: str, code: int) -> ProvisionerError:
+    if code < 0:
+        return WriteFailed("write the image", device=device, answer=ending(code))
     for pattern, kind, meaning, advice in _COMPLAINTS:
         if pattern.search(complaint):
             return kind("write the image", device=device, answer=meaning, advice=advice)
     lines = [line.strip() for line in complaint.splitlines() if line.strip()]
     # Most of what is left are errors of the disk or of its transport: worth another attempt.
-    answer = lines[-1][:300] if lines else f"qemu-img ended with {code}"
+    answer = lines[-1][:300] if lines else ending(code)
     return WriteFailed("write the image", device=device, answer=answer)

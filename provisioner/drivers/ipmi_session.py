@@ -16,7 +16,7 @@ from provisioner.core.errors import (
     ProvisionerError,
     WrongCredentials,
 )
-from provisioner.protocols.children import Argument, Children, ChildResult, ChildTimedOut, SecretFile
+from provisioner.protocols.children import Argument, Children, ChildResult, ChildTimedOut, SecretFile, ending
 
 MAX_PASSWORD_BYTES = 20  # IPMI 2.0 §22.30
 MAX_USER_BYTES = 16  # IPMI 2.0 §22.28
@@ -158,6 +158,8 @@ class IpmiSession:
     def error(self, tried: str, result: ChildResult) -> ProvisionerError:
         """What a failed run means."""
         said = result.stderr
+        if result.code < 0:
+            return DeviceUnreachable(tried, device=self.name, answer=ending(result.code))
         if completion := _COMPLETION.search(said):
             code = int(completion[1], 16)
             kind = DeviceBusy if code in BUSY_CODES else DeviceRefused

@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from subprocess import DEVNULL
 from typing import Protocol
 
+from provisioner.core.errors import TransientError
+
 
 @dataclass(frozen=True, slots=True)
 class SecretFile:
@@ -30,9 +32,20 @@ class ChildResult:
     stderr: str
 
     def last_words(self) -> str:
-        """The last line it complained with, or its exit code."""
+        """The last line it complained with, or how it ended."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
-        return lines[-1] if lines else f"exit code {self.code}"
+        return lines[-1] if lines else ending(self.code)
+
+    def check_not_killed(self, tried: str, *, device: str = "") -> None:
+        """Raises TransientError when a signal ended it, such as the lease guard's, or a kernel's that had no
+        memory: that says nothing of what it worked on."""
+        if self.code < 0:
+            raise TransientError(tried, device=device, answer=ending(self.code))
+
+
+def ending(code: int) -> str:
+    """In words."""
+    return f"its program was ended by signal {-code}" if code < 0 else f"exit code {code}"
 
 
 class ChildTimedOut(TimeoutError):

@@ -13,7 +13,7 @@ from pathlib import Path
 import structlog
 
 from provisioner.core.errors import PermanentError, ProvisionerError, TransientError
-from provisioner.protocols.children import Child, Children
+from provisioner.protocols.children import Child, Children, ending
 from provisioner.protocols.clock import Clock
 from provisioner.services.durable import sync_folder
 from provisioner.services.full_disk import storage_full_told
@@ -170,7 +170,7 @@ class Daemon:
                 if not self._has_started:
                     raise PermanentError(
                         f"start {self._argv[0]}",
-                        answer=self._last_words or f"exit code {code}",
+                        answer=self._last_words or ending(code),
                         advice=self._advice,
                     )
                 if self._replacing:

@@ -179,6 +179,7 @@ class ExportfsService:
             )
         except ChildTimedOut as error:
             raise TransientError(tried, answer=f"exportfs was not done after {TIMEOUT_S:.0f} s") from error
+        result.check_not_killed(tried)
         # One that is gone already, with its system's restart for instance, needn't be withdrawn.
         if result.code and not (arguments[0] == "-u" and "Could not find" in result.stderr):
             raise PermanentError(tried, answer=result.last_words())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +15,21 @@ MEMORY_BYTES = 4 * 2**30
 CPU_S = 30  # for looking; a conversion may take as long as the disk needs
 LOOK_TIMEOUT_S = 60.0
 OUTPUT_BYTES = 64 * 2**20  # a map has a line per extent, and an image may be fragmented
+
+# Of what an image makes qemu-img do. Whatever else ends it comes from elsewhere.
+_IMAGES_OWN = {
+    -number
+    for number in (
+        signal.SIGABRT,  # out of the memory that it may have
+        signal.SIGBUS,
+        signal.SIGFPE,
+        signal.SIGILL,
+        signal.SIGSEGV,
+        signal.SIGSYS,
+        signal.SIGTRAP,
+        signal.SIGXCPU,
+    )
+}
 
 _NOT_FOUND = 127  # exit code of prlimit when there is no such program
 
@@ -44,7 +60,8 @@ class QemuImg:
         await self._run([], "convert", *options, str(source), str(target), timeout_s=timeout_s)
 
     async def _look(self, verb: str, *arguments: str) -> Any:
-        limit = [f"--cpu={CPU_S}"]
+        # The hard limit ends it by SIGKILL, as others may: the soft one, by SIGXCPU, comes before.
+        limit = [f"--cpu={CPU_S}:{CPU_S + 1}"]
         output = await self._run(limit, verb, "--output=json", *arguments, timeout_s=LOOK_TIMEOUT_S)
         try:
             return json.loads(output)
@@ -73,6 +90,8 @@ class QemuImg:
             raise ImageInvalid(
                 f"{self._program} {verb}", answer=f"it was not done with the image after {timeout_s:.0f} s"
             ) from error
+        if result.code not in _IMAGES_OWN:
+            result.check_not_killed(f"{self._program} {verb}")
         if result.code:
             raise self._fault(f"{self._program} {verb}", result)
         return output

@@ -228,6 +228,7 @@ class MountedRootFolders:
             result = await self._children.run(argv, timeout_s=TIMEOUT_S)
         except ChildTimedOut as error:
             raise PermanentError(tried, answer=f"it was not done after {TIMEOUT_S:.0f} s") from error
+        result.check_not_killed(tried, device=f"folder {self.nodes.parent}")
         if result.code:
             raise self._fault(tried, result.stderr, result.last_words())
 

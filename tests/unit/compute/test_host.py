@@ -3,18 +3,21 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Mapping
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provisioner.compute.host import ComputeHost
+from provisioner.core.errors import PermanentError
 from provisioner.core.model import Node, NodeRequest, RequestState, Work
 from provisioner.core.states import PowerState, ProvisionState
-from provisioner.drivers.fake import FakeRack
+from provisioner.drivers.fake import FakeRack, FakeRoots
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.power import PowerControl
 from provisioner.protocols.store import Tx
 from tests.unit import records
-from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit.compute.fake_world import FakeWorld, QuickClock, play
+from tests.unit.compute.one_server import OneServer
 
 
 class NotingRack(FakeRack):
@@ -131,3 +134,35 @@ def test_work_that_was_stopped_before_it_had_begun_is_begun_again(
 
     play(tmp_path, story)
     assert stopped == ["node-1"]
+
+
+def test_what_a_deploy_meets_at_the_end_of_its_host_s_lease_is_no_verdict(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As after a suspension: its programs are ended with the lease, and what was served takes its time to be
+    withdrawn."""
+    clock_s, make, withdraw = QuickClock.monotonic_s, FakeRoots.make, OneServer.withdraw
+    suspended = [0.0]
+    monkeypatch.setattr(QuickClock, "monotonic_s", lambda clock: clock_s(clock) + suspended[0])
+
+    async def cut_off(roots: FakeRoots, *arguments: Any, **options: Any) -> None:
+        if not suspended[0]:
+            suspended[0] = 2 * 3600.0
+            await asyncio.sleep(0.2)
+            raise PermanentError("unpack the image", answer="its file system came to an end")
+        await make(roots, *arguments, **options)
+
+    async def slowly(publisher: OneServer, node_id: str, *, root: bool = True) -> None:
+        if not root:
+            await asyncio.sleep(0.4)
+        await withdraw(publisher, node_id, root=root)
+
+    monkeypatch.setattr(FakeRoots, "make", cut_off)
+    monkeypatch.setattr(OneServer, "withdraw", slowly)
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        assert suspended[0]
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
