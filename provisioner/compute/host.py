@@ -90,8 +90,11 @@ class ComputeHost:
             await self._stop_workers()
             if self._edges.lease.alive:
                 # Whoever gets the nodes begins at once: nothing of them may be served from here then.
-                await self._published.withdraw_all()
-                await self._release_lease()
+                if await self._published.withdraw_all():
+                    await self._release_lease()
+                else:
+                    why = "something may be served to its nodes still"
+                    log.warning("host.lease_not_released", host=self._edges.lease.host, cause=why)
 
     async def _release_lease(self) -> None:
         try:

@@ -6,7 +6,6 @@ import asyncio
 import traceback
 from collections import Counter
 from collections.abc import Collection, Iterator, Sequence, Set
-from contextlib import suppress
 from math import inf
 
 import structlog
@@ -183,14 +182,21 @@ class Publications:
         self._has_an_answer(node_id)
         return True
 
-    async def withdraw_all(self) -> None:
+    async def withdraw_all(self) -> bool:
         """Without a lease nothing is served but roots: a machine that runs lives on its own. All at once, so
         that services change once. None of their failures keeps us: without a lease they are ended one by
-        one."""
+        one. Says whether there was none."""
         withdrawing = (self._edges.publisher.withdraw(id, root=False) for id in sorted(self._begun))
-        with suppress(TimeoutError):
+        try:
             async with asyncio.timeout(WITHDRAW_S):
-                await asyncio.gather(*withdrawing, return_exceptions=True)
+                found = await asyncio.gather(*withdrawing, return_exceptions=True)
+        except TimeoutError:
+            log.error("nodes.not_withdrawn", nodes=len(self._begun), cause=f"not done in {WITHDRAW_S:.0f} s")
+            return False
+        causes = [_cause(one) for one in found if isinstance(one, Exception)]
+        for cause, nodes in Counter(causes).items():
+            log.error("nodes.not_withdrawn", nodes=nodes, cause=cause)
+        return not causes
 
     def forget(self) -> None:
         """All of them, once withdrawn: the next lease begins with none."""

@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.compute.host import ComputeHost
-from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.publications import AT_ONCE, Publications
 from provisioner.compute.worker import Worker
 from provisioner.core.errors import PermanentError, TransientError
-from provisioner.core.model import Host, Node, Publication, PublicationKind, Work
+from provisioner.core.model import Node, Publication, PublicationKind, Work
 from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
 from provisioner.protocols.boot import BootEntry
@@ -328,56 +326,3 @@ def test_a_node_whose_work_was_interrupted_is_published_anew_before_it_goes_on(
         assert seen == [True, True]
 
     play(tmp_path, story)
-
-
-def test_the_lease_is_given_back_when_nothing_is_served_any_more(tmp_path: Path) -> None:
-    async def story() -> None:
-        world = FakeWorld(tmp_path)
-        await world.fill()
-        released = list[bool]()
-
-        class Publisher(NotingPublisher):
-            async def withdraw(self, node_id: str, *, root: bool = True) -> None:
-                row = await world.store.transact(lambda tx: tx.get(Host, "host"))
-                assert row is not None
-                released.append(row.released)
-
-        host = ComputeHost(replace(world.edges(), publisher=Publisher(world)))
-        running = asyncio.create_task(host.run())
-        await host.ready.wait()
-        host.leave()
-        await running
-        row = await world.store.transact(lambda tx: tx.get(Host, "host"))
-        assert row is not None
-        assert row.released
-        assert released == [False]
-
-    asyncio.run(story())
-
-
-@pytest.mark.parametrize("lease_is_lost", [False, True])
-def test_a_host_that_is_to_end_does_so_in_time_without_its_store(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, lease_is_lost: bool
-) -> None:
-    async def story() -> None:
-        world = FakeWorld(tmp_path)
-        await world.fill()
-        lease = LeaseKeeper(
-            world.store, world.clock, "host", 20.0 if lease_is_lost else 3600.0, holder="host"
-        )
-        host = ComputeHost(replace(world.edges(), lease=lease))
-        running = asyncio.create_task(host.run())
-        await host.ready.wait()
-
-        async def away(work: object) -> object:
-            raise TransientError("use the database", answer="it is away")
-
-        monkeypatch.setattr(world.store, "transact", away)
-        if lease_is_lost:
-            while host.ready.is_set():
-                await asyncio.sleep(0.001)
-        host.leave()
-        async with asyncio.timeout(10):
-            await running
-
-    asyncio.run(story())
