@@ -42,6 +42,7 @@ def main() -> int:
     exports = Exports(RUN_FOLDER)
     board = CommandBoard(
         commands(node=orders.node, boot_mac=orders.boot_mac, exports=exports),
+        fence=orders.fence,
         fence_file=RUN_FOLDER / "fence",
         shut_out=exports.withdraw,
         say=say,

@@ -59,11 +59,13 @@ class CommandBoard:
         self,
         commands: Mapping[str, Command],
         *,
+        fence: int = 0,
         fence_file: Path,
         shut_out: Callable[[], None],
         say: Callable[[str], None],
     ) -> None:
-        """fence_file: keeps the fence when the agent is restarted within one boot.
+        """fence: whose boot this is: no older owner is obeyed, though it knows the token.
+        fence_file: keeps the fence when the agent is restarted within one boot.
         shut_out: withdraws everything an older owner may still write through."""
         self._commands = commands
         self._fence_file = fence_file
@@ -73,7 +75,7 @@ class CommandBoard:
         self._records: OrderedDict[str, Record] = OrderedDict()
         self._waiting: deque[Callable[[], None]] = deque()
         self._closed = False
-        self.fence = int(fence_file.read_text()) if fence_file.exists() else 0
+        self.fence = max(fence, int(fence_file.read_text()) if fence_file.exists() else 0)
         self._thread = threading.Thread(target=self._work, name="commands", daemon=True)
         self._thread.start()
 

@@ -30,6 +30,7 @@ def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
                 command_line,
                 f"provisioner.node={node.id}",
                 f"provisioner.token={token}",
+                f"provisioner.fence={node.fence}",
                 f"provisioner.announce={edges.node_url}/agent/v1/hello",
             )
         ).strip()

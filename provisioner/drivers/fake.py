@@ -25,6 +25,7 @@ from provisioner.protocols.image import DiskTarget
 from provisioner.protocols.power import BootDevice, PowerControl, PowerVerb
 from provisioner.protocols.roots import made_under
 
+_FENCE = re.compile(r"provisioner\.fence=(\d+)")
 _PHONE_HOME = re.compile(r"/phone-home/([0-9A-Za-z]+)")
 
 
@@ -103,7 +104,10 @@ class FakeRack:
         if entry is None:
             return
         if entry.kind is PublicationKind.AGENT and not from_disk:
-            machine.agent = BootedAgent(machine, self._ids.uuid(), entry.token)
+            fence = _FENCE.search(entry.command_line)
+            machine.agent = BootedAgent(
+                machine, self._ids.uuid(), entry.token, int(fence[1]) if fence is not None else 0
+            )
             self._emit(entry, "agent", "agent.hello", {"boot_id": machine.agent.boot_id})
         elif entry.nfs_root is not None and not from_disk:
             self._phone_home(entry, "".join(self.roots.folders.get(entry.nfs_root.name, {}).values()))

@@ -44,12 +44,12 @@ class Hardware(Protocol):
 class BootedAgent:
     """An agent from the boot of its ramdisk to the end of it."""
 
-    def __init__(self, machine: Hardware, boot_id: str, token: str) -> None:
+    def __init__(self, machine: Hardware, boot_id: str, token: str, fence: int = 0) -> None:
         self.machine = machine
         self.boot_id = boot_id
         self.token = token
         self.version = VERSION
-        self.fence = 0
+        self.fence = fence
         self.export: Export | None = None
 
     def admit(self, fence: int) -> bool:

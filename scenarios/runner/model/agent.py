@@ -60,13 +60,14 @@ class ModelAgent:
         boot_id: str,
         token: str,
         note: Callable[..., None],
+        fence: int = 0,
     ) -> None:
         self._loop = loop
         self.host = host
         self.node_id = node_id
         self.boot_id = boot_id
         self.token = token
-        self.fence = 0
+        self.fence = fence
         self.alive = True
         self._bench = Workbench(host, node_id, lambda iqn: note("iscsi", "exported", self._sender, iqn=iqn))
         self._note = note

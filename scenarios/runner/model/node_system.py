@@ -101,6 +101,7 @@ class NodeSystem:
             boot_id=boot_id,
             token=words["provisioner.token"],
             note=self._note,
+            fence=int(words["provisioner.fence"]),
         )
         self._note("machine", "agent", boot_id=boot_id)
         late = self._faults.find("agent.late")

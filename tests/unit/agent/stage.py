@@ -22,13 +22,14 @@ STEP_S = 0.01
 class Stage:
     """What the commands did, and a gate that `hold` waits at, once it says that it is `holding`."""
 
-    def __init__(self, folder: Path) -> None:
+    def __init__(self, folder: Path, fence: int = 0) -> None:
         self.acts: list[str] = []
         self.gate = threading.Event()
         self.holding = threading.Event()
         self.said: list[str] = []
         self.board = CommandBoard(
             {"note": self._note, "hold": self._hold, "fail": self._fail, "break": self._break},
+            fence=fence,
             fence_file=folder / "fence",
             shut_out=lambda: self.acts.append("shut out"),
             say=self.said.append,
@@ -66,8 +67,9 @@ class Stage:
 
 
 @contextlib.contextmanager
-def staged(folder: Path) -> Iterator[tuple[Stage, AgentPeer]]:
-    stage = Stage(folder)
+def staged(folder: Path, fence: int = 0) -> Iterator[tuple[Stage, AgentPeer]]:
+    """fence: what the boot was told."""
+    stage = Stage(folder, fence)
     server = AgentServer(
         ("127.0.0.1", 0),
         token=TOKEN,

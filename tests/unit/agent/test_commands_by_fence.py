@@ -123,6 +123,21 @@ def test_the_fence_survives_a_restart_of_the_agent_within_one_boot(tmp_path: Pat
         assert stage.acts == []
 
 
+def test_who_was_shut_out_before_a_boot_is_not_obeyed_by_it(tmp_path: Path) -> None:
+    """Its token is the same: a boot that is repeated keeps it."""
+    with staged(tmp_path, fence=6) as (stage, peer):
+        status, problem = peer.give("note", {"text": "stale"})
+        assert (status, problem["code"], problem["fence"]) == (403, "stale-fence", 6)
+        peer.fence = 6
+        assert peer.run("note", text="new") == {"noted": "new"}
+        assert stage.acts == ["new"]
+    with staged(tmp_path, fence=6) as (_, peer):
+        peer.fence = 7
+        peer.run("note", text="newer")
+    with staged(tmp_path, fence=6) as (_, peer):
+        assert peer.ask("GET", "/v1/status")[1]["fence"] == 7, "a restart within the boot forgets nothing"
+
+
 def test_a_failed_command_tells_code_and_message(agent: Agent) -> None:
     stage, peer = agent
     with pytest.raises(CommandFailed, match="disk-on-fire: the disk /dev/sda is on fire"):

@@ -22,6 +22,7 @@ GOOD = {
     "provisioner.node": "7d0a2a54-4c1e-4a6b-9a52-0d3b8e4f6c11",
     "provisioner.token": "0123456789abcdef0123456789abcdef",
     "provisioner.announce": "http://10.77.0.10:8080/agent/v1/hello,http://10.77.0.11:8080/agent/v1/hello",
+    "provisioner.fence": "7",
     "BOOTIF": "01-52-54-00-77-00-01",
 }
 
@@ -36,6 +37,7 @@ def test_the_boot_orders_are_read_from_the_kernel_command_line() -> None:
     assert orders.node == GOOD["provisioner.node"]
     assert orders.announce_urls == tuple(GOOD["provisioner.announce"].split(","))
     assert orders.boot_mac == "52:54:00:77:00:01"
+    assert orders.fence == 7
     assert orders.token == GOOD["provisioner.token"] and orders.token not in repr(orders)
 
 
@@ -48,9 +50,14 @@ def test_a_boot_loader_may_not_say_which_port_it_used() -> None:
     assert parse(line(BOOTIF=None)).boot_mac == ""
 
 
+def test_a_provisioner_of_before_says_no_fence() -> None:
+    assert parse(line(provisioner__fence=None)).fence == 0
+
+
 @pytest.mark.parametrize(
     "change",
     [
+        {"provisioner__fence": "-1"},
         {"provisioner__node": None},
         {"provisioner__node": "a/b"},
         {"provisioner__token": None},
