@@ -42,6 +42,7 @@ REPRESENTATIVES = {
     ("", "deploy-iscsi", "partition_disk", "with a store that goes away"),
     ("", "deploy-iscsi", "write_image", "cut off from the nodes"),
     ("", "clean", "wipe", "frozen"),
+    ("uboot-arm64", "deploy-iscsi", "power_on", "cut off from both"),
     ("tilera", "deploy-tilera", "set_board_network", "frozen"),
 }
 
@@ -78,3 +79,5 @@ def has_struck(trace: Trace, fault: str) -> bool:
 
 def test_the_representatives_are_of_the_matrix() -> None:
     assert {(*place, befalls) for place, befalls in product(ALL_STEPS, BEFALLS)} >= REPRESENTATIVES
+    assert {befalls for *_, befalls in REPRESENTATIVES} == set(BEFALLS)
+    assert {way.partition("-")[0] for way, *_ in REPRESENTATIVES} >= {"", "uboot", "tilera"}
