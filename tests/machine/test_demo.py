@@ -103,6 +103,21 @@ def test_the_mixed_demo_runs_an_instance_of_each_architecture_and_leaves_nothing
     is_down(home, told)
 
 
+def test_the_demo_of_two_hosts_has_both_at_work_and_leaves_nothing_behind(home: Path) -> None:
+    told = demo(home, "failover")
+    done = {host: steps.split(", ") for host, steps in re.findall(r"^(ch[12]): (.+)$", told, re.MULTILINE)}
+    assert sorted(done) == ["ch1", "ch2"], told
+    killed = next((host for host, steps in done.items() if steps[-1] != "instance_running"), "")
+    assert killed, told
+    assert done.pop(killed)[-1] == "export_disk", "it died in the next step, which writes"
+    (steps,) = done.values()
+    assert (steps[0], steps[-1]) == ("export_disk", "instance_running"), told
+    assert f"taken over from {killed}" in told
+    assert re.search(r"^passed: .*one_owner.* held at every moment$", told, re.MULTILINE), told
+    assert "\n\n    script/demo failover\n" in told, told
+    is_down(home, told)
+
+
 def test_a_demo_that_is_kept_can_be_looked_at_as_it_says_and_is_taken_down(home: Path) -> None:
     told = demo(home, "--image", "tiny", "--keep")
     is_proven(told)

@@ -174,3 +174,49 @@ def test_the_demo_tells_how_it_is_used_wherever_it_is_called_from(project: Path)
     assert done.returncode == 64
     assert "script/demo [--keep]" in done.stderr
     assert "fixtures/racks/first-light.yaml" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "refused"),
+    [
+        (("failover", "--keep"), "--keep doesn't go with failover"),
+        (("--image", "tiny", "failover"), "--image doesn't go with failover"),
+        (("failover", "--rack", "a rack.yaml"), "--rack doesn't go with failover"),
+        (("failover", "--down"), "--down doesn't go with failover"),
+        (("mixed", "failover"), "mixed doesn't go with failover"),
+        (("mixed", "--image", "tiny"), "--image doesn't go with mixed"),
+        (("--rack", "a rack.yaml", "mixed"), "--rack doesn't go with mixed"),
+    ],
+)
+def test_the_demo_refuses_what_would_change_nothing(
+    project: Path, words: tuple[str, ...], refused: str
+) -> None:
+    done = call(project, "demo", *words)
+    assert done.returncode == 64, done.stderr
+    assert refused in done.stderr
+    assert "leave it out" in done.stderr
+
+
+PLAYED = "#!/bin/sh\necho played: $PROVISIONER_RUN, $*\n"
+NOTED = '#!/bin/sh\ntouch "$2"\necho leftovers: $PROVISIONER_RUN, $1\n'
+
+
+@pytest.mark.parametrize("code", [0, 1])
+def test_what_two_hosts_leave_behind_is_looked_for_however_their_story_ends(project: Path, code: int) -> None:
+    (project / ".venv").mkdir()
+    bmsim = f"{PLAYED}exit {code}\n"
+    for name, text in (("python", PYTHON), ("bmsim", bmsim), ("provisioner", PROVISIONER)):
+        _program(project / ".venv/bin" / name, text)
+    _program(project / "script/leftovers", NOTED)
+    done = call(project, "demo", "failover")
+    assert done.returncode == code, done.stderr
+    told = [line for line in done.stdout.splitlines() if line.startswith(("played", "leftovers"))]
+    run = told[0].removeprefix("leftovers: ").partition(",")[0]
+    assert run.startswith("demo.")
+    assert told == [
+        f"leftovers: {run}, note",
+        f"played: {run}, scenario run fixtures/demo/failover.yaml --watch",
+        f"leftovers: {run}, check",
+    ]
+    assert list((project.parent / "state").iterdir()) == []
+    assert code == 0 or done.stderr.endswith("demo: failed. Replay it: script/demo failover\n")
