@@ -84,6 +84,7 @@ def test_the_successor_waits_until_the_older_owners_command_has_really_ended(age
 def test_a_command_waiting_for_its_turn_can_be_superseded_too(agent: Agent) -> None:
     stage, peer = agent
     peer.give("hold", {"stubborn": 1}, command_id="first")
+    assert stage.holding.wait(LONG_S)
     peer.fence = 6
     peer.give("note", {"text": "second"}, command_id="second")
     peer.fence = 7

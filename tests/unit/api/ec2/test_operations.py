@@ -97,7 +97,7 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
     uuid = api.transact(lambda tx: tx.find(Instance))[0].id
     placed = {"state": InstanceState.ACTIVE, "node_id": "0" * 8, "address": "10.0.0.1"}
     api.transact(lambda tx: tx.update(Instance, uuid, placed))
-    api.transact(lambda tx: tx.update(Node, "0" * 8, {"power_state": PowerState.ON}))
+    api.transact(lambda tx: tx.update(Node, "0" * 8, {"power_state": PowerState.ON, "instance_id": uuid}))
     on = {"InstanceId.1": id}
     tagged = {"ResourceId.1": id, "Tag.1.Key": "a", "Tag.1.Value": "b"}
     parameters: dict[str, dict[str, str]] = {
@@ -138,8 +138,9 @@ def test_every_operation_answers_what_botocore_reads(api: Api, ec2: Ec2) -> None
 
 def test_however_often_an_order_of_power_comes_it_is_carried_out_once(api: Api, ec2: Ec2) -> None:
     on = {"InstanceId.1": "i-0123456789ab4def8"}
-    carried = node(state=ProvisionState.ACTIVE, power_state=PowerState.ON)
-    runs = instance(id="01234567-89ab-4def-8123-000000000000", state=InstanceState.ACTIVE, node_id=carried.id)
+    id = "01234567-89ab-4def-8123-000000000000"
+    carried = node(state=ProvisionState.ACTIVE, power_state=PowerState.ON, instance_id=id)
+    runs = instance(id=id, state=InstanceState.ACTIVE, node_id=carried.id)
     api.transact(lambda tx: tx.insert(carried, runs))
     for _ in range(5):
         ec2.read("RebootInstances", **on)
