@@ -186,7 +186,7 @@ _ALL = (
     PduFamily(
         name="vertivgeist_pdu",
         description="Vertiv Geist rPDU (emulated)",
-        system="21239.5.2",
+        system="21239.42.1.53",  # of those with an IMD3, the current ones
         outlets=100,
         columns=(
             Column(oid="21239.5.2.3.5.1.3.{outlet}", names=True),  # pduOutletSwitchLabel

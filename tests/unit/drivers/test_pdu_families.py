@@ -76,6 +76,7 @@ SYSTEMS = {
     "1718.4": "servertech_sentry4",
     "13742.6": "raritan_pdu2",
     "21239.5.2": "vertivgeist_pdu",
+    "21239.42.1.53": "vertivgeist_pdu",
 }
 
 
