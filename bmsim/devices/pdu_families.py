@@ -17,11 +17,12 @@ ON, OFF, PENDING_ON, PENDING_OFF = Told.ON, Told.OFF, Told.PENDING_ON, Told.PEND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One object per outlet; what `oid` has no {outlet} for stands before it, below enterprises.
+    """One object per outlet, below enterprises; without {outlet} in `oid` one of the whole PDU.
 
     states: how it tells the outlet's state. orders: what a value that is written does; delays: the value is
-    seconds to wait before that. rests_at: what a command reads as. milliamps_per_unit: it tells the current.
-    names: it tells the outlet's name. None of them: the index itself.
+    seconds to wait before that. rests_at: what a command reads as. milliamps_per_unit, milliwatts_per_unit:
+    it tells the current, or the active power. says: it always says that. names: it tells the outlet's name.
+    None of them: the index itself.
     """
 
     oid: str
@@ -30,6 +31,8 @@ class Column:
     delays: bool = False
     rests_at: int = 0
     milliamps_per_unit: int = 0
+    milliwatts_per_unit: int = 0
+    says: int | None = None
     names: bool = False
 
 
@@ -95,6 +98,8 @@ _ALL = (
             Column(oid="318.1.1.12.3.3.1.1.4.{outlet}", states=_states(1, 2), orders=_orders(1, 2, 3)),
             Column(oid="318.1.1.12.3.5.1.1.4.{outlet}", states=_states(1, 2)),  # rPDUOutletStatusOutletState
             Column(oid="318.1.1.12.3.5.1.1.7.{outlet}", milliamps_per_unit=100),  # rPDUOutletStatusLoad
+            Column(oid="318.1.1.12.2.3.1.1.2.1", milliamps_per_unit=100),  # rPDULoadStatusLoad, phase 1
+            Column(oid="318.1.1.12.1.16.0", milliwatts_per_unit=1000),  # rPDUIdentDevicePowerWatts
         ),
     ),
     PduFamily(
@@ -104,6 +109,8 @@ _ALL = (
         outlets=30,
         columns=(
             Column(oid="21317.1.3.2.2.2.2.{outlet}.0", states=_states(2, 1, 3, 3), orders=_orders(2, 1, 4)),
+            Column(oid="21317.1.3.2.2.2.1.99.1.2.1", milliamps_per_unit=1),  # deviceIntegerCurrent
+            Column(oid="21317.1.3.2.2.2.1.99.1.4.1", milliwatts_per_unit=1),  # deviceIntegerPower
         ),
         # outlet1Status to outlet8Status are .2 to .9; .10 is something else
         arc=lambda outlet: outlet + (1 if outlet < 9 else 2),
@@ -117,6 +124,8 @@ _ALL = (
             Column(oid="3808.1.1.3.3.3.1.1.1.{outlet}"),
             Column(oid="3808.1.1.3.3.3.1.1.2.{outlet}", names=True),
             Column(oid="3808.1.1.3.3.3.1.1.4.{outlet}", states=_states(1, 2), orders=_orders(1, 2, 3)),
+            Column(oid="3808.1.1.3.3.5.1.1.7.{outlet}", milliamps_per_unit=100),  # ePDUOutletStatusLoad
+            Column(oid="3808.1.1.3.3.5.1.1.8.{outlet}", milliwatts_per_unit=1000),  # …ActivePower
         ),
     ),
     PduFamily(
@@ -131,6 +140,7 @@ _ALL = (
             Column(oid="534.6.6.7.6.6.1.4.0.{outlet}", orders={0: Order.ON}, delays=True, rests_at=-1),
             Column(oid="534.6.6.7.6.6.1.5.0.{outlet}", orders={0: Order.REBOOT}, delays=True, rests_at=-1),
             Column(oid="534.6.6.7.6.4.1.3.0.{outlet}", milliamps_per_unit=1),  # outletCurrent
+            Column(oid="534.6.6.7.6.5.1.3.0.{outlet}", milliwatts_per_unit=1000),  # outletWatts
         ),
     ),
     PduFamily(
@@ -149,6 +159,8 @@ _ALL = (
             Column(oid="4779.1.3.5.3.1.2.1.{outlet}"),
             Column(oid="4779.1.3.5.3.1.3.1.{outlet}", states=_states(1, 0), orders=_orders(1, 0, 2)),
             Column(oid="4779.1.3.5.3.1.4.1.{outlet}", names=True),
+            Column(oid="4779.1.3.5.2.1.4.1", milliamps_per_unit=100),  # sBTAModulesRPCCurrent
+            Column(oid="4779.1.3.5.2.1.7.1", milliwatts_per_unit=1000),  # sBTAModulesRPCPower
         ),
     ),
     PduFamily(
@@ -161,6 +173,7 @@ _ALL = (
             Column(oid="1718.3.2.3.1.5.1.1.{outlet}", states=_states(1, 0, 3, 2)),  # outletStatus
             Column(oid="1718.3.2.3.1.7.1.1.{outlet}", milliamps_per_unit=10),  # outletLoadValue
             Column(oid="1718.3.2.3.1.11.1.1.{outlet}", orders=_orders(1, 2, 3)),  # outletControlAction
+            Column(oid="1718.3.2.3.1.14.1.1.{outlet}", milliwatts_per_unit=1000),  # outletPower
         ),
     ),
     PduFamily(
@@ -169,6 +182,8 @@ _ALL = (
         system="1718.4",
         outlets=96,
         columns=(
+            Column(oid="1718.4.1.8.3.1.3.1.1.{outlet}", milliamps_per_unit=10),  # st4OutletCurrent
+            Column(oid="1718.4.1.8.3.1.7.1.1.{outlet}", milliwatts_per_unit=1000),  # st4OutletActivePower
             Column(oid="1718.4.1.8.5.1.1.1.1.{outlet}", states=_states(3, 2, 8, 9)),  # idleOn, idleOff
             Column(oid="1718.4.1.8.5.1.2.1.1.{outlet}", orders=_orders(1, 2, 3)),
         ),
@@ -181,6 +196,12 @@ _ALL = (
         columns=(
             Column(oid="13742.6.4.1.2.1.2.1.{outlet}", orders=_orders(1, 0, 2)),  # switchingOperation
             Column(oid="13742.6.4.1.2.1.3.1.{outlet}", states=_states(7, 8)),  # outletSwitchingState
+            # measurementsOutletSensorValue of rmsCurrent and activePower, with outletSensorDecimalDigits: the
+            # MIB leaves a sensor's unit to the PDU
+            Column(oid="13742.6.5.4.3.1.4.1.{outlet}.1", milliamps_per_unit=1),
+            Column(oid="13742.6.3.5.4.1.7.1.{outlet}.1", says=3),
+            Column(oid="13742.6.5.4.3.1.4.1.{outlet}.5", milliwatts_per_unit=1000),
+            Column(oid="13742.6.3.5.4.1.7.1.{outlet}.5", says=0),
         ),
     ),
     PduFamily(
@@ -193,6 +214,7 @@ _ALL = (
             Column(oid="21239.5.2.3.5.1.4.{outlet}", states=_states(1, 2, 4, 3)),  # pduOutletSwitchState
             Column(oid="21239.5.2.3.5.1.6.{outlet}", orders=_orders(2, 4, 6), rests_at=8),
             Column(oid="21239.5.2.3.6.1.8.{outlet}", milliamps_per_unit=10),  # pduOutletMeterCurrent
+            Column(oid="21239.5.2.3.6.1.12.{outlet}", milliwatts_per_unit=1000),  # pduOutletMeterRealPower
         ),
     ),
 )

@@ -57,6 +57,11 @@ class PduMib:
         self._objects: dict[Oid, _Object] = {}
         self._add_system(name)
         for column in family.columns:
+            if "{outlet}" not in column.oid:
+                self._objects[ENTERPRISES + _numbers(column.oid)] = _Object(
+                    self._reader(column, *pdu.numbers)
+                )
+                continue
             for outlet in pdu.numbers:
                 self._add_outlet(column, outlet)
         self._order = sorted(self._objects)
@@ -114,14 +119,22 @@ class PduMib:
             self._reader(column, outlet), column.orders or None, outlet, column.delays
         )
 
-    def _reader(self, column: Column, outlet: int) -> Callable[[float], Value]:
+    def _reader(self, column: Column, *outlets: int) -> Callable[[float], Value]:
+        """outlets: one, or all: what they draw is added up."""
         pdu = self._pdu
+        if column.milliamps_per_unit:
+            per_ma = column.milliamps_per_unit
+            return lambda now_s: round(sum(map(pdu.milliamps, outlets)) / per_ma)
+        if column.milliwatts_per_unit:
+            per_mw = column.milliwatts_per_unit
+            return lambda now_s: round(1000 * sum(map(pdu.watts, outlets)) / per_mw)
+        if column.says is not None:
+            says = column.says
+            return lambda now_s: says
+        outlet = outlets[0]
         if column.states:
             states = column.states
             return lambda now_s: states[pdu.told(outlet, now_s)]
-        if column.milliamps_per_unit:
-            per_unit = column.milliamps_per_unit
-            return lambda now_s: round(pdu.milliamps(outlet) / per_unit)
         if column.names:
             return lambda now_s: f"Outlet {outlet}"
         return lambda now_s: column.rests_at if column.orders else outlet

@@ -52,12 +52,30 @@ OBJECTS = {
     "vertivgeist_pdu": ("21239.5.2.3.5.1.4.3", 1, 2, "21239.5.2.3.5.1.6.3", 2, "21239.5.2.3.5.1.6.3", 4),
 }
 
-# what outlet 3 draws, in the family's own unit, where its MIB has an object for that: 80 W at 230 V
-CURRENTS = {
-    "apc_rackpdu": ("318.1.1.12.3.5.1.1.7.3", 3),
-    "eatonpower": ("534.6.6.7.6.4.1.3.0.3", 348),
-    "servertech_sentry3": ("1718.3.2.3.1.7.1.1.3", 35),
-    "vertivgeist_pdu": ("21239.5.2.3.6.1.8.3", 35),
+# current and active power of outlet 3, while it is off and while it is on, in the unit that the family's MIB
+# has for them: 80 W at 230 V. Where a MIB has them of the whole PDU: of four such outlets.
+READINGS: dict[str, dict[str, tuple[int, int]]] = {
+    "apc_rackpdu": {
+        "318.1.1.12.3.5.1.1.7.3": (0, 3),
+        "318.1.1.12.2.3.1.1.2.1": (10, 14),
+        "318.1.1.12.1.16.0": (240, 320),
+    },
+    "aten": {
+        "21317.1.3.2.2.2.1.99.1.2.1": (1044, 1392),
+        "21317.1.3.2.2.2.1.99.1.4.1": (240_000, 320_000),
+    },
+    "cyberpower": {"3808.1.1.3.3.5.1.1.7.3": (0, 3), "3808.1.1.3.3.5.1.1.8.3": (0, 80)},
+    "eatonpower": {"534.6.6.7.6.4.1.3.0.3": (0, 348), "534.6.6.7.6.5.1.3.0.3": (0, 80)},
+    "baytech_mrp27": {"4779.1.3.5.2.1.4.1": (10, 14), "4779.1.3.5.2.1.7.1": (240, 320)},
+    "servertech_sentry3": {"1718.3.2.3.1.7.1.1.3": (0, 35), "1718.3.2.3.1.14.1.1.3": (0, 80)},
+    "servertech_sentry4": {"1718.4.1.8.3.1.3.1.1.3": (0, 35), "1718.4.1.8.3.1.7.1.1.3": (0, 80)},
+    "raritan_pdu2": {
+        "13742.6.5.4.3.1.4.1.3.1": (0, 348),
+        "13742.6.3.5.4.1.7.1.3.1": (3, 3),  # decimal digits of that
+        "13742.6.5.4.3.1.4.1.3.5": (0, 80),
+        "13742.6.3.5.4.1.7.1.3.5": (0, 0),
+    },
+    "vertivgeist_pdu": {"21239.5.2.3.6.1.8.3": (0, 35), "21239.5.2.3.6.1.12.3": (0, 80)},
 }
 
 LOGINS = {
@@ -78,9 +96,8 @@ def value(pdu: Pdu, oid: object, login: tuple[str, ...] = LOGINS["2c"]) -> int:
     return int(done.stdout.split()[-1])
 
 
-def draws(pdu: Pdu) -> int:
-    oid = CURRENTS.get(pdu.family, ("", 0))[0]
-    return value(pdu, oid) if oid else 0
+def readings(pdu: Pdu) -> dict[str, int]:
+    return {oid: value(pdu, oid) for oid in READINGS.get(pdu.family, {})}
 
 
 def write(pdu: Pdu, oid: object, number: object, login: tuple[str, ...] = LOGINS["2c"]) -> None:
@@ -116,12 +133,13 @@ def pdu(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Pdu]:
 
 def test_what_one_switches_the_other_sees(pdu: Pdu) -> None:
     state, is_on, is_off, on_oid, on, off_oid, off = OBJECTS[pdu.family]
+    drawn = READINGS.get(pdu.family, {})
 
     async def switched_off_and_on(control: PowerControl) -> None:
         await control.set_power(PowerVerb.OFF)
         assert await control.power_state() is PowerState.OFF
         assert await asyncio.to_thread(value, pdu, state) == is_off
-        assert await asyncio.to_thread(draws, pdu) == 0
+        assert await asyncio.to_thread(readings, pdu) == {oid: off for oid, (off, _) in drawn.items()}
         await control.set_power(PowerVerb.ON)
         assert await control.power_state() is PowerState.ON
         assert await asyncio.to_thread(value, pdu, state) == is_on
@@ -129,7 +147,7 @@ def test_what_one_switches_the_other_sees(pdu: Pdu) -> None:
         assert await control.power_state() is PowerState.OFF
         await asyncio.to_thread(write, pdu, on_oid, on)
         assert await control.power_state() is PowerState.ON
-        assert await asyncio.to_thread(draws, pdu) == CURRENTS.get(pdu.family, ("", 0))[1]
+        assert await asyncio.to_thread(readings, pdu) == {oid: on for oid, (_, on) in drawn.items()}
 
     play(switched_off_and_on, pdu, 3)
     commands = [(entry.command, entry.args["outlet"]) for entry in pdu.received() if "outlet" in entry.args]
