@@ -36,6 +36,9 @@ AT_ONCE = frozenset({"power:off", "power:refresh"})
 """Others of one node wait for one another: to switch it on and off at once would leave it either way."""
 
 
+UNTOLD = "it was done, or failed, and how can't be stored: the compute host's log tells it"
+
+
 class OperatorRequests:
     """busy: whether a node has work of its own, which none of them may disturb."""
 
@@ -201,7 +204,10 @@ class OperatorRequests:
             except TransientError as error:
                 # What was switched was switched: to forget it would be to switch it again.
                 log.warning("request.not_answered", request=request.id, cause=error.message)
-                await self._edges.clock.sleep(RETRY_S)
+            except Exception:  # noqa: BLE001 - unanswered it would be done again, and end one owner after the other
+                log.error("request.answer_refused", request=request.id, trace=traceback.format_exc())
+                answer = UNTOLD
+            await self._edges.clock.sleep(RETRY_S)
 
 
 def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEvent:
