@@ -90,6 +90,8 @@ class Postgres:
             "keepalives_idle": 5,
             "keepalives_interval": 2,
             "keepalives_count": 3,
+            # And what was sent and isn't acknowledged keeps the kernel from sending any of those.
+            "tcp_user_timeout": 11_000,  # ms, as long as they take
             # Of several servers, the one that takes writes.
             "target_session_attrs": "read-write",
             **({"password": password} if password else {}),

@@ -6,7 +6,11 @@ transaction, and a greenlet for each of these, cost almost as much as what the t
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import asyncio
+import os
+import socket
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
 import psycopg
@@ -66,3 +70,20 @@ class Line:
     async def close(self) -> None:
         """At once: whatever was begun is undone."""
         await self.driver.close()
+
+
+@contextmanager
+def cut_when_silent(driver: psycopg.AsyncConnection[Any], answer_s: float) -> Iterator[None]:
+    """Ends the connection under who waits for its answer. Not by cancelling it: psycopg would ask the server
+    to cancel first, and wait for the answer of one that is silent."""
+
+    def cut() -> None:
+        # Its number is asked for now: of one that was closed meanwhile it may be another file's.
+        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(driver.fileno())) as line:
+            line.shutdown(socket.SHUT_RDWR)
+
+    timer = asyncio.get_running_loop().call_later(answer_s, cut)
+    try:
+        yield
+    finally:
+        timer.cancel()

@@ -10,13 +10,8 @@ database thinks: however slow it is, a lease's end is noticed in time.
 from __future__ import annotations
 
 import asyncio
-import os
 import random
-import socket
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from typing import Any
 
 import psycopg
 import structlog
@@ -25,7 +20,7 @@ from provisioner.core.errors import TransientError
 from provisioner.core.model import Record
 from provisioner.protocols.store import Tx
 from provisioner.store.postgres import SERVER, Again, Away, Mark, Postgres
-from provisioner.store.postgres_line import Line
+from provisioner.store.postgres_line import Line, cut_when_silent
 from provisioner.store.postgres_wakeups import Wakeups
 from provisioner.store.schema import shape_of
 from provisioner.store.sql import SqlStore, _Job
@@ -131,7 +126,7 @@ class PostgresStore(SqlStore):
         try:
             if self._line is None:
                 self._line = await self._postgres.line()
-            with _cut_when_silent(self._line.driver):
+            with cut_when_silent(self._line.driver, ANSWER_S):
                 return await self._transaction(self._line, group, first)
         except (psycopg.Error, OSError, TimeoutError) as error:
             raise self._postgres.failure(error) or error from error
@@ -217,23 +212,6 @@ class PostgresStore(SqlStore):
             " more whether it took place",
             advice="Look at what is stored before doing it again",
         )
-
-
-@contextmanager
-def _cut_when_silent(driver: psycopg.AsyncConnection[Any]) -> Iterator[None]:
-    """Ends the connection under who waits for its answer. Not by cancelling it: psycopg would ask the server
-    to cancel first, and wait for the answer of one that is silent."""
-
-    def cut() -> None:
-        # Its number is asked for now: of one that was closed meanwhile it may be another file's.
-        with suppress(OSError, psycopg.Error), socket.socket(fileno=os.dup(driver.fileno())) as line:
-            line.shutdown(socket.SHUT_RDWR)
-
-    timer = asyncio.get_running_loop().call_later(ANSWER_S, cut)
-    try:
-        yield
-    finally:
-        timer.cancel()
 
 
 def _fail(group: list[_Job], error: Exception) -> None:

@@ -13,12 +13,14 @@ import psycopg
 import structlog
 
 from provisioner.store.postgres import CHANNEL, Postgres
+from provisioner.store.postgres_line import cut_when_silent
 from provisioner.store.topics import Topics
 
 log = structlog.get_logger(__name__)
 
 MAX_PAYLOAD = 7_000  # characters; PostgreSQL takes fewer than 8,000 bytes, and topics are ASCII
 FIRST_PAUSE_S, LONGEST_PAUSE_S = 0.2, 5.0
+ANSWER_S = 10.0
 DRAIN_S = 0.01
 """Waited for what comes together."""
 
@@ -47,7 +49,8 @@ class Wakeups:
         while True:
             try:
                 async with await self._database.connect() as connection:
-                    await connection.execute(f"LISTEN {CHANNEL}")
+                    with cut_when_silent(connection, ANSWER_S):
+                        await connection.execute(f"LISTEN {CHANNEL}")
                     pause_s = FIRST_PAUSE_S
                     if lost:
                         self._topics.notify_all()  # something may have been said meanwhile

@@ -18,15 +18,16 @@ from typing import TypeVar
 import psycopg
 import pytest
 import sqlalchemy as sa
+from structlog.testing import capture_logs
 
 from fixtures.postgres_server import PostgresServer
 from provisioner.core.errors import InvalidInput, PermanentError, TransientError
 from provisioner.core.model import Flavor, Node, TimelineEvent
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Store, Tx
-from provisioner.store import open_store, postgres_store, upgrade_store
+from provisioner.store import open_store, postgres_store, postgres_wakeups, upgrade_store
 from provisioner.store.migrate import REVISIONS, _migrate
-from provisioner.store.postgres import SESSION
+from provisioner.store.postgres import SESSION, Postgres
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_store import PostgresStore
 from provisioner.store.schema import METADATA
@@ -236,6 +237,35 @@ def test_a_watcher_on_one_host_wakes_by_what_another_stored(postgres: PostgresDa
         return True
 
     assert play(url, watcher, writer) == [True, True]
+
+
+def test_a_server_that_falls_silent_before_it_is_listened_to_is_asked_again(
+    own_server: PostgresServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_wakeups, "ANSWER_S", 0.5)
+    url, connect = own_server.new_database(), Postgres.connect
+    upgrade_store(url)
+
+    async def connect_in_vain(database: Postgres) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        connection = await connect(database)
+        monkeypatch.setattr(Postgres, "connect", connect)
+        own_server.freeze()
+        return connection
+
+    monkeypatch.setattr(Postgres, "connect", connect_in_vain)
+
+    async def story(store: Store) -> bool:
+        watch = store.watch("nodes")
+        try:
+            async with asyncio.timeout(20):
+                while not any(line["event"] == "store.wakeups_lost" for line in logs):
+                    await asyncio.sleep(0.02)
+        finally:
+            own_server.thaw()
+        return await watch.wait(20)  # what was said meanwhile may be missed
+
+    with capture_logs() as logs:
+        assert play(url, story) == [True]
 
 
 def test_a_restart_of_the_server_is_a_delay(own_server: PostgresServer) -> None:
