@@ -63,6 +63,11 @@ class Metrics:
             "Power devices that don't answer and are asked rarely (their breaker is open)",
             registry=self.registry,
         )
+        self._served_otherwise = Gauge(
+            "provisioner_nodes_served_otherwise",
+            "Nodes whose boot this process failed to publish, or to withdraw; it tries again",
+            registry=self.registry,
+        )
         self._instances = Gauge(
             "provisioner_instances", "Instances by state", ("state",), registry=self.registry
         )
@@ -106,6 +111,10 @@ class Metrics:
     def step_retried(self, step: str) -> None:
         """As `protocols.meter.StepMeter`."""
         self._retries.labels(step).inc()
+
+    def served_otherwise(self, nodes: int) -> None:
+        """As `protocols.meter.StepMeter`."""
+        self._served_otherwise.set(nodes)
 
     def follow_devices(self, left_alone: Callable[[], int]) -> None:
         """left_alone: how many there are, asked when somebody wants to know."""

@@ -60,6 +60,11 @@ class Publications:
         """Whether something may be served otherwise than a row says, and it's time to try it again."""
         return any(self._is_due(node_id) for node_id in self._doubtful)
 
+    @property
+    def _failing(self) -> set[str]:
+        """Those whose last try has failed, and is repeated."""
+        return {node_id for node_id, failures in self._failures.items() if failures}
+
     def _is_due(self, node_id: str) -> bool:
         return self._again_s.get(node_id, -inf) <= self._edges.clock.monotonic_s()
 
@@ -109,9 +114,16 @@ class Publications:
         for some in _cut(sorted(wanted, key=lambda id: (id not in urgent, id)), AT_ONCE):
             await self._publish(some)
         if wanted:
-            log.info("host.serves", host=self._edges.lease.host, nodes=len(self), refused=len(self._refused))
+            log.info(
+                "host.serves",
+                host=self._edges.lease.host,
+                nodes=len(self._begun - self._refused - self._failing),
+                waiting=len(self._failing & self._begun),
+                refused=len(self._refused),
+            )
         await self.withdraw(sorted(node_id for node_id in self._begun - owned if self._is_due(node_id)))
         self._doubtful &= owned | self._begun
+        self._edges.meter.served_otherwise(len(self._refused | self._failing))
         if thoroughly:
             await self._end_roots(owned)
 
@@ -204,6 +216,7 @@ class Publications:
             self._edges.evidence.forget(node_id)
         for known in (self._begun, self._refused, self._doubtful, self._failures, self._again_s):
             known.clear()
+        self._edges.meter.served_otherwise(0)
 
     async def _end_roots(self, owned: Collection[str]) -> None:
         """Those that are served from here since before another took their nodes over, or since an earlier
