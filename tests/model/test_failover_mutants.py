@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from itertools import product
 from typing import Any
@@ -77,7 +79,7 @@ def thawed_with_a_write_in_flight(at_s: float, seed: int) -> set[str]:
 SWITCHES_ON = OnEvent("bmc", "chassis.power.on", "n1")
 SWITCHES_OFF = OnEvent("bmc", "chassis.power.off", "n1")
 
-CUT_OFF_AFTER_S = tuple(0.5 * number for number in range(24))
+CUT_OFF_AFTER_S = tuple((0.5 * number,) for number in range(24))
 """Since the node was switched on. A host that is cut off from the store serves what its nodes boot for
 three seconds or more; one that took over a second after its last beat would serve it as well. The node asks
 again and again as it boots, so that some of its questions fall between the two, whatever its steps take."""
@@ -90,7 +92,11 @@ def cut_off_while_its_node_boots(after_s: float) -> set[str]:
     return broken_promises((cut,), 1)
 
 
-def late_command_of_a_lost_owner() -> set[str]:
+LATE_AT = tuple(product((6.5, 7.0, 7.5), range(1, 7)))
+"""When the owner is cut off, since the first command to switch the node off, and the seed."""
+
+
+def late_command_of_a_lost_owner(cut_off_after_s: float, seed: int) -> set[str]:
     """The owner's lease runs out while it waits for a BMC that has swallowed its command. It would send that
     anew in the last seconds of the lease, and the BMC would acknowledge it at once and carry it out after the
     lease's end, when another host has taken over.
@@ -98,75 +104,84 @@ def late_command_of_a_lost_owner() -> set[str]:
     Neither the end of the owner's workers nor that of its children, each of which comes in time, calls back
     what the BMC has taken: the margin alone keeps it from being sent.
     """
-    told = set()
-    for cut_off_after_s, seed in product((6.5, 7.0, 7.5), range(1, 7)):
-        told |= broken_promises(
-            (
-                strike("bmc.ack_not_done", 0.0, None, count=1, for_commands=["chassis.power.off"]),
-                strike("bmc.late", replace(SWITCHES_OFF, after_s=1.0), None, count=1, by_s=3.0),
-                strike(
-                    "host.partition",
-                    replace(SWITCHES_OFF, after_s=cut_off_after_s),
-                    60.0,
-                    host="owner",
-                    **{"from": "store"},
-                ),
-            ),
-            seed,
-        )
-    return told
+    cut_off = replace(SWITCHES_OFF, after_s=cut_off_after_s)
+    return broken_promises(
+        (
+            strike("bmc.ack_not_done", 0.0, None, count=1, for_commands=["chassis.power.off"]),
+            strike("bmc.late", replace(SWITCHES_OFF, after_s=1.0), None, count=1, by_s=3.0),
+            strike("host.partition", cut_off, 60.0, host="owner", **{"from": "store"}),
+        ),
+        seed,
+    )
 
 
-def writer_of_an_owner_that_stands_still() -> set[str]:
+STANDS_STILL_AT = tuple(product((0.1, 0.6), (1, 2)))
+"""When, since its writer has begun, and the seed."""
+
+
+def writer_of_an_owner_that_stands_still(after_s: float, seed: int) -> set[str]:
     """The owner stands still with its image writer at work, and its lease guard, which would end that one,
     was killed just before. The host that takes over exports the disk anew, which ends the writer's session;
     the writer logs in again by itself: the new target's name and secret alone are in its way.
 
     The owner wakes up before the node boots anew: its DHCP server, a child too, would answer it.
     """
-    told = set()
-    for stops_after_s, seed in product((0.1, 0.6), (1, 2)):
-        begins = OnEvent("iscsi", "write", "n1", after_s=stops_after_s)
-        frozen = strike("host.stop", begins, 12.0, host="owner", unguarded=True)
-        told |= broken_promises((frozen,), seed, image="debian")
-    return told
+    begins = OnEvent("iscsi", "write", "n1", after_s=after_s)
+    frozen = strike("host.stop", begins, 12.0, host="owner", unguarded=True)
+    return broken_promises((frozen,), seed, image="debian")
 
 
 def test_sound_owners_break_no_promise() -> None:
-    assert set().union(*(cut_off_while_its_node_boots(after_s) for after_s in CUT_OFF_AFTER_S[::6])) == set()
-    assert late_command_of_a_lost_owner() == set()
-    assert writer_of_an_owner_that_stands_still() == set()
-    assert set().union(*(thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S[::12])) == set()
+    """Where no mutant is caught, too."""
+    played = (
+        *(cut_off_while_its_node_boots(*when) for when in CUT_OFF_AFTER_S[::6]),
+        *(late_command_of_a_lost_owner(*when) for when in LATE_AT),
+        *(writer_of_an_owner_that_stands_still(*when) for when in STANDS_STILL_AT),
+        *(thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S[::12]),
+    )
+    assert set().union(*played) == set()
 
 
-def test_a_write_without_a_look_at_the_fence_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(NodeLedger, "_expected", lambda self: {})
+@contextmanager
+def broken(
+    play: Callable[..., set[str]], schedules: Iterable[tuple[Any, ...]], *promises: str
+) -> Iterator[pytest.MonkeyPatch]:
+    """Owners as they are made within, by the patch, break one of `promises` in one of the schedules. As they
+    are without it they keep all in that same one: else it is the stage that is caught."""
+    with pytest.MonkeyPatch.context() as patch:
+        yield patch
+        caught_at = next((when for when in schedules if play(*when) & set(promises)), None)
+    assert caught_at is not None, "nobody was caught"
+    assert play(*caught_at) == set(), caught_at
+
+
+def test_a_write_without_a_look_at_the_fence_is_caught() -> None:
     # Few writes do harm so late: those that say what an active node is to have done to it.
-    assert any("active_node_untouched" in thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S)
+    with broken(thawed_with_a_write_in_flight, FROZEN_AT_S, "active_node_untouched") as patch:
+        patch.setattr(NodeLedger, "_expected", lambda self: {})
 
 
-def test_a_takeover_before_the_lease_has_run_out_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_takeover_before_the_lease_has_run_out_is_caught() -> None:
     left_s = Membership.left_s
 
     def impatient(self: Membership, row: Host, now_s: float) -> float:
         return left_s(self, row, now_s + 4.0)
 
-    monkeypatch.setattr(Membership, "left_s", impatient)
-    told = map(cut_off_while_its_node_boots, CUT_OFF_AFTER_S)
-    assert any(promises & {"one_owner", "one_publisher"} for promises in told)
+    with broken(cut_off_while_its_node_boots, CUT_OFF_AFTER_S, "one_owner", "one_publisher") as patch:
+        patch.setattr(Membership, "left_s", impatient)
 
 
-def test_a_bmc_command_that_may_outlast_the_lease_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_bmc_command_that_may_outlast_the_lease_is_caught() -> None:
     async def alive_is_enough(self: LeaseKeeper, duration_s: float) -> None:
         self._held()
 
-    monkeypatch.setattr(LeaseKeeper, "cover", alive_is_enough)
-    assert "one_owner" in late_command_of_a_lost_owner()
+    with broken(late_command_of_a_lost_owner, LATE_AT, "one_owner") as patch:
+        patch.setattr(LeaseKeeper, "cover", alive_is_enough)
 
 
-def test_a_resumed_write_to_the_target_of_the_write_before_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_resumed_write_to_the_target_of_the_write_before_is_caught() -> None:
     def always_the_same(ctx: StepContext, attempt: int) -> tuple[str, str]:
         return f"iqn.2026-11.provisioner:{ctx.node.id}", "known-to-every-owner"
 
-    monkeypatch.setattr(image, "new_target", always_the_same)
-    assert "one_owner" in writer_of_an_owner_that_stands_still()
+    with broken(writer_of_an_owner_that_stands_still, STANDS_STILL_AT, "one_owner") as patch:
+        patch.setattr(image, "new_target", always_the_same)
