@@ -1,6 +1,6 @@
 """How many deploys a second the control plane carries: REST, engine and store, with in-memory drivers.
 
-    .venv/bin/python -m tests.benchmarks.control_plane [--nodes 200] [--rounds 3]
+    .venv/bin/python -m tests.benchmarks.control_plane [--nodes 200] [--rounds 3] [--check]
 
 The client is another process than the provisioner, as in life. A round enrols nodes, deploys one
 instance on each, waits until all are ACTIVE, deletes them and waits until all nodes are available
@@ -27,6 +27,13 @@ from typing import Any
 
 import httpx
 import yaml
+
+from tests.benchmarks.goals import Goal, exit_code, offer_check
+
+GOALS = (
+    Goal("deploy", 100, "a second", at_least=True),
+    Goal("idle with 1,000 nodes", 150, "MiB"),
+)
 
 BIN = Path(sys.executable).parent
 PHASE_DEADLINE_S = 300.0
@@ -196,24 +203,27 @@ async def idle_memory_mib(nodes: int) -> float:
             return (int(own) * os.sysconf("SC_PAGE_SIZE") / 1024 + sum(map(int, children))) / 1024
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    offer_check(parser)
     arguments = parser.parse_args()
     rounds = [asyncio.run(one_round(arguments.nodes)) for _ in range(arguments.rounds)]
     medians = {phase: statistics.median(took[phase] for took in rounds) for phase in rounds[0]}
     memory = asyncio.run(idle_memory_mib(1000))
     if arguments.json:
         print(json.dumps({"nodes": arguments.nodes, "median_s": medians, "idle_memory_mib": memory}))
-        return
-    for phase, took_s in medians.items():
-        print(f"{phase:>16}: {took_s:6.2f} s  {arguments.nodes / took_s:7.1f}/s")
-    print(f"idle with 1,000 nodes: {memory:.0f} MiB")
+    else:
+        for phase, took_s in medians.items():
+            print(f"{phase:>16}: {took_s:6.2f} s  {arguments.nodes / took_s:7.1f}/s")
+        print(f"idle with 1,000 nodes: {memory:.0f} MiB")
+    figures = {phase: arguments.nodes / took_s for phase, took_s in medians.items()}
+    return exit_code(GOALS, {**figures, "idle with 1,000 nodes": memory}, check=arguments.check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -1,6 +1,6 @@
 """What a deploy takes beyond what it can't do without: two boots, and the image on the disk.
 
-    .venv/bin/python -m tests.benchmarks.deploy_overhead [--image debian] [--rounds 3]
+    .venv/bin/python -m tests.benchmarks.deploy_overhead [--image debian] [--rounds 3] [--check]
     .venv/bin/python -m tests.benchmarks.deploy_overhead --image tiny-arm64 --firmware uboot [--deploy nfs]
 
 Each round deploys, then does the floor by hand on the same machine, with the same files and the same target
@@ -23,8 +23,11 @@ from typing import Any
 
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES
+from tests.benchmarks.goals import Goal, exit_code, offer_check
 from tests.machine.lab import DEADLINES_S, Lab, eventually, lab
 from tests.machine.racks import BY_GANESHA, node, on_outlets, pdu, rack, served_by_nfs
+
+GOALS = (Goal("whole ÷ floor", 1.15),)
 
 SETTINGS = {"nfs": BY_GANESHA, "power": {"discharge_s": 0}}
 """QEMU has no capacitors."""
@@ -130,7 +133,7 @@ def _medians(measured: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return {name: statistics.median(one[name] for one in measured) for name in measured[0]}
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -140,6 +143,7 @@ def main() -> None:
     parser.add_argument("--vcpus", type=int, default=1)
     parser.add_argument("--rounds", type=int, default=3)
     parser.add_argument("--json", action="store_true")
+    offer_check(parser)
     arguments = parser.parse_args()
     runs = []
     arch = IMAGES[arguments.image](default_directory()).arch
@@ -154,15 +158,16 @@ def main() -> None:
     ratio = statistics.median(run.ratio for run in runs)
     if arguments.json:
         print(json.dumps({"deploy_s": deploy, "floor_s": floor, "steps_s": steps, "ratio": ratio}))
-        return
-    print(f"{'':>22}  deploy   floor")
-    for name, took_s in deploy.items():
-        print(f"{name:>22}: {took_s:5.1f} s {floor[name]:5.1f} s")
-    print(f"{'whole ÷ floor':>22}: {ratio:5.2f}")
-    print("where it went, by step:")
-    for name, took_s in steps.items():
-        print(f"{name:>22}: {took_s:5.1f} s")
+    else:
+        print(f"{'':>22}  deploy   floor")
+        for name, took_s in deploy.items():
+            print(f"{name:>22}: {took_s:5.1f} s {floor[name]:5.1f} s")
+        print(f"{'whole ÷ floor':>22}: {ratio:5.2f}")
+        print("where it went, by step:")
+        for name, took_s in steps.items():
+            print(f"{name:>22}: {took_s:5.1f} s")
+    return exit_code(GOALS, {"whole ÷ floor": ratio}, check=arguments.check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

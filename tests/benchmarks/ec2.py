@@ -1,6 +1,6 @@
 """How soon EC2's clients are answered: the whole provisioner, with in-memory drivers, and boto3.
 
-    .venv/bin/python -m tests.benchmarks.ec2 [--nodes 1000] [--clients 100]
+    .venv/bin/python -m tests.benchmarks.ec2 [--nodes 1000] [--clients 100] [--check]
 
 Clients, all at once, ask for ten instances each. Printed: until all have been answered, until every
 instance has a node, until all run, and what one DescribeInstances of all of them takes: as HTTP, and with
@@ -14,6 +14,7 @@ import asyncio
 import json
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -37,6 +38,9 @@ from tests.benchmarks.control_plane import (
     _until,
     provisioner,
 )
+from tests.benchmarks.goals import Goal, exit_code, offer_check
+
+GOALS = (Goal("placed_s", 10, "s"),)
 
 EACH = 10
 REPEATS = 9
@@ -138,16 +142,18 @@ def _measure(session: boto3.Session, url: str, clients: int) -> dict[str, float]
     }
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", type=int, default=1000)
     parser.add_argument("--clients", type=int, default=100)
+    offer_check(parser)
     arguments = parser.parse_args()
     found = asyncio.run(measure(arguments.nodes, arguments.clients))
     print(json.dumps({name: round(value, 2) for name, value in found.items()}))
+    return exit_code(GOALS, found, check=arguments.check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

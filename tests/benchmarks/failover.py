@@ -1,7 +1,7 @@
 """How soon a dead compute host is followed, and what it costs to be ready for it.
 
     python -m tests.benchmarks.failover [--rounds 5] [--nodes 7000] [--hosts 10] [--idle-nodes 10000]
-                                        [--deploys 200]
+                                        [--deploys 200] [--check]
 
 Real processes (`provisioner compute`) on racks in memory, and a PostgreSQL server of our own on a UNIX
 socket, whose commits wait for the disk. Printed: from SIGKILL of a host in mid-deploy until another has taken
@@ -16,6 +16,7 @@ import asyncio
 import random
 import signal
 import statistics
+import sys
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -32,9 +33,16 @@ from provisioner.protocols.store import Store, Tx
 from provisioner.store import open_store, upgrade_store
 from provisioner.store.schema import shape_of
 from tests.benchmarks.control_plane import phases
+from tests.benchmarks.goals import Goal, exit_code, offer_check
 from tests.benchmarks.store import node
 from tests.unit import records
 from tests.wire.control_plane.conftest import ControlPlane, Process, short_folder
+
+GOALS = (
+    Goal("takeover of few nodes", 6, "s"),
+    Goal("takeover of many nodes", 6, "s"),
+    Goal("idle hosts: queries besides begin and commit", 20, "a second"),
+)
 
 DEADLINE_S = 120.0
 EVENTS = shape_of(TimelineEvent).table.name
@@ -252,7 +260,7 @@ def _cpu_s(process: Process) -> float:
     return (int(fields[11]) + int(fields[12])) / 100
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -261,18 +269,23 @@ def main() -> None:
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--idle-nodes", type=int, default=10_000)
     parser.add_argument("--deploys", type=int, default=200)
+    offer_check(parser)
     given = parser.parse_args()
+    found: dict[str, float] = {}
     with bench() as at:
         took = takeover_s(at, given.rounds, 20)
+        found["takeover of few nodes"] = _median(took)
         print(f"takeover of 20 nodes:    {_told(took)}")
     with bench() as at:
         took = takeover_s(at, given.rounds, given.nodes)
+        found["takeover of many nodes"] = _median(took)
         print(f"takeover of {given.nodes // 2} nodes:  {_told(took)}")
     with bench() as at:
         transactions, statements, cores = idle_cost(at, given.hosts, given.idle_nodes)
+        found["idle hosts: queries besides begin and commit"] = statements
         print(
             f"{given.hosts} idle hosts, {given.idle_nodes} nodes: {transactions:.1f} transactions and "
-            f"{statements:.1f} statements a second, {100 * cores:.1f} % of a core"
+            f"{statements:.1f} statements besides begin and commit a second, {100 * cores:.1f} % of a core"
         )
     for hosts in (1, 2, 3):
         rates = []
@@ -280,6 +293,12 @@ def main() -> None:
             with bench() as at:
                 rates.append(deploys_a_second(at, hosts, given.deploys))
         print(f"{hosts} hosts: {statistics.median(rates):.0f} deploys a second")
+    return exit_code(GOALS, found, check=given.check)
+
+
+def _median(took: list[tuple[float, float]]) -> float:
+    """Since the kill."""
+    return statistics.median(whole_s for whole_s, _ in took)
 
 
 def _told(took: list[tuple[float, float]]) -> str:
@@ -291,4 +310,4 @@ def _told(took: list[tuple[float, float]]) -> str:
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

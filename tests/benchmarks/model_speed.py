@@ -1,8 +1,8 @@
 """How fast stories are played by the model: random schedules a minute, large racks, cost and memory per node.
 
-Run: `python -m tests.benchmarks.model_speed [--seeds 100] [--most-nodes 1000|10000]`. To judge a change,
-run it beside a checkout of the version before: figures of a shared machine mean little by themselves. Exits
-with 1 when a story doesn't pass.
+Run: `python -m tests.benchmarks.model_speed [--seeds 100] [--most-nodes 1000|10000] [--check]`. To judge a
+change, run it beside a checkout of the version before: figures of a shared machine mean little by themselves.
+Exits with 1 when a story doesn't pass, with `--check` also when a goal is missed.
 """
 
 from __future__ import annotations
@@ -23,6 +23,12 @@ from scenarios.runner.random_story import rack, random_story
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import AtTime, Deploy, OnEvent, Story, Strike
 from scenarios.runner.verdict import Verdict
+from tests.benchmarks.goals import Goal, exit_code, offer_check
+
+GOALS = (
+    Goal("random schedules with 2 jobs", 1_000, "a minute", at_least=True),
+    Goal("deploys of 1000 nodes, 1 in 100 faulty", 15, "s"),
+)
 
 JOBS = 2
 SIZES = (100, 1_000, 10_000)
@@ -38,21 +44,25 @@ def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0] if __doc__ else "")
     parser.add_argument("--seeds", type=int, default=100, help="so many random schedules")
     parser.add_argument("--most-nodes", type=int, default=1_000, choices=SIZES, help="the largest rack")
+    offer_check(parser)
     wanted = parser.parse_args()
+    found: dict[str, float] = {}
     try:
-        for what, figure in _figures(wanted.seeds, wanted.most_nodes):
-            print(f"| {what} | {figure} |", flush=True)
+        for what, figure, told in _figures(wanted.seeds, wanted.most_nodes):
+            found[what] = figure
+            print(f"| {what} | {told.format(figure)} |", flush=True)
     except Failed as error:
         print(error, file=sys.stderr)
         return 1
-    return 0
+    return exit_code(GOALS, found, check=wanted.check)
 
 
-def _figures(seeds: int, most_nodes: int) -> Iterator[tuple[str, str]]:
+def _figures(seeds: int, most_nodes: int) -> Iterator[tuple[str, float, str]]:
+    """What, how much, and how that is told."""
     _cpu_s(random_story(0), 0)  # what is imported and worked out once is no story's
     spent_s = sum(_cpu_s(random_story(seed), seed) for seed in range(1, seeds + 1))
-    yield "CPU of a random schedule, 5 nodes, 2 faults", f"{spent_s / seeds:.3f} s"
-    yield f"random schedules with {JOBS} jobs", f"{_searched_a_minute(seeds):.0f}/min"
+    yield "CPU of a random schedule, 5 nodes, 2 faults", spent_s / seeds, "{:.3f} s"
+    yield f"random schedules with {JOBS} jobs", _searched_a_minute(seeds), "{:.0f}/min"
     smallest_s = 0.0
     for nodes in (size for size in SIZES if size <= most_nodes):
         # A process for each: what one has used at most isn't the next one's.
@@ -60,9 +70,10 @@ def _figures(seeds: int, most_nodes: int) -> Iterator[tuple[str, str]]:
             cost = pool.submit(_rack_cost, nodes).result()
         each_s = cost.cpu_s / nodes
         smallest_s = smallest_s or each_s
-        yield f"deploys of {nodes} nodes, 1 in {ONE_IN} faulty", f"{cost.took_s:.1f} s"
-        yield f"CPU per node of {nodes}", f"{1000 * each_s:.1f} ms, {each_s / smallest_s:.2f} of that of 100"
-        yield f"memory with {nodes} nodes", f"{cost.memory_mib:.0f} MiB"
+        yield f"deploys of {nodes} nodes, 1 in {ONE_IN} faulty", cost.took_s, "{:.1f} s"
+        beside = f"{each_s / smallest_s:.2f} of that of 100"
+        yield f"CPU per node of {nodes}", 1000 * each_s, f"{{:.1f}} ms, {beside}"
+        yield f"memory with {nodes} nodes", cost.memory_mib, "{:.0f} MiB"
 
 
 class _Cost(NamedTuple):

@@ -1,6 +1,6 @@
 """How many requests a second the scheduler places, how long one takes, and whether more nodes make it dearer.
 
-    .venv/bin/python -m tests.benchmarks.placement [--nodes 100,1000,10000] [--requests 1000]
+    .venv/bin/python -m tests.benchmarks.placement [--nodes 100,1000,10000] [--requests 1000] [--check]
 
 On SQLite (durable) and in memory. The nodes are of eight sizes, on PDUs of twenty outlets, in racks of forty,
 shared by four compute hosts, and have been inspected; half as many again are at work. `crowd`: all requests
@@ -19,6 +19,7 @@ import argparse
 import asyncio
 import json
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Callable
@@ -33,6 +34,12 @@ from provisioner.protocols.store import Store, Tx
 from provisioner.scheduler.scheduler import LOOK_EVERY_S, Scheduler
 from provisioner.services.system import RandomIds, SystemClock
 from provisioner.store import open_store
+from tests.benchmarks.goals import Goal, exit_code, offer_check
+
+GOALS = (
+    Goal("sqlite, 10000 nodes, crowd: CPU each", 500, "µs"),
+    Goal("sqlite, 10000 nodes, crowd: p99", 20, "ms"),
+)
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS_AT_ONCE = 500
@@ -162,6 +169,11 @@ class Figures:
     p99_cpu_ms: float
     learned_us: float
 
+    @property
+    def named(self) -> dict[str, float]:
+        of = f"{self.store}, {self.nodes} nodes, {self.how}"
+        return {f"{of}: CPU each": self.cpu_us, f"{of}: p99": self.p99_ms}
+
     def told(self) -> str:
         return (
             f"{self.store:8} {self.nodes:6} nodes, {self.how:6}: {self.per_s:7,.0f} placements/s, "
@@ -238,13 +250,14 @@ async def claims(url: str, number: int) -> float:
             await store.close()
 
 
-def main() -> None:
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", default="100,1000,10000")
     parser.add_argument("--requests", type=int, default=1000)
     parser.add_argument("--json", action="store_true")
+    offer_check(parser)
     given = parser.parse_args()
     found: list[Figures] = []
     with tempfile.TemporaryDirectory() as folder:
@@ -272,7 +285,9 @@ def main() -> None:
         print(
             f"1,000 requests for 1,000 nodes, each from a task of its own, three schedulers: {claims_s:.2f} s"
         )
+    named = {name: value for figures in found for name, value in figures.named.items()}
+    return exit_code(GOALS, named, check=given.check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

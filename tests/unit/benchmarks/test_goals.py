@@ -1,0 +1,58 @@
+"""A benchmark that misses a goal says so, and the goals that are written down are those."""
+
+from __future__ import annotations
+
+import math
+from pathlib import Path
+
+import pytest
+
+from tests.benchmarks import control_plane, deploy_overhead, ec2, failover, model_speed, placement
+from tests.benchmarks.goals import Goal, exit_code
+
+PERFORMANCE = Path(__file__).resolve().parents[3] / "docs/performance.md"
+HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover)
+
+QUICK = Goal("answered", 20, "ms")
+MANY = Goal("deploys", 1_000, "a minute", at_least=True)
+
+
+@pytest.mark.parametrize(("answered", "deploys"), [(20, 1_000), (0.1, 1_001)])
+def test_a_run_that_meets_its_goals_says_nothing(
+    answered: float, deploys: float, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert exit_code((QUICK, MANY), {"answered": answered, "deploys": deploys}, check=True) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_each_goal_that_is_missed_is_named_with_what_was_found(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code((QUICK, MANY), {"answered": 20.04, "deploys": 312.4}, check=True) == 1
+    assert capsys.readouterr().err.splitlines() == [
+        "answered: 20.04 ms; the goal is at most 20 ms",
+        "deploys: 312.4 a minute; the goal is at least 1,000 a minute",
+    ]
+
+
+@pytest.mark.parametrize("figures", [{}, {"deploys": math.nan}])
+def test_what_was_not_measured_meets_no_goal(figures: dict[str, float]) -> None:
+    assert exit_code((MANY,), figures, check=True) == 1
+
+
+def test_nobody_is_told_who_did_not_ask(capsys: pytest.CaptureFixture[str]) -> None:
+    assert exit_code((QUICK,), {"answered": 1e9}, check=False) == 0
+    assert capsys.readouterr() == ("", "")
+
+
+def test_the_page_of_figures_has_each_goal() -> None:
+    rows = [
+        f"| `{module.__name__.rpartition('.')[2]}` | {goal.figure} | {goal.bound} |"
+        for module in HAVE_GOALS
+        for goal in module.GOALS
+    ]
+    head = PERFORMANCE.read_text().partition("\n## ")[0]
+    assert [line for line in head.splitlines() if line.startswith("| `")][1:] == rows
+
+
+def test_the_figures_of_a_benchmark_have_the_names_of_its_goals() -> None:
+    one = placement.Figures("sqlite", 10_000, "crowd", 2_000, 465, 17.8, 9, 300)
+    assert exit_code(placement.GOALS, one.named, check=True) == 0
