@@ -11,7 +11,7 @@ from provisioner.api.tenants import is_tenant
 from provisioner.config.node_file import NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
-from provisioner.core.model import Node, NodeRequest, Port, RequestState, TimelineEvent, Work
+from provisioner.core.model import ConsoleTail, Node, NodeRequest, Port, RequestState, TimelineEvent, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
 from provisioner.core.states import DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
@@ -111,6 +111,7 @@ def delete(tx: Tx, id_or_name: str) -> None:
         raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
     for port in tx.find(Port, where={"node_id": node.id}):
         tx.delete(Port, port.id)
+    tx.delete(ConsoleTail, node.id)
     # By it hosts know that what is left of the node was this provisioner's.
     tx.insert(
         TimelineEvent(

@@ -18,6 +18,7 @@ from provisioner.compute.host import ComputeHost
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.metadata import StoredMetadata
 from provisioner.compute.progress import ProgressBoard
+from provisioner.compute.told_consoles import ToldConsoles
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node, Port
 from provisioner.protocols.clock import Clock
@@ -106,7 +107,7 @@ async def compute_side(
             ramdisk=Ramdisks(settings),
             seal=box.seal,
             unseal=box.open,
-            consoles=consoles,
+            consoles=ToldConsoles(consoles, store, clock),
             probe=TcpSshProbe(),
             ping=IcmpProbe(),
             monitor=boundary.monitor,

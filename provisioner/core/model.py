@@ -341,6 +341,16 @@ class Tag:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class ConsoleTail:
+    """What an instance's machine said last, as its host records it: for those who aren't that host."""
+
+    id: str  # the node's
+    instance_id: str
+    text: str
+    updated_at: datetime
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AuditRecord:
     """One request that changed something, should have, or was refused for want of a right; or requests that
     nobody could be held to."""
@@ -384,6 +394,7 @@ Record = (
     | ApiToken
     | AccessKey
     | Tag
+    | ConsoleTail
     | AuditRecord
     | IdempotencyRecord
 )

@@ -150,6 +150,7 @@ _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.ApiToken, unique=("name",), indexes=(("user_id",),)),
     Shape(model.AccessKey, indexes=(("tenant",), ("user_id",))),
     Shape(model.Tag, indexes=(("resource_id",), ("tenant",))),
+    Shape(model.ConsoleTail),
     Shape(model.AuditRecord, numbered=True),
     Shape(model.IdempotencyRecord),
 )

@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from provisioner.api.housekeeping import REQUEST_KEPT_S, forget_old_requests
-from provisioner.core.model import Failure, Node, NodeRequest, Port, Work
+from provisioner.core.model import ConsoleTail, Failure, Node, NodeRequest, Port, Work
 from provisioner.core.states import DELETABLE, ProvisionState
 from provisioner.protocols.power import DeviceSilence
 from tests.unit.api.conftest import Api, node_entry
@@ -346,3 +346,12 @@ def test_a_power_device_that_is_left_alone_is_shown_and_counted(api: Api) -> Non
     assert api.get("/v1/nodes/n1")["power_device_silence"] == told
     assert api.get("/v1/nodes")["items"][0]["power_device_silence"] == told
     assert "provisioner_power_devices_left_alone 1.0" in api.call("GET", "/metrics").text
+
+
+def test_what_its_console_said_goes_with_a_node(api: Api) -> None:
+    made = api.post("/v1/nodes", node_entry(), 201)
+    now = api.context_now()
+    tail = ConsoleTail(id=made["id"], instance_id="gone", text="a secret", updated_at=now)
+    api.transact(lambda tx: tx.insert(tail))
+    assert api.call("DELETE", "/v1/nodes/n1").status_code == 204
+    assert api.transact(lambda tx: tx.count(ConsoleTail)) == 0
