@@ -117,8 +117,8 @@ class Publications:
             log.info(
                 "host.serves",
                 host=self._edges.lease.host,
-                nodes=len(self._begun - self._refused - self._failing),
-                waiting=len(self._failing & self._begun),
+                nodes=len((owned & self._begun) - self._refused - self._failing),
+                waiting=len(owned & self._failing),
                 refused=len(self._refused),
             )
         await self.withdraw(sorted(node_id for node_id in self._begun - owned if self._is_due(node_id)))
