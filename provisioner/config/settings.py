@@ -8,13 +8,31 @@ from pathlib import Path
 from typing import Annotated, Literal
 from urllib.parse import parse_qs, urlsplit
 
-from pydantic import AfterValidator, Field, model_validator
+from pydantic import AfterValidator, BeforeValidator, Field, model_validator
 
 from provisioner.config.api_settings import Api, Audit, ImageUrls, Quota
 from provisioner.config.network_settings import Network
 from provisioner.config.proof_of_life import ProofOfLife
 from provisioner.config.section import AbsolutePath, Seconds, Section
 from provisioner.core.errors import InvalidInput
+
+LONGEST_COMMAND_S = 4.0
+"""Of the power drivers that are our own."""
+
+RENEWAL_S = 1.0
+"""What must be left of a lease beside a command: it is counted from before the database was asked for it."""
+
+SHORTEST_LEASE_S = LONGEST_COMMAND_S + RENEWAL_S
+
+
+def _room_for_commands(lease_s: object) -> object:
+    if isinstance(lease_s, int | float) and lease_s < SHORTEST_LEASE_S:
+        raise ValueError(
+            f"a command to a BMC or a PDU may take {LONGEST_COMMAND_S:g} s, and begins only if it ends "
+            f"before the lease does, which is counted from before the database was asked for it: it must be "
+            f"{SHORTEST_LEASE_S:g} s or more"
+        )
+    return lease_s
 
 
 class Host(Section):
@@ -27,11 +45,13 @@ class Host(Section):
     ] = Field(default_factory=socket.gethostname)
     lease_ttl_s: Annotated[
         float | None,
+        BeforeValidator(_room_for_commands),
         Field(
-            ge=5,
+            ge=SHORTEST_LEASE_S,
             le=600,
             description="How long this host may act without reaching the database, and how long others wait "
-            "before they take its nodes over. Left out: 5; with SQLite, where there are no others, 60.",
+            "before they take its nodes over; longer than the longest command, by 1 s or more. "
+            "Left out: 5; with SQLite, where there are no others, 60.",
         ),
     ] = None
     drain_s: Annotated[
@@ -145,7 +165,7 @@ class Power(Section):
             ge=1,
             le=60,
             description="What such a program may take for all outlets of a node, one after the other; a "
-            "third of it to wait for others of its PDU at most; less than host.lease_ttl_s.",
+            "third of it to wait for others of its PDU at most; less than host.lease_ttl_s, by 1 s or more.",
         ),
     ] = 4
 
@@ -159,7 +179,8 @@ class Tilera(Section):
         ),
     ] = None
     command_timeout_s: Annotated[
-        float, Field(ge=1, le=120, description="What it may take; less than host.lease_ttl_s.")
+        float,
+        Field(ge=1, le=120, description="What it may take; less than host.lease_ttl_s, by 1 s or more."),
     ] = 20
 
 
@@ -285,10 +306,11 @@ class Settings(Section):
             ("power.command_timeout_s", bool(self.power.commands), self.power.command_timeout_s),
             ("tilera.command_timeout_s", self.tilera.monitor is not None, self.tilera.command_timeout_s),
         ):
-            if is_used and longest_s >= lease_s:
+            if is_used and longest_s + RENEWAL_S > lease_s:
                 raise ValueError(
-                    f"{name}, {longest_s:g} s, is not less than host.lease_ttl_s, "
-                    f"{lease_s:g} s: no such command could ever be begun; make the lease longer"
+                    f"{name}, {longest_s:g} s, leaves less than {RENEWAL_S:g} s of host.lease_ttl_s, "
+                    f"{lease_s:g} s, to the database: such a command begins only if it ends before the lease "
+                    f"does; make the lease longer, {longest_s + RENEWAL_S:g} s or more"
                 )
         return self
 

@@ -48,8 +48,15 @@ def test_files_are_in_the_state_folder_unless_they_are_put_elsewhere() -> None:
 def test_a_lease_shorter_than_a_power_command_is_refused() -> None:
     for power in ("commands: {lab: /bin/lab}, command_timeout_s: 30", "snmp_timeout_s: 30"):
         error = refusal(f"{NETWORK}\nhost: {{lease_ttl_s: 20}}\npower: {{{power}}}")
-        assert "make the lease longer" in error.message
+        assert "make the lease longer, 31 s or more" in error.message
         assert settings(f"host: {{lease_ttl_s: 31}}\npower: {{{power}}}").lease_ttl_s == 31
+
+
+def test_a_command_that_leaves_the_database_no_time_of_the_lease_is_refused() -> None:
+    database = "database: 'postgresql+psycopg://db.example/p'"
+    error = refusal(f"{NETWORK}\n{database}\npower: {{commands: {{lab: /bin/lab}}, command_timeout_s: 4.9}}")
+    assert "leaves less than 1 s of host.lease_ttl_s, 5 s, to the database" in error.message
+    assert settings(f"{database}\npower: {{commands: {{lab: /bin/lab}}}}").power.command_timeout_s == 4
 
 
 @pytest.mark.parametrize("driver", [ipmi, snmp, outlet_http, outlet_iboot])
@@ -58,7 +65,8 @@ def test_a_lease_without_room_for_a_drivers_longest_command_is_refused(
 ) -> None:
     error = refusal(f"{NETWORK}\nhost: {{lease_ttl_s: {driver.LONGEST_COMMAND_S}}}")
     assert error.field == "host.lease_ttl_s"
-    assert "greater than or equal to 5" in error.message
+    assert "a command to a BMC or a PDU may take 4 s" in error.message
+    assert "it must be 5 s or more" in error.message
 
 
 @pytest.mark.parametrize(
