@@ -76,8 +76,12 @@ class ControlPlane(Service):
 
     def host(self, name: str, *, state: Path | None = None, file: str = "") -> Process:
         """A compute host that isn't started yet."""
+        return self.process(name, "compute", state=state, file=file)
+
+    def process(self, name: str, role: str, *, state: Path | None = None, file: str = "") -> Process:
+        """As `host`, in any role."""
         own = {"state_dir": str(state or self.folder / name), "host": {"name": name}}
-        return self._process(file or name, "compute", {**self._common, **own})
+        return self._process(file or name, role, {**self._common, **own})
 
     def start(self) -> None:
         self.api.start()

@@ -3,11 +3,16 @@
 from __future__ import annotations
 
 import signal
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from fixtures.postgres_server import PostgresServer
 from provisioner.cli.exits import CONFLICT
+from provisioner.store import upgrade_store
+from provisioner.store.migrate import REVISIONS
+from tests.contract.store.conftest import name_in
 from tests.wire.cli.conftest import eventually
 from tests.wire.control_plane.conftest import ControlPlane
 
@@ -89,3 +94,38 @@ def test_a_database_without_the_schema_is_refused_until_it_is_upgraded(
         empty.start()
     finally:
         empty.close()
+
+
+SCHEMAS = {
+    "older": (REVISIONS[0], "Back it up, then run `provisioner db upgrade`"),
+    "newer": ("9999", "Upgrade the provisioner"),
+}
+
+
+@pytest.mark.parametrize("role", ["api", "compute", "serve"])
+@pytest.mark.parametrize("schema", SCHEMAS)
+def test_a_database_of_another_version_is_refused_at_the_start_with_what_to_do(
+    plane: ControlPlane, server: PostgresServer, role: str, schema: str
+) -> None:
+    revision, advice = SCHEMAS[schema]
+    server.execute(f"UPDATE alembic_version SET version_num = '{revision}'", name_in(plane.database))
+    process = plane.process("a", role)
+    process.start()
+    assert process.wait() == 1
+    assert f"{schema} than this program" in process.log()
+    assert advice in process.log()
+    assert "Traceback" not in process.log()
+
+
+@pytest.mark.parametrize("role", ["api", "compute", "serve"])
+def test_sqlite_of_a_newer_version_is_refused_at_the_start_with_what_to_do(
+    embedded: ControlPlane, role: str
+) -> None:
+    upgrade_store(embedded.database)
+    with closing(sqlite3.connect(embedded.database.removeprefix("sqlite:///"))) as database, database:
+        database.execute("UPDATE alembic_version SET version_num = '9999'")
+    process = embedded.process("a", role)
+    process.start()
+    assert process.wait() == 1
+    assert "newer than this program" in process.log() and "Upgrade the provisioner" in process.log()
+    assert "Traceback" not in process.log()
