@@ -15,7 +15,7 @@ import pytest
 
 from tests.machine.lab import run
 
-pytestmark = [pytest.mark.machine, pytest.mark.full]
+pytestmark = pytest.mark.machine
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 900
@@ -78,6 +78,7 @@ def is_down(home: Path, told: str) -> None:
     assert processes(home) == {}
 
 
+@pytest.mark.full
 def test_the_demo_ends_with_its_proof_and_leaves_nothing_behind(home: Path) -> None:
     told = demo(home, "--image", "tiny")
     is_proven(told)
@@ -103,6 +104,7 @@ def test_the_mixed_demo_runs_an_instance_of_each_architecture_and_leaves_nothing
     is_down(home, told)
 
 
+@pytest.mark.full
 def test_the_demo_of_two_hosts_has_both_at_work_and_leaves_nothing_behind(home: Path) -> None:
     told = demo(home, "failover")
     done = {host: steps.split(", ") for host, steps in re.findall(r"^(ch[12]): (.+)$", told, re.MULTILINE)}
@@ -118,6 +120,7 @@ def test_the_demo_of_two_hosts_has_both_at_work_and_leaves_nothing_behind(home: 
     is_down(home, told)
 
 
+@pytest.mark.full
 def test_a_demo_that_is_kept_can_be_looked_at_as_it_says_and_is_taken_down(home: Path) -> None:
     told = demo(home, "--image", "tiny", "--keep")
     is_proven(told)
