@@ -14,6 +14,10 @@ NOT_UNDERSTOOD = ("unknown-command-name", "invalid-command", "invalid-params")
 """What an agent says of commands that it doesn't know, or not so."""
 
 
+DISKS = frozenset({"device", "devices"})
+"""Parameters that name disks as the kernel of this boot does."""
+
+
 class AgentLost(TransientError):
     """The ramdisk's agent is gone, or another boot of it answers, or one of another version: boot the ramdisk
     again."""
@@ -29,13 +33,16 @@ async def run_command(
     timeout_s: float,
     progress: Callable[[float], None] | None = None,
 ) -> Mapping[str, Any]:
-    """One command, repeated while the agent of this boot is only hard to reach.
+    """One command, repeated while the agent of this boot is only hard to reach. One that names disks goes to
+    this boot alone: another one may call them otherwise.
 
     Raises AgentLost, or as AgentClient.run.
     """
     agent = client(ctx)
     while True:
         try:
+            if DISKS.intersection(params):
+                await _need_same_boot(ctx, name)
             return await agent.run(name, params, timeout_s=timeout_s, progress=progress)
         except StateError:
             raise
@@ -66,6 +73,15 @@ async def _need_our_version(ctx: StepContext, cause: PermanentError) -> None:
         raise AgentLost(
             cause.tried, device=cause.device, answer=f"it is of version {status.version}"
         ) from cause
+
+
+async def _need_same_boot(ctx: StepContext, command: str) -> None:
+    """Raises AgentLost when the agent of another boot answers, TransientError when none does."""
+    status = await client(ctx).status()
+    if status.boot_id != ctx.facts.get("agent_boot_id"):
+        raise AgentLost(
+            f"have {command} run", device=f"agent of node {ctx.node.name}", answer="the node has restarted"
+        )
 
 
 async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:

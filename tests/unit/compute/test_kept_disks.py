@@ -2,11 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+import pytest
+
+from provisioner.compute import worker
+from provisioner.compute.context import StepContext
+from provisioner.core.outcome import Outcome
 from provisioner.core.states import ProvisionState
-from provisioner.drivers.fake_agent import DEVICE
+from provisioner.drivers.fake_agent import DEVICE, BootedAgent
 from tests.unit.compute.fake_world import FakeWorld, play
 
 CARD: dict[str, Any] = {"path": "/dev/mmcblk0", "size_bytes": 2**33, "serial": "0x1c07", "model": "SC16G"}
@@ -23,6 +30,47 @@ def test_a_disk_that_is_to_be_kept_is_neither_deployed_to_nor_wiped(tmp_path: Pa
         assert f"{DEVICE} is exported" in told and CARD["path"] not in told.partition("exported")[2]
         await world.delete()
         await world.becomes(ProvisionState.AVAILABLE)
+        assert machine.wiped == (DEVICE,)
+
+    play(tmp_path, story, keep_disks=({"model": "SC16G"},), **BOARD)
+
+
+def test_another_boot_which_may_name_the_disks_otherwise_is_not_told_to_wipe_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The node restarts, and then this process, between the report of its disks and their wipe."""
+    told, wipe = list[str](), BootedAgent.run
+    hung = asyncio.Event()
+
+    def run(agent: BootedAgent, name: str, params: Mapping[str, Any]) -> Mapping[str, Any]:
+        if name == "wipe":
+            told.append(agent.boot_id)
+        return wipe(agent, name, params)
+
+    async def hang(ctx: StepContext) -> Outcome:
+        hung.set()
+        await asyncio.Event().wait()
+        raise AssertionError("nothing sets it")
+
+    monkeypatch.setattr(BootedAgent, "run", run)
+    monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, "wipe": hang})
+
+    async def story(world: FakeWorld) -> None:
+        machine = world.rack.machine("n1")
+        machine.more_disks = (CARD,)
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        await world.delete()
+        await hung.wait()
+        await world.die()
+        before = machine.agent
+        assert before is not None
+        machine.agent = BootedAgent(machine, "another-boot", before.token, before.fence)
+        monkeypatch.undo()
+        monkeypatch.setattr(BootedAgent, "run", run)
+        world.start()
+        await world.becomes(ProvisionState.AVAILABLE)
+        assert len(told) == 1 and "another-boot" not in told
         assert machine.wiped == (DEVICE,)
 
     play(tmp_path, story, keep_disks=({"model": "SC16G"},), **BOARD)
