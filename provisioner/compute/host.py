@@ -14,7 +14,7 @@ import structlog
 from provisioner.compute.edges import Edges
 from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
-from provisioner.compute.ownership import Hosts, adopt_at_start, share_out
+from provisioner.compute.ownership import Hosts, adopt_at_start, owners_of, share_out
 from provisioner.compute.power_refresh import PowerRefresh
 from provisioner.compute.publications import Publications
 from provisioner.compute.release import release_for_deletion
@@ -229,7 +229,7 @@ class ComputeHost:
 
         def look(tx: Tx) -> _Found:
             hosts = edges.hosts(tx)
-            shared = share_out(tx, hosts, thoroughly=thoroughly)
+            shared = share_out(tx, hosts, owners=owners)
             acting = [
                 id for (id,) in tx.pick(Node, "id", where={"owner": host, "state": tuple(ACTING), **nodes})
             ]
@@ -245,7 +245,10 @@ class ComputeHost:
             unwanted = tx.find(Instance, where={"delete_requested": True, "state": LIVE, **on_nodes})
             return _Found(hosts, mine, acting, unwanted, self._requests.pending(tx))
 
+        owners = await edges.store.transact(owners_of) if thoroughly else ()
         found = await edges.store.transact(look)
+        if not edges.lease.alive:
+            return  # nothing is served or begun without it
         if found.mine is not None:
             await self._published.follow(
                 found.mine, first=found.acting, busy=self._workers.keys(), thoroughly=thoroughly
@@ -294,6 +297,8 @@ class ComputeHost:
                 self._published.trust(node.id)
 
     def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
+        if not self._edges.lease.alive:
+            return  # it is being found out; whoever has a lease next looks for it
         if node_id not in self._workers and not self._published.holds_up(node_id):
             worker = group.create_task(self._work(node_id), name=f"work:{node_id}")
             self._workers[node_id] = worker

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 
 from provisioner.compute.membership import Membership
@@ -66,16 +66,16 @@ class Hosts:
         return [taker for taker in self.takers if taker != self.name]
 
 
-def share_out(tx: Tx, hosts: Hosts, *, thoroughly: bool = False) -> int:
+def share_out(tx: Tx, hosts: Hosts, *, owners: Collection[str] = ()) -> int:
     """Newly enrolled nodes, and those of hosts whose lease has run out, get an owner that is alive, all of
     them at once; each host does this for all. Returns how many.
 
-    thoroughly: also those whose owner has no row any more; all owners are looked at
+    owners: as `owners_of` told them a moment ago; nodes of those that have no row any more are shared out too
     """
     orphans = tx.find(Node, where={"owner": None})
     for dead in hosts.dead:
         orphans += _bury(tx, dead)
-    if thoroughly and (forgotten := _owners(tx) - hosts.names):
+    if forgotten := set(owners) - hosts.names:
         orphans += tx.find(Node, where={"owner": tuple(sorted(forgotten))})
     if not orphans:
         return 0
@@ -133,7 +133,9 @@ def works(tx: Tx, host: str) -> int:
     return tx.count(Node, where={"owner": host, "state": tuple(ACTING)})
 
 
-def _owners(tx: Tx) -> set[str]:
+def owners_of(tx: Tx) -> set[str]:
+    """Of all nodes. It reads each row, so whoever else writes a node is in its way, and it in theirs: to be
+    asked for in a transaction that does nothing else."""
     return {owner for (owner,) in tx.pick(Node, "owner") if owner is not None}
 
 

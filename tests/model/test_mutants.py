@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -265,7 +265,7 @@ def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) 
 
 
 def test_two_hosts_on_one_node_are_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    def take_everything(tx: Tx, hosts: Hosts, *, thoroughly: bool) -> int:
+    def take_everything(tx: Tx, hosts: Hosts, *, owners: Collection[str] = ()) -> int:
         others = [node.id for node in tx.find(Node) if node.owner != hosts.name]
         for id in others:
             tx.update(Node, id, {"owner": hosts.name})

@@ -142,7 +142,12 @@ def test_what_a_deploy_meets_at_the_end_of_its_host_s_lease_is_no_verdict(
     """As after a suspension: its programs are ended with the lease, and what was served takes its time to be
     withdrawn."""
     clock_s, make, withdraw = QuickClock.monotonic_s, FakeRoots.make, OneServer.withdraw
-    suspended = [0.0]
+    publish = OneServer.publish
+    suspended, worlds, without_lease = [0.0], list[FakeWorld](), list[str]()
+
+    def alive() -> bool:
+        return any(host._edges.lease.alive for world in worlds for host in world.hosts.values())
+
     monkeypatch.setattr(QuickClock, "monotonic_s", lambda clock: clock_s(clock) + suspended[0])
 
     async def cut_off(roots: FakeRoots, *arguments: Any, **options: Any) -> None:
@@ -150,7 +155,15 @@ def test_what_a_deploy_meets_at_the_end_of_its_host_s_lease_is_no_verdict(
             suspended[0] = 2 * 3600.0
             await asyncio.sleep(0.2)
             raise PermanentError("unpack the image", answer="its file system came to an end")
+        if not alive():
+            without_lease.append("a root is made")
+            raise PermanentError("unpack the image", answer="its program was ended")
         await make(roots, *arguments, **options)
+
+    async def served(publisher: OneServer, *arguments: Any, **options: Any) -> Any:
+        if not alive():
+            without_lease.append("something is published")
+        return await publish(publisher, *arguments, **options)
 
     async def slowly(publisher: OneServer, node_id: str, *, root: bool = True) -> None:
         if not root:
@@ -159,10 +172,13 @@ def test_what_a_deploy_meets_at_the_end_of_its_host_s_lease_is_no_verdict(
 
     monkeypatch.setattr(FakeRoots, "make", cut_off)
     monkeypatch.setattr(OneServer, "withdraw", slowly)
+    monkeypatch.setattr(OneServer, "publish", served)
 
     async def story(world: FakeWorld) -> None:
+        worlds.append(world)
         await world.ask()
         await world.becomes(ProvisionState.ACTIVE)
-        assert suspended[0]
+        assert suspended[0] and not without_lease
+        assert not [event for event in await world.events() if event.name == "step.failed"]
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)

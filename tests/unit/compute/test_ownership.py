@@ -9,7 +9,7 @@ import pytest
 
 from provisioner.compute.ledger import NodeLedger
 from provisioner.compute.membership import Membership
-from provisioner.compute.ownership import Hosts, adopt_at_start, give, share_out, to_give
+from provisioner.compute.ownership import Hosts, adopt_at_start, give, owners_of, share_out, to_give
 from provisioner.core.errors import LeaseLost
 from provisioner.core.model import Host, Node, Publication, PublicationKind, TimelineEvent
 from provisioner.core.states import ProvisionState
@@ -75,7 +75,7 @@ def test_new_nodes_and_those_of_the_dead_are_shared_out_evenly_all_at_once() -> 
 def test_nodes_of_a_host_that_was_forgotten_are_shared_out_when_all_are_looked_at() -> None:
     records = [host("me"), host("other"), *nodes_of("forgotten", 2), *nodes_of("other", 2)]
     assert shares(after(records, share)) == {"forgotten": 2, "other": 2}
-    nodes = after(records, lambda tx: share_out(tx, seen_by_me(tx), thoroughly=True))
+    nodes = after(records, lambda tx: share_out(tx, seen_by_me(tx), owners=owners_of(tx)))
     assert shares(nodes) == {"me": 2, "other": 2}
     assert {found.fence for found in nodes if found.owner == "me"} == {6}
 
