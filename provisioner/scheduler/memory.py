@@ -122,7 +122,7 @@ class FreeNodes:
         """Learns which have come and gone; of those that came, some at a time. Whether there are more: then
         the round goes on with the next look."""
         if not self._unread:
-            self._begin_round(tx)
+            self._list(tx)
         read, self._unread = self._unread[-READ_AT_ONCE:], self._unread[:-READ_AT_ONCE]
         for id in read:
             self._drop(id)
@@ -131,7 +131,11 @@ class FreeNodes:
             self._deploys[host] = tx.count(Node, where={"owner": host, "state": DEPLOYING})
         return bool(self._unread)
 
-    def _begin_round(self, tx: Tx) -> None:
+    def begin_round(self) -> None:
+        """The next look lists anew what there is."""
+        self._unread.clear()
+
+    def _list(self, tx: Tx) -> None:
         known = self.pool.nodes.keys()
         where = {"state": ProvisionState.AVAILABLE, "maintenance": False}
         ids = {id for (id,) in tx.pick(Node, "id", where=where)}

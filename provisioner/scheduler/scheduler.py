@@ -49,7 +49,8 @@ class Scheduler:
         self._reasons = Reasons(self._free)
         self._look_s = clock.monotonic_s()
         self._anew_s = self._look_s + ANEW_EVERY_S
-        self._seen_all = False  # what is free was looked at in this transaction
+        self._looked = False  # what is free was looked at in this transaction,
+        self._seen_all = False  # all of it
         self._wanting = False  # a request has found nothing since what is known was read
         self._doubts = Doubts()
         self._offers: Watch | None = None
@@ -115,7 +116,7 @@ class Scheduler:
         return more
 
     def _place_in_turn(self, tx: Tx) -> bool:
-        self._seen_all = False
+        self._looked = self._seen_all = False
         self._reasons.begin()
         images: dict[str, Image | None] = {}
         turns = self._turns.order(self._waiting.queues)
@@ -162,8 +163,11 @@ class Scheduler:
         """A request has found nothing. Once in a while that is a reason to read anew what was known, in the
         short transactions of the next pass."""
         self._wanting = True
+        if not self._looked:
+            # Which there are now: a round that was begun before may not have seen the last ones.
+            self._looked = True
+            self._free.begin_round()
         self._look(tx)
-        self._free.look(tx)
 
     def _try(self, tx: Tx, instance: Instance, image: Image | None) -> bool:
         """Whether it has a node now."""

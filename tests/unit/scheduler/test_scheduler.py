@@ -181,6 +181,17 @@ def test_however_many_nodes_are_free_no_transaction_reads_many_of_them(monkeypat
     play(story)
 
 
+def test_nodes_that_are_nobodys_yet_hold_up_no_look_however_many_they_are(monkeypatch: Any) -> None:
+    """More than are read at once, fewer than are read twice."""
+    monkeypatch.setattr(memory, "READ_AT_ONCE", 4)
+
+    async def story(bench: Bench) -> None:
+        await bench.enrol(*(small(number, owner=None) for number in range(100, 106)))
+        assert (await bench.place(1)).waiting_for == "no node fits: 6 × no compute host owns it"
+
+    play(story)
+
+
 def test_who_waits_is_told_what_free_nodes_lack_before_what_others_do() -> None:
     async def story(bench: Bench) -> None:
         await bench.enrol(*(small(number, state=ProvisionState.ACTIVE) for number in range(100, 140)))
