@@ -151,7 +151,8 @@ def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
     """A request for the node's owner, which ends with the instance that has the node now: a new one, unless
     the last one that is pending asks for the same."""
     node = find_node(tx, id_or_name)
-    where = {"node_id": node.id, "instance_id": node.instance_id, "state": RequestState.PENDING}
+    whose = node.instance_id or ""
+    where = {"node_id": node.id, "instance_id": whose, "state": RequestState.PENDING}
     pending = tx.find(NodeRequest, where=where)
     # The last one alone, or those of that moment: of off, on and off again none is too many.
     last_at = max((one.created_at for one in pending), default=None)
@@ -162,7 +163,7 @@ def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
     request = NodeRequest(
         id=context.ids.uuid(),
         node_id=node.id,
-        instance_id=node.instance_id,
+        instance_id=whose,
         verb=verb,
         created_at=now,
         updated_at=now,

@@ -141,7 +141,7 @@ def host(record: Host, now: datetime, nodes: int, working: int, largest: Size | 
 
 
 def request(record: NodeRequest) -> View:
-    return asdict(record)
+    return asdict(record) | {"instance_id": record.instance_id or None}
 
 
 def token(record: ApiToken) -> View:

@@ -133,7 +133,7 @@ class OperatorRequests:
         verb = request.verb.removeprefix("power:")
         if verb == "refresh":
             return await sequencer.state(device, patience_s=10.0)
-        if node.instance_id != request.instance_id:
+        if request.instance_id is not None and request.instance_id != (node.instance_id or ""):
             raise Conflict(
                 f"switch power {verb}",
                 device=f"node {node.name}",
@@ -213,7 +213,7 @@ class OperatorRequests:
 def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEvent:
     return TimelineEvent(
         node_id=node.id,
-        instance_id=request.instance_id,
+        instance_id=node.instance_id if request.instance_id is None else request.instance_id or None,
         at=tx.now(),
         source="power",
         name=f"operator.{request.verb}",

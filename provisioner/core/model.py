@@ -263,7 +263,9 @@ class NodeRequest:
 
     id: str
     node_id: str
-    instance_id: str | None = None  # that had the node then: another's machine is not switched by it
+    instance_id: str | None = None
+    """That had the node then: another's machine is not switched by it. Empty: none; None: not told, by a
+    process of the version before."""
     verb: str  # power: and on, off, cycle, reset, soft, shutdown or refresh
     state: RequestState = RequestState.PENDING
     answer: str = ""

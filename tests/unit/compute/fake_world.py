@@ -31,7 +31,7 @@ from tests.unit import records
 from tests.unit.compute.fake_board import BoardRack, FakeBoard
 from tests.unit.compute.one_server import OneServer
 
-DEADLINE_S = 20.0
+DEADLINE_S = 60.0
 
 
 class OneConsole:

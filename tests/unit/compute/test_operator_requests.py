@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
 
@@ -174,8 +175,8 @@ def test_a_command_that_finds_no_time_left_in_the_lease_is_done_later_and_not_an
     asyncio.run(story())
 
 
-async def request(world: FakeWorld) -> NodeRequest:
-    found = await world.store.transact(lambda tx: tx.get(NodeRequest, "request-1"))
+async def request(world: FakeWorld, id: str = "request-1") -> NodeRequest:
+    found = await world.store.transact(lambda tx: tx.get(NodeRequest, id))
     assert found is not None
     return found
 
@@ -275,5 +276,21 @@ def test_an_order_ends_with_its_instance_and_switches_nobody_elses_machine(
         assert (await world.node()).power_state is PowerState.ON
         answered_of = {one.instance_id for one in await world.events() if one.name.startswith("operator.")}
         assert answered_of == {"instance-1"}
+
+    in_world(tmp_path, story)
+
+
+def test_an_order_of_the_version_before_which_named_no_instance_is_carried_out(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.ask()
+        await world.becomes(ProvisionState.ACTIVE)
+        node = await world.node()
+        await world.store.transact(lambda tx: order(tx, replace(node, instance_id=None), "power:off"))
+
+        async def done() -> bool:
+            return (await request(world, "request-0")).state is not RequestState.PENDING
+
+        await world.until("it is answered", done)
+        assert (await request(world, "request-0")).answer == "power is off"
 
     in_world(tmp_path, story)

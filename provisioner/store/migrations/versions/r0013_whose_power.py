@@ -14,6 +14,6 @@ TEXT = sa.Text().with_variant(sa.Text(collation="C"), "postgresql")
 def upgrade() -> None:
     op.add_column("node_request", sa.Column("instance_id", TEXT, nullable=True))
     op.execute(
-        "UPDATE node_request SET instance_id = (SELECT node.instance_id FROM node"
+        "UPDATE node_request SET instance_id = (SELECT COALESCE(node.instance_id, '') FROM node"
         " WHERE node.id = node_request.node_id) WHERE state = 'pending'"
     )
