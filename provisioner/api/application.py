@@ -37,10 +37,16 @@ from provisioner.api.answers import (
 from provisioner.api.audit import forget_old_records
 from provisioner.api.context import ApiContext
 from provisioner.api.ec2 import endpoint as ec2
+from provisioner.api.ec2.replays import forget_old_signatures
 from provisioner.api.ec2.tag_pruning import forget_tags_of_nothing
 from provisioner.api.failures import Failures
 from provisioner.api.gate import Gate
-from provisioner.api.housekeeping import forget_old_answers, forget_old_requests, in_rounds
+from provisioner.api.housekeeping import (
+    SHORT_ROUND_S,
+    forget_old_answers,
+    forget_old_requests,
+    in_rounds,
+)
 from provisioner.api.image_fetches import ImageFetches
 from provisioner.api.timeline_pruning import TimelinePruning
 from provisioner.api.unproven import Unproven
@@ -119,6 +125,7 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
         asyncio.create_task(app.state.unproven.run()),
         asyncio.create_task(app.state.failures.run()),
         asyncio.create_task(in_rounds(context, "old answers", forget_old_answers)),
+        asyncio.create_task(in_rounds(context, "old signatures", forget_old_signatures, SHORT_ROUND_S)),
         asyncio.create_task(in_rounds(context, "old requests", forget_old_requests)),
         asyncio.create_task(in_rounds(context, "tags of nothing", forget_tags_of_nothing)),
         asyncio.create_task(in_rounds(context, "old audit records", _forget_old_records)),

@@ -17,31 +17,48 @@ log = structlog.get_logger(__name__)
 ANSWER_KEPT_S = 24 * 3600
 """An order may be repeated with its Idempotency-Key for so long."""
 
+SIGNED = "signed "
+"""Ids of signatures begin so, which are kept beside those answers; they come after all of theirs, which are
+hexadecimal."""
+
 REQUEST_KEPT_S = 24 * 3600
 """What came of an operator's command to a node can be asked for so long."""
 
 ROUND_S = 3600.0
+SHORT_ROUND_S = 120.0
+"""Of what many requests leave behind, and is worth nothing some minutes later."""
+
 BATCH = 200
 """Records looked at in one transaction: bounds how long others wait for the store."""
 
 
-async def in_rounds(context: ApiContext, what: str, forget: Callable[[ApiContext], Awaitable[None]]) -> None:
+async def in_rounds(
+    context: ApiContext,
+    what: str,
+    forget: Callable[[ApiContext], Awaitable[None]],
+    every_s: float = ROUND_S,
+) -> None:
     """Until cancelled, once in a while. what: as the log has it when a round fails."""
     while True:
         try:
             await forget(context)
         except ProvisionerError as error:
             log.warning("housekeeping.failed", what=what, cause=error.message)
-        await context.clock.sleep(ROUND_S)
+        await context.clock.sleep(every_s)
 
 
-async def forget_each(context: ApiContext, kind: type[R], is_doomed: Callable[[Tx, R], bool]) -> None:
-    """Looks at all records of a kind, a batch after the other. Raises what the store raises."""
+async def forget_each(
+    context: ApiContext, kind: type[R], is_doomed: Callable[[Tx, R], bool], before: str | None = None
+) -> None:
+    """Looks at all records of a kind, or at those with an id that comes before that one, a batch after the
+    other. Raises what the store raises."""
     after: str | int | None = None
 
     def forget(tx: Tx) -> str | int | None:
         found = tx.find(kind, after=after, limit=BATCH)
         for record in found:
+            if before is not None and str(record.id) >= before:
+                return None
             if is_doomed(tx, record):
                 tx.delete(kind, record.id)
         return found[-1].id if len(found) == BATCH else None
@@ -55,7 +72,9 @@ async def forget_each(context: ApiContext, kind: type[R], is_doomed: Callable[[T
 async def forget_old_answers(context: ApiContext) -> None:
     """Those once given to idempotency keys. Raises what the store raises."""
     kept = timedelta(seconds=ANSWER_KEPT_S)
-    await forget_each(context, IdempotencyRecord, lambda tx, record: record.created_at < tx.now() - kept)
+    await forget_each(
+        context, IdempotencyRecord, lambda tx, record: record.created_at < tx.now() - kept, before=SIGNED
+    )
 
 
 async def forget_old_requests(context: ApiContext) -> None:

@@ -373,7 +373,7 @@ class AuditRecord:
 class IdempotencyRecord:
     """The answer once given to an idempotency key; or without one, that a signed request was carried out."""
 
-    id: str  # token id + method + path + key, hashed; or the signature
+    id: str  # token id + method + path + key, hashed; or `signed`, when, and the signature, hashed
     request_sha256: str
     status: int
     body: str

@@ -11,7 +11,7 @@ from provisioner.api.context import ApiContext
 from provisioner.api.credentials import KnownAccessKey
 from provisioner.api.ec2.errors import Ec2Error, too_many
 from provisioner.api.ec2.replays import Proven
-from provisioner.api.ec2.signature import MAX_SKEW_S, Claim, proves, read_claim
+from provisioner.api.ec2.signature import MAX_SKEW_S, TIME_FORMAT, Claim, proves, read_claim
 from provisioner.api.unproven import Attempt, Unproven
 from provisioner.core.roles import NOBODY
 
@@ -71,7 +71,7 @@ class Authentication:
         _check_time(claim, now)
         if limits.request(key.who, now_s):
             raise too_many()
-        return Proven(key.who, claim.signature, now)
+        return Proven(key.who, claim.signature, claim.time_text, now)
 
     @asynccontextmanager
     async def _telling(self, address: str) -> AsyncIterator[None]:
@@ -116,5 +116,5 @@ def _check_time(claim: Claim, now: datetime) -> None:
     which = "is not yet valid" if ahead_s > 0 else "has expired"
     raise Ec2Error(
         "RequestExpired",
-        f"Request {which}: it was signed at {claim.time_text}, and here it is {now:%Y%m%dT%H%M%SZ}",
+        f"Request {which}: it was signed at {claim.time_text}, and here it is {now:{TIME_FORMAT}}",
     )

@@ -5,10 +5,12 @@ from __future__ import annotations
 import hashlib
 from collections import OrderedDict
 from dataclasses import dataclass
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
+from provisioner.api.context import ApiContext
 from provisioner.api.ec2.errors import Ec2Error, too_many
-from provisioner.api.ec2.signature import MAX_SKEW_S
+from provisioner.api.ec2.signature import MAX_SKEW_S, TIME_FORMAT
+from provisioner.api.housekeeping import BATCH, SIGNED
 from provisioner.core.model import IdempotencyRecord
 from provisioner.core.roles import Principal
 from provisioner.protocols.store import Tx
@@ -23,10 +25,12 @@ MAX_REMEMBERED = 1_000_000
 
 @dataclass(frozen=True, slots=True)
 class Proven:
-    """Who sent a request, what tells it from others, and when it came, by the store's clock."""
+    """Who sent a request, what tells it from others, when it says it was signed, and when it came, by the
+    store's clock."""
 
     who: Principal
     signature: str
+    signed: str
     now: datetime
 
     def check(self, first: datetime, *, once: bool) -> None:
@@ -60,11 +64,30 @@ class Replays:
 
 def accept_anywhere(tx: Tx, proven: Proven, *, once: bool) -> None:
     """In the transaction that does what the request asks for: what another process did, or this one before
-    its restart, isn't done again. Forgotten as answers to idempotency keys are, long after the signature is
-    too old. Raises Ec2Error when the request may not come again."""
-    id = hashlib.sha256(f"ec2 signature\n{proven.signature}".encode()).hexdigest()
+    its restart, isn't done again. Raises Ec2Error when the request may not come again."""
+    # By when they were signed: those that are too old come first, and are forgotten without a look at others.
+    id = f"{SIGNED}{proven.signed} {hashlib.sha256(proven.signature.encode()).hexdigest()}"
     known = tx.get(IdempotencyRecord, id)
     if known is None:
         tx.insert(IdempotencyRecord(id=id, request_sha256="", status=0, body="", created_at=proven.now))
     else:
         proven.check(known.created_at, once=once)
+
+
+async def forget_old_signatures(context: ApiContext) -> None:
+    """Those that are too old to be accepted anyway, by as much as the store's clock may be put back. Raises
+    what the store raises."""
+
+    # Each batch after the last one: databases take a while until they pass over what was deleted.
+    after: str | None = SIGNED
+
+    def forget(tx: Tx) -> str | None:
+        until = (tx.now() - timedelta(seconds=2 * MAX_SKEW_S)).astimezone(UTC)
+        found = tx.pick(IdempotencyRecord, "id", after=after, limit=BATCH)
+        old = [id for (id,) in found if id < f"{SIGNED}{until:{TIME_FORMAT}}"]
+        for id in old:
+            tx.delete(IdempotencyRecord, id)
+        return old[-1] if len(old) == BATCH else None
+
+    while after is not None:
+        after = await context.store.transact(forget)

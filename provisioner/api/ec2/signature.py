@@ -22,6 +22,8 @@ NEEDED_HEADERS = frozenset({"host", "x-amz-date"})
 MAX_SKEW_S = 300.0
 """How far its time may be off, before or after."""
 
+TIME_FORMAT = "%Y%m%dT%H%M%SZ"
+
 _SCOPE = re.compile(r"([A-Za-z0-9]{1,128})/([0-9]{8})/([a-z0-9-]{1,64})/([a-z0-9-]{1,64})/aws4_request\Z")
 _HEADERS = re.compile(r"[a-z0-9-]{1,64}(;[a-z0-9-]{1,64}){0,63}\Z")
 _SIGNATURE = re.compile(r"[0-9a-f]{64}\Z")
@@ -45,7 +47,7 @@ class Claim:
 
     @property
     def time(self) -> datetime:
-        return datetime.strptime(self.time_text, "%Y%m%dT%H%M%SZ").replace(tzinfo=UTC)
+        return datetime.strptime(self.time_text, TIME_FORMAT).replace(tzinfo=UTC)
 
 
 def read_claim(headers: Mapping[str, str]) -> Claim:

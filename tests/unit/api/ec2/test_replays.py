@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from dataclasses import replace
+from datetime import datetime
 from pathlib import Path
 from urllib.parse import quote
 
@@ -10,12 +12,14 @@ import httpx
 import pytest
 from botocore.awsrequest import AWSRequest
 
-from provisioner.api.ec2.replays import REPEAT_S
-from provisioner.api.housekeeping import ANSWER_KEPT_S, forget_old_answers
+from provisioner.api.ec2.replays import REPEAT_S, forget_old_signatures
+from provisioner.api.ec2.signature import MAX_SKEW_S
+from provisioner.api.housekeeping import ANSWER_KEPT_S, BATCH, SIGNED, forget_old_answers
 from provisioner.core.model import IdempotencyRecord, Instance, KeyPair, NodeRequest
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from provisioner.services.system import RandomIds
 from tests.unit.api.conftest import Api
+from tests.unit.api.counting_store import CountingStore
 from tests.unit.api.ec2.conftest import PUBLIC_KEY, Ec2, code_of, later
 from tests.unit.records import instance, node
 
@@ -109,11 +113,42 @@ def test_what_was_not_done_is_not_remembered(api: Api, other: Api, ec2: Ec2) -> 
     assert [send(other, one).status_code for one in (dry, lists)] == [412, 200]
 
 
+def ids(api: Api) -> list[str]:
+    return [one.id for one in api.transact(lambda tx: tx.find(IdempotencyRecord))]
+
+
 def test_signatures_are_kept_as_hashes_and_forgotten(api: Api, ec2: Ec2) -> None:
+    """When they are too old, and long before the answers to idempotency keys that lie beside them."""
+    api.transact(lambda tx: tx.insert(answer_to_a_key(tx.now())))
     put = ec2.signed(PUT)
     assert send(api, put).status_code == 200
-    (record,) = api.transact(lambda tx: tx.find(IdempotencyRecord))
-    assert record.id not in put.headers["Authorization"]
-    later(api, ANSWER_KEPT_S + 60)
+    answer, signature = ids(api)
+    assert signature.split()[-1] not in put.headers["Authorization"]
+    later(api, 2 * MAX_SKEW_S - 5)
+    api.run(forget_old_signatures(api.context))
+    assert ids(api) == [answer, signature]
+    later(api, 60)
+    api.run(forget_old_signatures(api.context))
+    assert ids(api) == [answer]
+    later(api, ANSWER_KEPT_S)
     api.run(forget_old_answers(api.context))
-    assert api.transact(lambda tx: tx.find(IdempotencyRecord)) == []
+    assert ids(api) == []
+
+
+def test_what_is_kept_of_others_is_not_read_to_forget_signatures_nor_they_to_forget_that(api: Api) -> None:
+    """However many there are."""
+    answers = [answer_to_a_key(api.context_now(), f"{n:064x}") for n in range(2 * BATCH)]
+    signatures = [replace(one, id=f"{SIGNED}{one.id}", status=0) for one in answers]
+    api.transact(lambda tx: tx.insert(*answers, *signatures))
+    counting = CountingStore(api.store)
+    context = replace(api.context, store=counting)
+    api.run(forget_old_answers(context))
+    assert sum(counting.rows) <= 3 * BATCH
+    counting.rows.clear()
+    api.run(forget_old_signatures(context))
+    assert sum(counting.rows) == 2 * BATCH
+    assert len(ids(api)) == 2 * BATCH
+
+
+def answer_to_a_key(at: datetime, id: str = "f" * 64) -> IdempotencyRecord:
+    return IdempotencyRecord(id=id, request_sha256="", status=201, body="{}", created_at=at)
