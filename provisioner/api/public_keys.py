@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import base64
-import binascii
 import re
 
 from cryptography.exceptions import UnsupportedAlgorithm
@@ -45,7 +44,7 @@ def _fault(text: str, line: str) -> str:
         return "it doesn't begin with a key type such as ssh-ed25519"
     try:
         blob = base64.b64decode(rest.partition(" ")[0], validate=True)
-    except binascii.Error:
+    except ValueError:  # of letters beyond ASCII too
         return "its second word isn't base64"
     # RFC 4253 §6.6: the blob begins with its own type.
     if blob[4 : 4 + len(kind)] != kind.encode():

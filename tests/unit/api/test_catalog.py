@@ -102,6 +102,7 @@ def test_a_key_that_nobody_can_read_is_refused(api: Api, line: str) -> None:
         ("ssh-dss AAAA", "doesn't begin with a key type"),
         (made("sk-ssh-ed25519-cert-v01@openssh.com", bytes(32)), "doesn't begin with a key type"),
         ("ssh-ed25519 not*base64", "isn't base64"),
+        ("ssh-ed25519 é", "isn't base64"),
         (f"ssh-rsa {BLOB}", "its type and its content differ"),
         ("ssh-ed25519 " + base64.b64encode(b"\0\0\0\x0b").decode(), "its type and its content differ"),
         ("-----BEGIN OPENSSH PRIVATE KEY-----\nb3BlbnNzaC1rZXk\n", "it is a private key"),
