@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from functools import cache
 from typing import Any
 
@@ -136,8 +136,6 @@ async def _lifespan(app: FastAPI) -> AsyncIterator[None]:
     finally:
         for task in background:
             task.cancel()
-        for task in background:
-            with suppress(asyncio.CancelledError):
-                await task
+        await asyncio.wait(background)
         await app.state.unproven.close_window()
         await app.state.failures.close_window()

@@ -99,8 +99,12 @@ class Failures:
             await self._store.transact(
                 lambda tx: tx.insert(*(entry.record(tx.now(), outcome) for entry, outcome in told))
             )
-        except ProvisionerError as error:
+        except Exception as error:  # whatever the store raises, the answers stand
             for entry, outcome in told:
                 log.warning(
-                    "audit.not_recorded", request=entry.request_id, outcome=outcome, cause=error.message
+                    "audit.not_recorded",
+                    request=entry.request_id,
+                    outcome=outcome,
+                    cause=str(error),
+                    exc_info=not isinstance(error, ProvisionerError),
                 )

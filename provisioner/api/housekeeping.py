@@ -42,8 +42,13 @@ async def in_rounds(
     while True:
         try:
             await forget(context)
-        except ProvisionerError as error:
-            log.warning("housekeeping.failed", what=what, cause=error.message)
+        except Exception as error:  # whatever the store raises, there is another round
+            log.warning(
+                "housekeeping.failed",
+                what=what,
+                cause=str(error),
+                exc_info=not isinstance(error, ProvisionerError),
+            )
         await context.clock.sleep(every_s)
 
 

@@ -52,8 +52,12 @@ class TimelinePruning:
             await self._clock.sleep(ROUND_S)
             try:
                 await self.prune()
-            except ProvisionerError as error:
-                log.warning("timeline.not_pruned", cause=error.message)
+            except Exception as error:  # whatever the store raises, there is another round
+                log.warning(
+                    "timeline.not_pruned",
+                    cause=str(error),
+                    exc_info=not isinstance(error, ProvisionerError),
+                )
 
     async def prune(self) -> None:
         """One round. Raises what the store raises."""

@@ -88,5 +88,10 @@ class Unproven:
                     )
                 )
             )
-        except ProvisionerError as error:
-            log.warning("audit.not_recorded", outcome=OUTCOME, cause=error.message)
+        except Exception as error:  # whatever the store raises, the refusal stands
+            log.warning(
+                "audit.not_recorded",
+                outcome=OUTCOME,
+                cause=str(error),
+                exc_info=not isinstance(error, ProvisionerError),
+            )

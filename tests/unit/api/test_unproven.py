@@ -1,14 +1,19 @@
 from __future__ import annotations
 
 import asyncio
+import sqlite3
 from typing import Any
 
 import pytest
 
+from provisioner.api.audit import REFUSED, Entry
+from provisioner.api.failures import Failures
 from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.api.unproven import KINDS, OUTCOME, Attempt, Unproven
+from provisioner.api.window import Window
 from provisioner.core.errors import TransientError
 from provisioner.core.model import AuditRecord
+from provisioner.core.roles import NOBODY
 from tests.unit.api.conftest import Api
 
 WRONG = {"Authorization": "Bearer a-secret-of-somewhere-else"}
@@ -82,13 +87,44 @@ def test_the_window_ends_by_itself(api: Api) -> None:
     assert clock.slept == [60.0]
 
 
-def test_a_store_that_is_away_changes_no_answer(api: Api, monkeypatch: pytest.MonkeyPatch) -> None:
-    async def away(work: Any) -> Any:
-        raise TransientError("reach the database")
+@pytest.mark.parametrize("error", [TransientError("reach the database"), sqlite3.InterfaceError("odd")])
+def test_a_store_that_fails_changes_no_answer(
+    api: Api, monkeypatch: pytest.MonkeyPatch, error: Exception
+) -> None:
+    """Whatever it raises."""
+
+    async def fails(work: Any) -> Any:
+        raise error
 
     unproven = Unproven(api.store, api.context.clock, api.context.ids)
-    monkeypatch.setattr(api.store, "transact", away)
+    failures = Failures(api.store, api.context.clock, api.context.ids)
+    entry = Entry(who=NOBODY, operation="DELETE /v1/nodes/{node}", target="n", address="", request_id="r")
+    monkeypatch.setattr(api.store, "transact", fails)
     api.run(unproven.tell(Attempt(operation="authenticate", address="10.0.0.9"), "GET /v1/nodes"))
+    api.run(failures.tell(entry, REFUSED))
+
+
+def test_a_window_whose_end_fails_is_followed_by_others(api: Api) -> None:
+    clock, ends = Watch(), []
+    window = Window(clock)
+
+    async def close() -> None:
+        ends.append(len(ends))
+        window.closed()
+        if len(ends) == 1:
+            raise sqlite3.InterfaceError("odd")
+
+    async def story() -> None:
+        running = asyncio.create_task(window.run(close))
+        for windows in (1, 2):
+            window.open()
+            clock.over.set()
+            async with asyncio.timeout(10):
+                while len(ends) < windows:
+                    await asyncio.sleep(0)
+        running.cancel()
+
+    api.run(story())
 
 
 class Watch:
