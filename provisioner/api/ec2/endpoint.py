@@ -28,9 +28,13 @@ from provisioner.api.ec2.shapes import VERSION, Model, model
 from provisioner.api.failures import Failures
 from provisioner.api.unproven import Unproven
 from provisioner.core.errors import Forbidden, ProvisionerError
+from provisioner.core.model import Record
 from provisioner.protocols.store import Tx
 
 log = structlog.get_logger(__name__)
+
+Accept = Callable[[Tx], tuple[Record, ...]]
+"""Raises Ec2Error, or says what is to be inserted when the call was carried out."""
 
 PATHS = ("/ec2", "/ec2/")
 MOST_LOOKS = 8
@@ -112,9 +116,8 @@ class Endpoint:
         context = self._context.of(proven.who, entry if changes else None)
         call = Call(context=context, given=given, prepared=prepared)
 
-        def accept(tx: Tx) -> None:
-            if changes and not tokened:
-                accept_anywhere(tx, proven, once=once)
+        def accept(tx: Tx) -> tuple[Record, ...]:
+            return accept_anywhere(tx, proven, once=once) if changes and not tokened else ()
 
         answer = await self._looked_and_handled(operation, call, accept, dry)
         for work in call.later:
@@ -123,7 +126,7 @@ class Endpoint:
         return self._writer.answer(name, answer, entry.request_id)
 
     async def _looked_and_handled(
-        self, operation: Operation, call: Call, accept: Callable[[Tx], None], dry: bool
+        self, operation: Operation, call: Call, accept: Accept, dry: bool
     ) -> Members:
         looks = 0
         while True:
@@ -144,15 +147,16 @@ class Endpoint:
         return model()
 
 
-def _handled(operation: Operation, call: Call, accept: Callable[[Tx], None], dry: bool, tx: Tx) -> Members:
+def _handled(operation: Operation, call: Call, accept: Accept, dry: bool, tx: Tx) -> Members:
     call.later.clear()  # the store may run this again
-    accept(tx)
+    accepted = accept(tx)
     answer = operation.handle(tx, call)
     if call.context.entry is not None:
         call.context.entry.made = " ".join(one["InstanceId"] for one in answer.get("Instances", ()))
     if dry:
         # Checked to its end, and undone with the transaction.
         raise dry_run()
+    tx.insert(*accepted)
     return answer
 
 

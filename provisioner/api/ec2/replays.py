@@ -62,16 +62,18 @@ class Replays:
             self._first.popitem(last=False)
 
 
-def accept_anywhere(tx: Tx, proven: Proven, *, once: bool) -> None:
+def accept_anywhere(tx: Tx, proven: Proven, *, once: bool) -> tuple[IdempotencyRecord, ...]:
     """In the transaction that does what the request asks for: what another process did, or this one before
-    its restart, isn't done again. Raises Ec2Error when the request may not come again."""
+    its restart, isn't done again. Says what is to be inserted there, when that was done: a transaction that
+    fails after it wrote costs those that are stored together with it. Raises Ec2Error when the request may
+    not come again."""
     # By when they were signed: those that are too old come first, and are forgotten without a look at others.
     id = f"{SIGNED}{proven.signed} {hashlib.sha256(proven.signature.encode()).hexdigest()}"
     known = tx.get(IdempotencyRecord, id)
     if known is None:
-        tx.insert(IdempotencyRecord(id=id, request_sha256="", status=0, body="", created_at=proven.now))
-    else:
-        proven.check(known.created_at, once=once)
+        return (IdempotencyRecord(id=id, request_sha256="", status=0, body="", created_at=proven.now),)
+    proven.check(known.created_at, once=once)
+    return ()
 
 
 async def forget_old_signatures(context: ApiContext) -> None:

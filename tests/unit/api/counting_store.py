@@ -1,4 +1,4 @@
-"""A store that counts what each transaction reads."""
+"""A store that counts what each transaction reads and adds."""
 
 from __future__ import annotations
 
@@ -12,13 +12,14 @@ T = TypeVar("T")
 
 
 class CountingStore:
-    """rows, whole: for each transaction, how many rows it read, and how many records of these with all their
-    fields. What is only counted is no row."""
+    """rows, whole, added: for each transaction, how many rows it read, how many records of these with all
+    their fields, and how many it added, though it may be undone. What is only counted is no row."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.rows: list[int] = []
         self.whole: list[int] = []
+        self.added: list[int] = []
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         def counted(tx: Tx) -> T:
@@ -28,6 +29,7 @@ class CountingStore:
             finally:
                 self.rows.append(seen.rows)
                 self.whole.append(seen.whole)
+                self.added.append(seen.added)
 
         return await self._store.transact(counted)
 
@@ -46,6 +48,7 @@ class _CountingTx:
         self._tx = tx
         self.rows = 0
         self.whole = 0
+        self.added = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
@@ -60,3 +63,7 @@ class _CountingTx:
         found: list[Any] = self._tx.pick(*given, **named)
         self.rows += len(found)
         return found
+
+    def insert(self, *records: Any) -> None:
+        self.added += len(records)
+        self._tx.insert(*records)

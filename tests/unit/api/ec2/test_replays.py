@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Iterator
 from dataclasses import replace
 from datetime import datetime
@@ -111,6 +112,34 @@ def test_what_was_not_done_is_not_remembered(api: Api, other: Api, ec2: Ec2) -> 
     assert api.transact(lambda tx: tx.find(IdempotencyRecord)) == []
     pass_by(REPEAT_S + 1, api, other)
     assert [send(other, one).status_code for one in (dry, lists)] == [412, 200]
+
+
+def test_an_order_that_is_refused_writes_nothing(api: Api, ec2: Ec2) -> None:
+    """Those that the store carries out together with it would be undone with it, and carried out again."""
+    counting = api.context.store = CountingStore(api.store)
+    for action in ("TerminateInstances", "RebootInstances"):
+        assert ec2.refused(action, **{"InstanceId.1": "i-00000000000000000"}) == "InvalidInstanceID.NotFound"
+    assert counting.added
+    assert set(counting.added) == {0}
+
+
+def test_of_equal_orders_at_once_one_is_carried_out(api: Api, other: Api, ec2: Ec2) -> None:
+    api.register_images()
+    free = {"state": ProvisionState.AVAILABLE, "owner": "ch1"}
+    api.transact(lambda tx: tx.insert(*(node(id=f"node-{n}", name=f"n{n}", **free) for n in range(4))))
+    image = next(one["ImageId"] for one in ec2.read("DescribeImages")["Images"] if one["Name"] == "root")
+    run = ec2.signed(
+        f"Action=RunInstances&Version=2016-11-15&MinCount=1&MaxCount=1&ImageId={image}&InstanceType=small"
+    )
+    headers = dict(run.headers.items())
+
+    async def story() -> list[int]:
+        orders = (api.request("POST", "/ec2", content=run.data, headers=headers) for _ in range(4))
+        return [answer.status_code for answer in await asyncio.gather(*orders)]
+
+    assert sorted(api.run(story())) == [200, 400, 400, 400]
+    assert code_of(send(other, run)) == "RequestExpired"
+    assert api.transact(lambda tx: tx.count(Instance)) == 1
 
 
 def ids(api: Api) -> list[str]:
