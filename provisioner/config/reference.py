@@ -130,7 +130,9 @@ def _value(field: Schema, root: Schema) -> str:
     if field.get("type") == "array":
         return f"list of: {_value(field['items'], root)}"
     text = WORDS[field.get("format", field["type"])]
-    low, high = field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum")
+    bounds = (field.get("minimum", field.get("exclusiveMinimum")), field.get("maximum"))
+    # 5 s, not 5.0 s
+    low, high = (f"{bound:g}" if isinstance(bound, float) else bound for bound in bounds)
     if low is not None and high is not None:
         return f"{text}, {low} to {high}"
     if "exclusiveMinimum" in field:

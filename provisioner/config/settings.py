@@ -44,11 +44,8 @@ class Host(Section):
         ),
     ] = Field(default_factory=socket.gethostname)
     lease_ttl_s: Annotated[
-        float | None,
-        BeforeValidator(_room_for_commands),
+        Annotated[float, Field(ge=SHORTEST_LEASE_S, le=600), BeforeValidator(_room_for_commands)] | None,
         Field(
-            ge=SHORTEST_LEASE_S,
-            le=600,
             description="How long this host may act without reaching the database, and how long others wait "
             "before they take its nodes over; longer than the longest command, by 1 s or more. "
             "Left out: 5; with SQLite, where there are no others, 60.",

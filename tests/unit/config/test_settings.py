@@ -9,7 +9,7 @@ import pytest
 from provisioner.app.boundary import boundary_of
 from provisioner.config.nfs_folder import nfs_folder_fault
 from provisioner.config.reference import page
-from provisioner.config.settings import Settings
+from provisioner.config.settings import SHORTEST_LEASE_S, Settings
 from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
 from provisioner.drivers import ipmi, outlet_http, outlet_iboot, snmp
@@ -57,6 +57,10 @@ def test_a_command_that_leaves_the_database_no_time_of_the_lease_is_refused() ->
     error = refusal(f"{NETWORK}\n{database}\npower: {{commands: {{lab: /bin/lab}}, command_timeout_s: 4.9}}")
     assert "leaves less than 1 s of host.lease_ttl_s, 5 s, to the database" in error.message
     assert settings(f"{database}\npower: {{commands: {{lab: /bin/lab}}}}").power.command_timeout_s == 4
+
+
+def test_the_reference_has_the_bounds_of_a_lease() -> None:
+    assert f"| `host.lease_ttl_s` | number, {SHORTEST_LEASE_S:g} to 600 |" in page()
 
 
 @pytest.mark.parametrize("driver", [ipmi, snmp, outlet_http, outlet_iboot])
