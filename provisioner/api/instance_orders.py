@@ -13,6 +13,7 @@ from provisioner.api.quotas import left, quota
 from provisioner.api.visible import find_image, find_instance, is_visible
 from provisioner.api.visible_nodes import find_node
 from provisioner.core.board_rules import check_user_data
+from provisioner.core.deletion import DELETED
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
@@ -186,9 +187,7 @@ def delete(tx: Tx, who: Principal, id_or_name: str) -> views.View:
     instance = find_instance(tx, who, id_or_name)
     # ERROR: when its node failed by its own fault, and no other could carry it.
     unplaced = {"state": (InstanceState.REQUESTED, InstanceState.ERROR), "node_id": None}
-    if not tx.update(
-        Instance, instance.id, {"state": InstanceState.DELETED, "delete_requested": True}, expect=unplaced
-    ):
+    if not tx.update(Instance, instance.id, {**DELETED, "delete_requested": True}, expect=unplaced):
         changes = {"delete_requested": True, "state": InstanceState.DELETING}
         tx.update(Instance, instance.id, changes, expect={"state": LIVE})
     tx.notify("instances", "work", f"instance:{instance.id}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from provisioner.core.deletion import DELETED
 from provisioner.core.model import Instance, Node, Work
 from provisioner.core.plan import clean_plan
 from provisioner.core.states import TRANSITIONS, Event, InstanceState, ProvisionState, next_state
@@ -19,7 +20,7 @@ def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
         return False
     node = tx.get(Node, instance.node_id)
     if node is None or node.instance_id != instance.id:
-        tx.update(Instance, instance.id, {"state": InstanceState.DELETED})
+        tx.update(Instance, instance.id, DELETED)
         tx.notify("instances", f"instance:{instance.id}")
         return False
     plan = clean_plan(node)

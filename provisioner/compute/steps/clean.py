@@ -5,10 +5,10 @@ from __future__ import annotations
 from provisioner.compute.agent_session import run_command
 from provisioner.compute.context import StepContext
 from provisioner.compute.steps.boot import publish_nothing, switch_off
+from provisioner.core.deletion import DELETED
 from provisioner.core.model import Instance, Node, PublicationKind
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.root_disk import may_be_written
-from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
 
@@ -27,7 +27,7 @@ async def power_off(ctx: StepContext) -> Outcome:
     if released is not None:
 
         def delete(tx: Tx) -> None:
-            tx.update(Instance, released.id, {"state": InstanceState.DELETED, "failure": None, "address": ""})
+            tx.update(Instance, released.id, {**DELETED, "failure": None, "address": ""})
             tx.notify("instances", f"instance:{released.id}")
 
         event = ctx.ledger.event("instance.deleted", f"instance {released.name} is gone", instance=released)

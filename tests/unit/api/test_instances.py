@@ -146,6 +146,16 @@ def test_a_request_without_a_machine_is_gone_at_once_and_may_be_deleted_again(ap
     assert len(api.get("/v1/instances?deleted=true")["items"]) == 1
 
 
+def test_what_was_for_its_machine_alone_goes_with_an_instance(api: Api) -> None:
+    """Who makes instances and deletes them, again and again, leaves little behind."""
+    api.post("/v1/instances", order(user_data="#!/bin/sh\n", public_key=KEY), 202)
+    (made,) = api.transact(lambda tx: tx.find(Instance))
+    assert (made.user_data, made.public_key) == ("#!/bin/sh\n", KEY)
+    api.call("DELETE", "/v1/instances/web").raise_for_status()
+    (gone,) = api.transact(lambda tx: tx.find(Instance))
+    assert (gone.user_data, gone.public_key) == ("", "")
+
+
 def place(api: Api, state: InstanceState = InstanceState.ACTIVE) -> str:
     made = api.post("/v1/instances", order(), 202)
     node = api.post("/v1/nodes", node_entry(), 201)

@@ -43,14 +43,15 @@ def test_a_deploy_goes_on_to_active_after_the_death_of_the_process_in(step: str,
 @pytest.mark.parametrize("step", CLEAN)
 def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
-        await world.ask(wipe="full")
+        await world.ask(wipe="full", user_data="#!/bin/sh\n")
         await world.becomes(ProvisionState.ACTIVE)
         await world.delete()
         await world.comes_to(step)
         await world.die()
         world.start()
         await world.becomes(ProvisionState.AVAILABLE)
-        assert (await world.instance()).state is InstanceState.DELETED
+        gone = await world.instance()
+        assert (gone.state, gone.user_data) == (InstanceState.DELETED, "")
         node = await world.node()
         assert node.instance_id is None
         assert node.publication.kind is PublicationKind.NOTHING
