@@ -3,17 +3,18 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provisioner.api import views
 from provisioner.api.context import ApiContext, find_node
 from provisioner.api.tenants import is_tenant
-from provisioner.config.node_file import NodeEntry
+from provisioner.config.node_file import Disk, NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
 from provisioner.core.model import ConsoleTail, Node, NodeRequest, Port, RequestState, TimelineEvent, Work
 from provisioner.core.plan import PLANS, Plan, clean_plan
-from provisioner.core.states import DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
+from provisioner.core.states import ACTING, DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
 
@@ -58,8 +59,8 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         power_driver=entry.power.driver,
         power_address=entry.power.shown(),
         power_secret_sealed=context.seal(json.dumps(secret)) if secret else "",
-        root_device_hint=entry.root_device.model_dump(exclude_none=True),
-        keep_disks=tuple(disk.model_dump(exclude_none=True) for disk in entry.keep_disks),
+        root_device_hint=_hint(entry.root_device),
+        keep_disks=_hints(entry.keep_disks),
         zone=entry.zone,
         rack=entry.rack,
         reserved_for=entry.reserved_for,
@@ -77,6 +78,14 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     tx.insert(node, *ports)
     tx.notify("nodes", "work")
     return views.node(node, ports)
+
+
+def _hint(disk: Disk) -> Mapping[str, Any]:
+    return disk.model_dump(exclude_none=True)
+
+
+def _hints(disks: Sequence[Disk]) -> tuple[Mapping[str, Any], ...]:
+    return tuple(map(_hint, disks))
 
 
 def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
@@ -144,6 +153,28 @@ def reserve(tx: Tx, id_or_name: str, tenant: str) -> views.View:
         raise NotFound(f"find tenant {tenant}", answer="there is no such tenant")
     tx.update(Node, node.id, {"reserved_for": tenant})
     tx.notify("nodes", "offers", f"node:{node.id}")
+    return _view(tx, node.id)
+
+
+def set_disks(
+    tx: Tx, id_or_name: str, root_device: Disk | None, keep_disks: Sequence[Disk] | None
+) -> views.View:
+    """In place of what the node's entry said of them; None: as it was. Raises Conflict while the node is
+    worked on: that may go by what was said before."""
+    node = find_node(tx, id_or_name)
+    changes: dict[str, object] = {}
+    if root_device is not None:
+        changes["root_device_hint"] = _hint(root_device)
+    if keep_disks is not None:
+        changes["keep_disks"] = _hints(keep_disks)
+    seen = {"state": node.state, "fence": node.fence}
+    if node.state in ACTING or not tx.update(Node, node.id, changes, expect=seen):
+        raise Conflict(
+            f"change the disks of node {node.name}",
+            answer=f"it is {node.state}" if node.state in ACTING else "its state has just changed",
+            advice="Wait until its work has ended, and try again",
+        )
+    tx.notify("nodes", f"node:{node.id}")
     return _view(tx, node.id)
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Request
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
 from provisioner.api import consoles, node_orders, views
@@ -15,7 +15,7 @@ from provisioner.api.context import After, AfterEvent, Context, Limit, find_node
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.tenants import TenantName
-from provisioner.config.node_file import NodeEntry
+from provisioner.config.node_file import KeptDisks, NodeEntry, RootDevice
 from provisioner.config.words import Line
 from provisioner.core.errors import NotFound
 from provisioner.core.model import Instance, Node, NodeRequest, Port, TimelineEvent
@@ -35,6 +35,21 @@ class Reservation(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
     tenant: Annotated[TenantName, Field(description="The only tenant that may have it.")]
+
+
+class Disks(BaseModel):
+    """As in the node's entry. What is left out stays as it is."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    root_device: RootDevice | None = None
+    keep_disks: KeptDisks | None = None
+
+    @model_validator(mode="after")
+    def _says_something(self) -> Disks:
+        if self.root_device is None and self.keep_disks is None:
+            raise ValueError("say root_device or keep_disks, or both")
+        return self
 
 
 class PowerOrder(BaseModel):
@@ -128,6 +143,15 @@ async def reserve(context: Context, node: str, order: Reservation) -> Response:
 async def unreserve(context: Context, node: str) -> Response:
     """Let any tenant have the node."""
     return answer(await context.store.transact(lambda tx: node_orders.reserve(tx, node, "")))
+
+
+@router.put("/{node}/disks")
+async def set_disks(context: Context, node: str, order: Disks) -> Response:
+    """Correct which disk gets the node's instances, and which are kept. From its next work on."""
+    view = await context.store.transact(
+        lambda tx: node_orders.set_disks(tx, node, order.root_device, order.keep_disks)
+    )
+    return answer(view)
 
 
 @router.post("/{node}/power", status_code=202)

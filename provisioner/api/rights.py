@@ -44,6 +44,7 @@ RIGHTS: Mapping[str, Right] = {
     "DELETE /v1/nodes/{node}/maintenance": OPERATE,
     "PUT /v1/nodes/{node}/reservation": OPERATE,
     "DELETE /v1/nodes/{node}/reservation": OPERATE,
+    "PUT /v1/nodes/{node}/disks": OPERATE,
     "POST /v1/nodes/{node}/power": OPERATE,
     "GET /v1/nodes/{node}/requests/{request_id}": WATCH,
     "POST /v1/nodes/{node}/verify": OPERATE,

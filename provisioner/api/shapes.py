@@ -332,6 +332,7 @@ SINGLE: Mapping[str, type[Shape]] = {
     "delete /v1/nodes/{node}/maintenance": Node,
     "put /v1/nodes/{node}/reservation": Node,
     "delete /v1/nodes/{node}/reservation": Node,
+    "put /v1/nodes/{node}/disks": Node,
     "post /v1/nodes/{node}/power": NodeRequest,
     "get /v1/nodes/{node}/requests/{request_id}": NodeRequest,
     "post /v1/nodes/{node}/verify": Node,

@@ -66,6 +66,15 @@ class KeptDisk(Disk):
         return self
 
 
+KeptDisks = Annotated[
+    tuple[KeptDisk, ...],
+    Field(
+        max_length=16,
+        description="Disks that are never written to, nor wiped: that which a board's U-Boot is on.",
+    ),
+]
+
+
 BOOTS_OF_FIRMWARE = {"bios": ("ipxe",), "uefi": ("ipxe", "grub"), "uboot": ("uboot",), "tilera": ("tilera",)}
 BOOTS_OF_ARCH = {
     "x86_64": ("ipxe",),
@@ -113,13 +122,7 @@ class NodeEntry(Part):
         RootDevice,
         Field(description="Which disk gets the instance; by default the smallest that is large enough."),
     ] = RootDevice()
-    keep_disks: Annotated[
-        tuple[KeptDisk, ...],
-        Field(
-            max_length=16,
-            description="Disks that are never written to, nor wiped: that which a board's U-Boot is on.",
-        ),
-    ] = ()
+    keep_disks: KeptDisks = ()
 
     @model_validator(mode="after")
     def _boots_as_its_firmware_can(self) -> NodeEntry:

@@ -55,7 +55,8 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
         ),
         "disk-missing": Known(
             "no disk is there, or none that `root_device` or `keep_disks` of its entry means",
-            "The message lists those that are; correct the entry, or look at the disk's controller",
+            "The message lists those that are: correct both by `provisioner node disks`, or look at the "
+            "disk's controller",
         ),
         "disk-too-small": Known(
             "the image and what goes behind it don't fit its disk",
@@ -66,7 +67,9 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "the disk took no more of the image, attempt after attempt",
             "Replace the disk, or look at the wire between node and compute host (iSCSI, TCP 3260)",
         ),
-        "not-a-disk": Known("what was to be its disk isn't one", "Correct `root_device` of its entry"),
+        "not-a-disk": Known(
+            "what was to be its disk isn't one", "Correct `root_device` by `provisioner node disks`"
+        ),
         "image-differs-on-disk": Known(
             "what was read back isn't what was written, attempt after attempt", f"{_BAD_DISK}, or its memory"
         ),

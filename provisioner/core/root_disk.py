@@ -20,7 +20,7 @@ def may_be_written(
             missing = PermanentError(
                 f"spare the disk {dict(hint)}",
                 answer=f"no disk matches; the agent reported: {_named(disks)}",
-                advice="Correct the node's keep_disks: what isn't named there is wiped",
+                advice="Correct the node's keep_disks (provisioner node disks): what isn't named is wiped",
             )
             missing.code = "disk-missing"
             raise missing
@@ -41,7 +41,7 @@ def choose_root_disk(
         missing = PermanentError(
             f"choose a root disk by the hint {dict(hint)}" if hint else "choose a root disk",
             answer=f"no disk matches; the agent reported: {there}",
-            advice="Correct the node's root_device hint"
+            advice="Correct the node's root_device (provisioner node disks)"
             if hint
             else "Is the disk controller's driver missing?",
         )

@@ -78,6 +78,7 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     api.get(f"/v1/nodes/{node}/requests/{request}")
     api.post(f"/v1/nodes/{node}/clean", None, 202)
     own(api, node, state=ProvisionState.ENROL_FAILED, work=None)
+    api.call("PUT", f"/v1/nodes/{node}/disks", json={"keep_disks": []})
     api.post(f"/v1/nodes/{node}/verify", None, 202)
     own(api, node, work=None)
     api.call("PUT", f"/v1/nodes/{node}/maintenance", json={"reason": "a fan"})

@@ -22,12 +22,14 @@ class Listener:
         self.status = 404
         self.answer: Any = {"code": "not-found", "title": "there is no such thing"}
         self.asked: list[str] = []
+        self.sent: list[Any] = []  # what came with it
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
             def _answer(self) -> None:
                 listener.asked.append(f"{self.command} {self.path}")
-                self.rfile.read(int(self.headers.get("content-length", 0)))
+                sent = self.rfile.read(int(self.headers.get("content-length", 0)))
+                listener.sent.append(json.loads(sent) if sent else None)
                 body = json.dumps(listener.answer).encode()
                 self.send_response(listener.status)
                 self.send_header("content-length", str(len(body)))

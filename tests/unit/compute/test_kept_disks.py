@@ -5,14 +5,18 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, cast
 
 import pytest
 
+from provisioner.api import node_orders
+from provisioner.api.context import ApiContext
 from provisioner.compute import worker
 from provisioner.compute.context import StepContext
+from provisioner.config.node_file import KeptDisk, RootDevice
 from provisioner.core.outcome import Outcome
-from provisioner.core.states import ProvisionState
+from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.drivers.fake_agent import DEVICE, BootedAgent
 from tests.unit.compute.fake_world import FakeWorld, play
 
@@ -100,3 +104,52 @@ def test_a_node_whose_kept_disk_is_not_there_is_not_wiped(tmp_path: Path) -> Non
         assert world.rack.machine("n1").wiped == ()
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0, keep_disks=({"serial": "MISTYPED"},), **BOARD)
+
+
+def test_a_mistyped_kept_disk_is_corrected_and_the_node_wiped_before_it_is_offered(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        machine = world.rack.machine("n1")
+        machine.more_disks = (CARD,)
+        await world.ask(wipe="full")
+        await world.becomes(ProvisionState.ACTIVE)
+        await corrects(world, keep_disks=[KeptDisk(serial="MISTYPED")])
+        await world.delete()
+        await world.becomes(ProvisionState.CLEAN_FAILED)
+        assert (machine.wiped, (await world.node()).wipe_owed) == ((), "full")
+        await corrects(world, keep_disks=[KeptDisk(serial="0x1c07")])
+        context = cast(ApiContext, SimpleNamespace(ids=world.ids))
+        await world.store.transact(lambda tx: node_orders.clean(tx, context, "n1"))
+        await world.becomes(ProvisionState.AVAILABLE)
+        assert (machine.wiped, (await world.node()).wipe_owed) == ((DEVICE,), "")
+        steps = [event.step for event in await world.events() if event.name == "step.done"]
+        assert steps.index("wipe") < steps.index("withdraw_boot")
+
+    play(tmp_path, story, **BOARD)
+
+
+def test_a_mistyped_root_device_is_corrected_and_the_node_deployed(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        machine = world.rack.machine("n1")
+        machine.more_disks = (CARD,)
+        await world.ask()
+        await world.until("the deploy moves on", lambda: moved(world))
+        await world.becomes(ProvisionState.AVAILABLE)
+        await corrects(world, root_device=RootDevice(serial="n1"))
+        await world.store.transact(lambda tx: node_orders.set_maintenance(tx, "n1", on=False, reason=""))
+        await world.ask(id="instance-2", name="web2", node_name="n1")
+        await world.becomes(ProvisionState.ACTIVE)
+        told = " ".join(event.text for event in await world.events())
+        assert f"{DEVICE} is exported" in told
+
+    play(tmp_path, story, root_device_hint={"serial": "MISTYPED"}, **BOARD)
+
+
+async def moved(world: FakeWorld) -> bool:
+    return (await world.instance()).state is InstanceState.REQUESTED and bool((await world.node()).wipe_owed)
+
+
+async def corrects(
+    world: FakeWorld, *, root_device: RootDevice | None = None, keep_disks: list[KeptDisk] | None = None
+) -> None:
+    """As an operator does."""
+    await world.store.transact(lambda tx: node_orders.set_disks(tx, "n1", root_device, keep_disks))

@@ -71,6 +71,19 @@ def test_a_node_is_reserved_and_let_go(service: Service) -> None:
     assert service.json("node", "unreserve", "n1")["reserved_for"] == ""
 
 
+def test_disks_of_a_node_are_corrected(service: Service) -> None:
+    words = ("--keep-disk", "model=SC16G,serial=0x1c07", "--root-device", "path=/dev/vda")
+    kept = [{"model": "SC16G", "serial": "0x1c07"}]
+    assert service.json("node", "disks", "n1", *words)["keep_disks"] == kept
+    shown = service.json("node", "show", "n1")
+    assert (shown["root_device"], shown["keep_disks"]) == ({"path": "/dev/vda"}, kept)
+    assert "serial 0x1c07, model SC16G" in service.cli("node", "show", "n1").out
+    assert "seriall" in service.refused(2, "node", "disks", "n1", "--root-device", "seriall=A")
+    assert "each once" in service.refused(2, "node", "disks", "n1", "--keep-disk", "SC16G")
+    shown = service.json("node", "disks", "n1", "--no-keep-disks", "--no-root-device")
+    assert (shown["root_device"], shown["keep_disks"]) == ({}, [])
+
+
 def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path) -> None:
     assert "n7" in service.refused(3, "node", "show", "n7")
     assert "n1" in service.refused(4, "node", "enroll", "-f", str(service.folder / "nodes.yaml"))

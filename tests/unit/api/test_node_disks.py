@@ -1,0 +1,82 @@
+"""Disks of a node, after its enrolment."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from provisioner.core.model import Node
+from provisioner.core.states import ACTING, ProvisionState
+from tests.unit.api.conftest import Api, node_entry
+
+PATH = "/v1/nodes/n1/disks"
+
+
+def put_in_state(api: Api, state: ProvisionState, **changes: Any) -> None:
+    def change(tx: Any) -> None:
+        (node,) = tx.find(Node, where={"name": "n1"})
+        tx.update(Node, node.id, {"state": state, "work": None, **changes})
+
+    api.transact(change)
+
+
+def test_what_is_said_is_replaced_and_all_else_stays(api: Api) -> None:
+    kept = [{"model": "SC16G"}, {"serial": "0x1c07"}]
+    api.post("/v1/nodes", node_entry(keep_disks=kept, root_device={"wwn": "MISTYPED"}), 201)
+    put_in_state(api, ProvisionState.AVAILABLE)
+
+    def put(**order: Any) -> tuple[Any, Any]:
+        watch = api.store.watch("nodes")
+        found = api.call("PUT", PATH, json=order).json()
+        assert api.run(watch.wait(0))
+        assert found == api.get("/v1/nodes/n1")
+        return found["root_device"], found["keep_disks"]
+
+    assert put(root_device={"serial": "A", "model": "MZ7"}) == ({"serial": "A", "model": "MZ7"}, kept)
+    assert put(keep_disks=kept[1:]) == ({"serial": "A", "model": "MZ7"}, kept[1:])
+    assert put(keep_disks=[], root_device={}) == ({}, [])
+
+
+@pytest.mark.parametrize("state", list(ProvisionState))
+def test_disks_are_corrected_while_nothing_is_done_to_their_node(api: Api, state: ProvisionState) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, state)
+    answer = api.call("PUT", PATH, json={"keep_disks": [{"path": "/dev/mmcblk1"}]})
+    if state in ACTING:
+        assert answer.status_code == 409
+        assert f"change the disks of node n1: it is {state}. Wait until" in answer.json()["title"]
+    else:
+        assert (answer.status_code, answer.json()["state"]) == (200, state)
+    assert len(api.get("/v1/nodes/n1")["keep_disks"]) == (0 if state in ACTING else 1)
+
+
+@pytest.mark.parametrize(
+    ("order", "told"),
+    [
+        ({}, "say root_device or keep_disks, or both"),
+        ({"keep_disks": None}, "say root_device or keep_disks, or both"),
+        ({"keep_disks": [{}]}, "say which disk: its serial, wwn, model or path"),
+        ({"keep_disks": [{"seriall": "A"}]}, "seriall"),
+        ({"keep_disks": [{"path": "/dev/sda"}] * 17}, "keep_disks"),
+        ({"root_device": {"size": "A"}}, "root_device.size"),
+        ({"root_device": {}, "disk_mib": 1}, "disk_mib"),
+    ],
+)
+def test_disks_are_said_as_in_a_node_file(api: Api, order: dict[str, Any], told: str) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, ProvisionState.CLEAN_FAILED)
+    answer = api.call("PUT", PATH, json=order)
+    assert (answer.status_code, told in answer.text) == (422, True), answer.text
+
+
+def test_operators_correct_disks_and_that_is_recorded(api: Api) -> None:
+    id = api.post("/v1/nodes", node_entry(), 201)["id"]
+    put_in_state(api, ProvisionState.AVAILABLE)
+    blue, operator = api.user_of("blue", "member"), api.user_of("red", "operator")
+    order = {"root_device": {"serial": "A"}}
+    assert blue.call("PUT", PATH, order).status_code == 403
+    assert operator.call("PUT", PATH, order).status_code == 200
+    asked = [one for one in api.get("/v1/audit")["items"] if one["target"].startswith(PATH)]
+    told = [(one["user"], one["target"], one["outcome"]) for one in reversed(asked)]
+    assert told == [("blue-member", PATH, "refused"), ("red-operator", f"{PATH}/{id}", "done")]
