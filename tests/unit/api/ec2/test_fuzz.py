@@ -117,7 +117,7 @@ def ec2(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ec2]:
 
 def _let_both_have_things(tx: Tx) -> None:
     failure = Failure(code="blues-code", message="blues-failure")
-    own = {"id": OWN, "name": "own", "tenant": "default", "state": InstanceState.ACTIVE}
+    own = {"id": OWN, "name": "own", "tenant": "default", "state": InstanceState.ACTIVE, "node_id": OWN}
     blues = {
         "id": BLUE,
         "name": "blues-instance",
@@ -145,6 +145,7 @@ def _let_both_have_things(tx: Tx) -> None:
     tag = {"resource_id": resource, "resource_type": "instance", "key": "blues-tag", "value": "blues-value"}
     tx.insert(
         records.instance(**own),
+        records.node(id=OWN, name="own-node", instance_id=OWN, state="active"),
         KeyPair(id=OWN, name="own", public_key=PUBLIC_KEY, tenant="default"),
         records.image(id=OWN, name="own", kernel_id=None, ramdisk_id=None, public=False),
         records.instance(**blues),
