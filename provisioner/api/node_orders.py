@@ -13,7 +13,7 @@ from provisioner.config.node_file import Disk, NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
 from provisioner.core.model import ConsoleTail, Node, NodeRequest, Port, RequestState, TimelineEvent, Work
-from provisioner.core.plan import PLANS, Plan, clean_plan
+from provisioner.core.plan import PLANS, Plan, clean_plan, owes_wipe
 from provisioner.core.states import ACTING, DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
@@ -108,13 +108,29 @@ def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
             )
 
 
-def delete(tx: Tx, id_or_name: str) -> None:
+def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False) -> None:
+    """unwiped: also when it owes a wipe. Enrolled anew it is given to the next instance as it is."""
     node = find_node(tx, id_or_name)
+    if node.state is ProvisionState.CLEAN_FAILED and node.instance_id is not None:
+        raise Conflict(
+            f"delete node {node.name}",
+            answer="its instance may still run: its cleaning failed before the power was seen off",
+            advice="Mend what its failure says, and clean it (provisioner node clean)",
+        )
     if node.state not in DELETABLE or node.instance_id is not None:
         raise Conflict(
             f"delete node {node.name}",
             answer=f"it is {node.state}",
             advice="Delete its instance and wait until it is available",
+        )
+    owed = owes_wipe(node)
+    if owed and not unwiped:
+        raise Conflict(
+            f"delete node {node.name}",
+            answer=f"it owes its last instance a {node.wipe_owed} wipe: its disks may still hold that one's "
+            "data",
+            advice="Mend what its failure says, and clean it (provisioner node clean). Or delete it unwiped "
+            "(--unwiped, ?unwiped=true): enrolled anew it gives the next instance those data",
         )
     if not tx.delete(Node, node.id, expect={"state": node.state, "instance_id": None}):
         raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
@@ -129,7 +145,8 @@ def delete(tx: Tx, id_or_name: str) -> None:
             at=tx.now(),
             source="controller",
             name="node.deleted",
-            text=f"node {node.name} is no longer known",
+            text=f"node {node.name} is no longer known"
+            + (f"; the {node.wipe_owed} wipe that it owed was given up" if owed else ""),
             fence=node.fence,
         )
     )

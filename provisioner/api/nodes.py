@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Annotated, Literal
 
-from fastapi import APIRouter, Request
+from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field, model_validator
 from starlette.responses import Response
 
@@ -23,6 +23,11 @@ from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 
 router = APIRouter(prefix="/v1/nodes", tags=["nodes"], route_class=GuardedRoute)
+
+
+Unwiped = Annotated[
+    bool, Query(description="Also when it owes a wipe: its disks may hold what its last instance left.")
+]
 
 
 class Maintenance(BaseModel):
@@ -113,8 +118,10 @@ async def show(context: Context, node: str) -> Response:
 
 
 @router.delete("/{node}", status_code=204)
-async def delete(context: Context, node: str) -> Response:
-    await context.store.transact(lambda tx: node_orders.delete(tx, node))
+async def delete(context: Context, node: str, unwiped: Unwiped = False) -> Response:
+    if unwiped and context.entry is not None:
+        context.entry.target += "?unwiped=true"
+    await context.store.transact(lambda tx: node_orders.delete(tx, node, unwiped=unwiped))
     return Response(status_code=204)
 
 

@@ -96,8 +96,8 @@ class Client:
         )
         return answer
 
-    def delete(self, path: str) -> Json | None:
-        answer = self._call("DELETE", path)
+    def delete(self, path: str, **params: Any) -> Json | None:
+        answer = self._call("DELETE", path, params=params)
         return self._told(answer) if answer.content else None
 
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:

@@ -273,10 +273,20 @@ def clean(context: typer.Context, node: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def delete(context: typer.Context, node: Name, as_json: Json = False) -> None:
+def delete(
+    context: typer.Context,
+    node: Name,
+    unwiped: Annotated[
+        bool,
+        typer.Option(
+            "--unwiped", help="Also when it owes a wipe: its disks may hold what its last instance left."
+        ),
+    ] = False,
+    as_json: Json = False,
+) -> None:
     """Remove a node from the inventory."""
     client, output = client_and_output(context, as_json)
-    client.delete(path_of("nodes", node))
+    client.delete(path_of("nodes", node), **({"unwiped": True} if unwiped else {}))
     _tell(output, {"deleted": node}, f"{node}: deleted")
 
 

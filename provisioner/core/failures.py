@@ -39,7 +39,8 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
         ),
         "wrong-credentials": Known(
             "its power device didn't accept the user or the password",
-            "Set those of its entry on the device; or delete the node, and enrol it with the right ones",
+            "Set those of its entry on the device; or delete the node, unless it owes a wipe, and enrol it "
+            "with the right ones",
         ),
         "agent-never-reported": Known(
             "the deploy ramdisk was booted, and nothing came of it within `deploy.boot_deadline_s`, "
@@ -60,7 +61,7 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
         ),
         "disk-too-small": Known(
             "the image and what goes behind it don't fit its disk",
-            "Take a smaller image or flavor, or correct `disk_mib` of its entry",
+            "Take a smaller image or flavor, or delete the node and enrol it with the right `disk_mib`",
         ),
         "disk-error": Known("the disk failed a read or a write", _BAD_DISK),
         "write-failed": Known(

@@ -148,6 +148,11 @@ def deploy_plan(node: Node) -> Plan:
     return PLANS.get(f"deploy-{node.boot_driver}") or PLANS[f"deploy-{node.deploy_driver}"]
 
 
+def owes_wipe(node: Node) -> bool:
+    """Whether its last instance's data may still lie on its disks. A board that has none isn't wiped."""
+    return bool(node.wipe_owed) and any(step.name == "wipe" for step in clean_plan(node).steps)
+
+
 def clean_plan(node: Node) -> Plan:
     """How it is taken back."""
     names = (f"clean-{node.boot_driver}", f"clean-{node.deploy_driver}", "clean")

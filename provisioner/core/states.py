@@ -112,7 +112,8 @@ DEPLOYING = (S.DEPLOYING, S.DEPLOY_WAIT)
 WAIT_STATES = frozenset({S.DEPLOY_WAIT, S.CLEAN_WAIT})
 
 DELETABLE = frozenset({S.ENROLLING, S.ENROL_FAILED, S.AVAILABLE, S.CLEAN_FAILED})
-"""States in which a node may be removed from the inventory: no instance is on it."""
+"""States in which a node may be removed from the inventory: no instance is on it. One that owes a wipe is
+removed only by who gives that up: nothing but its row knows of it."""
 
 
 def next_state(state: ProvisionState, event: Event) -> ProvisionState:

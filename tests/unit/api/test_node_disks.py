@@ -70,6 +70,43 @@ def test_disks_are_said_as_in_a_node_file(api: Api, order: dict[str, Any], told:
     assert (answer.status_code, told in answer.text) == (422, True), answer.text
 
 
+OWES = "it owes its last instance a full wipe: its disks may still hold that one's data"
+
+
+def test_a_node_that_owes_a_wipe_is_deleted_only_by_who_says_so(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, ProvisionState.CLEAN_FAILED, wipe_owed="full")
+    refused = api.call("DELETE", "/v1/nodes/n1")
+    assert (refused.status_code, refused.json()["answer"]) == (409, OWES)
+    assert "provisioner node clean" in refused.json()["advice"] and "--unwiped" in refused.json()["advice"]
+    assert api.call("DELETE", "/v1/nodes/n1?unwiped=false").status_code == 409
+    assert api.get("/v1/nodes/n1")["wipe_owed"] == "full"
+    assert api.call("DELETE", "/v1/nodes/n1?unwiped=true").status_code == 204
+    (told,) = [one for one in api.get("/v1/events")["items"] if one["name"] == "node.deleted"]
+    assert told["text"] == "node n1 is no longer known; the full wipe that it owed was given up"
+    asked = [one for one in api.get("/v1/audit")["items"] if one["operation"] == "DELETE /v1/nodes/{node}"]
+    assert [(one["target"], one["outcome"]) for one in asked] == [
+        ("/v1/nodes/n1?unwiped=true", "done"),
+        ("/v1/nodes/n1", "failed:409"),
+        ("/v1/nodes/n1", "failed:409"),
+    ]
+
+
+def test_a_board_without_disks_owes_none_of_them_a_wipe(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, ProvisionState.CLEAN_FAILED, wipe_owed="quick", boot_driver="tilera")
+    assert api.call("DELETE", "/v1/nodes/n1").status_code == 204
+
+
+def test_a_node_that_may_still_run_its_instance_is_not_deleted_unwiped_either(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, ProvisionState.CLEAN_FAILED, instance_id="i1")
+    refused = api.call("DELETE", "/v1/nodes/n1?unwiped=true")
+    assert refused.status_code == 409
+    assert "its instance may still run" in refused.json()["answer"]
+    assert "provisioner node clean" in refused.json()["advice"]
+
+
 def test_operators_correct_disks_and_that_is_recorded(api: Api) -> None:
     id = api.post("/v1/nodes", node_entry(), 201)["id"]
     put_in_state(api, ProvisionState.AVAILABLE)

@@ -19,6 +19,8 @@ pytestmark = pytest.mark.wire
         (("instance", "console", "web#1"), "GET /v1/instances/web%231/console?tail_bytes=1048576"),
         (("instance", "wait", "web?x"), "GET /v1/instances/web%3Fx"),
         (("node", "maintenance", "n1?", "off"), "DELETE /v1/nodes/n1%3F/maintenance"),
+        (("node", "delete", "a?b"), "DELETE /v1/nodes/a%3Fb"),
+        (("node", "delete", "a?b", "--unwiped"), "DELETE /v1/nodes/a%3Fb?unwiped=true"),
         (("image", "delete", "a?b"), "DELETE /v1/images/a%3Fb"),
         (("host", "forget", "a?b"), "DELETE /v1/hosts/a%3Fb"),
         (("flavor", "show", "a?b"), "GET /v1/flavors/a%3Fb"),

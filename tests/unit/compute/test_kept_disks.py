@@ -15,6 +15,7 @@ from provisioner.api.context import ApiContext
 from provisioner.compute import worker
 from provisioner.compute.context import StepContext
 from provisioner.config.node_file import KeptDisk, RootDevice
+from provisioner.core.errors import Conflict
 from provisioner.core.outcome import Outcome
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.drivers.fake_agent import DEVICE, BootedAgent
@@ -116,6 +117,8 @@ def test_a_mistyped_kept_disk_is_corrected_and_the_node_wiped_before_it_is_offer
         await world.delete()
         await world.becomes(ProvisionState.CLEAN_FAILED)
         assert (machine.wiped, (await world.node()).wipe_owed) == ((), "full")
+        with pytest.raises(Conflict, match="its disks may still hold that one's data"):
+            await world.store.transact(lambda tx: node_orders.delete(tx, "n1"))
         await corrects(world, keep_disks=[KeptDisk(serial="0x1c07")])
         context = cast(ApiContext, SimpleNamespace(ids=world.ids))
         await world.store.transact(lambda tx: node_orders.clean(tx, context, "n1"))
@@ -123,6 +126,7 @@ def test_a_mistyped_kept_disk_is_corrected_and_the_node_wiped_before_it_is_offer
         assert (machine.wiped, (await world.node()).wipe_owed) == ((DEVICE,), "")
         steps = [event.step for event in await world.events() if event.name == "step.done"]
         assert steps.index("wipe") < steps.index("withdraw_boot")
+        await world.store.transact(lambda tx: node_orders.delete(tx, "n1"))
 
     play(tmp_path, story, **BOARD)
 
