@@ -52,7 +52,7 @@ class FakeRack:
     def __init__(self, sink: EventSink, ids: Ids, *, delay_s: float = 0.0) -> None:
         self._sink = sink
         self._ids = ids
-        self._delay_s = delay_s
+        self.delay_s = delay_s
         self._machines: dict[str, Machine] = {}  # by the node's name
         self._names: dict[str, str] = {}  # node id → name
         self._digests: dict[Path, str] = {}
@@ -93,7 +93,7 @@ class FakeRack:
             machine.starting = None
         if on:
             loop = asyncio.get_running_loop()
-            machine.starting = loop.call_later(self._delay_s, self._started, machine)
+            machine.starting = loop.call_later(self.delay_s, self._started, machine)
 
     def _started(self, machine: Machine) -> None:
         machine.starting = None
