@@ -34,6 +34,9 @@ LATELY_S = 30.0
 KEPT_S = 10.0
 """An answer, for who has asked and isn't there. Tries follow each other in 5 s at most."""
 
+BEFORE_S = 1.0
+"""What a read may take besides its answer: to look up a name, which a resolver may never end."""
+
 COMMANDS_SHARE = 0.8
 """Of a call's time, what is kept for the message of a command; the rest it may wait for its turn."""
 
@@ -47,7 +50,7 @@ class _Reading:
     by: object
     credentials: Credentials
     oids: Sequence[Oid]
-    answer: asyncio.Future[list[Value] | ProvisionerError]
+    answer: asyncio.Future[list[Value] | Exception]
     kept_until_s: float | None = None
 
     def stale(self, now_s: float) -> bool:
@@ -122,7 +125,7 @@ class PduQueue:
             raise
         if self._readings.get(key) is reading:
             del self._readings[key]
-        if isinstance(answer, ProvisionerError):
+        if isinstance(answer, Exception):
             raise answer
         return answer
 
@@ -240,7 +243,7 @@ class PduQueue:
                 # One of them was to blame, and who is will be told when it asks for itself.
                 together = [first]
                 values = await self._ask(together)
-        except ProvisionerError as error:
+        except Exception as error:  # noqa: BLE001 - a defect is told to who asked, as all else
             self._settle(first, error)
         else:
             for one in together:
@@ -249,16 +252,25 @@ class PduQueue:
         finally:
             self._pass_on()
 
-    def _settle(self, reading: _Reading, answer: list[Value] | ProvisionerError) -> None:
+    def _settle(self, reading: _Reading, answer: list[Value] | Exception) -> None:
         if not reading.answer.done():
             reading.answer.set_result(answer)
 
     async def _ask(self, together: Sequence[_Reading]) -> list[Value]:
         oids = [oid for one in together for oid in one.oids]
         first, timeout_s = together[0], self._pace.give_up_s
-        return await self._heard(
-            self._messages.get(first.tried, self.agent, first.credentials, oids, timeout_s=timeout_s)
-        )
+        message = self._messages.get(first.tried, self.agent, first.credentials, oids, timeout_s=timeout_s)
+        return await self._heard(self._bounded(message, first.tried, timeout_s + BEFORE_S))
+
+    async def _bounded(self, message: Awaitable[T], tried: str, longest_s: float) -> T:
+        """Nobody may be left to end a read that all who asked for it have left."""
+        try:
+            async with asyncio.timeout(longest_s):
+                return await message
+        except TimeoutError as error:
+            raise DeviceUnreachable(
+                tried, device=self.agent.name, answer=f"no answer in {longest_s:g} s", advice=self._advice
+            ) from error
 
     async def _heard(self, message: Awaitable[T]) -> T:
         """One message, and what its answer says of the PDU's pace."""
@@ -274,6 +286,9 @@ class PduQueue:
             raise
         except ProvisionerError:  # it has answered
             self._answered(sent_s)
+            raise
+        except Exception:  # a defect, which says nothing of the PDU
+            self._unanswered_since_s = None
             raise
         self._answered(sent_s)
         return answer

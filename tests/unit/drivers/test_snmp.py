@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import pytest
 
@@ -17,6 +17,7 @@ from provisioner.drivers import snmp_queue
 from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices, SnmpOutlets
 from provisioner.drivers.snmp_messages import Value
 from provisioner.protocols.power import PowerVerb
+from scenarios.runner.virtual_time import run
 from tests.unit.drivers.fake_pdu import FakeAgent
 
 T = TypeVar("T")
@@ -302,3 +303,51 @@ def test_what_cant_be_asked_is_told_by_field(
     with pytest.raises(InvalidInput) as caught:
         SnmpDevices(rack(), discharge_s=1)("n1", {**ADDRESS, "outlets": [1], **address}, secret)
     assert caught.value.field == field
+
+
+class BrokenAgent(FakeAgent):
+    """Whose first read never ends, as where a name is looked up in vain, or ends by a defect."""
+
+    def __init__(self, objects: dict[Oid, Value], defect: Exception | None) -> None:
+        super().__init__(objects)
+        self._defect = defect
+
+    async def get(self, *told: Any, **more: Any) -> list[Value]:
+        if not self.log:
+            self.log.append("broken")
+            if self._defect is not None:
+                raise self._defect
+            await asyncio.Event().wait()
+        return await super().get(*told, **more)
+
+
+def test_a_read_that_never_ends_is_silence_and_holds_up_nobody_for_ever() -> None:
+    agent = BrokenAgent({object_of(1): 1, object_of(2): 1}, None)
+    devices = SnmpDevices(agent, discharge_s=1)
+
+    async def story() -> None:
+        with pytest.raises(DeviceUnreachable, match="read the state of outlet 1 on PDU"):
+            await outlets(agent, 1, devices=devices).power_state()
+        other = outlets(agent, 2, devices=devices)
+        for _ in range(3):
+            with suppress(DeviceUnreachable, DeviceBusy):
+                await other.set_power(PowerVerb.OFF)
+                break
+        assert await other.power_state() is PowerState.OFF
+
+    run(story(), 0)
+
+
+def test_a_read_that_ends_by_a_defect_is_told_once_and_holds_up_nobody() -> None:
+    agent = BrokenAgent({object_of(1): 1, object_of(2): 1}, ValueError("no such thing"))
+    devices = SnmpDevices(agent, discharge_s=1)
+
+    async def story() -> None:
+        with pytest.raises(ValueError, match="no such thing"):
+            await outlets(agent, 1, devices=devices).power_state()
+        other = outlets(agent, 2, devices=devices)
+        await other.set_power(PowerVerb.OFF)
+        assert await other.power_state() is PowerState.OFF
+
+    run(story(), 0)
+    assert [line for line in agent.log if not line.startswith("set")] == ["broken", "get 1"]
