@@ -27,7 +27,7 @@ from provisioner.core.pdu_pace import MESSAGE_S
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_engines import SnmpEngines
-from provisioner.drivers.snmp_requests import Get, Set, request
+from provisioner.drivers.snmp_requests import TOLD_TOO_LATE, Get, Set, request
 
 TIMEOUTS_S = 0.5
 """pysnmp remembers each timeout that an agent was ever asked with, and looks at its clock twice a second."""
@@ -159,19 +159,24 @@ class PysnmpMessages:
         *,
         write: bool,
     ) -> dict[Oid, object]:
+        until_s = asyncio.get_running_loop().time() + timeout_s
         timeout_s = TIMEOUTS_S * ceil(timeout_s / TIMEOUTS_S)
         try:
             by = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
             target = await by.create((agent.host, agent.port), timeout=timeout_s, retries=0)
             auth = _auth_data(credentials, write=write)
             with self._engines.lent(credentials) as lent:
-                error, status, found = await request(kind, lent.engine, auth, target, objects)
+                error, status, found = await request(
+                    kind, lent.engine, auth, target, objects, until_s=until_s
+                )
                 if credentials.version == "3":
-                    (lent.answered if error is None else lent.silent)(agent)
+                    (lent.answered if error is None or error is TOLD_TOO_LATE else lent.silent)(agent)
         except (PySnmpError, OSError) as problem:
             raise DeviceUnreachable(
                 tried, device=agent.name, answer=str(problem), advice="Check power.address"
             ) from problem
+        if error is TOLD_TOO_LATE:
+            raise DeviceBusy(tried, device=agent.name, answer=TOLD_TOO_LATE)
         if error is not None:
             raise _failed(tried, agent, credentials, error, timeout_s)
         if status:
