@@ -15,8 +15,8 @@ from provisioner.core.pdus.family import Family
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import Agent, Messages, Value
-from provisioner.drivers.snmp_queue import PduQueue
+from provisioner.drivers.snmp_messages import Agent, Messages
+from provisioner.drivers.snmp_queue import LATELY_S, PduQueue
 from provisioner.protocols.power import PowerControl, PowerVerb
 
 LONGEST_COMMAND_S = 4.0
@@ -58,6 +58,7 @@ class SnmpOutlets:
         self._last: dict[str, OutletState] = {}
         self._verb: PowerVerb | None = None
         self._left: list[int] = []  # outlets that the PDU hasn't acknowledged `_verb` for
+        self._tried_s = float("-inf")  # when the last try of that ended
         self._unsure = False  # whether one of them was told, and may have done it since
 
     def last_seen(self) -> str:
@@ -68,28 +69,33 @@ class SnmpOutlets:
         async with self._bounded(tried):
             family = self._family or await self._pdu.family(self._credentials)
             try:
-                values = await self._read(tried, family)
+                states = await self._read(tried, family)
             except DeviceRefused:
                 if self._family is not None:
                     raise
                 known, family = family, await self._pdu.family(self._credentials, refused=family)
                 if family is known:
                     raise
-                values = await self._read(tried, family)
-        self._last = {
-            f"outlet {outlet}": family.read(value) if isinstance(value, int) else OutletState.UNKNOWN
-            for outlet, value in zip(self._outlets, values, strict=True)
-        }
-        return together(self._last.values())
+                states = await self._read(tried, family)
+        self._last = {f"outlet {outlet}": state for outlet, state in zip(self._outlets, states, strict=True)}
+        self._tell_again(states)
+        return together(states)
 
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb} {self._names()}"
         on = ends_on(verb, tried, self._pdu.agent.name)
-        if verb is not self._verb or not self._left:
+        lately = asyncio.get_running_loop().time() < self._tried_s + LATELY_S
+        if verb is not self._verb or not self._left or not lately:
+            self._unsure = self._unsure and verb is self._verb
             self._verb, self._left = verb, list(self._outlets)
-            self._unsure = False
         # Else the last try was cut short: a PDU that is too slow for all of them at once comes to the last.
-        left = self._left
+        try:
+            await self._tell(tried, on)
+        finally:
+            self._tried_s = asyncio.get_running_loop().time()
+
+    async def _tell(self, tried: str, on: bool) -> None:
+        verb, left = self._verb, self._left
         async with self._bounded(tried) as until_s:
             family = self._family or await self._pdu.family(self._credentials)
             command = family.on if on else family.off
@@ -104,18 +110,29 @@ class SnmpOutlets:
                     await self._pdu.set(telling, self._credentials, oid, command.value, until_s=until_s)
                     self._unsure = False
                 left.remove(outlet)
+        left.clear()  # of those that were seen on their way
 
     async def _look(self, tried: str, family: Family, wanted: OutletState) -> None:
         """What an unanswered command has done: to a slow PDU, one more of the same is one more to serve."""
-        for outlet, value in zip(self._outlets, await self._read(tried, family), strict=True):
-            done = isinstance(value, int) and family.read(value) is wanted
-            if done and outlet in self._left:
+        states = await self._read(tried, family)
+        self._tell_again(states)
+        for outlet, state in zip(self._outlets, states, strict=True):
+            if state is wanted and outlet in self._left:
                 self._left.remove(outlet)
         self._unsure = False
 
-    async def _read(self, tried: str, family: Family) -> list[Value]:
+    def _tell_again(self, states: Sequence[OutletState]) -> None:
+        """Those that were told and are seen as before, when others are left still: another host may have had
+        the node meanwhile. After the others, as relays may be slow."""
+        before = OutletState.OFF if self._verb is PowerVerb.ON else OutletState.ON
+        if self._left:
+            seen = zip(self._outlets, states, strict=True)
+            self._left += [outlet for outlet, state in seen if state is before and outlet not in self._left]
+
+    async def _read(self, tried: str, family: Family) -> list[OutletState]:
         oids = [family.oid(family.state, outlet, self._unit) for outlet in self._outlets]
-        return await self._pdu.read(tried, self._credentials, oids, by=self)
+        values = await self._pdu.read(tried, self._credentials, oids, by=self)
+        return [family.read(value) if isinstance(value, int) else OutletState.UNKNOWN for value in values]
 
     def _names(self) -> str:
         numbers = ", ".join(map(str, self._outlets))

@@ -351,3 +351,34 @@ def test_a_read_that_ends_by_a_defect_is_told_once_and_holds_up_nobody() -> None
 
     run(story(), 0)
     assert [line for line in agent.log if not line.startswith("set")] == ["broken", "get 1"]
+
+
+@pytest.mark.parametrize("later", ["after a while", "when it is seen"])
+def test_what_was_told_before_others_switched_the_outlets_is_told_again(later: str) -> None:
+    agent = rack(o1=2, o2=2)
+    control = outlets(agent, 1, 2)
+
+    async def story() -> None:
+        agent.hold = asyncio.Event()
+        asked = asyncio.ensure_future(control.set_power(PowerVerb.ON))
+        while not agent.log:
+            await asyncio.sleep(0)
+        agent.hold.set()  # the first is answered, and the second comes too late
+        agent.hold = asyncio.Event()
+        with pytest.raises(DeviceUnreachable):
+            await asked
+        agent.hold = None
+        agent.objects.update({object_of(1): 2, object_of(2): 2})  # another host, which owned the node then
+        if later == "after a while":
+            await asyncio.sleep(60)
+            agent.log.clear()
+        else:
+            while await control.power_state() is not PowerState.OFF:
+                pass
+        while True:
+            with suppress(DeviceUnreachable, DeviceBusy):
+                await control.set_power(PowerVerb.ON)
+                break
+        assert await control.power_state() is PowerState.ON
+
+    run(story(), 0)
