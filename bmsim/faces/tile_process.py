@@ -37,7 +37,7 @@ async def _serve(given: Mapping[str, Any], folder: Path) -> None:
     async with asyncio.TaskGroup() as group:
 
         def listens() -> None:
-            running.append(group.create_task(_listen(face, folder / SOCKET)))
+            running.append(group.create_task(_listen(face, folder / SOCKET, given["monitor_s"])))
 
         face = TileFace(
             given["node"],
@@ -78,7 +78,7 @@ def _board(given: Mapping[str, Any]) -> TileBoard:
     )
 
 
-async def _listen(face: TileFace, logins: Path) -> None:
+async def _listen(face: TileFace, logins: Path, monitor_s: float) -> None:
     """The monitor's port, and the socket of logins, until cancelled."""
 
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
@@ -86,6 +86,8 @@ async def _listen(face: TileFace, logins: Path) -> None:
         sender = f"{peer[0]}:{peer[1]}" if peer else "login"
         with contextlib.suppress(ConnectionError, ValueError, KeyError):
             order = json.loads(await reader.readline())
+            if peer:
+                await asyncio.sleep(monitor_s)
             reply = await face.command([str(word) for word in order["run"]], sender)
             said = {"code": reply.code, "out": reply.out, "err": reply.err}
             writer.write(json.dumps(said).encode() + b"\n")

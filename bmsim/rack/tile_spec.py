@@ -28,6 +28,10 @@ class Tile(BaseModel):
         float,
         Field(ge=0, le=3600, description="How long it is silent until it answers a ping; as in reality."),
     ] = 100.0
+    monitor_s: Annotated[
+        float,
+        Field(ge=0, le=60, description="How long its monitor takes to begin with a command."),
+    ] = 0.0
     address_by: Annotated[
         Literal["dhcp", "bootp"],
         Field(description="How it asks for its address and what to boot: by DHCP, or by BOOTP (RFC 951)."),

@@ -119,6 +119,7 @@ class TileBoards:
             "node": node.name,
             "mac": node.nics[0].mac,
             "boot_s": node.tile.boot_s,
+            "monitor_s": node.tile.monitor_s,
             "address_by": node.tile.address_by,
             "compact_flash": str(flash) if flash is not None else "",
             "console_log": str(self._state.console_log(node.name)),

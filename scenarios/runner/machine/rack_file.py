@@ -53,10 +53,13 @@ def rack_of(story: Story, name: str) -> dict[str, Any]:
 TILE_BOOT_S = 5.0
 """In the place of 100: long enough for a host to die meanwhile."""
 
+TILE_MONITOR_S = 1.0
+"""Long enough for a host to die in each step that has one run."""
+
 
 def _made_of(node: StoryNode) -> dict[str, Any]:
     if node.is_tile:
-        return {"tile": {"boot_s": TILE_BOOT_S}}
+        return {"tile": {"boot_s": TILE_BOOT_S, "monitor_s": TILE_MONITOR_S}}
     return {"disks": [{"size_mib": node.disk_mib}]}
 
 
