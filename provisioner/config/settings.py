@@ -147,8 +147,8 @@ class Power(Section):
             ge=4,
             le=60,
             description="What a command to a PDU by SNMP may take, the wait for its turn included; less than "
-            "host.lease_ttl_s, by 1 s or more. A PDU that needs longer for an answer can be read, and not "
-            "switched.",
+            "host.lease_ttl_s, by 1 s or more. A PDU that needs longer for its answers may do a command "
+            "after that.",
         ),
     ] = 4
     commands: Annotated[

@@ -194,7 +194,8 @@ class PduQueue:
         self._readings = {key: one for key, one in self._readings.items() if not one.stale(now_s)}
 
     def _command_s(self) -> float:
-        """What the message of a command is given: it is not to be sent when it would be served after that."""
+        """What the message of a command is given: it isn't sent when less is left. Of a PDU that takes more
+        than its share of a call it is that share: such a one may serve it after the call."""
         return min(max(MESSAGE_S, 1.1 * self._pace.answer_s), COMMANDS_SHARE * self._longest_s)
 
     def _next(self) -> None:
