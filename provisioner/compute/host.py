@@ -182,7 +182,8 @@ class ComputeHost:
                     adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
                     log.info("host.adopted", host=host, nodes=len(adopted))
                 await self._look_after_nodes(group)
-                self.ready.set()
+                if edges.lease.alive:
+                    self.ready.set()
                 quiet_s = min(edges.poll_s, self._handover.quiet_s, self._published.quiet_s)
                 self._at_all |= self._published.hold_up_some
             except TransientError as error:

@@ -168,6 +168,8 @@ def test_what_a_deploy_meets_at_the_end_of_its_host_s_lease_is_no_verdict(
     async def slowly(publisher: OneServer, node_id: str, *, root: bool = True) -> None:
         if not root:
             await asyncio.sleep(0.4)
+            if not alive() and any(host.ready.is_set() for host in worlds[0].hosts.values()):
+                without_lease.append("the host says that it is ready")
         await withdraw(publisher, node_id, root=root)
 
     monkeypatch.setattr(FakeRoots, "make", cut_off)
