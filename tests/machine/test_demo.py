@@ -88,7 +88,7 @@ def test_the_demo_ends_with_its_proof_and_leaves_nothing_behind(home: Path) -> N
 def test_the_mixed_demo_runs_an_instance_of_each_architecture_and_leaves_nothing_behind(home: Path) -> None:
     told = demo(home, "mixed")
     proof, _, after = told.partition("== Proof: a login to each")[2].partition("== Who has which node")
-    asked = r"^\$ bmsim rack exec .* uname -m'?\n(\S+)$"
+    asked = r"^\$ bmsim rack exec .* 'uname -m'\n(\S+)$"
     assert re.findall(asked, proof, re.MULTILINE) == ["x86_64", "aarch64", "armv7l", "tilepro"], told
     for instance, node in (
         ("on-x86-64", "server[12]"),
