@@ -42,9 +42,9 @@ async def run_command(
     while True:
         try:
             if DISKS.intersection(params):
-                await _need_same_boot(ctx, name)
+                await _need_same_boot(ctx, f"have {name} run")
             return await agent.run(name, params, timeout_s=timeout_s, progress=progress)
-        except StateError:
+        except (StateError, AgentLost):
             raise
         except TransientError as error:
             await wait_for_same_boot(ctx, error)
@@ -75,13 +75,11 @@ async def _need_our_version(ctx: StepContext, cause: PermanentError) -> None:
         ) from cause
 
 
-async def _need_same_boot(ctx: StepContext, command: str) -> None:
+async def _need_same_boot(ctx: StepContext, tried: str) -> None:
     """Raises AgentLost when the agent of another boot answers, TransientError when none does."""
     status = await client(ctx).status()
     if status.boot_id != ctx.facts.get("agent_boot_id"):
-        raise AgentLost(
-            f"have {command} run", device=f"agent of node {ctx.node.name}", answer="the node has restarted"
-        )
+        raise AgentLost(tried, device=f"agent of node {ctx.node.name}", answer="the node has restarted")
 
 
 async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:
@@ -91,9 +89,11 @@ async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:
     end_s = clock.monotonic_s() + policy.agent_patience_s
     while True:
         try:
-            status = await client(ctx).status()
+            return await _need_same_boot(ctx, cause.tried)
         except StateError:
             raise
+        except AgentLost as lost:
+            raise lost from cause
         except TransientError:
             if clock.monotonic_s() >= end_s:
                 raise AgentLost(
@@ -101,10 +101,4 @@ async def wait_for_same_boot(ctx: StepContext, cause: TransientError) -> None:
                     device=f"agent of node {ctx.node.name}",
                     answer=f"no answer for {policy.agent_patience_s:.0f} s; before that: {cause.message}",
                 ) from cause
-        else:
-            if status.boot_id == ctx.facts.get("agent_boot_id"):
-                return
-            raise AgentLost(
-                cause.tried, device=f"agent of node {ctx.node.name}", answer="the node has restarted"
-            ) from cause
         await clock.sleep(1.0)

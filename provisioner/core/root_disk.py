@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from provisioner.core.errors import PermanentError
+from provisioner.core.model import Node
 
 
 def may_be_written(
@@ -25,6 +26,11 @@ def may_be_written(
             missing.code = "disk-missing"
             raise missing
     return [disk for disk in disks if not any(_is(disk, hint) for hint in keep)]
+
+
+def writable_disks(node: Node) -> Sequence[Mapping[str, Any]]:
+    """Of those that its agent has reported. Errors: as `may_be_written`."""
+    return may_be_written((node.inventory or {"disks": []})["disks"], node.keep_disks)
 
 
 def choose_root_disk(

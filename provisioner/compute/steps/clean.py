@@ -8,7 +8,7 @@ from provisioner.compute.steps.boot import publish_nothing, switch_off
 from provisioner.core.deletion import DELETED
 from provisioner.core.model import Instance, Node, PublicationKind
 from provisioner.core.outcome import Next, Outcome
-from provisioner.core.root_disk import may_be_written
+from provisioner.core.root_disk import writable_disks
 from provisioner.protocols.store import Tx
 
 
@@ -58,9 +58,7 @@ def _devices(node: Node) -> str | list[str]:
     """As the agent takes them. Raises PermanentError when a disk that is to be kept isn't there."""
     if not node.keep_disks:
         return "all"
-    # As this boot's agent has reported them.
-    disks = (node.inventory or {"disks": []})["disks"]
-    return [disk["path"] for disk in may_be_written(disks, node.keep_disks)]
+    return [disk["path"] for disk in writable_disks(node)]
 
 
 async def power_off_clean(ctx: StepContext) -> Outcome:

@@ -12,7 +12,7 @@ from provisioner.core.image_digest import CHUNK_BYTES, algorithm_of, shown
 from provisioner.core.model import Image, ImageKind
 from provisioner.core.outcome import Next, Outcome, Retry
 from provisioner.core.placement.sizes import behind_root_mib
-from provisioner.core.root_disk import choose_root_disk, may_be_written
+from provisioner.core.root_disk import choose_root_disk, writable_disks
 from provisioner.protocols.image import DiskTarget
 
 ROOT_OFFSET_BYTES = 2**20
@@ -33,7 +33,7 @@ async def export_disk(ctx: StepContext) -> Outcome:
     """The root disk is an iSCSI target with a name and a CHAP secret of this attempt alone; the agent
     withdraws every older one, so that a stale writer is shut out by the disk itself."""
     instance, image = ctx.deploy()
-    disks = may_be_written((ctx.node.inventory or {"disks": []})["disks"], ctx.node.keep_disks)
+    disks = writable_disks(ctx.node)
     needed_bytes = image.virtual_size_bytes + behind_root_mib(instance.flavor) * 2**20
     disk = choose_root_disk(disks, ctx.node.root_device_hint, needed_bytes)
     attempt = int(ctx.facts.get("attempt", 0)) + 1
