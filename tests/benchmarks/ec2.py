@@ -40,7 +40,7 @@ from tests.benchmarks.control_plane import (
 )
 from tests.benchmarks.goals import Goal, exit_code, offer_check
 
-GOALS = (Goal("placed_s", 10, "s"),)
+GOALS = (Goal("placed_s", 10, "s"), Goal("describe_ms", 150, "ms"))
 
 EACH = 10
 REPEATS = 9

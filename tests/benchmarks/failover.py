@@ -42,6 +42,7 @@ GOALS = (
     Goal("takeover of few nodes", 6, "s"),
     Goal("takeover of many nodes", 6, "s"),
     Goal("idle hosts: queries besides begin and commit", 20, "a second"),
+    Goal("idle hosts: processor", 2, "% of a core"),
 )
 
 DEADLINE_S = 120.0
@@ -283,6 +284,7 @@ def main() -> int:
     with bench() as at:
         transactions, statements, cores = idle_cost(at, given.hosts, given.idle_nodes)
         found["idle hosts: queries besides begin and commit"] = statements
+        found["idle hosts: processor"] = 100 * cores
         print(
             f"{given.hosts} idle hosts, {given.idle_nodes} nodes: {transactions:.1f} transactions and "
             f"{statements:.1f} statements besides begin and commit a second, {100 * cores:.1f} % of a core"

@@ -37,7 +37,7 @@ from provisioner.store import open_store
 from tests.benchmarks.goals import Goal, exit_code, offer_check
 
 GOALS = (
-    Goal("sqlite, 10000 nodes, crowd: CPU each", 500, "µs"),
+    Goal("sqlite, 10000 nodes, crowd: placements", 2_000, "a second", at_least=True),
     Goal("sqlite, 10000 nodes, crowd: p99", 20, "ms"),
 )
 
@@ -172,7 +172,7 @@ class Figures:
     @property
     def named(self) -> dict[str, float]:
         of = f"{self.store}, {self.nodes} nodes, {self.how}"
-        return {f"{of}: CPU each": self.cpu_us, f"{of}: p99": self.p99_ms}
+        return {f"{of}: placements": self.per_s, f"{of}: p99": self.p99_ms}
 
     def told(self) -> str:
         return (
