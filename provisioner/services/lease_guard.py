@@ -83,6 +83,7 @@ class LeaseGuard:
             try:
                 async with self.started() as child:
                     pause_s = RESTART_S
+                    log.warning("lease_guard.started_anew")
                     log.error("lease_guard.ended", code=await child.wait())
             except (OSError, ProvisionerError) as error:
                 # What ended it, such as want of memory, may last.

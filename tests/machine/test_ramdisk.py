@@ -83,11 +83,11 @@ def test_the_agent_reports_who_and_where_it_is(machine: RamdiskMachine) -> None:
 
 
 def test_the_console_tells_each_stage_and_no_secret(machine: RamdiskMachine) -> None:
-    said = machine.console.said()
     for line in ("is up; loading drivers", "drivers are loaded: 1 network ports, 2 disks",
                  "asking for an address by DHCP at eth0", "eth0 has the address 10.0.2.15",
                  "listens on port 9999", "reported to http://"):  # fmt: skip
-        assert line in said, said
+        machine.console.wait_for(line)
+    said = machine.console.said()
     assert TOKEN not in said and SECRET not in said
 
 

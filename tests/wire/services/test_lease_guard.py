@@ -80,9 +80,19 @@ def tell(process: Provisioner, left_s: float) -> None:
 
 
 def guards_of(process: Provisioner) -> list[int]:
-    """The children of it that run as Python: the other one sleeps."""
+    """The children of it that run as Python, no longer as what started it: the other one sleeps."""
     children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if b"lease_guard" in Path(f"/proc/{pid}/cmdline").read_bytes()]
+    return [int(pid) for pid in children if is_guard(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))]
+
+
+def is_guard(argv: list[bytes]) -> bool:
+    return argv[0] == sys.executable.encode() and any(b"lease_guard" in word for word in argv)
+
+
+def await_another_guard(process: Provisioner, killed: int, log: Path) -> None:
+    """One that has been told of the children."""
+    eventually("another one is told", lambda: "lease_guard.started_anew" in log.read_text())
+    eventually("another one runs", lambda: guards_of(process) not in ([], [killed]))
 
 
 def runs(pid: int) -> bool:
@@ -128,12 +138,13 @@ def test_a_lease_that_is_renewed_after_its_end_ends_nothing_more() -> None:
         eventually("its guard lives", lambda: guards_of(process) and runs(guards_of(process)[0]))
 
 
-def test_a_guard_that_was_killed_is_started_anew() -> None:
-    with provisioner() as (process, child):
+def test_a_guard_that_was_killed_is_started_anew(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as complaints, provisioner(stderr=complaints) as (process, child):
         tell(process, 600.0)
         (killed,) = guards_of(process)
         os.kill(killed, signal.SIGKILL)
-        eventually("another one runs", lambda: guards_of(process) not in ([], [killed]))
+        await_another_guard(process, killed, log)
         assert runs(child)
         tell(process, 0.5)
         os.kill(process.pid, signal.SIGSTOP)
@@ -151,7 +162,7 @@ def test_a_guard_that_cant_be_started_at_once_is_started_when_it_can(tmp_path: P
         eventually("it was tried twice", lambda: log.read_text().count("lease_guard.not_started") >= 2)
         assert "Too many open files" in log.read_text()
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (hard, hard))
-        eventually("another one runs", lambda: guards_of(process))
+        await_another_guard(process, killed, log)
         tell(process, 0.5)
         os.kill(process.pid, signal.SIGSTOP)
         eventually("its child has ended with the lease", lambda: not runs(child))
@@ -186,12 +197,13 @@ def test_with_the_lease_ends_what_a_child_has_started() -> None:
         eventually("all have ended", lambda: not members(child))
 
 
-def test_a_guard_that_was_started_anew_knows_the_children_from_before() -> None:
-    with provisioner(program=SCRIPT) as (process, child):
+def test_a_guard_that_was_started_anew_knows_the_children_from_before(tmp_path: Path) -> None:
+    log = tmp_path / "log"
+    with log.open("w") as complaints, provisioner(program=SCRIPT, stderr=complaints) as (process, child):
         eventually("its script runs", lambda: len(members(child)) == 3)
         (killed,) = guards_of(process)
         os.kill(killed, signal.SIGKILL)
-        eventually("another one runs", lambda: guards_of(process) not in ([], [killed]))
+        await_another_guard(process, killed, log)
         tell(process, 600.0)
         process.kill()
         eventually("all have ended", lambda: not members(child))
