@@ -23,10 +23,6 @@ FIRST_TRY = 0.75
 answer was lost is asked once more."""
 
 
-AWAKE_S = 0.5
-"""Between two looks at the clock."""
-
-
 class LeaseKeeper:
     """Holds one host's lease.
 
@@ -126,7 +122,7 @@ class LeaseKeeper:
             lease = self._held()
             now_s = self._clock.monotonic_s()
             renew_at_s = max(now_s + lease.retry_every_s, lease.asked_at_s + lease.renew_every_s)
-            await self._until(min(renew_at_s, lease.leave_by_s))
+            await self._clock.sleep(min(renew_at_s, lease.leave_by_s) - now_s)
             lease = self._held()
             left_s = lease.leave_by_s - self._clock.monotonic_s()
             if left_s <= 0:
@@ -136,11 +132,6 @@ class LeaseKeeper:
                 await self._renew(FIRST_TRY * left_s)
             except TransientError as error:
                 log.warning("lease.renewal_failed", host=self._host, error=error.message)
-
-    async def _until(self, at_s: float) -> None:
-        """By the clock that the lease is counted by: sleeps stand still while the machine is suspended."""
-        while (left_s := at_s - self._clock.monotonic_s()) > 0:
-            await self._clock.sleep(min(left_s, AWAKE_S))
 
     async def cover(self, duration_s: float) -> None:
         """Raises LeaseLost unless something that takes at most `duration_s` ends before the lease does. It is

@@ -11,5 +11,6 @@ class Clock(Protocol):
         ...
 
     async def sleep(self, duration_s: float) -> None:
-        """Returns after at least `duration_s` of this clock."""
+        """Returns after at least `duration_s` of this clock, and no more than moments later: also when the
+        machine was suspended meanwhile."""
         ...

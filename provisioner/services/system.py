@@ -8,6 +8,10 @@ import time
 import uuid
 from pathlib import Path
 
+AWAKE_S = 0.5
+"""Between two looks at the clock of one who sleeps: what the event loop waits by stands still while the
+machine is suspended."""
+
 
 class SystemClock:
     """`protocols.clock.Clock` by the kernel's monotonic clock, which also runs while we are frozen."""
@@ -17,7 +21,10 @@ class SystemClock:
         return time.clock_gettime(time.CLOCK_BOOTTIME)
 
     async def sleep(self, duration_s: float) -> None:
-        await asyncio.sleep(duration_s)
+        end_s = self.monotonic_s() + duration_s
+        await asyncio.sleep(min(duration_s, AWAKE_S))
+        while (left_s := end_s - self.monotonic_s()) > 0:  # noqa: ASYNC110  # a clock has no event to wait for
+            await asyncio.sleep(min(left_s, AWAKE_S))
 
 
 class RandomIds:

@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Any
 
-_TO_JSON = json.JSONEncoder(sort_keys=True, ensure_ascii=False).encode
+from pydantic_core import to_json
 
 AT_ONCE = 1_000
 """Events that are written as JSON by one call, most of whose time goes into beginning."""
@@ -44,7 +44,7 @@ class Event:
 
     def to_json(self) -> str:
         """One line, equal for equal events whatever process writes it."""
-        return _TO_JSON(self.to_row())
+        return to_json(self.to_row()).decode()
 
     def to_row(self) -> dict[str, Any]:
         return {
@@ -89,7 +89,7 @@ class Trace:
         digest = hashlib.sha256()
         for begin in range(0, len(self._events), AT_ONCE):
             rows = [event.to_row() for event in self._events[begin : begin + AT_ONCE]]
-            digest.update(_TO_JSON(rows).encode())
+            digest.update(to_json(rows))
         return digest.hexdigest()
 
     def __iter__(self) -> Iterator[Event]:

@@ -26,8 +26,8 @@ NODE = "7d0a2a54-4c1e-4a6b-9a52-0d3b8e4f6c11"
 HOST_SEEN_BY_GUEST = "10.0.2.2"  # of QEMU's own network
 BOOT_TIMEOUT_S = 90.0
 EMULATED = "earlyprintk=ttyS1,115200,keep no_timer_check"
-"""A kernel counts interrupts of the timer early, and panics ("IO-APIC + timer doesn't work!") where a host with
-much to do has emulated too few of them."""
+"""A kernel counts interrupts of the timer early, and panics ("IO-APIC + timer doesn't work!") where a host
+with much to do has emulated too few of them."""
 PR_SET_PDEATHSIG = 1
 LIBC = ctypes.CDLL(None, use_errno=True)
 

@@ -25,7 +25,7 @@ from provisioner.protocols.events import WireEvent
 from provisioner.protocols.power import PowerControl, PowerVerb
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.scheduler import Scheduler
-from provisioner.services.system import RandomIds
+from provisioner.services.system import AWAKE_S, RandomIds
 from provisioner.store.memory import MemoryStore
 from tests.unit import records
 from tests.unit.compute.fake_board import BoardRack, FakeBoard
@@ -60,7 +60,10 @@ class QuickClock:
         return time.monotonic() * 50
 
     async def sleep(self, duration_s: float) -> None:
-        await asyncio.sleep(duration_s / 50)
+        end_s = self.monotonic_s() + duration_s  # a test may suspend the machine
+        await asyncio.sleep(min(duration_s, AWAKE_S) / 50)
+        while (left_s := end_s - self.monotonic_s()) > 0:
+            await asyncio.sleep(min(left_s, AWAKE_S) / 50)
 
 
 class Refusing:

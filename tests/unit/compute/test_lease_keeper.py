@@ -139,30 +139,6 @@ def test_a_host_that_cannot_reach_the_store_stops_when_its_lease_runs_out() -> N
     play(story)
 
 
-class SuspendedClock(JumpingClock):
-    """Of a machine that was suspended once, an hour long: what sleeps doesn't count that."""
-
-    woken_at_s: float | None = None
-
-    async def sleep(self, duration_s: float) -> None:
-        if self.woken_at_s is None and self.now_s + duration_s > 1:
-            self.now_s = self.woken_at_s = self.now_s + 3600
-        await super().sleep(duration_s)
-
-
-def test_a_machine_that_was_suspended_notices_at_once_that_its_lease_has_run_out() -> None:
-    async def story() -> None:
-        clock = SuspendedClock()
-        lease = keeper(MovableStore(clock.wall), clock)
-        await lease.acquire()
-        with pytest.raises(LeaseLost, match="the lease has run out"):
-            await lease.keep()
-        assert clock.woken_at_s is not None
-        assert clock.now_s - clock.woken_at_s <= 0.5
-
-    asyncio.run(story())
-
-
 def test_others_have_a_lease_s_time_to_come_back_when_the_store_was_away_from_all() -> None:
     """Else the first one that is back has all nodes at once."""
 
