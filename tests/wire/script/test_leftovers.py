@@ -50,3 +50,15 @@ def test_a_process_of_this_run_that_remains_is_named_and_one_of_another_is_not(t
     assert done.returncode == 1
     assert f"process: {ours} tail -f /dev/null" in done.stdout
     assert f"process: {theirs.strip()}" not in done.stdout
+
+
+def test_what_is_left_of_an_interrupted_run_is_ended_and_nothing_of_another(tmp_path: Path) -> None:
+    script = """
+    setsid unshare --pid --fork bash -c 'tail -f /dev/null & wait' &
+    PROVISIONER_RUN=other tail -f /dev/null & theirs=$!
+    until $leftovers check $note | grep -q 'process: .*tail'; do :; done
+    $leftovers end && $leftovers check $note; code=$?
+    kill $theirs && exit $code
+    """
+    done = in_own_network(script, tmp_path, "four")
+    assert (done.returncode, done.stdout) == (0, "nothing was left behind\n"), done.stderr
