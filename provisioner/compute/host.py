@@ -315,7 +315,7 @@ class ComputeHost:
         edges, ended = self._edges, False
         try:
             await self._requests.make_way(node_id)
-            worker = await Worker.taking_up(edges, node_id)
+            worker = await Worker.taking_up(edges, node_id, served=self._published.serves(node_id))
             if worker is not None:
                 node = worker.ctx.node
                 edges.evidence.on_instance(node_id, node.instance_id)

@@ -77,6 +77,10 @@ class Publications:
         """Whoever works on it next publishes it anew."""
         self._doubtful.discard(node_id)
 
+    def serves(self, node_id: str) -> bool:
+        """Whether its row's publication has gone well, the last time that it was tried here."""
+        return not self._failures[node_id] and node_id not in self._refused
+
     def holds_up(self, node_id: str) -> bool:
         """Whether its work waits for another try to publish it. For one alone: work that is here has bounds,
         and passes on to another host what this one can't do."""

@@ -27,7 +27,7 @@ from provisioner.core.errors import (
     StorageFull,
     TransientError,
 )
-from provisioner.core.model import Failure
+from provisioner.core.model import Failure, PublicationKind
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.core.plan import PLANS, Plan
 from provisioner.core.states import WAIT_STATES, Event, ProvisionState, next_state
@@ -54,6 +54,12 @@ each counts as any other: the node itself may be what ends its hosts."""
 HOSTS_PER_ATTEMPT = 2
 """A node that is dead for one host mostly is for all, and its requester waits to hear so."""
 
+NEED_NOTHING_SERVED = frozenset(
+    {"make_root", "publish_boot", "publish_instance_boot", "withdraw_instance", "withdraw_boot"}
+    | {"power_off", "power_off_clean", "remove_root"}
+)
+"""Steps that publish something else instead, or one that does follows on them before the node boots."""
+
 MAX_RETRY_DELAY_S = 30.0
 
 
@@ -79,14 +85,19 @@ class Worker:
                 return
 
     @staticmethod
-    async def taking_up(edges: Edges, node_id: str) -> Worker | None:
-        """Of a node's work, whose beginning is noted by it; None when it is not ours or there is none."""
+    async def taking_up(edges: Edges, node_id: str, *, served: bool = True) -> Worker | None:
+        """Of a node's work, whose beginning is noted by it; None when it is not ours or there is none.
+
+        served: what its row publishes is; else it is before anything is done that relies on it
+        """
 
         def begin(tx: Tx) -> tuple[Worker, Mapping[str, Any]] | None:
             ctx = load_context(tx, edges, node_id)
             if ctx is None:
                 return None
             worker = Worker(ctx)
+            # Who boots nothing waits for nothing.
+            worker._unserved = not served and ctx.node.publication.kind is not PublicationKind.NOTHING
             return worker, worker._enter(tx)
 
         begun = await edges.store.transact(begin)
@@ -117,8 +128,11 @@ class Worker:
     async def _attempt(self) -> Outcome:
         step = self.ctx.work.step
         self.ctx.device = replace(self.ctx.device, hurried=self._may_pass_on())
+        if self._unserved and step not in NEED_NOTHING_SERVED:
+            unserved = await self._serve_again()
+            if unserved is not None:
+                return unserved
         try:
-            await self._serve_again()
             return await STEPS[step](self.ctx)
         except StateError:
             raise
@@ -277,11 +291,21 @@ class Worker:
             return False
         return True
 
-    async def _serve_again(self) -> None:
-        """What was to be another host's, and is ours still. Raises as BootPublisher.publish."""
-        if self._unserved:
-            await self.ctx.edges.publisher.publish(boot_entry(self.ctx.edges, self.ctx.node, self.ctx.ports))
-            self._unserved = False
+    async def _serve_again(self) -> Outcome | None:
+        """What was to be another host's, and is ours still, or what couldn't be served when it became ours.
+        None: it is. Whatever keeps services from it may pass: even a root's storage may be mounted late."""
+        node = self.ctx.node
+        try:
+            await self.ctx.edges.publisher.publish(boot_entry(self.ctx.edges, node, self.ctx.ports))
+        except StateError:
+            raise
+        except ProvisionerError as error:
+            return Retry(error)
+        except Exception as error:  # noqa: BLE001 - as in _attempt
+            log.error("step.defect", node=node.name, step="serve", trace=traceback.format_exc())
+            return Retry(Defect.of("serve what it boots", f"node {node.name}", error))
+        self._unserved = False
+        return None
 
     def _tried(self) -> list[str]:
         """Hosts that will have tried when this one has."""

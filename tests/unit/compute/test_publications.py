@@ -13,7 +13,7 @@ import pytest
 
 from provisioner.compute.publications import AT_ONCE, Publications
 from provisioner.compute.worker import Worker
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import PermanentError, StorageFull, TransientError
 from provisioner.core.model import Node, Publication, PublicationKind, Work
 from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
@@ -326,3 +326,37 @@ def test_a_node_whose_work_was_interrupted_is_published_anew_before_it_goes_on(
         assert seen == [True, True]
 
     play(tmp_path, story)
+
+
+@pytest.mark.parametrize("passes", [True, False], ids=["once", "for good"])
+def test_a_boot_is_not_gone_on_with_before_it_is_served(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, passes: bool
+) -> None:
+    """As of a node that comes to a host whose disk is full: it would boot, find nothing, be waited for."""
+    publish, refused = OneServer.publish, list[str]()
+
+    async def story(world: FakeWorld) -> None:
+        async def full(server: OneServer, entry: BootEntry) -> None:
+            if restarted and entry.kind is not PublicationKind.NOTHING and (not passes or len(refused) < 4):
+                refused.append(entry.kind)
+                raise StorageFull("write what nodes are offered", answer="0 bytes are free")
+            await publish(server, entry)
+
+        monkeypatch.setattr(OneServer, "publish", full)
+        restarted = False
+        await world.ask()
+        await world.comes_to("agent_ready")
+        await world.die()
+        world.lose_boot()
+        world.rack.machine("n1").entry = None  # its services died with it
+        restarted = True
+        world.start()
+        if passes:
+            await world.becomes(ProvisionState.ACTIVE)
+            assert len(refused) == 4
+        else:
+            await world.becomes(ProvisionState.DEPLOY_FAILED)
+            failure = (await world.node()).failure
+            assert failure is not None and failure.code == "storage-full"
+
+    play(tmp_path, story, boot_s=0.2)
