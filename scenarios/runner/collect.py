@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
@@ -11,6 +12,16 @@ import pytest
 from scenarios.runner.load import BadScenario, available_memory_mib, check_fits, read
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.verdict import Played, Verdict
+
+TRACES = "BMSIM_TRACES"
+"""In the environment of a test run whose own state ends with it: a folder that stays, for traces."""
+
+
+def traces_of_tests() -> Path:
+    """Where the traces of stories that didn't pass are kept, so that they can be replayed after the run."""
+    from scenarios.runner.cli import traces_folder
+
+    return Path(os.environ.get(TRACES) or traces_folder())
 
 
 class Failed(Exception):
@@ -46,7 +57,6 @@ class ScenarioItem(pytest.Item):
 
     def setup(self) -> None:
         """Plays it, so that a lab that broke is an error, and a promise that was broken is a failure."""
-        from scenarios.runner.cli import traces_folder
         from scenarios.runner.jobs import Job, play_job
 
         one = read(self.path)
@@ -56,7 +66,7 @@ class ScenarioItem(pytest.Item):
             _lab_broke(f"the lab can't play it, nothing is said about the provisioner: {error}")
         scenario = one.scenario
         job = Job(fidelity=self._fidelity, seed=scenario.seed, file=str(self.path), scenario=scenario)
-        self._played = play_job(job, traces_folder())
+        self._played = play_job(job, traces_of_tests())
         if self._played.result.verdict is Verdict.INFRA:
             from scenarios.runner.report import failure_text
 

@@ -16,7 +16,7 @@ from hypothesis import HealthCheck, Phase, settings
 from hypothesis.stateful import run_state_machine_as_test
 
 from provisioner.core.plan import PLANS
-from scenarios.runner.cli import traces_folder
+from scenarios.runner.collect import traces_of_tests
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import read_text
 from scenarios.runner.record import recorded
@@ -67,7 +67,7 @@ def told(broken: BrokenPromise, traces: Path) -> str:
 def test_no_promise_is_broken_in_any_story_that_is_made_up() -> None:
     broken = search()
     if broken is not None:
-        pytest.fail(told(broken, traces_folder()), pytrace=False)
+        pytest.fail(told(broken, traces_of_tests()), pytrace=False)
 
 
 @pytest.mark.exhaustive
@@ -103,5 +103,5 @@ MOST_SEEDS, EACH = 200, 25
 )
 def test_no_promise_is_broken_by_two_to_five_hosts_whatever_a_seed_makes_up(seed: int) -> None:
     job = Job(fidelity=Fidelity.MODEL, seed=seed, compute_hosts=2 + seed % 4)
-    played = play_job(job, traces_folder())
+    played = play_job(job, traces_of_tests())
     assert played.result.verdict is Verdict.PASS, failure_text(played)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from scenarios.runner.collect import TRACES
 from tests.wire.scenarios.test_command import DEADLINE_S, STORY, story
 
 pytestmark = pytest.mark.wire
@@ -14,13 +15,14 @@ pytestmark = pytest.mark.wire
 CONFTEST = "from scenarios.runner.collect import pytest_collect_file\n"
 
 
-def run_pytest(folder: Path, *words: str) -> subprocess.CompletedProcess[str]:
+def run_pytest(folder: Path, *words: str, **environment: str) -> subprocess.CompletedProcess[str]:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = machine: boots machines\n")
+    inherited = {name: value for name, value in os.environ.items() if name != TRACES}
     return subprocess.run(
         [sys.executable, "-m", "pytest", "-p", "no:cacheprovider", "-rA", "--strict-markers", *words],
         cwd=folder,
-        env={**os.environ, "XDG_STATE_HOME": str(folder / "state"), "PYTEST_ADDOPTS": ""},
+        env={**inherited, "XDG_STATE_HOME": str(folder / "state"), "PYTEST_ADDOPTS": "", **environment},
         capture_output=True,
         text=True,
         timeout=DEADLINE_S,
@@ -41,6 +43,14 @@ def test_scenarios_pass_fail_or_are_errors_of_the_lab(tmp_path: Path) -> None:
     assert "ERROR unstruck.yaml::model" in ran
     assert "bmc.busy at n1 never changed anything" in ran
     assert "1 failed, 1 passed, 1 error" in ran
+
+
+def test_what_replays_a_failure_outlives_the_state_of_its_run(tmp_path: Path) -> None:
+    story(tmp_path, "bad", state="available")
+    ran = run_pytest(tmp_path, **{TRACES: str(tmp_path / "kept")}).stdout
+    (kept,) = (tmp_path / "kept").iterdir()
+    assert f"bmsim scenario replay {kept}" in ran
+    assert not (tmp_path / "state").exists()
 
 
 def test_each_declared_fidelity_is_a_test_and_machines_are_marked(tmp_path: Path) -> None:
