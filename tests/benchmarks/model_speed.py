@@ -1,7 +1,7 @@
 """How fast stories are played by the model: random schedules a minute, large racks, cost and memory per node.
 
-Run: `python -m tests.benchmarks.model_speed [--seeds 1000] [--most-nodes 100|1000|10000] [--check]`. To judge a
-change, run it beside a checkout of the version before: figures of a shared machine mean little by themselves.
+Run: `python -m tests.benchmarks.model_speed [--seeds 1000] [--most-nodes 100|1000|10000] [--check]`. To judge
+a change, run it beside a checkout of the version before: figures of a shared machine alone mean little.
 Exits with 1 when a story doesn't pass, with `--check` also when a goal is missed.
 """
 
