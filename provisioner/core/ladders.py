@@ -32,6 +32,12 @@ POWER = Rung(
     "the power device confirmed that the node is on",
     "the power device never confirmed that the node came on: look at its power feed and its BMC",
 )
+OFFERED = Rung(
+    "dhcp.offer",
+    "the node was offered its address",
+    "its DHCP request wasn't answered: the compute host couldn't write what the node is offered (its log "
+    "says node.not_published_yet, and why), or hears only half of what is said on the wire",
+)
 ADDRESS = Rung(
     "dhcp.ack",
     "the node took its address by DHCP",
@@ -52,6 +58,7 @@ ASKS = _asks(
 _IPXE = (
     POWER,
     ASKS,
+    OFFERED,
     ADDRESS,
     Rung(
         "tftp.sent",
@@ -95,6 +102,7 @@ _UBOOT = (
         "stopped at its prompt; its NIC or cable is dead, its switch port blocks; the enrolled MAC address "
         "is not its ethaddr; or its outlets or BMC are another machine's"
     ),
+    OFFERED,
     ADDRESS,
     _UBOOT_SCRIPT,
     Rung(
@@ -116,6 +124,7 @@ _UBOOT = (
 _GRUB = (
     POWER,
     ASKS,
+    OFFERED,
     ADDRESS,
     Rung(
         "tftp.sent",
@@ -193,7 +202,7 @@ _FROM_DISK = (
     ),
 )
 _UBOOT_FROM_DISK = (
-    *_UBOOT[:4],
+    *_UBOOT[: _UBOOT.index(_UBOOT_SCRIPT) + 1],
     ASKED_FOR_METADATA,
     _phones_home(
         "U-Boot was told to boot the board's own disk, nothing was heard of the instance after that: "
@@ -205,6 +214,7 @@ _UBOOT_FROM_DISK = (
 TILERA_LADDER = (
     POWER,
     ASKS,
+    OFFERED,
     ADDRESS,
     Rung(
         "tftp.sent",

@@ -13,7 +13,7 @@ from provisioner.core.ladders import (
 )
 from tests.unit.records import event
 
-BEGINNING = [event("power.on"), event("dhcp.discover"), event("dhcp.ack")]
+BEGINNING = [event("power.on"), event("dhcp.discover"), event("dhcp.offer"), event("dhcp.ack")]
 
 CLIMBS = {
     "ipxe": [
@@ -52,7 +52,8 @@ TOLD = {
     "ipxe": [
         ("nothing was seen", "never confirmed"),
         ("confirmed that the node is on", "its outlets or BMC are another machine's"),
-        ("sent a DHCP request", "second DHCP server"),
+        ("sent a DHCP request", "couldn't write what the node is offered"),
+        ("was offered its address", "second DHCP server"),
         ("took its address", "boot script was never fetched"),
         ("boot script was fetched", "the kernel never was"),
         ("kernel was fetched", "the ramdisk never was"),
@@ -62,7 +63,8 @@ TOLD = {
     "uboot": [
         ("nothing was seen", "never confirmed"),
         ("confirmed that the node is on", "boot_targets has no dhcp"),
-        ("sent a DHCP request", "second DHCP server"),
+        ("sent a DHCP request", "couldn't write what the node is offered"),
+        ("was offered its address", "second DHCP server"),
         ("took its address", "never fetched boot.scr.uimg"),
         ("U-Boot fetched its boot script", "kernel_addr_r is not set"),
         ("U-Boot fetched the kernel", "ramdisk_addr_r is not set"),
@@ -72,7 +74,8 @@ TOLD = {
     "grub": [
         ("nothing was seen", "never confirmed"),
         ("confirmed that the node is on", "no DHCP request was seen"),
-        ("sent a DHCP request", "second DHCP server"),
+        ("sent a DHCP request", "couldn't write what the node is offered"),
+        ("was offered its address", "second DHCP server"),
         ("took its address", "GRUB was never fetched"),
         ("the firmware fetched GRUB", "Secure Boot"),
         ("GRUB fetched its script", "1 KiB at a time"),
@@ -83,7 +86,8 @@ TOLD = {
     "tilera": [
         ("nothing was seen", "never confirmed"),
         ("confirmed that the node is on", "no DHCP request was seen"),
-        ("sent a DHCP request", "second DHCP server"),
+        ("sent a DHCP request", "couldn't write what the node is offered"),
+        ("was offered its address", "second DHCP server"),
         ("took its address", "never answered a ping"),  # or it has its kernel in CompactFlash
         ("the kernel was fetched by TFTP", "never answered a ping"),
         ("answered a ping", "doesn't take commands"),
@@ -128,7 +132,7 @@ def test_an_instance_that_boots_its_disk_is_not_expected_to_ask_for_dhcp(boot_dr
 
 
 @pytest.mark.parametrize(
-    ("rungs", "cause"), [(1, "boot_targets has no dhcp"), (4, "neither extlinux.conf nor boot.scr")]
+    ("rungs", "cause"), [(1, "boot_targets has no dhcp"), (5, "neither extlinux.conf nor boot.scr")]
 )
 def test_a_board_asks_the_network_even_for_its_own_disk(rungs: int, cause: str) -> None:
     found = diagnose(DISK_INSTANCE_LADDERS["uboot"], CLIMBS["uboot"][:rungs])
