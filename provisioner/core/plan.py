@@ -116,7 +116,9 @@ PLANS = {
             "instance_running",
             # After its SSH server was seen: the rules may be there to let nobody see it but its owner.
             "filter_board_packets",
-            max_retries=8,
+            # Its monitor is all there is to reach it by: five minutes of silence, as by a host that is cut
+            # off from its nodes, must not be the end.
+            max_retries=12,
         ),
         _plan("clean", "withdraw_instance", "power_off", *_CLEAN_DISKS, "withdraw_boot", max_retries=6),
         # A root is removed anew by whoever takes the end of a cleaning up: an owner from before may have been
