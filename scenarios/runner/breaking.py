@@ -6,17 +6,15 @@ import asyncio
 from dataclasses import dataclass
 from math import inf
 
-from provisioner.core.plan import PLANS
 from scenarios.runner.asking import end
 from scenarios.runner.moments import Moments
 from scenarios.runner.stage import LabTrouble, Order, Stage
 from scenarios.runner.story import AtTime, Moment, OnEvent, Story, Strike
 from scenarios.runner.trace import Event, Origin
+from scenarios.runner.vocabulary import ENROL_STEPS
 
 OF_PROCESSES = ("host.kill", "host.stop", "host.restart")
 """Of these each befalls the process that runs then."""
-
-ENROLMENT = tuple(spec.name for spec in PLANS["enrol"].steps)
 
 
 @dataclass(slots=True)
@@ -148,7 +146,7 @@ class Breaking:
 
 def _is_of_enrolment(moment: Moment) -> bool:
     """Then it comes before the story begins."""
-    return isinstance(moment, OnEvent) and moment.detail.get("step") in ENROLMENT
+    return isinstance(moment, OnEvent) and moment.detail.get("step") in ENROL_STEPS
 
 
 def _target(order: Order) -> tuple[str, str, str, str]:

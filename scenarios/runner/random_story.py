@@ -155,7 +155,7 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
     # With several hosts it is they who are on trial.
     of_nodes = FAULTS + (OF_TILES if struck.is_tile else OF_MACHINES)
     of_nodes += OF_OUTLETS if struck.feeds else OF_BMCS
-    of_nodes = tuple(one for one in of_nodes if not unfit(one[0], node, struck.power))
+    of_nodes = tuple(one for one in of_nodes if not unfit(one[0], node, struck.power, struck.deploy))
     fault, parameters = random.choice(OF_HOSTS if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
     strikes = CATALOGUE[fault].strikes
     # A node that no host can reach for long is no host's fault: its deploy fails after all its attempts.

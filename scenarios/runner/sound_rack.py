@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 from scenarios.runner.parts import FaultPart
@@ -50,3 +50,9 @@ def without_its_store(scenario: Scenario, fault: FaultPart) -> str:
         "at fidelity machine one compute host has its store to itself, and nothing lies between: write "
         "compute_hosts: 2, or play it at model alone"
     )
+
+
+def listed(names: Iterable[str]) -> str:
+    """What there is, in the place of what isn't."""
+    known = sorted(names)
+    return f"there are {', '.join(known[:8])}{', …' if known[8:] else ''}" if known else "there is none"

@@ -1,4 +1,5 @@
-"""Which faults a node can have: it has a BMC or hangs on outlets, and is a machine or a board."""
+"""Which faults a node can have: it has a BMC or hangs on outlets, gets its root by iSCSI or by NFS, and is a
+machine or a board."""
 
 from __future__ import annotations
 
@@ -20,10 +21,12 @@ def unfit_for(fault: str, node: str, firmware: str, at: str = "") -> str:
     return ""
 
 
-def unfit(fault: str, node: str, power: str) -> str:
-    """What to change about a fault that the node has no device for; empty: it fits. power: as in a rack part;
-    empty: not known yet."""
+def unfit(fault: str, node: str, power: str, deploy: str) -> str:
+    """What to change about a fault that the node has no device for, or no connection; empty: it fits. power,
+    deploy: as in a rack part; power empty: not known yet."""
     of_outlets = power in ("pdu", "two-pdus")
+    if fault.startswith("iscsi.") and deploy == "nfs":
+        return f"{fault} changes nothing at {node}, which has its root by NFS: give it deploy: iscsi"
     if not power:
         return ""
     if fault.startswith("pdu.") and not of_outlets:

@@ -19,6 +19,16 @@ def _steps(*names: str) -> frozenset[str]:
 
 DEPLOY_STEPS = {way: _steps(f"deploy-{way}") for way in WAYS}
 CLEAN_STEPS = {way: _steps(f"clean-{way}", "clean") for way in WAYS}
+ENROL_STEPS = _steps("enrol")
+"""Before the story begins."""
+
+DURING: Mapping[str, str] = {
+    "agent": "agent_ready",
+    "machine.agent": "agent_ready",
+    "iscsi": "export_disk",
+    "nfs": "make_root",
+}
+"""Source of events, one of them, or family of faults → the step of a node without which there are none."""
 
 POWER = "chassis.power"
 
@@ -66,6 +76,42 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
 }
 """Fidelity → events that it alone can see: nobody looks into a real machine, and models skip what decides
 nothing."""
+
+_OF_FAULTS = ("fault", "host", "parameters", "image", "pdu", "outlet", "other")
+
+DETAILS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
+    "model": {
+        "bmc": ("device", "persistent", "uefi", "data", "result"),
+        "pdu": ("pdu", "outlet", "result"),
+        "feed": ("result",),
+        "machine": ("image", "boot_id", "address", "why"),
+        "monitor": ("words", "result"),
+        "dhcp": ("client", "exchange"),
+        "tftp": ("file", "bytes", "offered_to"),
+        "http": ("file", "bytes", "offered_to"),
+        "iscsi": ("image", "iqn"),
+        "agent": ("command", "fence", "status"),
+        "step": ("step", "text"),
+        "host": ("host", "error"),
+        "fault": (*_OF_FAULTS, "protocol", "what"),
+    },
+    "machine": {
+        "bmc": ("device", "persistent", "uefi", "data", "user", "cipher_suite", "result"),
+        "pdu": ("pdu", "outlet", "delay_s", "result"),
+        "feed": ("result",),
+        "machine": ("address", "why", "result"),
+        "monitor": ("words", "result"),
+        "dhcp": ("client", "arch", "address", "file", "mac", "result"),
+        "tftp": ("file", "bytes", "result"),
+        "http": ("file", "bytes", "result"),
+        "iscsi": ("result",),
+        "agent": (),
+        "step": ("step", "text"),
+        "host": ("host",),
+        "fault": (*_OF_FAULTS, "packets", "at", "status", "result"),
+    },
+}
+"""Fidelity → source → what its events may say besides their names: the keys of `detail`."""
 
 
 def split(event: str) -> tuple[str, str]:

@@ -199,7 +199,7 @@ def test_made_up_stories_strike_what_nodes_have() -> None:
             faults.add(strike.fault)
             if strike.node:
                 node = story.node(strike.node)
-                assert not unfit(strike.fault, strike.node, node.power)
+                assert not unfit(strike.fault, strike.node, node.power, node.deploy)
                 assert not unfit_for(strike.fault, strike.node, node.firmware)
     assert {fault for fault in faults if fault.startswith("pdu.")} == {
         *("pdu.unreachable", "pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending", "pdu.half_off"),

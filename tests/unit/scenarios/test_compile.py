@@ -173,9 +173,8 @@ def test_what_is_left_to_chance_need_not_strike(line: str, tmp_path: Path) -> No
 
 
 def test_the_owner_of_the_node_of_the_trigger_is_struck(tmp_path: Path) -> None:
-    [strike] = story(
-        tmp_path, with_fault("{do: host.kill, target: owner, when: {node: n2, step: reboot}}")
-    ).strikes
+    text = with_fault("{do: host.kill, target: owner, when: {node: n2, step: reboot}}")
+    [strike] = story(tmp_path, text.replace("deploy: n1", "deploy: all")).strikes
     assert (strike.host, strike.node) == ("owner", "n2")
 
 
@@ -186,7 +185,7 @@ def test_a_rack_has_one_compute_host_and_a_story_may_have_one_image(tmp_path: Pa
 
 def test_a_share_of_the_nodes_is_chosen_by_the_seed(tmp_path: Path) -> None:
     text = with_fault("{do: bmc.busy, share: 0.1, when: {step: power_on}}")
-    text = text.replace("[{name: n1}, {name: n2}]", "{count: 100}")
+    text = text.replace("[{name: n1}, {name: n2}]", "{count: 100}").replace("deploy: n1", "deploy: all")
     struck = [{strike.node for strike in story(tmp_path, text, seed=seed).strikes} for seed in (1, 1, 2)]
     assert len(struck[0]) == 10
     assert struck[0] == struck[1] != struck[2]

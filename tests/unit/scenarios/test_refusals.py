@@ -70,7 +70,7 @@ REFUSED = {
     "a step of a plan that nobody asks for": (
         "step: power_on",
         "step: wipe",
-        [":8: faults[0].when.step:", "nothing here is deleted"],
+        [":8: faults[0].when.step:", "nothing that is deployed to n1 is deleted: delete it"],
     ),
     "a step that is over before the story begins": (
         "step: power_on",
