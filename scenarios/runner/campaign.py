@@ -29,6 +29,9 @@ EXIT_FAIL, EXIT_INFRA, EXIT_INTERRUPTED = 1, 5, 130
 FEW = 100
 """So many stories at most have a line each, even when they pass."""
 
+MACHINES_AT_A_TIME = 1
+"""Unless more are asked for: they would wait for each other."""
+
 LINE_EVERY_S = 60.0
 """Of progress, where no bar can be drawn."""
 
@@ -55,7 +58,7 @@ class Reports:
 
 
 class Campaign:
-    """workers: None: one for each core, and one for machines, which would wait for each other."""
+    """workers: None: one for each core, and `MACHINES_AT_A_TIME`."""
 
     def __init__(
         self,
@@ -85,7 +88,7 @@ class Campaign:
             self._say(f"{self._journal.outdated} passed before the code changed, and are played again")
         models = [job for job in left if job.fidelity is Fidelity.MODEL]
         machines = [job for job in left if job.fidelity is Fidelity.MACHINE]
-        rows = chain(self._stream(models, os.cpu_count() or 1), self._stream(machines, 1))
+        rows = chain(self._stream(models, os.cpu_count() or 1), self._stream(machines, MACHINES_AT_A_TIME))
         interrupted = self._watch(rows, len(left))
         self._reports.write(self._kept)
         found = exit_code(verdict for verdict, number in self._verdicts.items() if number)

@@ -13,7 +13,7 @@ import typer
 from rich.console import Console
 
 from scenarios.runner import load
-from scenarios.runner.campaign import Campaign, Reports, exit_code
+from scenarios.runner.campaign import MACHINES_AT_A_TIME, Campaign, Reports, exit_code
 from scenarios.runner.invariants import INVARIANTS
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario, ScenarioFile
@@ -87,9 +87,9 @@ def run(
     chosen = list(_chosen(files, fidelity))
     if not chosen:
         _refuse(f"none of these scenarios declares the fidelity {fidelity}")
-    _check_fits(chosen)
     own = [seed] if seed is not None else None
     numbers = _numbers(seeds) if seeds is not None else own
+    _check_fits(chosen, jobs or MACHINES_AT_A_TIME, times=len(numbers or [1]))
     todo = [
         Job(fidelity=fid, seed=number, file=one.file, scenario=one.scenario)
         for one, fid in chosen
@@ -253,10 +253,14 @@ def _chosen(
                 yield one, declared
 
 
-def _check_fits(chosen: Iterable[tuple[ScenarioFile, Fidelity]]) -> None:
+def _check_fits(chosen: Sequence[tuple[ScenarioFile, Fidelity]], jobs: int = 1, times: int = 1) -> None:
+    """jobs: so many are played at a time. times: how often each is."""
+    by_machines = [one.scenario for one, fidelity in chosen if fidelity is Fidelity.MACHINE]
     try:
+        available_mib = load.available_memory_mib()
         for one, fidelity in chosen:
-            load.check_fits(one, fidelity, load.available_memory_mib())
+            load.check_fits(one, fidelity, available_mib)
+        load.check_fit_together(by_machines * min(times, jobs), jobs, available_mib)
     except BadScenario as error:
         _refuse(str(error))
 

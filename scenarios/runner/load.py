@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
+from itertools import accumulate
 from pathlib import Path
 
 from bmsim.rack.errors import RackError
@@ -13,6 +14,8 @@ from scenarios.runner.stage import Fidelity
 
 GUEST_OVERHEAD_MIB = 150
 """What QEMU takes besides a machine's own memory, measured with TCG."""
+BOARD_MIB = 60
+"""A board of tilepro64, which is a process (27 MiB, measured) and its SSH server, whatever its own memory."""
 PROVISIONER_MIB = 600
 """The provisioner, libvirt and the lab itself, while an image is written."""
 
@@ -82,16 +85,33 @@ def read_all(places: Iterable[Path]) -> list[ScenarioFile]:
 
 def check_fits(one: ScenarioFile, fidelity: Fidelity, available_mib: int) -> None:
     """Raises BadScenario when the rack asks for more memory than there is."""
-    if fidelity is not Fidelity.MACHINE:
-        return
-    nodes = one.scenario.rack.node_list
-    needed_mib = PROVISIONER_MIB + sum(node.memory_mib + GUEST_OVERHEAD_MIB for node in nodes)
+    needed_mib = _needed_mib(one.scenario) if fidelity is Fidelity.MACHINE else 0
     if needed_mib > available_mib:
         told = (
-            f"at fidelity machine {len(nodes)} nodes need {needed_mib} MiB of memory and "
+            f"at fidelity machine {len(one.scenario.node_names)} nodes need {needed_mib} MiB of memory and "
             f"{available_mib} MiB are free: write fewer nodes or a smaller memory_mib, or play it at model"
         )
         raise BadScenario(located(Path(one.file), ("rack", "nodes"), told))
+
+
+def check_fit_together(scenarios: Iterable[Scenario], jobs: int, available_mib: int) -> None:
+    """Of those that are played by machines, so many at a time, each of which fits alone. Raises BadScenario
+    when they may ask for more memory than there is."""
+    needed_mib = sorted(map(_needed_mib, scenarios), reverse=True)[:jobs]
+    fit = sum(together_mib <= available_mib for together_mib in accumulate(needed_mib))
+    if fit < len(needed_mib):
+        raise BadScenario(
+            f"--jobs {jobs}: at fidelity machine the {len(needed_mib)} largest of these stories need "
+            f"{sum(needed_mib)} MiB of memory together and {available_mib} MiB are free: write --jobs {fit}"
+        )
+
+
+def _needed_mib(scenario: Scenario) -> int:
+    """To be played with machines."""
+    return PROVISIONER_MIB + sum(
+        BOARD_MIB if node.firmware == "tilera" else node.memory_mib + GUEST_OVERHEAD_MIB
+        for node in scenario.rack.node_list
+    )
 
 
 def available_memory_mib(meminfo: Path = Path("/proc/meminfo")) -> int:

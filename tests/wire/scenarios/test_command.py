@@ -15,6 +15,7 @@ import pytest
 from typer.testing import CliRunner, Result
 
 from scenarios.runner.cli import app
+from scenarios.runner.load import available_memory_mib
 
 pytestmark = pytest.mark.wire
 
@@ -118,6 +119,21 @@ def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
     assert ran.exit_code == 2
     assert "wrong.yaml:1: why: Field required" in ran.stderr
     assert "pass" not in ran.stdout
+
+
+@pytest.mark.parametrize("words", [("two.yaml", "one.yaml"), ("one.yaml", "--seeds", "1..9")])
+def test_more_machines_at_a_time_than_memory_holds_are_refused_before_anything_starts(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
+    for name in ("one", "two"):
+        file = story(tmp_path, name)
+        node = f"{{name: n1, memory_mib: {available_memory_mib() * 6 // 10}}}"
+        text = file.read_text().replace("{name: n1}", node)
+        file.write_text(text.replace("rack:", "fidelities: [machine]\nrack:"))
+    ran = here(tmp_path, "run", *words, "--jobs", 2)
+    assert ran.exit_code == 2
+    assert "--jobs 2: at fidelity machine the 2 largest of these stories need" in ran.stderr
+    assert ran.stderr.endswith(" MiB are free: write --jobs 1\n")
 
 
 @pytest.mark.parametrize(
