@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import inspect
 import re
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,8 @@ import pytest
 from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner.compile import story_of
 from scenarios.runner.load import read, read_all
-from scenarios.runner.parts import KINDS, VERBS
+from scenarios.runner.parts import Part
+from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.words import in_words
 
@@ -70,18 +73,60 @@ def test_every_fault_that_models_can_have_strikes_in_some_scenario() -> None:
 
 @pytest.mark.parametrize("example", EXAMPLES, ids=range(len(EXAMPLES)))
 def test_every_example_of_the_reference_is_a_scenario_or_a_part_of_one(example: str, tmp_path: Path) -> None:
-    missing = (f"{key}: {value}" for key, value in FRAME.items() if not _has(example, key))
-    path = tmp_path / "example.yaml"
-    path.write_text("".join(missing) + example)
-    scenario = read(path).scenario
+    scenario = framed(example, tmp_path)
     for fidelity in scenario.fidelities:
         story_of(scenario, fidelity, 0)
+
+
+def framed(example: str, folder: Path) -> Scenario:
+    """With what it leaves out."""
+    missing = (f"{key}: {value}" for key, value in FRAME.items() if not _has(example, key))
+    path = folder / "example.yaml"
+    path.write_text("".join(missing) + example)
+    return read(path).scenario
 
 
 def _has(example: str, key: str) -> bool:
     return re.search(rf"^{key}:", example, re.MULTILINE) is not None
 
 
-@pytest.mark.parametrize("word", [*KINDS, *VERBS, "heal_after_s", "share", "may_miss", "safety_s"])
-def test_the_reference_has_an_example_of_each(word: str) -> None:
-    assert any(re.search(rf"\b{word}:", example) for example in EXAMPLES)
+def _all_parts(of: type[Part] = Part) -> Iterator[type[Part]]:
+    for part in of.__subclasses__():
+        yield part
+        yield from _all_parts(part)
+
+
+def _own(part: type[Part]) -> Iterator[str]:
+    """By the names by which they are written."""
+    for name, field in part.model_fields.items():
+        if name in inspect.get_annotations(part):
+            yield f"{part.__name__}.{field.alias or name}"
+
+
+def _written(part: Part, names: Iterable[str]) -> Iterator[str]:
+    """These fields of it, and all that are written in them."""
+    for name in names:
+        alias = type(part).model_fields[name].alias or name
+        yield from (f"{of.__name__}.{alias}" for of in type(part).__mro__)
+        value = getattr(part, name)
+        for inner in value if isinstance(value, tuple) else (value,):
+            if isinstance(inner, Part):
+                yield from _written(inner, inner.model_fields_set)
+
+
+FIELDS = sorted({field for part in _all_parts() for field in _own(part)})
+
+
+@pytest.fixture(scope="module")
+def shown(tmp_path_factory: pytest.TempPathFactory) -> set[str]:
+    """What the examples themselves have, without their frame."""
+    folder, found = tmp_path_factory.mktemp("examples"), set[str]()
+    for example in EXAMPLES:
+        scenario = framed(example, folder)
+        found.update(_written(scenario, [name for name in scenario.model_fields_set if _has(example, name)]))
+    return found
+
+
+@pytest.mark.parametrize("field", FIELDS)
+def test_the_reference_has_an_example_of_each_field(field: str, shown: set[str]) -> None:
+    assert field in shown
