@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import gc
-from collections.abc import Generator
+import tempfile
+from collections.abc import Generator, Iterator
 from pathlib import Path
 
 import pytest
@@ -27,6 +28,16 @@ structlog.configure(
 )
 
 NEEDS = {folder: f"{Path(__file__).parent / folder}/" for folder in ("wire", "machine")}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _beside_other_workers(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """script/leftovers compares all of this system, on which tests of other workers have mounts and loop
+    devices: in pytest's folder, and labs in their own."""
+    with pytest.MonkeyPatch.context() as patch:
+        of_all_workers = tmp_path_factory.getbasetemp().parent
+        patch.setenv("LEFTOVERS_OF_OTHERS", f"{of_all_workers}:{tempfile.gettempdir()}")
+        yield
 
 
 @pytest.hookimpl(wrapper=True)

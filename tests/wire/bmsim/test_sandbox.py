@@ -18,7 +18,7 @@ from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
 from tests.wire.bmsim.conftest import BMC_PASSWORD, NewRack, rack_file
-from tests.wire.bmsim.traces import eventually, network_namespaces, processes, system
+from tests.wire.bmsim.traces import eventually, held_namespaces, network_namespaces, processes, system
 
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
@@ -43,17 +43,15 @@ def test_a_rack_is_up_when_its_bmcs_answer_on_the_standard_port(shared: RunningR
 
 
 def test_a_rack_that_is_taken_down_leaves_nothing(new_rack: NewRack, mark: str, tmp_path: Path) -> None:
-    before = system()
+    before = system(tmp_path)
     rack = new_rack()
-    assert system() == before
-    inside = {Path(f"/proc/{pid}/ns/net").stat().st_ino for pid in processes(mark)} - {
-        Path("/proc/self/ns/net").stat().st_ino
-    }
-    assert inside
-    rack.down()
-    assert processes(mark) == {}
-    assert system() == before
-    assert not inside & network_namespaces()
+    assert system(tmp_path) == before
+    with held_namespaces(mark) as inside:
+        assert inside
+        rack.down()
+        assert processes(mark) == {}
+        assert system(tmp_path) == before
+        assert not inside & network_namespaces()
     assert list((tmp_path / "racks").iterdir()) == []
 
 
@@ -61,7 +59,7 @@ def test_a_rack_that_is_taken_down_leaves_nothing(new_rack: NewRack, mark: str, 
 def test_a_rack_whose_processes_are_killed_leaves_nothing(
     victim: str, new_rack: NewRack, mark: str, tmp_path: Path
 ) -> None:
-    before = system()
+    before = system(tmp_path)
     rack = new_rack()
     sleeper = rack.popen("ch1", ["sh", "-c", "setsid sleep 1000 & sleep 1000"])
     eventually(
@@ -73,7 +71,7 @@ def test_a_rack_whose_processes_are_killed_leaves_nothing(
     os.kill(family[victim], signal.SIGKILL)
     sleeper.wait(timeout=30)
     eventually("all processes are gone", lambda: not processes(mark))
-    assert system() == before
+    assert system(tmp_path) == before
     assert rack.state.supervisor() is None
     rack.down()
     assert list((tmp_path / "racks").iterdir()) == []
@@ -121,7 +119,7 @@ def test_a_dead_rack_makes_room_for_the_next(new_rack: NewRack, mark: str) -> No
 def test_a_rack_that_fails_to_come_up_says_why_and_leaves_nothing(
     tmp_path: Path, mark: str, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    before = system()
+    before = system(tmp_path)
     programs = tmp_path / "bin"
     programs.mkdir()
     broken = programs / "libvirtd"
@@ -131,7 +129,7 @@ def test_a_rack_that_fails_to_come_up_says_why_and_leaves_nothing(
     with pytest.raises(RackError, match="the hypervisor is on strike"):
         RunningRack.up(rack_file(), tmp_path / "racks")
     eventually("all processes are gone", lambda: not processes(mark))
-    assert system() == before
+    assert system(tmp_path) == before
     assert list((tmp_path / "racks").iterdir()) == []
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import os
 import subprocess
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import TypeVar
 
@@ -38,12 +39,29 @@ def processes(mark: str) -> dict[int, str]:
     return found
 
 
-def system() -> tuple[list[str], list[str], list[str]]:
-    """Interfaces, mounts and named namespaces of this system."""
+def system(own: Path) -> tuple[list[str], list[str], list[str]]:
+    """Interfaces, mounts and named namespaces of this system. own: a test's folder in pytest's; what is
+    mounted in others' there comes and goes with their tests."""
     links = subprocess.run(["ip", "-brief", "link"], capture_output=True, text=True, check=True).stdout
     mounts = [line.split()[4] for line in Path("/proc/self/mountinfo").read_text().splitlines()]
     names = subprocess.run(["ip", "netns"], capture_output=True, text=True, check=True).stdout
+    of_all_tests = own.parents[1]
+    mounts = [one for one in mounts if own in Path(one).parents or of_all_tests not in Path(one).parents]
     return sorted(line.split()[0] for line in links.splitlines()), sorted(mounts), names.splitlines()
+
+
+@contextmanager
+def held_namespaces(mark: str) -> Iterator[set[int]]:
+    """The network namespaces that processes with the mark are in, but our own. Held: the number of one that
+    has ended goes to the next that anybody makes."""
+    with ExitStack() as stack:
+        found = set()
+        for pid in processes(mark):
+            with suppress(FileNotFoundError, ProcessLookupError):
+                namespace = os.open(f"/proc/{pid}/ns/net", os.O_RDONLY)
+                stack.callback(os.close, namespace)
+                found.add(os.fstat(namespace).st_ino)
+        yield found - {Path("/proc/self/ns/net").stat().st_ino}
 
 
 def network_namespaces() -> set[int]:

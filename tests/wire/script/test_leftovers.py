@@ -1,4 +1,5 @@
 import os
+import re
 import subprocess
 from pathlib import Path
 
@@ -34,6 +35,26 @@ def test_an_interface_and_a_mount_that_remain_are_named(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "interface: b0" in done.stdout
     assert "mount: /mnt" in done.stdout
+
+
+def test_of_what_is_in_folders_of_others_only_a_runs_own_counts(tmp_path: Path) -> None:
+    own = tmp_path / "own"
+    own.mkdir()
+    script = """
+    for folder in "${note%/*}" "${note%/*}-not"; do
+        mkdir -p $folder/mounted
+        mount -t tmpfs tmpfs $folder/mounted
+        truncate -s 1M $folder/disk
+        devices+=($(losetup --find --show $folder/disk))
+    done
+    $leftovers check $note; code=$?
+    losetup --detach "${devices[@]}"
+    exit $code
+    """
+    done = in_own_network(script, own, "five")
+    mounted, bound = sorted(done.stdout.splitlines()[1:], reverse=True)
+    assert mounted == f"mount: {own}/mounted"
+    assert re.fullmatch(rf"loop device: /dev/loop\d+ {own}/disk", bound)
 
 
 def test_a_process_of_this_run_that_remains_is_named_and_one_of_another_is_not(tmp_path: Path) -> None:
