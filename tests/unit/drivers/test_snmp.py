@@ -23,6 +23,8 @@ from tests.unit.drivers.fake_pdu import FakeAgent
 T = TypeVar("T")
 APC = FAMILIES["apc_rackpdu"]
 ADDRESS = {"address": "10.78.0.201", "family": "apc_rackpdu"}
+APC_RACK_PDU: Oid = (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)
+"""As it calls itself."""
 COMMUNITY = {"community": "open-sesame"}
 
 
@@ -162,16 +164,32 @@ def test_who_waits_too_long_is_told_that_the_pdu_is_busy() -> None:
     play(story)
 
 
-def test_no_call_lasts_longer_than_it_may() -> None:
-    agent = rack(o1=1)
+class SlowAgent(FakeAgent):
+    """Takes `answer_s` for each message."""
 
-    async def story() -> None:
-        agent.hold = asyncio.Event()
-        with pytest.raises(DeviceUnreachable, match="read the state of outlet 1 on PDU"):
-            await outlets(agent, 1, timeout_s=0.2).power_state()
+    def __init__(self, objects: dict[Oid, Value], answer_s: float) -> None:
+        super().__init__(objects)
+        self._answer_s = answer_s
 
-    play(story)
-    assert agent.at_once == 0
+    async def _answers(self) -> None:
+        await asyncio.sleep(self._answer_s)
+
+
+@pytest.mark.parametrize("family", ["apc_rackpdu", "auto"])
+@pytest.mark.parametrize("answer_s", [2.4, 600.0], ids=["slow", "dead"])
+@pytest.mark.parametrize("call", ["power_state", "set_power"])
+def test_no_call_lasts_longer_than_it_may(call: str, answer_s: float, family: str) -> None:
+    """A slow PDU is in time with one message, and has to be asked for its family before."""
+    agent = SlowAgent({object_of(1): 1, SYS_OBJECT_ID: APC_RACK_PDU}, answer_s)
+    control = outlets(agent, 1, family=family)
+
+    async def story() -> float:
+        began_s = asyncio.get_running_loop().time()
+        with suppress(DeviceUnreachable, DeviceBusy):
+            await (control.power_state() if call == "power_state" else control.set_power(PowerVerb.ON))
+        return asyncio.get_running_loop().time() - began_s
+
+    assert run(story(), 0) < control.longest_command_s
 
 
 def test_a_pdu_too_slow_for_all_outlets_at_once_comes_to_the_last() -> None:
@@ -215,7 +233,7 @@ def test_another_command_is_one_to_all_outlets() -> None:
 
 
 def test_a_pdu_is_asked_once_for_its_family() -> None:
-    objects: dict[Oid, Value] = {object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)}
+    objects: dict[Oid, Value] = {object_of(1): 1, SYS_OBJECT_ID: APC_RACK_PDU}
     agent = FakeAgent(objects)
     devices = SnmpDevices(agent, discharge_s=1)
     for _ in range(2):
@@ -226,7 +244,7 @@ def test_a_pdu_is_asked_once_for_its_family() -> None:
 def test_a_pdu_that_another_family_has_replaced_is_known_anew(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snmp_queue, "LATELY_S", 0.0)
     aten = FAMILIES["aten"]
-    agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
+    agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: APC_RACK_PDU})
     devices = SnmpDevices(agent, discharge_s=1)
     control = outlets(agent, 1, devices=devices, family="auto")
     assert play(control.power_state) is PowerState.ON
@@ -240,25 +258,19 @@ def test_an_outlet_that_is_not_there_is_told_after_its_pdu_was_asked_anew(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     monkeypatch.setattr(snmp_queue, "LATELY_S", 0.0)
-    agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
+    agent = FakeAgent({object_of(1): 1, SYS_OBJECT_ID: APC_RACK_PDU})
     with pytest.raises(DeviceRefused, match="no object"):
         play(outlets(agent, 30, family="auto").power_state)
     assert agent.log == ["get 1"] * 3, "its family, its outlet, its family"
-
-
-class SlowAgent(FakeAgent):
-    """Too slow for two messages within one command's time, where that is 0.6 s."""
-
-    async def _answers(self) -> None:
-        await asyncio.sleep(0.3)
 
 
 @pytest.mark.parametrize("is_replaced", [False, True], ids=["no such outlet", "another PDU"])
 def test_a_slow_pdu_without_such_an_outlet_is_known_anew_by_further_tries(
     monkeypatch: pytest.MonkeyPatch, is_replaced: bool
 ) -> None:
+    """Too slow for two messages within one command's time."""
     aten = FAMILIES["aten"]
-    agent = SlowAgent({object_of(1): 1, SYS_OBJECT_ID: (1, 3, 6, 1, 4, 1, 318, 1, 3, 4, 5)})
+    agent = SlowAgent({object_of(1): 1, SYS_OBJECT_ID: APC_RACK_PDU}, 0.3)
     control = outlets(agent, 1, family="auto", timeout_s=0.6)
 
     async def story() -> PowerState:
