@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -125,12 +126,20 @@ class Process:
         assert self._process is not None
         try:
             (provisioner,) = _children(self._process.pid)
-            (guard,) = (
-                pid for pid in _children(provisioner) if GUARD in Path(f"/proc/{pid}/cmdline").read_bytes()
-            )
+            (guard,) = guards_of(provisioner)
             os.kill(guard, signal.SIGKILL)
         except (OSError, ValueError) as error:
             raise LabTrouble(f"provisioner {self.role} on {self.host} has no lease guard to kill") from error
+
+
+def guards_of(provisioner: int) -> list[int]:
+    """Its lease guard, unless it has none now. Raises OSError when it is gone."""
+    found = []
+    for pid in _children(provisioner):
+        with suppress(OSError):  # a child that has just ended
+            if GUARD in Path(f"/proc/{pid}/cmdline").read_bytes():
+                found.append(pid)
+    return found
 
 
 def _children(pid: int) -> list[int]:

@@ -12,7 +12,7 @@ import pytest
 import yaml
 
 from bmsim.api import RunningRack
-from scenarios.runner.machine.process import GUARD, Process
+from scenarios.runner.machine.process import Process, guards_of
 from tests.wire.cli.conftest import eventually
 from tests.wire.control_plane.conftest import ControlPlane
 
@@ -38,10 +38,6 @@ def state(pid: int) -> str:
     return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
 
 
-def guards(provisioner: int) -> list[int]:
-    return [pid for pid in children(provisioner) if GUARD in Path(f"/proc/{pid}/cmdline").read_bytes()]
-
-
 def test_a_host_is_frozen_without_its_guard_and_starts_another_when_it_goes_on(plane: ControlPlane) -> None:
     plane.start()
     settings = {**yaml.safe_load(plane.config.read_text()), "host": {"name": "a"}}
@@ -52,12 +48,12 @@ def test_a_host_is_frozen_without_its_guard_and_starts_another_when_it_goes_on(p
         eventually("a has its lease", lambda: "a" in plane.hosts())
         assert host._process is not None
         (provisioner,) = children(host._process.pid)
-        (guard,) = guards(provisioner)
+        (guard,) = guards_of(provisioner)
         host.freeze(unguarded=True)
-        eventually("its guard has ended", lambda: guard not in guards(provisioner))
+        eventually("its guard has ended", lambda: guard not in guards_of(provisioner))
         eventually("it stands still", lambda: state(provisioner) == "T")
         host.thaw()
-        eventually("another guard runs", lambda: guards(provisioner))
+        eventually("another guard runs", lambda: guards_of(provisioner))
     finally:
         asyncio.run(host.stop())
     assert not Path(f"/proc/{provisioner}").exists()

@@ -81,8 +81,18 @@ def tell(process: Provisioner, left_s: float) -> None:
 
 def guards_of(process: Provisioner) -> list[int]:
     """The children of it that run as Python, no longer as what started it: the other one sleeps."""
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split()
-    return [int(pid) for pid in children if is_guard(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0"))]
+    found = []
+    for pid in Path(f"/proc/{process.pid}/task/{process.pid}/children").read_text().split():
+        with suppress(OSError):  # it has just ended
+            if is_guard(Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")):
+                found.append(int(pid))
+    return found
+
+
+def guard_of(process: Provisioner) -> int:
+    """The provisioner doesn't wait until it runs."""
+    (guard,) = eventually("its guard runs", lambda: guards_of(process))
+    return guard
 
 
 def is_guard(argv: list[bytes]) -> bool:
@@ -105,8 +115,8 @@ def runs(pid: int) -> bool:
 def test_children_of_one_that_stands_still_end_with_its_lease() -> None:
     with provisioner() as (process, child):
         tell(process, 600.0)
-        tell(process, 0.5)
         begun_s = time.monotonic()
+        tell(process, 0.5)
         os.kill(process.pid, signal.SIGSTOP)
         eventually("its child has ended", lambda: not runs(child))
         assert time.monotonic() - begun_s >= 0.4
@@ -135,14 +145,14 @@ def test_a_lease_that_is_renewed_after_its_end_ends_nothing_more() -> None:
         tell(process, 0.0)
         eventually("its child has ended", lambda: not runs(child))
         tell(process, 600.0)
-        eventually("its guard lives", lambda: guards_of(process) and runs(guards_of(process)[0]))
+        eventually("its guard lives", lambda: any(map(runs, guards_of(process))))
 
 
 def test_a_guard_that_was_killed_is_started_anew(tmp_path: Path) -> None:
     log = tmp_path / "log"
     with log.open("w") as complaints, provisioner(stderr=complaints) as (process, child):
         tell(process, 600.0)
-        (killed,) = guards_of(process)
+        killed = guard_of(process)
         os.kill(killed, signal.SIGKILL)
         await_another_guard(process, killed, log)
         assert runs(child)
@@ -155,7 +165,7 @@ def test_a_guard_that_cant_be_started_at_once_is_started_when_it_can(tmp_path: P
     log = tmp_path / "log"
     with log.open("w") as complaints, provisioner(stderr=complaints) as (process, child):
         tell(process, 600.0)
-        (killed,) = guards_of(process)
+        killed = guard_of(process)
         _, hard = resource.prlimit(process.pid, resource.RLIMIT_NOFILE)
         resource.prlimit(process.pid, resource.RLIMIT_NOFILE, (3, hard))  # what is open already stays
         os.kill(killed, signal.SIGKILL)
@@ -185,7 +195,7 @@ def members(session: int) -> list[int]:
 def test_the_guard_ends_what_a_killed_provisioner_has_left_and_then_itself() -> None:
     with provisioner(program=SCRIPT) as (process, child):
         eventually("its script runs", lambda: len(members(child)) == 3)
-        (guard,) = guards_of(process)
+        guard = guard_of(process)
         process.kill()
         eventually("all have ended", lambda: not members(child) and not runs(guard))
 
@@ -201,7 +211,7 @@ def test_a_guard_that_was_started_anew_knows_the_children_from_before(tmp_path: 
     log = tmp_path / "log"
     with log.open("w") as complaints, provisioner(program=SCRIPT, stderr=complaints) as (process, child):
         eventually("its script runs", lambda: len(members(child)) == 3)
-        (killed,) = guards_of(process)
+        killed = guard_of(process)
         os.kill(killed, signal.SIGKILL)
         await_another_guard(process, killed, log)
         tell(process, 600.0)
