@@ -19,7 +19,7 @@ from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.protocols.power import PowerControl, PowerVerb
 from tests.contract.drivers.pdu import AUTH_KEY, KEYS, PRIV_KEY, READ, USER, V3, WRITE, Pdu, running_pdu
 
-pytestmark = pytest.mark.wire
+pytestmark = [pytest.mark.wire, pytest.mark.usefixtures("unhurried")]
 T = TypeVar("T")
 DEADLINE_S = 60.0
 ENTERPRISES = "1.3.6.1.4.1"
@@ -86,7 +86,7 @@ LOGINS = {
 
 
 def tool(program: str, pdu: Pdu, login: tuple[str, ...], *words: str) -> subprocess.CompletedProcess[str]:
-    argv = (program, *login, "-t", "5", "-r", "0", "-On", "-Oq", f"127.0.0.1:{pdu.port}", *words)
+    argv = (program, *login, "-t", "30", "-r", "0", "-On", "-Oq", f"127.0.0.1:{pdu.port}", *words)
     return subprocess.run(argv, capture_output=True, text=True, timeout=DEADLINE_S)
 
 

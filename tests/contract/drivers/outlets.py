@@ -19,7 +19,7 @@ from provisioner.services.children import SystemChildren
 from tests.contract.drivers.pdu import PASSWORD, WRITE, Pdu, running_pdu
 
 DISCHARGE_S = 0.1
-TIMEOUT_S = 4.0
+TIMEOUT_S = 45.0
 
 # What a site's own program may look like: its secret is its own, and it speaks its PDU's language.
 PDU_MGR = """#!/bin/sh

@@ -57,6 +57,7 @@ def play(story: Callable[[], Awaitable[T]]) -> T:
     return asyncio.run(bounded())
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(("user", "password"), [(USER, "wrong"), ("nobody", PASSWORD)])
 def test_wrong_credentials_are_told_and_not_repeated(bmc: Bmc, user: str, password: str) -> None:
     """A BMC may lock out who tries often."""
@@ -84,6 +85,7 @@ def test_each_call_to_a_dead_bmc_ends_by_itself(call: str) -> None:
     assert time.monotonic() - began < control.longest_command_s + SLOW_S
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_busy_bmc_is_transient_and_answers_again(bmc: Bmc) -> None:
     control = device(bmc.address)
     bmc.faults({"bmc.busy": {"for_commands": ["chassis.power.off"], "count": 1}})
@@ -93,12 +95,14 @@ def test_a_busy_bmc_is_transient_and_answers_again(bmc: Bmc) -> None:
     assert play(control.power_state) is PowerState.OFF
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_bmc_without_free_sessions_is_busy(bmc: Bmc) -> None:
     bmc.faults({"bmc.sessions_exhausted": {}})
     with pytest.raises(DeviceBusy, match="no free session"):
         play(device(bmc.address).power_state)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_reset_of_a_machine_that_is_off_is_refused_for_good(bmc: Bmc) -> None:
     control = device(bmc.address)
     play(lambda: control.set_power(PowerVerb.OFF))
@@ -106,6 +110,7 @@ def test_a_reset_of_a_machine_that_is_off_is_refused_for_good(bmc: Bmc) -> None:
         play(lambda: control.set_power(PowerVerb.RESET))
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_the_next_cipher_suite_is_tried_when_the_first_is_not_served(bmc: Bmc) -> None:
     control = device({**bmc.address, "cipher_suites": [8, 3]})
     assert play(control.power_state) is PowerState.ON

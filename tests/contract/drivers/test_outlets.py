@@ -87,6 +87,7 @@ def test_a_wrong_community_is_silence_and_the_message_says_so(
     assert "wrong-word" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("version", ["1", "2c"])
 def test_a_community_that_may_only_read_is_told(stack: ExitStack, pdu: Pdu, version: str) -> None:
     control = snmp(stack, pdu, secret={"community": READ}, version=version)
@@ -98,6 +99,7 @@ def test_a_community_that_may_only_read_is_told(stack: ExitStack, pdu: Pdu, vers
     assert play(both.power_state) is PowerState.OFF
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(
     ("address", "secret"),
     [
@@ -131,6 +133,7 @@ def of_one_user(stack: ExitStack, folder: Path, messages: PysnmpMessages) -> lis
     return controls
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_pdus_may_have_one_user_with_keys_of_their_own(stack: ExitStack, tmp_path: Path) -> None:
     controls = of_one_user(stack, tmp_path, snmp_messages(stack))
 
@@ -144,6 +147,7 @@ def test_pdus_may_have_one_user_with_keys_of_their_own(stack: ExitStack, tmp_pat
     play(story)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_users_beyond_those_that_are_remembered_are_served_and_their_sockets_closed(
     stack: ExitStack, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -176,6 +180,7 @@ def udp_sockets() -> set[str]:
     return open_now & {line.split()[9] for line in Path("/proc/net/udp").read_text().splitlines()[1:]}
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("version", ["1", "2c"])
 def test_an_outlet_that_is_not_there_is_told(stack: ExitStack, pdu: Pdu, version: str) -> None:
     control = snmp(stack, pdu, 1, 30, version=version)
@@ -185,6 +190,7 @@ def test_an_outlet_that_is_not_there_is_told(stack: ExitStack, pdu: Pdu, version
         play(lambda: control.set_power(PowerVerb.OFF))
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_pdu_of_another_family_is_told(stack: ExitStack, pdu: Pdu) -> None:
     with pytest.raises(DeviceRefused, match=r"Check power\.family"):
         play(snmp(stack, pdu, family="raritan_pdu2").power_state)
@@ -215,6 +221,7 @@ def test_what_was_told_to_a_pdu_that_cannot_be_reached_is_not_done_later(stack: 
     assert "struck" in {entry.command for entry in pdu.received()}
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_slow_pdu_is_waited_for_and_switches_all_in_its_turn(stack: ExitStack, pdu: Pdu) -> None:
     pdu.faults({"pdu.slow_queue": {"each_s": 0.2}})
     devices = SnmpDevices(snmp_messages(stack), discharge_s=1)
@@ -231,6 +238,7 @@ def test_a_slow_pdu_is_waited_for_and_switches_all_in_its_turn(stack: ExitStack,
     assert time.monotonic() - began >= 4 * 0.2
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(
     ("family", "by_fault"),
     [
@@ -252,6 +260,7 @@ def test_an_outlet_on_its_way_is_neither_on_nor_off(
     assert pdu.fed(1) is not by_fault, "with the fault it is off, and says that it isn't yet"
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_welded_relay_is_on_and_half_off_is_told_as_such(stack: ExitStack, pdu: Pdu) -> None:
     pdu.faults({"pdu.outlet_stuck": {}}, node="n2")
     control = snmp(stack, pdu, 1, 2)
@@ -262,6 +271,7 @@ def test_a_welded_relay_is_on_and_half_off_is_told_as_such(stack: ExitStack, pdu
     assert (pdu.fed(1), pdu.fed(2)) == (False, True)
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_a_pdu_that_restarts_is_asked_on_by_every_version(stack: ExitStack, pdu: Pdu) -> None:
     """RFC 3414 §2.2: its engine counts one start more, which those who asked it before have to learn."""
     by_v3 = snmp(stack, pdu, secret=KEYS, **V3)
@@ -351,6 +361,7 @@ def test_another_pdu_at_the_address_of_one_is_asked_on_by_version_3(stack: ExitS
     assert play(story) is PowerState.ON
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_two_pdus_that_disagree_are_half_off(stack: ExitStack, tmp_path: Path) -> None:
     control = by_feeds(stack, tmp_path)
     fault = tmp_path / "b" / "n1.json"
@@ -370,6 +381,7 @@ def test_of_two_feeds_each_is_told_though_one_fails(stack: ExitStack, tmp_path: 
     assert play(control.power_state) is PowerState.UNKNOWN
 
 
+@pytest.mark.usefixtures("unhurried")
 def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path) -> None:
     pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1))
     address = {"address": "127.0.0.1", "port": pdu.http_port}
@@ -379,6 +391,7 @@ def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path)
     assert "not-this-one" not in str(caught.value)
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize("pieces", [(b"O", b"FF\r\n"), (b"O", b"F", b"F"), (b"OFF",), (b"\r\n", b"OFF\r\n")])
 def test_an_iboots_word_may_come_in_pieces_and_without_an_end(pieces: tuple[bytes, ...]) -> None:
     hung_up = asyncio.Event()
@@ -405,6 +418,7 @@ def test_an_iboots_word_may_come_in_pieces_and_without_an_end(pieces: tuple[byte
     assert play(story) is PowerState.OFF
 
 
+@pytest.mark.usefixtures("unhurried")
 @pytest.mark.parametrize(
     ("change", "secret", "error"),
     [
@@ -453,7 +467,7 @@ def test_a_web_server_that_is_not_there_is_unreachable(pdu: Pdu) -> None:
         play(story)
 
 
-def command(folder: Path, script: str, timeout_s: float = 4.0, outlets: Sequence[int] = (3,)) -> PowerControl:
+def command(folder: Path, script: str, timeout_s: float = 45, outlets: Sequence[int] = (3,)) -> PowerControl:
     program = folder / "switch"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)

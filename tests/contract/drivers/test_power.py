@@ -27,7 +27,7 @@ OUTLETS = [pytest.param(way, marks=pytest.mark.wire) for way in WAYS]
 
 
 @pytest.fixture(params=[*BMCS, *OUTLETS])
-def control(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[PowerControl]:
+def control(request: pytest.FixtureRequest, tmp_path: Path, unhurried: None) -> Iterator[PowerControl]:
     if request.param == "fake":
         yield FakeRack(lambda event: None, CountingIds()).power("n1", {}, {})
         return

@@ -17,8 +17,8 @@ from provisioner.drivers.snmp import SnmpDevices
 from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.protocols.power import Feeds
 
-pytestmark = pytest.mark.wire
-DEADLINE_S = 30.0
+pytestmark = [pytest.mark.wire, pytest.mark.usefixtures("unhurried")]
+DEADLINE_S = 60.0
 V2C = api.PROTOCOL_MODULES[api.SNMP_VERSION_2C]
 ON, OFF = 1, 2
 

@@ -26,7 +26,7 @@ def answer(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> s
     program.chmod(0o755)
 
     def power(world: FakeWorld, name: str) -> PowerControl:
-        devices = CommandDevices(SystemChildren(), {"pdu": program}, discharge_s=0, timeout_s=4)
+        devices = CommandDevices(SystemChildren(), {"pdu": program}, discharge_s=0, timeout_s=45)
         return devices(name, {"command": "pdu", "address": "pdu1", "outlets": [1]}, {})
 
     monkeypatch.setattr(FakeWorld, "_power", power)
