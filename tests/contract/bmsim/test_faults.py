@@ -11,7 +11,7 @@ pytestmark = pytest.mark.wire
 
 def test_a_silent_bmc_answers_nothing_until_it_is_healed(bmc: Bmc) -> None:
     bmc.faults({"bmc.silent": {}})
-    assert bmc.ipmitool("-R", "1", "power", "status").code != 0
+    assert bmc.ipmitool("-N", "1", "-R", "1", "power", "status").code != 0
     assert not bmc.entries("session.open")
     bmc.faults({})
     assert bmc.is_on()
@@ -40,7 +40,7 @@ def test_a_power_on_can_be_acknowledged_and_not_done(bmc: Bmc) -> None:
 
 def test_a_power_off_can_be_acknowledged_at_once_and_done_later(bmc: Bmc) -> None:
     bmc.power("on")
-    bmc.faults({"bmc.late": {"by_s": 2}})
+    bmc.faults({"bmc.late": {"by_s": 8}})
     assert bmc.power("off").code == 0
     assert bmc.is_on()
     eventually(lambda: not bmc.is_on(), "what was acknowledged is done")

@@ -39,7 +39,8 @@ def traps() -> Iterator[socket.socket]:
 def telling(
     folder: Path, traps: socket.socket, family: str = "apc_rackpdu", **timing: float
 ) -> Iterator[Pdu]:
-    """A PDU that tells `traps` of changes, its outlets one second apart when mains come back."""
+    """A PDU that tells `traps` of changes, its outlets one second apart when mains come back, unless `timing`
+    says otherwise."""
     host, port = traps.getsockname()
     timing = {"sequence_s": 1.0, **timing}
     with running_pdu(folder, family, snmp={"traps_to": [f"{host}:{port}"]}, timing=timing) as pdu:
@@ -116,7 +117,7 @@ def test_a_pdu_without_mains_tells_nobody_what_became_of_a_command(
 def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_other(
     tmp_path: Path, traps: socket.socket
 ) -> None:
-    with telling(tmp_path, traps) as pdu:
+    with telling(tmp_path, traps, sequence_s=3.0) as pdu:
         pdu.ask(do="order", outlet=2, order="off")
         pdu.ask(do="mains", on=False)
         assert not any(pdu.fed(outlet) for outlet in (1, 2, 3, 4))
@@ -144,16 +145,23 @@ def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_o
         assert [pdu.fed(outlet) for outlet in (1, 2, 3, 4)] == [True, False, True, True]
 
 
+def strikes(pdu: Pdu) -> int:
+    """How many messages a fault has struck."""
+    return [entry.command for entry in pdu.received()].count("struck")
+
+
 def test_a_message_that_waits_while_mains_go_is_lost_with_them(tmp_path: Path) -> None:
     """Of each face: a dead PDU neither answers nor switches."""
     object_of_2 = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.2"
-    with running_pdu(tmp_path, answer_s=1.0) as pdu:
-        words = ("snmpset", "-v2c", "-c", WRITE, "-t", "2", "-r", "0", f"127.0.0.1:{pdu.port}", object_of_2)
+    with running_pdu(tmp_path) as pdu:
+        pdu.faults({"pdu.slow_queue": {"each_s": 4}})
+        # It gives up when the PDU has come to both messages.
+        words = ("snmpset", "-v2c", "-c", WRITE, "-t", "12", "-r", "0", f"127.0.0.1:{pdu.port}", object_of_2)
         asked = subprocess.Popen((*words, "i", "2"), stderr=subprocess.PIPE, text=True)
         with socket.create_connection(("127.0.0.1", pdu.http_port)) as web:
             web.sendall(b"POST /outlets/3/off HTTP/1.1\r\nHost: pdu\r\nAuthorization: Bearer ")
             web.sendall(PASSWORD.encode() + b"\r\n\r\n")
-            time.sleep(0.5)
+            eventually("both messages have come", lambda: strikes(pdu) == 2, DEADLINE_S, 0.1)
             pdu.ask(do="mains", on=False)
             assert "no mains" in pdu.ask(do="order", outlet=4, order="off")["error"]
             assert "Timeout" in asked.communicate(timeout=DEADLINE_S)[1]

@@ -138,7 +138,7 @@ def test_half_off_leaves_a_machine_on_until_it_is_mended_and_told_again(rack: Ru
 
 
 def test_a_bmc_goes_and_comes_with_its_outlet_and_leaves_the_machine_off(rack: RunningRack) -> None:
-    assert bmc_answers(rack)
+    eventually("the BMC answers", lambda: bmc_answers(rack))
     raritan(rack, 4, 0)
     eventually("the BMC is gone", lambda: not bmc_answers(rack))
     raritan(rack, 4, 1)
