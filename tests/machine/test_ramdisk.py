@@ -173,6 +173,7 @@ def test_the_ramdisk_is_small(ramdisk: Ramdisk) -> None:
 
 
 def test_a_second_build_is_there_at_once(ramdisk: Ramdisk) -> None:
-    began_s = time.monotonic()
-    assert build("amd64", default_cache()) == ramdisk
-    assert time.monotonic() - began_s < 1.0
+    """Neither is the package archive asked, nor anything made: each of its steps would be told."""
+    steps: list[str] = []
+    assert build("amd64", default_cache(), steps.append) == ramdisk
+    assert steps == []

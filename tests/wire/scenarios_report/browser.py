@@ -60,10 +60,7 @@ class Browser:
         self._selector = selectors.DefaultSelector()
         self._selector.register(self._from, selectors.EVENT_READ)
         try:
-            target = next(
-                one for one in self.call("Target.getTargets")["targetInfos"] if one["type"] == "page"
-            )
-            attached = self.call("Target.attachToTarget", targetId=target["targetId"], flatten=True)
+            attached = self.call("Target.attachToTarget", targetId=self._page(), flatten=True)
             self._session = attached["sessionId"]
             for domain in ("Page", "Runtime", "Log", "Network"):
                 self.call(f"{domain}.enable")
@@ -91,6 +88,16 @@ class Browser:
             self._process.wait(10)
             self._selector.close()
             os.close(self._from)
+
+    def _page(self) -> str:
+        """It answers before it has one."""
+        ends_at = time.monotonic() + DEADLINE_S
+        while True:
+            for target in self.call("Target.getTargets")["targetInfos"]:
+                if target["type"] == "page":
+                    return str(target["targetId"])
+            assert time.monotonic() < ends_at, f"no page within {DEADLINE_S:g} s"
+            time.sleep(0.02)
 
     def resize(self, width: int, height: int) -> None:
         self.call(
