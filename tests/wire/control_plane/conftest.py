@@ -74,13 +74,15 @@ class ControlPlane(Service):
         self._stack = ExitStack()
         self.api = self._process("provisioner", "api", self._common)
 
-    def host(self, name: str, *, state: Path | None = None, file: str = "") -> Process:
-        """A compute host that isn't started yet."""
-        return self.process(name, "compute", state=state, file=file)
+    def host(self, name: str, *, state: Path | None = None, file: str = "", **changes: Any) -> Process:
+        """A compute host that isn't started yet. changes: of the settings of `host`."""
+        return self.process(name, "compute", state=state, file=file, **changes)
 
-    def process(self, name: str, role: str, *, state: Path | None = None, file: str = "") -> Process:
+    def process(
+        self, name: str, role: str, *, state: Path | None = None, file: str = "", **changes: Any
+    ) -> Process:
         """As `host`, in any role."""
-        own = {"state_dir": str(state or self.folder / name), "host": {"name": name}}
+        own = {"state_dir": str(state or self.folder / name), "host": {"name": name, **changes}}
         return self._process(file or name, role, {**self._common, **own})
 
     def start(self) -> None:

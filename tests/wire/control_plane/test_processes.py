@@ -58,8 +58,8 @@ def test_a_second_host_of_one_name_is_refused_while_the_first_one_lives(plane: C
     assert "Give this one another host.name" in second.log()
     first.signal(signal.SIGKILL)
     first.wait()
-    second.start()
     before = plane.hosts()["a"]["epoch"]
+    second.start()
     eventually("the second has the lease", lambda: plane.hosts()["a"]["epoch"] > before)
 
 

@@ -10,6 +10,9 @@ from tests.wire.control_plane.conftest import ControlPlane
 
 pytestmark = pytest.mark.wire
 
+LEASE_S = 15
+"""Of which a renewal may be late by two thirds before a host that lives is taken for dead."""
+
 BEATS = 3
 """In them more time goes by than a lease has: whoever was taken for dead would have lost its nodes."""
 
@@ -51,7 +54,7 @@ def test_a_database_whose_clock_jumps_changes_no_owner(plane: ControlPlane, serv
     clock = JumpingClock(server, plane.database.partition("?")[0].rpartition("/")[2])
     plane.start()
     for name in ("a", "b"):
-        plane.host(name).start()
+        plane.host(name, lease_ttl_s=LEASE_S).start()
     eventually("both have a lease", lambda: {"a", "b"} <= set(plane.hosts()))
     plane.enrol(*(f"n{number}" for number in range(4)))
     eventually("both own two nodes", lambda: all(host["nodes"] == 2 for host in plane.hosts().values()))
