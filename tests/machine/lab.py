@@ -33,6 +33,10 @@ DEADLINES_S = {
 """How long a condition may take on two cores without KVM, other racks beside us."""
 
 
+PAGE = 1000
+"""Events that one answer lists, at most."""
+
+
 class CommandFailed(AssertionError):
     """A command ended otherwise than expected. Carries what it printed."""
 
@@ -115,8 +119,17 @@ class Lab:
     def config(self) -> Path:
         return self.folder / "provisioner.yaml"
 
+    @property
+    def database(self) -> Path:
+        return Path(self.settings["state_dir"]) / "provisioner.db"
+
     def start(self) -> None:
         """Starts `provisioner serve` on the compute host and waits until it is ready."""
+        self.launch()
+        self.becomes_ready()
+
+    def launch(self) -> None:
+        """Starts it, and waits for nothing."""
         self.config.write_text(yaml.safe_dump(self.settings))
         self.serves += 1
         log = (self.folder / f"serve-{self.serves}.log").open("wb")
@@ -131,6 +144,9 @@ class Lab:
             stderr=subprocess.STDOUT,
             env=self._env(),
         )
+
+    def becomes_ready(self) -> None:
+        """Returns when it is."""
         eventually("the provisioner is ready", self._ready, DEADLINES_S["ready"])
 
     def _ready(self) -> bool:
@@ -252,9 +268,17 @@ class Lab:
         if self.serve is not None and self.serve.poll() is not None:
             raise AssertionError(f"serve ended with {self.serve.returncode}:\n{self.log()[-4000:]}")
 
-    def events(self, node: str = "n1") -> list[dict[str, Any]]:
-        found: list[dict[str, Any]] = self.look(f"/v1/nodes/{node}/events?limit=1000")["items"]
+    def events(self, node: str = "n1", after: int = 0) -> list[dict[str, Any]]:
+        """All of a node, oldest first; or those after the one of this number."""
+        found: list[dict[str, Any]] = []
+        while page := self.look(f"/v1/nodes/{node}/events?limit={PAGE}&after={after}")["items"]:
+            found += page
+            after = page[-1]["id"]
         return found
+
+    def newest_event(self, node: str = "n1") -> int:
+        """The number of what happened last: what is waited for from now on comes after it."""
+        return max((event["id"] for event in self.events(node)), default=0)
 
     def timeline(self, instance: str) -> str:
         try:
@@ -268,13 +292,13 @@ class Lab:
             texts.append(f"--- console of {path.parent.name}\n{path.read_text(errors='replace')[-1500:]}")
         return "\n".join(texts)
 
-    def step_begins(self, step: str, node: str = "n1") -> None:
-        """Returns when the node's work has come to `step`."""
+    def step_begins(self, step: str, node: str = "n1", *, after: int) -> None:
+        """Returns when the node's work has come to `step`, as events tell that came after one."""
 
         def look() -> bool:
             return any(
                 event["name"] in ("step.started", "step.resumed") and event["step"] == step
-                for event in self.events(node)
+                for event in self.events(node, after)
             )
 
         eventually(f"step {step} begins", look, DEADLINES_S["step"], 0.1)

@@ -61,8 +61,9 @@ def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_t
 ) -> None:
     # An image that takes seconds to write: the power has to go while it is being written.
     lab = new_lab(node(disks=[{"size_mib": 4096}])).ready("debian")
+    before = lab.newest_event()
     lab.deploy("web", "debian")
-    lab.step_begins("write_image")
+    lab.step_begins("write_image", after=before)
     lab.rack("fault", "n1", "node.power_loss")
     instance = lab.instance_becomes("active", "web")
     assert lab.ssh(instance["address"], "hostname").strip() == "web"

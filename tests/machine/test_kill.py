@@ -7,42 +7,35 @@ from collections.abc import Callable, Sequence
 import pytest
 
 from provisioner.core.plan import PLANS
+from tests.machine.kill import each_was_taken_up_again, killed_in
 from tests.machine.lab import Lab
 from tests.machine.racks import node
 
 pytestmark = pytest.mark.machine
 
-DEPLOY = [spec.name for spec in PLANS["deploy-iscsi"].steps]
-DELETE = ("power_off", "agent_ready", "wipe", "withdraw_boot")
+DEPLOY, CLEAN = PLANS["deploy-iscsi"], PLANS["clean"]
+DEPLOY_STEPS, CLEAN_STEPS = ([spec.name for spec in plan.steps] for plan in (DEPLOY, CLEAN))
 
 
 @pytest.mark.parametrize(
-    "steps",
+    ("deploy_steps", "clean_steps"),
     [
         # In one deploy: each resumed step is followed by one in which it dies again.
-        pytest.param(DEPLOY, id="each"),
-        *(pytest.param([step], id=step, marks=pytest.mark.full) for step in DEPLOY),
+        pytest.param(DEPLOY_STEPS, CLEAN_STEPS, id="each"),
+        *(pytest.param([step], [], id=f"deploy-{step}", marks=pytest.mark.full) for step in DEPLOY_STEPS),
+        *(pytest.param([], [step], id=f"clean-{step}", marks=pytest.mark.full) for step in CLEAN_STEPS),
     ],
 )
 def test_a_deploy_and_its_deletion_survive_the_death_of_the_provisioner(
-    new_lab: Callable[..., Lab], steps: list[str]
+    new_lab: Callable[..., Lab], deploy_steps: Sequence[str], clean_steps: Sequence[str]
 ) -> None:
     lab = new_lab(node(), deploy={"resumed_deadline_s": 60}).ready("tiny")
-    lab.deploy("web", "tiny")
-    killed_in(lab, steps)
+    killed = killed_in(lab, deploy_steps, lambda: lab.deploy("web", "tiny"))
     instance = lab.instance_becomes("active", "web")
     assert lab.ssh(instance["address"], "hostname").strip() == "web"
-    resumed = [event for event in lab.events() if event["name"] == "step.resumed"]
-    assert len(resumed) >= len(steps) - 1, "the process was killed while the deploy ran"
+    each_was_taken_up_again(lab, DEPLOY, killed)
 
-    lab.cli("instance", "delete", "web")
-    killed_in(lab, DELETE)
+    killed = killed_in(lab, clean_steps, lambda: lab.cli("instance", "delete", "web"))
     lab.node_becomes("available", deadline="deleted")
     assert not any(lab.disk("n1").read_bytes()[: 2**20])
-
-
-def killed_in(lab: Lab, steps: Sequence[str]) -> None:
-    for step in steps:
-        lab.step_begins(step)
-        lab.kill()
-        lab.start()
+    each_was_taken_up_again(lab, CLEAN, killed)

@@ -66,12 +66,13 @@ def test_a_pdu_that_fails_in_mid_deploy_delays_it_and_no_more(
     new_lab: NewLab, faults: list[tuple[str, ...]]
 ) -> None:
     lab = new_lab(board("armhf"), pdus=[pdu("a", "apc_rackpdu")], **SETTINGS).ready("tiny-armhf")
+    before = lab.newest_event()
     for number, (fault, *parameters) in enumerate(faults):
         if number == 0:
             lab.rack("fault", "n1", fault, *parameters)
             lab.deploy("web", "tiny-armhf")
         else:
-            lab.step_begins("write_image")
+            lab.step_begins("write_image", after=before)
             lab.rack("fault", "n1", fault, *parameters)
         eventually(f"{fault} strikes", lambda fault=fault: struck(lab, fault), DEADLINES_S["step"])
         lab.rack("heal", "n1")

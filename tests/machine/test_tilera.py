@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from provisioner.core.plan import PLANS
+from tests.machine.kill import each_was_taken_up_again, killed_in
 from tests.machine.lab import BIN, Lab
 from tests.machine.racks import BY_GANESHA, pdu
 
@@ -40,11 +42,9 @@ def test_a_board_is_deployed_though_the_provisioner_dies_and_nothing_is_left_of_
     lab = new_lab(tile(), pdus=PDUS, deploy={"resumed_deadline_s": 30}, **SETTINGS).ready(IMAGE)
     rules = tmp_path / "rules"
     rules.write_text("#iptables\n-A INPUT -p tcp --dport 5188 ! -s 10.77.0.10 -j DROP\n")
-    lab.deploy("web", IMAGE, "--user-data", str(rules))
-    lab.step_begins("board_answers")
-    lab.kill()
-    lab.start()
+    killed = killed_in(lab, ["board_answers"], lambda: lab.deploy("web", IMAGE, "--user-data", str(rules)))
     address = lab.instance_becomes("active", "web")["address"]
+    each_was_taken_up_again(lab, PLANS["deploy-tilera"], killed)
     assert lab.ssh(address, "uname", "-m", user="root").strip() == "tilepro"
     assert lab.ssh(address, "hostname", user="root").strip() == "web"
     proofs = {event["step"]: event["text"] for event in lab.events() if event["name"] == "step.done"}
