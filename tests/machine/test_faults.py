@@ -130,17 +130,3 @@ def test_a_full_disk_of_the_controller_is_said_and_nothing_is_left_behind(new_la
     lab.execute("umount", str(blobs))
     lab.cli("image", "delete", "large")
     lab.cli("image", "register", "large", "--kind", "disk", "--file", str(large))
-
-
-def test_a_malformed_node_file_is_refused_with_its_line_and_field(new_lab: NewLab) -> None:
-    lab = new_lab(node())
-    path = lab.folder / "nodes.yaml"
-    for text, told in (
-        ("nodes: [", "line"),
-        ("nodes: [{name: n1}]", "arch"),
-        ("nodes: [{name: n1, arch: x86_64, colour: red}]", "colour"),
-    ):
-        path.write_text(text)
-        message = lab.refused("node", "enroll", "-f", str(path), expect=2)
-        assert "nodes.yaml" in message
-        assert told in message
