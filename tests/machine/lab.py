@@ -169,6 +169,13 @@ class Lab:
             for number in range(1, self.serves + 1)
         )
 
+    @property
+    def pid(self) -> int:
+        """The provisioner's own process, as this side of the rack's namespaces calls it."""
+        assert self.serve is not None
+        entered = self.serve.pid
+        return int(Path(f"/proc/{entered}/task/{entered}/children").read_text())
+
     def kill(self) -> None:
         """kill -9 of the provisioner's own process."""
         pid = (Path(self.settings["state_dir"]) / "lock").read_text().strip()

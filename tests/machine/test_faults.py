@@ -4,11 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
 import pytest
 
+from provisioner.services.draft import BLOCK_BYTES
+from provisioner.services.image_store import PIECE_BYTES
+from tests.machine.frozen import stopped_when
 from tests.machine.lab import DEADLINES_S, Lab, eventually
 from tests.machine.racks import node
 
@@ -119,14 +123,40 @@ def test_an_image_with_a_wrong_checksum_is_never_deployed(new_lab: NewLab) -> No
 
 def test_a_full_disk_of_the_controller_is_said_and_nothing_is_left_behind(new_lab: NewLab) -> None:
     lab = new_lab(node())
-    blobs = Path(lab.settings["state_dir"]) / "images"
-    lab.execute("mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(blobs))
-    lab.execute("mkdir", str(blobs / "blobs"), str(blobs / "drafts"))
+    images = Path(lab.settings["state_dir"]) / "images"
+    lab.execute("mount", "-t", "tmpfs", "-o", "size=1M", "tmpfs", str(images))
+    lab.execute("mkdir", str(images / "blobs"), str(images / "drafts"))
     large = lab.folder / "large.raw"
-    large.write_bytes(b"x" * 4 * 2**20)
-    message = lab.refused("image", "register", "large", "--kind", "disk", "--file", str(large))
+    # Each second block is a hole in the store, so that a piece takes many writes, of which the last ends it.
+    large.write_bytes((bytes(BLOCK_BYTES) + b"x" * BLOCK_BYTES) * (96 * 2**20 // BLOCK_BYTES))
+    its = ("large", "--kind", "disk", "--file", str(large))
+    message = lab.refused("image", "register", *its)
     assert "are free" in message
     assert "make room there" in message
-    lab.execute("umount", str(blobs))
     lab.cli("image", "delete", "large")
-    lab.cli("image", "register", "large", "--kind", "disk", "--file", str(large))
+
+    lab.execute("mount", "-o", "remount,size=320M", str(images))
+    ballast = images / "ballast"
+    with ThreadPoolExecutor() as pool:
+        refused = pool.submit(lab.refused, "image", "register", *its)
+        with stopped_when(lab.pid, "a piece is written in part", lambda: written_in_part(lab, images)):
+            lab.execute("sh", "-c", f"! dd if=/dev/zero of={ballast} bs=1M")
+        message = refused.result()
+    assert "No space left on device, 0 bytes are free" in message
+    assert "make room" in message
+    assert stored(lab, images) == []
+    lab.execute("rm", str(ballast))
+    lab.cli("image", "delete", "large")
+    lab.cli("image", "register", *its)
+    assert len(stored(lab, images)) == 1
+
+
+def written_in_part(lab: Lab, images: Path) -> bool:
+    """That there is room for a piece was seen, and it has still to write of it."""
+    drafts = Path(f"/proc/{lab.pid}/root{images}/drafts")
+    return any(draft.stat().st_size % PIECE_BYTES for draft in drafts.iterdir())
+
+
+def stored(lab: Lab, images: Path) -> list[str]:
+    """Files with bytes of images, whole or not."""
+    return lab.execute("find", str(images / "blobs"), str(images / "drafts"), "-type", "f").splitlines()
