@@ -33,7 +33,13 @@ FAULTS = (
             ),
             _PROTOCOLS,
             _DIRECTION,
-            Parameter("seed", 0, (int,), "by which chance is drawn: the same seed loses the same ones"),
+            Parameter(
+                "seed",
+                None,
+                (int,),
+                "by which chance is drawn: the same seed loses the same ones; null: by the story's, for each"
+                " node others; without a story 0",
+            ),
         ),
         fidelities=EVERYWHERE,
         by=By.RACK,

@@ -186,7 +186,7 @@ def _chosen(parameters: Mapping[str, Any]) -> str:
     """The part of a rule that picks messages by their number; empty: none is to be lost."""
     if parameters["nth"] is not None:
         return f"numgen inc mod {FOR_EVER} {parameters['nth'] - 1}"
-    draw = Random(parameters["seed"]).random
+    draw = Random(parameters["seed"] or 0).random
     lost = [str(number) for number in range(CYCLE) if draw() < parameters["probability"]]
     return f"numgen inc mod {CYCLE} {{ {', '.join(lost)} }}" if lost else ""
 

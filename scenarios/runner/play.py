@@ -90,7 +90,7 @@ def play_story(
 
 
 async def _play_machine(story: Story, seed: int, trace: Trace) -> list[Breach]:
-    async with MachineStage(story, f"story-{seed % 1000}", trace) as stage:
+    async with MachineStage(story, seed, f"story-{seed % 1000}", trace) as stage:
         conductor = Conductor(story, stage, stage, DEADLINES[Fidelity.MACHINE], Random(f"{seed}:moments"))
         await conductor.play()
         return conductor.breaches

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
+from random import Random
 from typing import Any, Protocol
 
 from scenarios.runner.trace import Trace
@@ -52,6 +53,13 @@ class Order:
     host: str = ""
     image: str = ""
     parameters: Mapping[str, Any] = field(default_factory=dict)
+
+    def chance(self, story_seed: int) -> Random:
+        """What its probability is drawn from, at each fidelity: a stream for each fault and target. By a seed
+        of its own it is the same in every playing."""
+        own = self.parameters.get("seed")
+        seed = story_seed if own is None else own
+        return Random(f"{seed}:{self.fault} {self.node} {self.host}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

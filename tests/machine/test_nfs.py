@@ -62,7 +62,7 @@ def test_a_machine_lives_on_its_root_when_the_host_that_serves_it_loses_its_leas
     fault, given, _ = FAULTS[befalls]
 
     async def play() -> None:
-        async with MachineStage(story, "lost-lease", Trace()) as stage:
+        async with MachineStage(story, 0, "lost-lease", Trace()) as stage:
             client = Client(stage, story)
             await client.prepare()
             assert await client.deploy(asked) == "active"

@@ -52,10 +52,11 @@ class MachineStage:
 
     fidelity = Fidelity.MACHINE
 
-    def __init__(self, story: Story, name: str, trace: Trace) -> None:
+    def __init__(self, story: Story, seed: int, name: str, trace: Trace) -> None:
         self.trace = trace
         self.public_key = ""
         self._story = story
+        self._seed = seed
         self._name = name
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
@@ -122,7 +123,8 @@ class MachineStage:
         replays = [self._replays(host) for host in self._story.hosts if replayed]
         self._besides += replays
         self._striking = Striking(
-            self._rack, self._provisioner, image_server, replays, self._story.images, self._note
+            *(self._rack, self._provisioner, image_server, replays),
+            *(self._story.images, self._seed, self._note),
         )
         for beside in self._besides:
             self._stack.push_async_callback(asyncio.to_thread, beside.stop)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from bmsim.api import RunningRack
@@ -12,6 +12,8 @@ from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.process import Process
 from scenarios.runner.machine.provisioner import Provisioner
 from scenarios.runner.stage import LabTrouble, Order
+
+SEED_BITS = 63
 
 REPLAYED = ("agent.twice", "agent.stale_token")
 
@@ -31,6 +33,7 @@ class Striking:
         image_server: Beside,
         replays: Sequence[Beside],
         images: Sequence[str],
+        seed: int,
         note: Callable[..., None],
     ) -> None:
         self._rack = rack
@@ -38,6 +41,7 @@ class Striking:
         self._image_server = image_server
         self._replays = replays
         self._images = images
+        self._seed = seed
         self._note = note
         self._healed_s: dict[tuple[str, str], float] = {}  # target and fault of the rack → when
 
@@ -65,7 +69,8 @@ class Striking:
                     replays.inject(fault, order.node, order.parameters)
             case _:
                 await self._healing_is_seen(order)
-                await self.rack_does(self._rack.inject, _target(order), order.fault, **order.parameters)
+                given = self._seeded(order)
+                await self.rack_does(self._rack.inject, _target(order), order.fault, **given)
 
     async def heal(self, order: Order) -> None:
         """Raises LabTrouble."""
@@ -89,6 +94,12 @@ class Striking:
             case _:
                 await self.rack_does(self._rack.heal, _target(order), order.fault)
                 self._healed_s[_target(order), order.fault] = asyncio.get_running_loop().time()
+
+    def _seeded(self, order: Order) -> Mapping[str, Any]:
+        """The rack knows no story: its dice are given to it."""
+        if "seed" not in order.parameters or order.parameters["seed"] is not None:
+            return order.parameters
+        return {**order.parameters, "seed": order.chance(self._seed).getrandbits(SEED_BITS)}
 
     async def _healing_is_seen(self, order: Order) -> None:
         """A device that finds a fault as it was takes it for the same one, and goes on counting."""

@@ -9,7 +9,7 @@ from scenarios.runner.model.contents import ImageServer
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.rack import ModelRack
 from scenarios.runner.model.wires import Wires
-from scenarios.runner.model.world_time import WorldClock, chance
+from scenarios.runner.model.world_time import WorldClock
 from scenarios.runner.processes import as_world
 from scenarios.runner.stage import LabTrouble, Order
 
@@ -48,7 +48,7 @@ class Striking:
     def inject(self, order: Order) -> None:
         """Raises LabTrouble."""
         if order.fault in ON_WIRES:
-            random = chance(self._seed, f"{order.fault} {order.node} {order.host}")
+            random = order.chance(self._seed)
             self._wires.inject(order.fault, order.node, order.host, order.parameters, random)
             if order.fault == "db.restart":
                 down_s, loop = order.parameters["down_s"], asyncio.get_running_loop()

@@ -32,7 +32,7 @@ class Lab:
         story = Story(
             name="a-story", hosts=hosts, nodes=(replace(node, firmware=firmware),), requests=requests
         )
-        self.stage = MachineStage(story, "a-story", self.trace)
+        self.stage = MachineStage(story, 0, "a-story", self.trace)
         self.machines = Machines()
         cast(Any, self.stage)._rack = self.machines
 

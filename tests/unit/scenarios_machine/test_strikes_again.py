@@ -45,7 +45,7 @@ def test_one_that_was_just_healed_waits_until_its_device_has_looked(
 ) -> None:
     async def story() -> float:
         none, loop = cast(Any, None), asyncio.get_running_loop()
-        striking = AtOnce(cast(Any, Rack()), none, none, (), (), none)
+        striking = AtOnce(cast(Any, Rack()), none, none, (), (), 0, none)
         for order in healed:
             await striking.heal(order)
         await asyncio.sleep(pause_s)

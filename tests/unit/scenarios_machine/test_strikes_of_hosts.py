@@ -45,7 +45,7 @@ class Lab:
         self.provisioner = Provisioner()
         self.struck: list[str] = []
         none = cast(Any, None)
-        self._striking = Striking(none, cast(Any, self.provisioner), none, (), (), self._note)
+        self._striking = Striking(none, cast(Any, self.provisioner), none, (), (), 0, self._note)
 
     def _note(self, source: str, name: str, host: str, **detail: str) -> None:
         if (source, name) == ("fault", "struck"):

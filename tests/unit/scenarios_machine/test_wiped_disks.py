@@ -32,7 +32,7 @@ def read(folder: Path, instances: dict[str, list[str]], nodes: int = 1) -> dict[
     hosts, machines = rack(nodes)
     trace = Trace()
     story = Story(name="a-story", hosts=hosts, nodes=machines, requests=tuple(requests))
-    stage: Any = MachineStage(story, "a-story", trace)
+    stage: Any = MachineStage(story, 0, "a-story", trace)
     stage._folder = folder
     for request in requests:
         for state in ("requested", "active", "deleted"):
