@@ -34,6 +34,7 @@ from tests.wire.drivers.test_image_writer import (
     Exported,
     exporting,
     play,
+    slow_qemu_img,
     words_of_children,
 )
 from tests.wire.services.segment import segment
@@ -58,7 +59,9 @@ class Bench(Protocol):
     target: DiskTarget
     disk_bytes: int
 
-    def writer(self) -> ImageWriter: ...
+    def writer(self, *, slow: bool = False) -> ImageWriter:
+        """slow: one that is seen midway, whatever a machine is busy with."""
+        ...
 
     def holds_image(self) -> bool:
         """Whole, at OFFSET, and beside it what lay there before."""
@@ -92,7 +95,7 @@ class InMemory:
         self._machine.agent = agent = BootedAgent(self._machine, "boot-1", "token")
         agent.export = (TARGET.iqn, TARGET.chap_user, TARGET.chap_password)
 
-    def writer(self) -> ImageWriter:
+    def writer(self, *, slow: bool = False) -> ImageWriter:
         return FakeWriter(self._rack)
 
     def holds_image(self) -> bool:
@@ -134,7 +137,7 @@ class InTheModel:
     def agent_at(self, address: str) -> ModelAgent | None:
         return self._agent
 
-    def writer(self) -> ImageWriter:
+    def writer(self, *, slow: bool = False) -> ImageWriter:
         children = ModelChildren(Process("ch1"))
         link = Link("iscsi", "ch1", "n1")
         return ModelImageWriter(
@@ -169,14 +172,17 @@ class BehindTheDaemon:
     disk_bytes = DISK_MIB * MIB
     size_bytes = IMAGE_MIB * MIB
 
-    def __init__(self, folder: Path, exported: Exported) -> None:
+    def __init__(self, folder: Path, exported: Exported, patch: pytest.MonkeyPatch) -> None:
+        self._folder = folder
+        self._patch = patch
         self.source = folder / "image.raw"
         self.source.write_bytes(os.urandom(self.size_bytes))
         self.target = exported.target
         self._exported = exported
 
-    def writer(self) -> ImageWriter:
-        return QemuImageWriter(SystemChildren())
+    def writer(self, *, slow: bool = False) -> ImageWriter:
+        program = slow_qemu_img(self._folder) if slow else "qemu-img"
+        return QemuImageWriter(SystemChildren(), program)
 
     def holds_image(self) -> bool:
         old = b"\xaa"
@@ -188,6 +194,7 @@ class BehindTheDaemon:
 
     def lose(self) -> None:
         os.kill(self._exported.daemon._child.pid, signal.SIGSTOP)  # at once: it takes no more bytes
+        self._patch.setattr(image_writer, "SILENCE_S", 2.0)
         self._exported.daemon.kill()
 
     async def goes_on(self) -> bool:
@@ -202,11 +209,10 @@ def plays(kind: str, folder: Path, patch: pytest.MonkeyPatch, story: Story) -> N
         case "model":
             run(_in_the_model(story), 1)
         case _:
-            patch.setattr(image_writer, "SILENCE_S", 2.0)
             patch.setattr(image_writer, "WATCH_S", 0.2)
             # The target's port is a fixed one: in a namespace it is free.
             with segment(), exporting(folder) as exported:
-                play(lambda: story(BehindTheDaemon(folder, exported)))
+                play(lambda: story(BehindTheDaemon(folder, exported, patch)))
 
 
 async def _in_the_model(story: Story) -> None:

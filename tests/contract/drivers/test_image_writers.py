@@ -38,8 +38,9 @@ async def write(
     target: DiskTarget | None = None,
     offset_bytes: int = OFFSET,
     progress: Callable[[float], None] = lambda done: None,
+    slow: bool = False,
 ) -> None:
-    await bench.writer().write(
+    await bench.writer(slow=slow).write(
         source or bench.source,
         format="raw",
         target=target or bench.target,
@@ -114,7 +115,7 @@ def test_a_connection_that_is_lost_for_good_ends_the_writing(play: Play) -> None
                 bench.lose()
 
         with pytest.raises(TransientError, match="connection was lost, and not made again"):
-            await write(bench, progress=lose)
+            await write(bench, progress=lose, slow=True)
         assert lost
         assert not await bench.goes_on()
 
@@ -125,7 +126,7 @@ def test_a_connection_that_is_lost_for_good_ends_the_writing(play: Play) -> None
 def test_a_cancelled_writing_goes_no_further(play: Play) -> None:
     async def story(bench: Bench) -> None:
         begun = asyncio.Event()
-        writing = asyncio.ensure_future(write(bench, progress=lambda done: begun.set()))
+        writing = asyncio.ensure_future(write(bench, progress=lambda done: begun.set(), slow=True))
         await begun.wait()
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)

@@ -98,6 +98,15 @@ def play(story: Callable[[], Awaitable[None]]) -> None:
     asyncio.run(bounded())
 
 
+def slow_qemu_img(folder: Path) -> str:
+    """Takes ten seconds for the image, piece by piece, since what it says is done is what it has read: who
+    hears of that late is midway all the same."""
+    program = folder / "slow-qemu-img"
+    program.write_text(f'#!/bin/sh\nexec qemu-img "$@" -m 1 -r {IMAGE_MIB * MIB // 10}\n')
+    program.chmod(0o755)
+    return str(program)
+
+
 def write(
     source: Path,
     target: DiskTarget,
@@ -106,8 +115,9 @@ def write(
     offset_mib: int = OFFSET_MIB,
     size_mib: int = IMAGE_MIB,
     progress: Callable[[float], None] = lambda done: None,
+    program: str = "qemu-img",
 ) -> Awaitable[None]:
-    return QemuImageWriter(SystemChildren()).write(
+    return QemuImageWriter(SystemChildren(), program).write(
         source,
         format=format,
         target=target,
@@ -186,7 +196,6 @@ def test_a_connection_that_is_lost_for_good_ends_the_writing(
     exported: Exported, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """qemu-img by itself would try to connect for ever."""
-    monkeypatch.setattr(image_writer, "SILENCE_S", 2.0)
     monkeypatch.setattr(image_writer, "WATCH_S", 0.2)
     source = tmp_path / "image.raw"
     source.write_bytes(os.urandom(IMAGE_MIB * MIB))
@@ -195,10 +204,14 @@ def test_a_connection_that_is_lost_for_good_ends_the_writing(
     def stop_the_daemon(done: float) -> None:
         if 0 < done < 1 and not midway.is_set():
             os.kill(exported.daemon._child.pid, signal.SIGSTOP)
+            monkeypatch.setattr(image_writer, "SILENCE_S", 2.0)
             midway.set()
 
     async def story() -> None:
-        writing = asyncio.ensure_future(write(source, exported.target, progress=stop_the_daemon))
+        program = slow_qemu_img(tmp_path)
+        writing = asyncio.ensure_future(
+            write(source, exported.target, progress=stop_the_daemon, program=program)
+        )
         await midway.wait()
         exported.daemon.kill()
         with pytest.raises(TransientError, match="connection was lost, and not made again in 2 s"):
@@ -231,7 +244,10 @@ def test_a_cancelled_write_goes_no_further(exported: Exported, tmp_path: Path) -
 
     async def story() -> None:
         begun = asyncio.Event()
-        writing = asyncio.ensure_future(write(source, exported.target, progress=lambda done: begun.set()))
+        program = slow_qemu_img(tmp_path)
+        writing = asyncio.ensure_future(
+            write(source, exported.target, progress=lambda done: begun.set(), program=program)
+        )
         await begun.wait()
         writing.cancel()
         await asyncio.gather(writing, return_exceptions=True)
