@@ -37,8 +37,9 @@ def wrong_with(pattern: str) -> str | None:
 
 def find(pattern: str, text: str) -> str | None:
     """The first place in the text that it matches; None where there is none, or the pattern can't be used
-    (an older version of this program took more)."""
+    (an older version of this program took more). A terminal ends its lines with a carriage return and a line
+    feed (ONLCR of termios(3)): the former would stand between a line's last letter and its end."""
     if wrong_with(pattern) is not None:
         return None
-    match = _compiled(pattern).search(text)
+    match = _compiled(pattern).search(text.replace("\r", ""))
     return None if match is None else str(match.group(0))

@@ -11,8 +11,9 @@ def test_a_pattern_is_found_where_it_is_first() -> None:
     assert find("root@", console) is None
 
 
-def test_each_line_has_a_beginning_and_an_end() -> None:
-    assert find("^db$", "web\ndb\n") == "db"
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r\r\n"])
+def test_each_line_has_a_beginning_and_an_end(end: str) -> None:
+    assert find("^db$", f"web{end}db{end}") == "db"
 
 
 @pytest.mark.parametrize(
