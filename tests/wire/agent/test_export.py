@@ -121,7 +121,7 @@ def test_a_stale_writer_is_shut_out_in_mid_write(
     path, _ = image(tmp_path, 64, {0: os.urandom(64 * MIB)})
     port = free_port()
     agent.peer.run("export_disk", **export_params(disk.device, IQN, port))
-    argv = write_argv(path, port, IQN, secret_file, size=64 * MIB, options=["-r", "8M"])
+    argv = write_argv(path, port, IQN, secret_file, size=64 * MIB, options=["-r", "2M"])
     stale = subprocess.Popen(argv, stdin=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         wait_until(lambda: any(first_bytes(disk.device)), "the stale writer's first bytes")
@@ -136,6 +136,7 @@ def test_a_stale_writer_is_shut_out_in_mid_write(
         assert stale.poll() is None, "it still tries"
         with contextlib.suppress(subprocess.TimeoutExpired):
             stale.wait(timeout=2)
+        flush(disk.device)
         assert not any(disk.content()), "and reaches the disk no more"
     finally:
         stale.kill()
@@ -202,6 +203,15 @@ def test_the_export_dies_with_the_agent(make_disk: MakeDisk, tmp_path: Path) -> 
         agent.send_signal(signal.SIGKILL)
     wait_until(lambda: refuses(port), "the end of the export")
     assert disk.file.exists()
+
+
+def flush(device: str) -> None:
+    """What was written to it is on its medium then."""
+    fd = os.open(device, os.O_RDWR)
+    try:
+        os.fsync(fd)
+    finally:
+        os.close(fd)
 
 
 def first_bytes(device: str) -> bytes:
