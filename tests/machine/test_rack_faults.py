@@ -36,6 +36,11 @@ def bmc(running: RunningRack, *words: str) -> str:
     return str(running.run("ch1", argv, capture_output=True, text=True, check=True, env=environment).stdout)
 
 
+def domain_state(running: RunningRack) -> str:
+    done = running.run("ch1", ["virsh", "domstate", "n1"], capture_output=True, text=True, check=True)
+    return str(done.stdout.strip())
+
+
 def netboot(running: RunningRack) -> None:
     bmc(running, "chassis", "bootdev", "pxe", "options=persistent")
     bmc(running, "power", "on")
@@ -137,7 +142,7 @@ def test_a_transfer_that_stalls_stops_after_its_block_and_goes_on_when_healed(tm
         running.inject("n1", "tftp.stall", after_block=0)
         netboot(running)
         struck(running, "tftp.stall")
-        assert entries(running, "tftp", "read", file="boot.ipxe")
+        sees(running, "tftp", "read", file="boot.ipxe")
         assert not entries(running, "tftp", "sent")
         running.heal("n1", "tftp.stall")
         sees(running, "tftp", "sent", file="boot.ipxe")
@@ -179,8 +184,7 @@ def test_a_machine_that_hangs_is_on_and_does_nothing_until_it_is_healed(at: str,
         netboot(running)
         struck(running, "node.hangs")
         assert running.running() == {"n1": True}
-        state = running.run("ch1", ["virsh", "domstate", "n1"], capture_output=True, text=True, check=True)
-        assert state.stdout.strip() == "paused"
+        eventually("it stands still", lambda: domain_state(running) == "paused", BOOT_S)
         assert not entries(running, "tftp", "sent")
         running.heal("n1")
         sees(running, "tftp", "sent", file="boot.ipxe")

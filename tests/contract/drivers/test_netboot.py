@@ -22,7 +22,7 @@ from provisioner.services.system import SystemClock
 from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.netboot import LOADERS, ModelNetboot
 from tests.wire.services.conftest import Heard, play
-from tests.wire.services.dhcp_client import DhcpClient
+from tests.wire.services.dhcp_client import ANSWER_DEADLINE_S, DhcpClient
 from tests.wire.services.segment import HOST, HOST_IF, NODE, NODE_MAC, STRANGER_MAC, segment
 
 URL = f"http://{HOST}:8080"
@@ -103,7 +103,9 @@ class Served:
         self.service = service
         self._wire = wire
 
-    async def ask(self, client: Client, mac: str = NODE_MAC) -> Answer | None:
+    async def ask(
+        self, client: Client, mac: str = NODE_MAC, *, deadline_s: float = ANSWER_DEADLINE_S
+    ) -> Answer | None:
         if self._wire is None:
             assert isinstance(self.service, ModelNetboot)
             lease = self.service.discover(mac, client.architecture, client.client)
@@ -120,7 +122,7 @@ class Served:
                 plain=client.client != "iPXE",
                 architecture=client.architecture,
                 vendor=client.client,
-                deadline_s=5.0 if mac == NODE_MAC else 0.7,
+                deadline_s=deadline_s,
             )
             if answer is None:
                 return None
@@ -177,12 +179,12 @@ def test_what_was_withdrawn_is_offered_no_more_and_strangers_get_nothing(by: By,
     async def story() -> None:
         async with by(tmp_path, heard) as served:
             await served.service.offer(uboot.make_offer(ENTRIES["uboot"]))
-            assert await served.ask(client, STRANGER_MAC) is None
+            assert await served.ask(client, STRANGER_MAC, deadline_s=0.7) is None
             assert await served.ask(client) is not None
             await served.service.offer(uboot.make_offer(ENTRIES["nothing"]))
             assert await served.ask(client) == (NODE, HOST, "", "")
             await served.service.withdraw(ID)
-            assert await served.ask(client) is None
+            assert await served.ask(client, deadline_s=5.0) is None
             (ignored, *_) = await heard.until("dhcp.discover")
             assert (ignored.mac, ignored.detail["ignored"]) == (STRANGER_MAC, True)
 

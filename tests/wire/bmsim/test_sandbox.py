@@ -88,14 +88,14 @@ def _first_child(pid: int) -> int:
 def test_racks_with_equal_addresses_run_side_by_side(new_rack: NewRack) -> None:
     one, other = new_rack("one"), new_rack("other")
     listen = "import socket; s = socket.create_server(('10.77.0.10', 9)); print(flush=True); s.accept()"
-    connect = "import socket; socket.create_connection(('10.77.0.10', 9), timeout=5)"
+    connect = "import socket; socket.create_connection(('10.77.0.10', 9), timeout=60)"
     listener = one.popen("ch1", ["python3", "-c", listen], stdout=subprocess.PIPE)
     assert listener.stdout is not None
     assert listener.stdout.readline() == b"\n"
     refused = other.run("ch2", ["python3", "-c", connect], capture_output=True, text=True)
     assert "ConnectionRefusedError" in refused.stderr
     assert one.run("ch2", ["python3", "-c", connect]).returncode == 0
-    assert listener.wait(timeout=10) == 0
+    assert listener.wait(timeout=60) == 0
     listener.stdout.close()
     assert power_status(one) == power_status(other) == "Chassis Power is off"
 

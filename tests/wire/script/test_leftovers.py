@@ -61,6 +61,7 @@ def test_a_process_of_this_run_that_remains_is_named_and_one_of_another_is_not(t
     script = """
     tail -f /dev/null & ours=$!
     PROVISIONER_RUN=other tail -f /dev/null & theirs=$!
+    until [ "$(cat /proc/$ours/comm /proc/$theirs/comm | uniq)" = tail ]; do :; done  # no shells any more
     $leftovers check $note; code=$?
     kill $ours $theirs
     echo "ours is $ours, theirs is $theirs"

@@ -50,7 +50,7 @@ def project(tmp_path: Path) -> Path:
 
 def on_a_copy(script: str) -> subprocess.CompletedProcess[str]:
     argv = ["unshare", "--mount", "bash", "-c", COPY_OF_THIS_SYSTEM + script]
-    return subprocess.run(argv, capture_output=True, text=True, timeout=60, check=False)
+    return subprocess.run(argv, capture_output=True, text=True, timeout=300, check=False)
 
 
 def test_on_an_unknown_system_setup_lists_what_is_missing_and_does_nothing(project: Path) -> None:

@@ -15,7 +15,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 CLONE_NEWNET = 0x40000000
-CARRIER_DEADLINE_S = 5.0
+CARRIER_DEADLINE_S = 60.0
 
 HOST_IF, NODE_IF = "prov0", "node0"
 HOST, NODE, STRANGER = "10.77.0.10", "10.77.0.100", "10.77.0.200"

@@ -275,7 +275,7 @@ def test_a_router_solicitation_is_answered_by_a_router_that_nobody_uses(
     def solicit() -> Any:
         with socket.socket(socket.AF_PACKET, socket.SOCK_RAW, 0) as raw:
             raw.bind((NODE_IF, 0x86DD))
-            raw.settimeout(10)
+            raw.settimeout(60)
             asking = IPv6(src="fe80::5054:ff:fe77:1", dst="ff02::2", hlim=255) / ICMPv6ND_RS()
             raw.send(bytes(Ether(src=NODE_MAC, dst="33:33:00:00:00:02") / asking))
             while True:

@@ -19,6 +19,7 @@ from provisioner.services import root_folders
 from provisioner.services.children import SystemChildren
 from provisioner.services.ganesha import nfs_path
 from provisioner.services.root_folders import MountedRootFolders
+from tests.machine.lab import eventually
 from tests.wire.services.conftest import play
 from tests.wire.services.root_images import NAME, SIZE_BYTES, digest_of, file_system, folders, make
 from tests.wire.services.roots_on_xfs import on_xfs
@@ -39,12 +40,16 @@ def test_a_root_has_every_file_of_its_image_as_it_was_and_what_is_added(tmp_path
     assert (root / "var/lib/seed/user-data").stat().st_mode & 0o777 == 0o600
 
 
+def loop_devices() -> str:
+    return subprocess.run(["losetup", "-a"], capture_output=True, text=True, check=True).stdout
+
+
 def test_nothing_stays_mounted_and_no_draft_is_left(tmp_path: Path) -> None:
     image, digest = file_system(tmp_path)
     make(tmp_path / "roots", image, digest)
     assert list((tmp_path / "roots/drafts").iterdir()) == []
     assert str(tmp_path) not in Path("/proc/self/mounts").read_text()
-    assert str(tmp_path) not in subprocess.run(["losetup", "-a"], capture_output=True, text=True).stdout
+    eventually("no loop device is left", lambda: str(tmp_path) not in loop_devices(), 60)
 
 
 def test_a_qcow2_is_unpacked_too(tmp_path: Path) -> None:
