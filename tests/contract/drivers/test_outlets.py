@@ -14,7 +14,6 @@ import httpx
 import pytest
 
 from provisioner.core.errors import (
-    DeviceBusy,
     DeviceRefused,
     DeviceUnreachable,
     InvalidInput,
@@ -289,57 +288,6 @@ def test_a_pdu_that_restarts_is_asked_on_by_every_version(stack: ExitStack, pdu:
 
     assert play(asked_again) is PowerState.OFF
     assert not pdu.fed(1)
-
-
-@pytest.mark.parametrize("known", [False, True], ids=["its engine's ID", "its time"])
-def test_a_command_that_is_cancelled_is_not_sent_on_when_the_pdu_tells(
-    stack: ExitStack, tmp_path: Path, known: bool
-) -> None:
-    """By version 3 it is asked once more when it has told what the message lacked."""
-    pdu = stack.enter_context(running_pdu(tmp_path, answer_s=0.5))
-    by_v3 = snmp(stack, pdu, secret=KEYS, **V3)
-
-    async def story() -> None:
-        if known:
-            assert await by_v3.power_state() is PowerState.ON
-            pdu.kill()
-            pdu.start()
-        asked = asyncio.ensure_future(by_v3.set_power(PowerVerb.OFF))
-        await asyncio.sleep(0.3)
-        asked.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await asked
-        await asyncio.sleep(2.0)
-
-    play(story)
-    assert pdu.fed(1)
-
-
-@pytest.mark.parametrize("known", [False, True], ids=["its engine's ID", "its time"])
-def test_a_command_is_not_sent_on_when_the_pdu_tells_too_late(
-    stack: ExitStack, tmp_path: Path, known: bool
-) -> None:
-    """It would be done when the call has ended, by a host that may have lost its lease."""
-    pdu = stack.enter_context(running_pdu(tmp_path, answer_s=2.3))
-    by_v3 = snmp(stack, pdu, secret=KEYS, **V3)
-
-    async def story() -> None:
-        if known:
-            while True:
-                with suppress(DeviceUnreachable):
-                    assert await by_v3.power_state() is PowerState.ON
-                    break
-            pdu.kill()
-            pdu.start()
-        with pytest.raises(DeviceBusy, match="told its engine's ID or time"):
-            await by_v3.set_power(PowerVerb.OFF)
-        await asyncio.sleep(3.0)
-        assert pdu.fed(1)
-        while pdu.fed(1):  # it is known by now
-            with suppress(DeviceUnreachable, DeviceBusy):
-                await by_v3.set_power(PowerVerb.OFF)
-
-    play(story)
 
 
 def test_another_pdu_at_the_address_of_one_is_asked_on_by_version_3(stack: ExitStack, tmp_path: Path) -> None:
