@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -112,20 +113,21 @@ def test_output_is_passed_on_as_it_comes() -> None:
 
 
 def test_when_its_time_is_up_a_child_ends_with_its_own_children() -> None:
-    """Its child would hold the pipe open as long as it lives."""
+    """Its child, which tells when it runs, would hold the pipe open as long as it lives."""
     reading, writing = os.pipe()
+    waits = f"sh -c 'echo waiting >&2; exec sleep 60' 3<>/proc/{os.getpid()}/fd/{writing}; exit"
+    said = ""
     try:
-        with pytest.raises(ChildTimedOut) as caught:
-            play(
-                lambda: SystemChildren().run(
-                    ["sh", "-c", f"echo waiting >&2; sleep 60 3<>/proc/{os.getpid()}/fd/{writing}"],
-                    timeout_s=0.3,
-                )
-            )
-        assert caught.value.stderr == "waiting\n"
+        for timeout_s in (0.3, 1.0, 5.0, 20.0):
+            with pytest.raises(ChildTimedOut) as caught:
+                run("sh", "-c", waits, timeout_s=timeout_s)
+            if said := caught.value.stderr:
+                break  # else its time was up before it ran
+        assert said == "waiting\n"
     finally:
         os.close(writing)
-    assert os.read(reading, 1) == b""  # nobody has it open for writing any more
+    ended, _, _ = select.select([reading], [], [], 30)
+    assert ended and os.read(reading, 1) == b"", "nobody has it open for writing any more"
     os.close(reading)
 
 
