@@ -77,14 +77,23 @@ def test_a_machine_that_loses_power_while_its_image_is_written_is_deployed_all_t
 
 def test_the_second_request_for_a_node_waits_and_is_told_for_what(new_lab: NewLab) -> None:
     lab = new_lab(node()).ready("tiny")
-    lab.deploy("first", "tiny", "--node", "n1")
-    lab.deploy("second", "tiny", "--node", "n1")
+    # Others phone home.
+    lab.deploy("first", "tiny", "--node", "n1", "--proof", "console:^first is [a-z]+$")
+    lab.deploy("second", "tiny", "--node", "n1", "--proof", "ssh_banner")
     lab.instance_becomes("active", "first")
     waiting = lab.instance("second")
     assert waiting["state"] == "requested"
     assert "n1" in waiting["waiting_for"]
+    assert "the console printed 'first is up'" in proof_of_life(lab)
     lab.cli("instance", "delete", "first")
-    lab.instance_becomes("active", "second")
+    address = lab.instance_becomes("active", "second")["address"]
+    assert f"SSH at {address} answered SSH-2.0-dropbear" in proof_of_life(lab)
+
+
+def proof_of_life(lab: Lab) -> str:
+    """What was seen of the instance that came last."""
+    done = (event for event in lab.events() if event["name"] == "step.done")
+    return str([event["text"] for event in done if event["step"] == "instance_running"][-1])
 
 
 def test_an_image_larger_than_the_disk_is_refused_when_the_request_is_made_or_placed(new_lab: NewLab) -> None:
