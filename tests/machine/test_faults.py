@@ -88,12 +88,28 @@ def test_the_second_request_for_a_node_waits_and_is_told_for_what(new_lab: NewLa
     lab.cli("instance", "delete", "first")
     address = lab.instance_becomes("active", "second")["address"]
     assert f"SSH at {address} answered SSH-2.0-dropbear" in proof_of_life(lab)
+    ends_by_itself_when_it_is_asked_to(lab)
 
 
 def proof_of_life(lab: Lab) -> str:
     """What was seen of the instance that came last."""
     done = (event for event in lab.events() if event["name"] == "step.done")
     return str([event["text"] for event in done if event["step"] == "instance_running"][-1])
+
+
+def ends_by_itself_when_it_is_asked_to(lab: Lab) -> None:
+    """The instance's own system switches the machine off."""
+    before = len(lab.audit())
+    lab.cli("node", "power", "n1", "soft")
+    eventually(
+        "it is off",
+        lambda: lab.cli("node", "power", "n1", "status")["answer"] == "power is off",
+        DEADLINES_S["step"],
+        1,
+    )
+    assert lab.node()["power_state"] == "off"
+    told = [entry["command"] for entry in lab.audit()[before:]]
+    assert [command for command in told if command.startswith("chassis.power.")] == ["chassis.power.soft"]
 
 
 def test_an_image_larger_than_the_disk_is_refused_when_the_request_is_made_or_placed(new_lab: NewLab) -> None:
