@@ -308,7 +308,7 @@ def test_another_pdu_at_the_address_of_one_is_asked_on_by_version_3(stack: ExitS
             try:
                 return await by_v3.power_state()
             except DeviceUnreachable:
-                assert time.monotonic() - began < 30
+                assert time.monotonic() - began < 200
 
     assert play(story) is PowerState.ON
 
