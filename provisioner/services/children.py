@@ -8,10 +8,11 @@ import os
 import shutil
 import signal
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from errno import EAGAIN, ENOMEM
 from subprocess import DEVNULL
+from typing import Any
 
 from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut, SecretFile
@@ -133,18 +134,20 @@ class SystemChildren:
         with _shortage_told(argv[0]), ExitStack() as secrets:
             words, fds = _with_secret_files(argv, secrets)
             tells = self._told is not None and stdin == DEVNULL
-            process = await asyncio.create_subprocess_exec(
-                *(_TELLING_GUARD if tells else _GUARD),
-                str(os.getpid()),
-                *words,
-                stdin=self._told if tells else stdin,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                pass_fds=fds,
-                start_new_session=True,
-                # Answers are parsed, so they must come in one language.
-                env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
-                | {"LC_ALL": "C"},
+            process = await _begun(
+                asyncio.create_subprocess_exec(
+                    *(_TELLING_GUARD if tells else _GUARD),
+                    str(os.getpid()),
+                    *words,
+                    stdin=self._told if tells else stdin,
+                    stdout=asyncio.subprocess.PIPE,
+                    stderr=asyncio.subprocess.PIPE,
+                    pass_fds=fds,
+                    start_new_session=True,
+                    # Answers are parsed, so they must come in one language.
+                    env={name: os.environ[name] for name in _KEPT_VARIABLES if name in os.environ}
+                    | {"LC_ALL": "C"},
+                )
             )
         child = SystemChild(process)
         self.running.add(child.pid)
@@ -157,6 +160,23 @@ class SystemChildren:
             self.running.discard(child.pid)
             # A second cancellation must not leave the child behind.
             await asyncio.shield(asyncio.ensure_future(child.kill()))
+
+
+async def _begun(start: Coroutine[Any, Any, asyncio.subprocess.Process]) -> asyncio.subprocess.Process:
+    """What `start` gives; when cancelled, that is ended as any child is. asyncio would end the program alone,
+    not what that has started, and wait for ever for pipes that aren't connected yet (3.11)."""
+    starting = asyncio.ensure_future(start)
+    try:
+        return await asyncio.shield(starting)
+    except asyncio.CancelledError:
+        await asyncio.shield(asyncio.ensure_future(_end(starting)))
+        raise
+
+
+async def _end(starting: asyncio.Future[asyncio.subprocess.Process]) -> None:
+    await asyncio.wait([starting])
+    if starting.exception() is None:
+        await SystemChild(starting.result()).kill()
 
 
 @contextlib.contextmanager

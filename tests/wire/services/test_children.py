@@ -17,6 +17,7 @@ from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import ChildResult, ChildTimedOut, SecretFile
 from provisioner.services import children
 from provisioner.services.children import SystemChildren
+from tests.machine.lab import eventually
 from tests.wire.services.conftest import play
 from tests.wire.services.descriptors import descriptors_left
 from tests.wire.services.segment import children_of
@@ -233,3 +234,35 @@ def test_descriptors_are_given_back() -> None:
         assert count() == before
 
     play(lambda: story(opened))
+
+
+@pytest.mark.parametrize("rounds", range(5))
+def test_a_child_that_is_cancelled_while_it_starts_ends_with_its_own_children(
+    rounds: int, tmp_path: Path
+) -> None:
+    """Its program may run before the loop has its pipes. rounds: of the loop, since it was forked."""
+    pid_file = tmp_path / "pid"
+
+    async def story() -> None:
+        words = ["sh", "-c", f"sleep 600 & echo $! > {pid_file}.new; mv {pid_file}.new {pid_file}; wait"]
+        running = asyncio.ensure_future(SystemChildren().run(words, timeout_s=50))
+        while not children_of(os.getpid()):
+            await asyncio.sleep(0)
+        for _ in range(rounds):
+            await asyncio.sleep(0)
+        eventually("its own child runs", pid_file.exists, 30, 0.01)  # and the loop stands still
+        running.cancel()
+        await asyncio.wait([running], timeout=20)
+        assert running.cancelled()
+
+    play(story)
+    own_child = int(pid_file.read_text())
+    # Nobody may have reaped it yet.
+    eventually("it has ended", lambda: state_of(own_child) in ("Z", ""), 30, 0.01)
+
+
+def state_of(pid: int) -> str:
+    """proc(5); "" of one that is no more."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
+    return ""
