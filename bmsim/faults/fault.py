@@ -13,8 +13,8 @@ class BadFault(ValueError):
 
 
 class Strikes(StrEnum):
-    """What a fault is aimed at: a node (its BMC and its wires are the node's), a compute host, an image,
-    or what all of them share."""
+    """What a fault is aimed at: a node (its BMC, its wires and those of its PDUs are the node's), a
+    compute host, an image, or what all of them share."""
 
     NODE = "node"
     HOST = "host"

@@ -35,7 +35,7 @@ FAULTS = (
     ),
     _fault(
         "host.partition",
-        "is cut off from the nodes and their BMCs, from the store, or from both",
+        "is cut off from the nodes, their BMCs and all PDUs, from the store, or from both",
         BY_HEAL,
         "everyday: a switch that restarts, a firewall rule too many",
         (

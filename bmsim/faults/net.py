@@ -1,17 +1,24 @@
-"""Faults of the wires between nodes, their BMCs and the compute hosts."""
+"""Faults of the wires between nodes, their BMCs and PDUs, and the compute hosts."""
 
 from __future__ import annotations
 
 from bmsim.faults.fault import BY_HEAL, EVERYWHERE, LIST, NUMBER, By, Fault, Parameter
 
-PROTOCOLS = ("ipmi", "dhcp", "tftp", "http", "agent", "iscsi", "ssh")
+PROTOCOLS = ("ipmi", "snmp", "dhcp", "tftp", "http", "agent", "iscsi", "ssh")
 
-_PROTOCOLS = Parameter("protocols", None, LIST, "which messages; null: all", choices=PROTOCOLS)
+_PROTOCOLS = Parameter(
+    "protocols",
+    None,
+    LIST,
+    "which messages; null: all; ipmi: those of its BMC; snmp: those of the PDUs that it hangs on, which"
+    " others may share",
+    choices=PROTOCOLS,
+)
 _DIRECTION = Parameter(
     "direction",
     "both",
     (str,),
-    "to_node: what is sent to the node or its BMC; to_host: what they send",
+    "to_node: what is sent to the node, its BMC or its PDUs; to_host: what they send",
     choices=("both", "to_node", "to_host"),
 )
 
@@ -72,7 +79,7 @@ FAULTS = (
     ),
     Fault(
         "net.partition",
-        "nothing passes between the node, its BMC included, and the compute hosts",
+        "nothing passes between the node, its BMC and PDUs included, and the compute hosts",
         BY_HEAL,
         "everyday: a switch that restarts; one way alone: a fibre of the two is broken",
         (_PROTOCOLS, _DIRECTION),

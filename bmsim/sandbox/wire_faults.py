@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import json
 import subprocess
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from random import Random
 from typing import Any
@@ -28,6 +28,7 @@ CYCLE = 1024
 """Chance is drawn for so many messages; then it repeats itself."""
 
 AGENT_PORT = 9999
+SNMP_PORT = 161
 
 # Of the node as the peer: what the other end's port is, and which end has it.
 PORTS = {
@@ -88,12 +89,14 @@ class WireFaults:
         if host is not None:
             return host_ruleset(self._rack, host, parameters)
         assert node is not None, "who orders knows what the rack has"
-        return ruleset(node, fault, parameters)
+        return ruleset(self._rack, node, fault, parameters)
 
 
-def ruleset(node: Node, fault: str, parameters: Mapping[str, Any]) -> str:
+def ruleset(rack: Rack, node: Node, fault: str, parameters: Mapping[str, Any]) -> str:
     """For nft -f, of a node. parameters: completed."""
-    rules = [f"{match} {when}" for match, when in _rules(node, fault, parameters)]
+    hung_on = dict.fromkeys(feed.pdu for feed in node.outlets)
+    pdus = [str(pdu.address) for pdu in rack.pdus if pdu.name in hung_on]
+    rules = [f"{match} {when}" for match, when in _rules(node, pdus, fault, parameters)]
     return _table_of(_table(node.name, fault), {"prerouting": rules, "output": rules})
 
 
@@ -132,7 +135,9 @@ def _table_of(name: str, dropped: Mapping[str, Iterable[str]]) -> str:
     return f"table bridge {name} {{\n  counter hits {{ }}\n{chains}\n}}\n"
 
 
-def _rules(node: Node, fault: str, parameters: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+def _rules(
+    node: Node, pdus: Sequence[str], fault: str, parameters: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
     macs = "{ " + ", ".join(nic.mac for nic in node.nics) + " }"
     match fault:
         case "dhcp.lost_offer":
@@ -144,33 +149,41 @@ def _rules(node: Node, fault: str, parameters: Mapping[str, Any]) -> Iterator[tu
         case "tftp.stall":
             yield f"ether daddr {macs} ether type ip {TFTP_DATA} @th,80,16 > {parameters['after_block']}", ""
         case "net.partition":
-            for match in _concerned(node, macs, parameters):
+            for match in _concerned(node, macs, pdus, parameters):
                 yield match, ""
         case "net.drop":
             chosen = _chosen(parameters)
-            for match in _concerned(node, macs, parameters) if chosen else ():
+            for match in _concerned(node, macs, pdus, parameters) if chosen else ():
                 yield match, chosen
 
 
-def _concerned(node: Node, macs: str, parameters: Mapping[str, Any]) -> Iterator[str]:
-    """Of the messages of some protocols, or of all, to the node, from it, or both."""
+def _concerned(node: Node, macs: str, pdus: Sequence[str], parameters: Mapping[str, Any]) -> Iterator[str]:
+    """Of the messages of some protocols, or of all, to the node, from it, or both. pdus: addresses of those
+    that it hangs on: theirs as well, whichever of their nodes is asked for."""
     both = {"to_node": ("to_node",), "to_host": ("to_host",)}
     for direction in both.get(parameters["direction"], ("to_node", "to_host")):
         to_node = direction == "to_node"
         port, address = ("dport", "daddr") if to_node else ("sport", "saddr")
         bmc = f"ip {address} {node.bmc.address}" if node.bmc is not None else ""
+        # One rule for all of them: messages are counted by protocol and way.
+        fed_by = f"ip {address} {{ {', '.join(pdus)} }}" if pdus else ""
         # DHCP to a node is a broadcast when it asks for that: every other node's would be lost as well.
         machine = f"ether {address} {macs}"
         protocols = parameters["protocols"]
         if protocols is None:
             if bmc:
                 yield f"ether type ip {bmc}"
+            if fed_by:
+                yield f"ether type ip {fed_by}"
             yield machine
             continue
         for protocol in protocols:
             if protocol == "ipmi":
                 if bmc:
                     yield f"ether type ip {bmc} udp {port} {IPMI_PORT}"
+            elif protocol == "snmp":
+                if fed_by:
+                    yield f"ether type ip {fed_by} udp {port} {SNMP_PORT}"
             elif protocol == "tftp":
                 yield f"{machine} ether type ip {TFTP}"
                 if not to_node:

@@ -3,90 +3,18 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 import pytest
 
-from bmsim.devices.pdu_mib import SYS_UP_TIME
 from bmsim.faults.catalogue import completed
 from bmsim.rack.spec import Rack
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable
-from provisioner.core.pdus.families import FAMILIES
-from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import Agent
-from scenarios.runner.addresses import numbered_host, numbered_node
 from scenarios.runner.client import node_entry
 from scenarios.runner.machine.stage import rack_of
-from scenarios.runner.model.feeds import ModelFeeds
-from scenarios.runner.model.snmp import ModelSnmp
-from scenarios.runner.model.wires import Wires
-from scenarios.runner.model.world_time import chance
 from scenarios.runner.random_story import random_story
 from scenarios.runner.stage import Fidelity, LabTrouble
-from scenarios.runner.story import POWERS, Story
 from scenarios.runner.switched_by import unfit, unfit_for
-from scenarios.runner.virtual_time import run
-
-STORY = Story(
-    name="a-rack",
-    hosts=(numbered_host(1),),
-    nodes=tuple(numbered_node(number, f"n{number}", power=power) for number, power in enumerate(POWERS, 1)),
-    requests=(),
-)
-"""n1 with a BMC, n2 on outlet 2 of a1, n3 on outlets 3 of a1 and b1."""
-
-
-class Bench:
-    """power: of machines, in the order in which it came and went. noted: what PDUs wrote down."""
-
-    def __init__(self) -> None:
-        self.power: list[tuple[str, bool]] = []
-        self.noted: list[tuple[str, str, dict[str, Any]]] = []
-        self.feeds = ModelFeeds(STORY, lambda node, on: self.power.append((node, on)), self._note)
-        wires = Wires(chance(1, "wires"), lambda fault, link, what: None)
-        self.snmp = ModelSnmp("ch1", "ch1#1", wires, self.feeds.pdu_at)
-
-    def _note(self, node: str, source: str, name: str, sender: str, **detail: Any) -> None:
-        self.noted.append((node, f"{source}.{name}", {**detail, "sender": sender}))
-
-    def struck(self, fault: str) -> set[str]:
-        return {
-            node for node, name, detail in self.noted if name == "fault.struck" and detail["fault"] == fault
-        }
-
-    async def switch(self, pdu: str, outlet: int, on: bool, community: str = "") -> None:
-        spec = next(one for one in STORY.pdus if one.name == pdu)
-        family = FAMILIES[spec.family]
-        command = family.on if on else family.off
-        credentials = Credentials(version="2c", community=community or spec.community)
-        oid = family.oid(command.oid, outlet)
-        await self.snmp.set("switch", Agent(pdu, spec.address, 161), credentials, oid, command.value)
-
-    async def state(self, pdu: str, outlet: int) -> str:
-        spec = next(one for one in STORY.pdus if one.name == pdu)
-        family = FAMILIES[spec.family]
-        credentials = Credentials(version="2c", community=spec.community)
-        oids = [family.oid(family.state, outlet)]
-        (value,) = await self.snmp.get("look", Agent(pdu, spec.address, 161), credentials, oids)
-        assert isinstance(value, int)
-        return str(family.read(value))
-
-    async def ticks(self, pdu: str) -> object:
-        """Its sysUpTime."""
-        spec = next(one for one in STORY.pdus if one.name == pdu)
-        credentials = Credentials(version="2c", community=spec.community)
-        (value,) = await self.snmp.get("look", Agent(pdu, spec.address, 161), credentials, [SYS_UP_TIME])
-        return value
-
-
-def play(story: Callable[[Bench], Awaitable[None]]) -> Bench:
-    async def main() -> Bench:
-        bench = Bench()
-        await story(bench)
-        return bench
-
-    return run(main(), 0)
+from tests.model.pdu_bench import STORY, Bench, play
 
 
 def test_a_machine_follows_its_outlet_and_the_command_is_written_down() -> None:

@@ -56,6 +56,11 @@ class ModelPdu:
         self._waiting = 0
         self._wake: asyncio.TimerHandle | None = None
 
+    @property
+    def fed(self) -> tuple[str, ...]:
+        """The nodes that hang on it, each once."""
+        return tuple(dict.fromkeys(cable.node for cable in self._cables.values()))
+
     # --- faults --------------------------------------------------------------------------------
 
     def inject(self, fault: str, node: str, parameters: Mapping[str, Any]) -> None:

@@ -25,7 +25,7 @@ class ModelSnmp:
     """
 
     def __init__(self, host: str, sender: str, wires: Wires, pdu: Callable[[str], ModelPdu | None]) -> None:
-        self._link = Link("snmp", host, "")
+        self._host = host
         self._sender = sender
         self._wires = wires
         self._pdu = pdu
@@ -67,9 +67,10 @@ class ModelSnmp:
         """One message, sent once."""
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Found] = loop.create_future()
+        pdu = self._pdu(agent.host)
+        link = Link("snmp", self._host, "", () if pdu is None else pdu.fed)
 
         def arrived() -> None:
-            pdu = self._pdu(agent.host)
             takes_s = pdu.hears(community) if pdu is not None else None
             if pdu is not None and takes_s is not None:
                 # The PDU's: it serves what it has heard, whether or not anybody waits for it still.
@@ -77,9 +78,9 @@ class ModelSnmp:
 
         def served(pdu: ModelPdu) -> None:
             found = serve(pdu)
-            self._wires.send(self._link, False, lambda: settle(answered, found))
+            self._wires.send(link, False, lambda: settle(answered, found))
 
-        self._wires.send(self._link, True, arrived)
+        self._wires.send(link, True, arrived)
         try:
             async with asyncio.timeout(timeout_s):
                 answer = await answered

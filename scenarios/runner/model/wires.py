@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
 from typing import Any, NamedTuple, TypeVar
@@ -25,11 +25,13 @@ OF_STORE = ("host.partition", "db.restart", "db.slow")
 
 
 class Link(NamedTuple):
-    """host: a compute host. node: a node, or its BMC when the protocol is ipmi; empty: the store."""
+    """host: a compute host. node: a node, or its BMC when the protocol is ipmi; empty: the store or a PDU.
+    fed: by that PDU, the nodes."""
 
-    protocol: str  # ipmi | dhcp | tftp | http | agent | iscsi | ssh | store
+    protocol: str  # ipmi | snmp | dhcp | tftp | http | agent | iscsi | ssh | store
     host: str
     node: str
+    fed: tuple[str, ...] = ()
 
 
 @dataclass(slots=True)
@@ -39,8 +41,8 @@ class _Fault:
     host: str
     parameters: Mapping[str, Any]
     random: Random
-    struck: int = 0
     seen: Counter[tuple[str, bool]] = field(default_factory=Counter)  # by protocol and way
+    told: set[str] = field(default_factory=set)  # nodes that only share what was struck
 
     def concerns(self, link: Link, to_node: bool) -> bool:
         to_store = link.protocol == "store"
@@ -50,7 +52,7 @@ class _Fault:
             return to_store and self._concerns_store(to_node)
         if self.name == "host.partition":
             return self.parameters["from"] != "store" and not (to_node and self.parameters["one_way"])
-        if self.node and self.node != link.node:
+        if self.node and self.node != link.node and self.node not in link.fed:
             return False
         protocols = self.parameters.get("protocols")
         if protocols and link.protocol not in protocols:
@@ -63,9 +65,22 @@ class _Fault:
             return self.parameters["from"] != "nodes" and not (to_store and self.parameters["one_way"])
         return self.name in OF_STORE
 
+    def struck(self, link: Link) -> Iterator[Link]:
+        """As it is told, node by node. What strikes a PDU strikes all who hang on it: of the others that is
+        told once."""
+        if not self.node or not link.fed:
+            yield link
+            return
+        yield link._replace(node=self.node)
+        for other in link.fed:
+            if other != self.node and other not in self.told:
+                self.told.add(other)
+                yield link._replace(node=other)
+
 
 class Wires:
-    """on_struck: told of each message that a fault struck: fault, link, what became of the message."""
+    """on_struck: told of each message that a fault struck: fault, link (of a PDU with the node that was
+    struck by it), what became of the message."""
 
     def __init__(
         self,
@@ -182,8 +197,8 @@ class Wires:
         return delays
 
     def _struck(self, fault: _Fault, link: Link, what: str) -> None:
-        fault.struck += 1
-        self._on_struck(fault.name, link, what)
+        for told in fault.struck(link):
+            self._on_struck(fault.name, told, what)
 
 
 def settle(future: asyncio.Future[T], value: T) -> None:

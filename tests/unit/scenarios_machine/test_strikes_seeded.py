@@ -34,7 +34,7 @@ class Given:
         self.parameters.append(parameters)
         node = self.rack.node(target)
         assert node is not None
-        self.rules.append(ruleset(node, fault, completed(fault, parameters)))
+        self.rules.append(ruleset(self.rack, node, fault, completed(fault, parameters)))
 
 
 class Silent:

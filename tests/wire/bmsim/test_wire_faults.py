@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import os
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import pytest
 
@@ -14,6 +15,9 @@ from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
 from tests.wire.bmsim.traces import eventually
 
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
+
+PDUS = {"a": "10.78.0.201", "b": "10.78.0.202"}
+OUTLET_1 = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.1"
 
 PATIENCE_S = 20
 """With what has to answer, on a machine that stands still for seconds."""
@@ -25,15 +29,30 @@ def patience_s(answers: bool) -> int:
 
 @pytest.fixture(scope="module")
 def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
-    with RunningRack.up(rack_file(), tmp_path_factory.mktemp("wires")) as running:
+    """n1 has a BMC, n2 hangs on PDU a, n3 on b."""
+    nodes = [*rack_file()["nodes"], on_outlet(2, "a"), on_outlet(3, "b")]
+    pdus = [{"name": name, "family": "apc_rackpdu", "address": address} for name, address in PDUS.items()]
+    with RunningRack.up(
+        {**rack_file(), "nodes": nodes, "pdus": pdus}, tmp_path_factory.mktemp("wires")
+    ) as running:
         yield running
+
+
+def on_outlet(number: int, pdu: str) -> Mapping[str, Any]:
+    return {
+        "name": f"n{number}",
+        "memory_mib": 256,
+        "disks": [{"size_mib": 64}],
+        "nics": [{"mac": f"52:54:00:77:00:0{number}"}],
+        "outlets": [{"pdu": pdu, "outlet": 1}],
+    }
 
 
 @pytest.fixture(autouse=True)
 def healed(rack: RunningRack) -> Iterator[None]:
     yield
-    rack.heal("n1")
-    rack.heal("ch1")
+    for target in ("n1", "n2", "ch1"):
+        rack.heal(target)
 
 
 def asks(rack: RunningRack, *, tries: int = 1, wait_s: int = 1, host: str = "ch1") -> bool:
@@ -44,6 +63,13 @@ def asks(rack: RunningRack, *, tries: int = 1, wait_s: int = 1, host: str = "ch1
     environment = {**os.environ, "IPMI_PASSWORD": BMC_PASSWORD}
     done = rack.run(host, argv, capture_output=True, text=True, env=environment, check=False)
     return done.returncode == 0
+
+
+def snmp(rack: RunningRack, pdu: str, *value: str, wait_s: int = 1) -> bool:
+    """Whether a PDU answers one message. value: what its outlet is to be set to."""
+    words = ["snmpset" if value else "snmpget", "-v2c", "-c", "private", "-t", str(wait_s), "-r", "0"]
+    argv = [*words, PDUS[pdu], OUTLET_1, *value]
+    return rack.run("ch1", argv, capture_output=True, text=True, check=False).returncode == 0
 
 
 def reaches(rack: RunningRack, address: str, *, wait_s: int = 1, host: str = "ch1") -> bool:
@@ -115,6 +141,43 @@ def test_the_same_seed_loses_the_same_messages(rack: RunningRack) -> None:
     assert other[0] != first[0]
 
 
+@pytest.mark.parametrize("given", [{}, {"protocols": ["snmp"]}])
+def test_a_node_is_cut_off_with_the_pdu_that_it_hangs_on_until_it_heals(
+    given: Mapping[str, Any], rack: RunningRack
+) -> None:
+    before = struck(rack, "net.partition")
+    rack.inject("n2", "net.partition", **given)
+    assert not snmp(rack, "a")
+    assert snmp(rack, "b", wait_s=PATIENCE_S)
+    assert asks(rack, wait_s=PATIENCE_S)
+    eventually("it is written down", lambda: struck(rack, "net.partition") > before)
+    rack.heal("n2", "net.partition")
+    assert snmp(rack, "a", wait_s=PATIENCE_S)
+
+
+def test_a_partition_of_another_protocol_leaves_the_pdu_alone(rack: RunningRack) -> None:
+    rack.inject("n2", "net.partition", protocols=["ipmi", "dhcp", "tftp", "http", "agent", "iscsi", "ssh"])
+    assert snmp(rack, "a", wait_s=PATIENCE_S)
+
+
+@pytest.mark.parametrize(("direction", "carried_out"), [("to_node", False), ("to_host", True)])
+def test_of_what_is_told_to_a_pdu_the_command_is_lost_or_its_answer(
+    direction: str, carried_out: bool, rack: RunningRack
+) -> None:
+    def switched() -> int:
+        return sum(entry.node == "n2" and entry.command == "outlet.off" for entry in rack.received())
+
+    before, lost = switched(), struck(rack, "net.drop")
+    rack.inject("n2", "net.drop", nth=1, protocols=["snmp"], direction=direction)
+    assert not snmp(rack, "a", "i", "2")
+    if carried_out:
+        eventually("it is carried out", lambda: switched() == before + 1)
+    assert snmp(rack, "a", "i", "2", wait_s=PATIENCE_S)
+    eventually("so is the next", lambda: switched() == before + 1 + carried_out)
+    rack.heal("n2", "net.drop")
+    assert struck(rack, "net.drop") == lost + 1
+
+
 @pytest.mark.parametrize(
     ("cut_off_from", "bmc", "by_management", "by_provisioning"),
     [("nodes", False, True, False), ("store", True, False, False), ("both", False, False, False)],
@@ -125,6 +188,7 @@ def test_a_compute_host_is_cut_off_from_what_was_said_and_no_other_is(
     before = struck(rack, "host.partition")
     rack.inject("ch1", "host.partition", **{"from": cut_off_from})
     assert asks(rack, wait_s=patience_s(bmc)) is bmc
+    assert [snmp(rack, pdu, wait_s=patience_s(bmc)) for pdu in PDUS] == [bmc, bmc]
     assert reaches(rack, "10.78.0.11", wait_s=patience_s(by_management)) is by_management
     assert reaches(rack, "10.77.0.11", wait_s=patience_s(by_provisioning)) is by_provisioning
     assert asks(rack, wait_s=PATIENCE_S, host="ch2")
