@@ -160,7 +160,7 @@ class PysnmpMessages:
         write: bool,
     ) -> dict[Oid, object]:
         until_s = asyncio.get_running_loop().time() + timeout_s
-        timeout_s = TIMEOUTS_S * ceil(timeout_s / TIMEOUTS_S)
+        timeout_s = waited_s(timeout_s)
         try:
             by = snmp.Udp6TransportTarget if await _by_ipv6(agent) else snmp.UdpTransportTarget
             target = await by.create((agent.host, agent.port), timeout=timeout_s, retries=0)
@@ -182,6 +182,18 @@ class PysnmpMessages:
         if status:
             raise _refused(tried, agent, status.prettyPrint(), write=write)
         return {tuple(name): value for name, value in found}
+
+
+def waited_s(timeout_s: float) -> float:
+    """How long an answer is waited for in truth."""
+    return TIMEOUTS_S * ceil(timeout_s / TIMEOUTS_S)
+
+
+def no_answer(tried: str, agent: Agent, credentials: Credentials, timeout_s: float) -> DeviceUnreachable:
+    advice = "Look at its power and its network"
+    if credentials.version != "3":
+        advice += ", and check the community: a wrong one is not answered at all"
+    return DeviceUnreachable(tried, device=agent.name, answer=f"no answer in {timeout_s:g} s", advice=advice)
 
 
 async def _by_ipv6(agent: Agent) -> bool:
@@ -228,12 +240,7 @@ def _failed(
     tried: str, agent: Agent, credentials: Credentials, error: object, timeout_s: float
 ) -> ProvisionerError:
     if isinstance(error, errind.RequestTimedOut):
-        advice = "Look at its power and its network"
-        if credentials.version != "3":
-            advice += ", and check the community: a wrong one is not answered at all"
-        return DeviceUnreachable(
-            tried, device=agent.name, answer=f"no answer in {timeout_s:g} s", advice=advice
-        )
+        return no_answer(tried, agent, credentials, timeout_s)
     if any(error is known or type(error) is type(known) for known in REFUSED_USER):
         return WrongCredentials(
             tried,

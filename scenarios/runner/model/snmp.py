@@ -5,11 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Callable, Sequence
 
-from provisioner.core.errors import DeviceRefused, DeviceUnreachable
+from provisioner.core.errors import DeviceRefused
 from provisioner.core.pdu_pace import MESSAGE_S
 from provisioner.core.pdus.family import Oid
 from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import Agent, Value
+from provisioner.drivers.snmp_messages import Agent, Value, no_answer, waited_s
 from scenarios.runner.model.pdu import ModelPdu, Refused
 from scenarios.runner.model.wires import Link, Wires, settle
 from scenarios.runner.processes import as_world
@@ -40,7 +40,7 @@ class ModelSnmp:
         timeout_s: float = MESSAGE_S,
     ) -> list[Value]:
         community = credentials.community
-        found = await self._ask(tried, agent, community, lambda pdu: pdu.get(oids), timeout_s)
+        found = await self._ask(tried, agent, credentials, community, lambda pdu: pdu.get(oids), timeout_s)
         return [value for value in found if not isinstance(value, str)]
 
     async def set(
@@ -54,17 +54,22 @@ class ModelSnmp:
         timeout_s: float = MESSAGE_S,
     ) -> None:
         community = credentials.write_community or credentials.community
-        await self._ask(tried, agent, community, lambda pdu: pdu.set(oid, value, self._sender), timeout_s)
+        await self._ask(
+            *(tried, agent, credentials, community),
+            *(lambda pdu: pdu.set(oid, value, self._sender), timeout_s),
+        )
 
     async def _ask(
         self,
         tried: str,
         agent: Agent,
+        credentials: Credentials,
         community: str,
         serve: Callable[[ModelPdu], Found],
         timeout_s: float,
     ) -> list[int | str | Oid]:
         """One message, sent once."""
+        timeout_s = waited_s(timeout_s)
         loop = asyncio.get_running_loop()
         answered: asyncio.Future[Found] = loop.create_future()
         pdu = self._pdu(agent.host)
@@ -85,9 +90,7 @@ class ModelSnmp:
             async with asyncio.timeout(timeout_s):
                 answer = await answered
         except TimeoutError:
-            raise DeviceUnreachable(
-                tried, device=agent.name, answer=f"no answer in {timeout_s:g} s"
-            ) from None
+            raise no_answer(tried, agent, credentials, timeout_s) from None
         if isinstance(answer, Refused):
             raise DeviceRefused(tried, device=agent.name, answer=answer.status)
         return answer
