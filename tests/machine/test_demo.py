@@ -2,47 +2,22 @@
 
 from __future__ import annotations
 
-import os
 import re
-import signal
-import subprocess
-import tempfile
 from collections.abc import Iterator
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
+from tests.machine.demo import PROJECT, demo, is_down, is_proven, new_home, processes
 from tests.machine.lab import run
 
 pytestmark = pytest.mark.machine
 
-PROJECT = Path(__file__).resolve().parents[2]
-DEADLINE_S = 900
-
 
 @pytest.fixture
 def home() -> Iterator[Path]:
-    """Where the demo keeps its state. Whatever becomes of the test, nothing of it stays up."""
-    # Not pytest's own folder: with it, the paths of sockets get too long.
-    with tempfile.TemporaryDirectory(prefix="demo-") as folder:
-        try:
-            yield Path(folder)
-        finally:
-            try:
-                if any(Path(folder).iterdir()):
-                    demo(Path(folder), "--down")
-            finally:
-                for pid in processes(Path(folder)):
-                    with suppress(ProcessLookupError):
-                        os.kill(pid, signal.SIGKILL)
-
-
-def demo(home: Path, *words: str, expect: int = 0) -> str:
-    """What both of its streams say, in order."""
-    argv = ["bash", "-c", 'exec 2>&1; exec "$0" "$@"', PROJECT / "script/demo", *words]
-    environment = {**os.environ, "XDG_STATE_HOME": str(home)}
-    return run(argv, timeout_s=DEADLINE_S, expect=expect, env=environment, stdin=subprocess.DEVNULL)
+    with new_home() as folder:
+        yield folder
 
 
 def look(commands: str, given: str = "") -> str:
@@ -50,38 +25,10 @@ def look(commands: str, given: str = "") -> str:
     return run(["bash", "-euc", commands], cwd=PROJECT, input=given)
 
 
-def processes(home: Path) -> dict[int, str]:
-    """Those that a demo has started: they have its environment, or files of its in their command lines."""
-    found = {}
-    for entry in Path("/proc").iterdir():
-        if entry.name.isdigit():
-            with suppress(OSError):  # it has ended
-                command, environment = ((entry / name).read_bytes() for name in ("cmdline", "environ"))
-                if os.fsencode(home) in command + environment:
-                    found[int(entry.name)] = command.replace(b"\0", b" ").decode(errors="replace")
-    return found
-
-
-def is_proven(told: str) -> None:
-    proof = told.partition("== Proof:")[2].partition("== All that happened")[0]
-    assert re.search(r'^web\ndebian\nPRETTY_NAME="tiny .*\n\d+\.\d+\.', proof, re.MULTILINE), told
-    timeline = told.partition("== All that happened")[2]
-    steps = ("power_on", "write_image", "verify_image", "instance_running")
-    assert [step for step in steps if step not in timeline] == [], told
-    assert "chassis.power.on" in timeline.partition("What the BMC was told")[2], told
-    assert re.search(r"^n1 is up and proven, .*\n\n    script/demo --image tiny\n", told, re.MULTILINE), told
-
-
-def is_down(home: Path, told: str) -> None:
-    assert "\nnothing was left behind\n" in told
-    assert list(home.iterdir()) == []
-    assert processes(home) == {}
-
-
-@pytest.mark.full
-def test_the_demo_ends_with_its_proof_and_leaves_nothing_behind(home: Path) -> None:
-    told = demo(home, "--image", "tiny")
-    is_proven(told)
+@pytest.mark.parametrize("words", [(), ("--image", "tiny")], ids=["debian", "tiny"])
+def test_the_demo_ends_with_its_proof_and_leaves_nothing_behind(words: tuple[str, ...], home: Path) -> None:
+    told = demo(home, *words)
+    is_proven(told, *words)
     is_down(home, told)
 
 
@@ -123,7 +70,7 @@ def test_the_demo_of_two_hosts_has_both_at_work_and_leaves_nothing_behind(home: 
 @pytest.mark.full
 def test_a_demo_that_is_kept_can_be_looked_at_as_it_says_and_is_taken_down(home: Path) -> None:
     told = demo(home, "--image", "tiny", "--keep")
-    is_proven(told)
+    is_proven(told, "--image", "tiny")
     printed = told.partition("Look around:\n\n")[2].partition("\n\nTake it down: script/demo --down\n")[0]
     lines = [line.strip() for line in printed.splitlines()]
     variables = "\n".join(line for line in lines if line.startswith("export "))
