@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import control_plane, deploy_overhead, ec2, failover, model_speed, placement
+from tests.benchmarks import control_plane, demo, deploy_overhead, ec2, failover, model_speed, placement
 from tests.benchmarks.goals import Goal, exit_code
 
 PERFORMANCE = Path(__file__).resolve().parents[3] / "docs/performance.md"
-HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover)
+HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover, demo)
 
 QUICK = Goal("answered", 20, "ms")
 MANY = Goal("deploys", 1_000, "a minute", at_least=True)
