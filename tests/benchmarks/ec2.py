@@ -12,7 +12,6 @@ from __future__ import annotations
 import argparse
 import asyncio
 import json
-import socket
 import statistics
 import sys
 import tempfile
@@ -39,17 +38,12 @@ from tests.benchmarks.control_plane import (
     provisioner,
 )
 from tests.benchmarks.goals import Goal, exit_code, offer_check
+from tests.ports import free_port
 
 GOALS = (Goal("placed_s", 10, "s"), Goal("describe_ms", 150, "ms"))
 
 EACH = 10
 REPEATS = 9
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _on_port(port: int) -> Callable[[Path], dict[str, Any]]:
@@ -99,7 +93,7 @@ def _raw(url: str, session: boto3.Session) -> Callable[[], None]:
 
 
 async def measure(nodes: int, clients: int) -> dict[str, float]:
-    port = _free_port()
+    port = free_port()
     url = f"http://127.0.0.1:{port}/ec2"
     with (
         tempfile.TemporaryDirectory() as folder,

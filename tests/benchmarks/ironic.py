@@ -16,7 +16,6 @@ import argparse
 import asyncio
 import os
 import signal
-import socket
 import statistics
 import subprocess
 import sys
@@ -31,6 +30,7 @@ from typing import Any
 import httpx
 
 from tests.benchmarks.control_plane import one_round
+from tests.ports import free_port
 
 VERSION = "39.0.0"
 MICROVERSION = {"X-OpenStack-Ironic-API-Version": "1.90"}
@@ -89,12 +89,6 @@ http_root = {folder}/http
 [pxe]
 tftp_root = {folder}/tftp
 """
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 @asynccontextmanager

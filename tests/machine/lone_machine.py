@@ -3,11 +3,12 @@
 import contextlib
 import ctypes
 import signal
-import socket
 import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+
+from tests.ports import free_port
 
 OVMF_CODE = Path("/usr/share/OVMF/OVMF_CODE_4M.fd")
 OVMF_VARS = Path("/usr/share/OVMF/OVMF_VARS_4M.fd")
@@ -42,7 +43,7 @@ def uefi_firmware(folder: Path) -> list[str]:
 @contextlib.contextmanager
 def running(folder: Path, boot: Sequence[str], disks: Sequence[tuple[Path, str]]) -> Iterator[LoneMachine]:
     """Power on with the disks (path and format); power off on the way out."""
-    ssh_port = _free_port()
+    ssh_port = free_port()
     console = folder / "console.log"
     drives = [
         word
@@ -64,12 +65,6 @@ def running(folder: Path, boot: Sequence[str], disks: Sequence[tuple[Path, str]]
     finally:
         process.kill()
         process.wait()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:

@@ -8,7 +8,6 @@ import http.server
 import json
 import os
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -19,6 +18,7 @@ from typing import Any
 
 from provisioner.ramdisk import Ramdisk
 from tests.agent_peer import AgentPeer
+from tests.ports import free_port
 
 MAC = "52:54:00:77:00:01"
 TOKEN = "5f" * 16
@@ -71,7 +71,7 @@ def booted(
     serial_port: str = "ttyS0",
 ) -> Iterator[RamdiskMachine]:
     """disks_mib: serial number → size. Yields when the agent has reported."""
-    agent_port, iscsi_port = _free_port(), _free_port()
+    agent_port, iscsi_port = free_port(), free_port()
     forwards = f",hostfwd=tcp:127.0.0.1:{agent_port}-:9999,hostfwd=tcp:127.0.0.1:{iscsi_port}-:3260"
     with _listening() as (announce_port, heard):
         began_s = time.monotonic()
@@ -182,12 +182,6 @@ def _orders(announce_port: int, serial_port: str) -> str:
         f"console={serial_port} quiet panic=10 mitigations=off cryptomgr.notests",
     ]
     return " ".join(words)
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])
 
 
 def _die_with_parent() -> None:

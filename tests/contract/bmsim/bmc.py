@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import os
-import socket
 import subprocess
 import sys
 import time
@@ -15,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from bmsim.audit import Entry, read
+from tests.ports import free_port
 
 USER, PASSWORD = "admin", "correct-horse"
 
@@ -106,12 +106,6 @@ def eventually(condition: Callable[[], bool], what: str) -> None:
         time.sleep(0.02)
 
 
-def free_port(address: str) -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind((address, 0))
-        return int(probe.getsockname()[1])
-
-
 @contextmanager
 def running_bmc(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iterator[Bmc]:
     """port: 0 for any."""
@@ -119,7 +113,7 @@ def running_bmc(folder: Path, address: str = "127.0.0.1", port: int = 0) -> Iter
     host = folder / "host.xml"
     host.write_text(TEST_HOST)
     (folder / "console.log").touch()
-    port = port or free_port(address)
+    port = port or free_port()
     given = {
         "node": "n1",
         "domain": "m1",

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import json
-import socket
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 from tests.contract.drivers.device_process import DeviceProcess
+from tests.ports import free_port
 
 USER, PASSWORD = "admin", "correct horse"
 
@@ -23,7 +23,7 @@ class Bmc(DeviceProcess):
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        self.port = free_udp_port()
+        self.port = free_port()
         (folder / "machine.xml").write_text(MACHINE)
 
     @property
@@ -65,9 +65,3 @@ def running_bmc(folder: Path) -> Iterator[Bmc]:
         yield bmc
     finally:
         bmc.kill()
-
-
-def free_udp_port() -> int:
-    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

@@ -11,6 +11,7 @@ from typing import Any
 
 from bmsim import audit
 from tests.contract.drivers.device_process import START_DEADLINE_S, DeviceProcess
+from tests.ports import free_port
 
 READ, WRITE = "look-only", "open-sesame"
 USER, AUTH_KEY, PRIV_KEY = "operator", "authentication-key", "privacy-key-privacy"
@@ -29,7 +30,7 @@ class Pdu(DeviceProcess):
         folder.mkdir(parents=True, exist_ok=True)
         self.folder = folder
         self.family = family
-        self.port, self.http_port, self.console_port = _free_ports()
+        self.port, self.http_port, self.console_port = (free_port() for _ in range(3))
         self.outlets = outlets
         self._more = more
 
@@ -93,15 +94,3 @@ def running_pdu(folder: Path, family: str = "apc_rackpdu", outlets: int = 4, **m
         yield pdu
     finally:
         pdu.kill()
-
-
-def _free_ports() -> tuple[int, int, int]:
-    """UDP, TCP, TCP; none of them twice."""
-    with (
-        socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as udp,
-        socket.socket() as first,
-        socket.socket() as second,
-    ):
-        for probe in (udp, first, second):
-            probe.bind(("127.0.0.1", 0))
-        return udp.getsockname()[1], first.getsockname()[1], second.getsockname()[1]

@@ -18,7 +18,8 @@ from provisioner.drivers.ipmi import IpmiDevice, IpmiDevices
 from provisioner.protocols.children import Children, ChildResult
 from provisioner.protocols.power import BootDevice, PowerVerb
 from provisioner.services.children import SystemChildren
-from tests.contract.drivers.bmc import PASSWORD, USER, Bmc, free_udp_port, running_bmc
+from tests.contract.drivers.bmc import PASSWORD, USER, Bmc, running_bmc
+from tests.ports import free_port
 
 pytestmark = pytest.mark.wire
 T = TypeVar("T")
@@ -72,7 +73,7 @@ def test_wrong_credentials_are_told_and_not_repeated(bmc: Bmc, user: str, passwo
 @pytest.mark.parametrize("call", ["power_state", "set_power", "set_boot_device", "boot_device"])
 def test_each_call_to_a_dead_bmc_ends_by_itself(call: str) -> None:
     """To the moment, in virtual time: test_modelled_ipmi.py."""
-    control = device({"address": "127.0.0.1", "port": free_udp_port(), "user": USER})
+    control = device({"address": "127.0.0.1", "port": free_port(), "user": USER})
     calls: dict[str, Callable[[], Awaitable[object]]] = {
         "power_state": control.power_state,
         "set_power": lambda: control.set_power(PowerVerb.ON),

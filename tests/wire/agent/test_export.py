@@ -17,8 +17,9 @@ import pytest
 
 from provisioner.core.image_digest import TreeDigest
 from tests.agent_peer import CommandFailed
+from tests.ports import free_port
 from tests.wire.agent.conftest import MakeDisk, RealAgent
-from tests.wire.agent.initiator import SECRET, export_params, free_port, relay, write, write_argv
+from tests.wire.agent.initiator import SECRET, export_params, relay, write, write_argv
 
 pytestmark = pytest.mark.wire
 

@@ -11,7 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from tests.contract.bmsim.bmc import DEADLINE_S, Bmc, eventually, free_port, running_bmc
+from tests.contract.bmsim.bmc import DEADLINE_S, Bmc, eventually, running_bmc
+from tests.ports import free_port
 
 pytestmark = pytest.mark.wire
 
@@ -45,7 +46,7 @@ def configuration(folder: Path, port: int) -> str:
 
 
 def test_ten_bmcs_side_by_side_on_the_same_port_are_ten_machines(tmp_path: Path) -> None:
-    port = free_port("0.0.0.0")
+    port = free_port()
     with ExitStack() as stack:
         bmcs = [
             stack.enter_context(running_bmc(tmp_path / f"n{number}", f"127.0.1.{number}", port))
@@ -69,7 +70,7 @@ def test_it_dies_with_its_parent(tmp_path: Path) -> None:
     ) as parent:
         assert parent.stdin is not None
         assert parent.stdout is not None
-        parent.stdin.write(configuration(tmp_path, free_port("127.0.0.1")))
+        parent.stdin.write(configuration(tmp_path, free_port()))
         parent.stdin.close()
         child = int(parent.stdout.readline())
         parent.send_signal(signal.SIGKILL)

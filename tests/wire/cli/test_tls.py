@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import ssl
 from collections.abc import Iterator
 from pathlib import Path
@@ -9,13 +8,8 @@ from pathlib import Path
 import pytest
 import yaml
 
+from tests.ports import free_port
 from tests.wire.cli.conftest import Service, eventually
-
-
-def free_port() -> int:
-    with socket.socket() as one:
-        one.bind(("127.0.0.1", 0))
-        return int(one.getsockname()[1])
 
 
 class Secure(Service):
