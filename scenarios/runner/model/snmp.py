@@ -53,11 +53,11 @@ class ModelSnmp:
         *,
         timeout_s: float = MESSAGE_S,
     ) -> None:
+        def switch(pdu: ModelPdu) -> Found:
+            return pdu.set(oid, value, self._sender)
+
         community = credentials.write_community or credentials.community
-        await self._ask(
-            *(tried, agent, credentials, community),
-            *(lambda pdu: pdu.set(oid, value, self._sender), timeout_s),
-        )
+        await self._ask(tried, agent, credentials, community, switch, timeout_s)
 
     async def _ask(
         self,
