@@ -75,7 +75,7 @@ def system(folder: Path, kept: Path) -> Iterator[System]:
         if holder.stdout.readline() != "made\n":
             raise AssertionError(f"no overlays over this system: {holder.stderr.read()}")
         yield System(folder, holder.pid)
-        holder.communicate()  # the end of its input is its own
+        # The end of its input, which leaving this closes, is its own.
 
 
 def _make(folder: Path, kept: Path) -> None:
