@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -24,16 +24,26 @@ class LineCursor:
 
     def __init__(self, cursor: psycopg.AsyncCursor[Any]) -> None:
         self._cursor = cursor
+        self._met_before = 0
 
     @property
     def rowcount(self) -> int:
-        return self._cursor.rowcount
+        return self._met_before + self._cursor.rowcount
 
     def execute(self, text: Any, parameters: Any = None) -> None:
+        self._met_before = 0
         await_only(self._cursor.execute(text, parameters))
 
-    def executemany(self, text: Any, parameters: Any) -> None:
-        await_only(self._cursor.executemany(text, parameters))
+    def executemany(self, text: Any, parameters: Sequence[Any]) -> None:
+        """The last row alone. After several, psycopg ends with a Flush, and PostgreSQL 15 doesn't count the
+        time in which a transaction is idle after that: one that froze here would hold its rows for ever."""
+        *others, last = parameters
+        met = 0
+        if others:
+            await_only(self._cursor.executemany(text, others))
+            met = self._cursor.rowcount
+        self.execute(text, last)
+        self._met_before = met
 
     def fetchone(self) -> Any:
         return await_only(self._cursor.fetchone())

@@ -440,6 +440,31 @@ def test_what_a_host_that_is_frozen_in_mid_transaction_held_is_free_again_before
     assert play(url, story) == [0]
 
 
+@pytest.mark.parametrize("many", [1, 2, 3])
+def test_a_host_that_is_frozen_after_it_wrote_rows_at_once_is_given_up_by_the_server(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch, many: int
+) -> None:
+    url = postgres.url()
+    commit, given_up = Line.commit, False
+
+    async def commit_when_given_up(line: Line) -> None:
+        nonlocal given_up
+        own = line.driver.info.backend_pid
+        end_s = time.monotonic() + 30
+        while not given_up and postgres.server.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {own}"):
+            assert time.monotonic() < end_s, "the server waits for ever"
+        given_up = True
+        await commit(line)
+
+    async def story(store: Store) -> int:
+        with monkeypatch.context() as patched:
+            patched.setattr(Line, "commit", commit_when_given_up)
+            await store.transact(lambda tx: tx.insert(*(event(name=f"{i}") for i in range(many))))
+        return await store.transact(lambda tx: tx.count(TimelineEvent))
+
+    assert play(url, story) == [many]
+
+
 def test_a_host_that_was_frozen_before_its_commit_does_it_all_again(
     postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
 ) -> None:
