@@ -24,6 +24,7 @@ BROADCAST_FLAG = 0x8000
 
 # RFC 2132: netmask, router, requested address, message type, server, wanted options, vendor class, root path.
 MASK, ROUTER, WANTED, KIND, SERVER, ASKED_FOR, VENDOR, ROOT_PATH = 1, 3, 50, 53, 54, 55, 60, 17
+USER_CLASS, ARCHITECTURE = 77, 93  # RFC 3004, RFC 4578 §2.1
 BOOT_SERVER, BOOT_FILE = 66, 67
 DISCOVER, REQUEST = 1, 3
 
@@ -91,13 +92,16 @@ def _options(question: Asked) -> list[tuple[int, bytes]]:
     """None by BOOTP, whose servers tell all that they have."""
     if isinstance(question, BootpRequest):
         return []
-    vendor = (VENDOR, question.client.encode())
+    calls_itself = (USER_CLASS if question.client == "iPXE" else VENDOR, question.client.encode())
+    who = [calls_itself]
+    if question.architecture is not None:
+        who.append((ARCHITECTURE, struct.pack("!H", question.architecture)))
     wanted = (ASKED_FOR, bytes((MASK, ROUTER, ROOT_PATH, BOOT_SERVER, BOOT_FILE)))
     if isinstance(question, DhcpDiscover):
-        return [(KIND, bytes((DISCOVER,))), vendor, wanted]
+        return [(KIND, bytes((DISCOVER,))), *who, wanted]
     return [
         (KIND, bytes((REQUEST,))),
-        vendor,
+        *who,
         (WANTED, IPv4Address(question.address).packed),
         (SERVER, IPv4Address(question.server).packed),
         wanted,

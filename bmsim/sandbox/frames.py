@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from ipaddress import IPv4Address
 
-HTTP_PORT, ISCSI_PORT = 8080, 3260
+HTTP_PORT, AGENT_PORT, ISCSI_PORT = 8080, 9999, 3260
 DHCP_PORTS, TFTP_PORT = (67, 68), 69
 
 ETHERNET_BYTES = 14

@@ -1,4 +1,5 @@
-"""Follows transfers on the provisioning network from outside: who asked for which file, and who got all."""
+"""Follows transfers on the provisioning network from outside: who asked for which file, who got all of it,
+and whose it was."""
 
 from __future__ import annotations
 
@@ -7,13 +8,21 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from bmsim.sandbox.frames import DHCP_PORTS, HTTP_PORT, ISCSI_PORT, TCP, TFTP_PORT, Datagram, dhcp
+from bmsim.sandbox.agent_commands import AgentCommands
+from bmsim.sandbox.flows import remember
+from bmsim.sandbox.frames import (
+    AGENT_PORT,
+    DHCP_PORTS,
+    HTTP_PORT,
+    ISCSI_PORT,
+    TCP,
+    TFTP_PORT,
+    Datagram,
+    dhcp,
+)
 
 Note = Callable[..., None]
 """note(node, device, command, sender, result="ok", **args)"""
-
-MOST_FLOWS = 4096
-"""Connections and transfers that are followed at once; the oldest make room."""
 
 SYN, FIN, RST, ACK = 0x02, 0x01, 0x04, 0x10  # RFC 9293 §3.1
 
@@ -25,6 +34,10 @@ LOGIN_BYTES = 65536
 """A login is over before so much was sent; what looks like one later is data."""
 
 TOKEN = re.compile(r"[0-9A-Za-z_-]{20,}")
+FOLDER = re.compile(rf"({TOKEN.pattern})/")
+IN_SCRIPT = re.compile(rb"token=(" + TOKEN.pattern.encode() + rb")")
+HEAD_BYTES = 4096
+"""What of a file that is sent by TFTP is read for a token: a boot loader's script begins with it."""
 
 
 @dataclass(slots=True)
@@ -34,13 +47,16 @@ class _Tftp:
     last_block: int | None = None
     size_bytes: int = 0
     highest: int = 0
+    head: bytes = b""
 
 
 @dataclass(slots=True)
 class _Http:
-    """Of one connection: what was asked and not yet told. end: the sequence number after the answer."""
+    """Of one connection: what was asked and not yet told. path: with its token. end: the sequence number
+    after the answer."""
 
     file: str
+    path: str
     end: int | None = None
     size_bytes: int = 0
 
@@ -55,12 +71,19 @@ class Transfers:
     _tftp: dict[tuple[str, int], _Tftp] = field(default_factory=dict)
     _http: dict[tuple[str, int], _Http] = field(default_factory=dict)
     _iscsi: dict[tuple[str, int], int] = field(default_factory=dict)
+    _named_to: dict[str, str] = field(default_factory=dict)  # a secret → the node that it was named to first
+    _agents: AgentCommands = field(init=False)
+
+    def __post_init__(self) -> None:
+        self._agents = AgentCommands(self.nodes, self.note)
 
     def see(self, packet: Datagram) -> None:
         """One packet, in the order in which they pass."""
         if packet.protocol == TCP:
             if HTTP_PORT in (packet.source_port, packet.target_port):
                 self._see_http(packet)
+            elif AGENT_PORT in (packet.source_port, packet.target_port):
+                self._agents.see(packet)
             elif packet.source_port == ISCSI_PORT:
                 self._see_iscsi(packet)
         elif packet.source_port in DHCP_PORTS and packet.target_port in DHCP_PORTS:
@@ -69,6 +92,17 @@ class Transfers:
             self._see_tftp_request(packet)
         else:
             self._see_tftp(packet)
+
+    def _meant_for(self, node: str, path: str, head: bytes = b"") -> dict[str, str]:
+        """Whose a file is: the first node that its token was named to, as its folder or in its head, be it by
+        DHCP. Empty where it has none."""
+        token = FOLDER.search(path) or IN_SCRIPT.search(head)
+        if token is None:
+            return {}
+        key = token[1] if isinstance(token[1], str) else token[1].decode()
+        if key not in self._named_to:
+            remember(self._named_to, key, node)
+        return {"offered_to": self._named_to[key]}
 
     # --- DHCP -----------------------------------------------------------------------------------
 
@@ -83,7 +117,9 @@ class Transfers:
         else:
             # A server needn't repeat what the client calls itself.
             args = {"client": self._clients.get(node, ""), "address": found.address, "file": found.file}
-        self.note(node, "dhcp", found.message, packet.sender, mac=found.mac, **args)
+            self._meant_for(node, found.file)
+        exchange = found.transaction.hex()
+        self.note(node, "dhcp", found.message, packet.sender, mac=found.mac, exchange=exchange, **args)
 
     # --- TFTP -----------------------------------------------------------------------------------
 
@@ -96,7 +132,7 @@ class Transfers:
         key = (packet.from_mac, packet.source_port)
         if key not in self._tftp:  # else it is the same one, sent again
             self.note(node, "tftp", "read", packet.sender, file=file)
-        _remember(self._tftp, key, _Tftp(file))
+        remember(self._tftp, key, _Tftp(file))
 
     def _see_tftp(self, packet: Datagram) -> None:
         to_node = (packet.to_mac, packet.target_port)
@@ -110,7 +146,10 @@ class Transfers:
             if kind == TFTP_ACK and block == transfer.last_block:
                 node = self.nodes[packet.from_mac]
                 server = f"{packet.target}:{TFTP_PORT}"
-                self.note(node, "tftp", "sent", server, file=transfer.file, bytes=transfer.size_bytes)
+                whose = self._meant_for(node, transfer.file, transfer.head)
+                self.note(
+                    node, "tftp", "sent", server, file=transfer.file, bytes=transfer.size_bytes, **whose
+                )
                 del self._tftp[from_node]
             elif kind == ERROR:  # firmware asks for the size, and hangs up
                 del self._tftp[from_node]
@@ -124,6 +163,8 @@ class Transfers:
         elif kind == DATA:
             if block == (transfer.highest + 1) & 0xFFFF:  # not one that is sent again
                 transfer.highest = block
+                if transfer.size_bytes < HEAD_BYTES:
+                    transfer.head += packet.payload[4:]
                 transfer.size_bytes += len(packet.payload) - 4
             if len(packet.payload) - 4 < transfer.block_bytes:
                 transfer.last_block = block
@@ -154,14 +195,15 @@ class Transfers:
         flow = self._http.get(key)
         if flow is not None and flow.end is not None and (packet.ack - flow.end) & 0xFFFFFFFF < 1 << 31:
             server = f"{packet.target}:{HTTP_PORT}"
-            self.note(node, "http", "sent", server, file=flow.file, bytes=flow.size_bytes)
+            whose = self._meant_for(node, flow.path)
+            self.note(node, "http", "sent", server, file=flow.file, bytes=flow.size_bytes, **whose)
             del self._http[key]
             flow = None
         method, _, rest = packet.payload[:1024].partition(b" /")
         if method in (b"GET", b"HEAD", b"POST", b"PUT") and b" HTTP/1." in packet.payload and flow is None:
             path = rest.partition(b" ")[0].decode("ascii", "backslashreplace")
-            flow = _Http(without_secrets(path))
-            _remember(self._http, key, flow)
+            flow = _Http(without_secrets(path), path)
+            remember(self._http, key, flow)
             self.note(node, "http", method.decode().lower(), packet.sender, file=flow.file)
 
     def _see_answer(self, flow: _Http, packet: Datagram) -> None:
@@ -185,7 +227,7 @@ class Transfers:
             return
         key, initiator = (packet.target, packet.target_port), f"{packet.target}:{packet.target_port}"
         if packet.flags & SYN:
-            _remember(self._iscsi, key, packet.seq)
+            remember(self._iscsi, key, packet.seq)
             return
         begun = self._iscsi.get(key)
         if begun is None:
@@ -214,9 +256,3 @@ def without_secrets(path: str) -> str:
     if len(words) == 2 or TOKEN.search(name):
         name = words[0]
     return TOKEN.sub("TOKEN", name)
-
-
-def _remember(flows: dict[tuple[str, int], Any], key: tuple[str, int], value: Any) -> None:
-    if len(flows) >= MOST_FLOWS:
-        flows.pop(next(iter(flows)))
-    flows[key] = value

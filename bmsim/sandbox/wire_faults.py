@@ -16,7 +16,7 @@ from typing import Any
 
 from bmsim.rack.inventory import IPMI_PORT
 from bmsim.rack.spec import ComputeHost, Node, Rack
-from bmsim.sandbox.frames import HTTP_PORT, ISCSI_PORT
+from bmsim.sandbox.frames import AGENT_PORT, HTTP_PORT, ISCSI_PORT
 from bmsim.sandbox.network import legs
 
 FAULTS = ("net.drop", "net.partition", "dhcp.lost_offer", "tftp.stall", "host.partition")
@@ -27,7 +27,6 @@ FOR_EVER = 2**32 - 1
 CYCLE = 1024
 """Chance is drawn for so many messages; then it repeats itself."""
 
-AGENT_PORT = 9999
 SNMP_PORT = 161
 
 # Of the node as the peer: what the other end's port is, and which end has it.

@@ -63,7 +63,7 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
         (
             *("machine.post", "machine.agent", "machine.instance", "machine.hung"),
             *("iscsi.exported", "iscsi.write", "iscsi.flushed"),
-            *("agent.command", "agent.refused", "host.ended", "host.crashed"),
+            *("agent.refused", "host.ended", "host.crashed"),
         )
     ),
     "machine": frozenset(

@@ -139,6 +139,28 @@ def test_a_root_that_outlives_an_instance_that_never_ran_is_caught(monkeypatch: 
     assert "wiped_before_offered" in broken_promises(told)
 
 
+def test_a_node_that_is_offered_unwiped_is_caught_though_it_is_deployed_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """No device has seen anything of its first instance, and at the end it has its second."""
+    made = OnEvent("step", "step.done", "n1", detail={"step": "make_root"})
+    deploy = board_story().requests[0]
+    assert isinstance(deploy, Deploy)
+    again = replace(deploy, instance="next", when=OnTold("web", "deleted"))
+    told = replace(board_story(), requests=(deploy, replace(DELETE, when=made), again))
+    assert broken_promises(told) == set()
+    remove, left = worker.STEPS["remove_root"], []
+
+    async def leave_the_first(ctx: StepContext) -> Outcome:
+        if left:
+            return await remove(ctx)
+        left.append(ctx.node.name)
+        return Next("who would look there")
+
+    replace_steps(monkeypatch, {"remove_root": leave_the_first})
+    assert broken_promises(told) == {"wiped_before_offered"}
+
+
 def test_a_board_that_is_active_before_it_is_up_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     async def believe(ctx: StepContext) -> Outcome:
         return Next("it will come")

@@ -52,7 +52,7 @@ def _harm(event: Event) -> str:
         return "switched an outlet"
     if writes(event):
         return "wrote to a disk"
-    if event.source == "agent" and event.name == "command":
+    if event.source == "agent" and event.name == "command" and event.detail.get("result", "ok") == "ok":
         return f"had {event.detail.get('command')} run on the agent"
     if event.source == "monitor" and event.name != "dmesg":
         return f"had {event.name} run by the monitor"

@@ -17,6 +17,10 @@ class Look(Protocol):
         """What lies on the node's first disk."""
         ...
 
+    def blank(self, node: str) -> bool | None:
+        """Whether nothing of an earlier instance can be found on it, as far as this can be told now."""
+        ...
+
     def running(self, node: str) -> str | None:
         """Name of the image whose system runs on the node; empty: none does."""
         ...
@@ -34,7 +38,7 @@ class Look(Protocol):
         ...
 
     def told(self) -> Iterable[tuple[str, str]]:
-        """Logs, answers and timelines: (where, text)."""
+        """Logs, answers, timelines and consoles: (where, text)."""
         ...
 
 

@@ -94,7 +94,7 @@ def _acts(event: Event) -> bool:
     if event.source == "pdu":
         return event.name.startswith("outlet.") and event.detail.get("result") == "ok"
     if event.source == "agent":
-        return event.name == "command"
+        return event.name == "command" and event.detail.get("result", "ok") == "ok"
     if event.source == "monitor":
         return event.name != "dmesg" and event.detail.get("result") == "ok"
     return writes(event)

@@ -10,7 +10,8 @@ from scenarios.runner.verdict import Breach
 
 
 class OnePublisher:
-    """No two compute hosts answer one DHCP request, and no file meant for another node is sent.
+    """No two compute hosts answer one DHCP request, and no file meant for another node is sent. A rival on
+    the wire is no compute host.
 
     A machine asks again under the number of its exchange, and the next process may answer: when who answered
     before has died since, or the node has another owner. The one before may not come back then.
@@ -29,7 +30,7 @@ class OnePublisher:
             self._forget(key for key in self._answered if key[0] == event.node)
         if event.origin is not Origin.DEVICE:
             return
-        if event.source == "dhcp" and event.name == "offer":
+        if event.source == "dhcp" and event.name == "offer" and event.sender:
             exchange = (event.node, str(event.detail.get("exchange", index)))
             first = self._answered.setdefault(exchange, event.sender)
             if first != event.sender:

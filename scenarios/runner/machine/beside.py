@@ -30,7 +30,7 @@ class Beside:
         self._host = host
         self._module = module
         self._given = given
-        name = module.rpartition(".")[2]
+        name = f"{host}-{module.rpartition('.')[2]}"
         self._faults_file = folder / f"{name}.faults"
         self._told_file = folder / f"{name}.told"
         self._log_file = folder / f"{name}.log"

@@ -31,7 +31,8 @@ class Provisioner:
     """One compute host: `provisioner serve`, with a store of its own. More: each is `provisioner compute`,
     and CONTROL has `provisioner api` and PostgreSQL.
 
-    settings: of each of the rack's hosts. note(name, host): told of what ends and starts by itself."""
+    settings: of each of the rack's hosts. note(name, host): told of what ends and starts by itself.
+    answered(what, text): told of each answer of the API."""
 
     def __init__(
         self,
@@ -40,8 +41,10 @@ class Provisioner:
         folder: Path,
         settings: Callable[[str], Mapping[str, Any]],
         note: Callable[[str, str], None],
+        answered: Callable[[str, str], None],
     ) -> None:
         self._note = note
+        self._answered = answered
         self._socket = folder / "api.sock"
         self.database: PostgresServer | None = None
         api = {"api": {"socket": str(self._socket)}}
@@ -124,6 +127,7 @@ class Provisioner:
             transport = httpx.AsyncHTTPTransport(uds=str(self._socket))
             self._http = httpx.AsyncClient(transport=transport, base_url="http://provisioner", timeout=60)
         answer = await self._http.request(method, path, json=body, headers=headers)
+        self._answered(f"{method} {path}", answer.text)
         return Answer(status=answer.status_code, body=json.loads(answer.content) if answer.content else None)
 
     @property

@@ -20,13 +20,15 @@ from bmsim.rack.errors import RackError
 from provisioner.protocols.roots import made_under
 from scenarios.runner.invariants.requests_seen import RequestsSeen
 from scenarios.runner.last_wipes import LastWipes
-from scenarios.runner.machine import disks
+from scenarios.runner.machine import boot_offers, disks
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
 from scenarios.runner.machine.images import StoryImages
+from scenarios.runner.machine.machines_off import MachinesOff
 from scenarios.runner.machine.process import BIN
 from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
+from scenarios.runner.machine.secrecy import Secrecy
 from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.systems_seen import SystemsSeen
 from scenarios.runner.machine.watching import Watching
@@ -61,6 +63,7 @@ class MachineStage:
         self._stack = AsyncExitStack()
         self._begun_at = time.time()
         self._disks_now: dict[str, DiskTruth] = {}  # once the story has ended
+        self._offers: dict[str, str] = {}  # then, too
         self._besides: list[Beside] = []
         self._owners: dict[str, str] = {}
         self._asked = RequestsSeen()
@@ -68,6 +71,8 @@ class MachineStage:
         trace.listen(self._asked.see)
         self._systems = SystemsSeen(self._tiles, lambda node: self._rack.console(node), self._asked)
         trace.listen(self._systems.see)
+        self._off = MachinesOff()
+        trace.listen(self._off.see)
         self._last_wipes = LastWipes(story)
         trace.listen(self._last_wipes.see)
 
@@ -102,6 +107,7 @@ class MachineStage:
             self._folder,
             self._settings,
             lambda name, host: self._note("host", name, host),
+            lambda what, text: self._secrecy.answered(what, text),
         )
         self._stack.push_async_callback(self._provisioner.stop)
         await self._start_besides()
@@ -122,11 +128,13 @@ class MachineStage:
         replayed = any(strike.fault in REPLAYED for strike in self._story.strikes)
         replays = [self._replays(host) for host in self._story.hosts if replayed]
         self._besides += replays
+        ears = [self._beside("wire_secrets", host.name, {"interface": "prov0"}) for host in self._story.hosts]
+        self._secrecy = Secrecy(ears)
         self._striking = Striking(
             *(self._rack, self._provisioner, image_server, replays),
             *(self._story.images, self._seed, self._note),
         )
-        for beside in self._besides:
+        for beside in (*self._besides, *ears):
             self._stack.push_async_callback(asyncio.to_thread, beside.stop)
             await beside.start()
 
@@ -256,6 +264,8 @@ class MachineStage:
         await _cancelled(self._watch)
         await self._watching.look(self._nodes)
         ids = {node.name: await self._id_of(node.name) for node in self._story.nodes if node.by_nfs}
+        macs = {node.mac: node.name for node in self._story.nodes}
+        self._offers = await asyncio.to_thread(boot_offers.of_rack, self._rack, macs)
         await self._provisioner.stop()
         for node in self._story.nodes:
             await self._striking.rack_does(self._rack.inject, node.name, "node.power_loss")
@@ -289,7 +299,7 @@ class MachineStage:
         return DiskTruth(image=image, blank=False, unlike=told)
 
     def _read_disk(self, node: str) -> DiskTruth:
-        disk = next((self._folder).glob(f"*/nodes/{node}/disk0.*"))
+        disk = self._disk_file(node)
         compared: dict[str, tuple[str, ...]] = {}
         for name in self._story.images:
             whole_disk = self._images.is_whole_disk(name)
@@ -299,10 +309,21 @@ class MachineStage:
         blank = not image and disks.is_blank(disk, whole=self._last_wipes.everywhere(node))
         return DiskTruth(image=image, blank=blank, unlike=told)
 
+    def _disk_file(self, node: str) -> Path:
+        return next(self._folder.glob(f"*/nodes/{node}/disk0.*"))
+
     # --- Look ----------------------------------------------------------------------------------
 
     def disk(self, node: str) -> DiskTruth | None:
         return self._disks_now.get(node)
+
+    def blank(self, node: str) -> bool | None:
+        """While the story goes on: of a machine that is off, both ends, which any wipe leaves blank."""
+        if (ended := self._disks_now.get(node)) is not None:
+            return ended.blank
+        if node not in self._off or node in self._tiles:
+            return None
+        return disks.is_blank(self._disk_file(node), whole=False)
 
     def running(self, node: str) -> str | None:
         return self._systems.running(node)
@@ -311,9 +332,11 @@ class MachineStage:
         return self._systems.ran(node)
 
     def served(self, node: str) -> str | None:
-        return None
+        """By DHCP, when the story had ended."""
+        return self._offers.get(node)
 
     def secrets(self) -> Iterable[str]:
+        yield from self._secrecy.secrets()
         yield from (node.bmc_password for node in self._story.nodes)
         yield from (pdu.community for pdu in self._story.pdus)
         yield self._provisioner.token_file.read_text().strip()
@@ -321,9 +344,7 @@ class MachineStage:
             yield self._provisioner.database.password_file.read_text().strip()
 
     def told(self) -> Iterable[tuple[str, str]]:
-        yield "the provisioner's log", self._provisioner.log()
-        for node in self._nodes:
-            yield f"the console of {node}", self._rack.console(node)
+        return self._secrecy.told(self._provisioner.log(), self._nodes, self._rack.console)
 
 
 def _whole(compared: Mapping[str, Sequence[str]]) -> tuple[str, str]:

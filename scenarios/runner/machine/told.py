@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -87,6 +88,21 @@ class Told:
         before = self._known.get((source, name, subject))
         self._known[(source, name, subject)] = value
         return before != value
+
+
+def owned_before_acting(told: Iterable[Event], devices: Iterable[Event]) -> Iterator[Event]:
+    """Owners are told by who looks, and that is later than devices tell what a new one did: it owned the node
+    before that."""
+    acted_s: dict[tuple[str, str], float] = {}
+    for event in devices:
+        key = (event.node, event.sender)
+        acted_s[key] = min(event.t_s, acted_s.get(key, event.t_s))
+    for event in told:
+        owner = event.detail["owner"] if event.source == "lease" else ""
+        first_s = acted_s.get((event.node, owner))
+        if owner and first_s is not None:
+            event = replace(event, t_s=min(event.t_s, first_s - INSTANT_S))
+        yield event
 
 
 def _event(t_s: float, source: str, name: str, node: str, **detail: Any) -> Event:

@@ -11,7 +11,7 @@ from typing import Any
 from bmsim.api import RunningRack
 from bmsim.audit import Entry
 from scenarios.runner.machine.beside import Beside
-from scenarios.runner.machine.told import Api, Told
+from scenarios.runner.machine.told import Api, Told, owned_before_acting
 from scenarios.runner.trace import Event, Origin, Trace
 
 POLL_S = 0.2
@@ -48,8 +48,9 @@ class Watching:
         """Everything that came since the last look, in the order of its time."""
         entries = self._fresh_entries()
         events = [self._device_event(entry) for entry in entries]
+        told = await self._told.since(nodes, time.time() - self._begun_at)
+        events += owned_before_acting(told, events)
         events += [self._struck(told) for beside in self._besides for told in beside.fresh()]
-        events += await self._told.since(nodes, time.time() - self._begun_at)
         for event in sorted(events, key=lambda event: event.t_s):
             self._trace.add(event)
 

@@ -227,13 +227,16 @@ class ModelStage:
 
     # --- Look ----------------------------------------------------------------------------------
 
-    def disk(self, node: str) -> DiskTruth | None:
+    def disk(self, node: str) -> DiskTruth:
         """Of a node without one of its own, its root by NFS."""
         on_disk = self._on_disk(node)
         if node not in self._by_nfs:
             return on_disk
         roots = self._roots.of_node(self._telling.node_id(node))
         return DiskTruth(image=roots[-1].image if roots else "", blank=on_disk.blank and not roots)
+
+    def blank(self, node: str) -> bool | None:
+        return self.disk(node).blank
 
     def _on_disk(self, node: str) -> DiskTruth:
         disk = self._rack.node(node).disk

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import struct
 from collections.abc import Callable
+from dataclasses import replace
 from ipaddress import IPv4Network
 from typing import Any
 
@@ -13,7 +14,7 @@ from bmsim.sandbox import rival_dhcp
 from bmsim.sandbox.frames import TCP, Datagram, Dhcp, datagram, dhcp
 from bmsim.sandbox.transfers import Transfers, without_secrets
 
-NODE_MAC, HOST_MAC = "52:54:00:77:00:01", "02:00:00:00:00:01"
+NODE_MAC, OTHER_MAC, HOST_MAC = "52:54:00:77:00:01", "52:54:00:77:00:02", "02:00:00:00:00:01"
 NODE, HOST = "10.77.0.100", "10.77.0.10"
 
 Noted = list[tuple[str, str, str, dict[str, Any]]]
@@ -74,7 +75,7 @@ def test_a_file_is_sent_by_http_when_all_of_it_is_acknowledged(transfers: Transf
     transfers.see(from_node(3000, 8080, b"", protocol=TCP, ack=(end - 1) % 2**32))
     assert noted == [("http", "get", "ok", {"file": "kernel"})]
     transfers.see(from_node(3000, 8080, b"", protocol=TCP, ack=end))
-    assert noted[1:] == [("http", "sent", "ok", {"file": "kernel", "bytes": 5000})]
+    assert noted[1:] == [("http", "sent", "ok", {"file": "kernel", "bytes": 5000, "offered_to": "n1"})]
     assert token not in repr(noted)
 
 
@@ -116,7 +117,87 @@ def test_what_a_rival_sends_is_an_offer_as_any_other(transfers: Transfers, noted
     assert (found.message, found.mac, found.transaction) == ("offer", NODE_MAC, b"\1\2\3\4")
     assert (found.address, found.file) == ("10.77.0.253", "rival/boot.kpxe")
     transfers.see(packet)
-    assert [(device, command) for device, command, _, _ in noted] == [("dhcp", "offer")]
+    assert [(device, command, args["exchange"]) for device, command, _, args in noted] == [
+        ("dhcp", "offer", "01020304")
+    ]
+
+
+TOKEN = "Zx9" * 12
+
+
+class TwoNodes:
+    """What is noted of two of them."""
+
+    def __init__(self) -> None:
+        self.sent: list[tuple[str, str]] = []
+        """To whom, and whose it was."""
+        self.transfers = Transfers({NODE_MAC: "n1", OTHER_MAC: "n2"}, self._note)
+
+    def _note(
+        self, node: str, device: str, command: str, sender: str, result: str = "ok", **args: Any
+    ) -> None:
+        if command == "sent":
+            self.sent.append((node, args.get("offered_to", "")))
+
+    def passes(self, mac: str, port: int, packet: Datagram, *, to: bool) -> None:
+        ends = {"to_mac": mac, "target_port": port} if to else {"from_mac": mac, "source_port": port}
+        self.transfers.see(replace(packet, **ends))
+
+    def fetches_by_http(self, mac: str, path: str) -> None:
+        head = b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n"
+        asked = from_node(0, 8080, f"GET {path} HTTP/1.1\r\n\r\n".encode(), protocol=TCP)
+        self.passes(mac, 3000, asked, to=False)
+        self.passes(mac, 3000, to_node(8080, 0, head, protocol=TCP, seq=1), to=True)
+        self.passes(mac, 3000, from_node(0, 8080, b"", protocol=TCP, ack=1 + len(head)), to=False)
+
+    def fetches_by_tftp(self, mac: str, file: str, content: bytes) -> None:
+        self.passes(mac, 2000, from_node(0, 69, b"\0\1" + file.encode() + b"\0octet\0"), to=False)
+        blocks = [content[at : at + 512] for at in range(0, len(content) + 1, 512)]
+        for number, block in enumerate(blocks, 1):
+            self.passes(mac, 2000, to_node(4000, 0, struct.pack("!HH", 3, number) + block), to=True)
+            self.passes(mac, 2000, from_node(0, 4000, struct.pack("!HH", 4, number)), to=False)
+
+    def is_offered(self, mac: str, file: str) -> None:
+        asked = Dhcp("discover", mac, b"\1\2\3\4", "PXEClient", 0, "0.0.0.0", "")
+        frame = rival_dhcp.answer(asked, IPv4Network("10.77.0.0/24"), None, file)
+        packet = datagram(frame) if frame is not None else None
+        assert packet is not None
+        self.transfers.see(packet)
+
+
+def test_a_file_is_whose_it_was_offered_to_first_though_another_fetches_it() -> None:
+    seen = TwoNodes()
+    seen.is_offered(NODE_MAC, f"http://{HOST}:8080/boot/{TOKEN}/boot.ipxe")
+    seen.fetches_by_http(OTHER_MAC, f"/boot/{TOKEN}/kernel")
+    seen.fetches_by_http(NODE_MAC, f"/boot/{TOKEN}/kernel")
+    assert seen.sent == [("n2", "n1"), ("n1", "n1")]
+
+
+def test_a_folder_by_tftp_is_whose_it_was_offered_to_first() -> None:
+    seen = TwoNodes()
+    for mac in (NODE_MAC, OTHER_MAC):
+        seen.is_offered(mac, f"{TOKEN}/kernel")
+    seen.fetches_by_tftp(OTHER_MAC, f"{TOKEN}/kernel", b"k")
+    assert seen.sent == [("n2", "n1")]
+
+
+@pytest.mark.parametrize("behind", [0, 480, 2000], ids=["first block", "across two", "later block"])
+def test_a_boot_script_is_whose_token_it_hands_over(behind: int) -> None:
+    seen = TwoNodes()
+    script = b"#" * behind + f"linux /kernel 'provisioner.token={TOKEN}'".encode()
+    for mac in (NODE_MAC, OTHER_MAC):
+        seen.fetches_by_tftp(mac, "grub/grub.cfg", script)
+    assert seen.sent == [("n1", "n1"), ("n2", "n1")]
+
+
+def test_a_file_that_anybody_may_have_is_nobodys() -> None:
+    seen = TwoNodes()
+    for mac in (NODE_MAC, OTHER_MAC):
+        seen.is_offered(mac, "undionly.kpxe")
+        seen.fetches_by_tftp(mac, "undionly.kpxe", b"\x7fELF" * 4000)
+        seen.fetches_by_http(mac, "/agent/v1/hello")
+    assert {whose for _, whose in seen.sent} == {""}
+    assert len(seen.sent) == 4
 
 
 def test_a_question_and_an_answer_by_bootp_are_told_as_such(transfers: Transfers, noted: Noted) -> None:
@@ -127,7 +208,7 @@ def test_a_question_and_an_answer_by_bootp_are_told_as_such(transfers: Transfers
         file = b"n1/kernel" if op == 2 else b""
         payload = header + bytes(64) + file.ljust(128, b"\0") + b"\x63\x82\x53\x63\xff" + bytes(59)
         transfers.see(from_node(port, 135 - port, payload))
-    told = {"mac": NODE_MAC, "client": ""}
+    told = {"mac": NODE_MAC, "client": "", "exchange": "00000000"}
     assert noted == [
         ("dhcp", "bootrequest", "ok", {**told, "arch": None}),
         ("dhcp", "bootreply", "ok", {**told, "address": NODE, "file": "n1/kernel"}),

@@ -54,14 +54,24 @@ def test_what_lies_on_the_disk_of_the_next_instance_is_its_own() -> None:
     assert not watched.end()
 
 
-def test_what_was_made_for_an_instance_that_never_ran_is_looked_for_at_the_end() -> None:
+def test_what_was_made_for_an_instance_that_never_ran_is_seen_when_its_node_is_offered() -> None:
     watched = Watched(WipedBeforeOffered())
     watched.lab.disks |= {node: DiskTruth(image="tiny", blank=False) for node in ("n1", "n2")}
     watched.told_instance("web", "deploying", "n1")
     for node in ("n1", "n2"):  # n2 was never given to anybody
         watched.node_state(node, "available")
+        watched.node_state(node, "deploying")
     (breach,) = watched.end()
     assert "n1 is offered again" in breach.what
+
+
+def test_an_answer_of_a_moment_ago_offers_no_node_that_has_its_next_instance() -> None:
+    watched = Watched(WipedBeforeOffered())
+    watched.node_state("n1", "deploying")
+    watched.told_instance("web", "deploying", "n1")
+    watched.lab.disks["n1"] = DiskTruth(image="tiny", blank=False)
+    watched.told_node("n1", "available")
+    assert not watched.end()
 
 
 def test_a_wiped_node_may_be_offered() -> None:

@@ -101,6 +101,15 @@ def test_two_nodes_have_an_owner_each() -> None:
     assert not watched.end()
 
 
+def test_a_command_that_the_agent_refused_is_no_act() -> None:
+    watched = Watched(OneOwner())
+    for sender, result in (("ch1", "ok"), ("ch2", "ok"), ("ch1", "refused: 403")):
+        watched.device("agent", "command", "n1", sender, command="wipe", result=result)
+    assert not watched.breaches
+    watched.device("agent", "command", "n1", "ch1", command="wipe", result="ok")
+    assert "ch1 acted on n1 (agent command)" in watched.breaches[0].what
+
+
 def test_reading_and_being_refused_is_no_act() -> None:
     watched = Watched(OneOwner())
     watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
@@ -118,6 +127,15 @@ def test_two_offers_to_one_request_are_seen() -> None:
     assert not watched.breaches
     watched.device("dhcp", "offer", "n1", "ch1", exchange=2)
     assert "ch2 and ch1 both offered n1" in watched.breaches[0].what
+
+
+def test_a_rival_on_the_wire_is_no_second_publisher() -> None:
+    watched = Watched(OnePublisher())
+    for sender in ("ch1", "", "ch1"):
+        watched.device("dhcp", "offer", "n1", sender, exchange="0a0b0c0d")
+    assert not watched.breaches
+    watched.device("dhcp", "offer", "n1", "ch2", exchange="0a0b0c0d")
+    assert "ch1 and ch2 both offered n1" in watched.breaches[0].what
 
 
 def test_who_answers_after_the_one_before_has_died_is_no_second_one() -> None:

@@ -25,6 +25,9 @@ class Lab:
     def disk(self, node: str) -> DiskTruth | None:
         return self.disks.get(node)
 
+    def blank(self, node: str) -> bool | None:
+        return self.disks[node].blank if node in self.disks else None
+
     def running(self, node: str) -> str | None:
         return self.systems.get(node, "")
 

@@ -7,9 +7,9 @@ from typing import Any
 
 import httpx
 
-from scenarios.runner.machine.told import Told
+from scenarios.runner.machine.told import Told, owned_before_acting
 from scenarios.runner.stage import Answer
-from scenarios.runner.trace import Event
+from scenarios.runner.trace import Event, Origin
 
 
 class Api:
@@ -71,3 +71,20 @@ def test_nothing_is_told_while_nobody_answers_and_nothing_is_lost() -> None:
     assert look(told) == []
     api.away = False
     assert len(look(told)) == 2
+
+
+def test_an_owner_that_has_acted_owned_its_node_before() -> None:
+    def event(t_s: float, source: str, node: str, sender: str = "", **detail: str) -> Event:
+        return Event(
+            t_s=t_s, origin=Origin.DEVICE, source=source, name="", node=node, sender=sender, detail=detail
+        )
+
+    devices = [
+        *(event(7.0, "dhcp", "n1", "ch2"), event(6.0, "bmc", "n1", "ch2"), event(3.0, "bmc", "n1", "ch1")),
+        event(2.0, "dhcp", "n3"),
+    ]
+    told = [
+        *(event(9.0, "lease", "n1", owner="ch2"), event(9.0, "lease", "n2", owner="ch2")),
+        *(event(9.0, "lease", "n3", owner=""), event(9.0, "node", "n1", state="active")),
+    ]
+    assert [one.t_s for one in owned_before_acting(told, devices)] == [5.999, 9.0, 9.0, 9.0]

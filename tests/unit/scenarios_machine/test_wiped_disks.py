@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, cast
 
@@ -64,3 +65,55 @@ def test_all_of_it_is_read_where_the_last_instance_was_to_be_wiped_fully(
 def test_each_node_has_its_own_last_instance(tmp_path: Path) -> None:
     found = read(tmp_path, {"n1": ["full"], "n2": ["quick"]}, nodes=2)
     assert found == {"n1": False, "n2": True}
+
+
+SWITCHED = {
+    "on by its BMC": ("bmc", "chassis.power.on"),
+    "on by an outlet": ("pdu", "outlet.on"),
+    "on by its feed": ("feed", "power.back"),
+    "on by itself": ("machine", "on"),
+}
+
+
+class Machine:
+    """One whose disk holds `content`, while its story goes on."""
+
+    def __init__(self, folder: Path, content: bytes, *, firmware: str = "bios") -> None:
+        hosts, (node,) = rack(1)
+        self.trace = Trace()
+        nodes = (replace(node, firmware=firmware),)
+        story = Story(name="a-story", hosts=hosts, nodes=nodes, requests=())
+        self.stage = MachineStage(story, 0, "a-story", self.trace)
+        self.disk = folder / "rack" / "nodes" / "n1" / "disk0.raw"
+        self.disk.parent.mkdir(parents=True)
+        self.disk.write_bytes(content)
+        cast(Any, self.stage)._folder = folder
+
+    def device(self, source: str, name: str) -> None:
+        self.trace.add(Event(t_s=1.0, origin=Origin.DEVICE, source=source, name=name, node="n1"))
+
+
+@pytest.mark.parametrize("switched", SWITCHED)
+def test_a_disk_is_read_while_its_machine_is_off_and_never_while_it_is_on(
+    switched: str, tmp_path: Path
+) -> None:
+    machine = Machine(tmp_path, b"\0" + b"what a tenant wrote" + END)
+    for _ in range(2):
+        assert machine.stage.blank("n1") is None
+        machine.device("machine", "off")
+        assert machine.stage.blank("n1") is False
+        machine.device(*SWITCHED[switched])
+    machine.device("bmc", "chassis.power.off")  # it was told so, and hasn't done it yet
+    assert machine.stage.blank("n1") is None
+
+
+def test_both_ends_of_a_disk_are_blank_after_any_wipe(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, END + b"what a tenant wrote" + END)
+    machine.device("machine", "off")
+    assert machine.stage.blank("n1") is True
+
+
+def test_a_board_without_a_disk_is_looked_at_when_the_story_has_ended(tmp_path: Path) -> None:
+    machine = Machine(tmp_path, END, firmware="tilera")
+    machine.device("machine", "off")
+    assert machine.stage.blank("n1") is None
