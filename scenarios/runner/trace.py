@@ -16,7 +16,8 @@ AT_ONCE = 1_000
 
 
 class Origin(StrEnum):
-    """Whose word an event is. Invariants believe devices and the stage alone."""
+    """Whose word an event is. Invariants judge by devices and the stage; of the provisioner's they take alone
+    whom a node was given to, and that it is available (docs/adr/0031)."""
 
     DEVICE = "device"  # a BMC, machine, disk, switch or file server saw it
     STAGE = "stage"  # the runner did it: a request, a fault, a healing

@@ -1,4 +1,4 @@
-"""Promises that hold in every story without being asked for, judged from devices and disks alone."""
+"""Promises that hold in every story without being asked for, judged from devices and disks."""
 
 from __future__ import annotations
 

@@ -72,6 +72,10 @@ class Watched:
     def device(self, source: str, name: str, node: str, sender: str = "", **detail: Any) -> None:
         self._add(Origin.DEVICE, source, name, node, sender, detail)
 
+    def said(self, source: str, name: str, node: str, sender: str, **detail: Any) -> None:
+        """By the provisioner, of what devices see."""
+        self._add(Origin.PROVISIONER, source, name, node, sender, detail)
+
     def late(self, ago_s: float, source: str, name: str, node: str, sender: str) -> None:
         """A device's log is read so long after what it tells."""
         self._add(Origin.DEVICE, source, name, node, sender, {}, ago_s)
