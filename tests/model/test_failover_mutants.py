@@ -16,6 +16,7 @@ from provisioner.compute.context import StepContext
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.ledger import NodeLedger
 from provisioner.compute.membership import Membership
+from provisioner.compute.publications import Publications
 from provisioner.compute.steps import image
 from provisioner.core.model import Host
 from scenarios.runner.play import play_story
@@ -169,6 +170,20 @@ def test_a_takeover_before_the_lease_has_run_out_is_caught() -> None:
 
     with broken(cut_off_while_its_node_boots, CUT_OFF_AFTER_S, "one_owner", "one_publisher") as patch:
         patch.setattr(Membership, "left_s", impatient)
+
+
+def test_a_host_that_serves_on_without_its_lease_is_caught_by_what_it_serves_alone() -> None:
+    """It gives the node no command any more: nobody but its DHCP server acts."""
+
+    async def serve_on(self: Publications) -> bool:
+        return True
+
+    def published_twice(after_s: float) -> set[str]:
+        promises = cut_off_while_its_node_boots(after_s)
+        return promises if "one_owner" not in promises else set()
+
+    with broken(published_twice, CUT_OFF_AFTER_S, "one_publisher") as patch:
+        patch.setattr(Publications, "withdraw_all", serve_on)
 
 
 def test_a_bmc_command_that_may_outlast_the_lease_is_caught() -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection
 from dataclasses import replace
 from typing import Any
 
@@ -22,56 +22,25 @@ from provisioner.core.errors import Conflict, TransientError
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.outcome import Next, Outcome, Retry
 from provisioner.core.plan import PLANS
-from provisioner.core.states import InstanceState, PowerState
+from provisioner.core.states import InstanceState
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
 from provisioner.scheduler.memory import WaitingRequests
 from scenarios.runner.model.provisioner_process import ProvisionerProcess
 from scenarios.runner.play import play_story
-from scenarios.runner.random_story import FAMILIES, rack
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import (
     Counted,
-    Delete,
     Deploy,
     Expected,
     OnEvent,
     OnTold,
     Power,
     Request,
-    Story,
     Strike,
 )
-from scenarios.runner.verdict import Verdict
-
-Step = Callable[[StepContext], Awaitable[Outcome]]
-
-
-def story(*requests: Any, nodes: int = 1, hosts: int = 1, images: tuple[str, ...] = ("tiny",)) -> Story:
-    compute, machines = rack(nodes, hosts)
-    return Story(
-        name="mutant",
-        hosts=compute,
-        nodes=machines,
-        requests=requests or (DEPLOY, DELETE),
-        images=images,
-        safety_s=900.0,
-    )
-
-
-DEPLOY = Deploy(instance="web", image="tiny", node="n1")
-DELETE = Delete(instance="web", when=OnTold("web", "active"))
-
-
-def broken_promises(played: Story) -> set[str]:
-    result = play_story(played, Fidelity.MODEL, 1).result
-    assert result.verdict is not Verdict.INFRA, result.trouble
-    return {breach.promise for breach in result.breaches}
-
-
-def replace_steps(monkeypatch: pytest.MonkeyPatch, steps: Mapping[str, Step]) -> None:
-    monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, **steps})
+from tests.model.mutants import DELETE, DEPLOY, Step, board_story, broken_promises, replace_steps, story
 
 
 def test_a_sound_provisioner_breaks_no_promise() -> None:
@@ -107,14 +76,6 @@ def test_active_without_proof_of_life_is_caught(monkeypatch: pytest.MonkeyPatch)
 
     replace_steps(monkeypatch, {"instance_running": believe})
     assert "seen_running" in broken_promises(story())
-
-
-def board_story() -> Story:
-    """Of a board that has no agent: its root is served to it, and its monitor gives it commands."""
-    family = next(one for one in FAMILIES if one.arch == "tilepro64")
-    (image,) = family.images
-    deploy = replace(DEPLOY, image=image)
-    return replace(story(deploy, DELETE, images=(image,)), nodes=(family.node(1, "pdu"),))
 
 
 def test_a_boards_root_that_outlives_its_instance_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -235,24 +196,6 @@ def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.Mon
 
     replace_steps(monkeypatch, {"withdraw_boot": leave})
     assert "nothing_for_idle_nodes" in broken_promises(story())
-
-
-def test_power_cut_from_an_active_instance_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    running = worker.STEPS["instance_running"]
-    later: list[asyncio.Task[Any]] = []
-
-    async def cut_later(ctx: StepContext) -> None:
-        await ctx.edges.clock.sleep(20)
-        await ctx.edges.power.ensure(ctx.device, PowerState.OFF)
-
-    async def see_running(ctx: StepContext) -> Outcome:
-        outcome = await running(ctx)
-        if isinstance(outcome, Next):
-            later.append(asyncio.create_task(cut_later(ctx)))
-        return outcome
-
-    replace_steps(monkeypatch, {"instance_running": see_running})
-    assert "active_node_untouched" in broken_promises(story(DEPLOY))
 
 
 def test_a_logged_secret_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
