@@ -150,28 +150,74 @@ def test_a_random_generator_of_ones_own_seed_is_fine() -> None:
         assert random.Random(1).random() == random.Random(1).random()
 
 
-# What runs outside of the story's process, or is replaced in it, may ask the real world.
+# What runs outside of the story's process, or is replaced in it, may ask the real world: but for what the
+# model itself imports of that.
 REAL_EDGES = ("services", "store", "cli", "agent", "ramdisk", "app")
+DATES = {"localtime", "gmtime", "ctime", "strftime"}
 CLOCKS_AND_CHANCE = {"time", "random", "secrets", "uuid"}
+OURS = ("bmsim", "provisioner", "scenarios")
 
 
-def _modules() -> Iterator[Path]:
-    for path in sorted((ROOT / "provisioner").rglob("*.py")):
-        if path.relative_to(ROOT / "provisioner").parts[0] not in REAL_EDGES:
-            yield path
-    yield from sorted((ROOT / "scenarios" / "runner" / "model").rglob("*.py"))
-    yield from sorted((ROOT / "bmsim" / "devices").rglob("*.py"))
+def _modules() -> list[Path]:
+    for_sure = [
+        *((ROOT / "scenarios" / "runner" / "model").rglob("*.py")),
+        *((ROOT / "bmsim" / "devices").rglob("*.py")),
+        *(
+            path
+            for path in (ROOT / "provisioner").rglob("*.py")
+            if path.relative_to(ROOT / "provisioner").parts[0] not in REAL_EDGES
+        ),
+    ]
+    return sorted(_with_what_they_import(for_sure))
+
+
+def _with_what_they_import(paths: list[Path]) -> set[Path]:
+    """Ours, by name: packages above them are imported too, and what stands there isn't played for that."""
+    found: set[Path] = set()
+    while paths:
+        path = paths.pop()
+        if path not in found:
+            found.add(path)
+            paths += filter(None, map(_file_of, _imported(ast.parse(path.read_text()))))
+    return found
+
+
+def _imported(tree: ast.AST) -> Iterator[str]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.ImportFrom) and node.module:
+            yield node.module
+            yield from (f"{node.module}.{alias.name}" for alias in node.names)
+        elif isinstance(node, ast.Import):
+            yield from (alias.name for alias in node.names)
+
+
+def _file_of(module: str) -> Path | None:
+    """None: it isn't ours, or no module at all."""
+    if module.partition(".")[0] not in OURS:
+        return None
+    place = ROOT / module.replace(".", "/")
+    files = (place.with_suffix(".py"), place / "__init__.py")
+    return next((path for path in files if path.exists()), None)
 
 
 def _reaches_for_reality(tree: ast.AST) -> Iterator[tuple[int, str]]:
     for node in ast.walk(tree):
-        if isinstance(node, ast.Attribute) and node.attr in ("now", "utcnow", "today"):
+        if isinstance(node, ast.Attribute):
             owner: Any = node.value
-            if getattr(owner, "id", getattr(owner, "attr", "")) in ("datetime", "date"):
+            of_datetime = getattr(owner, "id", getattr(owner, "attr", "")) in ("datetime", "date")
+            if node.attr in ("now", "utcnow", "today") and of_datetime:
                 yield node.lineno, f"calls datetime's {node.attr}, which no patch can catch"
+            elif node.attr in DATES and getattr(owner, "id", "") == "time":
+                yield node.lineno, f"calls time's {node.attr}, which knows the date"
         if isinstance(node, ast.ImportFrom) and node.module in CLOCKS_AND_CHANCE:
             for name in {alias.name for alias in node.names} - {"Random", "UUID"}:
                 yield node.lineno, f"takes {name} from {node.module} by name, where no patch can catch it"
+
+
+def test_what_plays_of_the_store_and_the_wiring_is_searched() -> None:
+    searched = {str(path.relative_to(ROOT)) for path in _modules()}
+    assert {"provisioner/store/memory.py", "provisioner/app/power_devices.py"} <= searched
+    assert not {"provisioner/store/sqlite.py", "provisioner/app/serve.py"} & searched
 
 
 def test_code_that_plays_in_stories_takes_no_clock_where_it_cannot_be_caught() -> None:
@@ -188,6 +234,7 @@ def test_code_that_plays_in_stories_takes_no_clock_where_it_cannot_be_caught() -
     [
         "datetime.now(UTC)",
         "datetime.datetime.utcnow()",
+        "time.strftime('%F')",
         "from time import monotonic",
         "from uuid import uuid4",
     ],
