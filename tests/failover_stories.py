@@ -63,11 +63,12 @@ def story(
     befalls: str,
     *,
     release: bool = True,
+    again: bool = False,
     way: str = "",
     proof_of_life: tuple[str, ...] = (),
 ) -> Story:
-    """One node is enrolled, deployed and, unless `release` is off, released; something befalls its owner in a
-    step of one of these. way: one of WAYS; empty: a server with a BIOS."""
+    """One node is enrolled, deployed and, unless `release` is off, released, and with `again` deployed again;
+    something befalls its owner in a step of one of these. way: one of WAYS; empty: a server with a BIOS."""
     fault, given, heal_after_s = FAULTS[befalls]
     hosts, nodes = rack(1, 2)
     image = "tiny"
@@ -81,6 +82,8 @@ def story(
     requests: list[Request] = [Deploy(instance="web", image=image, node="n1", proof_of_life=proof_of_life)]
     if release:
         requests.append(Delete(instance="web", when=OnTold("web", "active")))
+    if again:
+        requests.append(Deploy(instance="next", image=image, node="n1", when=OnTold("web", "deleted")))
     return Story(
         name="failover",
         hosts=hosts,

@@ -10,6 +10,7 @@ from itertools import product
 
 import pytest
 
+from provisioner.core.plan import PLANS
 from scenarios.runner.play import play_story
 from scenarios.runner.report import failure_text
 from scenarios.runner.stage import Fidelity
@@ -62,13 +63,22 @@ def cells() -> Iterator[object]:
 
 @pytest.mark.parametrize(("way", "plan", "step", "befalls"), list(cells()))
 def test_whoever_lives_finishes_it(way: str, plan: str, step: str, befalls: str) -> None:
-    told = story(plan, step, befalls, release=plan.startswith("clean"), way=way)
+    told = story(
+        plan, step, befalls, release=plan.startswith("clean"), again=ends_at_once(plan, step), way=way
+    )
     played = play_story(told, Fidelity.MACHINE, 1)
     assert played.result.verdict is Verdict.PASS, failure_text(played)
     if befalls in LOSES_ITS_NODES:
         assert len(set(owners(played.trace))) == 2, "nobody took over"
     if befalls != "cut off from the nodes" or step not in NEEDS_NO_NODE:
         assert has_struck(played.trace, FAULTS[befalls][0]), "the fault did nothing: it proves nothing"
+
+
+def ends_at_once(plan: str, step: str) -> bool:
+    """Whether the owner may have ended its work before the fault reaches it, which the model strikes within
+    the step: the node is deployed again then, and the fault comes between the two."""
+    names = [spec.name for spec in PLANS[plan].steps]
+    return all(name in NEEDS_NO_NODE for name in names[names.index(step) :])
 
 
 def has_struck(trace: Trace, fault: str) -> bool:
