@@ -42,6 +42,14 @@ BUSY_CODES = frozenset(
     }
 )
 
+# What an operator does about an answer (IPMI 2.0 table 5-2); the rest of them: _REFUSED.
+_ADVICE = {
+    0xC1: "This BMC doesn't know the command: look for newer firmware",
+    0xD4: "Give the user a higher privilege on the BMC; power.privilege is the one that is asked for",
+}
+_BUSY = "If it stays so, reset the BMC, and look whether another program manages it too"
+_REFUSED = "Look at the user's rights and at locked functions on the BMC; its log may say more"
+
 _COMPLETION = re.compile(r"rsp=0x([0-9a-f]{1,2})\): *(.*)", re.IGNORECASE)
 
 # What ipmitool prints when a session isn't opened, and what it means; first match counts.
@@ -126,8 +134,12 @@ class IpmiSession:
         try:
             return bytes.fromhex("".join(result.stdout.split()))
         except ValueError as error:
-            answer = f"ipmitool printed {result.stdout[:80]!r}"
-            raise DeviceUnreachable(tried, device=self.name, answer=answer) from error
+            raise DeviceUnreachable(
+                tried,
+                device=self.name,
+                answer=f"ipmitool printed {result.stdout[:80]!r}",
+                advice="Run ipmitool by hand on the compute host: it may be of a version unknown here",
+            ) from error
 
     async def _run(self, tried: str, words: list[str]) -> ChildResult:
         while True:
@@ -159,11 +171,19 @@ class IpmiSession:
         """What a failed run means."""
         said = result.stderr
         if result.code < 0:
-            return DeviceUnreachable(tried, device=self.name, answer=ending(result.code))
+            return DeviceUnreachable(
+                tried,
+                device=self.name,
+                answer=ending(result.code),
+                advice="Look in the compute host's kernel log for what ended it; memory may be short",
+            )
         if completion := _COMPLETION.search(said):
             code = int(completion[1], 16)
-            kind = DeviceBusy if code in BUSY_CODES else DeviceRefused
-            return kind(tried, device=self.name, answer=f"0x{code:02X} {completion[2].strip()}")
+            answer = f"0x{code:02X} {completion[2].strip()}"
+            if code in BUSY_CODES:
+                return DeviceBusy(tried, device=self.name, answer=answer, advice=_BUSY)
+            advice = _ADVICE.get(code, _REFUSED)
+            return DeviceRefused(tried, device=self.name, answer=answer, advice=advice)
         complaint = _first_complaint(said)
         if _CREDENTIALS.search(said):
             return WrongCredentials(
@@ -173,7 +193,12 @@ class IpmiSession:
                 advice="Check user, password and the user's privilege on the BMC",
             )
         if _SESSIONS.search(said):
-            return DeviceBusy(tried, device=self.name, answer="it has no free session")
+            return DeviceBusy(
+                tried,
+                device=self.name,
+                answer="it has no free session",
+                advice="Close those of other programs, or reset the BMC",
+            )
         if _SUITE.search(said):
             return DeviceRefused(
                 tried,
@@ -192,7 +217,12 @@ class IpmiSession:
                 answer="it answers, and falls silent at the login",
                 advice="Some BMCs do that when the user or the password is wrong",
             )
-        return DeviceUnreachable(tried, device=self.name, answer=f"no answer in {self._timeout_s:g} s")
+        return DeviceUnreachable(
+            tried,
+            device=self.name,
+            answer=f"no answer in {self._timeout_s:g} s",
+            advice="Look at its power and its network, at power.address, and whether it allows IPMI over LAN",
+        )
 
 
 _COMPLAINT = re.compile(r"error|RAKP|unable|fail|not what we requested", re.IGNORECASE)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import suppress
@@ -64,8 +65,12 @@ def test_wrong_credentials_are_told_and_not_repeated(bmc: Bmc, user: str, passwo
     """A BMC may lock out who tries often."""
     children = CountedChildren()
     control = device({**bmc.address, "user": user}, password, children)
-    with pytest.raises(WrongCredentials, match=r"BMC 127\.0\.0\.1 of node n1") as caught:
+    with pytest.raises(WrongCredentials) as caught:
         play(control.power_state)
+    assert re.fullmatch(
+        r"read the power state on BMC 127\.0\.0\.1 of node n1: RAKP .+\. Check user, password and .+",
+        caught.value.message,
+    )
     assert children.runs == 1
     assert password not in str(caught.value)
 
@@ -81,8 +86,12 @@ def test_each_call_to_a_dead_bmc_ends_by_itself(call: str) -> None:
         "boot_device": control.boot_device,
     }
     began = time.monotonic()
-    with pytest.raises(DeviceUnreachable, match="no answer"):
+    with pytest.raises(DeviceUnreachable) as caught:
         play(calls[call])
+    assert re.fullmatch(
+        r"(read|set) .+ on BMC 127\.0\.0\.1 of node n1: no answer in 3\.8 s\. Look at its power .+",
+        caught.value.message,
+    )
     assert time.monotonic() - began < control.longest_command_s + SLOW_S
 
 
@@ -90,7 +99,7 @@ def test_each_call_to_a_dead_bmc_ends_by_itself(call: str) -> None:
 def test_a_busy_bmc_is_transient_and_answers_again(bmc: Bmc) -> None:
     control = device(bmc.address)
     bmc.faults({"bmc.busy": {"for_commands": ["chassis.power.off"], "count": 1}})
-    with pytest.raises(DeviceBusy, match="0xC0"):
+    with pytest.raises(DeviceBusy, match=r"0xC0.+\. If it stays so, reset the BMC"):
         play(lambda: control.set_power(PowerVerb.OFF))
     play(lambda: control.set_power(PowerVerb.OFF))
     assert play(control.power_state) is PowerState.OFF
@@ -99,7 +108,7 @@ def test_a_busy_bmc_is_transient_and_answers_again(bmc: Bmc) -> None:
 @pytest.mark.usefixtures("unhurried")
 def test_a_bmc_without_free_sessions_is_busy(bmc: Bmc) -> None:
     bmc.faults({"bmc.sessions_exhausted": {}})
-    with pytest.raises(DeviceBusy, match="no free session"):
+    with pytest.raises(DeviceBusy, match=r"no free session\. Close those of other programs"):
         play(device(bmc.address).power_state)
 
 

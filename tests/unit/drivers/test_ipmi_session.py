@@ -22,10 +22,13 @@ SESSION = "Error: Unable to establish IPMI v2 / RMCP+ session\n"
 RAW = "Unable to send RAW command (channel=0x0 netfn=0x0 lun=0x0 cmd=0x2 rsp=0x{:02x}): {}\n"
 
 
-def error(stderr: str) -> ProvisionerError:
+def session() -> IpmiSession:
     address = BmcAddress.parse(ADDRESS, {})
-    session = IpmiSession(SystemChildren(), "BMC of n1", address, "secret", timeout_s=4)
-    return session.error("set power on", ChildResult(1, "", stderr))
+    return IpmiSession(SystemChildren(), "BMC of n1", address, "secret", timeout_s=4)
+
+
+def error(stderr: str) -> ProvisionerError:
+    return session().error("set power on", ChildResult(1, "", stderr))
 
 
 @pytest.mark.parametrize(
@@ -75,6 +78,29 @@ def test_a_complaint_becomes_the_error_that_says_what_to_do(
     assert type(found) is kind
     assert found.answer.startswith(answer)
     assert found.device == "BMC of n1"
+    assert found.tried == "set power on"
+    assert found.advice
+    assert found.message == f"set power on on BMC of n1: {found.answer}. {found.advice}"
+
+
+@pytest.mark.parametrize(
+    ("code", "advice"),
+    [
+        (0xC0, "reset the BMC"),
+        (0xC1, "newer firmware"),
+        (0xCC, "locked functions"),
+        (0xD4, "power.privilege"),
+    ],
+)
+def test_what_to_do_depends_on_the_code(code: int, advice: str) -> None:
+    assert advice in error(RAW.format(code, "No")).advice
+
+
+def test_an_ipmitool_that_was_killed_is_told_of_as_such() -> None:
+    found = session().error("set power on", ChildResult(-9, "", ""))
+    assert type(found) is DeviceUnreachable
+    assert found.answer == "its program was ended by signal 9"
+    assert "memory may be short" in found.advice
 
 
 def test_what_ipmitool_says_on_the_way_is_no_complaint() -> None:
