@@ -15,7 +15,7 @@ import pytest
 from bmsim.backends.accelerator import accelerator
 from bmsim.rack.state import RackState
 from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
-from tests.wire.bmsim.traces import eventually, processes
+from tests.wire.bmsim.traces import FAMILY, eventually, family, processes
 from tests.wire.bmsim.written_files import System, system
 
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
@@ -95,12 +95,13 @@ def test_a_rack_that_is_taken_down_leaves_no_file(
     assert list(racks.iterdir()) == []
 
 
-def test_a_rack_whose_first_process_is_killed_leaves_no_file_but_in_its_state_folder(
-    rack: RackState, bmsim: Bmsim, watched: System, mark: str, racks: Path
+@pytest.mark.parametrize("victim", FAMILY)
+def test_a_rack_that_is_killed_leaves_no_file_but_in_its_state_folder(
+    victim: str, rack: RackState, bmsim: Bmsim, watched: System, mark: str, racks: Path
 ) -> None:
-    first = rack.supervisor()
-    assert first is not None
-    os.kill(first, signal.SIGKILL)
+    init = rack.supervisor()
+    assert init is not None
+    os.kill(family(init)[victim], signal.SIGKILL)
     eventually("only the system's holder is left", lambda: len(processes(mark)) == 1)
     assert rack.spec_file.exists()
     assert watched.written() == []

@@ -18,7 +18,15 @@ from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
 from tests.wire.bmsim.conftest import BMC_PASSWORD, NewRack, rack_file
-from tests.wire.bmsim.traces import eventually, held_namespaces, network_namespaces, processes, system
+from tests.wire.bmsim.traces import (
+    FAMILY,
+    eventually,
+    family,
+    held_namespaces,
+    network_namespaces,
+    processes,
+    system,
+)
 
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
@@ -55,7 +63,7 @@ def test_a_rack_that_is_taken_down_leaves_nothing(new_rack: NewRack, mark: str, 
     assert list((tmp_path / "racks").iterdir()) == []
 
 
-@pytest.mark.parametrize("victim", ["unshare", "init", "supervisor"])
+@pytest.mark.parametrize("victim", FAMILY)
 def test_a_rack_whose_processes_are_killed_leaves_nothing(
     victim: str, new_rack: NewRack, mark: str, tmp_path: Path
 ) -> None:
@@ -67,22 +75,13 @@ def test_a_rack_whose_processes_are_killed_leaves_nothing(
     )
     init = rack.state.supervisor()
     assert init is not None
-    family = {"init": init, "unshare": _parent(init), "supervisor": _first_child(init)}
-    os.kill(family[victim], signal.SIGKILL)
+    os.kill(family(init)[victim], signal.SIGKILL)
     sleeper.wait(timeout=30)
     eventually("all processes are gone", lambda: not processes(mark))
     assert system(tmp_path) == before
     assert rack.state.supervisor() is None
     rack.down()
     assert list((tmp_path / "racks").iterdir()) == []
-
-
-def _parent(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[1])
-
-
-def _first_child(pid: int) -> int:
-    return int(Path(f"/proc/{pid}/task/{pid}/children").read_text().split()[0])
 
 
 def test_racks_with_equal_addresses_run_side_by_side(new_rack: NewRack) -> None:

@@ -25,6 +25,17 @@ def eventually(what: str, look: Callable[[], T]) -> T:
     return found
 
 
+FAMILY = ("unshare", "init", "supervisor")
+"""The processes that a rack begins with, each one the parent of the next."""
+
+
+def family(init: int) -> dict[str, int]:
+    """Process ids of a rack's FAMILY, by that of its first process inside."""
+    parent = Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1]
+    child = Path(f"/proc/{init}/task/{init}/children").read_text().split()[0]
+    return dict(zip(FAMILY, (int(parent), init, int(child)), strict=True))
+
+
 def processes(mark: str) -> dict[int, str]:
     """Command lines of all living processes with the mark but ourselves, by id."""
     found = {}
