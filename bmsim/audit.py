@@ -8,7 +8,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
@@ -59,16 +60,17 @@ def read(path: Path) -> Iterator[Entry]:
                 yield Entry(**json.loads(line))
 
 
-def follow(path: Path) -> Iterator[Entry]:
-    """All entries, and then those that come, for ever."""
-    position, rest = 0, b""
-    while True:
-        if path.exists():
-            with path.open("rb") as file:
-                file.seek(position)
-                data = file.read()
+def follow(path: Path, goes_on: Callable[[], bool]) -> Iterator[Entry]:
+    """All entries, and then those that come, for as long as some may come."""
+    position, rest, more = 0, b"", True
+    while more:
+        more = goes_on()
+        with suppress(FileNotFoundError), path.open("rb") as file:
+            file.seek(position)
+            data = file.read()
             position += len(data)
             *lines, rest = (rest + data).split(b"\n")
             for line in lines:
                 yield Entry(**json.loads(line))
-        time.sleep(FOLLOW_POLL_S)
+        if more:
+            time.sleep(FOLLOW_POLL_S)

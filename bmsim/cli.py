@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import sys
 import time
-from contextlib import suppress
 from importlib.metadata import entry_points
 from pathlib import Path
 from typing import Annotated, Any
@@ -22,7 +22,7 @@ from bmsim.backends.accelerator import accelerator
 from bmsim.faults.cli import fault_app
 from bmsim.rack import console as consoles
 from bmsim.rack import faults
-from bmsim.rack.errors import RackError
+from bmsim.rack.errors import GONE, RackError
 from bmsim.rack.inventory import inventory as inventory_of
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState, all_racks, find_rack, racks_folder
@@ -64,7 +64,10 @@ Racks = Annotated[
 NodeName = Annotated[str, typer.Argument(help="The node.")]
 Target = Annotated[str, typer.Argument(metavar="NODE|HOST", help="The node or compute host that it strikes.")]
 AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
-Follow = Annotated[bool, typer.Option("--follow/--no-follow", "-f", help="Go on as more comes.")]
+Follow = Annotated[
+    bool,
+    typer.Option("--follow/--no-follow", "-f", help="Go on as more comes, for as long as the rack is up."),
+]
 
 
 @rack_app.command()
@@ -108,13 +111,18 @@ def list_racks(racks: Racks, as_json: AsJson = False) -> None:
     """List the racks."""
     rows = []
     for state in all_racks(racks):
-        with suppress(RackError):  # taken down while we look
+        try:
             rows.append(_summary(state))
+        except RackError as error:
+            if error.code != GONE:  # it was taken down while we looked
+                _complain(str(error))
     if as_json:
         out.print_json(data=rows)
         return
     if not rows:
-        out.print("no racks; start one by: bmsim rack up FILE")
+        out.print(f"no racks in {escape(str(racks))}; start one by: bmsim rack up FILE", soft_wrap=True)
+        if os.geteuid() != 0:
+            out.print("(racks are root's: sudo bmsim rack ls)")
         return
     table = Table("rack", "", "nodes", "compute hosts", "state folder", box=None)
     for row in rows:
@@ -129,7 +137,7 @@ def _summary(state: RackState) -> dict[str, Any]:
     rack = state.rack()
     return {
         "name": state.name,
-        "up": state.supervisor() is not None,
+        "up": state.is_up(),
         "nodes": len(rack.nodes),
         "compute_hosts": [host.name for host in rack.compute_hosts],
         "state": str(state.folder),
@@ -141,7 +149,7 @@ def show(racks: Racks, name: RackName = None, rack: RackOption = None, as_json: 
     """Show a rack's machines and addresses, without passwords."""
     state = find_rack(racks, name or rack)
     spec = state.rack()
-    running = order(state, "status")["running"] if state.supervisor() is not None else None
+    running = order(state, "status")["running"] if state.is_up() else None
     if as_json:
         data = {**spec.model_dump(mode="json"), "up": running is not None, "running": running or {}}
         out.print_json(data=data)
@@ -208,9 +216,9 @@ def console(node: NodeName, racks: Racks, rack: RackOption = None, watch: Follow
     if not watch:
         consoles.show(text)
     elif sys.stdin.isatty():
-        consoles.attach(text, state.console_socket(node))
+        consoles.attach(text, state.console_socket(node), state.is_up)
     else:
-        consoles.follow(text)
+        consoles.follow(text, state.is_up)
 
 
 @rack_app.command()
@@ -286,8 +294,9 @@ def log(
     as_json: AsJson = False,
 ) -> None:
     """Show what the rack's devices received, and which faults struck them."""
-    path = find_rack(racks, rack).audit_file
-    for entry in audit.follow(path) if watch else audit.read(path):
+    state = find_rack(racks, rack)
+    path = state.audit_file
+    for entry in audit.follow(path, state.is_up) if watch else audit.read(path):
         sys.stdout.write((entry.to_json() if as_json else entry.to_line()) + "\n")
         sys.stdout.flush()
 
@@ -307,11 +316,17 @@ def main() -> None:
         _add_others()
         app()
     except RackError as error:
-        err.print(f"[red]bmsim:[/] {escape(str(error))}", soft_wrap=True)
+        _complain(str(error))
         sys.exit(error.code)
     except PermissionError as error:
-        told = f"{error}; racks are for root alone: run it with sudo"
-        err.print(f"[red]bmsim:[/] {escape(told)}", soft_wrap=True)
+        _complain(f"{error}; racks are for root alone: run it with sudo")
+        sys.exit(1)
+    except OSError as error:  # a full disk, no file descriptors left
+        _complain(f"{error.filename}: {error.strerror}" if error.filename else str(error))
         sys.exit(1)
     except KeyboardInterrupt:
         sys.exit(130)
+
+
+def _complain(told: str) -> None:
+    err.print(f"[red]bmsim:[/] {escape(told)}", soft_wrap=True)

@@ -13,7 +13,7 @@ import sys
 import termios
 import time
 import tty
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
@@ -26,20 +26,25 @@ def show(log: Path) -> None:
     _News(log).show()
 
 
-def follow(log: Path) -> None:
-    """Prints what the console has said, and goes on with what it says, until interrupted."""
-    news = _News(log)
-    while True:
+def follow(log: Path, goes_on: Callable[[], bool]) -> None:
+    """Prints what the console has said, and what it goes on to say, for as long as it may."""
+    news, more = _News(log), True
+    while more:
+        more = goes_on()
         news.show()
-        time.sleep(POLL_S)
+        if more:
+            time.sleep(POLL_S)
 
 
-def attach(log: Path, console: Path) -> None:
-    """The console with our keyboard; Ctrl-] leaves it. What it said before comes first."""
+def attach(log: Path, console: Path, goes_on: Callable[[], bool]) -> None:
+    """The console with our keyboard, until Ctrl-] or for as long as it may say something. What it said before
+    comes first."""
     news, line = _News(log), _Line(console)
     with _raw_terminal():
         try:
-            while True:
+            more = True
+            while more:
+                more = goes_on()
                 news.show()
                 line.drain()
                 if not select.select([sys.stdin], [], [], POLL_S)[0]:
@@ -60,11 +65,12 @@ class _News:
         self._position = 0
 
     def show(self) -> None:
-        if not self._log.exists():
+        try:
+            with self._log.open("rb") as file:
+                file.seek(self._position)
+                data = file.read()
+        except FileNotFoundError:
             return
-        with self._log.open("rb") as file:
-            file.seek(self._position)
-            data = file.read()
         self._position += len(data)
         sys.stdout.buffer.write(data)
         sys.stdout.buffer.flush()

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+GONE = 3
+"""The code of what isn't there, or is there no more."""
+
 
 class RackError(Exception):
     """Something the user can mend: a wrong file, a missing package, a rack that isn't up.

@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
-from pydantic import SecretStr
+from pydantic import SecretStr, ValidationError
 
 from bmsim.rack.errors import RackError
 from bmsim.rack.spec import Rack
@@ -103,11 +103,22 @@ class RackState:
         self.spec_file.write_text(_with_passwords(rack))
 
     def rack(self) -> Rack:
-        """What it was brought up from. Raises RackError when it is gone."""
+        """What it was brought up from. Raises RackError when it is gone, or can't be read."""
         try:
             return Rack.model_validate_json(self.spec_file.read_text())
         except FileNotFoundError as error:
             raise RackError(f"rack {self.name} is gone", code=3) from error
+        except ValidationError as error:
+            # Not the error itself: it shows what it read, and passwords stand there.
+            fields = ", ".join(".".join(map(str, one["loc"])) or "all of it" for one in error.errors())
+            raise RackError(
+                f"rack {self.name}: {self.spec_file} isn't as this bmsim writes it ({fields}); take the "
+                f"rack down, which doesn't read it: bmsim rack down {self.name}",
+                code=4,
+            ) from None
+
+    def is_up(self) -> bool:
+        return self.supervisor() is not None
 
     def supervisor(self) -> int | None:
         """Process id of the rack's first process as this system sees it, None when it is dead."""

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 
 from bmsim.backends.accelerator import Accelerator
@@ -37,7 +38,7 @@ def up(rack: Rack, accelerator: Accelerator, folder: Path, owner: int | None = N
     state = RackState(folder.absolute() / rack.name)
     with alone(state.folder.parent):
         if state.folder.exists():
-            if state.supervisor() is not None:
+            if state.is_up():
                 raise RackError(
                     f"rack {rack.name} is up already; take it down by: bmsim rack down {rack.name}", code=4
                 )
@@ -64,13 +65,18 @@ def _end(state: RackState) -> None:
         try:
             order(state, "stop")
         except RackError:
-            os.kill(pid, signal.SIGKILL)
+            _kill(pid)
         end = time.monotonic() + DOWN_DEADLINE_S
-        while state.supervisor() is not None:
+        while state.is_up():
             if time.monotonic() > end:
-                os.kill(pid, signal.SIGKILL)
+                _kill(pid)
             time.sleep(0.02)
     state.remove()
+
+
+def _kill(pid: int) -> None:
+    with suppress(ProcessLookupError):
+        os.kill(pid, signal.SIGKILL)
 
 
 def _check_system() -> None:

@@ -49,15 +49,22 @@ def test_writers_side_by_side_dont_mix_their_lines(tmp_path: Path) -> None:
     assert sorted(each.t for each in read(path)) == [entry(number).t for number in range(400)]
 
 
-def test_a_follower_sees_what_is_there_and_what_comes(tmp_path: Path) -> None:
+def test_a_follower_sees_what_is_there_and_what_comes_until_no_more_can(tmp_path: Path) -> None:
     path = tmp_path / "audit.jsonl"
-    log = AuditLog(path)
+    log, more = AuditLog(path), True
     log.write(entry(1))
-    entries = follow(path)
+    entries = follow(path, lambda: more)
     assert next(entries) == entry(1)
     log.write(entry(2))
     log.write(entry(3))
     assert list(islice(entries, 2)) == [entry(2), entry(3)]
+    more = False
+    log.write(entry(4))
+    assert list(entries) == [entry(4)]
+
+
+def test_a_follower_of_a_log_that_is_gone_ends(tmp_path: Path) -> None:
+    assert list(follow(tmp_path / "audit.jsonl", lambda: False)) == []
 
 
 def test_a_line_for_people_has_all_of_it() -> None:

@@ -4,20 +4,23 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import pytest
 import yaml
 
 from bmsim.backends.accelerator import accelerator
+from bmsim.rack.state import RackState
 from tests.wire.bmsim.conftest import BMC_PASSWORD, rack_file
 
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 Done = subprocess.CompletedProcess[str]
+DEADLINE_S = 60
 
 
 class Bmsim:
@@ -25,15 +28,24 @@ class Bmsim:
         self.folder = folder
 
     def __call__(self, *words: str, user: int | None = None, **more: str) -> Done:
-        environment = {
-            **os.environ,
-            "BMSIM_STATE": str(self.folder),
-            "NO_COLOR": "1",
-            "COLUMNS": "80",
-            **more,
-        }
-        argv = [sys.executable, "-m", "bmsim", "rack", *words]
+        argv, environment = self._command(*words), self._environment(more)
         return subprocess.run(argv, capture_output=True, text=True, env=environment, user=user, check=False)
+
+    def started(self, *words: str) -> subprocess.Popen[str]:
+        """In the background, its output to be read; `DEADLINE_S` is how long it may take to end."""
+        return subprocess.Popen(
+            ["timeout", str(DEADLINE_S), *self._command(*words)],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            text=True,
+            env=self._environment({}),
+        )
+
+    def _command(self, *words: str) -> list[str]:
+        return [sys.executable, "-m", "bmsim", "rack", *words]
+
+    def _environment(self, more: Mapping[str, str]) -> dict[str, str]:
+        return {**os.environ, "BMSIM_STATE": str(self.folder), "NO_COLOR": "1", "COLUMNS": "80", **more}
 
     def json(self, *words: str) -> object:
         done = self(*words, "--json")
@@ -124,6 +136,74 @@ def test_a_user_who_is_not_root_is_told_so(bmsim: Bmsim) -> None:
     done = bmsim("ls", user=65534, HOME="/nonexistent")
     assert done.returncode != 0
     assert "root" in done.stderr or "Permission denied" in done.stderr
+
+
+@pytest.mark.parametrize("end", ["taken down", "dead"])
+def test_who_follows_a_rack_is_done_when_it_ends_and_its_death_is_told(tmp_path: Path, end: str) -> None:
+    file = tmp_path / "rack.yaml"
+    file.write_text(yaml.safe_dump(dict(rack_file("mortal"))))
+    bmsim = Bmsim(tmp_path / "racks")
+    assert bmsim("up", str(file)).returncode == 0
+    state = RackState(bmsim.folder / "mortal")
+    login = ("ipmitool", "-I", "lanplus", "-H", "10.78.0.101", "-U", "x", "-P", "y", "mc", "info")
+    with bmsim.started("log", "--follow") as log, bmsim.started("console", "n1", "--follow") as console:
+        assert log.stdout is not None
+        bmsim("exec", "ch1", "--", *login)
+        assert "session" in log.stdout.readline(), "it follows already"
+        if end == "dead":
+            os.kill(state.supervisor() or 0, signal.SIGKILL)
+        else:
+            assert bmsim("down").returncode == 0
+        assert (log.wait(), console.wait()) == (0, 0)
+    if end == "dead":
+        assert bmsim.json("ls") == [
+            {
+                "name": "mortal",
+                "up": False,
+                "nodes": 1,
+                "compute_hosts": ["ch1", "ch2"],
+                "state": str(state.folder),
+            }
+        ]
+        assert " dead " in bmsim("ls").stdout
+        assert "rack mortal is dead; clean up by: bmsim rack down mortal" in bmsim("show").stdout
+        shown = bmsim.json("show")
+        assert isinstance(shown, dict)
+        assert (shown["up"], shown["running"]) == (False, {})
+        assert bmsim("down").returncode == 0
+    assert not state.folder.exists()
+
+
+def test_a_rack_whose_file_cannot_be_read_is_told_of_without_its_passwords_and_taken_down(
+    tmp_path: Path,
+) -> None:
+    bmsim = Bmsim(tmp_path)
+    state = RackState(tmp_path / "old")
+    state.folder.mkdir()
+    spec = {**rack_file("old"), "colour": "red", "nodes": [{"bmc": {"password": BMC_PASSWORD}}]}
+    state.spec_file.write_text(json.dumps(spec))
+    for words, code in ((("ls",), 0), (("show",), 4), (("inventory",), 4)):
+        done = bmsim(*words)
+        assert done.returncode == code
+        assert "colour" in done.stderr
+        assert "bmsim rack down old" in done.stderr
+        assert BMC_PASSWORD not in done.stdout + done.stderr
+    assert bmsim("down").returncode == 0
+    assert not state.folder.exists()
+
+
+def test_what_the_system_refuses_is_told_in_one_line(bmsim: Bmsim) -> None:
+    done = bmsim("up", str(bmsim.folder.parent / "rack.yaml"), "--state", "/dev/null/racks")
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1] == "bmsim: /dev/null/racks: Not a directory"
+    assert "Traceback" not in done.stderr
+
+
+def test_who_is_not_root_and_sees_no_racks_is_told_whose_they_are() -> None:
+    done = Bmsim(Path("/nonexistent/racks"))("ls", user=65534, HOME="/nonexistent")
+    assert done.returncode == 0, done.stderr
+    assert "no racks in /nonexistent/racks" in done.stdout
+    assert "sudo bmsim rack ls" in done.stdout
 
 
 def test_faults_are_listed_and_shown() -> None:
