@@ -19,10 +19,10 @@ packages() { # one "package<TAB>proof<TAB>reason" a line
     sed -nE 's/^([a-z0-9.+-]+) +(\/[^ ]+) +# (.*)$/\1\t\2\t\3/p' "$packages_file"
 }
 
-missing() { # the lines of those whose file isn't there
+missing() { # the lines of those of whose file there is none
     local name proof reason
     while IFS=$'\t' read -r name proof reason; do
-        [[ -e $proof ]] || printf '%s\t%s\t%s\n' "$name" "$proof" "$reason"
+        compgen -G "$proof" > /dev/null || printf '%s\t%s\t%s\n' "$name" "$proof" "$reason"
     done < <(packages)
 }
 
@@ -32,6 +32,15 @@ as_root() {
     else
         sudo "$@"
     fi
+}
+
+# Goes on as root, by the same script: become_root WHY SCRIPT ARGUMENT...
+become_root() {
+    if ! command -v sudo > /dev/null; then
+        echo "$(basename "$2"): $1, and there is no sudo here: run it as root" >&2
+        exit 69 # EX_UNAVAILABLE of sysexits.h
+    fi
+    exec sudo "${@:2}"
 }
 
 enabled_units() {

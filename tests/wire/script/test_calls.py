@@ -47,8 +47,14 @@ def _program(path: Path, text: str) -> None:
     path.chmod(0o755)
 
 
+WITHOUT_SUDO = """
+[ ! -e /usr/bin/sudo ] || mount --bind /dev/null /usr/bin/sudo
+exec "$@"
+"""
+
+
 def call(
-    project: Path, *words: str, user: int = 0, state: Path | None = None
+    project: Path, *words: str, user: int = 0, state: Path | None = None, **more: str
 ) -> subprocess.CompletedProcess[str]:
     """From a folder that isn't the project's, by a relative path. user: as the script sees itself; the test's
     files are root's to it all the same."""
@@ -57,9 +63,11 @@ def call(
         "PATH": f"{folder / 'bin'}:{os.environ['PATH']}",
         "HOME": str(folder / "home"),
         "XDG_STATE_HOME": str(state or folder / "state"),
+        **more,
     }
     script = f"../../{project.name}/script/{words[0]}"
-    argv = ["unshare", "--user", f"--map-user={user}", script, *words[1:]]
+    argv = ["unshare", "--mount", "sh", "-c", WITHOUT_SUDO, "sh"]
+    argv += ["unshare", "--user", f"--map-user={user}", script, *words[1:]]
     return subprocess.run(
         argv,
         cwd=folder / "else/where",
@@ -92,6 +100,15 @@ def test_a_user_becomes_root_by_the_same_script_wherever_it_is_called_from(
     assert arguments == list(words[1:])
     # What is relative in them means the same to root.
     assert "--rack" not in words or (Path(folder) / arguments[-1]).exists()
+
+
+@pytest.mark.parametrize("script", ["demo", "test"])
+def test_a_user_without_sudo_is_told_to_be_root(project: Path, script: str) -> None:
+    (project.parent / "bin/sudo").unlink()
+    done = call(project, script, user=1000)
+    assert done.returncode == 69
+    assert done.stderr.startswith(f"{script}: ")
+    assert "root's to make, and there is no sudo here: run it as root" in done.stderr
 
 
 @pytest.mark.parametrize(
@@ -145,14 +162,18 @@ printf '%s\\n' "$BMSIM_STATE" "$PROVISIONER_URL" "$PROVISIONER_TOKEN_FILE"
 """
 
 
-def test_the_demo_bears_spaces_in_its_paths_and_prints_what_can_be_typed(project: Path) -> None:
+@pytest.mark.parametrize("sudo_user", ["", "me"])
+def test_the_demo_bears_spaces_in_its_paths_and_prints_what_can_be_typed(
+    project: Path, sudo_user: str
+) -> None:
+    """sudo_user: who became root by sudo; for one who is root, there is none."""
     (project / ".venv").mkdir()
     for name, text in (("python", PYTHON), ("bmsim", BMSIM), ("provisioner", PROVISIONER)):
         _program(project / ".venv/bin" / name, text)
     (project / "package.py").write_text("CODE = 0\n")
     (project.parent / "else/where/a rack.yaml").write_text(RACK)
     home = project.parent / "a home"
-    done = call(project, "demo", "--keep", "--rack", "a rack.yaml", state=home)
+    done = call(project, "demo", "--keep", "--rack", "a rack.yaml", state=home, SUDO_USER=sudo_user)
     assert done.returncode == 0, done.stderr
     state = home / "provisioner-demo"
     # What OpenSSH itself makes of it.
@@ -161,6 +182,11 @@ def test_the_demo_bears_spaces_in_its_paths_and_prints_what_can_be_typed(project
     settings = yaml.safe_load((state / "provisioner.yaml").read_text())
     assert settings["state_dir"] == f"{state}/provisioner"
     printed = done.stdout.partition("Look around:\n\n")[2].splitlines()
+    assert (printed[0] == "    sudo -s") == bool(sudo_user)
+    assert printed[1 if sudo_user else 0].startswith("    export ")
+    console = done.stdout.partition("from another terminal:\n  ")[2].splitlines()[0]
+    assert console.startswith("sudo env PROVISIONER_URL=" if sudo_user else "PROVISIONER_URL=")
+    assert console.endswith(" .venv/bin/provisioner instance console web --follow")
     exports = "\n".join(line for line in printed if "export " in line)
     typed = subprocess.run(["bash", "-euc", exports + SHOW], capture_output=True, text=True, check=True)
     names = (f"{state}/racks", f"unix:{state}/api.sock", f"{state}/provisioner/admin.token")

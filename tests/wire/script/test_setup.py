@@ -21,6 +21,23 @@ rm -f /usr/sbin/policy-rc.d
 export PATH=/mnt/bin:$PATH
 mkdir /mnt/bin
 """
+PACKAGES = """\
+bash             /bin/bash          # is there
+bash             /bin/ba*           # is there
+no-such-package  /no/such/file      # proves that setup looks
+no-such-version  /no/such/*/file    # proves that patterns count
+"""
+# Of programs: what isn't executable isn't found.
+WITHOUT = """
+touch /mnt/begun
+without() {
+    for program; do
+        for folder in /usr/bin /usr/sbin; do
+            [[ ! -e $folder/$program ]] || mount --bind /dev/null "$folder/$program"
+        done
+    done
+}
+without"""
 # In the place of apt-get, which the test doesn't let install anything: what maintainer scripts would do.
 APT_GET = """
 cat > /mnt/bin/apt-get << 'END'
@@ -44,7 +61,7 @@ def project(tmp_path: Path) -> Path:
     project = tmp_path / "project"
     shutil.copytree(SCRIPT, project / "script")
     packages = project / "script/packages.txt"
-    packages.write_text("no-such-package  /no/such/file  # proves that setup looks\n")
+    packages.write_text(PACKAGES)
     return project
 
 
@@ -58,14 +75,44 @@ def test_on_an_unknown_system_setup_lists_what_is_missing_and_does_nothing(proje
         f"""
         rm -f /etc/os-release
         printf 'ID=slackware\\nVERSION_ID=15.0\\n' > /etc/os-release
-        {project}/script/setup
+        {WITHOUT} apt-get flock sudo
+        changed() {{ find {project} /etc /usr/sbin /var/lib/systemd -newer /mnt/begun | sort; }}
+        changed > /mnt/before
+        code=0; {project}/script/setup || code=$?
+        changed | diff /mnt/before -
+        exit $code
         """
     )
     assert done.returncode == 69, done.stderr
-    assert "no-such-package" in done.stderr
-    assert "proves that setup looks" in done.stderr
-    assert "Nothing was changed" in done.stderr
-    assert not (project / ".venv").exists()
+    assert_nothing_but_a_list(done, project)
+
+
+def test_who_may_not_install_is_told_what_is_missing_and_nothing_is_done(project: Path) -> None:
+    done = on_a_copy(
+        f"""
+        rm -f /etc/os-release
+        printf 'ID=debian\\nVERSION_ID=12\\n' > /etc/os-release
+        {WITHOUT} sudo
+        unshare --user --map-user=1000 {project}/script/setup
+        """
+    )
+    assert done.returncode == 69, done.stderr
+    assert "neither root nor sudo" in done.stderr
+    assert_nothing_but_a_list(done, project)
+
+
+def assert_nothing_but_a_list(done: subprocess.CompletedProcess[str], project: Path) -> None:
+    assert done.stdout == ""
+    title, *lines, end = done.stderr.splitlines()
+    assert title.startswith("setup: ")
+    assert [" ".join(line.split()) for line in lines] == [
+        "no-such-package proves that setup looks",
+        "(/no/such/file)",
+        "no-such-version proves that patterns count",
+        "(/no/such/*/file)",
+    ]
+    assert end == "Nothing was changed."
+    assert sorted(path.name for path in project.iterdir()) == ["script"]
 
 
 def test_an_index_that_is_not_reached_is_asked_about_and_setup_is_not_taken_for_done(project: Path) -> None:
