@@ -62,7 +62,8 @@ def _known_or_probed(cache: Path, boot: Path, deadline_s: float) -> Accelerator:
     kernel = next(_kernels(boot), None)
     if kernel is None:
         return Accelerator(False, f"there is no readable kernel in {boot} to try KVM with")
-    found = _probe(kernel, deadline_s)
+    reason = why_not(kernel, deadline_s)
+    found = Accelerator(reason is None, reason or "a kernel came up under KVM")
     cache.write_text(json.dumps({"boot_id": boot_id, "kvm": found.kvm, "reason": found.reason}))
     return found
 
@@ -81,20 +82,22 @@ def _kernels(boot: Path) -> Iterator[Path]:
                 yield path
 
 
-def _probe(kernel: Path, deadline_s: float) -> Accelerator:
+def why_not(kernel: Path, deadline_s: float, *, accel: str = "kvm", cpu: str = "host") -> str | None:
+    """Why a kernel doesn't come up in a machine of its own; None: it does. accel, cpu: as QEMU's options."""
+    under = f"a kernel under {accel.upper()}"
     with tempfile.TemporaryDirectory(prefix="bmsim-kvm-") as folder:
         said = Path(folder) / "serial.log"
         command = [
-            *("qemu-system-x86_64", "-accel", "kvm", "-cpu", "host", "-m", "256", "-display", "none"),
+            *("qemu-system-x86_64", "-accel", accel, "-cpu", cpu, "-m", "256", "-display", "none"),
             *("-nodefaults", "-no-user-config", "-no-reboot", "-serial", f"file:{said}"),
             *("-kernel", str(kernel), "-append", "console=ttyS0 panic=-1"),
         ]
         try:
             subprocess.run(command, capture_output=True, timeout=deadline_s, check=False)
         except subprocess.TimeoutExpired:
-            return Accelerator(False, f"a kernel under KVM did not come up within {deadline_s:g} s")
+            return f"{under} did not come up within {deadline_s:g} s"
         except OSError as error:
-            return Accelerator(False, f"QEMU did not start: {error.strerror}")
+            return f"QEMU did not start: {error.strerror}"
         if said.exists() and REACHED in said.read_bytes():
-            return Accelerator(True, "a kernel came up under KVM")
-        return Accelerator(False, "a kernel under KVM ended before it had come up")
+            return None
+        return f"{under} ended before it had come up"
