@@ -15,6 +15,7 @@ import httpx
 
 from bmsim.api import RunningRack
 from fixtures.postgres_server import Network, PostgresServer
+from scenarios.runner.machine.outage import Outages
 from scenarios.runner.machine.process import BIN, Process
 from scenarios.runner.stage import Answer, LabTrouble
 
@@ -66,8 +67,7 @@ class Provisioner:
             }
         self._http: httpx.AsyncClient | None = None
         self._managing: asyncio.Task[None] | None = None
-        self._database_returns: asyncio.Task[None] | None = None
-        self._leaving = asyncio.Event()
+        self._outages = Outages()
         self._owned = ExitStack()
 
     @property
@@ -149,37 +149,24 @@ class Provisioner:
                     process.start()
                     self._note("started", process.host)
 
-    async def restart_database(self, down_s: float) -> None:
-        """Returns when it is down; `database_is_back` when it is up again."""
-        database = self.database
-        assert database is not None, "a scenario without one is refused"
-        await asyncio.to_thread(database.stop)
-
-        async def returns() -> None:
-            try:
-                await asyncio.wait_for(self._leaving.wait(), down_s)
-            except TimeoutError:
-                await asyncio.to_thread(database.start)
-
-        self._database_returns = asyncio.create_task(returns())
+    async def restart_database(self, down_s: float, stopped: Callable[[], None]) -> None:
+        """As `Outages.begin`; `database_is_back` when it is over."""
+        assert self.database is not None, "a scenario without one is refused"
+        await self._outages.begin(self.database, down_s, stopped)
 
     async def database_is_back(self) -> None:
-        assert self._database_returns is not None, "it was taken down before"
-        await self._database_returns
+        await self._outages.over()
 
     def log(self) -> str:
         return "".join(process.log() for process in self._processes)
 
     async def stop(self) -> None:
         """Nothing of it runs. Idempotent."""
-        self._leaving.set()
         if self._managing is not None:
             self._managing.cancel()
             with suppress(asyncio.CancelledError):
                 await self._managing
-        if self._database_returns is not None:
-            # Not cancelled: the thread that starts a server would go on. Whoever heals is told how it ended.
-            await asyncio.wait([self._database_returns])
+        await self._outages.leave()
         if self._http is not None:
             await self._http.aclose()
         try:

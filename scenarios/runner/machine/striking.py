@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from bmsim.api import RunningRack
@@ -59,8 +60,8 @@ class Striking:
                 await self._kill(order)
                 self._start(order)
             case "db.restart":
-                await self._provisioner.restart_database(order.parameters["down_s"])
-                self._note("fault", "struck", "", fault=order.fault)
+                struck = partial(self._note, "fault", "struck", "", fault=order.fault)
+                await self._provisioner.restart_database(order.parameters["down_s"], struck)
             case fault if fault.startswith("image."):
                 for name in [order.image] if order.image else self._images:
                     self._image_server.inject(fault, name, order.parameters)
