@@ -39,9 +39,13 @@ STATUS = (
 """First match counts."""
 
 
+MAX_ADDRESS = 64
+"""What a trusted proxy says of its client may be anything; an address is shorter."""
+
+
 def address_of(request: Request) -> str:
-    """Where a request came from; empty: from a UNIX socket."""
-    return request.client.host if request.client else ""
+    """Where a request came from, by a trusted proxy's word if through one; empty: from a UNIX socket."""
+    return request.client.host[:MAX_ADDRESS] if request.client else ""
 
 
 def answer(data: Any, status: int = 200, headers: Mapping[str, str] | None = None) -> Response:

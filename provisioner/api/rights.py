@@ -10,9 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 from fastapi.routing import APIRoute
+from starlette.requests import Request
 from starlette.routing import Match
 from starlette.types import Receive, Scope, Send
 
+from provisioner.api.answers import address_of
 from provisioner.api.audit import Entry
 from provisioner.api.direct_route import direct
 from provisioner.core.errors import Forbidden
@@ -140,12 +142,11 @@ def forbidden(operation: str, who: Principal) -> Forbidden:
 
 
 def _entry(scope: Scope, operation: str) -> Entry:
-    client = scope.get("client")
     return Entry(
         who=scope["state"]["who"],
         operation=operation,
         target=scope["path"],
-        address=client[0] if client else "",
+        address=address_of(Request(scope)),
         request_id=scope["app"].state.context.ids.uuid(),
     )
 

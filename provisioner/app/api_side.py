@@ -142,6 +142,9 @@ async def serve_api(settings: Settings, context: ApiContext) -> None:
             access_log=False,
             timeout_graceful_shutdown=STOP_TIMEOUT_S,
             lifespan="on",
+            # Else each client on this machine says where it came from, and so past its limits.
+            proxy_headers=bool(settings.api.trusted_proxies),
+            forwarded_allow_ips=[str(network) for network in settings.api.trusted_proxies],
             # No limit_concurrency: idle connections count, and beyond it everybody is answered 503. Whoever
             # held so many open would have shut all others out.
         )

@@ -64,6 +64,13 @@ class Api(Section):
         bool,
         Field(description="Speak plain HTTP even where other machines may listen in, to tokens as well."),
     ] = False
+    trusted_proxies: Annotated[
+        tuple[IPv4Network | IPv6Network, ...],
+        Field(
+            description="Addresses or networks of proxies whose `X-Forwarded-For` says where a request came "
+            "from; nobody else's does."
+        ),
+    ] = ()
     limits: Annotated[Limits, Field(description="How much is taken from whom.")] = Field(
         default_factory=Limits
     )
