@@ -24,7 +24,7 @@ from scenarios.runner.story import (
     StoryNode,
     Strike,
 )
-from scenarios.runner.switched_by import unfit
+from scenarios.runner.switched_by import unfit, unfit_for
 
 POWERS = ("ipmi", "ipmi", "pdu", "ipmi", "two-pdus")
 """Of the first node, the second, …, and again."""
@@ -155,8 +155,17 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
     # With several hosts it is they who are on trial.
     of_nodes = FAULTS + (OF_TILES if struck.is_tile else OF_MACHINES)
     of_nodes += OF_OUTLETS if struck.feeds else OF_BMCS
-    of_nodes = tuple(one for one in of_nodes if not unfit(one[0], node, struck.power, struck.deploy))
-    fault, parameters = random.choice(OF_HOSTS if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
+    of_nodes = tuple(
+        one
+        for one in of_nodes
+        if not (unfit(one[0], node, struck.power, struck.deploy) or unfit_for(one[0], node, struck.firmware))
+    )
+    of_hosts = OF_HOSTS
+    if not any(one.deploy == "nfs" or one.is_tile for one in nodes):
+        of_nodes, of_hosts = (
+            tuple(one for one in table if one[0] != "nfs.server_gone") for table in (of_nodes, of_hosts)
+        )
+    fault, parameters = random.choice(of_hosts if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
     strikes = CATALOGUE[fault].strikes
     # A node that no host can reach for long is no host's fault: its deploy fails after all its attempts.
     longest_s, heals = (200.0, 1.0) if fault == "host.partition" else (400.0, 0.8)
@@ -206,6 +215,8 @@ OF_HOSTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
             "one_way": random.random() < 0.3,
         },
     ),
+    ("host.clock_jump", lambda random: {"by_s": random.choice((-1, 1)) * random.randint(1, 86400)}),
+    ("nfs.server_gone", _nothing),
     ("db.slow", lambda random: {"delay_s": round(random.uniform(0.1, 6.0), 2)}),
     ("db.restart", lambda random: {"down_s": random.randint(1, 90)}),
 )
@@ -218,6 +229,16 @@ OF_BMCS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("bmc.lies_about_power", lambda random: {"for_s": round(random.uniform(1, 20), 1)}),
     ("bmc.cold_reset", lambda random: {"silent_s": random.randint(5, 60)}),
     ("bmc.sessions_exhausted", _nothing),
+    ("bmc.wrong_credentials", _nothing),
+    (
+        "bmc.late",
+        lambda random: {
+            "for_commands": [random.choice(("chassis.power.on", "chassis.power.off"))],
+            "by_s": round(random.uniform(0.5, 20), 1),
+            "count": random.randint(1, 3),
+        },
+    ),
+    ("bmc.boot_device_refused_during_post", lambda random: {"post_s": random.randint(5, 120)}),
 )
 OF_OUTLETS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("pdu.unreachable", _nothing),
@@ -229,9 +250,18 @@ OF_OUTLETS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
 OF_MACHINES: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel", "agent"))}),
     ("boot.loop", _nothing),
+    ("boot.ignores_flag", _nothing),
+    ("boot.wrong_arch", _nothing),
+    ("bmc.nic_renamed", _nothing),
     ("disk.write_error", _nothing),
+    ("disk.read_error", _nothing),
+    ("disk.corrupts_writes", _nothing),
+    ("disk.slow", lambda random: {"factor": random.randint(2, 30)}),
+    ("disk.missing", _nothing),
+    ("disk.renamed", _nothing),
     ("iscsi.session_lost", _nothing),
     ("agent.twice", _nothing),
+    ("agent.stale_token", _nothing),
     ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
 )
 OF_TILES: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
@@ -247,7 +277,10 @@ FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("net.partition", _nothing),
     ("dhcp.lost_offer", lambda random: {"count": random.randint(1, 4)}),
     ("tftp.stall", _nothing),
+    ("net.port_blocked_at_first", lambda random: {"for_s": random.randint(1, 60)}),
+    ("dhcp.rival", _nothing),
     ("node.dead_nic", _nothing),
+    ("node.power_loss", _nothing),
     *OF_HOSTS,
 )
 """Faults that end when they are healed, so that every request can still end well. Those of all nodes, and of
