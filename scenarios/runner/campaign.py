@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator, Sequence
+import time
+from collections.abc import Callable, Generator, Iterable, Sequence
+from contextlib import closing
 from dataclasses import dataclass
-from itertools import chain
 from pathlib import Path
 
 from rich.console import Console
@@ -18,13 +19,14 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from scenarios.runner.interruption import Interruption
 from scenarios.runner.jobs import Job
 from scenarios.runner.pool import Journal, play_all
 from scenarios.runner.report import failure_text, junit, page
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.verdict import Played, Verdict
 
-EXIT_FAIL, EXIT_INFRA, EXIT_INTERRUPTED = 1, 5, 130
+EXIT_FAIL, EXIT_INFRA = 1, 5
 
 FEW = 100
 """So many stories at most have a line each, even when they pass."""
@@ -58,7 +60,7 @@ class Reports:
 
 
 class Campaign:
-    """workers: None: one for each core, and `MACHINES_AT_A_TIME`."""
+    """workers: None: one for each core, and `MACHINES_AT_A_TIME`. clock: seconds, from anywhere."""
 
     def __init__(
         self,
@@ -68,6 +70,8 @@ class Campaign:
         stop_at_first: bool,
         journal: Journal | None,
         reports: Reports,
+        interruption: Interruption,
+        clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._out = out
         self._traces = traces
@@ -75,70 +79,80 @@ class Campaign:
         self._stop_at_first = stop_at_first
         self._journal = journal
         self._reports = reports
+        self._interruption = interruption
+        self._clock = clock
         self._verdicts = dict.fromkeys(Verdict, 0)
         self._kept: list[Played] = []
         self._broke = ""
+        self._ending = False
 
     def play(self, todo: Sequence[Job]) -> int:
-        """The exit code. Ctrl-C ends it, and so does a worker that dies, with what is known by then."""
+        """The exit code. An interruption ends it, and so does a worker that dies, with what is known by
+        then."""
         left = [job for job in todo if self._journal is None or job not in self._journal]
         if len(left) < len(todo):
             self._say(f"{len(todo) - len(left)} passed already, by the journal")
         if self._journal is not None and self._journal.outdated:
             self._say(f"{self._journal.outdated} passed before the code changed, and are played again")
-        models = [job for job in left if job.fidelity is Fidelity.MODEL]
-        machines = [job for job in left if job.fidelity is Fidelity.MACHINE]
-        rows = chain(self._stream(models, os.cpu_count() or 1), self._stream(machines, MACHINES_AT_A_TIME))
-        interrupted = self._watch(rows, len(left))
+        with closing(self._rows(left)) as rows:
+            self._watch(rows, len(left))
         self._reports.write(self._kept)
         found = exit_code(verdict for verdict, number in self._verdicts.items() if number)
         if self._broke and found != EXIT_FAIL:
             return EXIT_INFRA
-        return EXIT_INTERRUPTED if interrupted and not found else found
+        return self._interruption.exit_code if self._interrupted(len(left)) and not found else found
 
-    def _stream(self, jobs: Sequence[Job], usual: int) -> Iterator[tuple[Job, Played]]:
-        if jobs and not self._stopped:
-            yield from play_all(
-                jobs,
-                workers=min(self._workers or usual, len(jobs)),
-                traces=self._traces,
-                keep_traces=self._reports.html is not None,
-                stop=lambda played: self._stop_at_first and played.result.verdict is Verdict.FAIL,
-            )
+    def _rows(self, jobs: Sequence[Job]) -> Generator[tuple[Job, Played], None, None]:
+        usual = {Fidelity.MODEL: os.cpu_count() or 1, Fidelity.MACHINE: MACHINES_AT_A_TIME}
+        for fidelity, workers in usual.items():
+            if alike := [job for job in jobs if job.fidelity is fidelity]:
+                yield from play_all(
+                    alike,
+                    workers=min(self._workers or workers, len(alike)),
+                    traces=self._traces,
+                    keep_traces=self._reports.html is not None,
+                    stop=self._enough,
+                    interruption=self._interruption,
+                )
 
-    @property
-    def _stopped(self) -> bool:
-        return self._stop_at_first and self._verdicts[Verdict.FAIL] > 0
+    def _enough(self) -> bool:
+        """Whether nothing more is to be begun."""
+        if self._interruption.number and not self._ending:
+            self._ending = True
+            self._say("ending: what is being played comes to its end; another Ctrl-C ends that too")
+        return self._ending or (self._stop_at_first and self._verdicts[Verdict.FAIL] > 0)
 
-    def _watch(self, rows: Iterable[tuple[Job, Played]], total: int) -> bool:
-        """Until all are played, or somebody has enough of it: then true."""
-        interrupted, drawn = False, self._out.is_terminal
+    def _interrupted(self, total: int) -> bool:
+        """Before all were played."""
+        return self._interruption.number > 0 and self._played < total
+
+    def _watch(self, rows: Iterable[tuple[Job, Played]], total: int) -> None:
+        """Until all are played, or somebody has enough of it."""
+        drawn = self._out.is_terminal
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn())
         times = (TimeElapsedColumn(), TimeRemainingColumn())
-        with Progress(*columns, *times, console=self._out, disable=not drawn) as progress:
+        bar = Progress(*columns, *times, console=self._out, disable=not drawn, get_time=self._clock)
+        with bar as progress:
             task = progress.add_task("starting", total=total)
-            started = told = progress.get_time()
+            started = told = self._clock()
             try:
                 for job, played in rows:
                     self._take(job, played, tell=total <= FEW)
-                    now = progress.get_time()
+                    now = self._clock()
                     progress.update(task, advance=1, description=self._progress(now - started))
                     if not drawn and now - told >= LINE_EVERY_S:
                         self._say(f"{self._played} of {total}, {self._progress(now - started)}")
                         told = now
-            except KeyboardInterrupt:
-                interrupted = True
             except LabTrouble as trouble:
                 self._broke = str(trouble)
-            took_s = progress.get_time() - started
+            took_s = self._clock() - started
         counts = ", ".join(f"{number} {verdict}" for verdict, number in self._verdicts.items() if number)
         self._say(f"{counts or 'nothing to play'} in {took_s:.1f} s, {self._rate(took_s)}")
         if self._broke:
             self._say(f"the lab broke, {total - self._played} were not played: {self._broke}")
-        if interrupted:
+        if self._interrupted(total):
             again = "the same command goes on" if self._journal else "with --resume FILE one can go on"
             self._say(f"interrupted, {total - self._played} were not played: {again}")
-        return interrupted
 
     @property
     def _played(self) -> int:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import shlex
 import signal
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -14,6 +15,7 @@ from rich.console import Console
 
 from scenarios.runner import load
 from scenarios.runner.campaign import MACHINES_AT_A_TIME, Campaign, Reports, exit_code
+from scenarios.runner.interruption import Interruption
 from scenarios.runner.invariants import INVARIANTS
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario, ScenarioFile
@@ -31,7 +33,8 @@ MOST_HOSTS = 16
 
 app = typer.Typer(
     help="Scenarios: play stories of racks, requests and faults; replay what failed.\n\n"
-    "Exit codes: 0 all passed, 1 one failed, 2 wrong use or file, 5 the lab broke and nothing failed.",
+    "Exit codes: 0 all passed, 1 one failed, 2 wrong use or file, 5 the lab broke and nothing failed, "
+    "130 or 143 interrupted by Ctrl-C or SIGTERM before that.",
     no_args_is_help=True,
     pretty_exceptions_show_locals=False,
 )
@@ -273,7 +276,8 @@ def _numbers(seeds: str) -> range:
 
 
 def _play_watched(job: Job, traces: Path, reports: Reports) -> NoReturn:
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # As Ctrl-C: a story of machines takes its rack down.
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit(128 + number))
     out.print(in_words(job.scenario) if job.scenario is not None else job.label, markup=False)
     shown = SideBySide(out, tuple(host.name for host in job.story.hosts))
     played = play_job(job, traces, shown)
@@ -292,11 +296,11 @@ def _play(
     resume: Path | None,
     reports: Reports,
 ) -> NoReturn:
-    # As Ctrl-C: what is being played comes to its end, and takes its rack down.
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
+    interruption = Interruption()
     try:
-        journal = Journal(resume) if resume is not None else None
-        campaign = Campaign(out, traces, workers, stop_at_first, journal, reports)
-        raise typer.Exit(campaign.play(todo))
+        with interruption.listening():
+            journal = Journal(resume) if resume is not None else None
+            campaign = Campaign(out, traces, workers, stop_at_first, journal, reports, interruption)
+            raise typer.Exit(campaign.play(todo))
     except BadScenario as error:
         _refuse(str(error))

@@ -9,11 +9,15 @@ import os
 import signal
 import traceback
 from collections.abc import Callable, Iterable, Iterator
-from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from itertools import islice
 from pathlib import Path
+from queue import SimpleQueue
+from typing import ClassVar
 
+from scenarios.runner.interruption import SIGNALS, Interruption
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import BadScenario
 from scenarios.runner.played_code import code_sha256
@@ -33,35 +37,79 @@ def play_all(
     workers: int,
     traces: Path,
     keep_traces: bool,
-    stop: Callable[[Played], bool],
+    stop: Callable[[], bool],
+    interruption: Interruption,
 ) -> Iterator[tuple[Job, Played]]:
     """As they end. keep_traces: those of stories that passed come too; else theirs are empty. stop: whether
-    nothing more is to be begun after this one. Raises LabTrouble when a worker dies."""
+    nothing more is to be begun, asked before each is and when the interruption comes; what is being played
+    comes to its end, unless that is urgent. Raises LabTrouble when a worker dies, unless all were to end."""
     waiting = iter(jobs)
     context = multiprocessing.get_context("spawn")
-    with ProcessPoolExecutor(workers, context, initializer=_die_with, initargs=(os.getpid(),)) as pool:
-        running: dict[Future[Played], Job] = {}
-        stopped = False
+    # Read by workers without a lock, which one that died would never release.
+    stopped = context.RawValue(ctypes.c_bool, False)
+    ended: SimpleQueue[Future[Played | None] | None] = SimpleQueue()
+    interruption.tell(lambda: ended.put(None))
+    with ProcessPoolExecutor(workers, context, initializer=_begin, initargs=(os.getpid(), stopped)) as pool:
+        running: dict[Future[Played | None], Job] = {}
         try:
             while True:
-                if not stopped:
+                stopped.value = stopped.value or stop()
+                if not stopped.value:
                     for job in islice(waiting, workers * AHEAD - len(running)):
-                        running[pool.submit(_work, job, traces, keep_traces)] = job
+                        with _unheard():
+                            future = pool.submit(_work, job, traces, keep_traces)
+                        running[future] = job
+                        future.add_done_callback(ended.put)
                 if not running:
                     return
-                ended, _ = wait(running, return_when=FIRST_COMPLETED)
-                for future in ended:
-                    played = future.result()
-                    job = running.pop(future)
-                    stopped = stopped or stop(played)
+                one = ended.get()
+                if one is None:
+                    if interruption.urgent:
+                        _kill_workers()
+                    continue
+                played = one.result()
+                job = running.pop(one)
+                if played is not None:
                     yield job, played
-                if stopped:
-                    running = {future: job for future, job in running.items() if not future.cancel()}
         except BrokenProcessPool as error:
+            # Whoever ends a group of processes ends workers too.
+            if interruption.number:
+                return
             names = ", ".join(job.label for job in running.values())
             raise LabTrouble(f"a worker process died, while these were played: {names}") from error
         finally:
+            stopped.value = True
             pool.shutdown(cancel_futures=True)
+
+
+def _kill_workers() -> None:
+    for worker in multiprocessing.active_children():
+        worker.kill()
+
+
+@contextmanager
+def _unheard() -> Iterator[None]:
+    """Signals wait meanwhile, and so they do in a process that is started, until it says otherwise."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+
+
+class _Worker:
+    """Of this process, if it is one."""
+
+    stopped: ClassVar[ctypes.c_bool]
+
+
+def _begin(parent: int, stopped: ctypes.c_bool) -> None:
+    """In a worker, before its first story."""
+    _die_with(parent)
+    # Ctrl-C on a terminal goes to all of them: the command answers it.
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    _Worker.stopped = stopped
 
 
 def _die_with(parent: int) -> None:
@@ -70,11 +118,13 @@ def _die_with(parent: int) -> None:
     ctypes.CDLL(None).prctl(PR_SET_PDEATHSIG, signal.SIGKILL)
     if os.getppid() != parent:
         os.kill(os.getpid(), signal.SIGKILL)
-    # Ctrl-C on a terminal goes to all of them: the command answers it.
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def _work(job: Job, traces: Path, keep_trace: bool) -> Played:
+def _work(job: Job, traces: Path, keep_trace: bool) -> Played | None:
+    """None: it wasn't begun. The pool hands more to workers than they play at a time, and can't take it
+    back."""
+    if _Worker.stopped.value:
+        return None
     try:
         played = play_job(job, traces)
     except Exception:  # noqa: BLE001  # a defect of the lab: the search goes on, and tells it
