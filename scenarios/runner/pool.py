@@ -192,6 +192,10 @@ class Journal:
         return job.key in self._passed
 
     def add(self, job: Job, result: Result) -> None:
+        """Raises LabTrouble."""
         row = {"key": job.key, "story": job.label, "verdict": str(result.verdict), "code": self._code}
-        with self._path.open("a") as file:
-            file.write(json.dumps(row, sort_keys=True) + "\n")
+        try:
+            with self._path.open("a") as file:
+                file.write(json.dumps(row, sort_keys=True) + "\n")
+        except OSError as error:
+            raise LabTrouble(f"{self._path} can't be written: {error.strerror}") from error

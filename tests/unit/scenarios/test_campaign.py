@@ -42,6 +42,7 @@ class Told:
         self.interruption = Interruption()
         self.verdicts: dict[int, Verdict] = {}
         self.during: dict[int, Callable[[], object]] = {}
+        self.closed = False
         self._folder = folder
         self._every_s = every_s
         self._now_s = 0.0
@@ -65,12 +66,15 @@ class Told:
         self, jobs: Sequence[Job], *, stop: Callable[[], bool], **how: Any
     ) -> Iterator[tuple[Job, Played]]:
         """As the pool: what is being played comes to its end, and nothing is begun after a stop."""
-        for job in jobs:
-            if stop():
-                return
-            self.during.get(job.seed, lambda: None)()
-            self._now_s += self._every_s
-            yield job, played(job, self.verdicts.get(job.seed, Verdict.PASS))
+        try:
+            for job in jobs:
+                if stop():
+                    return
+                self.during.get(job.seed, lambda: None)()
+                self._now_s += self._every_s
+                yield job, played(job, self.verdicts.get(job.seed, Verdict.PASS))
+        finally:
+            self.closed = True
 
     def interrupt(self, seed: int, number: int) -> None:
         """A signal comes while this story is played."""
@@ -154,6 +158,19 @@ def test_an_interruption_after_the_last_story_changes_nothing(told: Told) -> Non
     with told.interruption.listening():
         assert told.play() == 0
     assert told.lines[-1] == "3 pass in 3.0 s, 60 a minute"
+
+
+def test_a_journal_that_cannot_be_written_any_more_ends_it_with_what_is_known(
+    told: Told, tmp_path: Path
+) -> None:
+    journal = Journal(tmp_path / "journal")
+    told.during[2] = lambda: [(tmp_path / "journal").unlink(), (tmp_path / "journal").mkdir()]
+    assert told.play(journal=journal) == 5
+    assert told.lines[-2:] == [
+        "2 pass in 2.0 s, 60 a minute",
+        f"the lab broke, 1 were not played: {tmp_path / 'journal'} can't be written: Is a directory",
+    ]
+    assert told.closed, "nobody ends the workers"
 
 
 def test_signals_strike_nothing_and_are_told_to_who_waits() -> None:
