@@ -112,13 +112,74 @@ def test_a_trace_that_other_code_kept_is_told_as_such(failed: tuple[Path, str], 
     assert ran.stdout.startswith("other code than this one kept old.jsonl: what it plays now may be another")
 
 
-def test_a_wrong_file_is_refused_before_anything_starts(tmp_path: Path) -> None:
+def test_a_folder_is_reported_with_a_case_for_each_story(tmp_path: Path) -> None:
+    for folder in ("stories/power", "stories/image"):
+        (tmp_path / folder).mkdir(parents=True)
+    story(tmp_path / "stories", "good")
+    story(tmp_path / "stories/power", "bad", state="available")
+    idle = story(tmp_path / "stories/image", "idle")
+    idle.write_text(idle.read_text().replace("step: power_on", "step: power_on, nth: 9"))
+    (tmp_path / "stories/README.md").write_text("no story\n")
+    ran = bmsim(tmp_path, "run", "stories", "--jobs", 2, "--junit", "j.xml")
+    assert ran.returncode == 1, ran.stdout + ran.stderr
+    assert "1 pass, 1 fail, 1 infra in" in ran.stdout
+    suite = ET.parse(tmp_path / "j.xml").getroot().find("testsuite")
+    assert suite is not None
+    assert [suite.get(count) for count in ("tests", "failures", "errors")] == ["3", "1", "1"]
+    cases = {
+        case.get("name"): [child.tag for child in case if child.tag != "properties"]
+        for case in suite.iter("testcase")
+    }
+    assert cases == {"good[model-0]": [], "bad[model-0]": ["failure"], "idle[model-0]": ["error"]}
+
+
+def test_a_folder_in_which_only_the_lab_broke_ends_with_five(tmp_path: Path) -> None:
+    idle = story(tmp_path, "idle")
+    idle.write_text(idle.read_text().replace("step: power_on", "step: power_on, nth: 9"))
+    ran = bmsim(tmp_path, "run", ".")
+    assert ran.returncode == 5, ran.stdout + ran.stderr
+    assert "the story proves nothing" in ran.stdout
+
+
+def test_scenarios_are_listed_with_what_they_guard(tmp_path: Path) -> None:
+    (tmp_path / "power").mkdir()
+    story(tmp_path, "first")
+    second = story(tmp_path / "power", "second")
+    nodes = second.read_text().replace("{nodes: [{name: n1}]}", "{nodes: [{name: n1}, {name: n2}]}")
+    second.write_text(f"fidelities: [model, machine]\n{nodes}")
+    ran = here(tmp_path, "list", ".", "first.yaml")
+    assert ran.exit_code == 0, ran.stderr
+    assert ran.stdout.splitlines() == [
+        "first.yaml  (model; 1 nodes)",
+        "    a promise that somebody relies on",
+        "power/second.yaml  (model, machine; 2 nodes)",
+        "    a promise that somebody relies on",
+    ]
+
+
+def test_a_scenario_is_shown_in_words(tmp_path: Path) -> None:
+    story(tmp_path, "good")
+    ran = here(tmp_path, "show", "good.yaml")
+    assert ran.exit_code == 0, ran.stderr
+    told = ran.stdout.splitlines()
+    assert told[:2] == ["good", "guards: a promise that somebody relies on"]
+    assert "  at 0 s: deploy i-n1 from image tiny to n1, quick wipe" in told
+    assert "  node n1 ends active" in told
+    (breaks,) = (line for line in told if "bmc.busy strikes n1" in line)
+    assert "step power_on" in breaks
+
+
+@pytest.mark.parametrize("words", [("list", "."), ("show", "wrong.yaml"), ("run", ".", "--junit", "j.xml")])
+def test_a_wrong_file_among_good_ones_is_refused_before_anything_starts(
+    words: tuple[str, ...], tmp_path: Path
+) -> None:
     story(tmp_path, "good")
     story(tmp_path, "wrong").write_text("name: wrong\n")
-    ran = here(tmp_path, "run", ".")
+    ran = here(tmp_path, *words)
     assert ran.exit_code == 2
     assert "wrong.yaml:1: why: Field required" in ran.stderr
-    assert "pass" not in ran.stdout
+    assert ran.stdout == ""
+    assert not (tmp_path / "j.xml").exists()
 
 
 @pytest.mark.parametrize("words", [("two.yaml", "one.yaml"), ("one.yaml", "--seeds", "1..9")])
