@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict
 from datetime import datetime
 from typing import Any
@@ -51,7 +51,7 @@ def node(
         *("wipe_owed", "deploy_failures", "inventory", "created_at", "updated_at"),
     )
     view["instance"] = instance_name
-    view["power_address"] = dict(record.power_address)
+    view["power_address"] = _shown(record.power_address)
     view["root_device"] = dict(record.root_device_hint)
     view["keep_disks"] = [dict(disk) for disk in record.keep_disks]
     view["capabilities"] = dict(record.capabilities)
@@ -61,6 +61,18 @@ def node(
     view["published"] = record.publication.kind
     view["work"] = work(record.work, progress)
     return view
+
+
+def _shown(power_address: Any) -> Any:
+    """Without what stands in URLs and may be secret: keys of webhooks, logins."""
+    match power_address:
+        case str() if power_address.startswith(("http://", "https://")):
+            return shown_url(power_address)
+        case Mapping():
+            return {name: _shown(value) for name, value in power_address.items()}
+        case list() | tuple():
+            return [_shown(value) for value in power_address]
+    return power_address
 
 
 def work(record: Work | None, progress: float | None) -> View | None:

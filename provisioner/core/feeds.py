@@ -8,6 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from provisioner.core.pdus.families import FAMILIES
+from provisioner.core.shown_url import shown_url
 
 OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
 """Power drivers by which nodes hang on outlets."""
@@ -16,7 +17,7 @@ OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
 _DEVICE = ("address", "on")
 """What tells a device from others: where it is, or the URL that switches an outlet on."""
 
-_URL = re.compile(r"(https?)://([^/?#]*)(.*)", re.DOTALL)
+_URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
 
 
@@ -47,6 +48,9 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
         of, *others = _pdu_names(address)
         outlets = [f"outlet {outlet}" for outlet in address["outlets"]]
         return {f"{outlet} of {name}": f"{outlet} of {of}" for outlet in outlets for name in (of, *others)}
+    if driver == "http":
+        on = _known_as(address["on"])
+        return {f"the outlet at {on}": f"the outlet at {shown_url(on)}"}
     return {name: name for name in _names(driver, address)}
 
 
@@ -55,8 +59,6 @@ def _names(driver: str, address: Mapping[str, Any]) -> list[str]:
     match driver:
         case "iboot":
             return [f"the outlet at {_where(address)}"]
-        case "http":
-            return [f"the outlet at {_known_as(address['on'])}"]
         case "command":
             of = f"{address['command']} of {_known_as(address['address'])}"
             return [f"outlet {outlet} by {of}" for outlet in address["outlets"]]

@@ -130,6 +130,29 @@ def test_an_outlet_of_a_node_that_is_stored_as_it_was_written_is_one_nodes_only(
     assert "feeds node n1 already" in refused["answer"]
 
 
+def test_what_may_be_secret_in_the_urls_of_an_outlet_is_shown_to_nobody(api: Api) -> None:
+    """Keys of webhooks; and logins, which were taken before they were refused."""
+    api.context.power_drivers |= {"feeds", "http"}
+    words = {"driver": "http", "when_on": "1", "when_off": "0"}
+    asked = ("on", "off", "state")
+    plugs = [
+        {**words, **{which: f"http://{plug}/{which}?key=sesame#sesame" for which in asked}}
+        for plug in ("left", "right")
+    ]
+    made = api.post("/v1/nodes", node_entry("n1", 1, power={"driver": "feeds", "feeds": plugs}), 201)
+    (node,) = api.transact(lambda tx: tx.find(Node))
+    left, right = node.power_address["feeds"]
+    before = {"power_address": {"feeds": [{**left, "on": f"http://me:sesame@{left['on'][7:]}"}, right]}}
+    api.transact(lambda tx: tx.update(Node, node.id, before))
+    refused = api.post("/v1/nodes", node_entry("n2", 2, power=plugs[0]), 409)
+    assert refused["answer"] == "the outlet at http://left/on feeds node n1 already"
+    shown = api.get("/v1/nodes/n1")
+    assert shown["power_address"] == made["power_address"]
+    for plug, feed in zip(("left", "right"), shown["power_address"]["feeds"], strict=True):
+        assert [feed[which] for which in asked] == [f"http://{plug}/{which}" for which in asked]
+    assert "sesame" not in json.dumps([made, refused, shown, api.get("/v1/nodes")])
+
+
 def test_an_outlet_is_one_nodes_only(api: Api) -> None:
     api.context.power_drivers |= {"snmp", "feeds"}
     snmp = {"driver": "snmp", "family": "apc_rackpdu", "address": "10.78.0.201", "community": "sesame"}

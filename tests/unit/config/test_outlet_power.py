@@ -103,6 +103,14 @@ def test_a_url_that_no_client_can_use_is_told(where: str, url: str, told: str) -
         entry({**HTTP, where: url})
 
 
+@pytest.mark.parametrize("where", ["on", "off", "state"])
+@pytest.mark.parametrize("login", ["me:sixth-secret@", "sixth-secret@"])
+def test_a_login_in_a_url_is_told_and_not_shown(where: str, login: str) -> None:
+    with pytest.raises(InvalidInput, match="give it as user and password, or as token") as caught:
+        entry({**HTTP, where: f"http://{login}10.78.0.204/x"})
+    assert "secret" not in str(caught.value)
+
+
 @pytest.mark.parametrize("token", ["fifth-secret\n", "fifth secret", "fünftes-secret"])
 def test_a_token_that_no_header_bears_is_told_and_not_shown(token: str) -> None:
     with pytest.raises(InvalidInput, match="the end of a line") as caught:
