@@ -9,8 +9,9 @@ from __future__ import annotations
 import asyncio
 import itertools
 import json
+import secrets
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from copy import deepcopy
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,10 +20,11 @@ from typing import Any
 import httpx
 import pytest
 import schemathesis
-from hypothesis import HealthCheck, Phase, given, settings
+from hypothesis import HealthCheck, Phase, given, seed, settings
 from hypothesis.errors import Unsatisfiable
 from schemathesis import GenerationMode
 
+from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.core.model import Host, Image
 from tests.described import described
 from tests.unit.api.conftest import TOKEN, Api, node_entry
@@ -56,6 +58,15 @@ TRY = settings(
     phases=[Phase.generate],
     suppress_health_check=list(HealthCheck),
 )
+"""The same few in every run."""
+
+SEARCH = settings(
+    TRY, max_examples=40, derandomize=False, phases=[Phase.generate, Phase.shrink], print_blob=False
+)
+"""Others in every run."""
+
+ENDLESS = LimitPolicy(requests_per_s=1e9, request_burst=10**9, failures_per_minute=10**9)
+"""All comes from one address."""
 
 
 class NoFetches:
@@ -185,32 +196,76 @@ def assert_sound(answer: httpx.Response) -> None:
         assert {"type", "code", "title", "status"} <= set(answer.json())
 
 
-@pytest.fixture
-def api(tmp_path: Path) -> Iterator[Api]:
+@contextmanager
+def place(folder: Path) -> Iterator[Api]:
     """With a database that is one: it can't hold every number and every text that Python can."""
-    api = Api(tmp_path, f"sqlite:///{tmp_path}/store.db")
+    folder.mkdir(exist_ok=True)
+    api = Api(folder, f"sqlite:///{folder}/store.db")
     api.app.state.fetches = NoFetches()
     api.start()
-    yield api
-    api.stop()
+    try:
+        yield api
+    finally:
+        api.stop()
+
+
+@pytest.fixture
+def api(tmp_path: Path) -> Iterator[Api]:
+    with place(tmp_path) as api:
+        yield api
+
+
+def operations() -> list[Any]:
+    document: Any = schemathesis.openapi.from_dict(deepcopy(described()))
+    found = [one.ok() for one in document.get_all_operations()]
+    # What is removed is missed by all that follow.
+    return sorted(found, key=lambda one: (one.method == "delete", one.path, one.method))
+
+
+def ask_for(operation: Any, asked: Asked, how: settings, chosen_by: str | None = None) -> None:
+    """chosen_by: what the same examples follow from, where `how` leaves it to chance."""
+    for mode, ask in (
+        (GenerationMode.POSITIVE, asked.of_what_is_there),
+        (GenerationMode.NEGATIVE, asked.of_anything),
+    ):
+        test: Any = how(given(operation.as_strategy(generation_mode=mode))(ask))
+        with suppress(Unsatisfiable):  # nothing of it can be wrong
+            (test if chosen_by is None else seed(f"{chosen_by} {mode}")(test))()
+
+
+def assert_asked(statuses: set[tuple[bool, int]]) -> None:
+    """So that it doesn't pass by asking for nothing."""
+    for oversees in (True, False):
+        assert {(oversees, status) for status in (200, 201, 202, 204, 404, 409, 422)} <= statuses
 
 
 def test_whatever_is_sent_to_any_operation_is_answered_soundly(api: Api) -> None:
     asked = Asked(api)
-    document = schemathesis.openapi.from_dict(deepcopy(described()))
-    operations = [found.ok() for found in document.get_all_operations()]
-    # What is removed is missed by all that follow.
-    operations.sort(key=lambda one: (one.method == "delete", one.path, one.method))
-    for operation in operations:
-        for mode, ask in (
-            (GenerationMode.POSITIVE, asked.of_what_is_there),
-            (GenerationMode.NEGATIVE, asked.of_anything),
-        ):
-            with suppress(Unsatisfiable):  # nothing of it can be wrong
-                TRY(given(operation.as_strategy(generation_mode=mode))(ask))()
-    # So that it doesn't pass by asking for nothing.
-    for oversees in (True, False):
-        assert {(oversees, status) for status in (200, 201, 202, 204, 404, 409, 422)} <= asked.statuses
+    for operation in operations():
+        ask_for(operation, asked, TRY)
+    assert_asked(asked.statuses)
+
+
+@pytest.mark.full
+def test_a_search_finds_nothing_that_is_answered_unsoundly(
+    tmp_path: Path, request: pytest.FixtureRequest
+) -> None:
+    """Each operation in a place of its own, so that what is found needs nothing of what came before it.
+    --hypothesis-seed repeats a search."""
+    chosen = request.config.getoption("--hypothesis-seed")
+    number = str(secrets.randbits(32)) if chosen in (None, "random") else str(chosen)
+    statuses: set[tuple[bool, int]] = set()
+    for index, operation in enumerate(operations()):
+        with place(tmp_path / str(index)) as api:
+            api.context.limits = Limits(ENDLESS)
+            asked = Asked(api)
+            try:
+                ask_for(operation, asked, SEARCH, f"{number} {operation.label}")
+            except BaseException as error:
+                error.add_note(f"{operation.label}: repeat it with --hypothesis-seed={number}")
+                raise
+            statuses |= asked.statuses
+    assert_asked(statuses)
 
 
 HALF = b"\\ud800"  # of a surrogate pair: JSON has it, UTF-8 doesn't
