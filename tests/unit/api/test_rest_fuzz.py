@@ -47,7 +47,13 @@ KNOWN = {
 }
 """What the parameters of a path may name so that there is something of that name."""
 
-IN_BODIES = {"kernel_id": "kernel", "ramdisk_id": "ramdisk", "public_key": PUBLIC_KEY}
+IN_BODIES: dict[str, Any] = {
+    "kernel_id": "kernel",
+    "ramdisk_id": "ramdisk",
+    "public_key": PUBLIC_KEY,
+    "power": node_entry()["power"],
+    "ports": node_entry("n3", 3)["ports"],
+}
 """Beside those."""
 
 TRY = settings(
