@@ -420,6 +420,41 @@ def test_a_web_server_that_is_not_there_is_unreachable(pdu: Pdu) -> None:
 
 
 COMMAND_S = 4.0
+NODES = Path(__file__).resolve().parents[3] / "docs/nodes.md"
+CLASSIC = f"""#!/bin/sh
+at=$1 object=.1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.$2
+case $3 in
+  on) snmpset -v2c -c {WRITE} -Oqv "$at" "$object" i 1 ;;
+  off) snmpset -v2c -c {WRITE} -Oqv "$at" "$object" i 2 ;;
+  *) echo "usage: pdu_mgr ADDRESS OUTLET on|off|reboot" >&2; exit 1 ;;
+esac
+"""
+
+
+def test_the_wrapper_of_the_manual_makes_a_classic_pdu_mgr_one_that_tells_states(
+    pdu: Pdu, tmp_path: Path
+) -> None:
+    (text,) = (part for part in NODES.read_text().split("```sh\n")[1:] if "pdu_mgr" in part)
+    classic, wrapper = tmp_path / "pdu_mgr", tmp_path / "wrapper"
+    classic.write_text(CLASSIC)
+    script = text.partition("```")[0].replace("/usr/local/sbin/pdu_mgr", str(classic))
+    assert str(classic) in script
+    # Its snmp.conf lies here, not in /etc/snmp.
+    wrapper.write_text(script.replace("\n", f"\nexport SNMPCONFPATH={tmp_path}\n", 1))
+    for program in (classic, wrapper):
+        program.chmod(0o755)
+    (tmp_path / "snmp.conf").write_text(f"defVersion 2c\ndefCommunity {READ}\n")
+    address = {"command": "wrapper", "address": f"127.0.0.1:{pdu.port}", "outlets": [2]}
+    devices = CommandDevices(SystemChildren(), {"wrapper": wrapper}, discharge_s=1, timeout_s=45)
+    control = devices("n1", address, {})
+    assert play(control.power_state) is PowerState.ON
+    for verb, state in ((PowerVerb.OFF, PowerState.OFF), (PowerVerb.ON, PowerState.ON)):
+        play(lambda verb=verb: control.set_power(verb))
+        assert play(control.power_state) is state
+        assert pdu.fed(2) is (state is PowerState.ON)
+    pdu.kill()
+    with pytest.raises(DeviceUnreachable):
+        play(control.power_state)
 
 
 def command(folder: Path, script: str, timeout_s: float = 45) -> PowerControl:
