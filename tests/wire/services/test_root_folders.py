@@ -250,6 +250,38 @@ def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
         subprocess.run(["umount", str(small)], check=True)
 
 
+def seen(root: Path) -> dict[Path, tuple[int, ...]]:
+    """Each file, and by what a change of it is seen."""
+    found = ((path, path.lstat()) for path in root.rglob("*"))
+    return {path: (stat.st_ino, stat.st_mode, stat.st_size, stat.st_mtime_ns) for path, stat in found}
+
+
+def test_a_disk_without_room_for_another_root_is_said_and_the_first_one_stays(tmp_path: Path) -> None:
+    """Its image is unpacked already, as that of most nodes is."""
+    image, digest = file_system(tmp_path, data_bytes=2 * MIB)
+    small = tmp_path / "small"
+    small.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=16m", "tmpfs", str(small)], check=True)
+    try:
+        first = make(small / "roots", image, digest)
+        before = seen(first)
+        free = os.statvfs(small)
+        (small / "filler").write_bytes(bytes(free.f_bavail * free.f_frsize - MIB))
+        with pytest.raises(StorageFull, match=r"copy the root file system on .*no space left") as caught:
+            make(small / "roots", image, digest, name=folder_name("node-2", 1, "a"))
+        assert "Delete instances whose root is there, or make room" in str(caught.value)
+        assert [*(small / "roots/drafts").iterdir()] == []
+        assert [path.name for path in (small / "roots/nodes").iterdir()] == [NAME]
+        assert [path.name for path in (small / "roots/images").iterdir()] == [image.name]
+        assert seen(first) == before
+        assert (first / "data").read_bytes() == (tmp_path / "tree/data").read_bytes()
+        (small / "filler").unlink()
+        second = make(small / "roots", image, digest, name=folder_name("node-2", 1, "a"))
+        assert (second / "data").read_bytes() == (tmp_path / "tree/data").read_bytes()
+    finally:
+        subprocess.run(["umount", str(small)], check=True)
+
+
 def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path: Path) -> None:
     drafts = tmp_path / "drafts"
     (drafts / "ch1@dead").mkdir(parents=True)
