@@ -1,6 +1,6 @@
 """PDUs: what one of bmsim's answers, and how soon the provisioner has switched all outlets of many slow ones.
 
-    .venv/bin/python -m tests.benchmarks.pdu [--pdus 10] [--outlets 20] [--answer-s 0.2]
+    .venv/bin/python -m tests.benchmarks.pdu [--pdus 10] [--outlets 20] [--answer-s 0.2] [--check]
 
 Both over SNMP and loopback; each PDU is a process of its own, as in a rack. An outlet is switched when the
 PDU tells its new state.
@@ -13,6 +13,7 @@ import asyncio
 import json
 import socket
 import statistics
+import sys
 import tempfile
 import time
 from collections.abc import Iterator, Sequence
@@ -32,8 +33,14 @@ from provisioner.drivers.snmp import SnmpDevices
 from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.services.system import SystemClock
 from provisioner.store.memory import MemoryStore
+from tests.benchmarks.goals import Goal, exit_code, offer_check
 from tests.contract.drivers.pdu import READ, WRITE, Pdu, running_pdu
 from tests.unit.records import NOW, node
+
+GOALS = (
+    Goal("gets from one PDU", 500, "a second", at_least=True),
+    Goal("200 outlets on 10 PDUs that take 0.2 s", 10, "s"),
+)
 
 FAMILY = "apc_rackpdu"
 ROUNDS = 3
@@ -121,7 +128,17 @@ def _on(pdu: Pdu, outlet: int) -> Node:
     )
 
 
-def main() -> None:
+def figures(
+    rates: Sequence[float], took_s: Sequence[float], *, pdus: int, outlets: int, answer_s: float
+) -> dict[str, float]:
+    """outlets: of each. Medians of the rounds, as GOALS call them."""
+    return {
+        "gets from one PDU": statistics.median(rates),
+        f"{pdus * outlets} outlets on {pdus} PDUs that take {answer_s:g} s": statistics.median(took_s),
+    }
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
@@ -129,6 +146,7 @@ def main() -> None:
     parser.add_argument("--outlets", type=int, default=20, help="of each")
     parser.add_argument("--answer-s", type=float, default=0.2)
     parser.add_argument("--rounds", type=int, default=ROUNDS)
+    offer_check(parser)
     given = parser.parse_args()
     with rack(1, 4, 0.0) as (one,):
         rates = [gets_per_s(one) for _ in range(given.rounds)]
@@ -139,7 +157,9 @@ def main() -> None:
         f"{given.pdus * given.outlets} outlets on {given.pdus} PDUs that take {given.answer_s:g} s to answer:"
         f" {statistics.median(took_s):.1f} s ({min(took_s):.1f} to {max(took_s):.1f})"
     )
+    sizes = {"pdus": given.pdus, "outlets": given.outlets, "answer_s": given.answer_s}
+    return exit_code(GOALS, figures(rates, took_s, **sizes), check=given.check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import control_plane, demo, deploy_overhead, ec2, failover, model_speed, placement
+from tests.benchmarks import control_plane, demo, deploy_overhead, ec2, failover, model_speed, pdu, placement
 from tests.benchmarks.goals import Goal, exit_code
 
 PERFORMANCE = Path(__file__).resolve().parents[3] / "docs/performance.md"
-HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover, demo)
+HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover, demo, pdu)
 
 QUICK = Goal("answered", 20, "ms")
 MANY = Goal("deploys", 1_000, "a minute", at_least=True)
@@ -56,3 +56,10 @@ def test_the_page_of_figures_has_each_goal() -> None:
 def test_the_figures_of_a_benchmark_have_the_names_of_its_goals() -> None:
     one = placement.Figures("sqlite", 10_000, "crowd", 2_000, 465, 17.8, 9, 300)
     assert exit_code(placement.GOALS, one.named, check=True) == 0
+
+
+def test_the_figures_of_pdus_have_the_names_of_their_goals_at_the_usual_sizes_alone() -> None:
+    found = pdu.figures([400, 500, 600], [9, 10, 30], pdus=10, outlets=20, answer_s=0.2)
+    assert exit_code(pdu.GOALS, found, check=True) == 0
+    fewer = pdu.figures([400, 500, 600], [1], pdus=2, outlets=20, answer_s=0.2)
+    assert exit_code(pdu.GOALS, fewer, check=True) == 1
