@@ -31,6 +31,11 @@ SESSION = {
     # A host that is frozen or cut off in the middle of a transaction holds its rows no longer than this:
     # less than the shortest lease, which others must be able to renew.
     "idle_in_transaction_session_timeout": "2s",
+    # The server doesn't count it as idle when a part of a message has come and the rest was lost: only these
+    # tell that nobody is there any more. Nothing of it is sent while others are.
+    "tcp_keepalives_idle": "1s",
+    "tcp_keepalives_interval": "1s",
+    "tcp_keepalives_count": "2",
     "lock_timeout": "5s",
     "statement_timeout": "30s",
     # Reading a small table as a whole would make it conflict with whoever writes any row of it.

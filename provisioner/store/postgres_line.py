@@ -35,15 +35,17 @@ class LineCursor:
         await_only(self._cursor.execute(text, parameters))
 
     def executemany(self, text: Any, parameters: Sequence[Any]) -> None:
-        """The last row alone. After several, psycopg ends with a Flush, and PostgreSQL 15 doesn't count the
-        time in which a transaction is idle after that: one that froze here would hold its rows for ever."""
-        *others, last = parameters
+        """One after the other. psycopg would send them as a pipeline, in pieces: the server waits for the
+        next one for as long as it takes, counts no time meanwhile, and a host that is frozen or cut off
+        between two of them would hold its rows for ever."""
+        await_only(self._each(text, parameters))
+
+    async def _each(self, text: Any, parameters: Sequence[Any]) -> None:
         met = 0
-        if others:
-            await_only(self._cursor.executemany(text, others))
-            met = self._cursor.rowcount
-        self.execute(text, last)
-        self._met_before = met
+        for row in parameters:
+            await self._cursor.execute(text, row)
+            met += self._cursor.rowcount
+        self._met_before = met - self._cursor.rowcount
 
     def fetchone(self) -> Any:
         return await_only(self._cursor.fetchone())

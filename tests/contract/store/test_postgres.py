@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
+import socket
 import sys
 import tempfile
 import threading
@@ -12,6 +13,7 @@ import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
 from typing import TypeVar
 
@@ -20,7 +22,7 @@ import pytest
 import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from fixtures.postgres_server import PostgresServer
+from fixtures.postgres_server import Network, PostgresServer
 from provisioner.config.settings import RENEWAL_S, SHORTEST_LEASE_S
 from provisioner.core.errors import InvalidInput, PermanentError, TransientError
 from provisioner.core.model import Flavor, Node, TimelineEvent
@@ -37,6 +39,7 @@ from tests.contract.store.records import event, flavor, node
 
 T = TypeVar("T")
 IDLE = "idle_in_transaction_session_timeout"
+TCP_REPAIR = 19  # linux/tcp.h
 FROZEN = f"-c {IDLE}={SESSION[IDLE]}"
 
 pytestmark = pytest.mark.wire
@@ -426,7 +429,12 @@ def test_a_commit_that_the_server_forgot_as_it_recovered_is_not_taken_for_anothe
 def test_what_a_host_that_is_frozen_in_mid_transaction_held_is_free_again_before_others_lose_their_leases(
     postgres: PostgresDatabases,
 ) -> None:
-    assert float(SESSION[IDLE].removesuffix("s")) < SHORTEST_LEASE_S - RENEWAL_S
+    idle, *probes = (
+        float(SESSION[name].removesuffix("s"))
+        for name in (IDLE, *(f"tcp_keepalives_{part}" for part in ("idle", "interval", "count")))
+    )
+    first_s, each_s, most = probes
+    assert max(idle, first_s + each_s * most) < SHORTEST_LEASE_S - RENEWAL_S
     url = postgres.url()
     play(url, lambda store: store.transact(lambda tx: tx.insert(node("a"))))
 
@@ -463,6 +471,55 @@ def test_a_host_that_is_frozen_after_it_wrote_rows_at_once_is_given_up_by_the_se
         return await store.transact(lambda tx: tx.count(TimelineEvent))
 
     assert play(url, story) == [many]
+
+
+def test_a_host_whose_connection_vanished_in_mid_message_is_given_up_by_the_server() -> None:
+    """As when a network is cut: the server waits for the rest, which is no idleness in its eyes."""
+    network = Network(IPv4Address("127.0.77.1"), IPv4Network("127.0.0.0/8"))  # of this test alone
+    options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
+    with (
+        tempfile.TemporaryDirectory(prefix="pg") as folder,
+        PostgresServer(Path(folder), network=network) as server,
+    ):
+        url = server.new_database().replace("+psycopg", "")
+        password = server.password_file.read_text().strip()
+        held = psycopg.connect(url, password=password, options=options).pgconn
+        held.exec_(b"CREATE TABLE rack (name text)")
+        held.exec_(b"BEGIN; LOCK TABLE rack")
+        held.enter_pipeline_mode()
+        held.send_query_params(b"SELECT 1", None)
+        held.flush()  # and no Sync
+        waiting = "SELECT 1 FROM pg_stat_activity WHERE pid = {} AND state = 'active' AND {}"
+        in_mid_message = waiting.format(held.backend_pid, "wait_event = 'ClientRead'")
+        eventually("it waits for the rest", lambda: server.execute(in_mid_message))
+        _vanish(held.socket)
+        eventually(
+            "the server gives it up", lambda: not server.execute(waiting.format(held.backend_pid, "true"))
+        )
+
+
+def _vanish(fd: int) -> None:
+    """The connection is gone here, and the other end isn't told."""
+    with socket.socket(fileno=os.dup(fd)) as connection:
+
+        def unacknowledged() -> int:
+            # tcpi_unacked of linux/tcp.h: an acknowledgement that came later would be answered by a reset
+            return int.from_bytes(
+                connection.getsockopt(socket.SOL_TCP, socket.TCP_INFO, 28)[24:], sys.byteorder
+            )
+
+        eventually("all is acknowledged", lambda: unacknowledged() == 0)
+        connection.setsockopt(socket.SOL_TCP, TCP_REPAIR, 1)
+    os.close(fd)
+    # Of the library, which closes it in its turn.
+    assert os.open("/dev/null", os.O_RDONLY) == fd
+
+
+def eventually(what: str, look: Callable[[], object]) -> None:
+    end_s = time.monotonic() + 60
+    while not look():
+        assert time.monotonic() < end_s, f"not within a minute: {what}"
+        time.sleep(0.05)
 
 
 def test_a_host_that_was_frozen_before_its_commit_does_it_all_again(
