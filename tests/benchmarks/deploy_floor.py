@@ -220,7 +220,7 @@ class Bench:
     def _ramdisk_entry(self, token: str) -> BootEntry:
         ramdisk = Ramdisks(self._settings)(self._node.arch)
         words = (
-            *(CONSOLES[self._node.arch], KERNEL_WORDS, f"BOOTIF=01-{self._port.id.replace(':', '-')}"),
+            *(*CONSOLES[self._node.arch], KERNEL_WORDS, f"BOOTIF=01-{self._port.id.replace(':', '-')}"),
             *(f"provisioner.node={self._node.id}", f"provisioner.token={token}"),
             f"provisioner.announce={self._rack.node_url}/agent/v1/hello",
         )
