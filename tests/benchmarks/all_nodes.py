@@ -46,11 +46,9 @@ async def held_up_s(api: Api, work: Awaitable[Any]) -> tuple[tuple[float, float]
 
 
 def flavors() -> tuple[Flavor, ...]:
-    wide = {"id": "wide", "name": "wide", "cpus": 1, "memory_mib": 2**30, "disk_mib": 1}
-    any_of_ssd = {"id": "ssd", "name": "ssd", "cpus": 1, "memory_mib": 1, "disk_mib": 1}
     return (
-        Flavor(**wide),
-        Flavor(**any_of_ssd, extra_specs={"ssd": "true"}),
+        Flavor(id="wide", name="wide", cpus=1, memory_mib=2**30, disk_mib=1),
+        Flavor(id="ssd", name="ssd", cpus=1, memory_mib=1, disk_mib=1, extra_specs={"ssd": "true"}),
         Flavor(id="one", name="one", cpus=1, memory_mib=1, disk_mib=1),
         Flavor(id="hdd", name="hdd", cpus=1, memory_mib=1, disk_mib=1, extra_specs={"ssd": "false"}),
     )

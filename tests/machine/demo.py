@@ -36,7 +36,7 @@ def new_home() -> Iterator[Path]:
 
 def demo(home: Path, *words: str, expect: int = 0) -> str:
     """What both of its streams say, in order."""
-    argv = ["bash", "-c", 'exec 2>&1; exec "$0" "$@"', PROJECT / "script/demo", *words]
+    argv: list[str | Path] = ["bash", "-c", 'exec 2>&1; exec "$0" "$@"', PROJECT / "script/demo", *words]
     environment = {**os.environ, "XDG_STATE_HOME": str(home)}
     return run(argv, timeout_s=DEADLINE_S, expect=expect, env=environment, stdin=subprocess.DEVNULL)
 

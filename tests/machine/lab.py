@@ -52,7 +52,8 @@ def run(argv: Sequence[str | Path], *, timeout_s: float = 120, expect: int = 0, 
     done = subprocess.run(words, capture_output=True, text=True, timeout=timeout_s, check=False, **options)
     if done.returncode != expect:
         raise CommandFailed(words, done.returncode, done.stdout + done.stderr)
-    return done.stdout
+    told: str = done.stdout
+    return told
 
 
 def eventually(what: str, look: Callable[[], T | None], deadline_s: float, pause_s: float = 0.25) -> T:
@@ -190,7 +191,7 @@ class Lab:
 
     def cli(self, *words: str, expect: int = 0, timeout_s: float = 60) -> Any:
         """`provisioner … --json`, parsed."""
-        argv = [BIN / "provisioner", *words, "--json"]
+        argv: list[str | Path] = [BIN / "provisioner", *words, "--json"]
         text = run(argv, expect=expect, timeout_s=timeout_s, env=self._cli_env())
         return json.loads(text) if text.strip() else None
 

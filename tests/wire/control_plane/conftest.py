@@ -76,9 +76,9 @@ class ControlPlane(Service):
 
     def host(self, name: str, *, state: Path | None = None, file: str = "", **changes: Any) -> Process:
         """A compute host that isn't started yet. changes: of the settings of `host`."""
-        return self.process(name, "compute", state=state, file=file, **changes)
+        return self.of_role(name, "compute", state=state, file=file, **changes)
 
-    def process(
+    def of_role(
         self, name: str, role: str, *, state: Path | None = None, file: str = "", **changes: Any
     ) -> Process:
         """As `host`, in any role."""

@@ -109,7 +109,7 @@ def test_a_database_of_another_version_is_refused_at_the_start_with_what_to_do(
 ) -> None:
     revision, advice = SCHEMAS[schema]
     server.execute(f"UPDATE alembic_version SET version_num = '{revision}'", name_in(plane.database))
-    process = plane.process("a", role)
+    process = plane.of_role("a", role)
     process.start()
     assert process.wait() == 1
     assert f"{schema} than this program" in process.log()
@@ -124,7 +124,7 @@ def test_sqlite_of_a_newer_version_is_refused_at_the_start_with_what_to_do(
     upgrade_store(embedded.database)
     with closing(sqlite3.connect(embedded.database.removeprefix("sqlite:///"))) as database, database:
         database.execute("UPDATE alembic_version SET version_num = '9999'")
-    process = embedded.process("a", role)
+    process = embedded.of_role("a", role)
     process.start()
     assert process.wait() == 1
     assert "newer than this program" in process.log() and "Upgrade the provisioner" in process.log()
