@@ -5,61 +5,34 @@ from __future__ import annotations
 import asyncio
 import os
 import signal
-import socket
-import sys
 import tempfile
 import threading
 import time
 from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from ipaddress import IPv4Address, IPv4Network
 from pathlib import Path
-from typing import TypeVar
 
 import psycopg
 import pytest
-import sqlalchemy as sa
 from structlog.testing import capture_logs
 
-from fixtures.postgres_server import Network, PostgresServer
-from provisioner.config.settings import RENEWAL_S, SHORTEST_LEASE_S
-from provisioner.core.errors import InvalidInput, PermanentError, TransientError
+from fixtures.postgres_server import PostgresServer
+from provisioner.core.errors import InvalidInput, TransientError
 from provisioner.core.model import Flavor, Node, TimelineEvent
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Store, Tx
-from provisioner.store import open_store, postgres_store, postgres_wakeups, upgrade_store
-from provisioner.store.migrate import REVISIONS, _migrate
+from provisioner.store import postgres_store, postgres_wakeups, upgrade_store
 from provisioner.store.postgres import SESSION, Postgres
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_store import PostgresStore
-from provisioner.store.schema import METADATA
 from tests.contract.store.conftest import PostgresDatabases, name_in
+from tests.contract.store.hosts import increment, play
 from tests.contract.store.records import event, flavor, node
 
-T = TypeVar("T")
 IDLE = "idle_in_transaction_session_timeout"
-TCP_REPAIR = 19  # linux/tcp.h
-FROZEN = f"-c {IDLE}={SESSION[IDLE]}"
 
 pytestmark = pytest.mark.wire
-
-
-def play(url: str, *stories: Callable[[Store], Awaitable[T]]) -> list[T]:
-    """Each story on a store of its own, as processes have them, all at once."""
-
-    async def main() -> list[T]:
-        stores = [open_store(url) for _ in stories]
-        try:
-            async with asyncio.timeout(60):
-                return list(
-                    await asyncio.gather(*(story(s) for story, s in zip(stories, stores, strict=True)))
-                )
-        finally:
-            for store in stores:
-                await store.close()
-
-    return asyncio.run(main())
 
 
 @pytest.fixture
@@ -67,13 +40,6 @@ def own_server() -> Iterator[PostgresServer]:
     """One to be stopped and frozen."""
     with tempfile.TemporaryDirectory(prefix="pg") as folder, PostgresServer(Path(folder)) as server:
         yield server
-
-
-def increment(tx: Tx) -> int:
-    found = tx.get(Node, "id-a")
-    assert found is not None
-    assert tx.update(Node, "id-a", {"fence": found.fence + 1})
-    return found.fence
 
 
 def test_who_pages_by_number_misses_none_of_a_transaction_that_ends_later(
@@ -424,232 +390,6 @@ def test_a_commit_that_the_server_forgot_as_it_recovered_is_not_taken_for_anothe
     monkeypatch.setattr(Line, "commit", lossy)
     assert play(url, story) == [0]
     assert numbers[0] in numbers[1:], "the number wasn't given again: this proves nothing"
-
-
-def test_what_a_host_that_is_frozen_in_mid_transaction_held_is_free_again_before_others_lose_their_leases(
-    postgres: PostgresDatabases,
-) -> None:
-    idle, *probes = (
-        float(SESSION[name].removesuffix("s"))
-        for name in (IDLE, *(f"tcp_keepalives_{part}" for part in ("idle", "interval", "count")))
-    )
-    first_s, each_s, most = probes
-    assert max(idle, first_s + each_s * most) < SHORTEST_LEASE_S - RENEWAL_S
-    url = postgres.url()
-    play(url, lambda store: store.transact(lambda tx: tx.insert(node("a"))))
-
-    async def story(store: Store) -> int:
-        with psycopg.connect(url.replace("+psycopg", ""), options=FROZEN) as frozen:
-            frozen.execute("UPDATE node SET fence = 9")
-            found = await store.transact(increment)
-            frozen.close()
-            return found
-
-    assert play(url, story) == [0]
-
-
-@pytest.mark.parametrize("many", [1, 2, 3])
-def test_a_host_that_is_frozen_after_it_wrote_rows_at_once_is_given_up_by_the_server(
-    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch, many: int
-) -> None:
-    url = postgres.url()
-    commit, given_up = Line.commit, False
-
-    async def commit_when_given_up(line: Line) -> None:
-        nonlocal given_up
-        own = line.driver.info.backend_pid
-        end_s = time.monotonic() + 30
-        while not given_up and postgres.server.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {own}"):
-            assert time.monotonic() < end_s, "the server waits for ever"
-        given_up = True
-        await commit(line)
-
-    async def story(store: Store) -> int:
-        with monkeypatch.context() as patched:
-            patched.setattr(Line, "commit", commit_when_given_up)
-            await store.transact(lambda tx: tx.insert(*(event(name=f"{i}") for i in range(many))))
-        return await store.transact(lambda tx: tx.count(TimelineEvent))
-
-    assert play(url, story) == [many]
-
-
-def test_a_host_whose_connection_vanished_in_mid_message_is_given_up_by_the_server() -> None:
-    """As when a network is cut: the server waits for the rest, which is no idleness in its eyes."""
-    network = Network(IPv4Address("127.0.77.1"), IPv4Network("127.0.0.0/8"))  # of this test alone
-    options = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
-    with (
-        tempfile.TemporaryDirectory(prefix="pg") as folder,
-        PostgresServer(Path(folder), network=network) as server,
-    ):
-        url = server.new_database().replace("+psycopg", "")
-        password = server.password_file.read_text().strip()
-        held = psycopg.connect(url, password=password, options=options).pgconn
-        held.exec_(b"CREATE TABLE rack (name text)")
-        held.exec_(b"BEGIN; LOCK TABLE rack")
-        held.enter_pipeline_mode()
-        held.send_query_params(b"SELECT 1", None)
-        held.flush()  # and no Sync
-        waiting = "SELECT 1 FROM pg_stat_activity WHERE pid = {} AND state = 'active' AND {}"
-        in_mid_message = waiting.format(held.backend_pid, "wait_event = 'ClientRead'")
-        eventually("it waits for the rest", lambda: server.execute(in_mid_message))
-        _vanish(held.socket)
-        eventually(
-            "the server gives it up", lambda: not server.execute(waiting.format(held.backend_pid, "true"))
-        )
-
-
-def _vanish(fd: int) -> None:
-    """The connection is gone here, and the other end isn't told."""
-    with socket.socket(fileno=os.dup(fd)) as connection:
-
-        def unacknowledged() -> int:
-            # tcpi_unacked of linux/tcp.h: an acknowledgement that came later would be answered by a reset
-            return int.from_bytes(
-                connection.getsockopt(socket.SOL_TCP, socket.TCP_INFO, 28)[24:], sys.byteorder
-            )
-
-        eventually("all is acknowledged", lambda: unacknowledged() == 0)
-        connection.setsockopt(socket.SOL_TCP, TCP_REPAIR, 1)
-    os.close(fd)
-    # Of the library, which closes it in its turn.
-    assert os.open("/dev/null", os.O_RDONLY) == fd
-
-
-def eventually(what: str, look: Callable[[], object]) -> None:
-    end_s = time.monotonic() + 60
-    while not look():
-        assert time.monotonic() < end_s, f"not within a minute: {what}"
-        time.sleep(0.05)
-
-
-def test_a_host_that_was_frozen_before_its_commit_does_it_all_again(
-    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setitem(SESSION, IDLE, "60s")
-    url = postgres.url()
-    commit, runs = Line.commit, 0
-
-    def add(tx: Tx) -> None:
-        nonlocal runs
-        runs += 1
-        tx.insert(flavor("a"))
-
-    async def commit_late(line: Line) -> None:
-        """The first time, when the server has given it up."""
-        own = line.driver.info.backend_pid
-        end_s = time.monotonic() + 30
-        if runs == 1:
-            await line.driver.execute(f"SET LOCAL {IDLE} = '50ms'")
-        while runs == 1 and postgres.server.execute(f"SELECT 1 FROM pg_stat_activity WHERE pid = {own}"):
-            assert time.monotonic() < end_s
-        await commit(line)
-
-    async def story(store: Store) -> int:
-        await store.transact(add)
-        return await store.transact(lambda tx: tx.count(Flavor))
-
-    monkeypatch.setattr(Line, "commit", commit_late)
-    assert play(url, story) == [1]
-    assert runs == 2
-
-
-def test_an_empty_database_is_refused_until_it_is_upgraded_and_a_newer_one_always(
-    postgres: PostgresDatabases,
-) -> None:
-    url = postgres.server.new_database()
-    with pytest.raises(PermanentError, match=r"none yet.*older than this program.*provisioner db upgrade"):
-        open_store(url)
-    assert upgrade_store(url)[0] is None
-    assert upgrade_store(url)[0] == upgrade_store(url)[1]
-    open_store(url)
-    postgres.server.execute(f"UPDATE alembic_version SET version_num = '{REVISIONS[0]}'", name_in(url))
-    with pytest.raises(PermanentError, match=rf"{REVISIONS[0]}.*older than this program.*Back it up, then"):
-        open_store(url)
-    postgres.server.execute("UPDATE alembic_version SET version_num = '9999'", name_in(url))
-    with pytest.raises(PermanentError, match=r"9999.*newer than this program.*Upgrade the provisioner"):
-        open_store(url)
-    with pytest.raises(PermanentError, match="newer than this program"):
-        upgrade_store(url)
-
-
-def test_what_is_open_goes_on_when_the_schema_of_a_newer_version_has_more_columns(
-    postgres: PostgresDatabases,
-) -> None:
-    """Hosts are upgraded one by one."""
-    url = postgres.url()
-
-    async def story(store: Store) -> list[int]:
-        return [await written(store, number) for number in range(20)]  # by statements that are prepared, too
-
-    async def written(store: Store, number: int) -> int:
-        await store.transact(lambda tx: tx.insert(node(f"n{number}")))
-        await store.transact(lambda tx: tx.update(Node, f"id-n{number}", {"fence": number}))
-        if number == 9:
-            for table in METADATA.tables:
-                adds = f"ALTER TABLE \"{table}\" ADD COLUMN newer text NOT NULL DEFAULT ''"
-                postgres.server.execute(adds, name_in(url))
-        found = await store.transact(lambda tx: tx.get(Node, f"id-n{number}"))
-        assert found is not None
-        return found.fence
-
-    assert play(url, story) == [list(range(20))]
-
-
-def test_an_upgrade_may_pause_between_two_statements(
-    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """Where a host that serves nodes may not: it is taken for one that stands still."""
-    url, seen = postgres.server.new_database(), list[str]()
-
-    def looked_at(connection: sa.Connection) -> tuple[str | None, str]:
-        asked = connection.execute(sa.text("SHOW idle_in_transaction_session_timeout"))
-        seen.append(asked.scalar_one())
-        return _migrate(connection)
-
-    monkeypatch.setattr(sys.modules[_migrate.__module__], "_migrate", looked_at)
-    upgrade_store(url)
-    assert seen == ["1min"]
-
-
-def test_a_database_of_something_else_is_refused(postgres: PostgresDatabases) -> None:
-    url = postgres.server.new_database()
-    postgres.server.execute("CREATE TABLE songs (title text)", name_in(url))
-    for use in (open_store, upgrade_store):
-        with pytest.raises(PermanentError, match="songs"):
-            use(url)
-
-
-def test_a_database_that_does_not_exist_or_a_server_that_does_not_run_is_named(
-    postgres: PostgresDatabases, tmp_path: Path
-) -> None:
-    with pytest.raises((PermanentError, TransientError), match="nowhere"):
-        open_store(postgres.server.url("nowhere"))
-    with pytest.raises(TransientError, match="Look whether it runs"):
-        open_store(f"postgresql+psycopg://provisioner@/x?host={tmp_path}")
-
-
-def test_a_password_in_the_address_is_refused_without_repeating_it() -> None:
-    with pytest.raises(InvalidInput, match="database_password_file") as raised:
-        open_store("postgresql+psycopg://provisioner:sesame@db/provisioner")
-    assert "sesame" not in raised.value.message
-
-
-def test_an_address_of_no_known_database_is_no_file_and_not_repeated(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.chdir(tmp_path)
-    for url in ("mysql://root:sesame@db/x", "postgresql://root:sesame@db/x", "sqlite:///x.db"):
-        for use in (open_store, upgrade_store):
-            with pytest.raises(InvalidInput, match="not a kind of database") as raised:
-                use(url)
-            assert "sesame" not in raised.value.message
-    assert list(tmp_path.iterdir()) == []
-
-
-def test_a_store_in_memory_has_nothing_to_upgrade_and_is_a_kind_that_is_known() -> None:
-    with pytest.raises(InvalidInput, match="keeps none") as raised:
-        upgrade_store("memory:")
-    assert "memory: to keep nothing" not in raised.value.message
 
 
 def test_text_that_postgresql_cannot_hold_is_the_callers_fault(postgres: PostgresDatabases) -> None:
