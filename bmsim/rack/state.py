@@ -13,7 +13,7 @@ from pathlib import Path
 
 from pydantic import SecretStr, ValidationError
 
-from bmsim.rack.errors import RackError
+from bmsim.rack.errors import GONE, RackError
 from bmsim.rack.spec import Rack
 
 _SHADOWED = ("/run", "/var/lib/libvirt", "/var/log", "/etc/libvirt", "/var/cache/libvirt")
@@ -107,7 +107,7 @@ class RackState:
         try:
             return Rack.model_validate_json(self.spec_file.read_text())
         except FileNotFoundError as error:
-            raise RackError(f"rack {self.name} is gone", code=3) from error
+            raise RackError(f"rack {self.name} is gone", code=GONE) from error
         except ValidationError as error:
             # Not the error itself: it shows what it read, and passwords stand there.
             fields = ", ".join(".".join(map(str, one["loc"])) or "all of it" for one in error.errors())

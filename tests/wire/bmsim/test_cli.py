@@ -151,7 +151,9 @@ def test_who_follows_a_rack_is_done_when_it_ends_and_its_death_is_told(tmp_path:
         bmsim("exec", "ch1", "--", *login)
         assert "session" in log.stdout.readline(), "it follows already"
         if end == "dead":
-            os.kill(state.supervisor() or 0, signal.SIGKILL)
+            first = state.supervisor()
+            assert first is not None
+            os.kill(first, signal.SIGKILL)
         else:
             assert bmsim("down").returncode == 0
         assert (log.wait(), console.wait()) == (0, 0)
