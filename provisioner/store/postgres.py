@@ -31,8 +31,8 @@ SESSION = {
     # A host that is frozen or cut off in the middle of a transaction holds its rows no longer than this:
     # less than the shortest lease, which others must be able to renew.
     "idle_in_transaction_session_timeout": "2s",
-    # The server doesn't count it as idle when a part of a message has come and the rest was lost: only these
-    # tell that nobody is there any more. Nothing of it is sent while others are.
+    # Where a part of what a host says has come and the rest was lost, the server doesn't count the host as
+    # idle: only a probe, after a second in which nothing came, tells that nobody is there any more.
     "tcp_keepalives_idle": "1s",
     "tcp_keepalives_interval": "1s",
     "tcp_keepalives_count": "2",

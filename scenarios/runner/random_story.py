@@ -155,16 +155,9 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
     # With several hosts it is they who are on trial.
     of_nodes = FAULTS + (OF_TILES if struck.is_tile else OF_MACHINES)
     of_nodes += OF_OUTLETS if struck.feeds else OF_BMCS
-    of_nodes = tuple(
-        one
-        for one in of_nodes
-        if not (unfit(one[0], node, struck.power, struck.deploy) or unfit_for(one[0], node, struck.firmware))
+    of_nodes, of_hosts = (
+        tuple(one for one in table if _fits(one[0], struck, nodes)) for table in (of_nodes, OF_HOSTS)
     )
-    of_hosts = OF_HOSTS
-    if not any(one.deploy == "nfs" or one.is_tile for one in nodes):
-        of_nodes, of_hosts = (
-            tuple(one for one in table if one[0] != "nfs.server_gone") for table in (of_nodes, of_hosts)
-        )
     fault, parameters = random.choice(of_hosts if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
     strikes = CATALOGUE[fault].strikes
     # A node that no host can reach for long is no host's fault: its deploy fails after all its attempts.
@@ -178,6 +171,14 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
         heal_after_s=round(random.uniform(1, longest_s), 3) if random.random() < heals else None,
         may_miss=True,  # its moment may never come
     )
+
+
+def _fits(fault: str, struck: StoryNode, nodes: Sequence[StoryNode]) -> bool:
+    """Whether it can change anything there."""
+    if fault == "nfs.server_gone":
+        return any(one.deploy == "nfs" or one.is_tile for one in nodes)
+    told = unfit(fault, struck.name, struck.power, struck.deploy)
+    return not (told or unfit_for(fault, struck.name, struck.firmware))
 
 
 def _moment(random: Random, node: StoryNode) -> Moment:

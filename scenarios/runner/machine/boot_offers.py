@@ -36,7 +36,6 @@ TRIES, ANSWER_S = 3, 2.0
 LINGER_S = 0.5
 """For a second host's answer, after the first of each question."""
 
-
 ALL_S = 120.0
 """How long all of it may take: on a quiet machine a second."""
 
