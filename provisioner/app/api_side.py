@@ -23,7 +23,7 @@ from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.app.power_drivers import REAL_POWER
 from provisioner.app.tls import ServerTls
 from provisioner.config.settings import Settings
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import Conflict, PermanentError
 from provisioner.core.model import DEFAULT_TENANT, ApiToken, Flavor, Node, User
 from provisioner.core.public_address import AddressPolicy
 from provisioner.core.roles import Role
@@ -98,7 +98,8 @@ def _deploy_drivers(settings: Settings) -> frozenset[str]:
 
 
 async def first_start(settings: Settings, store: Store, ids: Ids) -> None:
-    """Makes the first API token and flavor, if there are none. The token goes to a file of its own."""
+    """Makes the first API token and flavor, if there are none. The token goes to a file of its own: that of
+    one process alone, where several start first on one database."""
     path = settings.token_file
     known = await store.transact(lambda tx: tx.count(ApiToken))
     if known and path.exists():
@@ -116,7 +117,12 @@ async def first_start(settings: Settings, store: Store, ids: Ids) -> None:
 
     if not known:
         _write_token(path, token)
-        await store.transact(make)
+        try:
+            await store.transact(make)
+        except Conflict:
+            # Another process's first start came between. A token that nobody knows would be taken for good.
+            _forget_token(path, token)
+            return
         if sys.stdout.isatty():
             # Not into a pipe: it may be a log.
             print(f"API token of the first admin, shown now and never again (it is in {path}): {token}")
@@ -126,6 +132,12 @@ def _write_token(path: Path, token: str) -> None:
     fd = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with os.fdopen(fd, "w") as file:
         file.write(token + "\n")
+
+
+def _forget_token(path: Path, token: str) -> None:
+    with contextlib.suppress(FileNotFoundError):
+        if path.read_text() == token + "\n":
+            path.unlink()
 
 
 async def serve_api(settings: Settings, context: ApiContext) -> None:
