@@ -9,7 +9,7 @@ from provisioner.api.boot_parts import boot_part
 from provisioner.api.catalog import find_key
 from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.public_keys import checked_key
-from provisioner.api.quotas import left, quota
+from provisioner.api.quotas import failed, left, quota
 from provisioner.api.visible import find_image, find_instance, is_visible
 from provisioner.api.visible_nodes import find_node
 from provisioner.core.board_rules import check_user_data
@@ -37,7 +37,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     if tx.count(Instance, where={"name": order.name, "tenant": tenant, "state": LIVE}):
         raise Conflict(f"create instance {order.name}", answer="there is one of this name")
     if left(tx, context, tenant) == 0:
-        raise _too_many(order.name, tenant, quota(context, tenant))
+        raise _too_many(order.name, tenant, quota(context, tenant), failed(tx, tenant))
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = _root_or_disk(tx, context.who, order.image)
     kernel, ramdisk = (
@@ -89,12 +89,18 @@ def _check_size(user_data: str) -> None:
         )
 
 
-def _too_many(name: str, tenant: str, most: int | None) -> Conflict:
+def _too_many(name: str, tenant: str, most: int | None, failed: int) -> Conflict:
     if most is not None:
+        has, which = f"tenant {tenant} has the {most} instances of its quota", "one"
+        if failed:
+            has, which = (
+                f"{has}, failed ones among them: {failed}",
+                "failed ones, which hold their nodes until then",
+            )
         return Conflict(
             f"create instance {name}",
-            answer=f"tenant {tenant} has the {most} instances of its quota",
-            advice="Delete one, or have `quotas` of the configuration raised",
+            answer=has,
+            advice=f"Delete {which}, or have `quotas` of the configuration raised",
         )
     return Conflict(
         f"create instance {name}",

@@ -30,3 +30,8 @@ def left(tx: Tx, context: ApiContext, tenant: str, asked: int = 1) -> int:
     if most - waiting < asked:
         most = max(most, tx.count(Node))
     return max(0, most - waiting)
+
+
+def failed(tx: Tx, tenant: str) -> int:
+    """Of those that count by a quota, how many have failed: their nodes are theirs until they are deleted."""
+    return tx.count(Instance, where={"tenant": tenant, "state": InstanceState.ERROR})

@@ -22,7 +22,7 @@ from provisioner.api.ec2.placement import Where, wanted_place
 from provisioner.api.ec2.tags import of_specifications, put
 from provisioner.api.instance_orders import MAX_USER_DATA_BYTES
 from provisioner.api.node_survey import AT_ONCE
-from provisioner.api.quotas import left, quota
+from provisioner.api.quotas import failed, left, quota
 from provisioner.core.board_rules import check_user_data
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
 from provisioner.core.errors import InvalidInput
@@ -116,12 +116,15 @@ def _within_quota(tx: Tx, call: Call, least: int, most: int) -> int:
     more = left(tx, call.context, call.tenant, most)
     if more < least:
         allowed = quota(call.context, call.tenant)
-        told = (
-            f"Your quota allows for {more} more instances, of {allowed}; {least} were asked for."
-            if allowed is not None
-            else f"So many of your instances wait for a node that {more} more may, and {least} were asked "
-            "for. Ask again when some have one, or terminate some."
-        )
+        if allowed is None:
+            told = (
+                f"So many of your instances wait for a node that {more} more may, and {least} were asked "
+                "for. Ask again when some have one, or terminate some."
+            )
+        else:
+            told = f"Your quota allows for {more} more instances, of {allowed}; {least} were asked for."
+            if lost := failed(tx, call.tenant):
+                told += f" Of those that count, {lost} failed, and hold their nodes until you terminate them."
         raise Ec2Error("InstanceLimitExceeded", told)
     return min(most, more)
 

@@ -374,8 +374,22 @@ def test_a_tenant_gets_as_many_instances_as_its_quota_allows(api: Api) -> None:
     api.post("/v1/instances", {"name": "one", **order}, 202)
     told = api.post("/v1/instances", {"name": "two", **order}, 409)
     assert "tenant default has the 1 instances of its quota" in told["title"]
+    assert "failed" not in told["title"] + told["advice"]
     api.call("DELETE", "/v1/instances/one").raise_for_status()
     api.post("/v1/instances", {"name": "two", **order}, 202)
+
+
+def test_who_has_reached_their_quota_hears_of_failed_ones_that_count(api: Api) -> None:
+    api.context.quotas = {"default": 3}
+    ids = [api.post("/v1/instances", order(name), 202)["id"] for name in ("one", "two", "three")]
+    for id in ids[:2]:
+        api.transact(lambda tx, id=id: tx.update(Instance, id, {"state": InstanceState.ERROR}))
+    told = api.post("/v1/instances", order("four"), 409)
+    assert "the 3 instances of its quota, failed ones among them: 2" in told["title"]
+    assert told["advice"].startswith("Delete failed ones, which hold their nodes until then, or ")
+    for name in ("one", "two"):
+        api.call("DELETE", f"/v1/instances/{name}").raise_for_status()
+    api.post("/v1/instances", order("four"), 202)
 
 
 def test_no_more_instances_wait_than_may_or_than_there_are_nodes(api: Api) -> None:

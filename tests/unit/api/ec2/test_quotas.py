@@ -3,10 +3,10 @@ from __future__ import annotations
 import pytest
 
 from provisioner.api.limits import LimitPolicy, Limits
-from provisioner.core.model import Node
-from provisioner.core.states import ProvisionState
+from provisioner.core.model import Instance, Node
+from provisioner.core.states import InstanceState, ProvisionState
 from tests.unit.api.conftest import node_entry
-from tests.unit.api.ec2.conftest import Ec2
+from tests.unit.api.ec2.conftest import Ec2, code_of
 
 
 @pytest.fixture
@@ -29,6 +29,20 @@ def test_as_many_are_run_as_the_quota_allows_and_no_fewer_than_asked_for(ec2: Ec
     assert ec2.refused("RunInstances", MinCount="1", MaxCount="1", **asked) == "InstanceLimitExceeded"
     told = ec2.read("DescribeAccountAttributes", **{"AttributeName.1": "max-instances"})
     assert told["AccountAttributes"][0]["AttributeValues"] == [{"AttributeValue": "3"}]
+
+
+def test_a_refusal_tells_how_many_failed_ones_count_until_they_are_terminated(ec2: Ec2, image: str) -> None:
+    ec2.api.context.quotas = {"*": 2}
+    asked = {"ImageId": image, "InstanceType": "small", "MinCount": "1"}
+    made = ec2.read("RunInstances", MaxCount="2", **asked)["Instances"]
+    assert len(made) == 2
+    refused = ec2.call("RunInstances", MaxCount="3", **asked)
+    assert (code_of(refused), "failed" in refused.text) == ("InstanceLimitExceeded", False)
+    (instance, _) = ec2.api.transact(lambda tx: tx.find(Instance))
+    ec2.api.transact(lambda tx: tx.update(Instance, instance.id, {"state": InstanceState.ERROR}))
+    refused = ec2.call("RunInstances", MaxCount="4", **asked)
+    assert code_of(refused) == "InstanceLimitExceeded"
+    assert "Of those that count, 1 failed, and hold their nodes until you terminate them." in refused.text
 
 
 def test_an_image_of_another_architecture_than_its_type_asks_for_is_refused(ec2: Ec2, image: str) -> None:
