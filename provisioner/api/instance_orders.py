@@ -75,7 +75,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     )
     tx.insert(instance)
     tx.notify("instances")
-    return views.instance(instance)
+    return views.instance(context.who, instance)
 
 
 def _check_size(user_data: str) -> None:
@@ -199,4 +199,4 @@ def delete(tx: Tx, who: Principal, id_or_name: str) -> views.View:
     tx.notify("instances", "work", f"instance:{instance.id}")
     if instance.node_id:
         tx.notify(f"node:{instance.node_id}")
-    return views.instance(find_instance(tx, who, instance.id))
+    return views.instance(who, find_instance(tx, who, instance.id))

@@ -80,7 +80,9 @@ async def list_instances(
         found = tx.find(Instance, where=where, after=after, limit=limit)
         used = tuple(instance.node_id for instance in found if instance.node_id)
         names = dict(tx.pick(Node, "id", "name", where={"id": used})) if used else {}
-        return [views.instance(instance, names.get(instance.node_id or "")) for instance in found]
+        return [
+            views.instance(context.who, instance, names.get(instance.node_id or "")) for instance in found
+        ]
 
     return page(request, await context.store.transact(read), limit)
 
@@ -111,7 +113,7 @@ async def show(
 def _read(tx: Tx, context: ApiContext, instance: str) -> tuple[Instance, views.View]:
     found = find_instance(tx, context.who, instance)
     node = tx.get(Node, found.node_id) if found.node_id else None
-    view = views.instance(found, node.name if node else None)
+    view = views.instance(context.who, found, node.name if node else None)
     view["work"] = views.work(node.work, context.progress(node.id)) if node else None
     return found, view
 
@@ -134,12 +136,12 @@ async def _wait(context: ApiContext, instance_id: str, wanted: list[str], wait_s
 async def timeline(
     context: Context, request: Request, instance: str, limit: Limit = 1000, after: AfterEvent = 0
 ) -> Response:
-    """Everything that happened to it, by whom it was seen."""
+    """Everything that happened to it, by whom it was seen; what power devices said, to operators alone."""
 
     def read(tx: Tx) -> list[views.View]:
         found = find_instance(tx, context.who, instance)
         listed = tx.find(TimelineEvent, where={"instance_id": found.id}, after=after, limit=limit)
-        return views.events(listed, settled)
+        return views.events(context.who, listed, settled)
 
     settled = await context.store.settled(TimelineEvent)
     return page(request, await context.store.transact(read), limit)

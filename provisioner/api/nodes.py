@@ -201,7 +201,7 @@ async def events(
     def read(tx: Tx) -> list[views.View]:
         found = find_node(tx, node)
         listed = tx.find(TimelineEvent, where={"node_id": found.id}, after=after, limit=limit)
-        return views.events(listed, settled)
+        return views.events(context.who, listed, settled)
 
     settled = await context.store.settled(TimelineEvent)
     return page(request, await context.store.transact(read), limit)

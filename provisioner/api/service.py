@@ -20,7 +20,7 @@ async def events(context: Context, request: Request, limit: Limit = 1000, after:
     """Everything that happened, to all nodes, oldest first."""
     settled = await context.store.settled(TimelineEvent)
     found = await context.store.transact(lambda tx: tx.find(TimelineEvent, after=after, limit=limit))
-    return page(request, views.events(found, settled), limit)
+    return page(request, views.events(context.who, found, settled), limit)
 
 
 @router.get("/healthz")

@@ -7,6 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 from typing import Any
 
+from provisioner.api.disclosure import event_for, instance_for
 from provisioner.core.capacity import Size
 from provisioner.core.ec2_ids import account_of
 from provisioner.core.model import (
@@ -26,6 +27,7 @@ from provisioner.core.model import (
     User,
     Work,
 )
+from provisioner.core.roles import Principal
 from provisioner.core.shown_url import shown_url
 from provisioner.protocols.power import DeviceSilence
 
@@ -103,7 +105,9 @@ def key(record: KeyPair) -> View:
     return _pick(record, "id", "name", "public_key")
 
 
-def instance(record: Instance, node_name: str | None = None) -> View:
+def instance(who: Principal, record: Instance, node_name: str | None = None) -> View:
+    """As `who`, who may see it, is told of it."""
+    record = instance_for(who, record)
     view = _pick(
         record,
         *("id", "name", "image_id", "kernel_id", "ramdisk_id", "public_key", "proof_of_life", "wipe"),
@@ -117,14 +121,12 @@ def instance(record: Instance, node_name: str | None = None) -> View:
     return view
 
 
-def events(records: Iterable[TimelineEvent], settled: int) -> list[View]:
-    """settled: as `Store.settled` said before they were read. Who asks for those after the last one later
-    must not have missed one."""
-    return [event(record) for record in records if record.id <= settled]
+def events(who: Principal, records: Iterable[TimelineEvent], settled: int) -> list[View]:
+    """As `who`, who may see them, is told of them.
 
-
-def event(record: TimelineEvent) -> View:
-    return asdict(record)
+    settled: as `Store.settled` said before they were read. Who asks for those after the last one later must
+    not have missed one."""
+    return [asdict(event_for(who, record)) for record in records if record.id <= settled]
 
 
 def lease_left_s(record: Host, now: datetime) -> float:

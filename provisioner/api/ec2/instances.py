@@ -7,6 +7,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from typing import TypeVar
 
+from provisioner.api.disclosure import instance_for
 from provisioner.api.ec2.answers import time_text
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
@@ -103,7 +104,8 @@ _STATUS_LOOKS: Looks[Seen] = {
 
 
 def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
-    """Instances with their nodes, images and tags: one question for all of each."""
+    """Instances, as who asks is told of them, with their nodes, images and tags: one question for all of
+    each."""
     found = list(instances)
     nodes = {n.id: n for n in _named(tx, Node, (one.node_id for one in found))}
     images = {i.id: i for i in _named(tx, Image, (one.image_id for one in found))}
@@ -111,7 +113,7 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
     tags = tags_of(tx, call.tenant, [instance_id(one.id) for one in found])
     return [
         Seen(
-            instance=one,
+            instance=instance_for(call.context.who, one),
             state=state_of(one, nodes.get(one.node_id or ""), orders.get(one.id)),
             image=images.get(one.image_id),
             node=nodes.get(one.node_id or ""),

@@ -33,6 +33,9 @@ from tests.unit.compute.one_server import OneServer
 
 DEADLINE_S = 60.0
 
+BMC = "10.66.0.7"
+"""In the name of each power device, as errors have it."""
+
 
 class OneConsole:
     """What the rack's serial consoles have said, all the same."""
@@ -72,10 +75,10 @@ class Refusing:
     longest_command_s = 1.0
 
     async def power_state(self) -> PowerState:
-        raise DeviceRefused("ask for the power", device="BMC", answer="0xd4")
+        raise DeviceRefused("ask for the power", device=f"BMC {BMC}", answer="0xd4")
 
     async def set_power(self, verb: PowerVerb) -> None:
-        raise DeviceRefused("set the power", device="BMC", answer="0xd4")
+        raise DeviceRefused("set the power", device=f"BMC {BMC}", answer="0xd4")
 
 
 class NeverAnswers:
@@ -212,7 +215,7 @@ class FakeWorld:
             lease=lease,
             evidence=evidence,
             power=power,
-            device=lambda node: Device(node.name, self._power(node.name)),
+            device=lambda node: Device(f"BMC {BMC} of node {node.name}", self._power(node.name)),
             publisher=publisher,
             writer=self.rack.writer(),
             roots=self.rack.roots,
