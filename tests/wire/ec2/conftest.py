@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import re
 import subprocess
@@ -16,12 +17,18 @@ import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
+from provisioner.core.model import ConsoleTail
+from provisioner.protocols.store import Tx
+from provisioner.store import open_store
 from tests.wire.cli.conftest import SETTINGS, Service, eventually, serving
 
 AWS = str(Path(sys.executable).parent / "aws")
 # Instances are there within a second on this rack, and clients ask every 15 s unless they are told otherwise.
 WAITING = {"Delay": 1, "MaxAttempts": 60}
 
+
+CONSOLE = "\r\n\x1b[0;1mWillkommen in Köln\x1b[0m <&> \"'\\\t]]>\r\n\x07\ufffd 開始 🖥 login: \r\n\n  "
+"""What a machine may say: colours, a bell, other alphabets, what XML and JSON escape, blanks at its end."""
 
 LIVE = [
     {
@@ -48,6 +55,24 @@ class Place:
 
     def resource(self, session: boto3.Session) -> Any:
         return session.resource("ec2", endpoint_url=self.url)
+
+    def plant_console(self, instance: str, text: str = CONSOLE) -> None:
+        """As the host that recorded it keeps it for all APIs."""
+        shown = self.service.json("instance", "show", instance)
+
+        def plant(tx: Tx) -> None:
+            tx.insert(
+                ConsoleTail(id=shown["node_id"], instance_id=shown["id"], text=text, updated_at=tx.now())
+            )
+
+        async def story() -> None:
+            store = open_store(f"sqlite:///{self.service.state / 'provisioner.db'}")
+            try:
+                await store.transact(plant)
+            finally:
+                await store.close()
+
+        asyncio.run(story())
 
     def aws(self, session: boto3.Session, *words: str) -> subprocess.CompletedProcess[str]:
         """The AWS command line, which knows nothing of this system's configuration of it."""

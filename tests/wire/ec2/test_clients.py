@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from tests.wire.ec2.conftest import LIVE, WAITING, Place, code_of, release
+from tests.wire.ec2.conftest import CONSOLE, LIVE, WAITING, Place, code_of, release
 from tests.wire.ec2.test_instances import ami
 
 pytestmark = pytest.mark.wire
@@ -59,7 +59,9 @@ def test_the_aws_command_line_runs_an_instance_from_its_beginning_to_its_end(pla
     aws("wait", "instance-running", "--instance-ids", *ids)
     shown = aws("describe-instances", "--filters", "Name=tag:Name,Values=w*", "--max-items", "1")
     assert len(shown["Reservations"]) == 1
-    assert aws("get-console-output", "--instance-id", ids[0])["InstanceId"] == ids[0]
+    place.plant_console(ids[0])
+    told = aws("get-console-output", "--instance-id", ids[0])
+    assert (told["InstanceId"], told["Output"].encode()) == (ids[0], CONSOLE.encode())
     refused = place.aws(session, *words, "--dry-run")
     assert "DryRunOperation" in refused.stderr
     assert aws("terminate-instances", "--instance-ids", *ids)["TerminatingInstances"]

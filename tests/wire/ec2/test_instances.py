@@ -4,13 +4,14 @@ import sqlite3
 from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 from botocore.exceptions import ClientError
 
 from tests.wire.cli.conftest import eventually
-from tests.wire.ec2.conftest import LIVE, WAITING, Place, code_of, release, there
+from tests.wire.ec2.conftest import CONSOLE, LIVE, WAITING, Place, code_of, release, there
 
 pytestmark = pytest.mark.wire
 
@@ -256,12 +257,16 @@ def test_pages_have_every_instance_once(ec2: Any) -> None:
     )
 
 
-def test_the_console_is_told(ec2: Any) -> None:
-    (id,) = ids = run(ec2)
+def test_the_console_is_told_as_it_was_said(place: Place, ec2: Any) -> None:
+    id, other = ids = run(ec2, 2)
     wait(ec2, "instance_running", ids)
+    begun = datetime.now(UTC)
+    place.plant_console(id)
     told = ec2.get_console_output(InstanceId=id)
     assert told["InstanceId"] == id
-    assert isinstance(told["Output"], str)
+    assert told["Output"].encode() == CONSOLE.encode()
+    assert begun - timedelta(seconds=1) < told["Timestamp"] <= datetime.now(UTC)
+    assert ec2.get_console_output(InstanceId=other)["Output"] == ""
 
 
 def test_the_rest_api_has_the_same_instances(place: Place, ec2: Any) -> None:
