@@ -1,6 +1,6 @@
 """Our deploys a second beside OpenStack Ironic's, in one run on one machine.
 
-    .venv/bin/python -m tests.benchmarks.ironic [--nodes 200] [--at-once 8] [--rounds 3]
+    .venv/bin/python -m tests.benchmarks.ironic [--nodes 200] [--at-once 8] [--rounds 3] [--check]
 
 Ironic comes from the package index into a virtual environment of its own in the cache, made on the first run.
 It runs as its own all-in-one program (`ironic`: API and conductor in one process) with SQLite, the hardware
@@ -22,7 +22,7 @@ import sys
 import tempfile
 import time
 import venv
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -30,7 +30,10 @@ from typing import Any
 import httpx
 
 from tests.benchmarks.control_plane import one_round
+from tests.benchmarks.goals import Goal, exit_code, offer_check
 from tests.ports import free_port
+
+GOALS = (Goal("deploys: ours ÷ Ironic's", 10, at_least=True),)
 
 VERSION = "39.0.0"
 MICROVERSION = {"X-OpenStack-Ironic-API-Version": "1.90"}
@@ -192,13 +195,20 @@ async def ironic_round(programs: Path, nodes: int, at_once: int) -> dict[str, fl
     return took
 
 
-def main() -> None:
+def figures(theirs: Sequence[Mapping[str, float]], ours: Sequence[Mapping[str, float]]) -> dict[str, float]:
+    """theirs, ours: seconds of each phase, by rounds, for as many nodes. Of medians, as GOALS call them."""
+    they, we = (statistics.median(took["deploy"] for took in rounds) for rounds in (theirs, ours))
+    return {"deploys: ours ÷ Ironic's": they / we}
+
+
+def main() -> int:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--nodes", type=int, default=200)
     parser.add_argument("--at-once", type=int, default=8)
     parser.add_argument("--rounds", type=int, default=3)
+    offer_check(parser)
     given = parser.parse_args()
     # Ended from outside, it still ends what it has started.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
@@ -215,7 +225,8 @@ def main() -> None:
         )
     ratios = ", ".join(f"{they['deploy'] / we['deploy']:.1f}" for they, we in zip(theirs, ours, strict=True))
     print(f"deploys, round by round: {ratios} times")
+    return exit_code(GOALS, figures(theirs, ours), check=given.check)
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

@@ -7,11 +7,21 @@ from pathlib import Path
 
 import pytest
 
-from tests.benchmarks import control_plane, demo, deploy_overhead, ec2, failover, model_speed, pdu, placement
+from tests.benchmarks import (
+    control_plane,
+    demo,
+    deploy_overhead,
+    ec2,
+    failover,
+    ironic,
+    model_speed,
+    pdu,
+    placement,
+)
 from tests.benchmarks.goals import Goal, exit_code
 
 PERFORMANCE = Path(__file__).resolve().parents[3] / "docs/performance.md"
-HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover, demo, pdu)
+HAVE_GOALS = (control_plane, placement, ec2, deploy_overhead, model_speed, failover, demo, pdu, ironic)
 
 QUICK = Goal("answered", 20, "ms")
 MANY = Goal("deploys", 1_000, "a minute", at_least=True)
@@ -63,3 +73,10 @@ def test_the_figures_of_pdus_have_the_names_of_their_goals_at_the_usual_sizes_al
     assert exit_code(pdu.GOALS, found, check=True) == 0
     fewer = pdu.figures([400, 500, 600], [1], pdus=2, outlets=20, answer_s=0.2)
     assert exit_code(pdu.GOALS, fewer, check=True) == 1
+
+
+@pytest.mark.parametrize(("slowest_s", "code"), [(10.0, 0), (9.9, 1)])
+def test_how_many_times_as_many_deploys_as_ironic_s_is_of_the_medians(slowest_s: float, code: int) -> None:
+    theirs = [{"enrol": 1.0, "deploy": took_s} for took_s in (1.0, slowest_s, 99.0)]
+    ours = [{"enrol": 99.0, "deploy": took_s} for took_s in (0.1, 1.0, 5.0)]
+    assert exit_code(ironic.GOALS, ironic.figures(theirs, ours), check=True) == code
