@@ -95,7 +95,7 @@ def _too_many(name: str, tenant: str, most: int | None, failed: int) -> Conflict
         if failed:
             has, which = (
                 f"{has}, failed ones among them: {failed}",
-                "failed ones, which hold their nodes until then",
+                "failed ones, which count until then",
             )
         return Conflict(
             f"create instance {name}",

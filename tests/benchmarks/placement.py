@@ -9,6 +9,9 @@ all its threads': it tells more than the clock where other work shares the machi
 that placed something, from their begin until they are durable; whoever asked has waited for no more than
 that, and for the turns before his.
 
+`growth`: crowds of fifty in turn among each number of nodes, on SQLite, medians of 21 rounds: what more nodes
+cost when the crowd is the same.
+
 `claims`: a thousand requests from a thousand tasks for a thousand nodes, three schedulers, on SQLite; each
 node must be one request's.
 """
@@ -39,7 +42,12 @@ from tests.benchmarks.goals import Goal, exit_code, offer_check
 GOALS = (
     Goal("sqlite, 10000 nodes, crowd: placements", 2_000, "a second", at_least=True),
     Goal("sqlite, 10000 nodes, crowd: p99", 20, "ms"),
+    Goal("sqlite, crowd of 50: CPU among 10000 nodes ÷ among 100", 1.3),
 )
+
+SAME = 50
+"""As many requests as half of the fewest nodes."""
+ROUNDS = 21
 
 AT = datetime(2026, 1, 1, tzinfo=UTC)
 ROWS_AT_ONCE = 500
@@ -190,40 +198,101 @@ async def placed(store: Store) -> int:
     return await store.transact(lambda tx: tx.count(Instance, where={"state": InstanceState.BUILDING}))
 
 
-async def measure(name: str, store: Store, nodes: int, requests: int) -> list[Figures]:
+@dataclass(frozen=True)
+class Crowd:
+    """What was measured while requests were placed. took_s, took_cpu_s: transaction by transaction."""
+
+    took_s: list[float]
+    took_cpu_s: list[float]
+    whole_s: float
+    cpu_s: float
+
+
+async def place(store: Store, scheduler: Scheduler, numbers: range) -> Crowd:
+    """They ask at once, and all get a node."""
+    await ask(store, numbers)
+    took_s: list[float] = []
+    took_cpu_s: list[float] = []
+    wall, cpu = time.perf_counter(), time.process_time()
+    more = True
+    while more:
+        one = time.perf_counter(), time.process_time()
+        more = await scheduler.place_some()
+        took_s.append(time.perf_counter() - one[0])
+        took_cpu_s.append(time.process_time() - one[1])
+    return Crowd(took_s, took_cpu_s, time.perf_counter() - wall, time.process_time() - cpu)
+
+
+async def free(store: Store, scheduler: Scheduler, requests: int) -> float:
+    """All were placed, and their nodes come free. Seconds of CPU until the scheduler knows: what has come free
+    is learned as it comes, whether anybody waits or not."""
+    assert await placed(store) == requests
+    await release(store, requests)
+    await asyncio.sleep(LOOK_EVERY_S)
+    cpu = time.process_time()
+    await scheduler.place_some()
+    return time.process_time() - cpu
+
+
+async def warm(store: Store, nodes: int, requests: int) -> Scheduler:
     """After one round that nobody counts: the first look reads all nodes."""
     await fill(store, nodes, busy=nodes // 2)
     scheduler = Scheduler(store, SystemClock(), RandomIds())
+    await place(store, scheduler, range(requests))
+    await free(store, scheduler, requests)
+    return scheduler
+
+
+async def measure(name: str, store: Store, nodes: int, requests: int) -> list[Figures]:
     requests = min(requests, nodes // 2)
+    scheduler = await warm(store, nodes, requests)
     figures = []
-    for how, at_once in (("warm", requests), ("crowd", requests), ("alone", 1)):
-        took_s: list[float] = []
-        took_cpu_s: list[float] = []
-        begun_s, cpu_s = 0.0, 0.0
-        for begin in range(0, requests, at_once):
-            await ask(store, range(begin, begin + at_once))
-            wall, cpu = time.perf_counter(), time.process_time()
-            more = True
-            while more:
-                one = time.perf_counter(), time.process_time()
-                more = await scheduler.place_some()
-                took_s.append(time.perf_counter() - one[0])
-                took_cpu_s.append(time.process_time() - one[1])
-            begun_s += time.perf_counter() - wall
-            cpu_s += time.process_time() - cpu
-        assert await placed(store) == requests
-        await release(store, requests)
-        # What has come free is learned as it comes, whether anybody waits or not.
-        await asyncio.sleep(LOOK_EVERY_S)
-        cpu = time.process_time()
-        await scheduler.place_some()
-        learned_us = (time.process_time() - cpu) / requests * 1e6
-        if how != "warm":
-            took = (p99(took_s) * 1e3, p99(took_cpu_s) * 1e3)
-            figures.append(
-                Figures(name, nodes, how, requests / begun_s, cpu_s / requests * 1e6, *took, learned_us)
+    for how, at_once in (("crowd", requests), ("alone", 1)):
+        found = [
+            await place(store, scheduler, range(begin, begin + at_once))
+            for begin in range(0, requests, at_once)
+        ]
+        learned_us = await free(store, scheduler, requests) / requests * 1e6
+        figures.append(
+            Figures(
+                name,
+                nodes,
+                how,
+                per_s=requests / sum(one.whole_s for one in found),
+                cpu_us=sum(one.cpu_s for one in found) / requests * 1e6,
+                p99_ms=p99([took for one in found for took in one.took_s]) * 1e3,
+                p99_cpu_ms=p99([took for one in found for took in one.took_cpu_s]) * 1e3,
+                learned_us=learned_us,
             )
+        )
     return figures
+
+
+async def growth(open_one: Callable[[int], Store], sizes: list[int]) -> dict[int, float]:
+    """Microseconds of CPU for each placement of a crowd that is the same among all numbers of nodes."""
+    stores = {nodes: open_one(nodes) for nodes in sizes}
+    try:
+        schedulers = {nodes: await warm(store, nodes, SAME) for nodes, store in stores.items()}
+        took: dict[int, list[float]] = {nodes: [] for nodes in sizes}
+        for _ in range(ROUNDS):
+            for nodes, store in stores.items():
+                crowd = await place(store, schedulers[nodes], range(SAME))
+                took[nodes].append(crowd.cpu_s / SAME * 1e6)
+                await free(store, schedulers[nodes], SAME)
+        return {nodes: statistics.median(found) for nodes, found in took.items()}
+    finally:
+        for store in stores.values():
+            await store.close()
+
+
+def growth_figures(cpu_us: dict[int, float]) -> dict[str, float]:
+    """By number of nodes, each against the fewest."""
+    fewest = min(cpu_us)
+    return {
+        f"sqlite, crowd of {SAME}: CPU among {nodes} nodes ÷ among {fewest}": took_us / cpu_us[fewest]
+        for nodes, took_us in cpu_us.items()
+        if nodes != fewest
+    }
 
 
 async def claims(url: str, number: int) -> float:
@@ -278,15 +347,19 @@ def main() -> int:
                 found += asyncio.run(one(name, nodes))
                 if not given.json:
                     print("\n".join(figures.told() for figures in found[-2:]), flush=True)
+        sizes = sorted({nodes for nodes in map(int, given.nodes.split(",")) if nodes >= 2 * SAME})
+        same_us = asyncio.run(growth(lambda nodes: open_store(f"sqlite:///{folder}/same-{nodes}.db"), sizes))
         claims_s = asyncio.run(claims(f"sqlite:///{Path(folder)}/claims.db", 1000))
     if given.json:
         print(json.dumps([vars(figures) for figures in found]))
     else:
+        for nodes, took_us in same_us.items():
+            print(f"sqlite   {nodes:6} nodes, crowd of {SAME}: {took_us:6.0f} µs of CPU each")
         print(
             f"1,000 requests for 1,000 nodes, each from a task of its own, three schedulers: {claims_s:.2f} s"
         )
     named = {name: value for figures in found for name, value in figures.named.items()}
-    return exit_code(GOALS, named, check=given.check)
+    return exit_code(GOALS, named | (growth_figures(same_us) if same_us else {}), check=given.check)
 
 
 if __name__ == "__main__":

@@ -124,7 +124,7 @@ def _within_quota(tx: Tx, call: Call, least: int, most: int) -> int:
         else:
             told = f"Your quota allows for {more} more instances, of {allowed}; {least} were asked for."
             if lost := failed(tx, call.tenant):
-                told += f" Of those that count, {lost} failed, and hold their nodes until you terminate them."
+                told += f" Of those that count, {lost} failed, and count until you terminate them."
         raise Ec2Error("InstanceLimitExceeded", told)
     return min(most, more)
 

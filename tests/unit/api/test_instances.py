@@ -386,7 +386,7 @@ def test_who_has_reached_their_quota_hears_of_failed_ones_that_count(api: Api) -
         api.transact(lambda tx, id=id: tx.update(Instance, id, {"state": InstanceState.ERROR}))
     told = api.post("/v1/instances", order("four"), 409)
     assert "the 3 instances of its quota, failed ones among them: 2" in told["title"]
-    assert told["advice"].startswith("Delete failed ones, which hold their nodes until then, or ")
+    assert told["advice"].startswith("Delete failed ones, which count until then, or ")
     for name in ("one", "two"):
         api.call("DELETE", f"/v1/instances/{name}").raise_for_status()
     api.post("/v1/instances", order("four"), 202)

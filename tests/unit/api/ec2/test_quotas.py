@@ -42,7 +42,7 @@ def test_a_refusal_tells_how_many_failed_ones_count_until_they_are_terminated(ec
     ec2.api.transact(lambda tx: tx.update(Instance, instance.id, {"state": InstanceState.ERROR}))
     refused = ec2.call("RunInstances", MaxCount="4", **asked)
     assert code_of(refused) == "InstanceLimitExceeded"
-    assert "Of those that count, 1 failed, and hold their nodes until you terminate them." in refused.text
+    assert "Of those that count, 1 failed, and count until you terminate them." in refused.text
 
 
 def test_an_image_of_another_architecture_than_its_type_asks_for_is_refused(ec2: Ec2, image: str) -> None:
