@@ -27,6 +27,7 @@ from provisioner.core.model import (
     User,
     Work,
 )
+from provisioner.core.outlet_urls import shown_address
 from provisioner.core.roles import Principal
 from provisioner.core.shown_url import shown_url
 from provisioner.protocols.power import DeviceSilence
@@ -53,7 +54,7 @@ def node(
         *("wipe_owed", "deploy_failures", "inventory", "created_at", "updated_at"),
     )
     view["instance"] = instance_name
-    view["power_address"] = _shown(record.power_address)
+    view["power_address"] = shown_address(record.power_address)
     view["root_device"] = dict(record.root_device_hint)
     view["keep_disks"] = [dict(disk) for disk in record.keep_disks]
     view["capabilities"] = dict(record.capabilities)
@@ -63,18 +64,6 @@ def node(
     view["published"] = record.publication.kind
     view["work"] = work(record.work, progress)
     return view
-
-
-def _shown(power_address: Any) -> Any:
-    """Without what stands in URLs and may be secret: keys of webhooks, logins."""
-    match power_address:
-        case str() if power_address.startswith(("http://", "https://")):
-            return shown_url(power_address)
-        case Mapping():
-            return {name: _shown(value) for name, value in power_address.items()}
-        case list() | tuple():
-            return [_shown(value) for value in power_address]
-    return power_address
 
 
 def work(record: Work | None, progress: float | None) -> View | None:

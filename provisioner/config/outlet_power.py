@@ -11,7 +11,9 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from provisioner.config.node_power import PowerEntry
 from provisioner.core.feeds import feeds_of
+from provisioner.core.outlet_urls import PRINT, URLS, query_print
 from provisioner.core.pdus.families import AUTO, FAMILIES
+from provisioner.core.shown_url import shown_url
 
 
 def _host(name: str) -> str:
@@ -39,7 +41,13 @@ def _url(text: str) -> str:
     try:
         url = httpx.URL(text)
     except httpx.InvalidURL as error:
-        raise ValueError(f"it is no URL: {error}") from error
+        # Of one with a login, the error may tell a part of the password.
+        raise ValueError("it is no URL" + ("" if "@" in text else f": {error}")) from None
+    if url.userinfo:
+        raise ValueError(
+            "it has a user or a password, which would be shown with it: give power.user and power.password, "
+            "or power.token"
+        )
     if not url.host:
         raise ValueError("it names no host")
     _name(url.host)
@@ -165,9 +173,14 @@ class HttpPower(_OutletPower):
     """An outlet that is switched by requests to URLs: a webhook, a smart plug, a home automation."""
 
     driver: Annotated[Literal["http"], Field(description="An outlet, or anything, by requests to URLs.")]
-    on: Annotated[Url, Field(description="The URL that switches it on.")]
-    off: Annotated[Url, Field(description="The URL that switches it off.")]
-    state: Annotated[Url, Field(description="The URL that tells its state, by GET.")]
+    on: Annotated[
+        Url,
+        Field(
+            description="The URL that switches it on. Its query is kept encrypted, never shown.", repr=False
+        ),
+    ]
+    off: Annotated[Url, Field(description="The URL that switches it off; likewise.", repr=False)]
+    state: Annotated[Url, Field(description="The URL that tells its state, by GET; likewise.", repr=False)]
     method: Annotated[Literal["GET", "POST", "PUT"], Field(description="Of the requests that switch.")] = (
         "POST"
     )
@@ -184,6 +197,20 @@ class HttpPower(_OutletPower):
         Annotated[SecretStr, AfterValidator(_token)] | None,
         Field(description="In place of a user (RFC 6750). Kept encrypted, never shown."),
     ] = None
+
+    def shown(self) -> dict[str, Any]:
+        """Without the queries of its URLs: a webhook's key is often there."""
+        urls = {name: shown_url(getattr(self, name)) for name in URLS}
+        printed = query_print(self.on)
+        return super().shown() | urls | ({PRINT: printed} if printed else {})
+
+    def written(self) -> dict[str, Any]:
+        return {name: value for name, value in super().written().items() if name != PRINT}
+
+    def secrets(self) -> dict[str, str]:
+        """With whole URLs, in place of those that aren't shown whole."""
+        urls = {name: getattr(self, name) for name in URLS}
+        return super().secrets() | {name: url for name, url in urls.items() if url != shown_url(url)}
 
 
 class CommandPower(_OutletPower):
@@ -222,8 +249,9 @@ class FeedsPower(_OutletPower):
 
     @model_validator(mode="after")
     def _are_different(self) -> FeedsPower:
-        each = [outlet for feed in self.feeds for outlet in feeds_of(feed.driver, feed.shown())]
-        twice = next((one for one in each if each.count(one) > 1), None)
+        each = [outlet for feed in self.feeds for outlet in feeds_of(feed.driver, feed.shown()).items()]
+        names = [name for name, _ in each]
+        twice = next((called for name, called in each if names.count(name) > 1), None)
         if twice is not None:
             raise ValueError(f"feeds: {twice} is there twice")
         return self

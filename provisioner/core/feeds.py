@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from functools import lru_cache
 from typing import Any
 
+from provisioner.core.outlet_urls import print_of
 from provisioner.core.pdus.families import FAMILIES
 from provisioner.core.shown_url import shown_url
 
@@ -17,14 +18,14 @@ OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
 _DEVICE = ("address", "on")
 """What tells a device from others: where it is, or the URL that switches an outlet on."""
 
-_URL = re.compile(r"(https?)://(?:[^/?#]*@)?([^/?#]*)(.*)", re.DOTALL)
+_URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
 
 
 @lru_cache(maxsize=4096)  # the nodes of a rack share their PDUs
 def _known_as(device: str) -> str:
-    """However it is written. Entries are read so, too; nodes that were enrolled before they were have it as
-    their file had it, as has what is given to a program."""
+    """However it is written; of a URL, without its query. Entries are read so, too; nodes that were enrolled
+    before they were have it as their file had it, as has what is given to a program."""
     if url := _URL.match(device):
         scheme, host, rest = url.groups()
         return f"{scheme}://{host.lower().removesuffix(_PORTS[scheme])}{rest}"
@@ -49,8 +50,9 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
         outlets = [f"outlet {outlet}" for outlet in address["outlets"]]
         return {f"{outlet} of {name}": f"{outlet} of {of}" for outlet in outlets for name in (of, *others)}
     if driver == "http":
-        on = _known_as(address["on"])
-        return {f"the outlet at {on}": f"the outlet at {shown_url(on)}"}
+        url, printed = _known_as(address["on"]), print_of(address)
+        called = f"the outlet at {shown_url(url)}"
+        return {f"the outlet at {url} {printed}".rstrip(): called}
     return {name: name for name in _names(driver, address)}
 
 

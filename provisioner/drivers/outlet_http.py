@@ -17,7 +17,9 @@ from provisioner.core.errors import (
     PermanentError,
     WrongCredentials,
 )
+from provisioner.core.outlet_urls import URLS
 from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.shown_url import shown_url
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_turns import Turns
 from provisioner.drivers.outlet_verbs import ends_on
@@ -79,9 +81,14 @@ class HttpOutlet:
             ):
                 status, text = await self._exchange(method, self._address[which])
         except (httpx.InvalidURL, UnicodeError) as error:
+            # Of a URL with a login or a query, the error may tell a part of it.
+            whole = shown_url(self._address[which]) == self._address[which]
             raise PermanentError(
-                tried, device=self._name, answer=f"its URL can't be used: {error}", advice="Check the URLs"
-            ) from error
+                tried,
+                device=self._name,
+                answer="its URL can't be used" + (f": {error}" if whole else ""),
+                advice="Check the URLs",
+            ) from (error if whole else None)
         except (httpx.HTTPError, TimeoutError) as error:
             answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
             raise DeviceUnreachable(
@@ -114,7 +121,8 @@ class HttpOutlet:
 class HttpDevices:
     """`protocols.power.DeviceFactory` of the driver `http`.
 
-    address: on, off, state, when_on, when_off; method (POST), user, discharge_s. secret: password or token.
+    address: on, off, state, when_on, when_off; method (POST), user, discharge_s. secret: password or token;
+    on, off, state in place of the address's, where they have a query.
     """
 
     def __init__(self, client: httpx.AsyncClient, *, discharge_s: float) -> None:
@@ -133,6 +141,7 @@ class HttpDevices:
                 advice="Enrol the node with the token alone",
             )
         words = {name: str(value) for name, value in address.items()}
+        words |= {name: secret[name] for name in URLS if name in secret}
         discharge_s = float(words.get("discharge_s", self._discharge_s))
         return HttpOutlet(self._client, self._turns, words, secret, discharge_s)
 

@@ -166,6 +166,55 @@ def test_an_outlet_is_one_nodes_only(api: Api) -> None:
     api.post("/v1/nodes", node_entry("n2", 2, power=other), 201)
 
 
+HOOK = {
+    "driver": "http",
+    **{name: f"http://plug/{name}?key=hook-secret" for name in ("on", "off", "state")},
+    "when_on": "1",
+    "when_off": "0",
+    "method": "PUT",
+}
+SHOWN = HOOK | {name: f"http://plug/{name}" for name in ("on", "off", "state")}
+del SHOWN["driver"]
+
+
+def test_what_of_a_webhook_may_be_secret_is_sealed_and_nowhere_shown(api: Api) -> None:
+    api.context.power_drivers |= {"http"}
+    answer = api.post("/v1/nodes", {**node_entry(), "power": HOOK}, 201)
+    assert answer["power_address"] == api.get("/v1/nodes/n1")["power_address"] == SHOWN
+    (node,) = api.transact(lambda tx: tx.find(Node))
+    assert "secret" not in str(node.power_address)
+    sealed = json.loads(api.box.open(node.power_secret_sealed))
+    assert sealed == {name: HOOK[name] for name in ("on", "off", "state")}
+    refused = api.post("/v1/nodes", {**node_entry("n2", 2), "power": HOOK}, 409)
+    assert refused["answer"] == "the outlet at http://plug/on feeds node n1 already"
+    api.post("/v1/nodes", {**node_entry("n2", 2), "power": {**HOOK, "on": f"{HOOK['on']}&outlet=2"}}, 201)
+
+
+def test_a_login_in_a_url_is_refused_and_not_shown(api: Api) -> None:
+    api.context.power_drivers |= {"http"}
+    power = {**HOOK, "off": "http://admin:off-secret@plug/off"}
+    refused = api.post("/v1/nodes", {**node_entry(), "power": power}, 422)
+    assert refused["field"] == "power.http.off"
+    assert "give power.user and power.password, or power.token" in str(refused)
+    assert "secret" not in str(refused)
+
+
+def test_a_node_that_was_enrolled_with_whole_urls_is_shown_without_their_secrets(api: Api) -> None:
+    api.context.power_drivers |= {"http"}
+    api.post("/v1/nodes", {**node_entry(), "power": HOOK}, 201)
+    (node,) = api.transact(lambda tx: tx.find(Node))
+    before = {name: value for name, value in HOOK.items() if name != "driver"}
+    before["off"] = "http://admin:off-secret@plug/off"
+    stored = {"power_address": before, "power_secret_sealed": ""}
+    api.transact(lambda tx: tx.update(Node, node.id, stored))
+    assert api.get("/v1/nodes/n1")["power_address"] == SHOWN
+    refused = api.post("/v1/nodes", {**node_entry("n2", 2), "power": HOOK}, 409)
+    assert refused["answer"] == "the outlet at http://plug/on feeds node n1 already"
+    feeds = {"power_address": {"feeds": [{"driver": "http", **before}]}}
+    api.transact(lambda tx: tx.update(Node, node.id, feeds))
+    assert api.get("/v1/nodes/n1")["power_address"] == {"feeds": [{"driver": "http", **SHOWN}]}
+
+
 AUTO, RARITAN, APC = {"family": "auto"}, {"family": "raritan_pdu2"}, {"family": "apc_rackpdu"}
 SECOND = {"unit": "2"}
 

@@ -40,7 +40,27 @@ def entry(power: dict[str, Any]) -> Any:
     return parse(yaml.safe_dump(given), NodeFile, "nodes.yaml").nodes[0].power
 
 
-@pytest.mark.parametrize("power", [APC, RARITAN, IBOOT, FEEDS], ids=["v2c", "v3", "iboot", "feeds"])
+HTTP = {
+    "driver": "http",
+    "on": "http://10.78.0.204/on",
+    "off": "http://10.78.0.204/off",
+    "state": "http://10.78.0.204/state",
+    "when_on": "ON",
+    "when_off": "OFF",
+}
+WEBHOOK = {
+    **HTTP,
+    "on": "http://10.78.0.204/hook?key=seventh-secret&turn=on",
+    "off": "http://10.78.0.204/hook?key=seventh-secret&turn=off",
+}
+HOOKS = {"driver": "feeds", "feeds": [WEBHOOK, APC]}
+
+
+@pytest.mark.parametrize(
+    "power",
+    [APC, RARITAN, IBOOT, FEEDS, WEBHOOK, HOOKS],
+    ids=["v2c", "v3", "iboot", "feeds", "webhook", "webhook among feeds"],
+)
 def test_what_is_sent_to_be_enrolled_is_read_as_the_same(power: dict[str, Any]) -> None:
     read = entry(power)
     again = entry(read.written())
@@ -77,16 +97,6 @@ def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
         entry(power)
 
 
-HTTP = {
-    "driver": "http",
-    "on": "http://10.78.0.204/on",
-    "off": "http://10.78.0.204/off",
-    "state": "http://10.78.0.204/state",
-    "when_on": "ON",
-    "when_off": "OFF",
-}
-
-
 @pytest.mark.parametrize("where", ["on", "off", "state"])
 @pytest.mark.parametrize(
     ("url", "told"),
@@ -103,12 +113,47 @@ def test_a_url_that_no_client_can_use_is_told(where: str, url: str, told: str) -
         entry({**HTTP, where: url})
 
 
+LOGIN = "it has a user or a password, which would be shown with it: give power.user and power.password"
+
+
 @pytest.mark.parametrize("where", ["on", "off", "state"])
-@pytest.mark.parametrize("login", ["me:sixth-secret@", "sixth-secret@"])
-def test_a_login_in_a_url_is_told_and_not_shown(where: str, login: str) -> None:
-    with pytest.raises(InvalidInput, match="give it as user and password, or as token") as caught:
-        entry({**HTTP, where: f"http://{login}10.78.0.204/x"})
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("http://admin:sixth-secret@10.0.0.5/off", LOGIN),
+        ("http://sixth-secret@10.0.0.5/off", LOGIN),
+        ("http://admin:sixth-secret/7@10.0.0.5/off", "it is no URL$"),
+    ],
+)
+def test_a_login_in_a_url_is_refused_with_its_field_and_not_shown(where: str, url: str, told: str) -> None:
+    with pytest.raises(InvalidInput, match=told) as caught:
+        entry({**HTTP, where: url})
+    assert caught.value.field == f"nodes[0].power.{where}"
     assert "secret" not in str(caught.value)
+
+
+def test_the_query_of_a_url_is_a_secret_and_the_rest_is_shown() -> None:
+    read = entry(WEBHOOK)
+    assert read.secrets() == {"on": WEBHOOK["on"], "off": WEBHOOK["off"]}
+    shown = read.shown()
+    assert {name: shown[name] for name in ("on", "off", "state")} == {
+        "on": "http://10.78.0.204/hook",
+        "off": "http://10.78.0.204/hook",
+        "state": HTTP["state"],
+    }
+    assert "secret" not in f"{shown} {read!r}"
+
+
+def test_outlets_whose_urls_differ_by_their_query_alone_are_two() -> None:
+    one, other = entry(WEBHOOK), entry({**WEBHOOK, "on": f"{WEBHOOK['on']}&outlet=2"})
+    first, second = feeds_of("http", one.shown()), feeds_of("http", other.shown())
+    assert first.keys().isdisjoint(second)
+    assert [*first.values(), *second.values()] == ["the outlet at http://10.78.0.204/hook"] * 2
+
+
+def test_a_webhook_that_is_there_twice_is_told_without_its_query() -> None:
+    with pytest.raises(InvalidInput, match=r"the outlet at http://10\.78\.0\.204/hook is there twice"):
+        entry({"driver": "feeds", "feeds": [WEBHOOK, WEBHOOK]})
 
 
 @pytest.mark.parametrize("token", ["fifth-secret\n", "fifth secret", "fünftes-secret"])
