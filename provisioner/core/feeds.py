@@ -9,7 +9,6 @@ from typing import Any
 
 from provisioner.core.outlet_urls import print_of
 from provisioner.core.pdus.families import FAMILIES
-from provisioner.core.shown_url import shown_url
 
 OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
 """Power drivers by which nodes hang on outlets."""
@@ -24,11 +23,11 @@ _PORTS = {"http": ":80", "https": ":443"}
 
 @lru_cache(maxsize=4096)  # the nodes of a rack share their PDUs
 def _known_as(device: str) -> str:
-    """However it is written; of a URL, without its query. Entries are read so, too; nodes that were enrolled
-    before they were have it as their file had it, as has what is given to a program."""
+    """However it is written; of a URL, without its login and its query. Entries are read so, too; nodes that
+    were enrolled before they were have it as their file had it, as has what is given to a program."""
     if url := _URL.match(device):
         scheme, host, rest = url.groups()
-        return f"{scheme}://{host.lower().removesuffix(_PORTS[scheme])}{rest}"
+        return f"{scheme}://{host.rpartition('@')[2].lower().removesuffix(_PORTS[scheme])}{rest}"
     return device.lower().removesuffix(".")
 
 
@@ -51,8 +50,8 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
         return {f"{outlet} of {name}": f"{outlet} of {of}" for outlet in outlets for name in (of, *others)}
     if driver == "http":
         url, printed = _known_as(address["on"]), print_of(address)
-        called = f"the outlet at {shown_url(url)}"
-        return {f"the outlet at {url} {printed}".rstrip(): called}
+        called = f"the outlet at {url}"
+        return {f"{called} {printed}".rstrip(): called}
     return {name: name for name in _names(driver, address)}
 
 
