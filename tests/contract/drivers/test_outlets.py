@@ -26,7 +26,8 @@ from provisioner.drivers.outlet_command import CommandDevices
 from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.drivers.outlet_iboot import IbootDevices
 from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices
-from provisioner.drivers.snmp_messages import PysnmpMessages
+from provisioner.drivers.snmp_credentials import Credentials
+from provisioner.drivers.snmp_messages import Agent, PysnmpMessages
 from provisioner.protocols.children import Argument, ChildResult
 from provisioner.protocols.power import Feeds, PowerControl, PowerVerb
 from provisioner.services.children import SystemChildren
@@ -118,11 +119,22 @@ def test_wrong_version_3_credentials_are_told_and_not_repeated(
     control = snmp(stack, pdu, secret={**KEYS, **secret}, **{**V3, **address})
     with pytest.raises((WrongCredentials, DeviceUnreachable)) as caught:
         play(control.power_state)
+    assert "priv_key" in str(caught.value)
     if "priv_key" not in secret:  # what can't be decrypted needn't be answered (RFC 3414 §3.2, 8)
         assert isinstance(caught.value, WrongCredentials)
         assert "Check user, auth_key, priv_key" in str(caught.value)
     for word in (AUTH_KEY, PRIV_KEY, "not-the-right-key"):
         assert word not in str(caught.value)
+
+
+def test_silence_by_version_3_names_what_may_be_its_cause(stack: ExitStack, pdu: Pdu) -> None:
+    """Agents that drop what they can't decrypt are as silent as one that isn't there."""
+    pdu.kill()
+    messages, agent = snmp_messages(stack), Agent("PDU 127.0.0.1", "127.0.0.1", pdu.port)
+    credentials = Credentials(version="3", user=V3["user"], auth_key=AUTH_KEY, priv_key=PRIV_KEY)
+    with pytest.raises(DeviceUnreachable, match="check priv_key and priv_protocol") as caught:
+        play(lambda: messages.get("read it", agent, credentials, [(1, 3, 6)]))
+    assert PRIV_KEY not in str(caught.value)
 
 
 def of_one_user(stack: ExitStack, folder: Path, messages: PysnmpMessages) -> list[PowerControl]:
