@@ -52,18 +52,19 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
         url, printed = _known_as(address["on"]), print_of(address)
         called = f"the outlet at {url}"
         return {f"{called} {printed}".rstrip(): called}
-    return {name: name for name in _names(driver, address)}
+    if driver == "command":
+        known = f"{address['command']} of {_known_as(address['address'])}"
+        outlets = [f"outlet {outlet} by {known}" for outlet in address["outlets"]]
+        return {f"{outlet}{_query(address['address'])}": outlet for outlet in outlets}
+    if driver == "iboot":
+        only = f"the outlet at {_where(address)}"
+        return {only: only}
+    return {}
 
 
-def _names(driver: str, address: Mapping[str, Any]) -> list[str]:
-    """Of outlets that have one name each."""
-    match driver:
-        case "iboot":
-            return [f"the outlet at {_where(address)}"]
-        case "command":
-            of = f"{address['command']} of {_known_as(address['address'])}"
-            return [f"outlet {outlet} by {of}" for outlet in address["outlets"]]
-    return []
+def _query(device: str) -> str:
+    """What of a URL isn't shown, and tells one PDU from another to the program that is given it."""
+    return device.removeprefix(url[0]) if (url := _URL.match(device)) else ""
 
 
 def _pdu_names(address: Mapping[str, Any]) -> list[str]:

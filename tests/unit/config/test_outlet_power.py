@@ -206,6 +206,15 @@ def test_a_program_gets_the_address_as_it_is_written_and_its_outlet_is_the_same_
     assert devices_of(one.shown()) == devices_of(other.shown())
 
 
+def test_pdus_that_a_program_tells_apart_by_the_query_of_their_urls_are_two() -> None:
+    one, other = (
+        feeds_of("command", {"command": "pdu_mgr", "address": f"http://me@dcim/pdu?{query}", "outlets": [1]})
+        for query in ("id=1", "id=2")
+    )
+    assert one.keys().isdisjoint(other)
+    assert [*one.values(), *other.values()] == ["outlet 1 by pdu_mgr of http://dcim/pdu"] * 2
+
+
 @pytest.mark.parametrize("again", [APC, {**APC, "family": "auto"}, {**APC, "family": "raritan_pdu2"}])
 def test_one_outlet_is_not_two_feeds(again: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=r"outlet 1 of PDU \S+ is there twice"):
