@@ -11,8 +11,17 @@ from provisioner.api.context import ApiContext, find_node
 from provisioner.api.tenants import is_tenant
 from provisioner.config.node_file import Disk, NodeEntry
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
-from provisioner.core.feeds import OUTLET_DRIVERS, devices_of, feeds_of, hangs_on
-from provisioner.core.model import ConsoleTail, Node, NodeRequest, Port, RequestState, TimelineEvent, Work
+from provisioner.core.feeds import feeds_of
+from provisioner.core.model import (
+    ConsoleTail,
+    Node,
+    NodeRequest,
+    Outlet,
+    Port,
+    RequestState,
+    TimelineEvent,
+    Work,
+)
 from provisioner.core.plan import PLANS, Plan, clean_plan, owes_wipe
 from provisioner.core.states import ACTING, DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
@@ -75,7 +84,8 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         Port(id=port.mac, node_id=node.id, address=str(port.address) if port.address else next(taken))
         for port in entry.ports
     ]
-    tx.insert(node, *ports)
+    feeds = feeds_of(node.power_driver, node.power_address)
+    tx.insert(node, *ports, *(Outlet(id=name, name=name, node_id=node.id) for name in feeds))
     tx.notify("nodes", "work")
     return views.node(node, ports)
 
@@ -93,19 +103,19 @@ def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
     feeds = feeds_of(entry.power.driver, entry.power.shown())
     if not feeds:
         return
-    devices = devices_of(entry.power.shown())
-    for other in tx.find(Node, where={"power_driver": OUTLET_DRIVERS}):
-        if not hangs_on(devices, other.power_address):
+    for outlet in tx.find(Outlet, where={"name": tuple(feeds)}):
+        if (other := tx.get(Node, outlet.node_id)) is None:
+            # It was deleted by an API of the version before, which knows no record of outlets.
+            tx.delete(Outlet, outlet.id)
             continue
-        theirs = feeds_of(other.power_driver, other.power_address)
-        common = {called for name, called in feeds.items() if name in theirs}
-        if common:
-            raise Conflict(
-                f"enrol node {entry.name}",
-                answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
-                advice="Look where its cable ends, and correct power of the one or the other; of units in a "
-                "chain, name power.family and power.unit",
-            )
+        held = {one.name for one in tx.find(Outlet, where={"node_id": other.id})}
+        common = {called for name, called in feeds.items() if name in held}
+        raise Conflict(
+            f"enrol node {entry.name}",
+            answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
+            advice="Look where its cable ends, and correct power of the one or the other; of units in a "
+            "chain, name power.family and power.unit",
+        )
 
 
 def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False) -> None:
@@ -136,6 +146,8 @@ def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False) -> None:
         raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
     for port in tx.find(Port, where={"node_id": node.id}):
         tx.delete(Port, port.id)
+    for outlet in tx.find(Outlet, where={"node_id": node.id}):
+        tx.delete(Outlet, outlet.id)
     tx.delete(ConsoleTail, node.id)
     # By it hosts know that what is left of the node was this provisioner's.
     tx.insert(

@@ -17,7 +17,7 @@ from provisioner.api.rights import GuardedRoute
 from provisioner.api.tenants import TenantName
 from provisioner.config.node_file import KeptDisks, NodeEntry, RootDevice
 from provisioner.config.words import Line
-from provisioner.core.errors import NotFound
+from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import Instance, Node, NodeRequest, Port, TimelineEvent
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
@@ -68,7 +68,17 @@ class PowerOrder(BaseModel):
 @router.post("", status_code=201)
 async def enrol(context: Context, request: Request, entry: NodeEntry) -> Response:
     """Enrol a node. Its power device is checked at once: watch its state."""
-    return await once(context, request, 201, lambda tx: node_orders.enrol(tx, context, entry))
+
+    def order(tx: Tx) -> views.View:
+        return node_orders.enrol(tx, context, entry)
+
+    try:
+        return await once(context, request, 201, order)
+    except Conflict as error:
+        if error.tried != "add outlet":
+            raise
+        # Another enrolment was faster; now that it is stored, whose the outlet is can be told.
+        return await once(context, request, 201, order)
 
 
 @router.get("")

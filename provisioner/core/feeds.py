@@ -10,13 +10,6 @@ from typing import Any
 from provisioner.core.outlet_urls import print_of
 from provisioner.core.pdus.families import FAMILIES
 
-OUTLET_DRIVERS = ("snmp", "iboot", "http", "command", "feeds")
-"""Power drivers by which nodes hang on outlets."""
-
-
-_DEVICE = ("address", "on")
-"""What tells a device from others: where it is, or the URL that switches an outlet on."""
-
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
 
@@ -83,22 +76,6 @@ def _pdu_names(address: Mapping[str, Any]) -> list[str]:
 def _where(address: Mapping[str, Any]) -> str:
     port = address.get("port")
     return _known_as(address["address"]) + ("" if port is None else f":{port}")
-
-
-def devices_of(address: Mapping[str, Any]) -> frozenset[str]:
-    """What has the outlets of `feeds_of`: those who share an outlet share one of these."""
-    parts = address.get("feeds", (address,))
-    found = (part.get(name) for part in parts for name in _DEVICE)
-    return frozenset(_known_as(device) for device in found if device is not None)
-
-
-def hangs_on(devices: frozenset[str], address: Mapping[str, Any]) -> bool:
-    """Whether one of these has an outlet of this power. Many are asked: made for speed."""
-    for part in address.get("feeds") or (address,):
-        for name in _DEVICE:
-            if (device := part.get(name)) is not None and _known_as(device) in devices:
-                return True
-    return False
 
 
 def pdus_of(driver: str, address: Mapping[str, Any]) -> frozenset[str]:

@@ -117,6 +117,16 @@ class Port:
     boot: bool = True  # netboots from this one
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Outlet:
+    """One name of an outlet that feeds a node, as `feeds_of` gives it. It comes and goes in the
+    transactions in which the node does; a node's power address never changes."""
+
+    id: str  # the name, so that it is one node's; another's too where two shared it before that was so
+    name: str
+    node_id: str
+
+
 def boots_with_ramdisk(arch: str) -> bool:
     """Whether a root file system of this architecture is started with a ramdisk beside its kernel."""
     return arch != "tilepro64"
@@ -383,6 +393,7 @@ class IdempotencyRecord:
 Record = (
     Node
     | Port
+    | Outlet
     | Image
     | ImageShare
     | Flavor

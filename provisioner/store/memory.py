@@ -10,7 +10,7 @@ from types import coroutine
 from typing import Any, TypeVar
 
 from provisioner.core.errors import Conflict, TransientError
-from provisioner.core.model import Node, Record
+from provisioner.core.model import Record
 from provisioner.protocols.store import Since, Tx
 from provisioner.store.conditions import check
 from provisioner.store.schema import SHAPES, Shape, shape_of
@@ -18,9 +18,6 @@ from provisioner.store.topics import Topics, TopicWatch
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
-
-ALSO_INDEXED: Mapping[type, tuple[str, ...]] = {Node: ("power_driver",)}
-"""Besides what databases index, which read some thousand rows in the time that this takes for hundreds."""
 
 Wanted = tuple[Any, ...] | Since
 Checks = tuple[tuple[str, Wanted], ...]
@@ -91,7 +88,6 @@ class _Table:
             for field in (
                 *shape.unique,
                 *(names[0] for names in shape.indexes),
-                *ALSO_INDEXED.get(shape.kind, ()),
             )
         }
 

@@ -125,6 +125,7 @@ class Shape(Generic[R]):
 _SHAPES: tuple[Shape[Any], ...] = (
     Shape(model.Node, unique=("name",), indexes=(("owner",), ("state", "maintenance", "id"))),
     Shape(model.Port, unique=("address",), indexes=(("node_id",),)),
+    Shape(model.Outlet, indexes=(("name",), ("node_id",))),
     # Names are a tenant's own, so that the API decides, not a constraint.
     Shape(model.Image, indexes=(("name",), ("tenant",), ("state",), ("sha256",))),
     Shape(model.ImageShare, indexes=(("image_id",), ("account",))),

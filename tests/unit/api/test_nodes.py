@@ -5,10 +5,13 @@ from typing import Any
 
 import pytest
 
+from provisioner.api import node_orders
 from provisioner.api.housekeeping import REQUEST_KEPT_S, forget_old_requests
-from provisioner.core.model import ConsoleTail, Failure, Node, NodeRequest, Port, Work
+from provisioner.config.node_file import NodeEntry
+from provisioner.core.model import ConsoleTail, Failure, Node, NodeRequest, Outlet, Port, Work
 from provisioner.core.states import DELETABLE, ProvisionState
 from provisioner.protocols.power import DeviceSilence
+from provisioner.protocols.store import Tx
 from tests.unit.api.conftest import Api, node_entry
 
 
@@ -108,28 +111,6 @@ def test_a_name_a_mac_and_an_address_are_one_nodes_only(api: Api, entry: dict[st
     assert [node["name"] for node in api.get("/v1/nodes")["items"]] == ["n1"]
 
 
-@pytest.mark.parametrize(
-    "written",
-    [{"address": "PDU-A.Example."}, {"address": "pdu-a", "unit": "02"}, {"on": "http://Plug:80/on"}],
-    ids=["name", "unit", "url"],
-)
-def test_an_outlet_of_a_node_that_is_stored_as_it_was_written_is_one_nodes_only(
-    api: Api, written: dict[str, str]
-) -> None:
-    """Before entries were read as what they stand for, the store got the letters of the file."""
-    api.context.power_drivers |= {"snmp", "http"}
-    snmp = {"driver": "snmp", "family": "raritan_pdu2", "outlets": [1], "community": "sesame"}
-    urls = dict.fromkeys(("off", "state"), "http://plug/other")
-    http = {"driver": "http", **urls, "when_on": "1", "when_off": "0"}
-    power = {**(http if "on" in written else snmp), **written}
-    api.post("/v1/nodes", {**node_entry(), "power": power}, 201)
-    (node,) = api.transact(lambda tx: tx.find(Node))
-    stored = {"power_address": {**node.power_address, **written}}
-    api.transact(lambda tx: tx.update(Node, node.id, stored))
-    refused = api.post("/v1/nodes", {**node_entry("n2", 2), "power": power}, 409)
-    assert "feeds node n1 already" in refused["answer"]
-
-
 def test_what_may_be_secret_in_the_urls_of_an_outlet_is_shown_to_nobody(api: Api) -> None:
     """Keys of webhooks; and logins, which were taken before they were refused."""
     api.context.power_drivers |= {"feeds", "http"}
@@ -213,6 +194,58 @@ def test_a_node_that_was_enrolled_with_whole_urls_is_shown_without_their_secrets
     feeds = {"power_address": {"feeds": [{"driver": "http", **before}]}}
     api.transact(lambda tx: tx.update(Node, node.id, feeds))
     assert api.get("/v1/nodes/n1")["power_address"] == {"feeds": [{"driver": "http", **SHOWN}]}
+
+
+SNMP = {"driver": "snmp", "family": "apc_rackpdu", "address": "10.78.0.201", "community": "sesame"}
+
+
+def test_an_outlet_of_a_deleted_node_is_free_again(api: Api) -> None:
+    api.context.power_drivers |= {"snmp"}
+    power = {**SNMP, "outlets": [3, 4]}
+    api.post("/v1/nodes", node_entry("n1", 1, power=power), 201)
+    assert api.transact(lambda tx: tx.count(Outlet)) == 2
+    put_in_state(api, ProvisionState.AVAILABLE)
+    assert api.call("DELETE", "/v1/nodes/n1").status_code == 204
+    assert api.transact(lambda tx: tx.count(Outlet)) == 0
+    api.post("/v1/nodes", node_entry("n2", 2, power=power), 201)
+
+
+def test_an_outlet_of_a_node_that_is_gone_without_it_is_free(api: Api) -> None:
+    """An API of the version before deletes the node alone."""
+    api.context.power_drivers |= {"snmp"}
+    power = {**SNMP, "outlets": [3]}
+    made = api.post("/v1/nodes", node_entry("n1", 1, power=power), 201)
+    api.transact(lambda tx: [tx.delete(Node, made["id"]), *(tx.delete(Port, p.id) for p in tx.find(Port))])
+    made = api.post("/v1/nodes", node_entry("n2", 2, power=power), 201)
+    assert [one.node_id for one in api.transact(lambda tx: tx.find(Outlet))] == [made["id"]]
+
+
+def test_who_enrols_on_an_outlet_a_moment_too_late_is_told_whose_it_is(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The other's is stored after it has looked: the table refuses it then, and it looks again."""
+    api.context.power_drivers |= {"snmp"}
+    power = {**SNMP, "outlets": [3]}
+    api.post("/v1/nodes", node_entry("n1", 1, power=power), 201)
+    look = node_orders._feeds_nobody_else
+    looked: list[str] = []
+
+    def late(tx: Tx, entry: NodeEntry) -> None:
+        looked.append(entry.name)
+        if len(looked) > 1:
+            look(tx, entry)
+
+    monkeypatch.setattr(node_orders, "_feeds_nobody_else", late)
+    refused = api.post("/v1/nodes", node_entry("n2", 2, power=power), 409)
+    assert refused["answer"] == "outlet 3 of PDU 10.78.0.201:161 feeds node n1 already"
+    assert looked == ["n2", "n2"]
+
+
+def test_a_refused_node_leaves_no_outlet(api: Api) -> None:
+    api.context.power_drivers |= {"snmp"}
+    api.post("/v1/nodes", node_entry("n1", 1), 201)
+    api.post("/v1/nodes", node_entry("n1", 2, power={**SNMP, "outlets": [3]}), 409)
+    assert api.transact(lambda tx: tx.count(Outlet)) == 0
 
 
 AUTO, RARITAN, APC = {"family": "auto"}, {"family": "raritan_pdu2"}, {"family": "apc_rackpdu"}

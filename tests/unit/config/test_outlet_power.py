@@ -10,7 +10,7 @@ import yaml
 from provisioner.config.node_file import NodeFile
 from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
-from provisioner.core.feeds import devices_of, feeds_of, hangs_on
+from provisioner.core.feeds import feeds_of
 from tests.unit.config.test_source import NODE
 
 APC = {
@@ -184,15 +184,12 @@ def test_an_outlet_is_the_same_however_its_device_is_written(
     """One outlet is given to one node alone."""
     first, second = entry(one), entry(other)
     assert feeds_of(first.driver, first.shown()) == feeds_of(second.driver, second.shown())
-    assert devices_of(first.shown()) == devices_of(second.shown())
 
 
 def test_an_outlet_of_a_node_that_was_enrolled_with_a_login_in_its_url_is_the_same() -> None:
     """As its driver takes them for one server."""
     now, before = HTTP, {**HTTP, "on": "http://admin:sixth-secret@10.78.0.204/on"}
     assert feeds_of("http", before) == feeds_of("http", now)
-    assert devices_of(before) == devices_of(now)
-    assert hangs_on(devices_of(now), before)
 
 
 def test_a_program_gets_the_address_as_it_is_written_and_its_outlet_is_the_same_all_the_same() -> None:
@@ -203,7 +200,6 @@ def test_a_program_gets_the_address_as_it_is_written_and_its_outlet_is_the_same_
     )
     assert one.address == "RackA-PDU1"
     assert feeds_of(one.driver, one.shown()) == feeds_of(other.driver, other.shown())
-    assert devices_of(one.shown()) == devices_of(other.shown())
 
 
 def test_pdus_that_a_program_tells_apart_by_the_query_of_their_urls_are_two() -> None:

@@ -1,17 +1,20 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
+import pytest
 import sqlalchemy as sa
 from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.config import Config
 from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
+from structlog.testing import capture_logs
 
 import provisioner.store
-from provisioner.core.model import ApiToken, Instance, KeyPair, User
+from provisioner.core.model import ApiToken, Instance, KeyPair, Outlet, User
 from provisioner.core.roles import Role
 from provisioner.store.migrate import REVISIONS
 from provisioner.store.schema import METADATA
@@ -76,6 +79,59 @@ def test_what_was_there_before_there_were_tenants_is_the_default_ones(tmp_path: 
         assert (token.user_id, token.role, user.role) == ("admin", None, Role.ADMIN)
 
     asyncio.run(read())
+
+
+SNMP = {"family": "apc_rackpdu", "port": 161}
+
+
+@pytest.mark.parametrize("second", [[2, 3], [3]], ids=["shared", "not shared"])
+def test_outlets_of_nodes_that_were_there_are_theirs_and_who_shares_one_is_told(
+    tmp_path: Path, second: list[int]
+) -> None:
+    url = f"sqlite:///{tmp_path}/store.db"
+    engine = sa.create_engine(url)
+    addresses = [
+        ("a", "snmp", {**SNMP, "address": "PDU-A.Example.", "outlets": [1, 2]}),
+        ("b", "snmp", {**SNMP, "address": "pdu-a.example", "outlets": second}),
+        ("c", "ipmi", {"address": "10.0.0.1"}),
+        ("d", "iboot", {"address": "10.0.0.2", "port": 9100}),
+    ]
+    with engine.begin() as connection:
+        config = Config()
+        config.set_main_option("script_location", str(Path(provisioner.store.__path__[0]) / "migrations"))
+        config.attributes["connection"] = connection
+        command.upgrade(config, "0014")
+        needed = [(row[1], row[2]) for row in connection.exec_driver_sql("PRAGMA table_info(node)") if row[3]]
+        for name, driver, address in addresses:
+            row: dict[str, object] = {column: 0 if "INT" in kind else "" for column, kind in needed}
+            row |= {"id": f"id-{name}", "name": name, "power_driver": driver, "created_at": AT}
+            row["power_address"] = json.dumps(address)
+            marks = ", ".join("?" * len(row))
+            connection.exec_driver_sql(
+                f"INSERT INTO node ({', '.join(row)}) VALUES ({marks})", tuple(row.values())
+            )
+    engine.dispose()
+
+    async def read() -> list[Outlet]:
+        store = provisioner.store.open_store(url)
+        try:
+            return await store.transact(lambda tx: tx.find(Outlet))
+        finally:
+            await store.close()
+
+    with capture_logs() as logs:
+        outlets = asyncio.run(read())
+    of = "of PDU pdu-a.example:161"
+    assert sorted((one.name, one.node_id) for one in outlets) == sorted(
+        [
+            (f"outlet 1 {of}", "id-a"),
+            (f"outlet 2 {of}", "id-a"),
+            *((f"outlet {number} {of}", "id-b") for number in second),
+            ("the outlet at 10.0.0.2:9100", "id-d"),
+        ]
+    )
+    told = [(log["nodes"], log["outlets"]) for log in logs if log["event"] == "two nodes share outlets"]
+    assert told == ([(["a", "b"], [f"outlet 2 {of}"])] if 2 in second else [])
 
 
 FLAVOR = '{"id": "f1", "name": "small", "cpus": 1, "memory_mib": 1, "disk_mib": 1}'
