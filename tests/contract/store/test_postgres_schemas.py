@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 import sqlalchemy as sa
 
 from provisioner.core.errors import InvalidInput, PermanentError, TransientError
-from provisioner.core.model import Node
+from provisioner.core.model import Node, Outlet
 from provisioner.protocols.store import Store
 from provisioner.store import open_store, upgrade_store
 from provisioner.store.migrate import REVISIONS, _migrate
@@ -61,6 +62,29 @@ def test_what_is_open_goes_on_when_the_schema_of_a_newer_version_has_more_column
         return found.fence
 
     assert play(url, story) == [list(range(20))]
+
+
+def test_an_upgrade_writes_down_whose_the_outlets_of_nodes_are(postgres: PostgresDatabases) -> None:
+    url = postgres.url()
+    power = {"family": "apc_rackpdu", "address": "pdu-a", "port": 161, "outlets": [1, 2]}
+
+    async def enrolled_before(store: Store) -> None:
+        there = (replace(node(name), power_driver="snmp", power_address=power) for name in ("a", "b"))
+        await store.transact(lambda tx: tx.insert(*there))
+
+    play(url, enrolled_before)
+    postgres.server.execute("DROP TABLE outlet", name_in(url))
+    postgres.server.execute("UPDATE alembic_version SET version_num = '0014'", name_in(url))
+    assert upgrade_store(url) == ("0014", REVISIONS[-1])
+
+    async def found(store: Store) -> list[Outlet]:
+        return await store.transact(lambda tx: tx.find(Outlet))
+
+    (outlets,) = play(url, found)
+    of = "of PDU pdu-a:161"
+    assert sorted((one.name, one.node_id) for one in outlets) == [
+        (f"outlet {number} {of}", f"id-{name}") for number in (1, 2) for name in ("a", "b")
+    ]
 
 
 def test_an_upgrade_may_pause_between_two_statements(

@@ -95,6 +95,7 @@ def test_outlets_of_nodes_that_were_there_are_theirs_and_who_shares_one_is_told(
         ("b", "snmp", {**SNMP, "address": "pdu-a.example", "outlets": second}),
         ("c", "ipmi", {"address": "10.0.0.1"}),
         ("d", "iboot", {"address": "10.0.0.2", "port": 9100}),
+        ("e", "http", {"on": "http://me:sesame@plug/on"}),
     ]
     with engine.begin() as connection:
         config = Config()
@@ -128,6 +129,7 @@ def test_outlets_of_nodes_that_were_there_are_theirs_and_who_shares_one_is_told(
             (f"outlet 2 {of}", "id-a"),
             *((f"outlet {number} {of}", "id-b") for number in second),
             ("the outlet at 10.0.0.2:9100", "id-d"),
+            ("the outlet at http://plug/on", "id-e"),
         ]
     )
     told = [(log["nodes"], log["outlets"]) for log in logs if log["event"] == "two nodes share outlets"]
