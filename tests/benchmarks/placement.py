@@ -224,8 +224,8 @@ async def place(store: Store, scheduler: Scheduler, numbers: range) -> Crowd:
 
 
 async def free(store: Store, scheduler: Scheduler, requests: int) -> float:
-    """All were placed, and their nodes come free. Seconds of CPU until the scheduler knows: what has come free
-    is learned as it comes, whether anybody waits or not."""
+    """All were placed, and their nodes come free. Seconds of CPU until the scheduler knows: what has come
+    free is learned as it comes, whether anybody waits or not."""
     assert await placed(store) == requests
     await release(store, requests)
     await asyncio.sleep(LOOK_EVERY_S)
