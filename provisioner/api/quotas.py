@@ -24,12 +24,12 @@ def left(tx: Tx, context: ApiContext, tenant: str, asked: int = 1) -> int:
         return max(0, most - tx.count(Instance, where={"tenant": tenant, "state": LIVE}))
     most, waits = context.limits.policy.waiting_instances, {"state": InstanceState.REQUESTED}
     # Everybody's are counted in no time, and mostly leave room.
-    if (room := most - tx.count(Instance, where=waits)) >= asked:
-        return room
-    waiting = tx.count(Instance, where={"tenant": tenant, **waits})
-    if most - waiting < asked:
+    everybody = tx.count(Instance, where=waits)
+    if most - everybody < asked:
         most = max(most, tx.count(Node))
-    return max(0, most - waiting)
+    if most - everybody >= asked:
+        return most - everybody
+    return max(0, most - tx.count(Instance, where={"tenant": tenant, **waits}))
 
 
 def failed(tx: Tx, tenant: str) -> int:

@@ -31,9 +31,10 @@ STEPS_PER_INSTANT = 5_000_000
 STEPS_WATCHED = 2_000
 """How long a livelock is looked at, to tell who is in it."""
 CHECK_EVERY_STEPS = 10_000
-COLLECT_EVERY_STEPS = 100_000
-"""Each collection goes through whatever waits since the last one, which is more the more nodes there are."""
-FULL_COLLECTION_AT_STEPS = 4_000_000
+COLLECT_EVERY_STEPS = 4_000_000
+"""Seven thousand deploys. Each collection goes through all that came since the last one and is kept, and
+finds next to nothing: the code that plays is written so that what it leaves refers to itself nowhere."""
+FULL_COLLECTION_AT_STEPS = 16_000_000
 CANCELLED_TIMERS_KEPT = 1_000
 
 # What C code that resumes a task is called: a type, and functions (3.11; newer).

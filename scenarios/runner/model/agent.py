@@ -69,7 +69,7 @@ class ModelAgent:
         self.token = token
         self.fence = fence
         self.alive = True
-        self._bench = Workbench(host, node_id, lambda iqn: note("iscsi", "exported", self._sender, iqn=iqn))
+        self._bench = Workbench(host, node_id)
         self._note = note
         self._commands: dict[str, Command] = {}
         self._current: Command | None = None
@@ -122,9 +122,12 @@ class ModelAgent:
 
     def _advance(self, command: Command) -> None:
         assert command.work is not None
+        command.timer = None
         try:
             pause_s = next(command.work)
         except StopIteration as done:
+            if command.name == "export_disk":
+                self._note("iscsi", "exported", command.sender, iqn=done.value["iqn"])
             command.ended.set_result(done.value)
         except CommandFailed as error:
             self._end(command, error)
@@ -138,7 +141,3 @@ class ModelAgent:
             command.timer.cancel()
         command.error = error
         command.ended.set_result({})
-
-    @property
-    def _sender(self) -> str:
-        return self._current.sender if self._current is not None else ""

@@ -58,13 +58,12 @@ class Export:
 
 
 class Workbench:
-    """The machine at an agent's hands. exported: told of each target that it serves."""
+    """The machine at an agent's hands."""
 
-    def __init__(self, host: Host, node_id: str, exported: Callable[[str], None]) -> None:
+    def __init__(self, host: Host, node_id: str) -> None:
         self.export: Export | None = None
         self._host = host
         self._node_id = node_id
-        self._exported = exported
 
     def _disk(self) -> Disk:
         disk = self._host.disk
@@ -103,7 +102,6 @@ class Workbench:
         yield QUICK_S
         self._disk()
         self.export = Export(params["iqn"], params["chap_user"], params["chap_password"])
-        self._exported(params["iqn"])
         return {"portal_port": PORTAL_PORT, "iqn": params["iqn"], "lun": LUN, "thin": True, "zeroed": False}
 
     def withdraw_disk(self, params: Mapping[str, Any]) -> Steps:

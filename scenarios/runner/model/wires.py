@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from random import Random
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, Generic, NamedTuple, TypeVar
 
 from scenarios.runner.processes import WORLD
 
@@ -138,32 +138,12 @@ class Wires:
         """A question over datagrams, sent again every `resend_s`, and its first answer. None: none came in
         time, or `serve` gave none (it didn't hear, or chose silence). `serve` runs for each copy that
         arrives."""
-        loop = asyncio.get_running_loop()
-        answered: asyncio.Future[T | None] = loop.create_future()
-        timer: asyncio.TimerHandle | None = None
-
-        def arrived() -> None:
-            answer = serve()
-            if answer is not None:
-                self.send(link, False, lambda: settle(answered, answer))
-
-        end_s = loop.time() + timeout_s
-
-        def send() -> None:
-            nonlocal timer
-            left_s = end_s - loop.time()
-            if left_s > 0:
-                self.send(link, True, arrived)
-                timer = loop.call_later(min(resend_s, left_s), send)
-            else:
-                settle(answered, None)
-
-        send()
+        question = _Question(self, link, serve, timeout_s, resend_s)
+        question.send()
         try:
-            return await answered
+            return await question.answered
         finally:
-            if timer is not None:
-                timer.cancel()
+            question.end()
 
     def _strike(self, fault: _Fault, link: Link, to_node: bool, delays: list[float]) -> list[float]:
         fault.seen[link.protocol, to_node] += 1
@@ -199,6 +179,41 @@ class Wires:
     def _struck(self, fault: _Fault, link: Link, what: str) -> None:
         for told in fault.struck(link):
             self._on_struck(fault.name, told, what)
+
+
+class _Question(Generic[T]):
+    """In flight. No closures, which would refer to each other: of ten thousand nodes' questions, garbage."""
+
+    __slots__ = ("_end_s", "_link", "_loop", "_resend_s", "_serve", "_timer", "_wires", "answered")
+
+    def __init__(
+        self, wires: Wires, link: Link, serve: Callable[[], T | None], timeout_s: float, resend_s: float
+    ) -> None:
+        self._loop = asyncio.get_running_loop()
+        self.answered: asyncio.Future[T | None] = self._loop.create_future()
+        self._wires = wires
+        self._link = link
+        self._serve = serve
+        self._end_s = self._loop.time() + timeout_s
+        self._resend_s = resend_s
+        self._timer: asyncio.TimerHandle | None = None
+
+    def send(self) -> None:
+        left_s = self._end_s - self._loop.time()
+        if left_s > 0:
+            self._wires.send(self._link, True, self._arrived)
+            self._timer = self._loop.call_later(min(self._resend_s, left_s), self.send)
+        else:
+            settle(self.answered, None)
+
+    def end(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def _arrived(self) -> None:
+        answer = self._serve()
+        if answer is not None:
+            self._wires.send(self._link, False, lambda: settle(self.answered, answer))
 
 
 def settle(future: asyncio.Future[T], value: T) -> None:
