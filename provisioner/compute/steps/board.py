@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
 from provisioner.compute.steps.boot import patience
-from provisioner.compute.steps.instance import forget_starts_cut_short, start_again
+from provisioner.compute.steps.instance import forget_starts_cut_short, root_elsewhere, start_again
 from provisioner.core.board_rules import commands_of, rules_of
 from provisioner.core.diagnosis import boot_stopped
 from provisioner.core.errors import DeviceRefused
@@ -22,6 +22,8 @@ async def board_answers(ctx: StepContext) -> Outcome:
     """It answers a ping. What its console says meanwhile may end the waiting; also that for a boot which was
     begun before, and is begun again."""
     await forget_starts_cut_short(ctx)
+    if elsewhere := root_elsewhere(ctx):
+        return elsewhere
     address = ctx.boot_port.address
     if await ctx.edges.ping.answers(address):
         _saw(ctx, "board.ping", f"{address} answers a ping")
@@ -48,6 +50,8 @@ async def board_answers(ctx: StepContext) -> Outcome:
 
 async def set_board_network(ctx: StepContext) -> Outcome:
     """Its NIC has the MAC address that it was enrolled with and its reserved address, whatever it had."""
+    if elsewhere := root_elsewhere(ctx):
+        return elsewhere
     port = ctx.boot_port
     await _run(
         ctx,
@@ -59,6 +63,8 @@ async def set_board_network(ctx: StepContext) -> Outcome:
 
 async def start_board_sshd(ctx: StepContext) -> Outcome:
     """A second one would end by itself: the port is taken."""
+    if elsewhere := root_elsewhere(ctx):
+        return elsewhere
     await _run(ctx, (SSHD,))
     _saw(ctx, "board.sshd", f"its monitor started {SSHD}")
     return Next(f"its monitor started {SSHD}")
@@ -66,6 +72,8 @@ async def start_board_sshd(ctx: StepContext) -> Outcome:
 
 async def filter_board_packets(ctx: StepContext) -> Outcome:
     """The rules that the instance's owner asked for."""
+    if elsewhere := root_elsewhere(ctx):
+        return elsewhere
     instance, _ = ctx.deploy()
     rules = rules_of(instance.user_data)
     seen = ctx.facts["seen"]

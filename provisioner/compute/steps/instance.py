@@ -25,6 +25,9 @@ from provisioner.protocols.power import BootDevice
 
 PHONE_HOME = "phone_home"
 
+ROOT_AT = "root_at"
+"""A fact of a work: the compute host that serves the root which the node was started on, by its URL."""
+
 
 async def publish_instance_boot(ctx: StepContext) -> Outcome:
     """The node finds its instance's kernel and ramdisk, or the order to boot its own disk, in the place
@@ -70,7 +73,8 @@ async def reboot(ctx: StepContext) -> Outcome:
     ctx.mailbox.forget()
     mark = console_mark.begin_boot(ctx)
     await switch_on(ctx)
-    return Next(f"{proof}; power is on", {**mark, "starts": int(ctx.facts.get("starts", 0)) + 1})
+    begun = {"starts": int(ctx.facts.get("starts", 0)) + 1, ROOT_AT: ctx.edges.node_url}
+    return Next(f"{proof}; power is on", {**mark, **begun})
 
 
 async def instance_running(ctx: StepContext) -> Outcome:
@@ -79,12 +83,16 @@ async def instance_running(ctx: StepContext) -> Outcome:
     instance, image = ctx.deploy()
     await forget_starts_cut_short(ctx)
     wanted = instance.proof_of_life or image.proof_of_life or ctx.edges.policy.proof_of_life
-    for proof in wanted:
-        seen = await _seen(ctx, proof)
-        if seen:
-            return Next(seen, {"seen": seen})
+    elsewhere = root_elsewhere(ctx)
+    if elsewhere is None:
+        for proof in wanted:
+            seen = await _seen(ctx, proof)
+            if seen:
+                return Next(seen, {"seen": seen})
     if set(wanted) == {PHONE_HOME} and not calls_us(ctx):
         return _make_anew(ctx)
+    if elsewhere is not None:
+        return elsewhere
     return Wait(
         "proof of life: " + " or ".join(wanted),
         deadline_s=patience(ctx, ctx.edges.policy.running_deadline_s),
@@ -139,6 +147,20 @@ def _make_anew(ctx: StepContext) -> Retry:
         answer="it calls once, and the compute host that it was told to call didn't own its node then",
     )
     return Retry(error, from_step=PLANS[ctx.work.plan].first, counts=False)
+
+
+def root_elsewhere(ctx: StepContext) -> Retry | None:
+    """Of a node that was started on a root which another compute host serves, or served: it is started again,
+    on one from here. It may still answer, and wait for ever for what it hasn't read yet."""
+    served_at = ctx.facts.get(ROOT_AT, ctx.edges.node_url)
+    if not ctx.node.publication.root or served_at == ctx.edges.node_url:
+        return None
+    error = TransientError(
+        "go on with a boot",
+        device=f"node {ctx.node.name}",
+        answer=f"its root was served by the compute host at {served_at}, which doesn't own it any more",
+    )
+    return Retry(error, from_step="reboot", counts=False)
 
 
 async def forget_starts_cut_short(ctx: StepContext) -> None:

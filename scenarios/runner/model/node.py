@@ -92,7 +92,9 @@ class ModelNode:
             self.mounted,
         )
         self.system = NodeSystem(self, wires, hosts, self.faults, self._note, random)
-        self.tile = TileSystem(spec.mac, self.system.printed, self._note) if spec.is_tile else None
+        self.tile = (
+            TileSystem(spec.mac, self.system.printed, self._note, self._mounted_now) if spec.is_tile else None
+        )
 
     def _machine_of(self, spec: StoryNode, pace: float) -> Machine | TileBoard:
         """pace: how much slower it is than others of its kind."""
@@ -165,6 +167,10 @@ class ModelNode:
                 if exported is not None and exported.name == root.name:
                     return self._roots.made.get(root.name)
         return None
+
+    def _mounted_now(self) -> Root | None:
+        assert isinstance(self.machine, TileBoard)
+        return self.mounted(NfsRoot.at(self.machine.root))
 
     # --- what its BMC does with it (`faces.control.Machine`) -------------------------------------
 
@@ -243,8 +249,8 @@ class ModelNode:
 
     def _as_tile(self, started: said.Started) -> said.Started:
         """Such a board says what it is, and not what it runs: that lies in its root."""
-        assert isinstance(self.machine, TileBoard) and self.tile is not None
-        root = self.mounted(NfsRoot.at(self.machine.root))
+        assert self.tile is not None
+        root = self._mounted_now()
         self.tile.up(started.address, root)
         return replace(started, name=root.image if root is not None else "")
 

@@ -21,12 +21,16 @@ class Reply:
 
 
 class TileSystem:
-    """Of one board. root: what it runs from, as long as it is up; printed: all that its console said."""
+    """Of one board. root: what it runs from, as long as it is up; printed: all that its console said;
+    mounted: what it finds at its root now."""
 
-    def __init__(self, mac: str, printed: Sequence[str], note: Note) -> None:
+    def __init__(
+        self, mac: str, printed: Sequence[str], note: Note, mounted: Callable[[], Root | None]
+    ) -> None:
         self._mac = self._own_mac = mac
         self._printed = printed
         self._note = note
+        self._mounted = mounted
         self._began = 0  # where in `printed` this boot begins
         self.root: Root | None = None
         self.address = ""
@@ -66,6 +70,8 @@ class TileSystem:
             case acts.SetAddress(address, _):
                 self.address = address
             case acts.StartSshd():
+                if self._mounted() is None:
+                    return Reply(code=1, err="its root doesn't answer\n")
                 self.sshd = True
             case acts.FilterPackets():
                 pass  # who may reach it is nothing that a story asks

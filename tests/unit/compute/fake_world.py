@@ -99,6 +99,9 @@ class NeverAnswers:
 class FakeWorld:
     """The store and the machines live on; the provisioner's processes come and go, mostly one."""
 
+    node_url = "http://10.77.0.10:8080"
+    """Where those that start next are for nodes."""
+
     def __init__(
         self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0, boot_deadline_s: float = 10.0
     ) -> None:
@@ -237,7 +240,7 @@ class FakeWorld:
                 resumed_deadline_s=5,
                 running_deadline_s=25,
             ),
-            node_url="http://10.77.0.10:8080",
+            node_url=self.node_url,
             initiator_address="10.77.0.10",
             netmask="255.255.255.0",
             write_turns=asyncio.Semaphore(4),

@@ -50,6 +50,29 @@ def test_a_deploy_goes_on_to_active_after_the_death_of_the_process_in(step: str,
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
 
+@pytest.mark.parametrize("at", ["http://10.77.0.11:8080", "http://10.77.0.10:8080"])
+def test_who_was_started_on_a_root_of_another_host_is_started_again(at: str, tmp_path: Path) -> None:
+    """Though its instance is seen: nobody may be there any more who serves the rest of it."""
+    here = at == FakeWorld.node_url
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask(proof_of_life=("console:login",))
+        await world.comes_to("instance_running")
+        await world.die()
+        world.console = "login"
+        world.node_url = at
+        world.start()
+        if not here:
+            await world.comes_to("instance_running", times=3)
+            world.console += "\nlogin"
+        await world.becomes(ProvisionState.ACTIVE)
+        told = [event.text for event in await world.events() if event.name == "step.retry"]
+        assert len(told) == (0 if here else 1)
+        assert all("was served by the compute host at http://10.77.0.10:8080" in text for text in told)
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
 @pytest.mark.parametrize("step", CLEAN)
 def test_a_deletion_goes_on_after_the_death_of_the_process_in(step: str, tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
