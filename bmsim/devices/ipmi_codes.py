@@ -62,12 +62,14 @@ COMMANDS: Mapping[tuple[int, int], tuple[str, int]] = {
     (APP, 0x03): ("mc.reset.warm", ADMINISTRATOR),
     (APP, 0x04): ("mc.selftest", USER),
     (APP, 0x37): ("mc.guid", USER),
+    (APP, 0x38): ("channel.auth_capabilities", 0),
     (APP, 0x3B): ("session.privilege", 0),
     (APP, 0x3C): ("session.close", 0),
     (APP, 0x48): ("sol.activate", USER),
     (APP, 0x49): ("sol.deactivate", USER),
     (APP, 0x4A): ("sol.status", USER),
     (APP, 0x4B): ("sol.instance", USER),
+    (APP, 0x54): ("channel.ciphers", 0),
     (TRANSPORT, 0x22): ("sol.info", USER),
 }
 """Name in the audit log, and the least privilege (appendix G)."""

@@ -149,11 +149,18 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         self, myaddr: int, mylun: int, clientaddr: int, clientlun: int, seq: int, data: Any, sockaddr: Any
     ) -> None:
         """pyghmi's tells of suite 3 alone."""
+        self._note(sockaddr, "channel.ciphers", {}, "ok")
         header = bytes((clientaddr, clientlun | (ipmi.APP + 1) << 2))
         body = bytes((myaddr, mylun | seq << 2, 0x54, ipmi.OK)) + cipher_suites(data[22])
         checksum = pyghmi_session._checksum
         message = header + bytes((checksum(*header),)) + body + bytes((checksum(*body),))
         self._send(outside_session(0, message), sockaddr)
+
+    def send_auth_cap(
+        self, myaddr: int, mylun: int, clientaddr: int, clientlun: int, clientseq: int, sockaddr: Any
+    ) -> None:
+        self._note(sockaddr, "channel.auth_capabilities", {}, "ok")
+        super().send_auth_cap(myaddr, mylun, clientaddr, clientlun, clientseq, sockaddr)
 
     def _send(self, packet: bytes, receiver: Any) -> None:
         self.serversocket.sendto(packet, receiver)
@@ -178,8 +185,13 @@ class IpmiFace(VirtualBMC):  # type: ignore[misc]
         self._sessions.remove(session)
         self._leave(session)
 
+    def answered(self, request: Any, session: StrictSession, code: int) -> None:
+        data = bytes(request["data"])
+        name = ipmi.command_name(request["netfn"], request["command"], data)
+        self._note(session.sockaddr, name, ipmi.arguments(name, data), ipmi.result(name, code))
+
     def answer(self, request: Any, session: StrictSession) -> tuple[int, bytes]:
-        """Every command of an open session comes here."""
+        """Every other command of an open session comes here."""
         asked = Request(
             request["netfn"], request["command"], bytes(request["data"]), session.number, session.privilege
         )

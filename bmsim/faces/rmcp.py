@@ -79,6 +79,9 @@ class Face(Protocol):
     def answer(self, request: Any, session: StrictSession) -> tuple[int, bytes]:
         """A command's completion code and data."""
 
+    def answered(self, request: Any, session: StrictSession, code: int) -> None:
+        """A command that is the session's own."""
+
 
 class StrictSession(ServerSession):  # type: ignore[misc]
     """One session, from the request to open it. Its identifier is `number`, 0 while it was refused."""
@@ -237,12 +240,15 @@ class StrictSession(ServerSession):  # type: ignore[misc]
         data = bytes(request["data"])
         match request["netfn"], request["command"]:
             case (ipmi.APP, 0x3B):  # §22.18, set session privilege level
-                return self._set_privilege(data)
+                answer = self._set_privilege(data)
             case (ipmi.APP, 0x3C):  # §22.19, close session
                 return self._close(data)
             case (ipmi.APP, 0x54) if len(data) == 3:
-                return ipmi.OK, cipher_suites(data[2])
-        return self.bmc.answer(request, self)
+                answer = ipmi.OK, cipher_suites(data[2])
+            case _:
+                return self.bmc.answer(request, self)
+        self.bmc.answered(request, self, answer[0])
+        return answer
 
     def _close(self, data: bytes) -> tuple[int, bytes]:
         if data[:4] != self.managedsessionid:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import ipaddress
 import re
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
@@ -16,6 +16,8 @@ from bmsim.rack.names import Name
 from bmsim.rack.pdu_spec import Feed, Pdu
 from bmsim.rack.tile_spec import ARCH as TILEPRO64
 from bmsim.rack.tile_spec import Tile, with_defaults
+
+T = TypeVar("T", str, SecretStr)
 
 Place = tuple[int | str, ...]
 """Of a field in the file."""
@@ -30,14 +32,35 @@ def _mac(text: str) -> str:
         raise ValueError("a MAC address looks like 52:54:00:77:00:01 (quote it: YAML may read a number)")
     if int(text[:2], 16) & 1:
         raise ValueError("the lowest bit of the first byte is set: a multicast address can't be a NIC's")
+    if not text.strip("0:"):
+        raise ValueError("it is all zeros, which is no NIC's: the machine would be given another")
     return text.lower()
 
 
 Mac = Annotated[str, AfterValidator(_mac)]
 
 
+def _subnet(subnet: IPv4Network) -> IPv4Network:
+    for taken, why in TAKEN.items():
+        if subnet.overlaps(taken):
+            raise ValueError(f"{subnet} has addresses of {taken}, {why}: take others, such as 10.77.0.0/24")
+    return subnet
+
+
+TAKEN = {
+    IPv4Network("0.0.0.0/8"): "which are of no network",
+    IPv4Network("127.0.0.0/8"): "which every host has for itself",
+    IPv4Network("169.254.0.0/16"): "of which one is that of metadata",
+    IPv4Network("224.0.0.0/3"): "which are no single host's",
+}
+
+
 class Network(_Part):
-    subnet: Annotated[IPv4Network, Field(description="Its addresses; the two networks don't overlap.")]
+    subnet: Annotated[
+        IPv4Network,
+        AfterValidator(_subnet),
+        Field(description="Its addresses; the two networks don't overlap."),
+    ]
 
 
 class Networks(_Part):
@@ -69,13 +92,31 @@ class Nic(_Part):
     )
 
 
+def _bmc_text(most_bytes: int) -> Callable[[T], T]:
+    """What IPMI carries in a field of so many bytes."""
+
+    def checked(given: T) -> T:
+        text = given.get_secret_value() if isinstance(given, SecretStr) else given
+        if len(text.encode()) > most_bytes:
+            raise ValueError(f"it has more than {most_bytes} bytes in UTF-8, which is what IPMI has room for")
+        if not text.isprintable():
+            raise ValueError("it has a control character, such as the end of a line")
+        return given
+
+    return checked
+
+
 class Bmc(_Part):
     address: Annotated[IPv4Address, Field(description="On the management network; it answers on UDP 623.")]
     user: Annotated[
-        str, Field(min_length=1, max_length=16, description="16 characters at most.")  # IPMI 2.0 §22.28
+        str,
+        AfterValidator(_bmc_text(16)),  # IPMI 2.0 §22.28
+        Field(min_length=1, description="16 bytes at most."),
     ]
     password: Annotated[
-        SecretStr, Field(min_length=1, max_length=20, description="20 characters at most.")  # §22.30
+        SecretStr,
+        AfterValidator(_bmc_text(20)),  # §22.30
+        Field(min_length=1, description="20 bytes at most."),
     ]
 
 
@@ -176,11 +217,12 @@ class Rack(_Part):
     def _fits_together(self) -> Rack:
         provisioning, management = self.networks.provisioning.subnet, self.networks.management.subnet
         if provisioning.overlaps(management):
-            raise ValueError(f"the networks overlap: {provisioning} and {management}")
+            place = ("networks", "management", "subnet")
+            raise _wrong(place, f"the networks overlap: {provisioning} and {management}")
         for number, host in enumerate(self.compute_hosts):
-            what, place = f"compute host {host.name}", ("compute_hosts", number)
-            _inside(what, host.provisioning_address, provisioning, (*place, "provisioning_address"))
-            _inside(what, host.management_address, management, (*place, "management_address"))
+            what, of = f"compute host {host.name}", ("compute_hosts", number)
+            _inside(what, host.provisioning_address, provisioning, (*of, "provisioning_address"))
+            _inside(what, host.management_address, management, (*of, "management_address"))
         for number, node in enumerate(self.nodes):
             if node.bmc is not None:
                 what = f"the BMC of node {node.name}"
@@ -251,7 +293,10 @@ class Rack(_Part):
         try:
             return Rack.model_validate({**self.model_dump(), "name": name})
         except ValidationError as error:
-            raise RackError(f"a rack can't be named {name!r}: {error.errors()[0]['msg']}", code=2) from error
+            raise RackError(
+                f"a rack can't be named {name!r}: {error.errors()[0]['msg'].removeprefix('Value error, ')}",
+                code=2,
+            ) from error
 
     def node(self, name: str) -> Node | None:
         return next((node for node in self.nodes if node.name == name), None)

@@ -44,7 +44,8 @@ def parse(text: str, model: type[M], name: str) -> M:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         lines = [
-            f"{name}:{_line(tree, problem['loc'])}: {_field(problem['loc'])}: {problem['msg']}"
+            f"{name}:{_line(tree, problem['loc'])}: {_field(problem['loc'])}: "
+            + problem["msg"].removeprefix("Value error, ")
             for problem in _causes(error.errors())
         ]
         raise RackError("\n".join(lines), code=2) from error

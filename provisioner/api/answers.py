@@ -106,7 +106,7 @@ def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "model_attributes_type":
         is_body = tuple(problem["loc"]) == ("body",)
         return "it is no JSON object" + (", or its Content-Type isn't application/json" if is_body else "")
-    return str(problem["msg"])
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 async def problem_of_http(request: Request, error: Exception) -> Response:

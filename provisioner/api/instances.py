@@ -160,7 +160,8 @@ async def console(
 
 @router.delete("/{instance}", status_code=202)
 async def delete(context: Context, instance: str) -> Response:
-    """Its machine is switched off, wiped, and offered again."""
+    """Its machine is switched off, and it is `deleted`; then the machine is wiped, and offered again: its
+    node's events tell."""
     return answer(
         await context.store.transact(lambda tx: instance_orders.delete(tx, context.who, instance)), 202
     )

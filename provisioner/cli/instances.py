@@ -215,11 +215,14 @@ def console(context: typer.Context, instance: Name, follow: Follow = False, as_j
 def delete(
     context: typer.Context,
     instance: Name,
-    wait: Annotated[bool, typer.Option("--wait", help="Until it is gone.")] = False,
+    wait: Annotated[
+        bool, typer.Option("--wait", help="Until it is switched off and gone; its node is wiped after that.")
+    ] = False,
     timeout_s: Timeout = TIMEOUT_S,
     as_json: Json = False,
 ) -> None:
-    """Give a machine back: it is switched off, wiped, and offered again."""
+    """Give a machine back: it is switched off, and the instance is gone; then the machine is wiped, and
+    offered again. Operators see the wipe and its proof by `node events`."""
     client, output = client_and_output(context, as_json)
     seen = 0
     if wait:

@@ -27,6 +27,7 @@ from provisioner.core.errors import (
     StorageFull,
     TransientError,
 )
+from provisioner.core.failures import remedy_of
 from provisioner.core.model import Failure, PublicationKind
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.core.plan import PLANS, Plan
@@ -46,6 +47,9 @@ BOOTS = ("boots", "starts")
 
 CUT_SHORT = "cut_short"
 """A fact of a work: its retries that a change of owner was the reason of."""
+
+LAST_PROVEN = "last_proven"
+"""A fact of a work: the last step that proved something, and what, whichever process did it."""
 
 MOST_CUT_SHORT = 50
 """As many are the provisioner's own deaths, drills and upgrades, and not held against the work. Beyond them
@@ -75,7 +79,6 @@ class Worker:
         self._entered_s = ctx.edges.clock.monotonic_s()
         self._unserved = False
         """What the node boots may be withdrawn here, in whole or in part."""
-        self._last_proven = "nothing was proven since this process took the work up"
 
     async def run(self) -> None:
         """Returns when the work has ended, well or badly. Raises LeaseLost when the node isn't ours."""
@@ -164,8 +167,6 @@ class Worker:
         ctx, work = self.ctx, self.ctx.work
         ctx.edges.meter.step_ended(work.step, ctx.edges.clock.monotonic_s() - self._entered_s)
         self._left_step()
-        if outcome.proof:
-            self._last_proven = f"{work.step}: {outcome.proof}"
         # The instance that the step began with: power_off of a cleaning ends without it.
         done = ctx.ledger.event("step.done", outcome.proof, step=work.step, instance=ctx.instance)
         following = self._plan.after(work.step)
@@ -173,6 +174,8 @@ class Worker:
             await self._ending.well(ctx, done)
             return True
         facts = {**work.facts, **outcome.facts}
+        if outcome.proof:
+            facts[LAST_PROVEN] = f"{work.step}: {outcome.proof}"
         await ctx.ledger.write(
             {"work": replace(work, step=following, facts=facts), "state": self._acting_state()},
             done,
@@ -324,8 +327,8 @@ class Worker:
             code=cause.code,
             message=cause.message,
             step=ctx.work.step,
-            last_proven=self._last_proven,
-            likely_cause=cause.advice,
+            last_proven=str(ctx.work.facts.get(LAST_PROVEN, "nothing yet")),
+            likely_cause=cause.advice or remedy_of(cause.code),
         )
         log.error("work.failed", node=ctx.node.name, step=failure.step, cause=failure.message)
         await self._ending.badly(ctx, failure)

@@ -45,7 +45,7 @@ def parse(text: str, model: type[M], name: str) -> M:
     except ValidationError as error:
         # Without the values: one may be a secret.
         problems = error.errors(include_url=False, include_input=False)
-        found = [(_place(tree, p["loc"]), p["msg"]) for p in _causes(problems)]
+        found = [(_place(tree, p["loc"]), p["msg"].removeprefix("Value error, ")) for p in _causes(problems)]
         told = [f"line {line}, {field}: {message}" for (line, field), message in found]
         raise InvalidInput(f"use {name}", field=found[0][0][1], answer="; ".join(told)) from error
 

@@ -5,6 +5,7 @@ The message of a failure says more of its own case; this is what all cases of a 
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
@@ -160,3 +161,9 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
     }
 )
 """Deploys', as in `core/blame.py`; then cleanings', and images'."""
+
+
+def remedy_of(code: str) -> str:
+    """What an operator does next, in plain text; empty for a code that nobody has written down."""
+    known = FAILURES.get(code)
+    return re.sub(r"\[([^]]*)]\([^)]*\)", r"\1", known.remedy).replace("`", "") if known else ""

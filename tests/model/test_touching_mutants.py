@@ -14,6 +14,7 @@ import pytest
 from provisioner.compute import worker
 from provisioner.compute.agent_session import client
 from provisioner.compute.context import StepContext
+from provisioner.compute.steps.board import NIC
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.states import PowerState
@@ -38,6 +39,11 @@ async def cut_power(ctx: StepContext) -> None:
 
 async def wipe(ctx: StepContext) -> None:
     await client(ctx).run("wipe", {"devices": "all", "mode": "quick"}, timeout_s=60.0)
+
+
+async def set_address(ctx: StepContext) -> None:
+    address = ctx.boot_port.address
+    await ctx.edges.monitor.run(address, (("ifconfig", NIC, address, "netmask", ctx.edges.netmask),))
 
 
 def step(name: str) -> Act:
@@ -69,9 +75,7 @@ TOUCHES = {
     "its outlet": Touch(outlet_story(), cut_power, "switched an outlet of n1"),
     "its disk": Touch(story(DEPLOY), step("write_image"), "wrote to a disk of n1", TO_ITS_OWN_SYSTEM),
     "its agent": Touch(story(DEPLOY), wipe, "had wipe run on the agent of n1", TO_ITS_OWN_SYSTEM),
-    "its monitor": Touch(
-        active_board_story(), step("set_board_network"), "had ifconfig run by the monitor of n1"
-    ),
+    "its monitor": Touch(active_board_story(), set_address, "had ifconfig run by the monitor of n1"),
 }
 
 

@@ -15,7 +15,7 @@ from provisioner.compute.steps.boot import (
 )
 from provisioner.compute.steps.identity import calls_us
 from provisioner.core.console_pattern import find
-from provisioner.core.diagnosis import diagnose
+from provisioner.core.diagnosis import boot_stopped, diagnose
 from provisioner.core.errors import DeviceUnreachable, PermanentError, TransientError
 from provisioner.core.ladders import DISK_INSTANCE_LADDERS, NETBOOT_INSTANCE_LADDERS, Ladder
 from provisioner.core.model import ImageKind, Publication, PublicationKind, boots_with_ramdisk
@@ -175,13 +175,17 @@ def start_again(ctx: StepContext, tried: str, answer: str) -> Retry | Fail:
     if ctx.resumed:
         return missed_boot(ctx, tried, from_step="reboot")
     found = diagnose(_ladder(ctx), boot_events(ctx))
+    cause = found.likely_cause
+    if stopped := boot_stopped(console_mark.said(ctx)):
+        line, cause = stopped
+        answer += f"; its console says: {line}"
     starts = int(ctx.facts.get("starts", 1))
     error = DeviceUnreachable(
         tried,
         device=f"node {ctx.node.name}",
         answer=f"{answer} (start {starts} of {ctx.edges.policy.boot_attempts}); "
         f"last proven: {found.last_proven}",
-        advice=found.likely_cause,
+        advice=cause,
     )
     error.code = "instance-never-seen"
     if starts < ctx.edges.policy.boot_attempts:

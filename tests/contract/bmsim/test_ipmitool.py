@@ -27,6 +27,16 @@ def test_the_cipher_suites_that_are_served_are_listed(bmc: Bmc) -> None:
     assert [line.split()[0] for line in listed.splitlines() if line[:1].isdigit()] == ["3", "17"], listed
 
 
+def test_every_command_of_a_session_is_noted_with_what_comes_before_it(bmc: Bmc) -> None:
+    assert bmc.ipmitool("channel", "getciphers", "ipmi", "1").code == 0
+    assert [entry.result for entry in bmc.entries("channel.ciphers")] == ["ok"]
+    assert bmc.ipmitool("mc", "info").code == 0
+    for name in ("session.open", "session.privilege", "session.close"):
+        assert [entry.result for entry in bmc.entries(name)] == ["ok", "ok"], name
+    assert {entry.result for entry in bmc.entries("mc.info")} == {"ok"}
+    assert bmc.entries("session.privilege")[0].args == {"data": "04"}
+
+
 def test_the_best_suite_is_chosen_where_none_was_asked_for(bmc: Bmc) -> None:
     assert bmc.ipmitool("power", "status", suite=None).code == 0
     assert bmc.entries("session.open")[0].args["cipher_suite"] == 17

@@ -97,7 +97,7 @@ async def by_tile_monitor(folder: Path) -> AsyncIterator[Bench]:
 @asynccontextmanager
 async def in_the_model(folder: Path) -> AsyncIterator[Bench]:
     address, printed = "10.77.0.105", list[str]()
-    board = TileSystem("52:54:00:77:00:05", printed, lambda *told, **more: None)
+    board = TileSystem("52:54:00:77:00:05", printed, lambda *told, **more: None, lambda: None)
     board.up(address, None)
 
     def boot_again() -> None:

@@ -67,7 +67,7 @@ def test_a_board_without_a_bmc_starts_when_it_is_fed_and_one_with_a_bmc_does_not
         ("10.78.0.202", "10.77.0.202", "PDU b has 10.77.0.202"),
         ("name: c, family", "name: a, family", "PDU a is given twice"),
         ("outlets: 1,", "outlets: 2,", "2 outlets are more than the 1 of iboot"),
-        ("name: power", f"name: {'é' * 17}", r"user\.name: Value error, it has more than 32 bytes in UTF-8"),
+        ("name: power", f"name: {'é' * 17}", r"user\.name: it has more than 32 bytes in UTF-8"),
     ],
 )
 def test_a_mistake_in_wiring_is_told(right: str, wrong: str, told: str) -> None:

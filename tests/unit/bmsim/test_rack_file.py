@@ -41,6 +41,7 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
         ("user: admin, password: battery-staple", "user: admin", "nodes[1].bmc.password: Field required"),
         ("subnet: 10.77.0.0/24", "subnet: 10.77.0.1/24", "rack.yaml:3: networks.provisioning.subnet: "),
         ("52:54:00:77:00:01", "53:54:00:77:00:01", "multicast"),
+        ("52:54:00:77:00:01", "00:00:00:00:00:00", "it is all zeros"),
         ("52:54:00:77:00:01", "5254.0077.0001", "looks like 52:54:00:77:00:01"),
         (
             "52:54:00:77:00:02",
@@ -63,11 +64,15 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
             "10.78.0.10,",
             ":6: compute_hosts[0].provisioning_address: compute host ch1 has",
         ),
-        ("10.78.0.0/24", "10.77.0.0/16", "overlap"),
+        ("10.78.0.0/24", "10.77.0.0/16", "networks.management.subnet: the networks overlap"),
+        ("subnet: 10.77.0.0/24", "subnet: 127.0.0.0/24", "rack.yaml:3: networks.provisioning.subnet: "),
+        ("10.78.0.0/24", "224.0.0.0/24", "which are no single host's"),
         ("name: n2", "name: n1", "rack.yaml:16: nodes[1].name: node n1 is given twice"),
         ("name: n2", "name: ch1", "rack.yaml:16: nodes[1].name: a node and a compute host are called ch1"),
         ("name: n2", "name: ../n2", "nodes[1].name"),
-        ("password: battery-staple", "password: a-password-of-21-chars", "at most 20"),
+        ("password: battery-staple", "password: a-password-of-21-chars", "more than 20 bytes"),
+        ("password: battery-staple", "password: ääääääääääh", "more than 20 bytes"),
+        ("password: battery-staple", r'password: "battery\nstaple"', "control character"),
     ],
 )
 def test_a_mistake_is_told_with_its_place(right: str, wrong: str, told: str) -> None:

@@ -103,13 +103,20 @@ class FakeWorld:
     """Where those that start next are for nodes."""
 
     def __init__(
-        self, folder: Path, *, boot_s: float = 0.0, refresh_s: float = 0.0, boot_deadline_s: float = 10.0
+        self,
+        folder: Path,
+        *,
+        boot_s: float = 0.0,
+        refresh_s: float = 0.0,
+        boot_deadline_s: float = 10.0,
+        running_deadline_s: float = 25.0,
     ) -> None:
         """boot_s: what a machine takes from its power to its running system.
         refresh_s: how often idle nodes' power is asked for; 0: never."""
         self.broken: set[str] = set()  # names of nodes whose power device refuses
         self.silent: set[str] = set()  # and of those whose power device never answers
         self._boot_deadline_s = boot_deadline_s
+        self._running_deadline_s = running_deadline_s
         self._refresh = RefreshPolicy(interval_s=refresh_s, at_once=2)
         self.store = MemoryStore(lambda: records.NOW)
         self.ids = RandomIds()
@@ -238,7 +245,7 @@ class FakeWorld:
                 agent_patience_s=2.5,
                 boot_deadline_s=self._boot_deadline_s,
                 resumed_deadline_s=5,
-                running_deadline_s=25,
+                running_deadline_s=self._running_deadline_s,
             ),
             node_url=self.node_url,
             initiator_address="10.77.0.10",
@@ -315,12 +322,18 @@ def play(
     *,
     boot_s: float = 0.0,
     boot_deadline_s: float = 10.0,
+    running_deadline_s: float = 25.0,
     **node: Any,
 ) -> None:
     """A story from a running provisioner on. node: what differs of the node."""
 
     async def run() -> None:
-        world = FakeWorld(folder, boot_s=boot_s, boot_deadline_s=boot_deadline_s)
+        world = FakeWorld(
+            folder,
+            boot_s=boot_s,
+            boot_deadline_s=boot_deadline_s,
+            running_deadline_s=running_deadline_s,
+        )
         await world.fill(**node)
         world.start()
         try:

@@ -88,7 +88,7 @@ def test_secrets_of_feeds_are_told_apart_and_not_shown() -> None:
         ({"community": None}, "version 2c needs a community"),
         ({"version": "3"}, "version 3 needs a user"),
         ({"unit": "second"}, "should match pattern"),
-        ({"version": "3", "user": "é" * 17}, "user: Value error, it has more than 32 bytes in UTF-8"),
+        ({"version": "3", "user": "é" * 17}, "user: it has more than 32 bytes in UTF-8"),
     ],
 )
 def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
