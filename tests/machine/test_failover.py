@@ -53,8 +53,10 @@ NEEDS_NO_NODE = (
 )
 """Steps in which a host asks nothing of a node or of its devices: a cut between them may pass unseen."""
 
-TAKES_NO_TIME = ("set_board_network", "start_board_sshd", "filter_board_packets")
-"""Commands to a board that is up."""
+TAKES_NO_TIME = {
+    "deploy-tilera": ("set_board_network", "start_board_sshd", "instance_running", "filter_board_packets")
+}
+"""Commands to a board that is up, and the look at the SSH server that it has started by then."""
 
 
 def cells() -> Iterator[object]:
@@ -80,7 +82,8 @@ def ends_at_once(plan: str, step: str) -> bool:
     """Whether the owner may have ended its work before the fault reaches it, which the model strikes within
     the step: the node is deployed again then, and the fault comes between the two."""
     names = [spec.name for spec in PLANS[plan].steps]
-    return all(name in NEEDS_NO_NODE + TAKES_NO_TIME for name in names[names.index(step) :])
+    quick = NEEDS_NO_NODE + TAKES_NO_TIME.get(plan, ())
+    return all(name in quick for name in names[names.index(step) :])
 
 
 def has_struck(trace: Trace, fault: str) -> bool:

@@ -6,6 +6,8 @@ import re
 from collections.abc import Callable, Container, Iterable, Mapping
 from typing import Any, Generic, TypeVar
 
+import re2
+
 from provisioner.api.ec2.errors import Ec2Error, unsupported
 
 T = TypeVar("T")
@@ -13,6 +15,9 @@ Looks = Mapping[str, Callable[[T], Iterable[str]]]
 
 MAX_FILTERS = 50
 MAX_VALUES = 200
+MAX_PATTERNS = 50
+"""Of a request: values that have a wildcard."""
+MAX_MEMORY_BYTES = 2**20  # of what is made of one pattern
 
 
 class Filters(Generic[T]):
@@ -30,20 +35,23 @@ class Filters(Generic[T]):
         tags: Callable[[T], Mapping[str, str]] | None = None,
         others: Container[str] = (),
     ) -> None:
-        self._checks: list[tuple[Callable[[T], Iterable[str]], list[_Pattern]]] = []
+        self._checks: list[tuple[Callable[[T], Iterable[str]], _Values]] = []
         if len(told := list(given)) > MAX_FILTERS:
             raise Ec2Error("InvalidParameterValue", f"A request may have {MAX_FILTERS} filters")
         for one in told:
             name, values = one.get("Name", ""), one.get("Values", [])
             if not values or len(values) > MAX_VALUES:
                 raise Ec2Error("InvalidParameterValue", f"A filter must have 1 to {MAX_VALUES} values")
-            self._checks.append((_look(name, looks, tags, others), [_Pattern(value) for value in values]))
+            self._checks.append((_look(name, looks, tags, others), _Values(dict.fromkeys(values))))
+        # All of them are tried on each thing, in one go, while all else of this process waits.
+        if sum(len(values.patterns) for _, values in self._checks) > MAX_PATTERNS:
+            raise Ec2Error(
+                "InvalidParameterValue",
+                f"A request may have {MAX_PATTERNS} values with * or ?, all filters together",
+            )
 
     def __call__(self, thing: T) -> bool:
-        return all(
-            any(pattern.matches(text) for text in look(thing) for pattern in patterns)
-            for look, patterns in self._checks
-        )
+        return all(any(map(values.match, look(thing))) for look, values in self._checks)
 
 
 def _look(
@@ -62,37 +70,34 @@ def _look(
     return looks[name]
 
 
-class _Pattern:
-    """One value of a filter: * is any text, ? any letter, and a backslash takes either as it is.
+class _Values:
+    """Those of a filter: * is any text, ? any letter, and a backslash takes either as it is."""
 
-    Not one regular expression: many * in one would try all ways to share the text out among them. Between two
-    of them, the leftmost match is as good as any.
-    """
+    def __init__(self, given: Iterable[str]) -> None:
+        self._exact: set[str] = set()
+        self.patterns: list[Any] = []
+        for value in given:
+            words = re.findall(r"\\.|.", value, re.DOTALL)
+            if "*" in words or "?" in words:
+                self.patterns.append(_compiled(words))
+            else:
+                self._exact.add("".join(word[-1] for word in words))
 
-    def __init__(self, value: str) -> None:
-        parts = [""]
-        lengths = [0]
-        for word in re.findall(r"\\.|.", value, re.DOTALL):
-            if word == "*":
-                parts.append("")
-                lengths.append(0)
-                continue
-            parts[-1] += "." if word == "?" else re.escape(word[-1])
-            lengths[-1] += 1
-        self._parts = [re.compile(part, re.DOTALL) for part in parts]
-        self._lengths = lengths
+    def match(self, text: str) -> bool:
+        return text in self._exact or any(pattern.fullmatch(text) for pattern in self.patterns)
 
-    def matches(self, text: str) -> bool:
-        first, *middle = self._parts
-        if not middle:
-            return first.fullmatch(text) is not None
-        last = middle.pop()
-        at, end = self._lengths[0], len(text) - self._lengths[-1]
-        if at > end or not first.match(text) or not last.match(text, end):
-            return False
-        for part in middle:
-            found = part.search(text, at, end)
-            if found is None:
-                return False
-            at = found.end()
-        return True
+
+def _compiled(words: Iterable[str]) -> Any:
+    """By RE2, whose time grows with the text alone: whoever may ask chooses the value."""
+    options = re2.Options()
+    options.max_mem = MAX_MEMORY_BYTES
+    options.log_errors = False
+    any_text = {"*": ".*", "?": "."}
+    try:
+        return re2.compile(
+            "(?s)" + "".join(any_text.get(word) or re2.escape(word[-1]) for word in words), options
+        )
+    except (re2.error, UnicodeError):
+        raise Ec2Error(
+            "InvalidParameterValue", "A filter's value can't be used: it is too long, or no text"
+        ) from None

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from provisioner.api.ec2.errors import Ec2Error
-from provisioner.api.ec2.filters import MAX_FILTERS, MAX_VALUES, Filters
+from provisioner.api.ec2.filters import MAX_FILTERS, MAX_PATTERNS, MAX_VALUES, Filters
 
 LOOKS = {"word": lambda thing: thing["words"]}
 
@@ -49,6 +49,14 @@ def test_no_pattern_takes_long() -> None:
     assert finds("*a?" * 80 + "*", "a" * 255)
 
 
+@pytest.mark.timeout(20)
+def test_all_patterns_of_a_request_take_no_long_time_on_many_things() -> None:
+    """By an engine that tries one way after the other they would take minutes, and hold up everybody."""
+    values = [f"*{'a?' * 8}b{number}*" for number in range(MAX_PATTERNS)]
+    found = Filters[Any]([{"Name": "word", "Values": values}], LOOKS)
+    assert not any(found({"words": ["a" * 255]}) for _ in range(1_000))
+
+
 def test_any_value_of_each_filter_must_match() -> None:
     both = Filters[Any]([{"Name": "word", "Values": ["a", "b"]}, {"Name": "word", "Values": ["c"]}], LOOKS)
     assert both({"words": ["b", "c"]})
@@ -73,6 +81,8 @@ def test_tags_are_looked_at_by_key_and_by_value() -> None:
         [{"Name": "word"}],
         [{"Name": "word", "Values": ["a"] * (MAX_VALUES + 1)}],
         [{"Name": "word", "Values": ["a"]}] * (MAX_FILTERS + 1),
+        [{"Name": "word", "Values": [f"{n}*" for n in range(one)]} for one in (1, MAX_PATTERNS)],
+        [{"Name": "word", "Values": ["?" * 100_000]}],
     ],
 )
 def test_what_is_no_filter_is_refused(given: list[dict[str, Any]]) -> None:
