@@ -167,7 +167,7 @@ def main() -> int:
         print("where it went, by step:")
         for name, took_s in steps.items():
             print(f"{name:>22}: {took_s:5.1f} s")
-    goals = GOALS if (arguments.firmware, arguments.deploy) == ("bios", "iscsi") else GOALS[:1]
+    goals = GOALS if (arch, arguments.deploy) == ("x86_64", "iscsi") else GOALS[:1]
     return exit_code(goals, {"whole ÷ floor": ratio, **deploy}, check=arguments.check)
 
 
