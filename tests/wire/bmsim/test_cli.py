@@ -149,7 +149,7 @@ def test_who_follows_a_rack_is_done_when_it_ends_and_its_death_is_told(tmp_path:
     with bmsim.started("log", "--follow") as log, bmsim.started("console", "n1", "--follow") as console:
         assert log.stdout is not None
         bmsim("exec", "ch1", "--", *login)
-        assert "session" in log.stdout.readline(), "it follows already"
+        assert " bmc " in log.stdout.readline(), "it follows already"
         if end == "dead":
             first = state.supervisor()
             assert first is not None
