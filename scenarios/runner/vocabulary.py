@@ -71,6 +71,7 @@ SEEN_BY_ONE: Mapping[str, frozenset[str]] = {
             *("machine.reset", "iscsi.login", "iscsi.close"),
             *("dhcp.request", "dhcp.decline", "dhcp.nak", "dhcp.release", "dhcp.inform"),
             *("http.post", "http.put"),
+            *("bmc.session.privilege", "bmc.channel.ciphers", "bmc.channel.auth_capabilities"),
         )
     ),
 }
