@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from provisioner.core.failures import FAILURES
-from provisioner.core.model import Failure, Instance, TimelineEvent
+from provisioner.core.model import Failure, Instance, RequestState, TimelineEvent
 from provisioner.core.roles import Principal
 
 OF_THE_DEPLOY = frozenset(
@@ -48,6 +48,12 @@ TEXTS = frozenset(
 )
 """Events of a controller whose texts are told."""
 
+ORDERS = {
+    RequestState.DONE: "it was done",
+    RequestState.FAILED: "it failed; operators are told why",
+}
+"""Of an order of a node's power, what became of it."""
+
 SEEN_OF_THE_NODE = frozenset({"dhcp", "tftp", "http", "agent", "board", "console"})
 """Sources of events that tell what the node itself did."""
 
@@ -69,6 +75,8 @@ def event_for(who: Principal, event: TimelineEvent) -> TimelineEvent:
         return event
     if event.name == "step.failed":
         return replace(event, text=_message(str(event.detail.get("code", "")), event.text))
+    if event.source == "power" and (became := event.detail.get("became")):
+        return replace(event, text=ORDERS[became], detail={"became": became})
     return replace(event, text="", detail={})
 
 

@@ -195,7 +195,7 @@ class OperatorRequests:
             if answered and node is not None:
                 if power is not None:
                     tx.update(Node, node.id, {"power_state": power}, expect={"fence": node.fence})
-                tx.insert(_event(node, request, answer, tx))
+                tx.insert(_event(node, request, state, answer, tx))
             tx.notify("requests", f"node:{request.node_id}")
 
         while True:
@@ -210,7 +210,7 @@ class OperatorRequests:
             await self._edges.clock.sleep(RETRY_S)
 
 
-def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEvent:
+def _event(node: Node, request: NodeRequest, state: RequestState, answer: str, tx: Tx) -> TimelineEvent:
     return TimelineEvent(
         node_id=node.id,
         instance_id=node.instance_id if request.instance_id is None else request.instance_id or None,
@@ -218,5 +218,6 @@ def _event(node: Node, request: NodeRequest, answer: str, tx: Tx) -> TimelineEve
         source="power",
         name=f"operator.{request.verb}",
         text=answer,
+        detail={"became": str(state)},
         fence=node.fence,
     )

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Hashable, Iterable, Mapping, Sequence
 from contextlib import AsyncExitStack
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from provisioner.api.capacity import FREE
 from provisioner.api.context import ApiContext
@@ -25,8 +26,11 @@ _OF_REQUESTS = ("id", "flavor", "image_id", "node_name", "host_name", "zone", "t
 
 @dataclass(frozen=True, slots=True)
 class Found:
+    """others: why how many other free nodes can't carry it, of those that were looked at."""
+
     nodes: Sequence[Node] = ()
     are_all: bool = True
+    others: Mapping[str, int] = field(default_factory=dict)
 
 
 async def fitting(context: ApiContext, asked: Instance, image: Image, enough: int) -> Found:
@@ -36,11 +40,12 @@ async def fitting(context: ApiContext, asked: Instance, image: Image, enough: in
     where = {**nodes_of(who), **FREE}
     if asked.node_name is not None:
         where["name"] = asked.node_name
-    found: list[Node] = []
+    found, others = list[Node](), Counter[str]()
     after_first = True
     async with AsyncExitStack() as turn:
         async for some in survey(context.store, asked, image, where):
             found += (node for node, why in some if why is None)
+            others.update(why for _, why in some if why is not None)
             if len(some) < AT_ONCE:
                 break
             if len(found) >= enough:
@@ -48,7 +53,7 @@ async def fitting(context: ApiContext, asked: Instance, image: Image, enough: in
             if after_first:
                 await turn.enter_async_context(context.orders_line.turn(who.tenant))
                 after_first = False
-    return Found(found, are_all=True)
+    return Found(found, are_all=True, others=others)
 
 
 def waiting(tx: Tx, asked: Instance) -> int:

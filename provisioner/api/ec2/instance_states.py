@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
 from provisioner.core.model import Instance, Node, NodeRequest, RequestState
+from provisioner.core.roles import Principal
 from provisioner.core.states import InstanceState, PowerState
 from provisioner.protocols.store import Tx
 
@@ -43,6 +44,15 @@ _ORDERED: Mapping[str, State] = MappingProxyType(
 )
 """While an order of its power is pending."""
 
+_FAILED: Mapping[str, str] = MappingProxyType(
+    {
+        **dict.fromkeys(("power:off", "power:soft", "power:shutdown"), "stopped"),
+        **dict.fromkeys(("power:cycle", "power:reset"), "rebooted"),
+        "power:on": "started",
+    }
+)
+"""What an order of its power was to bring about."""
+
 
 def state_of(instance: Instance, node: Node | None, ordered: State | None) -> State:
     """ordered: what it is while an order of its node's power is pending."""
@@ -62,3 +72,24 @@ def ordered_states(tx: Tx) -> dict[str, State]:
     each other; others (a reboot) leave it running."""
     found = tx.find(NodeRequest, where={"state": RequestState.PENDING, "verb": tuple(_ORDERED)})
     return {request.instance_id: _ORDERED[request.verb] for request in found if request.instance_id}
+
+
+def failed_orders(tx: Tx, nodes: Iterable[str]) -> dict[str, NodeRequest]:
+    """By the instance's id, the last order of its node's power where that failed."""
+    some_failed = {one.node_id for one in tx.find(NodeRequest, where={"state": RequestState.FAILED})}
+    if not (concerned := some_failed.intersection(nodes)):
+        return {}
+    last: dict[str, NodeRequest] = {}
+    orders = tx.find(NodeRequest, where={"node_id": tuple(sorted(concerned))})
+    for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
+        if order.instance_id and order.verb in _FAILED:
+            last[order.instance_id] = order
+    return {id: order for id, order in last.items() if order.state is RequestState.FAILED}
+
+
+def transition_reason(who: Principal, failed: NodeRequest | None) -> str:
+    """What became of the last order of an instance's power; what its device said, for operators alone."""
+    if failed is None:
+        return ""
+    why = failed.answer if who.oversees else "its operators are told why"
+    return f"Server.InternalError: it couldn't be {_FAILED[failed.verb]}: {why}"

@@ -13,7 +13,16 @@ from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import TOLD_S, bounded, find_instance
-from provisioner.api.ec2.instance_states import RUNNING, STOPPED, TERMINATED, State, ordered_states, state_of
+from provisioner.api.ec2.instance_states import (
+    RUNNING,
+    STOPPED,
+    TERMINATED,
+    State,
+    failed_orders,
+    ordered_states,
+    state_of,
+    transition_reason,
+)
 from provisioner.api.ec2.other_filters import OTHERS
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
@@ -37,6 +46,7 @@ class Seen:
     tags: Mapping[str, str] = field(default_factory=dict)
     zone: str = ""
     account: str = ""
+    transition: str = ""  # why its power isn't as it was ordered to be
 
     @property
     def id(self) -> str:
@@ -56,7 +66,7 @@ _NONE_HAS = (
     *("block-device-mapping.attach-time", "block-device-mapping.delete-on-termination"),
     *("block-device-mapping.device-name", "block-device-mapping.status", "block-device-mapping.volume-id"),
     *("dns-name", "hypervisor", "instance-lifecycle", "instance.group-id", "instance.group-name"),
-    *("ip-address", "placement-group-name", "platform", "product-code", "product-code.type", "reason"),
+    *("ip-address", "placement-group-name", "platform", "product-code", "product-code.type"),
 )
 """Answers tell that there are none: it is a machine, on demand, whose addresses are private."""
 
@@ -82,6 +92,7 @@ _LOOKS: Looks[Seen] = {
     "private-dns-name": lambda seen: [seen.instance.name],
     "private-ip-address": lambda seen: [seen.instance.address] if seen.instance.address else [],
     "ramdisk-id": lambda seen: [ramdisk_id(seen.instance.ramdisk_id)] if seen.instance.ramdisk_id else [],
+    "reason": lambda seen: [seen.transition] if seen.transition else [],
     "reservation-id": lambda seen: [seen.reservation_id],
     "root-device-type": lambda seen: ["instance-store"],
     "source-dest-check": lambda seen: ["false"],
@@ -109,7 +120,7 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
     found = list(instances)
     nodes = {n.id: n for n in _named(tx, Node, (one.node_id for one in found))}
     images = {i.id: i for i in _named(tx, Image, (one.image_id for one in found))}
-    orders = ordered_states(tx)
+    orders, failed = ordered_states(tx), failed_orders(tx, nodes)
     tags = tags_of(tx, call.tenant, [instance_id(one.id) for one in found])
     return [
         Seen(
@@ -120,6 +131,7 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
             tags=tags(instance_id(one.id)),
             zone=_zone(call, one, nodes.get(one.node_id or "")),
             account=call.account,
+            transition=transition_reason(call.context.who, failed.get(one.id)),
         )
         for one in found
     ]
@@ -209,7 +221,7 @@ def view(seen: Seen) -> Members:
         "RamdiskId": ramdisk_id(one.ramdisk_id) if one.ramdisk_id else None,
         "State": seen.state.members(),
         "StateReason": _reason(one),
-        "StateTransitionReason": "",
+        "StateTransitionReason": seen.transition,
         "Architecture": seen.image.arch if seen.image else None,
         "BlockDeviceMappings": [],
         "ClientToken": one.client_token or None,

@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import binascii
 import hashlib
+from collections import Counter
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -40,6 +41,8 @@ from provisioner.protocols.store import Tx
 
 MAX_COUNT = 1000
 MAX_TOKEN = 64
+REASONS = 3
+"""Of those why free nodes can't carry an instance, so many are told: what most have first."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -242,10 +245,11 @@ def _capacity(tx: Tx, call: Call, wish: _Wish, least: int, most: int) -> int:
         raise LookAgain  # others have come meanwhile
     if free < least:
         # 500 at EC2, which has SDKs ask four more times before they tell.
-        raise Ec2Error(
-            "InsufficientInstanceCapacity",
-            f"There is no capacity for {least} of {wish.flavor.name} now: {free} could be had.",
-        )
+        told = f"There is no capacity for {least} of {wish.flavor.name} now: {free} could be had."
+        if found.others:
+            reasons = Counter(found.others).most_common(REASONS)
+            told += f" Other free nodes can't carry it: {'; '.join(f'{n} × {why}' for why, n in reasons)}."
+        raise Ec2Error("InsufficientInstanceCapacity", told)
     return free
 
 

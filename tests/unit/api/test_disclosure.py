@@ -125,6 +125,19 @@ def test_an_event_whose_text_may_name_a_device_is_told_without(name: str) -> Non
     assert event_for(OPERATOR, found) == found
 
 
+@pytest.mark.parametrize(
+    ("became", "told"), [("done", "it was done"), ("failed", "it failed; operators are")]
+)
+def test_of_an_order_of_power_a_member_hears_what_became_of_it(became: str, told: str) -> None:
+    found = replace(
+        event("", NAMES_IT), source="power", name="operator.power:off", detail={"became": became, "by": BMC}
+    )
+    seen = event_for(MEMBER, found)
+    assert seen.text.startswith(told)
+    assert BMC not in str(seen)
+    assert event_for(OPERATOR, found) == found
+
+
 ID = "01234567-89ab-4def-8123-000000000000"
 
 

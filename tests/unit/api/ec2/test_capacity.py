@@ -45,6 +45,14 @@ def run(ec2: Ec2, root: str, count: int, **more: str) -> str:
     return "run" if answer.is_success else answer.text
 
 
+def test_who_finds_too_few_hears_why_the_other_free_ones_cannot_carry_it(ec2: Ec2, root: str) -> None:
+    others = [node(id=f"s{n}", name=f"s{n}", arch="arm64", memory_mib=2048) for n in range(3)]
+    ec2.api.transact(lambda tx: tx.insert(*others))
+    told = run(ec2, root, 3)
+    assert "no capacity for 3 of small now: 2 could be had. Other free nodes can" in told
+    assert "3 × " in told and told.count("for x86_64, not arm64.") == 1, told
+
+
 @pytest.mark.parametrize(
     "wish",
     [
