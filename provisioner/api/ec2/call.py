@@ -15,12 +15,14 @@ Members = dict[str, Any]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Call:
-    """context: of whoever sent it. given: the members of the request, by the model's names. prepared: what
-    `Operation.prepare` made. seen: what `Operation.look` saw. looks: how often it had looked before, in vain.
-    later: what is left to do once the transaction is sure; nothing may depend on its being done."""
+    """context: of whoever sent it. given: the members of the request, by the model's names. authority: the
+    host that it was sent to, with its port if that was named. prepared: what `Operation.prepare` made. seen:
+    what `Operation.look` saw. looks: how often it had looked before, in vain. later: what is left to do once
+    the transaction is sure; nothing may depend on its being done."""
 
     context: ApiContext
     given: Members
+    authority: str = ""
     prepared: Any = None
     seen: Any = None
     looks: int = 0

@@ -89,7 +89,7 @@ class Endpoint:
         try:
             if not rights.covers(right, proven.who):
                 raise rights.forbidden(right, proven.who)
-            return await self._done(name, operation, parameters, proven, entry)
+            return await self._done(name, operation, parameters, proven, entry, request.url.netloc)
         except (ProvisionerError, Ec2Error) as error:
             told = of_error(error) if isinstance(error, ProvisionerError) else error
             if isinstance(error, Forbidden):
@@ -99,7 +99,13 @@ class Endpoint:
             raise
 
     async def _done(
-        self, name: str, operation: Operation, parameters: Mapping[str, str], proven: Proven, entry: Entry
+        self,
+        name: str,
+        operation: Operation,
+        parameters: Mapping[str, str],
+        proven: Proven,
+        entry: Entry,
+        authority: str,
     ) -> str:
         shapes = model()
         given = members(shapes, shapes.input(name), parameters)
@@ -114,7 +120,7 @@ class Endpoint:
         entry.target = _target(given)
         changes = rights.RIGHTS[entry.operation].changes
         context = self._context.of(proven.who, entry if changes else None)
-        call = Call(context=context, given=given, prepared=prepared)
+        call = Call(context=context, given=given, authority=authority, prepared=prepared)
 
         def accept(tx: Tx) -> tuple[Record, ...]:
             return accept_anywhere(tx, proven, once=once) if changes and not tokened else ()

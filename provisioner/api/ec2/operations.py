@@ -88,7 +88,7 @@ OPERATIONS: Mapping[str, Operation] = {
         handle=register_images.register_image,
         takes=takes("Name", "ImageLocation", "Architecture", "KernelId", "RamdiskId", "TagSpecifications"),
         # How it is seen by an instance is the machine's own affair.
-        ignores=takes("Description", "EnaSupport", "RootDeviceName", "SriovNetSupport", "VirtualizationType"),
+        ignores=takes("EnaSupport", "RootDeviceName", "SriovNetSupport", "VirtualizationType"),
     ),
     "RunInstances": Operation(
         handle=run_instances.run_instances,

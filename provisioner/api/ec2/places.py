@@ -23,7 +23,7 @@ _ATTRIBUTES: Mapping[str, str] = {
 def describe_regions(tx: Tx, call: Call) -> Members:
     region = {
         "RegionName": call.context.region,
-        "Endpoint": call.context.region,
+        "Endpoint": call.authority,
         "OptInStatus": "opt-in-not-required",
     }
     wanted = Filters[Mapping[str, str]](

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 
 from provisioner.api.ec2.call import Call, Members
-from provisioner.api.ec2.errors import Ec2Error, missing
+from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.filters import Filters, Looks
 from provisioner.api.ec2.ids import bounded, find_image, find_instance, find_key_pair
 from provisioner.api.ec2.paging import page
@@ -98,7 +99,10 @@ def of_specifications(given: Iterable[Mapping[str, object]], kind: str) -> dict[
     found: list[Mapping[str, str]] = []
     for one in given:
         if one.get("ResourceType") != kind:
-            raise Ec2Error("InvalidParameterValue", f"Only a resource of type '{kind}' can be tagged here")
+            told = str(one.get("ResourceType", ""))[:100]
+            raise unsupported(
+                f"A tag of a resource of type '{told}', in a request that makes one of type {kind},"
+            )
         found += one.get("Tags", ())  # type: ignore[arg-type]
     return checked(found)
 
@@ -142,5 +146,7 @@ def _resources(tx: Tx, call: Call) -> list[str]:
             case "key-pair":
                 find_key_pair(tx, call.tenant, id)
             case _:
+                if re.fullmatch(r"[a-z]+(-[a-z]+)*-[0-9a-f]{8}([0-9a-f]{9})?", id):
+                    raise unsupported(f"A tag of a resource such as '{id}'")
                 raise Ec2Error("InvalidID", f"The ID '{id[:64]}' is not valid")
     return ids

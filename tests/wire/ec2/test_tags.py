@@ -68,7 +68,7 @@ def test_only_what_is_there_is_tagged(ec2: Any) -> None:
         ("i-" + "0" * 17, "InvalidInstanceID.NotFound"),
         ("ami-" + "0" * 17, "InvalidAMIID.NotFound"),
         ("key-" + "0" * 17, "InvalidKeyPair.NotFound"),
-        ("vpc-" + "0" * 17, "InvalidID"),
+        ("vpc-" + "0" * 17, "UnsupportedOperation"),
         ("", "InvalidID"),
     ):
         assert code_of(ec2.create_tags, Resources=[ami(ec2), id], Tags=[tag("a")]) == code

@@ -153,6 +153,11 @@ def test_however_often_an_order_of_power_comes_it_is_carried_out_once(api: Api, 
     assert found == ["power:off", "power:reset", "power:shutdown"]
 
 
+def test_the_region_s_endpoint_is_where_the_request_was_sent(ec2: Ec2) -> None:
+    (region,) = ec2.read("DescribeRegions")["Regions"]
+    assert (region["RegionName"], region["Endpoint"]) == ("metal", "provisioner")
+
+
 def root_image(ec2: Ec2) -> str:
     found = ec2.read("DescribeImages", **{"Filter.1.Name": "image-type", "Filter.1.Value.1": "machine"})
     return str(found["Images"][0]["ImageId"])

@@ -23,3 +23,14 @@ def test_what_is_no_tag_is_refused_with_what_is_wrong(
     assert code_of(answer) == code
     assert told in answer.text.replace("&apos;", "'")
     assert ec2.read("DescribeTags")["Tags"] == []
+
+
+@pytest.mark.parametrize("id", ["vol-0123456789abcdef0", "vpc-01234567", "subnet-0123456789abcdef0"])
+def test_a_tag_of_what_is_not_here_is_unsupported_by_name(ec2: Ec2, id: str) -> None:
+    answer = ec2.call("CreateTags", **{"ResourceId.1": id, "Tag.1.Key": "k"})
+    assert code_of(answer) == "UnsupportedOperation"
+    assert id in answer.text
+
+
+def test_what_is_no_id_is_told(ec2: Ec2) -> None:
+    assert ec2.refused("CreateTags", **{"ResourceId.1": "a volume", "Tag.1.Key": "k"}) == "InvalidID"
