@@ -8,6 +8,7 @@ from typing import Annotated, Literal
 from pydantic import Field, model_validator
 
 from provisioner.config.section import Section
+from provisioner.config.source import misplaced
 
 
 class Network(Section):
@@ -62,16 +63,21 @@ class Network(Section):
         try:
             first, last = self.pool_range
         except ValueError as error:
-            raise ValueError(f"the pool {self.pool!r} is not FIRST-LAST, two IPv4 addresses") from error
+            told = f"the pool {self.pool!r} is not FIRST-LAST, two IPv4 addresses"
+            raise misplaced(("pool",), told) from error
         if first not in self.subnet or last not in self.subnet or last < first:
-            raise ValueError(f"the pool {self.pool} is not a range inside {self.subnet}")
+            raise misplaced(("pool",), f"the pool {self.pool} is not a range inside {self.subnet}")
         for end in (first, last):
             if end in self._nobodys:
-                raise ValueError(f"the pool {self.pool} has {end}, which nobody in {self.subnet} can have")
-        for what, address in (("our own address", self.address), ("the gateway", self.gateway)):
+                told = f"the pool {self.pool} has {end}, which nobody in {self.subnet} can have"
+                raise misplaced(("pool",), told)
+        for what, name, address in (
+            ("our own address", "address", self.address),
+            ("the gateway", "gateway", self.gateway),
+        ):
             if address is not None and first <= address <= last:
-                raise ValueError(f"{what} {address} lies in the pool {self.pool}")
+                raise misplaced((name,), f"{what} {address} lies in the pool {self.pool}")
             # Another's DHCP server may lead nodes to us over a router; our own can't.
             if address is not None and address not in self.subnet and self.serve_dhcp:
-                raise ValueError(f"{what} {address} is not in {self.subnet}")
+                raise misplaced((name,), f"{what} {address} is not in {self.subnet}")
         return self

@@ -14,6 +14,7 @@ from provisioner.config.api_settings import Api, Audit, ImageUrls, Quota
 from provisioner.config.network_settings import Network
 from provisioner.config.proof_of_life import ProofOfLife
 from provisioner.config.section import AbsolutePath, Seconds, Section
+from provisioner.config.source import misplaced
 from provisioner.core.errors import InvalidInput
 
 LONGEST_COMMAND_S = 4.0
@@ -305,10 +306,11 @@ class Settings(Section):
             ("tilera.command_timeout_s", self.tilera.monitor is not None, self.tilera.command_timeout_s),
         ):
             if is_used and longest_s + RENEWAL_S > lease_s:
-                raise ValueError(
-                    f"{name}, {longest_s:g} s, leaves less than {RENEWAL_S:g} s of host.lease_ttl_s, "
+                raise misplaced(
+                    tuple(name.split(".")),
+                    f"{longest_s:g} s leaves less than {RENEWAL_S:g} s of host.lease_ttl_s, "
                     f"{lease_s:g} s, to the database: such a command begins only if it ends before the lease "
-                    f"does; make the lease longer, {longest_s + RENEWAL_S:g} s or more"
+                    f"does; make the lease longer, {longest_s + RENEWAL_S:g} s or more",
                 )
         return self
 

@@ -55,7 +55,10 @@ def test_a_lease_shorter_than_a_power_command_is_refused() -> None:
 def test_a_command_that_leaves_the_database_no_time_of_the_lease_is_refused() -> None:
     database = "database: 'postgresql+psycopg://db.example/p'"
     error = refusal(f"{NETWORK}\n{database}\npower: {{commands: {{lab: /bin/lab}}, command_timeout_s: 4.9}}")
-    assert "leaves less than 1 s of host.lease_ttl_s, 5 s, to the database" in error.message
+    assert (
+        "line 3, power.command_timeout_s: 4.9 s leaves less than 1 s of host.lease_ttl_s, 5 s"
+        in error.message
+    )
     assert settings(f"{database}\npower: {{commands: {{lab: /bin/lab}}}}").power.command_timeout_s == 4
 
 
@@ -136,18 +139,22 @@ def test_a_database_that_can_be_opened_is_taken(url: str) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "told"),
     [
-        ("10.77.0.100-10.77.0.199", "everything", "not FIRST-LAST"),
+        ("10.77.0.100-10.77.0.199", "everything", "network.pool: the pool 'everything' is not FIRST-LAST"),
         ("10.77.0.100-10.77.0.199", "10.77.0.199-10.77.0.100", "not a range"),
         ("10.77.0.100-10.77.0.199", "10.99.0.1-10.99.0.9", "not a range inside 10.77.0.0/24"),
         ("10.77.0.100-10.77.0.199", "10.77.0.5-10.77.0.50", "10.77.0.10 lies in the pool"),
-        ("address: 10.77.0.10", "address: 10.99.0.10", "10.99.0.10 is not in 10.77.0.0/24"),
+        (
+            "address: 10.77.0.10",
+            "address: 10.99.0.10",
+            "network.address: our own address 10.99.0.10 is not in 10.77.0.0/24",
+        ),
         (
             "10.77.0.100-10.77.0.199",
             "10.77.0.0-10.77.0.9",
             "10.77.0.0, which nobody in 10.77.0.0/24 can have",
         ),
         ("10.77.0.100-10.77.0.199", "10.77.0.100-10.77.0.255", "10.77.0.255, which nobody"),
-        ("pool:", "gateway: 10.77.0.150, pool:", "the gateway 10.77.0.150 lies in the pool"),
+        ("pool:", "gateway: 10.77.0.150, pool:", "network.gateway: the gateway 10.77.0.150 lies in the pool"),
         ("pool:", "gateway: 10.99.0.1, pool:", "the gateway 10.99.0.1 is not in"),
         ("prov0", "a-name-too-long-for-linux", "network.interface"),
         ("10.77.0.0/24", "10.77.0.1/24", "network.subnet"),
