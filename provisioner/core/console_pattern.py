@@ -11,16 +11,14 @@ from typing import Any
 
 import re2
 
+from provisioner.core.bounded_pattern import compiled
+
 MAX_LETTERS = 256
-MAX_MEMORY_BYTES = 2**20  # of what is made of one pattern; one that needs more is refused
 
 
 @lru_cache(maxsize=64)
 def _compiled(pattern: str) -> Any:
-    options = re2.Options()
-    options.max_mem = MAX_MEMORY_BYTES
-    options.log_errors = False
-    return re2.compile(f"(?m){pattern}", options)
+    return compiled(f"(?m){pattern}")
 
 
 def wrong_with(pattern: str) -> str | None:

@@ -9,6 +9,7 @@ from typing import Any, Generic, TypeVar
 import re2
 
 from provisioner.api.ec2.errors import Ec2Error, unsupported
+from provisioner.core.bounded_pattern import compiled
 
 T = TypeVar("T")
 Looks = Mapping[str, Callable[[T], Iterable[str]]]
@@ -17,7 +18,6 @@ MAX_FILTERS = 50
 MAX_VALUES = 200
 MAX_PATTERNS = 50
 """Of a request: values that have a wildcard."""
-MAX_MEMORY_BYTES = 2**20  # of what is made of one pattern
 
 
 class Filters(Generic[T]):
@@ -88,15 +88,9 @@ class _Values:
 
 
 def _compiled(words: Iterable[str]) -> Any:
-    """By RE2, whose time grows with the text alone: whoever may ask chooses the value."""
-    options = re2.Options()
-    options.max_mem = MAX_MEMORY_BYTES
-    options.log_errors = False
     any_text = {"*": ".*", "?": "."}
     try:
-        return re2.compile(
-            "(?s)" + "".join(any_text.get(word) or re2.escape(word[-1]) for word in words), options
-        )
+        return compiled("(?s)" + "".join(any_text.get(word) or re2.escape(word[-1]) for word in words))
     except (re2.error, UnicodeError):
         raise Ec2Error(
             "InvalidParameterValue", "A filter's value can't be used: it is too long, or no text"
