@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Awaitable, Callable, Sequence
+from functools import wraps
 
 from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
@@ -18,12 +19,24 @@ NIC = "xgbe0"
 SSHD = "/usr/sbin/sshd"
 
 
+Step = Callable[[StepContext], Awaitable[Outcome]]
+
+
+def _on_a_root_from_here(step: Step) -> Step:
+    """The step of a board that runs on a root which this host serves; one that doesn't is started again."""
+
+    @wraps(step)
+    async def guarded(ctx: StepContext) -> Outcome:
+        return root_elsewhere(ctx) or await step(ctx)
+
+    return guarded
+
+
+@_on_a_root_from_here
 async def board_answers(ctx: StepContext) -> Outcome:
     """It answers a ping. What its console says meanwhile may end the waiting; also that for a boot which was
     begun before, and is begun again."""
     await forget_starts_cut_short(ctx)
-    if elsewhere := root_elsewhere(ctx):
-        return elsewhere
     address = ctx.boot_port.address
     if await ctx.edges.ping.answers(address):
         _saw(ctx, "board.ping", f"{address} answers a ping")
@@ -48,10 +61,9 @@ async def board_answers(ctx: StepContext) -> Outcome:
     )
 
 
+@_on_a_root_from_here
 async def set_board_network(ctx: StepContext) -> Outcome:
     """Its NIC has the MAC address that it was enrolled with and its reserved address, whatever it had."""
-    if elsewhere := root_elsewhere(ctx):
-        return elsewhere
     port = ctx.boot_port
     await _run(
         ctx,
@@ -61,19 +73,17 @@ async def set_board_network(ctx: StepContext) -> Outcome:
     return Next(f"its monitor gave {NIC} the MAC address {port.id} and the address {port.address}")
 
 
+@_on_a_root_from_here
 async def start_board_sshd(ctx: StepContext) -> Outcome:
     """A second one would end by itself: the port is taken."""
-    if elsewhere := root_elsewhere(ctx):
-        return elsewhere
     await _run(ctx, (SSHD,))
     _saw(ctx, "board.sshd", f"its monitor started {SSHD}")
     return Next(f"its monitor started {SSHD}")
 
 
+@_on_a_root_from_here
 async def filter_board_packets(ctx: StepContext) -> Outcome:
     """The rules that the instance's owner asked for."""
-    if elsewhere := root_elsewhere(ctx):
-        return elsewhere
     instance, _ = ctx.deploy()
     rules = rules_of(instance.user_data)
     seen = ctx.facts["seen"]

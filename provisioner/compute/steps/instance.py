@@ -155,6 +155,7 @@ def root_elsewhere(ctx: StepContext) -> Retry | None:
     served_at = ctx.facts.get(ROOT_AT, ctx.edges.node_url)
     if not ctx.node.publication.root or served_at == ctx.edges.node_url:
         return None
+    ctx.ledger.note_facts({"starts": 0})  # it says nothing of the instance
     error = TransientError(
         "go on with a boot",
         device=f"node {ctx.node.name}",
