@@ -12,6 +12,7 @@ from pydantic_core import to_json
 from starlette.exceptions import HTTPException
 from starlette.responses import Response
 
+from provisioner.config.source import message
 from provisioner.core.errors import (
     Conflict,
     Forbidden,
@@ -106,7 +107,7 @@ def _message(problem: Mapping[str, Any]) -> str:
     if problem["type"] == "model_attributes_type":
         is_body = tuple(problem["loc"]) == ("body",)
         return "it is no JSON object" + (", or its Content-Type isn't application/json" if is_body else "")
-    return str(problem["msg"]).removeprefix("Value error, ")
+    return message(problem)
 
 
 async def problem_of_http(request: Request, error: Exception) -> Response:

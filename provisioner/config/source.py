@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -45,9 +45,14 @@ def parse(text: str, model: type[M], name: str) -> M:
     except ValidationError as error:
         # Without the values: one may be a secret.
         problems = error.errors(include_url=False, include_input=False)
-        found = [(_place(tree, p["loc"]), p["msg"].removeprefix("Value error, ")) for p in _causes(problems)]
+        found = [(_place(tree, p["loc"]), message(p)) for p in _causes(problems)]
         told = [f"line {line}, {field}: {message}" for (line, field), message in found]
         raise InvalidInput(f"use {name}", field=found[0][0][1], answer="; ".join(told)) from error
+
+
+def message(problem: Mapping[str, Any]) -> str:
+    """One of pydantic's, without what it puts before ours."""
+    return str(problem["msg"]).removeprefix("Value error, ")
 
 
 def misplaced(place: Location, told: str) -> ValidationError:
