@@ -76,7 +76,7 @@ def event_for(who: Principal, event: TimelineEvent) -> TimelineEvent:
     if event.name == "step.failed":
         return replace(event, text=_message(str(event.detail.get("code", "")), event.text))
     if event.source == "power" and (became := event.detail.get("became")):
-        return replace(event, text=ORDERS[became], detail={"became": became})
+        return replace(event, text=ORDERS.get(became, ""), detail={"became": became})
     return replace(event, text="", detail={})
 
 
