@@ -138,12 +138,20 @@ def test_a_user_who_is_not_root_is_told_so(bmsim: Bmsim) -> None:
     assert "root" in done.stderr or "Permission denied" in done.stderr
 
 
-@pytest.mark.parametrize("end", ["taken down", "dead"])
-def test_who_follows_a_rack_is_done_when_it_ends_and_its_death_is_told(tmp_path: Path, end: str) -> None:
+@pytest.fixture
+def mortal(tmp_path: Path) -> Iterator[Bmsim]:
+    """The command, with a rack of the test's own."""
     file = tmp_path / "rack.yaml"
     file.write_text(yaml.safe_dump(dict(rack_file("mortal"))))
     bmsim = Bmsim(tmp_path / "racks")
     assert bmsim("up", str(file)).returncode == 0
+    yield bmsim
+    bmsim("down")  # what a test that failed has left
+
+
+@pytest.mark.parametrize("end", ["taken down", "dead"])
+def test_who_follows_a_rack_is_done_when_it_ends_and_its_death_is_told(mortal: Bmsim, end: str) -> None:
+    bmsim = mortal
     state = RackState(bmsim.folder / "mortal")
     login = ("ipmitool", "-I", "lanplus", "-H", "10.78.0.101", "-U", "x", "-P", "y", "mc", "info")
     with bmsim.started("log", "--follow") as log, bmsim.started("console", "n1", "--follow") as console:
