@@ -11,7 +11,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from provisioner.core.failures import FAILURES
-from provisioner.core.model import Failure, Instance, RequestState, TimelineEvent
+from provisioner.core.model import Failure, Instance, NodeRequest, RequestState, TimelineEvent
 from provisioner.core.roles import Principal
 
 OF_THE_DEPLOY = frozenset(
@@ -78,6 +78,11 @@ def event_for(who: Principal, event: TimelineEvent) -> TimelineEvent:
     if event.source == "power" and (became := event.detail.get("became")):
         return replace(event, text=ORDERS.get(became, ""), detail={"became": became})
     return replace(event, text="", detail={})
+
+
+def request_for(who: Principal, request: NodeRequest) -> NodeRequest:
+    """As it is told to somebody who may see its instance."""
+    return request if who.oversees else replace(request, answer=ORDERS.get(request.state, ""))
 
 
 def _failure(failure: Failure) -> Failure:

@@ -8,18 +8,20 @@ from fastapi import APIRouter, Query, Request
 from pydantic import BaseModel, ConfigDict, Field
 from starlette.responses import Response
 
-from provisioner.api import consoles, instance_orders, views
+from provisioner.api import consoles, instance_orders, instance_power, views
 from provisioner.api.answers import answer, page
 from provisioner.api.consoles import Follow, TailBytes
 from provisioner.api.context import After, AfterEvent, ApiContext, Context, Limit
+from provisioner.api.disclosure import request_for
+from provisioner.api.instance_power import Change, pending_orders, power_now, power_of
 from provisioner.api.once import once
 from provisioner.api.public_keys import MAX_LINE_BYTES
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.visible import find_instance
 from provisioner.config.proof_of_life import ProofOfLife
 from provisioner.config.words import Word
-from provisioner.core.errors import InvalidInput
-from provisioner.core.model import Instance, Node, TimelineEvent
+from provisioner.core.errors import InvalidInput, NotFound
+from provisioner.core.model import Instance, Node, NodeRequest, TimelineEvent
 from provisioner.core.states import LIVE, InstanceState
 from provisioner.protocols.store import Tx
 
@@ -53,6 +55,16 @@ class InstanceOrder(BaseModel):
     wipe: Literal["quick", "full"] = "quick"
 
 
+class InstancePowerOrder(BaseModel):
+    """stop: by its operating system, which has a minute for it, and then by its power; with `force` by its
+    power at once."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    change: Change
+    force: bool = False
+
+
 @router.post("", status_code=202)
 async def create(context: Context, request: Request, order: InstanceOrder) -> Response:
     """Ask for a machine. The request is kept until it is ACTIVE, ERROR or deleted."""
@@ -79,10 +91,14 @@ async def list_instances(
     def read(tx: Tx) -> list[views.View]:
         found = tx.find(Instance, where=where, after=after, limit=limit)
         used = tuple(instance.node_id for instance in found if instance.node_id)
-        names = dict(tx.pick(Node, "id", "name", where={"id": used})) if used else {}
-        return [
-            views.instance(context.who, instance, names.get(instance.node_id or "")) for instance in found
-        ]
+        picked = tx.pick(Node, "id", "name", "power_state", where={"id": used}) if used else ()
+        nodes = {id: (name, seen) for id, name, seen in picked}
+        orders = pending_orders(tx) if used else {}
+        told = []
+        for one in found:
+            name, seen = nodes.get(one.node_id or "", (None, None))
+            told.append(views.instance(context.who, one, name, power_of(one, seen, orders.get(one.id))))
+        return told
 
     return page(request, await context.store.transact(read), limit)
 
@@ -113,7 +129,8 @@ async def show(
 def _read(tx: Tx, context: ApiContext, instance: str) -> tuple[Instance, views.View]:
     found = find_instance(tx, context.who, instance)
     node = tx.get(Node, found.node_id) if found.node_id else None
-    view = views.instance(context.who, found, node.name if node else None)
+    power = power_now(tx, found, node)
+    view = views.instance(context.who, found, node.name if node else None, power)
     view["work"] = views.work(node.work, context.progress(node.id)) if node else None
     return found, view
 
@@ -156,6 +173,30 @@ async def console(
     found = await context.store.transact(lambda tx: find_instance(tx, context.who, instance))
     live = found.state is not InstanceState.DELETED
     return consoles.answer(context, found.node_id if live else None, tail_bytes, follow, found.id)
+
+
+@router.post("/{instance}/power", status_code=202)
+async def power(context: Context, request: Request, instance: str, order: InstancePowerOrder) -> Response:
+    """Stop, start or restart its machine, which stays its own; the answer is in the request that this
+    returns."""
+
+    def ask(tx: Tx) -> views.View:
+        found = find_instance(tx, context.who, instance)
+        return instance_power.order(tx, context, found, order.change, force=order.force)
+
+    return await once(context, request, 202, ask)
+
+
+@router.get("/{instance}/requests/{request_id}")
+async def show_request(context: Context, instance: str, request_id: str) -> Response:
+    def read(tx: Tx) -> views.View:
+        whose = find_instance(tx, context.who, instance).id
+        found = tx.get(NodeRequest, request_id)
+        if found is None or found.instance_id != whose:
+            raise NotFound(f"find request {request_id}", answer=f"instance {instance} has no such request")
+        return views.request(request_for(context.who, found))
+
+    return answer(await context.store.transact(read))
 
 
 @router.delete("/{instance}", status_code=202)

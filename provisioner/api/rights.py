@@ -65,6 +65,8 @@ RIGHTS: Mapping[str, Right] = {
     "GET /v1/instances/{instance}": READ,
     "GET /v1/instances/{instance}/timeline": READ,
     "GET /v1/instances/{instance}/console": READ,
+    "POST /v1/instances/{instance}/power": ORDER,
+    "GET /v1/instances/{instance}/requests/{request_id}": READ,
     "DELETE /v1/instances/{instance}": ORDER,
     "POST /v1/placement": READ,
     # What is public belongs to all to read, and to who oversees to change.

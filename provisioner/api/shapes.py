@@ -12,6 +12,7 @@ from typing import Annotated, Any
 
 from pydantic import BaseModel, ConfigDict, Field
 
+from provisioner.api.instance_power import Power
 from provisioner.core.model import ImageKind, ImageState, PublicationKind, RequestState
 from provisioner.core.roles import Role
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
@@ -148,6 +149,9 @@ class Instance(Shape):
     wipe: str
     state: InstanceState
     delete_requested: bool
+    power: Annotated[
+        Power | None, Field(description="Of its machine, as last seen or ordered; null: it isn't active.")
+    ]
     node_id: str | None
     node: Annotated[str | None, Field(description="Its node's name, or the name of the one asked for.")]
     address: str
@@ -343,6 +347,8 @@ SINGLE: Mapping[str, type[Shape]] = {
     "get /v1/images/{image}": SharedImage,
     "post /v1/instances": Instance,
     "get /v1/instances/{instance}": Instance,
+    "post /v1/instances/{instance}/power": NodeRequest,
+    "get /v1/instances/{instance}/requests/{request_id}": NodeRequest,
     "delete /v1/instances/{instance}": Instance,
     "post /v1/placement": Placement,
     "post /v1/flavors": Flavor,

@@ -94,8 +94,10 @@ def key(record: KeyPair) -> View:
     return _pick(record, "id", "name", "public_key")
 
 
-def instance(who: Principal, record: Instance, node_name: str | None = None) -> View:
-    """As `who`, who may see it, is told of it."""
+def instance(
+    who: Principal, record: Instance, node_name: str | None = None, power: str | None = None
+) -> View:
+    """As `who`, who may see it, is told of it. power: of its machine, while it is active."""
     record = instance_for(who, record)
     view = _pick(
         record,
@@ -106,6 +108,7 @@ def instance(who: Principal, record: Instance, node_name: str | None = None) -> 
     view["host"] = record.host_name
     view["flavor"] = record.flavor.name
     view["node"] = node_name or record.node_name
+    view["power"] = power
     view["failure"] = asdict(record.failure) if record.failure else None
     return view
 

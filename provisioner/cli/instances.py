@@ -13,7 +13,7 @@ from rich.markup import escape
 from provisioner.cli.client import path_of
 from provisioner.cli.exits import ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
-from provisioner.cli.nodes import Follow, show_console
+from provisioner.cli.nodes import Follow, power_changed, show_console
 from provisioner.cli.options import Json, client_and_output, name_or_id
 from provisioner.cli.output import Output, by_name, cell, seconds_between
 from provisioner.cli.steps import rows_of, table_of, timeline_of
@@ -30,6 +30,7 @@ Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at mo
 COLUMNS = {
     "name": "instance",
     "state": "state",
+    "power": "power",
     "node": "node",
     "address": "address",
     "flavor": "flavor",
@@ -42,6 +43,7 @@ DETAILS = (
         "name",
         "id",
         "state",
+        "power",
         "address",
         "node",
         "flavor",
@@ -171,6 +173,9 @@ def list_instances(
     rows, columns = by_name(client.all("/v1/instances", deleted=deleted)), dict(COLUMNS)
     if not any(row["waiting_for"] for row in rows):
         del columns["waiting_for"]
+    # An active one runs, unless something else is told.
+    if all(row["power"] in (None, "running") for row in rows):
+        del columns["power"]
     output.table(rows, columns, SPARE)
 
 
@@ -209,6 +214,40 @@ def console(context: typer.Context, instance: Name, follow: Follow = False, as_j
     """Show what the machine's serial console said."""
     client, output = client_and_output(context, as_json)
     show_console(client, output, path_of("instances", instance, "console"), follow)
+
+
+@app.command()
+def stop(
+    context: typer.Context,
+    instance: Name,
+    force: Annotated[
+        bool, typer.Option("--force", help="By its power at once; its operating system isn't asked.")
+    ] = False,
+    as_json: Json = False,
+) -> None:
+    """Stop an instance's machine. It stays its own, and is started again by `instance start`."""
+    _switch(context, instance, {"change": "stop", "force": force}, "stopped", as_json)
+
+
+@app.command()
+def start(context: typer.Context, instance: Name, as_json: Json = False) -> None:
+    """Start an instance's machine that was stopped."""
+    _switch(context, instance, {"change": "start"}, "started", as_json)
+
+
+@app.command()
+def reboot(context: typer.Context, instance: Name, as_json: Json = False) -> None:
+    """Restart an instance's machine by its power."""
+    _switch(context, instance, {"change": "reboot"}, "restarted", as_json)
+
+
+def _switch(context: typer.Context, instance: str, wish: dict[str, Any], done: str, as_json: bool) -> None:
+    client, output = client_and_output(context, as_json)
+    power_changed(client, path_of("instances", instance), wish, f"{wish['change']} of {instance}")
+    if as_json:
+        output.json(client.get(path_of("instances", instance)))
+    else:
+        output.say(f"{instance}: {done}")
 
 
 @app.command()

@@ -166,16 +166,23 @@ def show(context: typer.Context, node: Name, as_json: Json = False) -> None:
 def power(context: typer.Context, node: Name, verb: Verb, as_json: Json = False) -> None:
     """Switch a node's power, or ask how it is."""
     client, output = client_and_output(context, as_json)
-    order = client.post(path_of("nodes", node, "power"), {"verb": "refresh" if verb is Verb.status else verb})
+    wish = {"verb": "refresh" if verb is Verb.status else verb}
+    done = power_changed(client, path_of("nodes", node), wish, f"power {verb} of {node}")
+    _tell(output, done, f"{node}: {done['answer']}")
+
+
+def power_changed(client: Client, of: str, wish: dict[str, Any], what: str) -> dict[str, Any]:
+    """What became of an order of power. of: the path of whose power it is. Raises CliError when it failed."""
+    order = client.post(f"{of}/power", wish)
     done = wait_until(
-        lambda: client.get(path_of("nodes", node, "requests", order["id"])),
+        lambda: client.get(f"{of}/requests/{order['id']}"),
         lambda found: found["state"] != "pending",
-        f"power {verb} of {node}",
+        what,
         POWER_TIMEOUT_S,
     )
     if done["state"] == "failed":
-        raise CliError(done["answer"], FAILED)
-    _tell(output, done, f"{node}: {done['answer']}")
+        raise CliError(f"{what}: {done['answer']}", FAILED)
+    return done
 
 
 @app.command()

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from provisioner.api import instance_orders, node_orders
+from provisioner.api import instance_orders, instance_power
 from provisioner.api.ec2.call import Call, Members
 from provisioner.api.ec2.errors import Ec2Error, missing, unsupported
 from provisioner.api.ec2.instance_states import PENDING, RUNNING, STOPPED, STOPPING
 from provisioner.api.ec2.instances import Seen, look, named_instances
+from provisioner.api.instance_power import Change
 from provisioner.protocols.store import Tx
 
-Change = Callable[[Seen], None]
+Changes = Callable[[Seen], None]
 
 
 def terminate_instances(tx: Tx, call: Call) -> Members:
@@ -30,7 +31,7 @@ def stop_instances(tx: Tx, call: Call) -> Members:
     def change(seen: Seen) -> None:
         _check(seen, "stopped", RUNNING, STOPPING, STOPPED)
         if seen.state is RUNNING or (seen.state is STOPPING and force):
-            _order(tx, call, seen, "power:off" if force else "power:shutdown")
+            _order(tx, call, seen, Change.STOP, force=force)
 
     return {"StoppingInstances": _changed(tx, call, change)}
 
@@ -39,7 +40,7 @@ def start_instances(tx: Tx, call: Call) -> Members:
     def change(seen: Seen) -> None:
         _check(seen, "started", STOPPED, RUNNING)
         if seen.state is STOPPED:
-            _order(tx, call, seen, "power:on")
+            _order(tx, call, seen, Change.START)
 
     return {"StartingInstances": _changed(tx, call, change)}
 
@@ -47,13 +48,13 @@ def start_instances(tx: Tx, call: Call) -> Members:
 def reboot_instances(tx: Tx, call: Call) -> Members:
     def change(seen: Seen) -> None:
         _check(seen, "rebooted", RUNNING)
-        _order(tx, call, seen, "power:reset")
+        _order(tx, call, seen, Change.REBOOT)
 
     _changed(tx, call, change)
     return {}
 
 
-def _changed(tx: Tx, call: Call, change: Change) -> list[Members]:
+def _changed(tx: Tx, call: Call, change: Changes) -> list[Members]:
     if not call.given["InstanceIds"]:
         raise missing("InstanceId")
     before = look(tx, call, named_instances(tx, call))
@@ -79,9 +80,5 @@ def _check(seen: Seen, what: str, *states: object) -> None:
         )
 
 
-def _order(tx: Tx, call: Call, seen: Seen, verb: str) -> None:
-    """To the owner of its node."""
-    node_id = seen.instance.node_id
-    assert node_id is not None, "an instance that runs has a node"
-    node_orders.ask(tx, call.context, node_id, verb)
-    tx.notify(f"instance:{seen.instance.id}")
+def _order(tx: Tx, call: Call, seen: Seen, change: Change, *, force: bool = False) -> None:
+    instance_power.order(tx, call.context, seen.instance, change, force=force)

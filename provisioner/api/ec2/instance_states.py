@@ -6,9 +6,10 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
+from provisioner.api.instance_power import Power, power_of
 from provisioner.core.model import Instance, Node, NodeRequest, RequestState
 from provisioner.core.roles import Principal
-from provisioner.core.states import InstanceState, PowerState
+from provisioner.core.states import InstanceState
 from provisioner.protocols.store import Tx
 
 
@@ -39,10 +40,14 @@ _AS_IT_IS: Mapping[InstanceState, State] = MappingProxyType(
     }
 )
 
-_ORDERED: Mapping[str, State] = MappingProxyType(
-    {"power:off": STOPPING, "power:soft": STOPPING, "power:shutdown": STOPPING, "power:on": PENDING}
+_OF_POWER: Mapping[Power, State] = MappingProxyType(
+    {
+        Power.RUNNING: RUNNING,
+        Power.STOPPING: STOPPING,
+        Power.STOPPED: STOPPED,
+        Power.STARTING: PENDING,
+    }
 )
-"""While an order of its power is pending."""
 
 _FAILED: Mapping[str, str] = MappingProxyType(
     {
@@ -54,24 +59,12 @@ _FAILED: Mapping[str, str] = MappingProxyType(
 """What an order of its power was to bring about."""
 
 
-def state_of(instance: Instance, node: Node | None, ordered: State | None) -> State:
-    """ordered: what it is while an order of its node's power is pending."""
+def state_of(instance: Instance, node: Node | None, ordered: Power | None) -> State:
+    """ordered: as of `pending_orders`."""
     if instance.delete_requested and instance.state is not InstanceState.DELETED:
         return SHUTTING_DOWN
-    if instance.state is not InstanceState.ACTIVE:
-        return _AS_IT_IS[instance.state]
-    if ordered is not None:
-        return ordered
-    # Off by its own doing too: as an instance that shuts itself down.
-    off = node is not None and node.power_state is PowerState.OFF
-    return STOPPED if off else RUNNING
-
-
-def ordered_states(tx: Tx) -> dict[str, State]:
-    """By the instance's id, what pending orders of its node's power make of it. Starting and stopping exclude
-    each other; others (a reboot) leave it running."""
-    found = tx.find(NodeRequest, where={"state": RequestState.PENDING, "verb": tuple(_ORDERED)})
-    return {request.instance_id: _ORDERED[request.verb] for request in found if request.instance_id}
+    power = power_of(instance, node.power_state if node else None, ordered)
+    return _AS_IT_IS[instance.state] if power is None else _OF_POWER[power]
 
 
 def failed_orders(tx: Tx, nodes: Iterable[str]) -> dict[str, NodeRequest]:

@@ -19,13 +19,13 @@ from provisioner.api.ec2.instance_states import (
     TERMINATED,
     State,
     failed_orders,
-    ordered_states,
     state_of,
     transition_reason,
 )
 from provisioner.api.ec2.other_filters import OTHERS
 from provisioner.api.ec2.paging import page
 from provisioner.api.ec2.tags import tag_set, tags_of
+from provisioner.api.instance_power import pending_orders
 from provisioner.core.ec2_ids import image_id, instance_id, kernel_id, public_id, ramdisk_id
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.states import LIVE, InstanceState
@@ -120,7 +120,7 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
     found = list(instances)
     nodes = {n.id: n for n in _named(tx, Node, (one.node_id for one in found))}
     images = {i.id: i for i in _named(tx, Image, (one.image_id for one in found))}
-    orders, failed = ordered_states(tx), failed_orders(tx, nodes)
+    orders, failed = pending_orders(tx), failed_orders(tx, nodes)
     tags = tags_of(tx, call.tenant, [instance_id(one.id) for one in found])
     return [
         Seen(

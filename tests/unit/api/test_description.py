@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from provisioner.api.gate import OPEN_PATHS
-from provisioner.core.model import Failure, Host, Node
-from provisioner.core.states import ProvisionState
+from provisioner.core.model import Failure, Host, Instance, Node
+from provisioner.core.states import InstanceState, ProvisionState
 from tests.described import described
 from tests.unit.api.conftest import Api, node_entry
 from tests.unit.records import NOW, event
@@ -87,6 +87,10 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     api.call("DELETE", f"/v1/nodes/{node}/reservation")
     api.post("/v1/placement", {"flavor": "small", "image": "root"}, 200)
     instance = api.post("/v1/instances", {"name": "web", "flavor": "small", "image": "root"}, 202)["id"]
+    own(api, node, instance_id=instance)
+    becomes(api, instance, node, InstanceState.ACTIVE)
+    request = api.post(f"/v1/instances/{instance}/power", {"change": "stop"}, 202)["id"]
+    api.get(f"/v1/instances/{instance}/requests/{request}")
     for path in ("/v1/nodes", f"/v1/nodes/{node}", f"/v1/nodes/{node}/events", "/v1/events"):
         assert api.get(path)
     for path in ("", f"/{instance}", f"/{instance}/timeline"):
@@ -95,6 +99,8 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
         api.call("GET", path)
     for path in ("/healthz", "/readyz", "/v1/hosts", "/v1/hosts/ch1"):
         assert api.get(path)
+    own(api, node, instance_id=None)
+    becomes(api, instance, None, InstanceState.REQUESTED)
     api.call("PUT", "/v1/hosts/ch1/drain")
     doomed = ("hosts/ch1/drain", "hosts/ch1", f"instances/{instance}", f"nodes/{node}", "flavors/small")
     api.transact(lambda tx: tx.update(Host, "ch1", {"released": True}))
@@ -110,3 +116,7 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
 
 def own(api: Api, node: str, **changes: Any) -> None:
     api.transact(lambda tx: tx.update(Node, node, {"owner": "ch1", **changes}))
+
+
+def becomes(api: Api, instance: str, node: str | None, state: InstanceState) -> None:
+    api.transact(lambda tx: tx.update(Instance, instance, {"state": state, "node_id": node}))

@@ -13,8 +13,9 @@ import pytest
 from provisioner.api.ec2.operations import OPERATIONS
 from provisioner.api.rights import RIGHTS
 from provisioner.core.ec2_ids import image_id, instance_id, public_id
-from provisioner.core.model import Image, ImageKind, Instance
+from provisioner.core.model import Image, ImageKind, Instance, NodeRequest
 from provisioner.core.roles import Role
+from provisioner.protocols.store import Tx
 from provisioner.services.system import RandomIds
 from tests.described import described
 from tests.unit.api.conftest import Api, User
@@ -31,6 +32,7 @@ THINGS = {
     "ramdisk": "ramdisk",
     "ramdisk_id": "ramdisk",
     "key": "key",
+    "request_id": "request",
 }
 """Words of paths and bodies that name what belongs to a tenant, and which of blue's things each is given."""
 
@@ -42,6 +44,7 @@ ORDERS: dict[str, dict[str, Any]] = {
     "POST /v1/images": {"name": "mine", "kind": "root", "kernel_id": "kernel", "ramdisk_id": "ramdisk"},
     "PUT /v1/images/{image}/sharing": {"add": []},
     "PUT /v1/images/{image}/content": {},
+    "POST /v1/instances/{instance}/power": {"change": "stop"},
 }
 
 EC2_THINGS = {
@@ -117,6 +120,24 @@ class Blue:
         self.ids["key"] = made(blue, "/v1/keys", {"name": "blue-key", "public_key": KEY})
         order = {"name": "blue-instance", "flavor": "small", "image": "root"}
         self.ids["instance"] = made(blue, "/v1/instances", order)
+        self.ids["request"] = api.transact(self._switch)
+
+    def _switch(self, tx: Tx) -> str:
+        """What is left of an order to switch its machine."""
+        at = tx.now()
+        order = NodeRequest(
+            id="b1ae0000-0000-4000-8000-000000000000",
+            node_id="node-1",
+            instance_id=self.ids["instance"],
+            verb="power:shutdown",
+            created_at=at,
+            updated_at=at,
+        )
+        tx.insert(order)
+        return order.id
+
+    def reds_own(self) -> str:
+        return made(self.red, "/v1/instances", {"name": "reds", "flavor": "small", "image": "root"})
 
     def ec2_id(self, thing: str) -> str:
         id = self.ids[thing]
@@ -153,6 +174,9 @@ def told(answer: httpx.Response, asked: str) -> tuple[int, str]:
 def test_anothers_is_answered_as_nobodys(blue: Blue, row: str, word: str) -> None:
     verb, _, path = row.partition(" ")
     thing = THINGS[word]
+
+    if word == "request_id":
+        path = path.replace("{instance}", blue.reds_own())
 
     def ask(named: str) -> tuple[int, str]:
         return told(blue.red.call(verb, path.replace(f"{{{word}}}", named), ORDERS.get(row)), named)
@@ -200,7 +224,7 @@ def public(name: str, api: Api) -> str:
 
 def test_the_tables_hold_every_kind_of_operation() -> None:
     """What they are made of could come to nothing unseen."""
-    assert {word for _, word in asked_of_paths()} == {"instance", "image", "key"}
+    assert {word for _, word in asked_of_paths()} == {"instance", "image", "key", "request_id"}
     assert {word for _, word in asked_of_bodies()} >= {"image", "kernel", "ramdisk", "key", "kernel_id"}
     assert {parameter for _, parameter in asked_of_ec2()} == set(EC2_THINGS)
 
