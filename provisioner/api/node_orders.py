@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 from typing import Any
 
 from provisioner.api import views
@@ -22,7 +23,7 @@ from provisioner.core.model import (
     TimelineEvent,
     Work,
 )
-from provisioner.core.plan import PLANS, Plan, clean_plan, owes_wipe
+from provisioner.core.plan import PLANS, Plan, clean_plan, owes_wipe, wipe_to_owe
 from provisioner.core.states import ACTING, DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
@@ -245,21 +246,31 @@ def verify(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
     return _begin(tx, context, id_or_name, Event.VERIFY, PLANS["enrol"])
 
 
-def clean(tx: Tx, context: ApiContext, id_or_name: str) -> views.View:
+def clean(tx: Tx, context: ApiContext, id_or_name: str, *, wipe: str = "quick") -> views.View:
+    """wipe: quick or full; one that was owed before is never lessened."""
     node = find_node(tx, id_or_name)
-    if node.state is not ProvisionState.CLEAN_FAILED:
+    if Event.CLEAN not in TRANSITIONS[node.state]:
         raise Conflict(
             f"clean node {node.name}",
             answer=f"it is {node.state}",
-            advice="Only a node whose cleaning failed is cleaned by itself; others when their instance goes",
+            advice="Clean a node that is available or clean_failed; others are when their instance goes",
         )
-    return _begin(tx, context, id_or_name, Event.RELEASE, clean_plan(node))
+    # Of one that still has an instance, that one's wish is added once it is off.
+    changes = {"wipe_owed": wipe_to_owe(node.wipe_owed, wipe)}
+    return _begin(tx, context, id_or_name, Event.CLEAN, clean_plan(node), changes)
 
 
-def _begin(tx: Tx, context: ApiContext, id_or_name: str, event: Event, plan: Plan) -> dict[str, Any]:
+def _begin(
+    tx: Tx,
+    context: ApiContext,
+    id_or_name: str,
+    event: Event,
+    plan: Plan,
+    more: Mapping[str, object] = MappingProxyType({}),
+) -> dict[str, Any]:
     node = find_node(tx, id_or_name)
     work = Work(id=context.ids.uuid(), plan=plan.name, step=plan.first, entered_at=tx.now())
-    changes = {"state": next_state(node.state, event), "work": work, "failure": None}
+    changes = {"state": next_state(node.state, event), "work": work, "failure": None, **more}
     if not tx.update(Node, node.id, changes, expect={"state": node.state, "fence": node.fence}):
         raise Conflict(f"{event} node {node.name}", answer="its state has just changed", advice="Try again")
     tx.notify("nodes", "work", f"node:{node.id}")

@@ -57,6 +57,14 @@ class Disks(BaseModel):
         return self
 
 
+class Cleaning(BaseModel):
+    """A full wipe that the node owes its last instance isn't made a quick one."""
+
+    model_config = ConfigDict(extra="forbid")
+
+    wipe: Literal["quick", "full"] = "quick"
+
+
 class PowerOrder(BaseModel):
     """shutdown: soft, and off when it doesn't within a minute. refresh: ask the device, change nothing."""
 
@@ -197,9 +205,11 @@ async def verify(context: Context, request: Request, node: str) -> Response:
 
 
 @router.post("/{node}/clean", status_code=202)
-async def clean(context: Context, request: Request, node: str) -> Response:
-    """Clean a node again whose cleaning had failed."""
-    return await once(context, request, 202, lambda tx: node_orders.clean(tx, context, node))
+async def clean(context: Context, request: Request, node: str, order: Cleaning | None = None) -> Response:
+    """Wipe the disks of a node that is available, and learn what it is made of; or clean one again whose
+    cleaning had failed."""
+    wipe = (order or Cleaning()).wipe
+    return await once(context, request, 202, lambda tx: node_orders.clean(tx, context, node, wipe=wipe))
 
 
 @router.get("/{node}/events")

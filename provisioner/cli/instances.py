@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import UTC, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -13,7 +12,7 @@ from rich.markup import escape
 from provisioner.cli.client import path_of
 from provisioner.cli.exits import ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
-from provisioner.cli.nodes import Follow, power_changed, show_console
+from provisioner.cli.nodes import Follow, Timeout, Wipe, power_changed, show_console
 from provisioner.cli.options import Json, client_and_output, name_or_id
 from provisioner.cli.output import Output, by_name, cell, seconds_between
 from provisioner.cli.steps import rows_of, table_of, timeline_of
@@ -25,7 +24,6 @@ TIMEOUT_S = 3600.0
 
 Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is active, and show how it goes.")]
-Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
 
 COLUMNS = {
     "name": "instance",
@@ -54,11 +52,6 @@ DETAILS = (
     ),
     *("wipe", "created_at"),
 )
-
-
-class Wipe(StrEnum):
-    quick = "quick"
-    full = "full"
 
 
 @app.command()

@@ -25,10 +25,12 @@ app = typer.Typer(help="Nodes: the machines.", no_args_is_help=True)
 
 ENROL_TIMEOUT_S = 60.0
 POWER_TIMEOUT_S = 300.0
+CLEAN_TIMEOUT_S = 3600.0
 CONSOLE_TAIL_BYTES = 2**20
 
 Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
 Follow = Annotated[bool, typer.Option("--follow", help="Go on as it says more; Ctrl-C ends.")]
 
 COLUMNS = {
@@ -70,6 +72,11 @@ DETAILS = (
         "fence",
     ),
 )
+
+
+class Wipe(StrEnum):
+    quick = "quick"
+    full = "full"
 
 
 class Verb(StrEnum):
@@ -273,10 +280,28 @@ def verify(context: typer.Context, node: Name, as_json: Json = False) -> None:
 
 
 @app.command()
-def clean(context: typer.Context, node: Name, as_json: Json = False) -> None:
-    """Clean a node again whose cleaning had failed."""
+def clean(
+    context: typer.Context,
+    node: Name,
+    wipe: Annotated[Wipe, typer.Option(help="What is done to its disks.")] = Wipe.quick,
+    wait: Wait = False,
+    timeout_s: Timeout = CLEAN_TIMEOUT_S,
+    as_json: Json = False,
+) -> None:
+    """Wipe the disks of a node that is available, and learn what it is made of; or clean one again whose
+    cleaning had failed."""
     client, output = client_and_output(context, as_json)
-    _tell(output, client.post(path_of("nodes", node, "clean"), {}), f"{node}: cleaning")
+    found = client.post(path_of("nodes", node, "clean"), {"wipe": wipe})
+    if wait:
+        found = wait_until(
+            lambda: client.get(path_of("nodes", node)),
+            lambda now: now["state"] not in ("cleaning", "clean_wait"),
+            f"the cleaning of {node}",
+            timeout_s,
+        )
+    if found["state"] == "clean_failed":
+        raise CliError(found["failure"]["message"], FAILED)
+    _tell(output, found, f"{node}: {found['state']}")
 
 
 @app.command()

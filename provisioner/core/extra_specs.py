@@ -127,6 +127,8 @@ def _without_capability(name: str, wanted: str, node: Node) -> str | None:
 
 def _against_trait(name: str, wanted: str, node: Node) -> str | None:
     found = traits(node)
+    if found is None and node.inventory is not None:
+        return f"its agent told no traits, so nobody knows whether it has {name}"
     if found is None:
         return f"whether it has {name} isn't known before its agent has reported once"
     if (name in found) is (wanted.strip() == "required"):

@@ -155,6 +155,11 @@ def owes_wipe(node: Node) -> bool:
     return bool(node.wipe_owed) and any(step.name == "wipe" for step in clean_plan(node).steps)
 
 
+def wipe_to_owe(owed: str, asked: str) -> str:
+    """The stronger one of two wipes: what somebody was promised isn't lessened by another's word."""
+    return "full" if "full" in (owed, asked) else owed or asked
+
+
 def clean_plan(node: Node) -> Plan:
     """How it is taken back."""
     names = (f"clean-{node.boot_driver}", f"clean-{node.deploy_driver}", "clean")

@@ -42,6 +42,7 @@ class Event(StrEnum):
     NODE_ANSWERED = "node_answered"
     RUNNING = "running"
     RELEASE = "release"
+    CLEAN = "clean"
     CLEANED = "cleaned"
     FAIL = "fail"
 
@@ -68,6 +69,9 @@ TRANSITIONS: MappingProxyType[ProvisionState, MappingProxyType[Event, Transition
             S.AVAILABLE: {
                 E.CLAIM: Transition(S.DEPLOYING, "the scheduler gave it to an instance"),
                 E.VERIFY: Transition(S.ENROLLING, "an operator asks for a new check of its credentials"),
+                E.CLEAN: Transition(
+                    S.CLEANING, "an operator asks for a wipe, and to hear what it is made of"
+                ),
             },
             S.DEPLOYING: {
                 E.AWAIT_NODE: Transition(S.DEPLOY_WAIT, "the next move is the node's"),
@@ -97,7 +101,7 @@ TRANSITIONS: MappingProxyType[ProvisionState, MappingProxyType[Event, Transition
                 E.FAIL: Transition(S.CLEAN_FAILED, "it couldn't be wiped, so it is never offered"),
             },
             S.CLEAN_FAILED: {
-                E.RELEASE: Transition(S.CLEANING, "an operator mended it and asks for cleaning again"),
+                E.CLEAN: Transition(S.CLEANING, "an operator mended it and asks for cleaning again"),
             },
         }.items()
     }

@@ -75,6 +75,7 @@ class BootedAgent:
             "arch": "x86_64",
             "disks": [disk, *self.machine.more_disks],
             "nics": [],
+            "traits": [],
         }
 
     def _export_disk(self, params: Mapping[str, Any]) -> Mapping[str, Any]:

@@ -8,6 +8,7 @@ from provisioner.compute.steps.boot import publish_nothing, switch_off
 from provisioner.core.deletion import DELETED
 from provisioner.core.model import Instance, Node, PublicationKind
 from provisioner.core.outcome import Next, Outcome
+from provisioner.core.plan import wipe_to_owe
 from provisioner.core.root_disk import writable_disks
 from provisioner.protocols.store import Tx
 
@@ -32,7 +33,8 @@ async def power_off(ctx: StepContext) -> Outcome:
 
         event = ctx.ledger.event("instance.deleted", f"instance {released.name} is gone", instance=released)
         # Owed by the node itself: nobody else knows once the instance is deleted, and this work may fail.
-        await ctx.ledger.write({"instance_id": None, "wipe_owed": released.wipe}, event, also=delete)
+        owed = wipe_to_owe(ctx.node.wipe_owed, released.wipe)
+        await ctx.ledger.write({"instance_id": None, "wipe_owed": owed}, event, also=delete)
         ctx.edges.evidence.on_instance(ctx.node.id, None)
     return Next(f"{ctx.device.name} confirmed that the power is off")
 

@@ -80,7 +80,7 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     own(api, node, state=ProvisionState.ENROL_FAILED, work=None)
     api.call("PUT", f"/v1/nodes/{node}/disks", json={"keep_disks": []})
     api.post(f"/v1/nodes/{node}/verify", None, 202)
-    own(api, node, work=None)
+    own(api, node, work=None, wipe_owed="")
     api.call("PUT", f"/v1/nodes/{node}/maintenance", json={"reason": "a fan"})
     api.call("DELETE", f"/v1/nodes/{node}/maintenance")
     api.call("PUT", f"/v1/nodes/{node}/reservation", json={"tenant": "default"})

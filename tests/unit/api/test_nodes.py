@@ -408,16 +408,28 @@ def test_a_check_is_repeated_only_where_the_state_table_has_it(api: Api, state: 
 
 
 @pytest.mark.parametrize("state", list(ProvisionState))
-def test_only_a_failed_cleaning_is_begun_again(api: Api, state: ProvisionState) -> None:
+def test_a_node_is_cleaned_when_it_is_free_or_its_cleaning_failed(api: Api, state: ProvisionState) -> None:
     api.post("/v1/nodes", node_entry(), 201)
     put_in_state(api, state)
     answer = api.call("POST", "/v1/nodes/n1/clean")
-    if state is ProvisionState.CLEAN_FAILED:
+    if state in (ProvisionState.CLEAN_FAILED, ProvisionState.AVAILABLE):
         found = answer.json()
         assert (answer.status_code, found["state"]) == (202, "cleaning")
         assert (found["work"]["plan"], found["work"]["step"]) == ("clean", "withdraw_instance")
+        assert found["wipe_owed"] == "quick"
     else:
         assert answer.status_code == 409
+
+
+@pytest.mark.parametrize(
+    ("owed", "asked", "owes"), [("", "full", "full"), ("full", "quick", "full"), ("quick", "full", "full")]
+)
+def test_a_wipe_that_was_promised_is_not_lessened(api: Api, owed: str, asked: str, owes: str) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, ProvisionState.CLEAN_FAILED)
+    api.transact(lambda tx: tx.update(Node, tx.find(Node)[0].id, {"wipe_owed": owed}))
+    assert api.post("/v1/nodes/n1/clean", {"wipe": asked}, 202)["wipe_owed"] == owes
+    api.post("/v1/nodes/n1/clean", {"wipe": "some"}, 422)
 
 
 def test_progress_is_shown_with_the_step_and_the_steps_own_business_is_not(api: Api) -> None:
