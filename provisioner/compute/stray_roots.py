@@ -1,5 +1,6 @@
 """What lies beside the roots of instances: root directories of none (an owner from before finished one, or
-died over it, after its node was taken from it), and unpacked images that were deleted."""
+died over it, after its node was taken from it), what was half made or half removed by who died, and unpacked
+images that were deleted."""
 
 from __future__ import annotations
 
@@ -28,7 +29,7 @@ AT_ONCE = 1000
 async def sweep_stray_roots(edges: Edges) -> None:
     """At once, and then every EVERY_S, until cancelled. What fails is tried again then."""
     while True:
-        for sweep_some in (sweep, sweep_images):
+        for sweep_some in (sweep_drafts, sweep, sweep_images):
             try:
                 await sweep_some(edges)
             except (ProvisionerError, OSError) as error:
@@ -36,12 +37,16 @@ async def sweep_stray_roots(edges: Edges) -> None:
         await edges.clock.sleep(EVERY_S)
 
 
+async def sweep_drafts(edges: Edges) -> None:
+    await edges.roots.remove_abandoned()
+
+
 async def sweep(edges: Edges) -> None:
     """Whoever owns the nodes now: the storage may be this host's alone. Those that are worked on, or have an
     instance, are left to the work that takes them back; those of nodes that were deleted are nobody's. What
     this database has never known may be another's."""
     found: dict[str, list[int]] = defaultdict(list)  # node → fences; listed before the nodes are looked at
-    for name in await edges.roots.names():
+    for name in (*await edges.roots.names(), *await edges.roots.unfinished()):
         if made := Made.told_by(name):
             found[made.node_id].append(made.fence)
     ids = sorted(found)

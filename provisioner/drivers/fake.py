@@ -252,6 +252,12 @@ class FakeRoots:
     async def names(self) -> Sequence[str]:
         return sorted(self.folders)
 
+    async def unfinished(self) -> Sequence[str]:
+        return ()
+
+    async def remove_abandoned(self) -> None:
+        pass
+
     async def unpacked(self) -> Sequence[str]:
         return sorted(self.images)
 

@@ -33,6 +33,15 @@ class RootFolders(Protocol):
         """Of all folders that there are, whole ones."""
         ...
 
+    async def unfinished(self) -> Sequence[str]:
+        """Of all folders that somebody was making or removing, whoever that was: `remove` removes what is
+        left of them as well."""
+        ...
+
+    async def remove_abandoned(self) -> None:
+        """Removes what nobody works on any more, and no node's name says whose it is. May leave some."""
+        ...
+
     async def unpacked(self) -> Sequence[str]:
         """sha256 of the images that are kept unpacked: roots are copies of them."""
         ...
@@ -89,6 +98,12 @@ class NoRootFolders:
 
     async def names(self) -> Sequence[str]:
         return ()
+
+    async def unfinished(self) -> Sequence[str]:
+        return ()
+
+    async def remove_abandoned(self) -> None:
+        pass
 
     async def unpacked(self) -> Sequence[str]:
         return ()

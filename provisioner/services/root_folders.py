@@ -5,16 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import fcntl
-import glob
 import os
 import re
-import secrets
 from collections import defaultdict
-from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
-from errno import EEXIST, ENOTEMPTY
+from collections.abc import AsyncIterator, Callable, Iterable, Mapping, Sequence
+from errno import EEXIST, ENOENT, ENOTEMPTY
 from functools import partial
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import structlog
 
@@ -30,6 +28,7 @@ from provisioner.core.errors import (
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
+from provisioner.services.draft_folders import DraftFolders, hold
 from provisioner.services.durable import sync_folder
 from provisioner.services.full_disk import storage_full_told
 from provisioner.services.qemu_img import QemuImg
@@ -42,9 +41,8 @@ T = TypeVar("T")
 
 TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
 
-LETS_GO_S = 2.0
-"""Who is cancelled waits for so long for a folder's removal, which goes on by itself: on storage that hosts
-share, that of a root takes minutes, and a host that is to end lets its lease go when its work has ended."""
+MOST_LOOKS = 1000
+"""At a folder that others remove as well."""
 
 FILE_SYSTEMS = "ext4,ext3,ext2,xfs,btrfs"
 
@@ -68,27 +66,25 @@ class MountedRootFolders:
     """`protocols.roots.RootFolders` on a file system of this host, or on one that hosts share.
 
     Below `root`: `images/<sha256>` are file systems as registered; `nodes/<name>` those of nodes, copied
-    from them, by reference where the file system can share blocks (xfs, btrfs); `drafts` are nobody's until
-    they are whole. Who copies a file system as registered has locked its folder.
+    from them, by reference where the file system can share blocks (xfs, btrfs). `drafts` are nobody's until
+    they are whole, and `removed/<name>` is what is being removed: both tell whose they are, so that another
+    host finds them when theirs is lost. Who copies a file system as registered has locked its folder.
     """
 
     def __init__(self, root: Path, children: Children, nfs_path: Callable[[Path], str], host: str) -> None:
         """nfs_path: what the NFS server calls a folder. host: our name among those that share `root`: on many
-        such storages no lock of theirs is seen here. Makes the folders, and removes what is left of our
-        processes that died at work."""
+        such storages no lock of theirs is seen here. Makes the folders."""
         self._images = root / "images"
         self.nodes = root / "nodes"
-        self._drafts = root / "drafts"
-        self._removals: set[asyncio.Future[Any]] = set()
-        self._draft = partial(_draft_folder, self._drafts, host, self._removals)
+        self._removed = root / "removed"
+        self._drafts = DraftFolders(root / "drafts", host)
         self._children = children
         self._nfs_path = nfs_path
         self._qemu_img = QemuImg(children)
         self._turns: dict[str, asyncio.Lock] = defaultdict(asyncio.Lock)
-        for folder in (self._images, self.nodes, self._drafts):
+        for folder in (self._images, self.nodes, self._removed, root / "drafts"):
             # Its export is the only way to a root: other users of this host have none.
             folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-        _remove_abandoned(self._drafts, host)
 
     def path(self, name: str) -> Path:
         folder = self.nodes / _checked(name)
@@ -109,7 +105,7 @@ class MountedRootFolders:
         made = self.nodes / _checked(name)
         async with (
             self._base(image, format, digest) as base,
-            self._draft() as draft,
+            self._drafts.draft(name) as draft,
         ):
             root = draft / "root"
             copy = ("cp", "--archive", "--reflink=auto", "--no-target-directory", str(base), str(root))
@@ -119,39 +115,41 @@ class MountedRootFolders:
             await self._keep(root, made)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
-        for name in await in_thread(lambda: _made_by(self.nodes, node_id, fence)):
-            await self._seen_through(self._remove_root(name))
-
-    async def _remove_root(self, name: str) -> None:
-        async with self._draft() as draft:
+        for name in await in_thread(lambda: _made_by(_names(self.nodes), node_id, fence)):
             # Gone from its place at once, whole: half a root helps nobody.
             with contextlib.suppress(FileNotFoundError):
-                (self.nodes / name).rename(draft / "root")
-                await in_thread(lambda: _remove(draft / "root"))
+                (self.nodes / name).rename(self._removed / name)
+        for folder in await in_thread(lambda: self._left_of(node_id, fence)):
+            await self._drafts.seen_through(in_thread(partial(_remove, folder)))
 
-    async def _seen_through(self, removal: Coroutine[Any, Any, T]) -> T:
-        """Goes on when its caller is cancelled, who waits for LETS_GO_S then."""
-        removing = _going_on(removal, self._removals)
-        try:
-            return await asyncio.shield(removing)
-        except asyncio.CancelledError:
-            await asyncio.wait([removing], timeout=LETS_GO_S)
-            raise
+    def _left_of(self, node_id: str, fence: int) -> list[Path]:
+        drafts = self._drafts.becoming()
+        removed = _made_by(_names(self._removed), node_id, fence)
+        return [
+            *(self._removed / name for name in removed),
+            *(drafts[name] for name in _made_by(drafts, node_id, fence)),
+        ]
 
     async def names(self) -> Sequence[str]:
         return await in_thread(lambda: sorted(_names(self.nodes)))
+
+    async def unfinished(self) -> Sequence[str]:
+        return await in_thread(lambda: sorted({*_names(self._removed), *self._drafts.becoming()}))
+
+    async def remove_abandoned(self) -> None:
+        await in_thread(self._drafts.remove_abandoned)
 
     async def unpacked(self) -> Sequence[str]:
         found = await in_thread(lambda: sorted(_names(self._images)))
         return [name for name in found if _SHA256.fullmatch(name)]
 
     async def forget(self, sha256: str) -> bool:
-        return await self._seen_through(self._forget(_checked(sha256)))
+        return await self._drafts.seen_through(self._forget(_checked(sha256)))
 
     async def _forget(self, sha256: str) -> bool:
         base = self._images / sha256
-        async with self._draft() as draft:
-            held = _hold(base, fcntl.LOCK_EX)
+        async with self._drafts.draft() as draft:
+            held = hold(base, fcntl.LOCK_EX)
             if held is None:
                 return False
             try:
@@ -170,7 +168,7 @@ class MountedRootFolders:
                 async with self._turns[image.name]:  # nodes that want the same image wait for one unpacking
                     if not base.exists():
                         await self._unpack(image, format, digest, base, held)
-                if (lock := _hold(base, fcntl.LOCK_SH)) is not None:
+                if (lock := hold(base, fcntl.LOCK_SH)) is not None:
                     held.callback(os.close, lock)
                     break
                 await asyncio.sleep(0)  # somebody forgets it just now
@@ -180,7 +178,7 @@ class MountedRootFolders:
         self, image: Path, format: str, digest: str, base: Path, held: contextlib.ExitStack
     ) -> None:
         """held: gets the lock of what is unpacked, so that it isn't forgotten from when it has its name."""
-        async with self._draft() as draft:
+        async with self._drafts.draft() as draft:
             mount, root = draft / "mount", draft / "root"
             with storage_full_told("unpack the image", draft, "Make room on its file system"):
                 mount.mkdir()
@@ -190,7 +188,7 @@ class MountedRootFolders:
                 await self._run(
                     "unpack the image", (*unpack, str(raw.path), str(mount), str(root), FILE_SYSTEMS)
                 )
-            if (lock := _hold(root, fcntl.LOCK_SH)) is not None:
+            if (lock := hold(root, fcntl.LOCK_SH)) is not None:
                 held.callback(os.close, lock)
             try:
                 await self._keep(root, base)
@@ -266,10 +264,10 @@ def _names(folder: Path) -> list[str]:
         return [entry.name for entry in entries]
 
 
-def _made_by(nodes: Path, node_id: str, fence: int) -> list[str]:
+def _made_by(names: Iterable[str], node_id: str, fence: int) -> list[str]:
     """A node's folders that were made under this fence, or an older one, in order."""
     found = []
-    for name in _names(nodes):
+    for name in names:
         if name.startswith(node_id):  # quick: they lie among those of all nodes
             made = made_under(name, node_id)
             if made is not None and made <= fence:
@@ -277,76 +275,17 @@ def _made_by(nodes: Path, node_id: str, fence: int) -> list[str]:
     return sorted(found)
 
 
-def _hold(folder: Path, how: int) -> int | None:
-    """The descriptor that holds its lock. None when it isn't there, any more, or others hold it."""
-    try:
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    except FileNotFoundError:
-        return None
-    with contextlib.suppress(FileNotFoundError, BlockingIOError):
-        fcntl.flock(descriptor, how | fcntl.LOCK_NB)
-        if os.path.samestat(os.fstat(descriptor), folder.stat()):
-            return descriptor
-    os.close(descriptor)
-    return None
-
-
-@contextlib.asynccontextmanager
-async def _draft_folder(drafts: Path, host: str, removals: set[asyncio.Future[Any]]) -> AsyncIterator[Path]:
-    """A folder that is gone when this is left, or soon after that when it is left in a hurry. Its lock tells
-    other processes of this host that its maker lives."""
-    folder = drafts / f"{host}@{secrets.token_hex(16)}"
-    with storage_full_told("make a root directory", drafts, "Make room on its file system"):
-        folder.mkdir(mode=0o700)
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    patience_s: float | None = None
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
-        yield folder
-    except asyncio.CancelledError:
-        patience_s = LETS_GO_S
-        raise
-    finally:
-        os.close(descriptor)
-        removing = _going_on(in_thread(lambda: _remove_what_can_be(folder)), removals)
-        await asyncio.wait([removing], timeout=patience_s)
-
-
-def _going_on(removal: Coroutine[Any, Any, T], removals: set[asyncio.Future[Any]]) -> asyncio.Future[T]:
-    """By itself, and known until it has ended."""
-
-    def ended(removing: asyncio.Future[T]) -> None:
-        removals.discard(removing)
-        if not removing.cancelled() and (error := removing.exception()):
-            log.warning("roots.not_removed", cause=str(error))
-
-    removing = asyncio.ensure_future(removal)
-    removals.add(removing)
-    removing.add_done_callback(ended)
-    return removing
-
-
-def _remove_what_can_be(folder: Path) -> None:
-    with contextlib.suppress(OSError):
-        remove_tree(folder)
-
-
-def _remove_abandoned(drafts: Path, host: str) -> None:
-    for folder in drafts.glob(f"{glob.escape(host)}@*"):
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except BlockingIOError:
-            continue
-        finally:
-            os.close(descriptor)
-        with contextlib.suppress(OSError):
-            remove_tree(folder)
-
-
 def _remove(folder: Path) -> None:
-    """To the last file: they are a tenant's."""
+    """To the last file: they are a tenant's. Another host that was told to may remove it as well."""
     try:
+        for _ in range(MOST_LOOKS):
+            try:
+                return remove_tree(folder)
+            except OSError as error:
+                if error.errno == ENOENT and not folder.exists():
+                    return None
+                if error.errno not in (ENOENT, ENOTEMPTY):
+                    raise
         remove_tree(folder)
     except OSError as error:
         raise PermanentError(

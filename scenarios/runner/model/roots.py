@@ -37,11 +37,12 @@ class Root:
 
 
 class SharedRoots:
-    """made: by the folder's name. unpacked: images that they are copies of. held: how many are made just now
-    of an image."""
+    """made: by the folder's name. removed: those that aren't gone yet, though out of their place. unpacked:
+    images that they are copies of. held: how many are made just now of an image."""
 
     def __init__(self) -> None:
         self.made: dict[str, Root] = {}
+        self.removed: set[str] = set()
         self.unpacked: set[str] = set()
         self.held: Counter[str] = Counter()
 
@@ -79,14 +80,23 @@ class ModelRoots:
             self._shared.made[name] = Root(content.name, dict(files), content.arch)
 
     async def remove(self, node_id: str, *, fence: int) -> None:
-        for name in tuple(self._shared.made):
+        shared = self._shared
+        for name in (*shared.made, *sorted(shared.removed)):
             made = made_under(name, node_id)
-            if name in self._shared.made and made is not None and made <= fence:
-                del self._shared.made[name]
+            if made is not None and made <= fence and (name in shared.made or name in shared.removed):
+                shared.made.pop(name, None)
+                shared.removed.add(name)
                 await asyncio.sleep(REMOVE_S)
+                shared.removed.discard(name)
 
     async def names(self) -> Sequence[str]:
         return sorted(self._shared.made)
+
+    async def unfinished(self) -> Sequence[str]:
+        return sorted(self._shared.removed)
+
+    async def remove_abandoned(self) -> None:
+        """There is none: who dies at a making leaves nothing here."""
 
     async def unpacked(self) -> Sequence[str]:
         return sorted(self._shared.unpacked)

@@ -7,6 +7,7 @@ import fcntl
 import os
 import subprocess
 import threading
+import time
 from collections.abc import Awaitable, Callable, Sequence
 from pathlib import Path
 
@@ -15,8 +16,9 @@ import pytest
 from provisioner.core.errors import ImageInvalid, NotFound, PermanentError, StorageFull
 from provisioner.protocols.children import Argument, ChildResult
 from provisioner.protocols.roots import folder_name
-from provisioner.services import root_folders
+from provisioner.services import draft_folders, root_folders, tenant_tree
 from provisioner.services.children import SystemChildren
+from provisioner.services.draft_folders import ABANDONED_S
 from provisioner.services.ganesha import nfs_path
 from provisioner.services.root_folders import MountedRootFolders
 from tests.machine.lab import eventually
@@ -294,8 +296,50 @@ def test_drafts_of_the_dead_are_removed_and_those_of_the_living_are_not(tmp_path
         holder.stdin.write(b"\n")
         holder.stdin.flush()
         holder.stdout.read(1)  # it holds the lock by now
-        folders(tmp_path)
+        play(folders(tmp_path).remove_abandoned)
         assert {path.name for path in drafts.iterdir()} == {"ch1@living", "ch11@at-work-on-shared-storage"}
+
+
+def test_drafts_of_a_host_that_is_lost_for_good_are_removed_once_nobody_can_be_at_work(
+    tmp_path: Path,
+) -> None:
+    lost, shared = tmp_path / "drafts/ch2@raw", tmp_path / "drafts/ch2@new"
+    for draft in (lost, shared):
+        draft.mkdir(parents=True)
+        (draft / "raw").write_text("an image")
+    hours_ago = time.time() - ABANDONED_S - 60
+    os.utime(lost, (hours_ago, hours_ago))
+    play(folders(tmp_path).remove_abandoned)
+    assert [path.name for path in (tmp_path / "drafts").iterdir()] == [shared.name]
+
+
+@pytest.mark.parametrize("left", ["removed/node-1.3.a", "drafts/ch2@0123@node-1.3.a"])
+def test_what_another_host_died_at_is_removed_with_the_nodes_roots(tmp_path: Path, left: str) -> None:
+    async def story() -> None:
+        made = folders(tmp_path)
+        for name in (left, left.replace("node-1.3", "node-1.4"), left.replace("node-1.3", "node-10.3")):
+            (tmp_path / name / "root").mkdir(parents=True)
+            (tmp_path / name / "root/secret").write_text("a tenant's")
+        assert await made.names() == []
+        assert await made.unfinished() == ["node-1.3.a", "node-1.4.a", "node-10.3.a"]
+        await made.remove("node-1", fence=3)
+        assert await made.unfinished() == ["node-1.4.a", "node-10.3.a"]
+        assert len([*tmp_path.rglob("secret")]) == 2
+
+    play(story)
+
+
+def test_a_root_that_two_hosts_remove_at_once_is_gone_for_both(tmp_path: Path) -> None:
+    async def story() -> None:
+        one, other = folders(tmp_path), folders(tmp_path)
+        for number in range(200):
+            folder = tmp_path / "nodes" / NAME / f"{number % 20}" / "deep" / f"{number}"
+            folder.mkdir(parents=True)
+            (folder / "file").write_text("")
+        await asyncio.gather(*(host.remove("node-1", fence=3) for host in (one, other)))
+        assert await one.unfinished() == await other.names() == []
+
+    play(story)
 
 
 def test_only_folders_of_older_owners_are_removed(tmp_path: Path) -> None:
@@ -333,21 +377,23 @@ def test_who_is_cancelled_waits_for_no_long_removal(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, what: str
 ) -> None:
     """A host keeps its lease as long as its work ends."""
-    monkeypatch.setattr(root_folders, "LETS_GO_S", 0.05)
+    monkeypatch.setattr(draft_folders, "LETS_GO_S", 0.05)
     begun, may_end = threading.Event(), threading.Event()
 
-    def remove_slowly(folder: Path, remove: Callable[[Path], None] = root_folders.remove_tree) -> None:
+    def remove_slowly(folder: Path, remove: Callable[[Path], None] = tenant_tree.remove_tree) -> None:
         begun.set()
         may_end.wait(60)
         remove(folder)
 
-    monkeypatch.setattr(root_folders, "remove_tree", remove_slowly)
+    for module in (root_folders, draft_folders):
+        monkeypatch.setattr(module, "remove_tree", remove_slowly)
     made = folders(tmp_path)
     root = tmp_path / "nodes" / NAME
     root.mkdir()
+    removing = tmp_path / ("removed" if what == "a root" else "drafts")
 
     async def draft() -> None:
-        async with made._draft():
+        async with made._drafts.draft():
             begun.set()
             await asyncio.Event().wait()
 
@@ -357,9 +403,9 @@ def test_who_is_cancelled_waits_for_no_long_removal(
         working.cancel()
         with pytest.raises(asyncio.CancelledError):
             await working
-        assert [*(tmp_path / "drafts").iterdir()], "it is still being removed"
+        assert [*removing.iterdir()], "it is still being removed"
         may_end.set()
-        while [*(tmp_path / "drafts").iterdir()]:
+        while [*removing.iterdir()]:
             await asyncio.sleep(0.01)
 
     try:
