@@ -30,7 +30,14 @@ OF_THE_DEPLOY = frozenset(
         *("partitioning-failed", "ephemeral-failed", "swap-failed", "export-failed", "tool-failed"),
         *("wipe-failed", "wipe-not-proven"),
         # What it was given.
-        *("instance-never-seen", "boot-stopped", "image-invalid", "image-too-large", "no-partition-table"),
+        *(
+            "instance-never-seen",
+            "filter-failed",
+            "boot-stopped",
+            "image-invalid",
+            "image-too-large",
+            "no-partition-table",
+        ),
         *("partition-table-full", "file-system-damaged", "not-grown", "config-drive-too-small"),
         *("config-drive-differs", "digests-not-comparable"),
     }

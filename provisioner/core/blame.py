@@ -57,6 +57,7 @@ BLAME: Mapping[str, Blame] = MappingProxyType(
         "swap-failed": Blame(True, "swap can't be made on its disk"),
         # What it was given.
         "instance-never-seen": Blame(False, "an image that doesn't start does so nowhere"),
+        "filter-failed": Blame(False, "the rules are what its owner asked for, and it answered before"),
         "boot-stopped": Blame(False, "what it was given doesn't start, its own console says"),
         "image-invalid": Blame(False, "the image's bytes aren't what was promised"),
         "image-too-large": Blame(False, "the image is larger than what was asked for"),

@@ -14,6 +14,8 @@ MARK = "#iptables"
 MOST = 64
 MOST_SHOWN = 80  # letters of what is refused: user data may have one word of 16 KiB
 CHAINS = ("INPUT", "OUTPUT", "FORWARD")
+PEER = {"INPUT": "-s", "OUTPUT": "-d"}
+"""How the other end is named in a chain. What is forwarded is neither from the board nor for it."""
 
 _WORD = re.compile(r"[A-Za-z0-9!][A-Za-z0-9_.,:/-]*|-[A-Za-z]|--[a-z][a-z0-9-]*")
 """No shell's character, and no word that is a dash: tile-monitor ends a command by that."""
@@ -47,13 +49,24 @@ def check_user_data(arch: str, user_data: str) -> None:
         rules_of(user_data)
 
 
-def commands_of(rules: tuple[tuple[str, ...], ...]) -> tuple[tuple[str, ...], ...]:
-    """The chains are emptied first: so they may be run twice."""
+def commands_of(rules: tuple[tuple[str, ...], ...], host: str) -> tuple[tuple[str, ...], ...]:
+    """The chains are emptied first: so they may be run twice. host: the address of the compute host, which
+    has the board's root and gives it the next command: no rule applies to it, so it comes first in them."""
     chains = dict.fromkeys(rule[1] for rule in rules)
     return (
         *(("iptables", "-F", chain) for chain in chains),
-        *(("iptables", *rule) for rule in rules),
+        *(("iptables", "-I", chain, PEER[chain], host, "-j", "ACCEPT") for chain in chains if chain in PEER),
+        *(("iptables", *_behind_the_host(rule)) for rule in rules),
     )
+
+
+def _behind_the_host(rule: tuple[str, ...]) -> tuple[str, ...]:
+    """Where it would be, were the host's not before it. What is inserted without a number is the first."""
+    kind, chain, *rest = rule
+    if kind != "-I" or chain not in PEER:
+        return rule
+    at, matches = (int(rest[0]), rest[1:]) if rest and rest[0].isdigit() else (1, rest)
+    return kind, chain, str(at + 1), *matches
 
 
 def _refused(answer: str) -> InvalidInput:

@@ -92,6 +92,10 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "See [how far the instance came](#how-far-the-instance-came), and `provisioner instance console "
             "INSTANCE`; an image that neither phones home nor has an SSH server needs another `--proof`",
         ),
+        "filter-failed": Known(
+            "the board's monitor didn't apply the packet filter of the user data, though it answered before",
+            "Its words are in the message: correct the rules. They apply to all but the compute host",
+        ),
         "boot-stopped": Known(
             "its console said that its boot goes no further",
             "See [what consoles say](#what-consoles-say), and register an image that starts",

@@ -41,7 +41,8 @@ def test_a_board_is_deployed_though_the_provisioner_dies_and_nothing_is_left_of_
 ) -> None:
     lab = new_lab(tile(), pdus=PDUS, deploy={"resumed_deadline_s": 30}, **SETTINGS).ready(IMAGE)
     rules = tmp_path / "rules"
-    rules.write_text("#iptables\n-A INPUT -p tcp --dport 5188 ! -s 10.77.0.10 -j DROP\n")
+    # They would shut out who has its root and gives it the next command.
+    rules.write_text("#iptables\n-I INPUT ! -s 10.0.0.5 -j DROP\n-A OUTPUT -p udp -j DROP\n")
     killed = killed_in(lab, ["board_answers"], lambda: lab.deploy("web", IMAGE, "--user-data", str(rules)))
     address = lab.instance_becomes("active", "web")["address"]
     each_was_taken_up_again(lab, PLANS["deploy-tilera"], killed)
@@ -49,7 +50,7 @@ def test_a_board_is_deployed_though_the_provisioner_dies_and_nothing_is_left_of_
     assert lab.ssh(address, "hostname", user="root").strip() == "web"
     proofs = {event["step"]: event["text"] for event in lab.events() if event["name"] == "step.done"}
     assert f"SSH at {address} answered SSH-2.0-" in proofs["instance_running"]
-    assert "applied 1 rule" in proofs["filter_board_packets"]
+    assert "applied 2 rules" in proofs["filter_board_packets"]
     # On the wire: what the killed provisioner was about to tell of it may be lost.
     read = [entry for entry in lab.audit() if (entry["device"], entry["command"]) == ("tftp", "read")]
     assert {entry["args"]["file"].rpartition("/")[2] for entry in read} == {"kernel"}

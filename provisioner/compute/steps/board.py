@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
 from functools import wraps
+from urllib.parse import urlsplit
 
 from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
@@ -11,7 +12,7 @@ from provisioner.compute.steps.boot import patience
 from provisioner.compute.steps.instance import forget_starts_cut_short, root_elsewhere, start_again
 from provisioner.core.board_rules import commands_of, rules_of
 from provisioner.core.diagnosis import boot_stopped
-from provisioner.core.errors import DeviceRefused
+from provisioner.core.errors import DeviceRefused, DeviceUnreachable
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
 from provisioner.protocols.events import WireEvent
 
@@ -89,7 +90,13 @@ async def filter_board_packets(ctx: StepContext) -> Outcome:
     seen = ctx.facts["seen"]
     if not rules:
         return Next(f"{seen}; no packet filter was asked for")
-    await _run(ctx, *commands_of(rules))
+    host = urlsplit(ctx.edges.node_url).hostname or ""
+    try:
+        await _run(ctx, *commands_of(rules, host))
+    except DeviceUnreachable as error:
+        # It answered up to here, and its SSH server was seen: it is the rules' fault before it is its own.
+        error.code = "filter-failed"
+        raise
     applied = f"{len(rules)} rule{'s' if len(rules) != 1 else ''}"
     return Next(f"{seen}; its monitor applied {applied} of its packet filter")
 

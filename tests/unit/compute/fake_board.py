@@ -56,6 +56,7 @@ class FakeBoard:
     def __init__(self, rack: BoardRack) -> None:
         self._rack = rack
         self.failures = 0
+        self.refuses = ""  # a program whose commands it fails
         self.commands: list[tuple[str, ...]] = []
 
     @property
@@ -72,6 +73,8 @@ class FakeBoard:
         if self.failures or not self._up:
             self.failures -= 1
             raise DeviceUnreachable("give a command", device=address, answer="no answer")
+        if self.refuses in {command[0] for command in commands}:
+            raise DeviceUnreachable("give a command", device=address, answer="it ended with 2")
         self.commands += [tuple(command) for command in commands]
         self._rack.started += tuple(command[0] for command in commands)
         return ""

@@ -31,6 +31,7 @@ def test_a_board_is_told_its_network_its_ssh_server_and_the_rules_that_were_aske
             ("ifconfig", "xgbe0", "10.77.0.101", "netmask", "255.255.255.0"),
             ("/usr/sbin/sshd",),
             ("iptables", "-F", "INPUT"),
+            ("iptables", "-I", "INPUT", "-s", "10.77.0.10", "-j", "ACCEPT"),
             ("iptables", *RULE.split()),
         ]
         (files,) = world.rack.roots.folders.values()
@@ -123,6 +124,19 @@ def test_a_boot_that_stopped_while_nobody_served_it_is_begun_again(tmp_path: Pat
         await world.until("another boot", begins_again)
         world.rack.hangs, world.console = False, ""
         await world.becomes(ProvisionState.ACTIVE)
+
+    play(tmp_path, story)
+
+
+def test_rules_that_are_not_applied_end_the_request_and_blame_no_node(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.board.refuses = "iptables"
+        await world.ask(user_data="#iptables\n-A INPUT -m nothing -j DROP\n")
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure, node = (await world.instance()).failure, await world.node()
+        assert failure is not None
+        assert (failure.code, failure.step) == ("filter-failed", "filter_board_packets")
+        assert (node.maintenance, node.deploy_failures) == (False, 0)
 
     play(tmp_path, story)
 

@@ -19,12 +19,28 @@ def test_chains_are_emptied_before_their_rules_so_that_they_may_be_run_twice() -
         "",
         "-I OUTPUT -p tcp --dport 25 -j DROP",
     )
-    assert commands_of(rules_of("\n".join(("#iptables", *lines)))) == (
+    assert commands_of(rules_of("\n".join(("#iptables", *lines))), "10.77.0.10") == (
         ("iptables", "-F", "INPUT"),
         ("iptables", "-F", "OUTPUT"),
+        ("iptables", "-I", "INPUT", "-s", "10.77.0.10", "-j", "ACCEPT"),
+        ("iptables", "-I", "OUTPUT", "-d", "10.77.0.10", "-j", "ACCEPT"),
         ("iptables", "-A", "INPUT", "-s", "10.0.0.0/8", "-j", "ACCEPT"),
-        ("iptables", "-I", "OUTPUT", "-p", "tcp", "--dport", "25", "-j", "DROP"),
+        ("iptables", "-I", "OUTPUT", "2", "-p", "tcp", "--dport", "25", "-j", "DROP"),
     )
+
+
+@pytest.mark.parametrize(
+    ("rule", "becomes"),
+    [
+        ("-I INPUT -j DROP", "-I INPUT 2 -j DROP"),
+        ("-I INPUT 3 -j DROP", "-I INPUT 4 -j DROP"),
+        ("-I FORWARD -j DROP", "-I FORWARD -j DROP"),
+        ("-A OUTPUT -j DROP", "-A OUTPUT -j DROP"),
+    ],
+)
+def test_no_rule_comes_before_the_one_that_lets_the_compute_host_in(rule: str, becomes: str) -> None:
+    *_, last = commands_of(rules_of(f"#iptables\n{rule}\n"), "10.77.0.10")
+    assert " ".join(last) == f"iptables {becomes}"
 
 
 def test_only_boards_are_given_rules_by_user_data() -> None:
