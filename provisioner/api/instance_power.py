@@ -79,7 +79,9 @@ def order(tx: Tx, context: ApiContext, instance: Instance, change: Change, *, fo
     if power is None:
         raise Conflict(
             f"{change} instance {instance.name}",
-            answer="it is being deleted" if instance.delete_requested else f"it is {instance.state}",
+            answer="it is to be deleted"
+            if instance.state is InstanceState.ACTIVE
+            else f"it is {instance.state}",
             advice="Only an active instance's machine is switched",
         )
     if change is Change.REBOOT and power is not Power.RUNNING:

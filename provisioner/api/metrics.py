@@ -132,6 +132,10 @@ class Metrics:
             hosts.append(CountedHost(host.id, owned, left_s, host.epoch, offered))
         return Counted(nodes, instances, tuple(hosts))
 
+    def own_text(self) -> bytes:
+        """What this process measured; nothing of what the store says of all."""
+        return generate_latest(self.registry)
+
     def text(self, counted: Counted) -> bytes:
         for gauge, tally in ((self._nodes, counted.nodes), (self._instances, counted.instances)):
             for state, number in tally.items():

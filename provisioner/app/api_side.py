@@ -5,9 +5,8 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
-import socket
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable
 from pathlib import Path
 
 import uvicorn
@@ -21,9 +20,10 @@ from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.app.power_drivers import REAL_POWER
+from provisioner.app.server import STOP_TIMEOUT_S, Server, tcp, unix
 from provisioner.app.tls import ServerTls
 from provisioner.config.settings import Settings
-from provisioner.core.errors import Conflict, PermanentError
+from provisioner.core.errors import Conflict
 from provisioner.core.model import DEFAULT_TENANT, ApiToken, Flavor, Node, User
 from provisioner.core.public_address import AddressPolicy
 from provisioner.core.roles import Role
@@ -36,7 +36,6 @@ from provisioner.services.image_store import ImageStore
 from provisioner.services.local_ca import TlsFolder
 from provisioner.services.secret_box import SecretBox
 
-STOP_TIMEOUT_S = 5
 ADMIN = "admin"
 """The first user, and the name of its token."""
 
@@ -143,10 +142,10 @@ def _forget_token(path: Path, token: str) -> None:
 async def serve_api(settings: Settings, context: ApiContext) -> None:
     """Until cancelled. Raises PermanentError when it can't listen."""
     with contextlib.ExitStack() as stack:
-        sockets = [stack.enter_context(_tcp(settings.api.listen))]
+        sockets = [stack.enter_context(tcp(settings.api.listen, "api.listen"))]
         plain = []
         if settings.api.socket is not None:
-            plain.append(stack.enter_context(_unix(settings.api.socket)))
+            plain.append(stack.enter_context(unix(settings.api.socket)))
         tls = _tls(settings)
         config = uvicorn.Config(
             build_app(context),
@@ -162,14 +161,9 @@ async def serve_api(settings: Settings, context: ApiContext) -> None:
         )
         config.load()
         config.ssl = tls.context if tls else None
-        server = _Server(config, plain)
         following = asyncio.create_task(tls.follow(context.clock)) if tls else None
         try:
-            await server.serve(sockets=sockets)
-        except asyncio.CancelledError:
-            server.should_exit = True
-            await server.shutdown(sockets)
-            raise
+            await Server(config, plain).run_until_cancelled(sockets)
         finally:
             if following is not None:
                 following.cancel()
@@ -182,66 +176,3 @@ def _tls(settings: Settings) -> ServerTls | None:
         return None
     made = TlsFolder(settings.tls_folder)
     return ServerTls(wanted.certificate or made.certificate, wanted.key)
-
-
-class _Server(uvicorn.Server):
-    """Signals are the process's business, not the server's. On `plain` sockets no TLS is spoken."""
-
-    def __init__(self, config: uvicorn.Config, plain: Sequence[socket.socket]) -> None:
-        super().__init__(config)
-        self._plain = plain
-
-    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
-        await super().startup(sockets)
-        loop = asyncio.get_running_loop()
-        for sock in self._plain:
-            self.servers.append(
-                await loop.create_server(self._protocol, sock=sock, backlog=self.config.backlog)
-            )
-
-    def _protocol(self) -> asyncio.Protocol:
-        # As uvicorn makes its own; it has one kind of connections alone.
-        made: asyncio.Protocol = self.config.http_protocol_class(  # type: ignore[call-arg]
-            config=self.config, server_state=self.server_state, app_state=self.lifespan.state
-        )
-        return made
-
-    @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
-        yield
-
-
-def _tcp(listen: str) -> socket.socket:
-    address, _, port = listen.rpartition(":")
-    bound = socket.socket(socket.AF_INET)
-    bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-    try:
-        bound.bind((address, int(port)))
-    except (OSError, OverflowError) as error:
-        bound.close()
-        raise PermanentError(
-            f"listen at {listen}", answer=str(error), advice="Set api.listen to an address and port of ours"
-        ) from error
-    bound.listen(1024)
-    return bound
-
-
-@contextlib.contextmanager
-def _unix(path: Path) -> Iterator[socket.socket]:
-    # Left by a killed process; a living one holds the state folder's lock, and we wouldn't be here.
-    path.unlink(missing_ok=True)
-    with socket.socket(socket.AF_UNIX) as bound:
-        try:
-            bound.bind(str(path))
-        except OSError as error:
-            raise PermanentError(
-                f"listen at {path}",
-                answer=str(error),
-                advice="Set api.socket to a short path in a folder of ours",
-            ) from error
-        path.chmod(0o600)
-        bound.listen(1024)
-        try:
-            yield bound
-        finally:
-            path.unlink(missing_ok=True)

@@ -14,6 +14,7 @@ from provisioner.app.api_side import api_context, first_start, serve_api
 from provisioner.app.compute_side import ComputeSide, compute_side
 from provisioner.app.image_sweep import sweep_images
 from provisioner.app.logging import set_up_logging
+from provisioner.app.own_metrics import serve_metrics
 from provisioner.app.secret_keys import first_box
 from provisioner.compute.host import ComputeHost
 from provisioner.config.settings import Settings
@@ -123,6 +124,9 @@ async def _serve(settings: Settings, roles: frozenset[str], ending: Ending) -> N
                         scheduler = Scheduler(store, clock, ids, settings.poll_s)
                         tasks.append(group.create_task(scheduler.run()))
                         tasks.append(group.create_task(serve_api(settings, context)))
+                    if side is not None and settings.host.metrics_listen is not None:
+                        told = serve_metrics(settings.host.metrics_listen, metrics)
+                        tasks.append(group.create_task(told))
                     log.info("provisioner.started", roles=sorted(roles), host=settings.host.name)
                     if side is not None:
                         ending.host = side.host

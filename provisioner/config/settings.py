@@ -52,6 +52,14 @@ class Host(Section):
             "Left out: 5; with SQLite, where there are no others, 60.",
         ),
     ] = None
+    metrics_listen: Annotated[
+        str | None,
+        Field(
+            pattern=r"^[^:]+:\d{1,5}$",
+            description="Address and port of `/metrics` of this host's own services (plain HTTP, asked by "
+            "anybody), for a process that serves no API. Left out: none.",
+        ),
+    ] = None
     drain_s: Annotated[
         float,
         Field(

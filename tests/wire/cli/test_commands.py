@@ -87,7 +87,6 @@ def test_disks_of_a_node_are_corrected(service: Service) -> None:
 def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path) -> None:
     assert "n7" in service.refused(3, "node", "show", "n7")
     assert "n1" in service.refused(4, "node", "enroll", "-f", str(service.folder / "nodes.yaml"))
-    assert "CLEAN" in service.refused(4, "node", "clean", "n1").upper()
     service.refused(2, "node", "power", "n1", "explode")
     service.refused(2, "node", "enroll", "-f", str(tmp_path / "nothing.yaml"))
     service.refused(2, "image", "register", "x", "--kind", "disk")

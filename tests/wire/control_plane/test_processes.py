@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import signal
+import socket
 import sqlite3
+import urllib.request
 from contextlib import closing
 
 import pytest
@@ -17,6 +19,11 @@ from tests.wire.cli.conftest import eventually
 from tests.wire.control_plane.conftest import ControlPlane
 
 pytestmark = pytest.mark.wire
+
+
+def free_port() -> int:
+    with socket.create_server(("127.0.0.1", 0)) as bound:
+        return int(bound.getsockname()[1])
 
 
 def test_api_and_compute_host_share_a_state_folder_and_sqlite(embedded: ControlPlane) -> None:
@@ -129,3 +136,27 @@ def test_sqlite_of_a_newer_version_is_refused_at_the_start_with_what_to_do(
     assert process.wait() == 1
     assert "newer than this program" in process.log() and "Upgrade the provisioner" in process.log()
     assert "Traceback" not in process.log()
+
+
+def test_a_compute_host_tells_its_own_metrics_where_it_is_told_to(plane: ControlPlane) -> None:
+    plane.start()
+    port = free_port()
+    host = plane.host("a", metrics_listen=f"127.0.0.1:{port}")
+    host.start()
+    eventually("a has its lease", lambda: "a" in plane.hosts())
+    plane.enrol("n1")
+
+    def told() -> bool:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/metrics") as answer:
+            text = answer.read().decode()
+        assert "provisioner_power_devices_left_alone 0.0" in text
+        assert "provisioner_nodes_served_otherwise 0.0" in text
+        return 'provisioner_step_seconds_count{step="verify_power"} 1.0' in text
+
+    eventually("its steps are told", told)
+    host.signal(signal.SIGTERM)
+    assert host.wait() == 0
+    second = plane.host("b", metrics_listen="203.0.113.1:9128")
+    second.start()
+    assert second.wait() == 1
+    assert "Set host.metrics_listen to an address and port of ours" in second.log()

@@ -97,7 +97,7 @@ def test_only_an_active_instance_is_switched(api: Api, member: User) -> None:
     member.call("DELETE", "/v1/instances/web").raise_for_status()
     refused = member.call("POST", "/v1/instances/web/power", {"change": "stop"})
     assert (refused.status_code, pending(api)) == (409, [])
-    assert "it is being deleted" in refused.text
+    assert "it is deleting" in refused.text
     assert member.call("GET", "/v1/instances/web").json()["power"] is None
 
 
