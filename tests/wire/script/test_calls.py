@@ -1,4 +1,4 @@
-"""script/demo and script/test as people call them: from any folder, as any user."""
+"""script/demo, script/test and script/benchmarks as people call them: from any folder, as any user."""
 
 from __future__ import annotations
 
@@ -119,6 +119,35 @@ def test_a_rack_file_is_looked_for_where_the_demo_is_called(project: Path, file:
     done = call(project, "demo", "--rack", file)
     assert done.returncode == code, done.stderr
     assert code == CODE or f"there is no rack file {project.parent}/else/where/{file}" in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "told"),
+    [
+        ((), 1, "benchmarks: goals were missed by slow"),
+        (("quick",), 0, "benchmarks: all goals were met"),
+        (("mystery",), 2, "mystery has no goals; these have: quick slow"),
+    ],
+)
+def test_benchmarks_are_run_that_have_goals_and_it_is_told_whose_are_missed(
+    project: Path, words: tuple[str, ...], code: int, told: str
+) -> None:
+    for name, text in (
+        ("quick", "offer_check(it)"),
+        ("slow", "offer_check(it)"),
+        ("plain", ""),
+        ("goals", "offer_check("),
+    ):
+        (project / "tests/benchmarks").mkdir(parents=True, exist_ok=True)
+        (project / f"tests/benchmarks/{name}.py").write_text(text)
+    (project / ".venv").mkdir()
+    _program(project / ".venv/bin/python", '#!/bin/sh\necho "$@"\n[ "$2" != tests.benchmarks.slow ]\n')
+    done = call(project, "benchmarks", *words)
+    assert done.returncode == code, done.stderr
+    assert told in done.stdout + done.stderr
+    ran = [line for line in done.stdout.splitlines() if line.startswith("-m")]
+    expected = {(): ["quick", "slow"], ("quick",): ["quick"]}.get(words, [])
+    assert ran == [f"-m tests.benchmarks.{name} --check" for name in expected]
 
 
 @pytest.mark.parametrize("script", ["demo", "test"])
