@@ -92,7 +92,7 @@ _UBOOT_SCRIPT = Rung(
     "tftp.sent",
     "U-Boot fetched its boot script",
     "DHCP was answered, U-Boot never fetched boot.scr.uimg: TFTP is blocked between board and compute host, "
-    "or its bootcmd was changed and doesn't ask for a script (`run bootcmd_dhcp` at its prompt does)",
+    "or its bootcmd asks for no script of that name (`dhcp ${scriptaddr} boot.scr.uimg` at its prompt does)",
     files=("boot.scr.uimg",),
 )
 _UBOOT = (

@@ -15,7 +15,8 @@ class Loader(StrEnum):
     UEFI = "uefi"  # UEFI PXE on x86_64, by TFTP
     UEFI_HTTP = "uefi_http"  # UEFI HTTP boot on x86_64
     UEFI_ARM64 = "uefi_arm64"  # UEFI PXE on arm64, by TFTP
-    UBOOT = "uboot"  # U-Boot on arm and arm64, by TFTP
+    # U-Boot on arm and arm64, by TFTP. Some tells what it is, some nothing: whoever is none of the others.
+    UBOOT = "uboot"
     ANY = "any"  # whoever asks by the node's MAC address: firmware that says nothing of itself, by TFTP
 
 

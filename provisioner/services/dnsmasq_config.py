@@ -20,7 +20,7 @@ CLIENT_TAGS = {
     Loader.UEFI: "tag:!ipxe,tag:uefi",
     Loader.UEFI_HTTP: "tag:!ipxe,tag:uefi_http",
     Loader.UEFI_ARM64: "tag:!ipxe,tag:uefi_arm64",
-    Loader.UBOOT: "tag:!ipxe,tag:uboot",
+    Loader.UBOOT: "tag:!ipxe,tag:!bios,tag:!uefi,tag:!uefi_http,tag:!uefi_arm64,tag:!uefi_arm",
     Loader.ANY: "",
 }
 
@@ -79,8 +79,7 @@ def static_part(network: DhcpNetwork, folder: Path, *, user: str, group: str) ->
         "dhcp-match=set:uefi,option:client-arch,9",
         "dhcp-match=set:uefi_arm64,option:client-arch,11",
         "dhcp-match=set:uefi_http,option:client-arch,16",
-        "dhcp-match=set:uboot,option:client-arch,21",  # arm; IANA's list
-        "dhcp-match=set:uboot,option:client-arch,22",  # arm64
+        "dhcp-match=set:uefi_arm,option:client-arch,10",  # U-Boot itself, once it looks for a UEFI program
         # UEFI 2.10 §24.7: an HTTP boot client takes only offers that say so.
         "dhcp-option-force=tag:uefi_http,tag:!ipxe,option:vendor-class,HTTPClient",
     )

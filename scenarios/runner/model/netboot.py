@@ -21,12 +21,11 @@ ARCHITECTURES = {
     0x00: Loader.BIOS,
     0x07: Loader.UEFI,
     0x09: Loader.UEFI,
+    0x0A: None,  # UEFI on arm: nothing is for it
     0x0B: Loader.UEFI_ARM64,
     0x10: Loader.UEFI_HTTP,
-    0x15: Loader.UBOOT,
-    0x16: Loader.UBOOT,
 }
-"""Client system architecture types (RFC 4578, and IANA's list of them)."""
+"""Client system architecture types (RFC 4578, and IANA's list of them). Others may be U-Boot's."""
 
 LOADERS: Mapping[Loader, Path] = {
     Loader.BIOS: Path("undionly.kpxe"),
@@ -97,7 +96,7 @@ class ModelNetboot:
 
     def discover(self, mac: str, architecture: int | None, client: str) -> Lease | None:
         """client: "iPXE", or what else calls itself so in its user or vendor class. architecture: None
-        for a system, which boots nothing. None: silence."""
+        for who tells none, as a system does. None: silence."""
         offer = self._by_mac.get(mac)
         if offer is None:
             self._dhcp("dhcp.discover", mac, "asks for an address, and gets none", client, ignored=True)
@@ -121,7 +120,7 @@ class ModelNetboot:
         if client == "iPXE":
             loader: Loader | None = Loader.IPXE
         else:
-            loader = None if architecture is None else ARCHITECTURES.get(architecture)
+            loader = Loader.UBOOT if architecture is None else ARCHITECTURES.get(architecture, Loader.UBOOT)
         named = offer.boot_files.get(loader, "") if loader else ""
         boot_file = named or offer.boot_files.get(Loader.ANY, "")
         return Lease(address, self.address, boot_file, offer.root_path)

@@ -79,6 +79,8 @@ CLIENTS = {
     "UEFI": Client("ovmf-pxe-discover", 0x07, "PXEClient:Arch:00007:UNDI:003001"),
     "arm's U-Boot": Client("ovmf-pxe-discover", 0x15, "U-Boot.armv7"),
     "arm64's U-Boot": Client("ovmf-pxe-discover", 0x16, "U-Boot.armv8"),
+    "a U-Boot that says nothing": Client("ovmf-pxe-discover", None, "U-Boot"),
+    "arm's U-Boot as UEFI": Client("ovmf-pxe-discover", 0x0A, "PXEClient:Arch:00010:UNDI:003000"),
     "U-Boot as UEFI": Client("ovmf-pxe-discover", 0x0B, "PXEClient:Arch:00011:UNDI:003000"),
     "a board": Client("ovmf-pxe-discover", None, "tile", asks_for_root=True),
 }
@@ -86,7 +88,9 @@ SCRIPT = f"{URL}/boot/t0ken/boot.ipxe"
 LOADED = {loader: path.name for loader, path in LOADERS.items()}
 TOLD: Mapping[str, Mapping[str, str]] = {
     "ipxe": {"iPXE": SCRIPT, "BIOS": LOADED[Loader.BIOS], "UEFI": LOADED[Loader.UEFI]},
-    "uboot": dict.fromkeys(("arm's U-Boot", "arm64's U-Boot"), uboot.SCRIPT),
+    "uboot": dict.fromkeys(
+        ("arm's U-Boot", "arm64's U-Boot", "a U-Boot that says nothing", "a board"), uboot.SCRIPT
+    ),
     "tilera": dict.fromkeys(CLIENTS, f"{ID}/kernel"),
     "nothing": {},
 }
