@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
@@ -11,10 +12,12 @@ from provisioner.api import views
 from provisioner.api.context import ApiContext, find_node
 from provisioner.api.tenants import is_tenant
 from provisioner.config.node_file import Disk, NodeEntry
+from provisioner.core.deletion import DELETED
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
 from provisioner.core.feeds import feeds_of
 from provisioner.core.model import (
     ConsoleTail,
+    Instance,
     Node,
     NodeRequest,
     Outlet,
@@ -119,21 +122,27 @@ def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
         )
 
 
-def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False) -> None:
-    """unwiped: also when it owes a wipe. Enrolled anew it is given to the next instance as it is."""
+def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False, unplugged: bool = False) -> None:
+    """unwiped: also when it owes a wipe. Enrolled anew it is given to the next instance as it is. unplugged:
+    somebody saw that it has no power, which its power device couldn't tell."""
     node = find_node(tx, id_or_name)
-    if node.state is ProvisionState.CLEAN_FAILED and node.instance_id is not None:
+    carries = node.instance_id is not None
+    if node.state is ProvisionState.CLEAN_FAILED and carries and not unplugged:
         raise Conflict(
             f"delete node {node.name}",
             answer="its instance may still run: its cleaning failed before the power was seen off",
-            advice="Mend what its failure says, and clean it (provisioner node clean)",
+            advice="Mend what its failure says, and clean it (provisioner node clean). Or unplug the machine "
+            "and delete it as one that has no power (--unplugged, ?unplugged=true)",
         )
-    if node.state not in DELETABLE or node.instance_id is not None:
+    if node.state not in DELETABLE or (carries and node.state is not ProvisionState.CLEAN_FAILED):
         raise Conflict(
             f"delete node {node.name}",
             answer=f"it is {node.state}",
             advice="Delete its instance and wait until it is available",
         )
+    instance = tx.get(Instance, node.instance_id) if node.instance_id is not None else None
+    if instance is not None:
+        node = replace(node, wipe_owed=wipe_to_owe(node.wipe_owed, instance.wipe))
     owed = owes_wipe(node)
     if owed and not unwiped:
         raise Conflict(
@@ -143,8 +152,11 @@ def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False) -> None:
             advice="Mend what its failure says, and clean it (provisioner node clean). Or delete it unwiped "
             "(--unwiped, ?unwiped=true): enrolled anew it gives the next instance those data",
         )
-    if not tx.delete(Node, node.id, expect={"state": node.state, "instance_id": None}):
+    if not tx.delete(Node, node.id, expect={"state": node.state, "instance_id": node.instance_id}):
         raise Conflict(f"delete node {node.name}", answer="it has just been given to an instance")
+    if instance is not None:
+        tx.update(Instance, instance.id, {**DELETED, "failure": None, "address": ""})
+        tx.notify("instances", f"instance:{instance.id}")
     for port in tx.find(Port, where={"node_id": node.id}):
         tx.delete(Port, port.id)
     for outlet in tx.find(Outlet, where={"node_id": node.id}):
@@ -154,11 +166,12 @@ def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False) -> None:
     tx.insert(
         TimelineEvent(
             node_id=node.id,
-            instance_id=None,
+            instance_id=instance.id if instance is not None else None,
             at=tx.now(),
             source="controller",
             name="node.deleted",
             text=f"node {node.name} is no longer known"
+            + (f"; instance {instance.name} is gone with it" if instance is not None else "")
             + (f"; the {node.wipe_owed} wipe that it owed was given up" if owed else ""),
             fence=node.fence,
         )

@@ -30,6 +30,15 @@ Unwiped = Annotated[
 ]
 
 
+Unplugged = Annotated[
+    bool,
+    Query(
+        description="Also when its cleaning failed before its power device confirmed that it is off: "
+        "somebody saw that the machine has no power. Its instance is deleted with it."
+    ),
+]
+
+
 class Maintenance(BaseModel):
     model_config = ConfigDict(extra="forbid")
 
@@ -136,10 +145,13 @@ async def show(context: Context, node: str) -> Response:
 
 
 @router.delete("/{node}", status_code=204)
-async def delete(context: Context, node: str, unwiped: Unwiped = False) -> Response:
-    if unwiped and context.entry is not None:
-        context.entry.target += "?unwiped=true"
-    await context.store.transact(lambda tx: node_orders.delete(tx, node, unwiped=unwiped))
+async def delete(
+    context: Context, node: str, unwiped: Unwiped = False, unplugged: Unplugged = False
+) -> Response:
+    given = {"unwiped": unwiped, "unplugged": unplugged}
+    if context.entry is not None and (said := [f"{name}=true" for name, so in given.items() if so]):
+        context.entry.target += f"?{'&'.join(said)}"
+    await context.store.transact(lambda tx: node_orders.delete(tx, node, **given))
     return Response(status_code=204)
 
 

@@ -314,11 +314,20 @@ def delete(
             "--unwiped", help="Also when it owes a wipe: its disks may hold what its last instance left."
         ),
     ] = False,
+    unplugged: Annotated[
+        bool,
+        typer.Option(
+            "--unplugged",
+            help="You saw that it has no power, though its power device can't tell. Its "
+            "instance is deleted with it.",
+        ),
+    ] = False,
     as_json: Json = False,
 ) -> None:
     """Remove a node from the inventory."""
     client, output = client_and_output(context, as_json)
-    client.delete(path_of("nodes", node), **({"unwiped": True} if unwiped else {}))
+    said = {"unwiped": unwiped, "unplugged": unplugged}
+    client.delete(path_of("nodes", node), **{name: True for name, so in said.items() if so})
     _tell(output, {"deleted": node}, f"{node}: deleted")
 
 

@@ -7,8 +7,9 @@ from typing import Any
 import pytest
 
 from provisioner.core.model import Node
-from provisioner.core.states import ACTING, ProvisionState
+from provisioner.core.states import ACTING, InstanceState, ProvisionState
 from tests.unit.api.conftest import Api, node_entry
+from tests.unit.records import instance
 
 PATH = "/v1/nodes/n1/disks"
 
@@ -105,6 +106,33 @@ def test_a_node_that_may_still_run_its_instance_is_not_deleted_unwiped_either(ap
     assert refused.status_code == 409
     assert "its instance may still run" in refused.json()["answer"]
     assert "provisioner node clean" in refused.json()["advice"]
+
+
+def test_a_machine_that_was_seen_without_power_is_deleted_with_its_instance(api: Api) -> None:
+    id = api.post("/v1/nodes", node_entry(), 201)["id"]
+    put_in_state(api, ProvisionState.CLEAN_FAILED, instance_id="i1")
+    held = instance(id="i1", name="web", state=InstanceState.DELETING, delete_requested=True, node_id=id)
+    api.transact(lambda tx: tx.insert(held))
+    refused = api.call("DELETE", "/v1/nodes/n1?unplugged=true")
+    assert (refused.status_code, "quick wipe" in refused.json()["answer"]) == (409, True)
+    assert api.get("/v1/instances/web")["state"] == "deleting"
+    assert api.call("DELETE", "/v1/nodes/n1?unplugged=true&unwiped=true").status_code == 204
+    assert api.get("/v1/instances/i1")["state"] == "deleted"
+    told = [event["text"] for event in api.get("/v1/instances/i1/timeline")["items"]]
+    assert told == [
+        "node n1 is no longer known; instance web is gone with it; the quick wipe that it owed was given up"
+    ]
+    done = [one["target"] for one in api.get("/v1/audit")["items"] if one["outcome"] == "done"]
+    assert "/v1/nodes/n1?unwiped=true&unplugged=true" in done
+
+
+@pytest.mark.parametrize(
+    "state", [ProvisionState.ACTIVE, ProvisionState.CLEANING, ProvisionState.DEPLOY_FAILED]
+)
+def test_no_other_node_is_deleted_for_being_unplugged(api: Api, state: ProvisionState) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    put_in_state(api, state, instance_id="i1")
+    assert api.call("DELETE", "/v1/nodes/n1?unplugged=true&unwiped=true").status_code == 409
 
 
 def test_operators_correct_disks_and_that_is_recorded(api: Api) -> None:
