@@ -51,7 +51,6 @@ def test_the_mixed_demo_runs_an_instance_of_each_architecture_and_leaves_nothing
     is_down(home, told)
 
 
-@pytest.mark.full
 def test_the_demo_of_two_hosts_has_both_at_work_and_leaves_nothing_behind(home: Path) -> None:
     told = demo(home, "failover")
     done = {host: steps.split(", ") for host, steps in re.findall(r"^(ch[12]): (.+)$", told, re.MULTILINE)}
