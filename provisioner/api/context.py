@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Protocol, TypeVar
 
+import structlog
 from fastapi import Depends, Query, Request
 
 from provisioner.api.address_pool import AddressPool
@@ -25,7 +26,7 @@ from provisioner.api.line import Line
 from provisioner.api.metrics import Metrics
 from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.words import Word
-from provisioner.core.errors import NotFound
+from provisioner.core.errors import NotFound, PermanentError, TransientError
 from provisioner.core.fields import changed
 from provisioner.core.model import ImageKind, Node, Record
 from provisioner.core.public_address import AddressPolicy
@@ -36,6 +37,8 @@ from provisioner.protocols.ids import Ids
 from provisioner.protocols.image import StoredImage
 from provisioner.protocols.power import DeviceSilence
 from provisioner.protocols.store import Store, Tx
+
+log = structlog.get_logger(__name__)
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
@@ -174,7 +177,13 @@ class ApiContext:
             self.access_keys.gone(id)
             return None
         key, who, now = found
-        known = KnownAccessKey(who=who, secret=self.unseal(key.secret_sealed), read_at=now, read_s=now_s)
+        try:
+            secret = self.unseal(key.secret_sealed)
+        except PermanentError as error:
+            # Who asks hasn't proven anything yet, and key files are no business of theirs.
+            log.error("access_key.not_opened", id=id, cause=error.message)
+            raise TransientError("check the access key", answer="it can't be read now") from None
+        known = KnownAccessKey(who=who, secret=secret, read_at=now, read_s=now_s)
         self.access_keys.put(id, known, now_s)
         return known
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from enum import StrEnum
 from types import MappingProxyType
 
@@ -12,6 +12,9 @@ from provisioner.core.errors import Conflict
 from provisioner.core.model import Instance, Node, NodeRequest, RequestState
 from provisioner.core.states import InstanceState, PowerState
 from provisioner.protocols.store import Tx
+
+AT_ONCE = 1000
+"""Nodes that one question names."""
 
 
 class Power(StrEnum):
@@ -56,19 +59,27 @@ def power_of(instance: Instance, seen: PowerState | None, ordered: Power | None)
     return Power.STOPPED if seen is PowerState.OFF else Power.RUNNING
 
 
-def pending_orders(tx: Tx, node_id: str | None = None) -> dict[str, Power]:
-    """By the instance's id, what orders of its power that are pending make of it. node_id: of that node's."""
-    where: dict[str, object] = {"state": RequestState.PENDING, "verb": tuple(MEANWHILE)}
-    if node_id is not None:
-        where["node_id"] = node_id
-    found = sorted(tx.find(NodeRequest, where=where), key=lambda one: (one.created_at, one.id))
+def pending_orders(tx: Tx, nodes: Iterable[str]) -> dict[str, Power]:
+    """By the instance's id, what orders of its power that are pending make of it. nodes: ids of those that
+    are told of; others' orders aren't looked at."""
+    found = orders_of(tx, nodes, state=RequestState.PENDING, verb=tuple(MEANWHILE))
+    found.sort(key=lambda one: (one.created_at, one.id))
     return {request.instance_id: MEANWHILE[request.verb] for request in found if request.instance_id}
+
+
+def orders_of(tx: Tx, nodes: Iterable[str], **where: object) -> list[NodeRequest]:
+    """Requests for these nodes that meet `where`."""
+    found, ids = list[NodeRequest](), list(nodes)
+    for start in range(0, len(ids), AT_ONCE):
+        some = tuple(ids[start : start + AT_ONCE])
+        found += tx.find(NodeRequest, where={"node_id": some, **where})
+    return found
 
 
 def power_now(tx: Tx, instance: Instance, node: Node | None) -> Power | None:
     if node is None:
         return power_of(instance, None, None)
-    return power_of(instance, node.power_state, pending_orders(tx, node.id).get(instance.id))
+    return power_of(instance, node.power_state, pending_orders(tx, [node.id]).get(instance.id))
 
 
 def order(tx: Tx, context: ApiContext, instance: Instance, change: Change, *, force: bool) -> views.View:

@@ -93,7 +93,7 @@ async def list_instances(
         used = tuple(instance.node_id for instance in found if instance.node_id)
         picked = tx.pick(Node, "id", "name", "power_state", where={"id": used}) if used else ()
         nodes = {id: (name, seen) for id, name, seen in picked}
-        orders = pending_orders(tx) if used else {}
+        orders = pending_orders(tx, used)
         told = []
         for one in found:
             name, seen = nodes.get(one.node_id or "", (None, None))

@@ -30,6 +30,9 @@ from provisioner.core.plan import PLANS, Plan, clean_plan, owes_wipe, wipe_to_ow
 from provisioner.core.states import ACTING, DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
 from provisioner.protocols.store import Tx
 
+MOST_PENDING = 4
+"""Orders of a node's power that wait: a BMC takes seconds for each, and all hosts look through them."""
+
 
 def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     """Raises Conflict when name, MAC, address or outlet are taken, or the pool is empty; InvalidInput for a
@@ -223,7 +226,7 @@ def set_disks(
 
 def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
     """A request for the node's owner, which ends with the instance that has the node now: a new one, unless
-    the last one that is pending asks for the same."""
+    the last one that is pending asks for the same. Raises Conflict for one too many."""
     node = find_node(tx, id_or_name)
     whose = node.instance_id or ""
     where = {"node_id": node.id, "instance_id": whose, "state": RequestState.PENDING}
@@ -233,6 +236,12 @@ def ask(tx: Tx, context: ApiContext, id_or_name: str, verb: str) -> views.View:
     for one in pending:
         if one.verb == verb and one.created_at == last_at:
             return views.request(one)
+    if len(pending) >= MOST_PENDING:
+        raise Conflict(
+            f"{verb.removeprefix('power:')} node {node.name}",
+            answer=f"{len(pending)} orders of its power wait already",
+            advice="Ask again when they have been carried out",
+        )
     now = tx.now()
     request = NodeRequest(
         id=context.ids.uuid(),

@@ -8,6 +8,7 @@ import re
 from cryptography.exceptions import UnsupportedAlgorithm
 from cryptography.hazmat.primitives.serialization import load_ssh_public_key
 
+from provisioner.api.key_formats import openssh_line
 from provisioner.core.errors import InvalidInput
 
 KEY_TYPES = re.compile(
@@ -20,8 +21,8 @@ RSA_BITS = range(1024, 16385)
 
 
 def checked_key(text: str, field: str) -> str:
-    """An OpenSSH public key, as one line. Raises InvalidInput."""
-    line = " ".join(text.split())
+    """An OpenSSH public key, as one line; by RFC 4716 or as DER in base64 too. Raises InvalidInput."""
+    line = " ".join(openssh_line(text).split())
     fault = _fault(text, line)
     if not fault:
         return line
@@ -39,6 +40,8 @@ def _fault(text: str, line: str) -> str:
         return "it is a private key"
     if len(line.encode()) > MAX_LINE_BYTES:
         return f"it has more than {MAX_LINE_BYTES} bytes"
+    if line == " ".join(text.split()) and len(text.strip().splitlines()) > 1:
+        return "it has several lines, and a key is one"
     kind, _, rest = line.partition(" ")
     if not rest or not KEY_TYPES.match(kind):
         return "it doesn't begin with a key type such as ssh-ed25519"

@@ -76,9 +76,11 @@ class TimelinePruning:
     def _forget_instances(self, tx: Tx, after: str) -> str | None:
         """Those of one batch that were deleted; returns where to go on, None at the end."""
         # By their ids alone: those that were deleted would be sorted anew for each batch.
-        found = tx.pick(Instance, "id", "state", "updated_at", after=after, limit=BATCH)
-        since = tx.now() - timedelta(seconds=max(self._policy.keep_s, INSTANCES_KEPT_S))
-        for id, state, ended_at in found:
+        found = tx.pick(Instance, "id", "state", "updated_at", "node_id", after=after, limit=BATCH)
+        kept_s = max(self._policy.keep_s, INSTANCES_KEPT_S)
+        for id, state, ended_at, node_id in found:
+            # One that never had a machine has nothing to be told of.
+            since = tx.now() - timedelta(seconds=INSTANCES_KEPT_S if node_id is None else kept_s)
             if state is InstanceState.DELETED and ended_at < since:
                 tx.delete(Instance, id)
         return found[-1][0] if len(found) == BATCH else None

@@ -118,11 +118,14 @@ class ImageUrls(Section):
     ] = "public"
     also: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
-        Field(description="Networks that members' images may come from as well, such as a mirror of yours."),
+        Field(
+            description="Networks that members' images may come from as well, such as a mirror of yours, "
+            "unless a smaller one, or the same, is in `never`."
+        ),
     ] = ()
     never: Annotated[
         tuple[IPv4Network | IPv6Network, ...],
-        Field(description="Networks that they may not, such as BMCs with addresses of the Internet."),
+        Field(description="Networks that they may not, whatever `members` says, such as that of the BMCs."),
     ] = ()
 
 

@@ -19,7 +19,8 @@ NAT64 = IPv6Network("64:ff9b::/96")  # RFC 6052 §2.1: an IPv4 address in the la
 @dataclass(frozen=True, slots=True, kw_only=True)
 class AddressPolicy:
     """members: addresses of the Internet, any, or none. also: networks that are allowed whatever they are.
-    never: networks that are not, though they are of the Internet. `also` goes before `never`."""
+    never: networks that are not, whatever `members` is. Of an address that is in some of both, the smallest
+    network decides; of two that are as small, `never`."""
 
     members: Literal["public", "any", "none"] = "public"
     also: tuple[Network, ...] = ()
@@ -33,18 +34,29 @@ class AddressPolicy:
         except ValueError:
             return False
         meant = (found, *_inside(found))
-        if _any_in(self.also, meant):
+        also, never = _narrowest(self.also, meant), _narrowest(self.never, meant)
+        if also > never:
             return True
-        if self.members != "public":
-            return self.members == "any"
-        if _any_in(self.never, meant):
-            return False
+        if never > NOWHERE or self.members != "public":
+            return never == NOWHERE and self.members == "any"
         return all(one.is_global and not one.is_multicast for one in meant)
 
 
-def _any_in(networks: Iterable[Network], addresses: Iterable[IPv4Address | IPv6Address]) -> bool:
+NOWHERE = -1
+
+
+def _narrowest(networks: Iterable[Network], addresses: Iterable[IPv4Address | IPv6Address]) -> int:
+    """How many bits the smallest network says of one that any of the addresses is in, as of a newer address;
+    NOWHERE: they are in none."""
     found = list(addresses)
-    return any(one in network for network in networks for one in found if one.version == network.version)
+    return max(
+        (
+            network.prefixlen + 128 - network.max_prefixlen
+            for network in networks
+            if any(one in network for one in found if one.version == network.version)
+        ),
+        default=NOWHERE,
+    )
 
 
 def _inside(address: IPv4Address | IPv6Address) -> tuple[IPv4Address, ...]:

@@ -15,7 +15,7 @@ from provisioner.store.dialect import Database
 if TYPE_CHECKING:  # what SQLite alone is opened with doesn't load PostgreSQL's driver
     from provisioner.store.postgres import Postgres
 
-REVISIONS = tuple(f"{number:04}" for number in range(1, 16))
+REVISIONS = tuple(f"{number:04}" for number in range(1, 17))
 """Oldest first; kept here so that opening a current database needs no Alembic."""
 
 BUSY_WAIT_S = 5.0  # how long another process may hold the database before we say so

@@ -135,7 +135,7 @@ _SHAPES: tuple[Shape[Any], ...] = (
     Shape(
         model.Instance,
         indexes=(
-            ("name",),
+            ("name", "tenant", "state"),
             ("state",),
             ("node_id",),
             # Far more are deleted than live, and those deleted lately are asked for as often as the latter.

@@ -38,9 +38,9 @@ def stop_instances(tx: Tx, call: Call) -> Members:
 
 def start_instances(tx: Tx, call: Call) -> Members:
     def change(seen: Seen) -> None:
+        # What was last seen running may have switched itself off since: its owner makes sure that it is on.
         _check(seen, "started", STOPPED, RUNNING)
-        if seen.state is STOPPED:
-            _order(tx, call, seen, Change.START)
+        _order(tx, call, seen, Change.START)
 
     return {"StartingInstances": _changed(tx, call, change)}
 

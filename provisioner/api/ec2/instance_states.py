@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from types import MappingProxyType
 from typing import NamedTuple
 
-from provisioner.api.instance_power import Power, power_of
+from provisioner.api.instance_power import Power, orders_of, power_of
 from provisioner.core.model import Instance, Node, NodeRequest, RequestState
 from provisioner.core.roles import Principal
 from provisioner.core.states import InstanceState
@@ -69,11 +69,9 @@ def state_of(instance: Instance, node: Node | None, ordered: Power | None) -> St
 
 def failed_orders(tx: Tx, nodes: Iterable[str]) -> dict[str, NodeRequest]:
     """By the instance's id, the last order of its node's power where that failed."""
-    some_failed = {one.node_id for one in tx.find(NodeRequest, where={"state": RequestState.FAILED})}
-    if not (concerned := some_failed.intersection(nodes)):
-        return {}
+    some_failed = {one.node_id for one in orders_of(tx, nodes, state=RequestState.FAILED)}
     last: dict[str, NodeRequest] = {}
-    orders = tx.find(NodeRequest, where={"node_id": tuple(sorted(concerned))})
+    orders = orders_of(tx, sorted(some_failed))
     for order in sorted(orders, key=lambda one: (one.created_at, one.id)):
         if order.instance_id and order.verb in _FAILED:
             last[order.instance_id] = order

@@ -120,7 +120,7 @@ def look(tx: Tx, call: Call, instances: Iterable[Instance]) -> list[Seen]:
     found = list(instances)
     nodes = {n.id: n for n in _named(tx, Node, (one.node_id for one in found))}
     images = {i.id: i for i in _named(tx, Image, (one.image_id for one in found))}
-    orders, failed = pending_orders(tx), failed_orders(tx, nodes)
+    orders, failed = pending_orders(tx, nodes), failed_orders(tx, nodes)
     tags = tags_of(tx, call.tenant, [instance_id(one.id) for one in found])
     return [
         Seen(
@@ -236,8 +236,8 @@ def view(seen: Seen) -> Members:
 
 
 def _reason(one: Instance) -> Members | None:
-    """Why it failed, or why it waits."""
-    if one.failure is not None:
+    """Why it failed, or why it waits. What failed on a node that it had before is over."""
+    if one.failure is not None and one.state is InstanceState.ERROR:
         return {"Code": "Server.InternalError", "Message": f"{one.failure.code}: {one.failure.message}"}
     if one.state is InstanceState.REQUESTED and one.waiting_for:
         return {"Code": "pending", "Message": one.waiting_for}

@@ -73,7 +73,12 @@ def test_an_upgrade_writes_down_whose_the_outlets_of_nodes_are(postgres: Postgre
         await store.transact(lambda tx: tx.insert(*there))
 
     play(url, enrolled_before)
-    postgres.server.execute("DROP TABLE outlet", name_in(url))
+    for undone in (
+        "DROP TABLE outlet",
+        "DROP INDEX ix_instance_name_tenant_state",
+        "CREATE INDEX ix_instance_name ON instance (name)",
+    ):
+        postgres.server.execute(undone, name_in(url))
     postgres.server.execute("UPDATE alembic_version SET version_num = '0014'", name_in(url))
     assert upgrade_store(url) == ("0014", REVISIONS[-1])
 

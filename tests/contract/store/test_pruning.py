@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 
 from provisioner.api.timeline_pruning import BATCH, NODES_AT_ONCE, TimelinePolicy, TimelinePruning
@@ -111,16 +112,23 @@ def test_instances_that_were_deleted_long_ago_are_forgotten(stores: Stores) -> N
     async def story(store: Store) -> None:
         def fill(tx: Tx) -> None:
             old = tx.now() - timedelta(days=2)
-            gone, kept = InstanceState.DELETED, InstanceState.ERROR
+            gone, kept, long_ago = InstanceState.DELETED, InstanceState.ERROR, tx.now() - timedelta(days=100)
             for number in range(BATCH + 1):
                 id = f"gone-{number:03}"
                 tx.insert(records.instance(id=id, name=id, state=gone, updated_at=old))
+            carried = records.instance(id="carried", name="c", state=gone, node_id="n", updated_at=old)
             tx.insert(
+                carried,
+                replace(carried, id="older", updated_at=long_ago),
                 records.instance(id="new", name="new", state=gone, updated_at=tx.now()),
                 records.instance(id="failed", name="failed", state=kept, updated_at=old),
             )
 
         await store.transact(fill)
+        # A machine has a timeline that tells of its instance; what never had one is known for the least time.
+        await TimelinePruning(store, JumpingClock(), TimelinePolicy(keep_s=90 * DAY_S)).prune()
+        instances = await store.transact(lambda tx: tx.find(Instance))
+        assert sorted(one.id for one in instances) == ["carried", "failed", "new"]
         await TimelinePruning(store, JumpingClock(), TimelinePolicy(keep_s=DAY_S)).prune()
         instances = await store.transact(lambda tx: tx.find(Instance))
         assert sorted(one.id for one in instances) == ["failed", "new"]

@@ -1,14 +1,20 @@
 from __future__ import annotations
 
-from typing import Any
+from contextlib import nullcontext
+from datetime import timedelta
+from typing import Any, cast
 
 import pytest
 
+from provisioner.api.visible import find_instance
+from provisioner.core.errors import NotFound
 from provisioner.core.model import Instance, Node, Tag
+from provisioner.core.roles import Principal, Role
 from provisioner.core.states import InstanceState
+from provisioner.protocols.store import Tx
 from tests.unit import records
 from tests.unit.api.conftest import Api, User, node_entry
-from tests.unit.records import node
+from tests.unit.records import NOW, node
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 
@@ -244,3 +250,42 @@ def test_somebody_can_always_make_tokens(api: Api) -> None:
     assert boss.call("DELETE", last).status_code == 409
     assert boss.call("DELETE", f"/v1/tokens/{boss.name}").status_code == 409
     assert boss.call("GET", "/v1/tenants").status_code == 200
+
+
+def test_an_instance_is_found_by_its_name_among_thousands_that_were_deleted(api: Api, blue: User) -> None:
+    """Of those one record is read, by nobody but their own tenant."""
+    read: list[str] = []
+
+    def fill(tx: Tx) -> None:
+        for number in range(300):
+            at = NOW + timedelta(seconds=number)
+            gone = records.instance(
+                id=f"gone-{number:03}", name="web", tenant="blue", state=InstanceState.DELETED, created_at=at
+            )
+            tx.insert(gone)
+
+    api.transact(fill)
+
+    class Counting:
+        def __init__(self, tx: Tx) -> None:
+            self._tx = tx
+
+        def get(self, kind: type[Instance], id: str) -> Instance | None:
+            return self._counted([self._tx.get(kind, id)])[0]
+
+        def find(self, kind: type[Instance], **how: Any) -> list[Instance]:
+            return self._counted(self._tx.find(kind, **how))
+
+        def pick(self, *words: Any, **how: Any) -> list[tuple[Any, ...]]:
+            return self._tx.pick(*words, **how)
+
+        def _counted(self, found: list[Any]) -> list[Any]:
+            read.extend(one.id for one in found if one is not None)
+            return found
+
+    for tenant, told in (("blue", ["gone-299"]), ("green", [])):
+        read.clear()
+        who = Principal(user="", tenant=tenant, role=Role.MEMBER, credential="")
+        with nullcontext() if told else pytest.raises(NotFound):
+            api.transact(lambda tx, who=who: find_instance(cast(Tx, Counting(tx)), who, "web"))
+        assert read == told

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 from ipaddress import ip_network
+from typing import Literal
 
 import pytest
 
@@ -49,6 +50,30 @@ def test_a_network_of_ours_is_allowed_once_it_is_named() -> None:
     assert policy.allows("10.9.0.7") and policy.allows("::ffff:10.9.0.7")
     assert not policy.allows("10.9.1.7")
     assert AddressPolicy(members="none", also=policy.also).allows("10.9.0.7")
+
+
+@pytest.mark.parametrize("members", ["public", "any", "none"])
+@pytest.mark.parametrize(
+    ("also", "never", "allowed"),
+    [
+        ("10.0.0.0/8", "10.78.0.0/16", False),
+        ("10.78.0.0/24", "10.78.0.0/16", True),
+        ("10.78.0.0/16", "10.78.0.0/16", False),
+        ("0.0.0.0/0", "10.78.0.0/16", False),
+    ],
+)
+def test_the_smallest_network_that_is_named_decides(
+    members: Literal["public", "any", "none"], also: str, never: str, allowed: bool
+) -> None:
+    policy = AddressPolicy(members=members, also=(ip_network(also),), never=(ip_network(never),))
+    for address in ("10.78.0.101", "::ffff:10.78.0.101", "64:ff9b::10.78.0.101"):
+        assert policy.allows(address) is allowed
+
+
+def test_what_is_named_is_refused_where_anything_else_goes() -> None:
+    policy = AddressPolicy(members="any", never=(ip_network("10.78.0.0/16"),))
+    assert not policy.allows("10.78.0.101")
+    assert policy.allows("10.79.0.101")
 
 
 def test_anything_goes_where_the_operator_says_so() -> None:

@@ -9,6 +9,7 @@ from provisioner.api.ec2 import replays
 from provisioner.api.ec2.endpoint import MAX_BODY_BYTES
 from provisioner.api.ec2.replays import REPEAT_S
 from provisioner.api.ec2.signature import MAX_SKEW_S
+from provisioner.core.errors import PermanentError
 from tests.unit.api.conftest import TOKEN, Api
 from tests.unit.api.ec2.conftest import PARSED, PUBLIC_KEY, Ec2, code_of, later
 
@@ -170,3 +171,18 @@ def test_a_token_of_the_rest_api_opens_nothing_here(ec2: Ec2) -> None:
 def test_a_query_in_the_url_is_refused(ec2: Ec2) -> None:
     answer = ec2.send(ec2.signed(REGIONS), url="/ec2?Action=DescribeImages")
     assert code_of(answer) == "MalformedQueryString"
+
+
+def test_a_key_that_can_not_be_read_now_is_said_to_be_so_and_nothing_of_why(api: Api, ec2: Ec2) -> None:
+    """In the middle of a rotation this host has not the file yet."""
+
+    def closed(sealed: str) -> str:
+        raise PermanentError(
+            "open a secret", device="file /etc/provisioner/secret.key", answer="it is sealed anew"
+        )
+
+    api.context.unseal = closed
+    api.context.forget_credentials()
+    answer = ec2.call("DescribeRegions")
+    assert (answer.status_code, code_of(answer)) == (503, "Unavailable")
+    assert "secret.key" not in answer.text and "sealed" not in answer.text

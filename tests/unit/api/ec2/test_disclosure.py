@@ -14,4 +14,7 @@ def test_ec2_tells_operators_alone_which_device_failed_and_finds_nothing_by_it(a
     assert not user.read("DescribeInstances", **by_address)["Reservations"]
     assert operator.read("DescribeInstances", **by_address)["Reservations"]
     reason = user.read("DescribeInstances")["Reservations"][0]["Instances"][0]["StateReason"]
-    assert reason["Message"] == f"device-unreachable: {FAILURES['device-unreachable'].happened}"
+    assert reason["Code"] == "pending", "it waits for another node: nothing of it has failed"
+    assert (
+        reason["Message"] == f"node n1 failed: {FAILURES['device-unreachable'].happened}. It is given another"
+    )

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import pytest
 
+from provisioner.api.node_orders import MOST_PENDING
 from provisioner.core.model import Node, NodeRequest, RequestState
 from provisioner.core.states import InstanceState, PowerState, ProvisionState
 from tests.unit.api.conftest import Api, User
-from tests.unit.api.ec2.conftest import Ec2
+from tests.unit.api.ec2.conftest import Ec2, later
 from tests.unit.records import instance, node
 
 ID = "01234567-89ab-4def-8123-000000000000"
@@ -111,3 +112,26 @@ def test_who_reads_switches_nothing_and_another_tenant_finds_nothing(api: Api, m
     id = member.call("POST", "/v1/instances/web/power", {"change": "stop"}).json()["id"]
     assert other.call("GET", f"/v1/instances/{ID}/requests/{id}").status_code == 404
     assert reader.call("GET", f"/v1/instances/web/requests/{id}").status_code == 200
+
+
+def test_orders_that_wait_are_few_whoever_gives_them_by_turns(api: Api, ec2: Ec2, member: User) -> None:
+    """A BMC takes seconds for each, and all hosts look through what waits."""
+    runs(api)
+    answers = []
+    for number in range(20):
+        later(api, 1)
+        change = "start" if number % 2 else "stop"
+        answers.append(member.call("POST", "/v1/instances/web/power", {"change": change, "force": True}))
+    assert len(pending(api)) == MOST_PENDING
+    # One that asks for what the last one does is that one.
+    assert {one.status_code for one in answers[MOST_PENDING:]} == {202, 409}
+    refused = next(one for one in answers if one.status_code == 409)
+    assert f"{MOST_PENDING} orders of its power wait already. Ask again" in refused.json()["title"]
+    ends(api, RequestState.DONE, PowerState.ON)
+    assert member.call("POST", "/v1/instances/web/power", {"change": "stop"}).status_code == 202
+
+
+def test_a_machine_that_switched_itself_off_unseen_is_started(api: Api, ec2: Ec2) -> None:
+    runs(api, PowerState.ON)
+    ec2.read("StartInstances", **{"InstanceId.1": "i-0123456789ab4def8"})
+    assert pending(api) == ["power:on"]
