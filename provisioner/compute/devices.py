@@ -10,6 +10,7 @@ from typing import TypeVar
 from provisioner.compute.breaker import BreakerPolicy, Breakers
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.core.errors import DeviceUnreachable, ProvisionerError, TransientError
+from provisioner.core.outlets import on_their_way, told
 from provisioner.core.states import PowerState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.power import (
@@ -31,7 +32,9 @@ class PowerPolicy:
                  mid-deploy is away for a minute or two)
     handover_s:  how long it may be silent, when another compute host may be asked to try
     confirm_s:   how long a change of power may take until the device reports it
-    resend_s:    an acknowledged command that had no effect is sent again after this (swallowed in transition)
+    resend_s:    an acknowledged command that had no effect is sent again after this (it was swallowed);
+                 to outlets ever later, and not while they say that they are on their way, which would begin
+                 anew
     poll_s:      pause between two queries
     breaker:     when a device that doesn't answer is left alone
     """
@@ -79,7 +82,8 @@ class PowerSequencer:
         return await self._patiently(device, device.control.power_state, patience_s)
 
     async def ensure(self, device: Device, wanted: PowerState, *, long_off: bool = True) -> bool:
-        """Returns when the device confirms `wanted`; True when a command was needed.
+        """Returns when the device confirms `wanted`; True when it wasn't so at first. Outlets that are
+        found on their way, by whose command ever, are waited for before they are given another.
 
         Raises DeviceUnreachable/DeviceBusy (no answer for patience_s), TransientError (acknowledged and not
         done within confirm_s), and the permanent errors of PowerControl at once. What hangs on outlets has
@@ -93,27 +97,50 @@ class PowerSequencer:
             if not long_off:
                 await self._discharge(device.control, wanted)
             return False
+        now_s = self._clock.monotonic_s()
+        if moving(device.control, wanted) and await self._becomes(
+            device, wanted, now_s, now_s + self._policy.confirm_s
+        ):
+            await self._discharge(device.control, wanted)
+            return True
         end_s: float | None = None
+        resend_s = self._policy.resend_s
         while True:
             await self._patiently(device, lambda: device.control.set_power(verb), None)
             # From the first acknowledgement: before it, the device may have been busy for as long (iDRAC10
             # is for 60 s after a power-off, Ironic 238c9e0cc).
             if end_s is None:
                 end_s = self._clock.monotonic_s() + self._policy.confirm_s
-            resend_at_s = self._clock.monotonic_s() + self._policy.resend_s
-            while self._clock.monotonic_s() < min(resend_at_s, end_s):
-                if await self.state(device) is wanted:
-                    await self._discharge(device.control, wanted)
-                    return True
-                await self._clock.sleep(self._policy.poll_s)
+            if await self._becomes(device, wanted, self._clock.monotonic_s() + resend_s, end_s):
+                await self._discharge(device.control, wanted)
+                return True
             if self._clock.monotonic_s() >= end_s:
-                raise TransientError(
-                    f"switch power {wanted}",
-                    device=device.name,
-                    answer=f"acknowledged, but not {wanted} after {self._policy.confirm_s:.0f} s"
-                    + (f" ({feeds})" if (feeds := seen(device.control)) else ""),
-                    advice="Look at the machine: its power feed, its BMC's event log",
-                )
+                raise self._not_done(device, wanted)
+            if is_feeds(device.control):
+                resend_s *= 2  # one on its way may have no word for that
+
+    async def _becomes(self, device: Device, wanted: PowerState, until_s: float, end_s: float) -> bool:
+        """Whether the device says `wanted` by `until_s`; while outlets are on their way, by `end_s`. The last
+        look begins when the time is up."""
+        while True:
+            now_s = self._clock.monotonic_s()
+            if await self.state(device) is wanted:
+                return True
+            if now_s >= end_s or (now_s >= until_s and not moving(device.control, wanted)):
+                return False
+            await self._clock.sleep(self._policy.poll_s)
+
+    def _not_done(self, device: Device, wanted: PowerState) -> TransientError:
+        advice = "Look at the machine: its power feed, its BMC's event log"
+        if moving(device.control, wanted):
+            advice = "It says that it is on its way: raise deploy.power_confirm_s, or look at the outlet"
+        return TransientError(
+            f"switch power {wanted}",
+            device=device.name,
+            answer=f"acknowledged, but not {wanted} after {self._policy.confirm_s:.0f} s"
+            + (f" ({feeds})" if (feeds := seen(device.control)) else ""),
+            advice=advice,
+        )
 
     async def send(self, device: Device, verb: PowerVerb) -> None:
         """One command, patiently; nothing is confirmed. Outlets are cycled by off and on, both confirmed."""
@@ -195,4 +222,9 @@ class PowerSequencer:
 
 def seen(control: PowerControl) -> str:
     """What is known beyond on and off: of outlets, which one is what. Empty of other devices."""
-    return control.last_seen() if is_feeds(control) else ""
+    return told(control.last_seen()) if is_feeds(control) else ""
+
+
+def moving(control: PowerControl, wanted: PowerState) -> bool:
+    """Whether outlets were seen on their way, all that weren't `wanted` yet. No BMC says so."""
+    return is_feeds(control) and on_their_way(control.last_seen().values(), wanted)

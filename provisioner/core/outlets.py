@@ -26,6 +26,12 @@ def together(states: Iterable[OutletState]) -> PowerState:
     return PowerState.OFF if found == {OutletState.OFF} else PowerState.UNKNOWN
 
 
+def on_their_way(states: Iterable[OutletState], wanted: PowerState) -> bool:
+    """Whether all of these that aren't `wanted` yet are moving, and be it away from it: few say which way."""
+    others = set(states) - {OutletState(wanted)}
+    return others == {OutletState.PENDING}
+
+
 def told(states: Mapping[str, OutletState]) -> str:
     """For messages: "outlet 1 off, outlet 2 on"."""
     return ", ".join(f"{name} {state}" for name, state in states.items())

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
-from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.outlets import OutletState, together
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_turns import Turn, Turns
 from provisioner.drivers.outlet_verbs import ends_on
@@ -51,8 +51,8 @@ class CommandOutlets:
         self._name = f"PDU {address} by {program.name}"
         self._last: dict[str, OutletState] = {}
 
-    def last_seen(self) -> str:
-        return told(self._last)
+    def last_seen(self) -> Mapping[str, OutletState]:
+        return self._last
 
     async def power_state(self) -> PowerState:
         states = {}

@@ -8,6 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from provisioner.core.errors import ProvisionerError
+from provisioner.core.outlets import OutletState
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import DeviceFactory, PowerControl, PowerVerb, is_feeds
 
@@ -26,17 +27,19 @@ class SeveralFeeds:
         self.discharge_s = longest_s if discharge_s is None else discharge_s
         self.longest_command_s = max(feed.longest_command_s for feed in feeds.values())
         self._feeds = feeds
-        self._last: dict[str, str] = {}
+        self._last: dict[str, OutletState] = {}
 
-    def last_seen(self) -> str:
-        return "; ".join(f"{name}: {seen}" for name, seen in self._last.items())
+    def last_seen(self) -> Mapping[str, OutletState]:
+        return self._last
 
     async def power_state(self) -> PowerState:
         """Off is all off. One that can't be asked makes the whole unknown, so its error is the answer."""
         states = await _all(feed.power_state for feed in self._feeds.values())
         self._last = {
-            name: feed.last_seen() if is_feeds(feed) else str(state)
-            for (name, feed), state in zip(self._feeds.items(), states, strict=True)
+            f"{name} {outlet}": state
+            for name, feed in self._feeds.items()
+            if is_feeds(feed)
+            for outlet, state in feed.last_seen().items()
         }
         found = set(states)
         return found.pop() if len(found) == 1 else PowerState.UNKNOWN

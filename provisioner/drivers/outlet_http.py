@@ -18,7 +18,7 @@ from provisioner.core.errors import (
     WrongCredentials,
 )
 from provisioner.core.outlet_urls import URLS
-from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.outlets import OutletState, together
 from provisioner.core.shown_url import shown_url
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_turns import Turns
@@ -55,8 +55,8 @@ class HttpOutlet:
         self._login = httpx.BasicAuth(user, secret.get("password", "")) if user else None
         self._last: dict[str, OutletState] = {}
 
-    def last_seen(self) -> str:
-        return told(self._last)
+    def last_seen(self) -> Mapping[str, OutletState]:
+        return self._last
 
     async def power_state(self) -> PowerState:
         text = await self._request("read its state", "GET", "state")

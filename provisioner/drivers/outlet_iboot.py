@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
-from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.outlets import OutletState, together
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_turns import Turn, Turns
 from provisioner.drivers.outlet_verbs import ends_on
@@ -33,8 +33,8 @@ class IbootOutlet:
         self._password = password
         self._last: dict[str, OutletState] = {}
 
-    def last_seen(self) -> str:
-        return told(self._last)
+    def last_seen(self) -> Mapping[str, OutletState]:
+        return self._last
 
     async def power_state(self) -> PowerState:
         answer = await self._ask("read its state", QUERY)

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from provisioner.core.errors import DeviceRefused, InvalidInput
-from provisioner.core.outlets import OutletState, together, told
+from provisioner.core.outlets import OutletState, together
 from provisioner.core.pdus.families import AUTO, FAMILIES
 from provisioner.core.pdus.family import Family
 from provisioner.core.states import PowerState
@@ -61,8 +61,8 @@ class SnmpOutlets:
         self._tried_s = float("-inf")  # when the last try of that ended
         self._unsure = False  # whether one of them was told, and may have done it since
 
-    def last_seen(self) -> str:
-        return told(self._last)
+    def last_seen(self) -> Mapping[str, OutletState]:
+        return self._last
 
     async def power_state(self) -> PowerState:
         tried = f"read the state of {self._names()}"

@@ -1,9 +1,11 @@
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeGuard, runtime_checkable
 
+from provisioner.core.outlets import OutletState
 from provisioner.core.states import PowerState
 
 
@@ -59,8 +61,9 @@ class Feeds(Protocol):
 
     discharge_s: float
 
-    def last_seen(self) -> str:
-        """What power_state saw last, feed by feed: "outlet 1 off, outlet 2 on". Empty before that."""
+    def last_seen(self) -> Mapping[str, OutletState]:
+        """What power_state saw last, feed by feed: outlet 1 off, outlet 2 pending. Here alone is told that
+        one is on its way: to power_state, what may yet be either is unknown. Empty before that."""
         ...
 
 

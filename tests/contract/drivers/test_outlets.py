@@ -20,6 +20,7 @@ from provisioner.core.errors import (
     ProvisionerError,
     WrongCredentials,
 )
+from provisioner.core.outlets import told
 from provisioner.core.states import PowerState
 from provisioner.drivers import snmp_engines, snmp_queue
 from provisioner.drivers.outlet_command import CommandDevices
@@ -271,7 +272,7 @@ def test_an_outlet_on_its_way_is_neither_on_nor_off(
     play(lambda: control.set_power(PowerVerb.OFF))
     assert play(control.power_state) is PowerState.UNKNOWN
     assert isinstance(control, Feeds)
-    assert control.last_seen() == "outlet 1 pending"
+    assert told(control.last_seen()) == "outlet 1 pending"
     assert pdu.fed(1) is not by_fault, "with the fault it is off, and says that it isn't yet"
 
 
@@ -282,7 +283,7 @@ def test_a_welded_relay_is_on_and_half_off_is_told_as_such(stack: ExitStack, pdu
     play(lambda: control.set_power(PowerVerb.OFF))
     assert play(control.power_state) is PowerState.UNKNOWN
     assert isinstance(control, Feeds)
-    assert control.last_seen() == "outlet 1 off, outlet 2 on"
+    assert told(control.last_seen()) == "outlet 1 off, outlet 2 on"
     assert (pdu.fed(1), pdu.fed(2)) == (False, True)
 
 
@@ -333,7 +334,7 @@ def test_two_pdus_that_disagree_are_half_off(stack: ExitStack, tmp_path: Path) -
     play(lambda: control.set_power(PowerVerb.OFF))
     assert play(control.power_state) is PowerState.UNKNOWN
     assert isinstance(control, Feeds)
-    assert control.last_seen() == "feed A: outlet 1 off; feed B: outlet on"
+    assert told(control.last_seen()) == "feed A outlet 1 off, feed B outlet on"
 
 
 def test_of_two_feeds_each_is_told_though_one_fails(stack: ExitStack, tmp_path: Path) -> None:

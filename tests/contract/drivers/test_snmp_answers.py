@@ -11,6 +11,7 @@ from pyasn1.codec.ber import decoder, encoder
 from pysnmp.proto import api
 
 from provisioner.core.errors import DeviceRefused
+from provisioner.core.outlets import told
 from provisioner.core.pdus.family import Oid
 from provisioner.core.states import PowerState
 from provisioner.drivers.snmp import SnmpDevices
@@ -63,7 +64,7 @@ def asked(
             async with asyncio.timeout(DEADLINE_S):
                 state = await control.power_state()
             assert isinstance(control, Feeds)
-            return state, control.last_seen()
+            return state, told(control.last_seen())
         finally:
             messages.close()
             transport.close()

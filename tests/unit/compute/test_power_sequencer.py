@@ -16,6 +16,7 @@ from provisioner.core.errors import (
     TransientError,
     WrongCredentials,
 )
+from provisioner.core.outlets import OutletState
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import BootDevice, PowerVerb
 from provisioner.store.memory import MemoryStore
@@ -152,8 +153,8 @@ class Outlets(PowerDevice):
         self._clock = clock
         self.told: list[tuple[float, str]] = []
 
-    def last_seen(self) -> str:
-        return f"outlet 1 {self.state}"
+    def last_seen(self) -> dict[str, OutletState]:
+        return {"outlet 1": OutletState(self.state)}
 
     async def set_power(self, verb: PowerVerb) -> None:
         await super().set_power(verb)

@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 import pytest
 
 from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, InvalidInput
+from provisioner.core.outlets import told
 from provisioner.core.pdus.families import FAMILIES
 from provisioner.core.pdus.family import SYS_OBJECT_ID, Oid
 from provisioner.core.states import PowerState
@@ -77,7 +78,7 @@ def outlets(
 def test_two_feeds_are_off_when_both_are(states: tuple[int, int], power: PowerState, seen: str) -> None:
     control = outlets(rack(o1=states[0], o2=states[1]), 1, 2)
     assert play(control.power_state) is power
-    assert control.last_seen() == seen
+    assert told(control.last_seen()) == seen
 
 
 def test_all_outlets_of_a_node_are_asked_in_one_message_and_told_one_by_one() -> None:
