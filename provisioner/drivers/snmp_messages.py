@@ -65,7 +65,8 @@ REFUSED_USER = (
 )
 """RFC 3414 §3.2: reports that an SNMPv3 agent sends in place of an answer."""
 
-BUSY = ("genErr", "resourceUnavailable", "commitFailed", "undoFailed", "tooBig")
+BUSY = ("genErr", "resourceUnavailable", "inconsistentValue", "commitFailed", "undoFailed", "tooBig")
+"""inconsistentValue: it could be written under other circumstances (RFC 3416 §4.2.5)."""
 NO_ACCESS = ("noAccess", "authorizationError", "notWritable", "readOnly")
 NO_OBJECT = ("noSuchName", "noCreation", "inconsistentName")
 """RFC 3416 §3. Version 1 says noSuchName of what may not be written too (RFC 1157 §4.1.5)."""
