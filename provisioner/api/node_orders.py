@@ -2,19 +2,18 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from types import MappingProxyType
 from typing import Any
 
-from provisioner.api import views
+from provisioner.api import power_devices, views
 from provisioner.api.context import ApiContext, find_node
 from provisioner.api.tenants import is_tenant
 from provisioner.config.node_file import Disk, NodeEntry
+from provisioner.config.node_power import PowerEntry
 from provisioner.core.deletion import DELETED
 from provisioner.core.errors import Conflict, InvalidInput, NotFound
-from provisioner.core.feeds import feeds_of
 from provisioner.core.model import (
     ConsoleTail,
     Instance,
@@ -27,7 +26,15 @@ from provisioner.core.model import (
     Work,
 )
 from provisioner.core.plan import PLANS, Plan, clean_plan, owes_wipe, wipe_to_owe
-from provisioner.core.states import ACTING, DELETABLE, TRANSITIONS, Event, ProvisionState, next_state
+from provisioner.core.states import (
+    ACTING,
+    DELETABLE,
+    TRANSITIONS,
+    Event,
+    PowerState,
+    ProvisionState,
+    next_state,
+)
 from provisioner.protocols.store import Tx
 
 MOST_PENDING = 4
@@ -37,13 +44,7 @@ MOST_PENDING = 4
 def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     """Raises Conflict when name, MAC, address or outlet are taken, or the pool is empty; InvalidInput for a
     power driver that no compute host has, or an address that can't be a node's."""
-    if entry.power.driver not in context.power_drivers:
-        raise InvalidInput(
-            f"enrol node {entry.name}",
-            field="power.driver",
-            answer=f"this provisioner can't use {entry.power.driver}",
-            advice=f"Use {' or '.join(sorted(context.power_drivers))}, or change `rack` in the configuration",
-        )
+    power_devices.check(tx, context, f"enrol node {entry.name}", entry.power)
     if entry.deploy not in context.deploy_drivers:
         raise InvalidInput(
             f"enrol node {entry.name}",
@@ -59,9 +60,7 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
                 answer=f"it can't have the address {port.address}: {fault}",
                 advice="Reserve another one, or leave it out: one of network.pool is taken then",
             )
-    _feeds_nobody_else(tx, entry)
     now = tx.now()
-    secret = entry.power.secrets()
     node = Node(
         id=context.ids.uuid(),
         name=entry.name,
@@ -72,9 +71,7 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         disk_mib=entry.disk_mib,
         boot_driver=entry.boot,
         deploy_driver=entry.deploy,
-        power_driver=entry.power.driver,
-        power_address=entry.power.shown(),
-        power_secret_sealed=context.seal(json.dumps(secret)) if secret else "",
+        **power_devices.columns(context, entry.power),
         root_device_hint=_hint(entry.root_device),
         keep_disks=_hints(entry.keep_disks),
         zone=entry.zone,
@@ -91,8 +88,8 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
         Port(id=port.mac, node_id=node.id, address=str(port.address) if port.address else next(taken))
         for port in entry.ports
     ]
-    feeds = feeds_of(node.power_driver, node.power_address)
-    tx.insert(node, *ports, *(Outlet(id=name, name=name, node_id=node.id) for name in feeds))
+    tx.insert(node, *ports)
+    power_devices.take_outlets(tx, node.id, entry.power)
     tx.notify("nodes", "work")
     return views.node(node, ports)
 
@@ -105,26 +102,6 @@ def _hints(disks: Sequence[Disk]) -> tuple[Mapping[str, Any], ...]:
     return tuple(map(_hint, disks))
 
 
-def _feeds_nobody_else(tx: Tx, entry: NodeEntry) -> None:
-    """Two nodes on one outlet would switch each other off. Raises Conflict."""
-    feeds = feeds_of(entry.power.driver, entry.power.shown())
-    if not feeds:
-        return
-    for outlet in tx.find(Outlet, where={"name": tuple(feeds)}):
-        if (other := tx.get(Node, outlet.node_id)) is None:
-            # It was deleted by an API of the version before, which knows no record of outlets.
-            tx.delete(Outlet, outlet.id)
-            continue
-        held = {one.name for one in tx.find(Outlet, where={"node_id": other.id})}
-        common = {called for name, called in feeds.items() if name in held}
-        raise Conflict(
-            f"enrol node {entry.name}",
-            answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
-            advice="Look where its cable ends, and correct power of the one or the other; of units in a "
-            "chain, name power.family and power.unit",
-        )
-
-
 def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False, unplugged: bool = False) -> None:
     """unwiped: also when it owes a wipe. Enrolled anew it is given to the next instance as it is. unplugged:
     somebody saw that it has no power, which its power device couldn't tell."""
@@ -134,7 +111,8 @@ def delete(tx: Tx, id_or_name: str, *, unwiped: bool = False, unplugged: bool = 
         raise Conflict(
             f"delete node {node.name}",
             answer="its instance may still run: its cleaning failed before the power was seen off",
-            advice="Mend what its failure says, and clean it (provisioner node clean). Or unplug the machine "
+            advice="Mend what its failure says, or correct its power device if it has another one now "
+            "(provisioner node power-device), and clean it (provisioner node clean). Or unplug the machine "
             "and delete it as one that has no power (--unplugged, ?unplugged=true)",
         )
     if node.state not in DELETABLE or (carries and node.state is not ProvisionState.CLEAN_FAILED):
@@ -220,6 +198,34 @@ def set_disks(
             answer=f"it is {node.state}" if node.state in ACTING else "its state has just changed",
             advice="Wait until its work has ended, and try again",
         )
+    tx.notify("nodes", f"node:{node.id}")
+    return _view(tx, node.id)
+
+
+def set_power_device(tx: Tx, context: ApiContext, id_or_name: str, power: PowerEntry) -> views.View:
+    """In place of the one that the node has; where that can be checked, a check of it begins. Raises as
+    `enrol`; Conflict while the node is worked on or switched, which goes on by the device that it had."""
+    node = find_node(tx, id_or_name)
+    tried = f"change the power device of node {node.name}"
+    if node.state in ACTING:
+        raise Conflict(
+            tried, answer=f"it is {node.state}", advice="Wait until its work has ended, and try again"
+        )
+    if tx.count(NodeRequest, where={"node_id": node.id, "state": RequestState.PENDING}):
+        # The outlet that it has may be given to another node next, which this order would switch.
+        raise Conflict(
+            tried,
+            answer="an order of power is being carried out",
+            advice="Wait for its answer, and try again",
+        )
+    power_devices.check(tx, context, tried, power, node.id)
+    power_devices.take_outlets(tx, node.id, power)
+    # What is known of the power was said by the device that it had.
+    changes = {**power_devices.columns(context, power), "power_state": PowerState.UNKNOWN}
+    if Event.VERIFY in TRANSITIONS[node.state]:
+        return _begin(tx, context, node.id, Event.VERIFY, PLANS["enrol"], changes)
+    if not tx.update(Node, node.id, changes, expect={"state": node.state, "fence": node.fence}):
+        raise Conflict(tried, answer="its state has just changed", advice="Try again")
     tx.notify("nodes", f"node:{node.id}")
     return _view(tx, node.id)
 

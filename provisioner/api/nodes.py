@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Annotated, Literal
 
 from fastapi import APIRouter, Query, Request
@@ -15,7 +16,7 @@ from provisioner.api.context import After, AfterEvent, Context, Limit, find_node
 from provisioner.api.once import once
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.tenants import TenantName
-from provisioner.config.node_file import KeptDisks, NodeEntry, RootDevice
+from provisioner.config.node_file import KeptDisks, NodeEntry, Power, RootDevice
 from provisioner.config.words import Line
 from provisioner.core.errors import Conflict, NotFound
 from provisioner.core.model import Instance, Node, NodeRequest, Port, TimelineEvent
@@ -86,16 +87,20 @@ class PowerOrder(BaseModel):
 async def enrol(context: Context, request: Request, entry: NodeEntry) -> Response:
     """Enrol a node. Its power device is checked at once: watch its state."""
 
-    def order(tx: Tx) -> views.View:
-        return node_orders.enrol(tx, context, entry)
+    return await _on_outlets(context, request, 201, lambda tx: node_orders.enrol(tx, context, entry))
 
+
+async def _on_outlets(
+    context: Context, request: Request, status: int, order: Callable[[Tx], views.View]
+) -> Response:
+    """An order that gives a node its outlets."""
     try:
-        return await once(context, request, 201, order)
+        return await once(context, request, status, order)
     except Conflict as error:
         if error.tried != "add outlet":
             raise
-        # Another enrolment was faster; now that it is stored, whose the outlet is can be told.
-        return await once(context, request, 201, order)
+        # Another was faster; now that it is stored, whose the outlet is can be told.
+        return await once(context, request, status, order)
 
 
 @router.get("")
@@ -189,6 +194,17 @@ async def set_disks(context: Context, node: str, order: Disks) -> Response:
         lambda tx: node_orders.set_disks(tx, node, order.root_device, order.keep_disks)
     )
     return answer(view)
+
+
+@router.put("/{node}/power-device")
+async def set_power_device(context: Context, request: Request, node: str, power: Power) -> Response:
+    """Correct how the node is switched: its device has another address or password, its cable another outlet.
+    Of a node that is available, or whose enrolment failed, the device is checked at once: watch its state."""
+
+    def order(tx: Tx) -> views.View:
+        return node_orders.set_power_device(tx, context, node, power)
+
+    return await _on_outlets(context, request, 200, order)
 
 
 @router.post("/{node}/power", status_code=202)

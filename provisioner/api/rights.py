@@ -47,6 +47,7 @@ RIGHTS: Mapping[str, Right] = {
     "PUT /v1/nodes/{node}/reservation": OPERATE,
     "DELETE /v1/nodes/{node}/reservation": OPERATE,
     "PUT /v1/nodes/{node}/disks": OPERATE,
+    "PUT /v1/nodes/{node}/power-device": OPERATE,
     "POST /v1/nodes/{node}/power": OPERATE,
     "GET /v1/nodes/{node}/requests/{request_id}": WATCH,
     "POST /v1/nodes/{node}/verify": OPERATE,

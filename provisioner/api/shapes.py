@@ -337,6 +337,7 @@ SINGLE: Mapping[str, type[Shape]] = {
     "put /v1/nodes/{node}/reservation": Node,
     "delete /v1/nodes/{node}/reservation": Node,
     "put /v1/nodes/{node}/disks": Node,
+    "put /v1/nodes/{node}/power-device": Node,
     "post /v1/nodes/{node}/power": NodeRequest,
     "get /v1/nodes/{node}/requests/{request_id}": NodeRequest,
     "post /v1/nodes/{node}/verify": Node,

@@ -268,12 +268,41 @@ def _disk(option: str, text: str) -> dict[str, str]:
     return said
 
 
+@app.command("power-device")
+def power_device(
+    context: typer.Context,
+    node: Name,
+    file: Annotated[Path, typer.Option("--file", "-f", help="The node file, with its power as it is now.")],
+    as_json: Json = False,
+) -> None:
+    """Correct how a node is switched, by `power` of its entry. Of one that is available, or whose enrolment
+    failed, the device is checked at once."""
+    from provisioner.config.node_file import NodeFile
+    from provisioner.config.source import load
+
+    entries = {entry.name: entry for entry in load(file, NodeFile).nodes}
+    client, output = client_and_output(context, as_json)
+    name = node if node in entries else client.get(path_of("nodes", node))["name"]
+    if name not in entries:
+        raise CliError(f"{file} has no node {name}: name by --file one with its entry", USAGE)
+    found = client.put(path_of("nodes", node, "power-device"), entries[name].power.written())
+    if found["state"] != "enrolling":
+        _tell(
+            output, found, f"{node}: {found['state']}; `provisioner node power {name} status` asks the device"
+        )
+        return
+    _tell_check(output, node, _checked(client, node))
+
+
 @app.command()
 def verify(context: typer.Context, node: Name, as_json: Json = False) -> None:
     """Check a node's power device again."""
     client, output = client_and_output(context, as_json)
     client.post(path_of("nodes", node, "verify"), {})
-    found = _checked(client, node)
+    _tell_check(output, node, _checked(client, node))
+
+
+def _tell_check(output: Output, node: str, found: dict[str, Any]) -> None:
     if found["state"] == "enrol_failed":
         raise CliError(found["failure"]["message"], FAILED)
     _tell(output, found, f"{node}: {found['state']}")

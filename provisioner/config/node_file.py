@@ -85,6 +85,12 @@ BOOTS_OF_ARCH = {
 """Debian builds iPXE for x86 alone."""
 
 
+Power = Annotated[
+    IpmiPower | SnmpPower | IbootPower | HttpPower | CommandPower | FeedsPower | FakePower,
+    Field(discriminator="driver", description="How it is switched on and off."),
+]
+
+
 class NodeEntry(Part):
     name: Annotated[str, Field(pattern=WORD, description="Unique; letters, digits, . _ -")]
     arch: Annotated[Literal["x86_64", "arm64", "armhf", "tilepro64"], Field(description="Its architecture.")]
@@ -107,10 +113,7 @@ class NodeEntry(Part):
         Literal["iscsi", "nfs"],
         Field(description="How it gets its root: written to its disk by iSCSI, or served by NFS."),
     ] = "iscsi"
-    power: Annotated[
-        IpmiPower | SnmpPower | IbootPower | HttpPower | CommandPower | FeedsPower | FakePower,
-        Field(discriminator="driver", description="How it is switched on and off."),
-    ]
+    power: Power
     zone: Annotated[str, Field(pattern=WORD_OR_NOTHING, description="Which requests may ask for.")] = ""
     rack: Annotated[Word, Field(description="Where it stands; instances are spread over racks.")] = ""
     reserved_for: Annotated[Word, Field(description="The only tenant that may have it; by default any.")] = ""

@@ -24,7 +24,8 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
     {
         "device-unreachable": Known(
             "no answer from its BMC, PDU or agent, whichever compute host asked",
-            "Look at the device's power and network, and at the address in its entry",
+            "Look at the device's power and network, and at the address in its entry, which "
+            "`provisioner node power-device` corrects",
         ),
         "device-left-alone": Known(
             "its power device was silent several times in a row, and is asked only now and then",
@@ -36,12 +37,12 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
         ),
         "device-refused": Known(
             "its power device understood, and said no",
-            "Its answer is in the message: rights of its user, a locked outlet, an outlet that isn't there",
+            "Its answer is in the message: rights of its user, a locked outlet, an outlet that isn't there "
+            "(`provisioner node power-device` corrects its entry)",
         ),
         "wrong-credentials": Known(
             "its power device didn't accept the user or the password",
-            "Set those of its entry on the device; or delete the node, unless it owes a wipe, and enrol it "
-            "with the right ones",
+            "Set those of its entry on the device, or correct its entry by `provisioner node power-device`",
         ),
         "agent-never-reported": Known(
             "the deploy ramdisk was booted, and nothing came of it within `deploy.boot_deadline_s`, "

@@ -25,6 +25,7 @@ what becomes of the request, in [flavors](flavors.md#when-the-node-turns-out-to-
 
 Once a node is mended: `provisioner node verify NODE` if it is `enrol_failed`, `provisioner node clean NODE`
 if it is `clean_failed`, and `provisioner node maintenance NODE off` if the failure took it out of service.
+If it is switched otherwise now, `provisioner node power-device NODE -f FILE` comes before that.
 A `clean_failed` node that owes a wipe isn't deleted, but by `--unwiped`: enrolled anew, it would give the
 next instance the last one's data. One whose power device is dead for good keeps its instance, which may
 still run: once you have unplugged it, `provisioner node delete NODE --unplugged --unwiped` removes both.

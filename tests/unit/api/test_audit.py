@@ -110,7 +110,9 @@ def test_a_flood_of_refused_requests_wipes_nothing_of_what_others_did(api: Api, 
 def test_a_flood_of_failures_of_all_kinds_is_few_records(api: Api, failures: Failures) -> None:
     bob = api.user_of("blue", "member")
     kinds = [(method, f"/v1/{kind}/none") for kind in ("keys", "images") for method in ("DELETE", "PUT")]
-    kinds += [("PUT", f"/v1/nodes/n/{what}") for what in ("maintenance", "reservation", "disks")]
+    kinds += [
+        ("PUT", f"/v1/nodes/n/{what}") for what in ("maintenance", "reservation", "disks", "power-device")
+    ]
     kinds += [("DELETE", f"/v1/nodes/n/{what}") for what in ("maintenance", "reservation")]
     kinds += [("POST", f"/v1/nodes/n/{what}") for what in ("power", "verify", "clean")]
     kinds += [("GET", "/v1/nodes"), ("GET", "/v1/audit"), ("GET", "/v1/users"), ("GET", "/v1/hosts")]

@@ -74,6 +74,7 @@ def test_every_operation_answers_with_the_shape_that_is_described(api: Api) -> N
     node = api.post("/v1/nodes", node_entry(), 201)["id"]
     api.transact(lambda tx: tx.insert(replace(event("step.done"), node_id=node), HOST))
     own(api, node, state=ProvisionState.CLEAN_FAILED, failure=Failure(code="x", message="it broke"))
+    api.call("PUT", f"/v1/nodes/{node}/power-device", json=node_entry()["power"])
     request = api.post(f"/v1/nodes/{node}/power", {"verb": "on"}, 202)["id"]
     api.get(f"/v1/nodes/{node}/requests/{request}")
     api.post(f"/v1/nodes/{node}/clean", None, 202)

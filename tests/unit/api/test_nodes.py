@@ -5,9 +5,10 @@ from typing import Any
 
 import pytest
 
-from provisioner.api import node_orders
+from provisioner.api import power_devices
+from provisioner.api.context import ApiContext
 from provisioner.api.housekeeping import REQUEST_KEPT_S, forget_old_requests
-from provisioner.config.node_file import NodeEntry
+from provisioner.config.node_power import PowerEntry
 from provisioner.core.model import ConsoleTail, Failure, Node, NodeRequest, Outlet, Port, Work
 from provisioner.core.states import DELETABLE, ProvisionState
 from provisioner.protocols.power import DeviceSilence
@@ -227,18 +228,18 @@ def test_who_enrols_on_an_outlet_a_moment_too_late_is_told_whose_it_is(
     api.context.power_drivers |= {"snmp"}
     power = {**SNMP, "outlets": [3]}
     api.post("/v1/nodes", node_entry("n1", 1, power=power), 201)
-    look = node_orders._feeds_nobody_else
+    look = power_devices.check
     looked: list[str] = []
 
-    def late(tx: Tx, entry: NodeEntry) -> None:
-        looked.append(entry.name)
+    def late(tx: Tx, context: ApiContext, tried: str, power: PowerEntry) -> None:
+        looked.append(tried)
         if len(looked) > 1:
-            look(tx, entry)
+            look(tx, context, tried, power)
 
-    monkeypatch.setattr(node_orders, "_feeds_nobody_else", late)
+    monkeypatch.setattr(power_devices, "check", late)
     refused = api.post("/v1/nodes", node_entry("n2", 2, power=power), 409)
     assert refused["answer"] == "outlet 3 of PDU 10.78.0.201:161 feeds node n1 already"
-    assert looked == ["n2", "n2"]
+    assert looked == ["enrol node n2", "enrol node n2"]
 
 
 def test_a_refused_node_leaves_no_outlet(api: Api) -> None:

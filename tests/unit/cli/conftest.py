@@ -23,6 +23,7 @@ class Listener:
         self.answer: Any = {"code": "not-found", "title": "there is no such thing"}
         self.asked: list[str] = []
         self.sent: list[Any] = []  # what came with it
+        self.later: Any = None  # the answer after the first, if it is another
         listener = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,7 +31,8 @@ class Listener:
                 listener.asked.append(f"{self.command} {self.path}")
                 sent = self.rfile.read(int(self.headers.get("content-length", 0)))
                 listener.sent.append(json.loads(sent) if sent else None)
-                body = json.dumps(listener.answer).encode()
+                later = listener.later is not None and len(listener.asked) > 1
+                body = json.dumps(listener.later if later else listener.answer).encode()
                 self.send_response(listener.status)
                 self.send_header("content-length", str(len(body)))
                 self.end_headers()

@@ -113,7 +113,7 @@ class FakeWorld:
     ) -> None:
         """boot_s: what a machine takes from its power to its running system.
         refresh_s: how often idle nodes' power is asked for; 0: never."""
-        self.broken: set[str] = set()  # names of nodes whose power device refuses
+        self.broken: set[object] = set()  # names of nodes whose power device refuses; or its address
         self.silent: set[str] = set()  # and of those whose power device never answers
         self._boot_deadline_s = boot_deadline_s
         self._running_deadline_s = running_deadline_s
@@ -225,7 +225,7 @@ class FakeWorld:
             lease=lease,
             evidence=evidence,
             power=power,
-            device=lambda node: Device(f"BMC {BMC} of node {node.name}", self._power(node.name)),
+            device=lambda node: Device(f"BMC {BMC} of node {node.name}", self._power(node)),
             publisher=publisher,
             writer=self.rack.writer(),
             roots=self.rack.roots,
@@ -255,10 +255,11 @@ class FakeWorld:
             drain_s=drain_s,
         )
 
-    def _power(self, name: str) -> PowerControl:
-        if name in self.silent:
+    def _power(self, node: Node) -> PowerControl:
+        if node.name in self.silent:
             return NeverAnswers()
-        return Refusing() if name in self.broken else self.rack.power(name, {}, {})
+        broken = {node.name, node.power_address.get("address")} & self.broken
+        return Refusing() if broken else self.rack.power(node.name, {}, {})
 
     async def change_host(self, host: str, **changes: Any) -> None:
         """As an operator does."""

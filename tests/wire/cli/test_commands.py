@@ -84,6 +84,18 @@ def test_disks_of_a_node_are_corrected(service: Service) -> None:
     assert (shown["root_device"], shown["keep_disks"]) == ({}, [])
 
 
+def test_the_power_device_of_a_node_is_corrected_and_checked(service: Service, tmp_path: Path) -> None:
+    file = service.folder / "nodes.yaml"
+    done = service.cli("node", "power-device", "n1", "-f", str(file))
+    assert (done.code, done.out) == (0, "n1: available\n"), done.err
+    steps = [event["step"] for event in service.json("node", "events", "n1") if event["name"] == "step.done"]
+    assert steps.count("verify_power") > 1
+    others = [node for node in yaml.safe_load(file.read_text())["nodes"] if node["name"] != "n1"]
+    (tmp_path / "others.yaml").write_text(yaml.safe_dump({"nodes": others}))
+    told = service.refused(2, "node", "power-device", "n1", "-f", str(tmp_path / "others.yaml"))
+    assert "has no node n1" in told
+
+
 def test_each_kind_of_refusal_has_its_exit_code(service: Service, tmp_path: Path) -> None:
     assert "n7" in service.refused(3, "node", "show", "n7")
     assert "n1" in service.refused(4, "node", "enroll", "-f", str(service.folder / "nodes.yaml"))
