@@ -8,7 +8,7 @@ from functools import lru_cache
 from typing import Any
 
 from provisioner.core.outlet_urls import print_of
-from provisioner.core.pdus.families import FAMILIES
+from provisioner.core.pdus.families import FAMILIES, FIRST_UNITS
 
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
@@ -67,7 +67,7 @@ def _pdu_names(address: Mapping[str, Any]) -> list[str]:
     if family is not None and not family.unit:
         return [pdu]  # a unit means nothing to it
     given = _unit(address)
-    firsts = {one.unit for one in (FAMILIES.values() if family is None else (family,))}
+    firsts = FIRST_UNITS if family is None else {family.unit}
     unit = given or (family.unit if family else "")
     of_unit = [f"unit {unit} of {pdu}"] if unit else []
     return [*of_unit, pdu] if not given or given in firsts else of_unit

@@ -10,8 +10,8 @@ from contextlib import asynccontextmanager
 
 from provisioner.core.errors import DeviceRefused, InvalidInput
 from provisioner.core.outlets import OutletState, together
-from provisioner.core.pdus.families import AUTO, FAMILIES
-from provisioner.core.pdus.family import Family
+from provisioner.core.pdus.families import AUTO, FAMILIES, FIRST_UNITS
+from provisioner.core.pdus.family import Family, Oid
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.drivers.snmp_credentials import Credentials
@@ -102,7 +102,7 @@ class SnmpOutlets:
             if self._unsure:
                 await self._look(tried, family, OutletState.ON if on else OutletState.OFF)
             for outlet in tuple(left):
-                oid = family.oid(command.oid, outlet, self._unit)
+                oid = self._oid(tried, family, command.oid, outlet)
                 telling = f"switch {verb} outlet {outlet}"
                 async with self._pdu.turn(telling, until_s):
                     self._pdu.forget(self)
@@ -130,9 +130,21 @@ class SnmpOutlets:
             self._left += [outlet for outlet, state in seen if state is before and outlet not in self._left]
 
     async def _read(self, tried: str, family: Family) -> list[OutletState]:
-        oids = [family.oid(family.state, outlet, self._unit) for outlet in self._outlets]
+        oids = [self._oid(tried, family, family.state, outlet) for outlet in self._outlets]
         values = await self._pdu.read(tried, self._credentials, oids, by=self)
         return [family.read(value) if isinstance(value, int) else OutletState.UNKNOWN for value in values]
+
+    def _oid(self, tried: str, family: Family, pattern: str, outlet: int) -> Oid:
+        """Raises DeviceRefused for a unit that the PDU, asked for its family, can't have: the outlet of this
+        number is one of its own then, which may be another node's."""
+        if self._family is None and not family.unit and self._unit not in FIRST_UNITS:
+            raise DeviceRefused(
+                tried,
+                device=self._pdu.agent.name,
+                answer=f"its family is {family.name}, which has no units, and power.unit is {self._unit}",
+                advice="Leave power.unit out, or correct power.address",
+            )
+        return family.oid(pattern, outlet, self._unit)
 
     def _names(self) -> str:
         numbers = ", ".join(map(str, self._outlets))

@@ -23,6 +23,9 @@ def _families() -> Iterator[Family]:
 
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _families()})
 
+FIRST_UNITS = frozenset(family.unit for family in FAMILIES.values())
+"""Of a PDU of any family; a PDU that has no units may be called the first."""
+
 
 def family_of(system: Oid) -> Family | None:
     """The family of the PDU with this sysObjectID: the one that is known by most of it."""

@@ -47,8 +47,8 @@ def upgrade() -> None:
                 "two nodes share outlets",
                 nodes=[first, node],
                 outlets=sorted(outlets),
-                advice="They switch each other off. Look where their cables end; delete the node that says "
-                "it wrongly, and enrol it anew",
+                advice="They switch each other off. Look where their cables end, and correct the node that "
+                "says it wrongly (provisioner node power-device)",
             )
     if rows:
         op.bulk_insert(outlet, rows)
