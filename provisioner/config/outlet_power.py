@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import ssl
 from ipaddress import ip_address
 from typing import Annotated, Any, Literal
 
@@ -65,6 +66,16 @@ def _token(token: SecretStr) -> SecretStr:
     if not re.fullmatch(r"[\x21-\x7e]+", token.get_secret_value()):
         raise ValueError("it has a blank, the end of a line, or a letter that isn't ASCII")
     return token
+
+
+def _certificates(text: str) -> str:
+    if "PRIVATE KEY" in text:
+        raise ValueError("it has a private key, which would be shown with it: give the certificate alone")
+    try:
+        ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT).load_verify_locations(cadata=text)
+    except (ValueError, TypeError, OSError):  # TypeError: it has letters that aren't ASCII
+        raise ValueError("it is no certificate in PEM, from its BEGIN line to its END line") from None
+    return text
 
 
 _Written = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9.:-]*$")]
@@ -195,6 +206,21 @@ class HttpPower(_OutletPower):
         Annotated[SecretStr, AfterValidator(_token)] | None,
         Field(description="In place of a user (RFC 6750). Kept encrypted, never shown."),
     ] = None
+    ca: Annotated[
+        Annotated[str, AfterValidator(_certificates)] | None,
+        Field(
+            max_length=32768,
+            pattern=r"^[^\x00]*$",
+            description="In PEM, what alone is trusted: its authority's certificate, or its own. By default "
+            "the public authorities.",
+        ),
+    ] = None
+
+    @model_validator(mode="after")
+    def _trusts_what_has_tls(self) -> HttpPower:
+        if self.ca is not None and any(not getattr(self, name).startswith("https:") for name in URLS):
+            raise ValueError("ca: it is for URLs of https, and one of them isn't")
+        return self
 
     def shown(self) -> dict[str, Any]:
         """Without the queries of its URLs: a webhook's key is often there."""

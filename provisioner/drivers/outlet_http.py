@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Mapping
+import ssl
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
 import httpx
@@ -28,6 +30,9 @@ from provisioner.protocols.power import PowerControl, PowerVerb
 LONGEST_COMMAND_S = 4.0
 LONGEST_ANSWER_BYTES = 64 * 1024
 
+UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+"""In OpenSSL's words for it."""
+
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """RFC 6750 §2.1, and what else a header's value bears: an HTTP client that is given more tells all of it."""
 
@@ -44,8 +49,11 @@ class HttpOutlet:
         address: Mapping[str, str],
         secret: Mapping[str, str],
         discharge_s: float,
+        tls: ssl.SSLContext | None,
     ) -> None:
+        """tls: for a server that `client` doesn't trust"""
         self.discharge_s = discharge_s
+        self._tls = tls
         self._client = client
         self._address = address
         self._turns = {name: turns.of(_server(address[name])) for name in ("on", "off", "state")}
@@ -91,9 +99,13 @@ class HttpOutlet:
             ) from (error if whole else None)
         except (httpx.HTTPError, TimeoutError) as error:
             answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
-            raise DeviceUnreachable(
-                tried, device=self._name, answer=answer, advice="Look at its power and its network"
-            ) from error
+            advice = "Look at its power and its network"
+            if UNTRUSTED in answer:
+                advice = (
+                    "Give its authority's certificate, or its own, as power.ca; its own has to be for the "
+                    "host of the URL"
+                )
+            raise DeviceUnreachable(tried, device=self._name, answer=answer, advice=advice) from error
         if status < 300:
             return text
         told_status = f"HTTP status {status}"
@@ -109,7 +121,10 @@ class HttpOutlet:
     async def _exchange(self, method: str, url: str) -> tuple[int, str]:
         """The answer, and of its text what LONGEST_ANSWER_BYTES hold."""
         auth = self._login or httpx.USE_CLIENT_DEFAULT
-        async with self._client.stream(method, url, headers=self._headers, auth=auth) as answer:
+        async with (
+            self._connected() as client,
+            client.stream(method, url, headers=self._headers, auth=auth) as answer,
+        ):
             text = bytearray()
             async for piece in answer.aiter_bytes():
                 text += piece
@@ -117,12 +132,21 @@ class HttpOutlet:
                     break
             return answer.status_code, text.decode("utf-8", "replace")
 
+    @asynccontextmanager
+    async def _connected(self) -> AsyncIterator[httpx.AsyncClient]:
+        if self._tls is None:
+            yield self._client
+            return
+        # A client trusts the same authorities wherever it connects to.
+        async with httpx.AsyncClient(trust_env=False, verify=self._tls) as client:
+            yield client
+
 
 class HttpDevices:
     """`protocols.power.DeviceFactory` of the driver `http`.
 
-    address: on, off, state, when_on, when_off; method (POST), user, discharge_s. secret: password or token;
-    on, off, state in place of the address's, where they have a query.
+    address: on, off, state, when_on, when_off; method (POST), user, discharge_s, ca. secret: password or
+    token; on, off, state in place of the address's, where they have a query.
     """
 
     def __init__(self, client: httpx.AsyncClient, *, discharge_s: float) -> None:
@@ -143,7 +167,16 @@ class HttpDevices:
         words = {name: str(value) for name, value in address.items()}
         words |= {name: secret[name] for name in URLS if name in secret}
         discharge_s = float(words.get("discharge_s", self._discharge_s))
-        return HttpOutlet(self._client, self._turns, words, secret, discharge_s)
+        tls = _trusting(words["ca"]) if "ca" in words else None
+        return HttpOutlet(self._client, self._turns, words, secret, discharge_s, tls)
+
+
+def _trusting(ca: str) -> ssl.SSLContext:
+    """These certificates alone. One of a device, which isn't an authority's, is trusted as that device's."""
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
+    context.load_verify_locations(cadata=ca)
+    return context
 
 
 def _server(url: str) -> tuple[str, str]:

@@ -1,0 +1,129 @@
+"""Outlets behind https: whose certificates no public authority has made."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+
+import httpx
+import pytest
+
+from provisioner.config.outlet_power import HttpPower
+from provisioner.core.errors import DeviceUnreachable
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_http import HttpDevices
+from provisioner.protocols.power import PowerVerb
+from provisioner.services.local_ca import TlsFolder, issue
+
+pytestmark = pytest.mark.wire
+
+
+class Plug:
+    """A smart plug with a certificate for `name`, at 127.0.0.1."""
+
+    def __init__(self, folder: Path, name: str) -> None:
+        self.tls = TlsFolder(folder / "tls")
+        issue(self.tls, [name], datetime.now(UTC))
+        plug, self.on = self, True
+
+        class Handler(BaseHTTPRequestHandler):
+            def do_GET(self) -> None:
+                self._say("state=1" if plug.on else "state=0")
+
+            def do_POST(self) -> None:
+                plug.on = self.path == "/on"
+                self._say("done")
+
+            def _say(self, text: str) -> None:
+                self.send_response(200)
+                self.send_header("content-length", str(len(text)))
+                self.end_headers()
+                self.wfile.write(text.encode())
+
+            def log_message(self, format: str, *args: object) -> None:
+                pass
+
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.load_cert_chain(self.tls.certificate)
+        self.server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self.server.socket = context.wrap_socket(
+            self.server.socket, server_side=True, do_handshake_on_connect=False
+        )
+
+    @property
+    def ca(self) -> str:
+        return self.tls.ca.read_text()
+
+    @property
+    def own(self) -> str:
+        """Its own certificate, without the key that stands before it."""
+        text = self.tls.certificate.read_text()
+        return text[text.index("-----BEGIN CERTIFICATE-----") :]
+
+    def power(self, ca: str | None) -> HttpPower:
+        url = f"https://127.0.0.1:{self.server.server_port}"
+        words = {"when_on": "state=1", "when_off": "state=0"} | ({} if ca is None else {"ca": ca})
+        urls = {name: f"{url}/{name}" for name in ("on", "off", "state")}
+        return HttpPower.model_validate({"driver": "http", **urls, **words})
+
+    def switched(self, ca: str | None) -> list[PowerState]:
+        """At first, and after off and on; as a compute host does it by what is stored of the entry."""
+        power = self.power(ca)
+
+        async def story() -> list[PowerState]:
+            async with httpx.AsyncClient(trust_env=False) as client:
+                control = HttpDevices(client, discharge_s=1)("n1", power.shown(), power.secrets())
+                seen = [await control.power_state()]
+                for verb in (PowerVerb.OFF, PowerVerb.ON):
+                    await control.set_power(verb)
+                    seen.append(await control.power_state())
+                return seen
+
+        return asyncio.run(story())
+
+
+@contextmanager
+def running(plug: Plug) -> Iterator[Plug]:
+    thread = Thread(target=plug.server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    try:
+        yield plug
+    finally:
+        plug.server.shutdown()
+        plug.server.server_close()
+        thread.join()
+
+
+@pytest.fixture
+def plug(tmp_path: Path) -> Iterator[Plug]:
+    with running(Plug(tmp_path, "127.0.0.1")) as plug:
+        yield plug
+
+
+@pytest.mark.parametrize("given", ["ca", "own"])
+def test_an_outlet_is_trusted_by_its_authority_or_by_its_own_certificate(plug: Plug, given: str) -> None:
+    assert plug.switched(getattr(plug, given)) == [PowerState.ON, PowerState.OFF, PowerState.ON]
+
+
+@pytest.mark.parametrize("given", ["nothing", "another authority"])
+def test_an_outlet_that_is_not_trusted_is_told_nothing(plug: Plug, tmp_path: Path, given: str) -> None:
+    other = TlsFolder(tmp_path / "other" / "tls")
+    issue(other, ["127.0.0.1"], datetime.now(UTC))
+    with pytest.raises(DeviceUnreachable, match="certificate verify failed") as refused:
+        plug.switched(other.ca.read_text() if given == "another authority" else None)
+    assert "power.ca" in refused.value.advice
+
+
+def test_a_certificate_has_to_be_for_the_host_of_the_url(tmp_path: Path) -> None:
+    with (
+        running(Plug(tmp_path, "plug.example")) as plug,
+        pytest.raises(DeviceUnreachable, match=r"127\.0\.0\.1") as refused,
+    ):
+        plug.switched(plug.ca)
+    assert "for the host of the URL" in refused.value.advice
