@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Awaitable, Callable
-from contextlib import AbstractAsyncContextManager, nullcontext
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import TypeVar
 
@@ -75,6 +76,8 @@ class PowerSequencer:
         self._clock = clock
         self._policy = policy
         self.breakers = Breakers(clock, policy.breaker)
+        self._busy_until_s: dict[str, float] = {}
+        """By name of a device: of those whose command nobody has seen the end of."""
 
     async def state(self, device: Device, *, patience_s: float | None = None) -> PowerState:
         """What the device says, asked until it answers. Raises as PowerControl, after `patience_s`; at once
@@ -92,6 +95,10 @@ class PowerSequencer:
         long_off: whether what is off already has been for long. Where it may have been switched off by
         somebody who died before it had discharged, it is given that time.
         """
+        async with self._alone(device):
+            return await self._ensure(device, wanted, long_off=long_off)
+
+    async def _ensure(self, device: Device, wanted: PowerState, *, long_off: bool) -> bool:
         verb = PowerVerb.ON if wanted is PowerState.ON else PowerVerb.OFF
         if await self.state(device) is wanted:
             if not long_off:
@@ -106,7 +113,7 @@ class PowerSequencer:
         end_s: float | None = None
         resend_s = self._policy.resend_s
         while True:
-            await self._patiently(device, lambda: device.control.set_power(verb), None)
+            await self._patiently(device, lambda: device.control.set_power(verb), None, changes=True)
             # From the first acknowledgement: before it, the device may have been busy for as long (iDRAC10
             # is for 60 s after a power-off, Ironic 238c9e0cc).
             if end_s is None:
@@ -148,7 +155,24 @@ class PowerSequencer:
             await self.ensure(device, PowerState.OFF, long_off=False)
             await self.ensure(device, PowerState.ON)
             return
-        await self._patiently(device, lambda: device.control.set_power(verb), None)
+        async with self._alone(device):
+            await self._patiently(device, lambda: device.control.set_power(verb), None, changes=True)
+
+    @asynccontextmanager
+    async def _alone(self, device: Device) -> AsyncIterator[None]:
+        """After a command whose sender was cancelled: the device may carry it out nevertheless, and ours may
+        not be overtaken by it."""
+        while (left_s := self._busy_until_s.get(device.name, 0.0) - self._clock.monotonic_s()) > 0:
+            await self._clock.sleep(left_s)
+        ended = True
+        try:
+            yield
+        except asyncio.CancelledError:
+            ended = False
+            raise
+        finally:
+            if ended:
+                self._busy_until_s.pop(device.name, None)
 
     async def _discharge(self, control: PowerControl, reached: PowerState) -> None:
         if reached is PowerState.OFF and is_feeds(control):
@@ -162,12 +186,15 @@ class PowerSequencer:
         control = device.control
         if not controls_boot_device(control):
             return "its firmware's own boot order is used: the power device can't choose"
-        if await self._patiently(device, control.boot_device, None) is wanted:
-            return f"boot device was {wanted} already"
-        await self._patiently(
-            device, lambda: control.set_boot_device(wanted, persistent=True, uefi=uefi), None
-        )
-        found = await self._patiently(device, control.boot_device, None)
+        async with self._alone(device):
+            if await self._patiently(device, control.boot_device, None) is wanted:
+                return f"boot device was {wanted} already"
+
+            async def choose() -> None:
+                await control.set_boot_device(wanted, persistent=True, uefi=uefi)
+
+            await self._patiently(device, choose, None, changes=True)
+            found = await self._patiently(device, control.boot_device, None)
         if found is not wanted:
             raise TransientError(
                 f"set boot device {wanted}",
@@ -177,8 +204,14 @@ class PowerSequencer:
         return f"boot device {wanted} read back"
 
     async def _patiently(
-        self, device: Device, attempt: Callable[[], Awaitable[T]], patience_s: float | None
+        self,
+        device: Device,
+        attempt: Callable[[], Awaitable[T]],
+        patience_s: float | None,
+        *,
+        changes: bool = False,
     ) -> T:
+        """changes: it is a command, and no question."""
         patience_s = self._policy.patience_s if patience_s is None else patience_s
         silence_s = min(patience_s, self._policy.handover_s) if device.hurried else patience_s
         working = patience_s > 0
@@ -189,7 +222,7 @@ class PowerSequencer:
                 async with device.turn:
                     pause_s = self.breakers.wait_s(device.budget, working=working)
                     if not pause_s:
-                        return await self._attempt(device, attempt)
+                        return await self._attempt(device, attempt, changes=changes)
             except TransientError as error:
                 silent = isinstance(error, DeviceUnreachable)
                 most_s = silence_s if silent else patience_s
@@ -205,9 +238,12 @@ class PowerSequencer:
                     raise self.breakers.refusal(device.budget, tried, device.name, working=working)
             await self._clock.sleep(pause_s)
 
-    async def _attempt(self, device: Device, attempt: Callable[[], Awaitable[T]]) -> T:
+    async def _attempt(self, device: Device, attempt: Callable[[], Awaitable[T]], *, changes: bool) -> T:
         """One command, within the lease. What comes of it is the breaker's news."""
-        await self._lease.cover(device.control.longest_command_s)
+        longest_s = device.control.longest_command_s
+        await self._lease.cover(longest_s, changes=changes)
+        if changes:
+            self._busy_until_s[device.name] = self._clock.monotonic_s() + longest_s
         try:
             result = await attempt()
         except DeviceUnreachable as error:

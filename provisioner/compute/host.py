@@ -89,8 +89,11 @@ class ComputeHost:
         finally:
             await self._stop_workers()
             if self._edges.lease.alive:
-                # Whoever gets the nodes begins at once: nothing of them may be served from here then.
+                # Whoever gets the nodes begins at once: nothing of them may be served from here then, and
+                # no command that we have given may be carried out. To end a command's sender, which ends
+                # with our workers, doesn't call it back.
                 if await self._published.withdraw_all():
+                    await self._edges.lease.commands_end()
                     await self._release_lease()
                 else:
                     why = "something may be served to its nodes still"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from math import inf
 from typing import Any
 
 import structlog
@@ -49,6 +50,7 @@ class LeaseKeeper:
         self._lasts_until = lasts_until
         self._lease: Lease | None = None
         self._renewing = asyncio.Lock()
+        self._busy_until_s = -inf
         self.others = Membership(host)
         """Seen with each renewal; anew with each lease."""
         self.renewed = asyncio.Event()
@@ -133,21 +135,32 @@ class LeaseKeeper:
             except TransientError as error:
                 log.warning("lease.renewal_failed", host=self._host, error=error.message)
 
-    async def cover(self, duration_s: float) -> None:
+    async def cover(self, duration_s: float, *, changes: bool = True) -> None:
         """Raises LeaseLost unless something that takes at most `duration_s` ends before the lease does. It is
-        renewed before its time if need be."""
-        if self._held().covers(self._clock.monotonic_s(), duration_s):
-            return
-        try:
-            await self._renew(duration_s)
-        except TransientError as error:
-            log.warning("lease.renewal_failed", host=self._host, error=error.message)
+        renewed before its time if need be.
+
+        changes: a device may carry it out until then, whatever becomes of whoever sent it
+        """
         if not self._held().covers(self._clock.monotonic_s(), duration_s):
+            try:
+                await self._renew(duration_s)
+            except TransientError as error:
+                log.warning("lease.renewal_failed", host=self._host, error=error.message)
+        now_s = self._clock.monotonic_s()
+        if not self._held().covers(now_s, duration_s):
             raise LeaseLost(
                 f"start a hardware command of up to {duration_s:.1f} s",
                 device=f"compute host {self._host}",
                 answer="the lease ends sooner",
             )
+        if changes:
+            self._busy_until_s = max(self._busy_until_s, now_s + duration_s)
+
+    async def commands_end(self) -> None:
+        """Returns when no device can be carrying out a command any more that this lease has covered: within
+        the longest of them, and before the lease runs out. Nothing may be begun meanwhile."""
+        while (left_s := self._busy_until_s - self._clock.monotonic_s()) > 0:
+            await self._clock.sleep(left_s)
 
     async def leave(self) -> None:
         """Nothing more is given to this host, which is about to end."""
@@ -159,7 +172,8 @@ class LeaseKeeper:
         await self._store.transact(leave)
 
     async def release(self) -> None:
-        """Gives the lease back, so that nobody has to wait for it to run out."""
+        """Gives the lease back, so that nobody has to wait for it to run out. Others act at once: after
+        `commands_end` alone."""
         lease, self._lease = self._lease, None
         if lease is None:
             return

@@ -184,3 +184,20 @@ def test_a_released_lease_can_be_taken_at_once() -> None:
         return (await keeper(store, clock).acquire()).epoch
 
     assert play(story) == 2
+
+
+def test_what_devices_may_be_carrying_out_is_waited_for_within_the_lease() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        await lease.cover(4)
+        clock.now_s += 1
+        await lease.cover(2)
+        await lease.cover(TTL_S - 2, changes=False)  # a question changes nothing, whenever it is answered
+        await lease.commands_end()
+        assert clock.now_s == 4
+        assert lease.alive
+        await lease.commands_end()
+        assert clock.now_s == 4
+
+    play(story)

@@ -211,3 +211,52 @@ def test_what_a_bmc_switches_is_not_waited_for() -> None:
         return power._clock.monotonic_s()
 
     assert play(PowerDevice(PowerState.OFF), story) == 0.0
+
+
+class LateBmc(PowerDevice):
+    """Acknowledges its first command at once, and carries it out `LATE_S` later."""
+
+    longest_command_s = 4.0
+
+    def __init__(self, clock: JumpingClock, state: PowerState) -> None:
+        super().__init__(state)
+        self._clock = clock
+        self._late: tuple[float, PowerVerb] | None = None
+        self.done: list[tuple[float, str]] = []
+
+    async def power_state(self) -> PowerState:
+        if self._late is not None and self._clock.now_s >= self._late[0]:
+            (at_s, verb), self._late = self._late, None
+            await super().set_power(verb)
+            self.done.append((at_s, str(verb)))
+        return await super().power_state()
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        if not self.done and self._late is None:
+            self._late = (self._clock.now_s + 3.0, verb)
+            return
+        await super().set_power(verb)
+        self.done.append((self._clock.now_s, str(verb)))
+
+
+def test_a_command_whose_sender_was_cancelled_is_not_overtaken() -> None:
+    """Else the device does what it was told last at first."""
+
+    async def run() -> tuple[list[tuple[float, str]], PowerState]:
+        clock = JumpingClock()
+        bmc = LateBmc(clock, PowerState.OFF)
+        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", 1e9, holder="ch1")
+        await lease.acquire()
+        power, device = PowerSequencer(lease, clock, PowerPolicy()), Device("BMC of n1", bmc)
+        begun = asyncio.create_task(power.ensure(device, PowerState.ON))
+        while not clock.now_s:
+            await asyncio.sleep(0)
+        begun.cancel()
+        await asyncio.gather(begun, return_exceptions=True)
+        await power.ensure(device, PowerState.OFF)
+        clock.now_s += 10.0
+        return bmc.done, await bmc.power_state()
+
+    done, state = asyncio.run(run())
+    assert [verb for _, verb in done] == ["on", "off"]
+    assert state is PowerState.OFF
