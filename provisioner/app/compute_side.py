@@ -74,6 +74,7 @@ async def compute_side(
             settings.host.name,
             settings.lease_ttl_s,
             holder=holder,
+            longest_command_s=settings.longest_command_s,
             lasts_until=guard.lasts_until,
         )
         devices = PowerDevices(boundary.power_drivers, box.open)

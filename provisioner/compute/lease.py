@@ -28,7 +28,9 @@ class LeaseKeeper:
     """Holds one host's lease.
 
     holder: who acts under the host's name, such as the state folder that the process has locked. A lease that
-    was left behind by the same holder needn't be waited for: its process is dead.
+    was left behind by the same holder needn't be waited for: its process is dead. What devices were told by
+    that one is: until it must have been carried out they are told and asked nothing.
+    longest_command_s: of all devices; left out: what fits into the lease, as all commands do
     lasts_until: told of each new end of the lease, in monotonic seconds.
     """
 
@@ -40,6 +42,7 @@ class LeaseKeeper:
         ttl_s: float,
         *,
         holder: str,
+        longest_command_s: float | None = None,
         lasts_until: Callable[[float], None] = lambda ends_at_s: None,
     ) -> None:
         self._store = store
@@ -47,10 +50,12 @@ class LeaseKeeper:
         self._host = host
         self._ttl_s = ttl_s
         self._holder = holder
+        self._longest_command_s = ttl_s if longest_command_s is None else longest_command_s
         self._lasts_until = lasts_until
         self._lease: Lease | None = None
         self._renewing = asyncio.Lock()
-        self._busy_until_s = -inf
+        self._busy_until_s = self._forerunner_until_s = -inf
+        """When devices have done what they were told under this lease, and under the one before."""
         self.others = Membership(host)
         """Seen with each renewal; anew with each lease."""
         self.renewed = asyncio.Event()
@@ -74,8 +79,10 @@ class LeaseKeeper:
         membership = Membership("")
         # Whoever was away with the store, as we were, has the time of a lease to come back.
         self.others = Membership(self._host)
+        left_behind = False
 
         def take(tx: Tx) -> tuple[int, float]:
+            nonlocal left_behind
             now = tx.now()
             row = tx.get(Host, self._host)
             taken: dict[str, Any] = {
@@ -95,6 +102,7 @@ class LeaseKeeper:
             left_s = membership.left_s(row, self._clock.monotonic_s())
             if row.holder != self._holder and left_s:
                 return row.beat, left_s
+            left_behind = bool(left_s)
             taken["epoch"] = row.epoch + 1
             if not tx.update(Host, self._host, taken, expect={"epoch": row.epoch, "beat": row.beat}):
                 return row.beat, self._ttl_s  # somebody was faster: look again
@@ -115,6 +123,8 @@ class LeaseKeeper:
                 )
             beat = found
             await self._clock.sleep(min(left_s, self._ttl_s / 10))
+        if left_behind:
+            self._forerunner_until_s = asked_at_s + self._longest_command_s
         return self._hold(found, asked_at_s)
 
     async def keep(self) -> None:
@@ -137,10 +147,11 @@ class LeaseKeeper:
 
     async def cover(self, duration_s: float, *, changes: bool = True) -> None:
         """Raises LeaseLost unless something that takes at most `duration_s` ends before the lease does. It is
-        renewed before its time if need be.
+        renewed before its time if need be. Returns when nothing that a forerunner began can be in its way.
 
         changes: a device may carry it out until then, whatever becomes of whoever sent it
         """
+        await self._comes_to(self._forerunner_until_s)
         if not self._held().covers(self._clock.monotonic_s(), duration_s):
             try:
                 await self._renew(duration_s)
@@ -159,7 +170,10 @@ class LeaseKeeper:
     async def commands_end(self) -> None:
         """Returns when no device can be carrying out a command any more that this lease has covered: within
         the longest of them, and before the lease runs out. Nothing may be begun meanwhile."""
-        while (left_s := self._busy_until_s - self._clock.monotonic_s()) > 0:
+        await self._comes_to(self._busy_until_s)
+
+    async def _comes_to(self, until_s: float) -> None:
+        while (left_s := until_s - self._clock.monotonic_s()) > 0:
             await self._clock.sleep(left_s)
 
     async def leave(self) -> None:

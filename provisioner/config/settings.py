@@ -308,12 +308,8 @@ class Settings(Section):
     @model_validator(mode="after")
     def _commands_fit_into_the_lease(self) -> Settings:
         lease_s = self.lease_ttl_s
-        for name, is_used, longest_s in (
-            ("power.snmp_timeout_s", True, self.power.snmp_timeout_s),
-            ("power.command_timeout_s", bool(self.power.commands), self.power.command_timeout_s),
-            ("tilera.command_timeout_s", self.tilera.monitor is not None, self.tilera.command_timeout_s),
-        ):
-            if is_used and longest_s + RENEWAL_S > lease_s:
+        for name, longest_s in self._command_timeouts_s.items():
+            if longest_s + RENEWAL_S > lease_s:
                 raise misplaced(
                     tuple(name.split(".")),
                     f"{longest_s:g} s leaves less than {RENEWAL_S:g} s of host.lease_ttl_s, "
@@ -321,6 +317,20 @@ class Settings(Section):
                     f"does; make the lease longer, {longest_s + RENEWAL_S:g} s or more",
                 )
         return self
+
+    @property
+    def _command_timeouts_s(self) -> dict[str, float]:
+        """By their names, of all devices that can be used."""
+        timeouts_s = {"power.snmp_timeout_s": self.power.snmp_timeout_s}
+        if self.power.commands:
+            timeouts_s["power.command_timeout_s"] = self.power.command_timeout_s
+        if self.tilera.monitor is not None:
+            timeouts_s["tilera.command_timeout_s"] = self.tilera.command_timeout_s
+        return timeouts_s
+
+    @property
+    def longest_command_s(self) -> float:
+        return max(LONGEST_COMMAND_S, *self._command_timeouts_s.values())
 
     @property
     def lease_ttl_s(self) -> float:

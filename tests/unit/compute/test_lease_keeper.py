@@ -201,3 +201,23 @@ def test_what_devices_may_be_carrying_out_is_waited_for_within_the_lease() -> No
         assert clock.now_s == 4
 
     play(story)
+
+
+@pytest.mark.parametrize("released", [False, True])
+def test_what_a_dead_forerunner_told_devices_is_waited_for(*, released: bool) -> None:
+    """A BMC goes on with it. One that has ended by itself has waited for that."""
+
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        forerunner = keeper(store, clock, "folder")
+        await forerunner.acquire()
+        if released:
+            await forerunner.release()
+        lease = LeaseKeeper(store, clock, "ch1", TTL_S, holder="folder", longest_command_s=4.0)
+        await lease.acquire()
+        assert clock.now_s == 0, "it serves at once"
+        await lease.cover(1, changes=False)
+        assert clock.now_s == (0 if released else 4)
+        await lease.cover(1)
+        assert clock.now_s == (0 if released else 4)
+
+    play(story)

@@ -62,6 +62,15 @@ def test_a_command_that_leaves_the_database_no_time_of_the_lease_is_refused() ->
     assert settings(f"{database}\npower: {{commands: {{lab: /bin/lab}}}}").power.command_timeout_s == 4
 
 
+def test_the_longest_command_is_that_of_the_slowest_device_that_can_be_used() -> None:
+    assert settings().longest_command_s == 4
+    programs, board = "commands: {lab: /bin/lab}, ", "tilera: {monitor: /bin/monitor, command_timeout_s: 12}"
+    for used, longest_s in (("", 4), (programs, 9)):
+        power = f"power: {{{used}command_timeout_s: 9}}"
+        assert settings(f"host: {{lease_ttl_s: 20}}\n{power}").longest_command_s == longest_s
+    assert settings(f"host: {{lease_ttl_s: 20}}\n{board}").longest_command_s == 12
+
+
 def test_the_reference_has_the_bounds_of_a_lease() -> None:
     assert f"| `host.lease_ttl_s` | number, {SHORTEST_LEASE_S:g} to 600 |" in page()
 
