@@ -40,6 +40,9 @@ LONGER_THAN_THE_LEASE_S = 30.0
 
 FAULTS: Mapping[str, tuple[str, Mapping[str, Any], float | None]] = {
     "killed": ("host.kill", {}, None),
+    "told to end": ("host.end", {}, None),
+    "told to end at once": ("host.end", {"at_once": True}, None),
+    "started again": ("host.restart", {}, None),
     "frozen": ("host.stop", {}, LONGER_THAN_THE_LEASE_S),
     "cut off from the store": ("host.partition", {"from": "store"}, LONGER_THAN_THE_LEASE_S),
     "heard by the store, and not answered": (
@@ -53,8 +56,11 @@ FAULTS: Mapping[str, tuple[str, Mapping[str, Any], float | None]] = {
     "with a store that goes away": ("db.restart", {"down_s": 20}, None),
 }
 
-LOSES_ITS_NODES = ("killed", "frozen", "cut off from the store", "cut off from both")
-"""What no lease outlives."""
+LOSES_ITS_NODES = (
+    *("killed", "told to end", "told to end at once"),
+    *("frozen", "cut off from the store", "cut off from both"),
+)
+"""What no lease outlives, or is given back."""
 
 
 def story(
@@ -102,6 +108,31 @@ def story(
         images=(image,),
         safety_s=1800.0,
     )
+
+
+SWITCHES = [
+    *(
+        ("", plan, step)
+        for plan, step in STEPS
+        if step in ("power_on", "reboot", "power_off", "power_off_clean")
+    ),
+    *(("uefi", "deploy-iscsi", step) for step in ("power_on", "reboot")),
+]
+"""Way of booting, plan, and a step in which a BMC switches the node."""
+
+LATE_S = 3.0
+
+
+def with_late_bmc(told: Story, befalls_after_s: float) -> Story:
+    """Its BMC acknowledges the step's first command of power at once, and carries it out later. What befalls
+    the owner does so long after the step has begun."""
+    switching = ["chassis.power.on", "chassis.power.off"]
+    parameters = CATALOGUE["bmc.late"].completed({"for_commands": switching, "by_s": LATE_S, "count": 1})
+    (befalls,) = told.strikes
+    assert isinstance(befalls.when, OnEvent), "as `story` has it"
+    late = Strike(fault="bmc.late", node="n1", parameters=parameters, when=befalls.when)
+    when = replace(befalls.when, after_s=befalls_after_s)
+    return replace(told, strikes=(late, replace(befalls, when=when)))
 
 
 def owners(trace: Trace) -> list[str]:

@@ -17,6 +17,13 @@ FAULTS = (
         "Ironic marks the deploys of a dead conductor failed; everyday: a kernel that panics",
     ),
     _runner(
+        "host.end",
+        "is told to end (SIGTERM): hands over what it can, and ends",
+        "when it is healed: it is started again, once it has ended",
+        "everyday: an upgrade, a machine that is shut down; what was begun then goes on in BMCs and PDUs",
+        (Parameter("at_once", False, (bool,), "it is to hand nothing over first (SIGINT)"),),
+    ),
+    _runner(
         "host.stop",
         "stands still, and thinks afterwards that no time has passed",
         "when it is healed: it goes on",

@@ -13,7 +13,7 @@ from scenarios.runner.story import AtTime, Moment, OnEvent, Story, Strike
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.vocabulary import ENROL_STEPS
 
-OF_PROCESSES = ("host.kill", "host.stop", "host.restart")
+OF_PROCESSES = ("host.kill", "host.end", "host.stop", "host.restart")
 """Of these each befalls the process that runs then."""
 
 

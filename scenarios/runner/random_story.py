@@ -206,6 +206,7 @@ def _some(random: Random) -> dict[str, object]:
 
 OF_HOSTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
     ("host.kill", _nothing),
+    ("host.end", lambda random: {"at_once": random.random() < 0.5}),
     ("host.stop", _nothing),
     ("host.restart", _nothing),
     ("host.disk_full", _nothing),

@@ -52,7 +52,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "iscsi": ("exported", "login", "write", "flushed", "close", "refused"),
     "agent": ("hello", "command", "refused"),
     "step": ("step.started", "step.done", "step.retry", "step.resumed", "step.waiting", "step.failed"),
-    "host": ("killed", "stopped", "continued", "started", "ended", "crashed"),
+    "host": ("killed", "told_to_end", "stopped", "continued", "started", "ended", "crashed"),
     "fault": ("injected", "struck", "healed"),
 }
 """Source → names. A moment calls an event SOURCE.NAME: dhcp.ack, bmc.chassis.power.on, step.step.retry."""

@@ -25,6 +25,9 @@ BEFALLS = (
     "with a store that goes away",
 )
 
+IN_FULL_ALONE = ("told to end", "told to end at once")
+"""Of these no cell is a representative."""
+
 BOOTS = ("set_boot_device", "power_on", "agent_ready", "publish_instance_boot", "reboot", "instance_running")
 BOOTS_ALONE = ("uefi", "grub", "uboot-arm64")
 """Of these ways the steps in which a node boots: the others are those of a server with a BIOS, or of another
@@ -60,7 +63,7 @@ TAKES_NO_TIME = {
 
 
 def cells() -> Iterator[object]:
-    for place, befalls in product(ALL_STEPS, BEFALLS):
+    for place, befalls in product(ALL_STEPS, (*BEFALLS, *IN_FULL_ALONE)):
         cell = (*place, befalls)
         marks = () if cell in REPRESENTATIVES else (pytest.mark.full,)
         yield pytest.param(*cell, marks=marks)

@@ -13,10 +13,22 @@ from scenarios.runner.play import play_story
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import OnEvent
 from scenarios.runner.verdict import Verdict
-from tests.failover_stories import ENROLMENT, FAULTS, LOSES_ITS_NODES, OTHER_STEPS, STEPS, owners, story
+from tests.failover_stories import (
+    ENROLMENT,
+    FAULTS,
+    LOSES_ITS_NODES,
+    OTHER_STEPS,
+    STEPS,
+    SWITCHES,
+    owners,
+    story,
+    with_late_bmc,
+)
 
 SEEDS = range(1, 17)
 """By chance a step that takes no time is over before its host is lost: one of these loses it in the step."""
+
+STRUCK = ("fault", "struck")
 
 NEEDS_NO_NODE = {
     *((plan, "withdraw_boot") for plan in PLANS if plan.startswith("clean")),
@@ -74,13 +86,37 @@ def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "") -> N
         assert played.result.verdict is Verdict.PASS, (seed, played.result.breaches, played.result.trouble)
         if befalls == "cut off from the nodes" and (plan, step) in NEEDS_NO_NODE:
             return
-        assert any(event.source == "fault" and event.name == "struck" for event in played.trace), (
+        assert any((event.source, event.name) == STRUCK for event in played.trace), (
             "the fault did nothing: the story proves nothing"
         )
         if befalls not in LOSES_ITS_NODES or len(set(owners(played.trace))) == 2:
             return
         assert step == "withdraw_boot", "nobody took over"
     pytest.fail("nobody took over, whatever the seed")
+
+
+IN_MID_COMMAND_S = (0.1, 1.0, 2.9)
+"""Since the step has begun, whose first command is sent at once, and carried out three seconds later."""
+
+
+@pytest.mark.parametrize("after_s", IN_MID_COMMAND_S)
+@pytest.mark.parametrize(
+    ("befalls", "place"),
+    [
+        pytest.param(befalls, place, marks=pytest.mark.exhaustive if (number + column) % 3 else ())
+        for column, befalls in enumerate(("told to end", "told to end at once", "started again"))
+        for number, place in enumerate(SWITCHES)
+    ],
+)
+def test_nobody_is_overtaken_by_what_a_lost_process_told_a_bmc(
+    befalls: str, place: tuple[str, str, str], after_s: float
+) -> None:
+    way, plan, step = place
+    told = with_late_bmc(story(plan, step, befalls, way=way), after_s)
+    played = play_story(told, Fidelity.MODEL, 1)
+    assert played.result.verdict is Verdict.PASS, (played.result.breaches, played.result.trouble)
+    struck = {event.detail["fault"] for event in played.trace if (event.source, event.name) == STRUCK}
+    assert struck == {one.fault for one in told.strikes}, "the faults did nothing: the story proves nothing"
 
 
 @pytest.mark.parametrize("step", [step for _, step in ENROLMENT])

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import product
 from typing import Any
 
@@ -19,6 +20,7 @@ from provisioner.compute.membership import Membership
 from provisioner.compute.publications import Publications
 from provisioner.compute.steps import image
 from provisioner.core.model import Host
+from scenarios.runner.model import stage
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Fidelity
@@ -116,6 +118,21 @@ def late_command_of_a_lost_owner(cut_off_after_s: float, seed: int) -> set[str]:
     )
 
 
+IN_MID_COMMAND_S = ((0.05,), (1.0,), (2.0,))
+"""When something befalls the owner, since its BMC took a command that it carries out three seconds later."""
+
+
+def in_mid_command(fault: str, after_s: float, **parameters: Any) -> set[str]:
+    """To the owner's process. Its end doesn't call back what the BMC has taken."""
+    late = strike("bmc.late", 0.0, None, count=1, by_s=3.0, for_commands=["chassis.power.off"])
+    befalls = strike(fault, replace(SWITCHES_OFF, after_s=after_s), None, host="owner", **parameters)
+    return broken_promises((late, befalls), 1)
+
+
+ended_in_mid_command = partial(in_mid_command, "host.end", at_once=True)
+started_again_in_mid_command = partial(in_mid_command, "host.restart")
+
+
 STANDS_STILL_AT = tuple(product((0.1, 0.6), (1, 2)))
 """When, since its writer has begun, and the seed."""
 
@@ -137,6 +154,8 @@ def test_sound_owners_break_no_promise() -> None:
     played = (
         *(cut_off_while_its_node_boots(*when) for when in CUT_OFF_AFTER_S[::6]),
         *(late_command_of_a_lost_owner(*when) for when in LATE_AT),
+        *(ended_in_mid_command(*when) for when in IN_MID_COMMAND_S),
+        *(started_again_in_mid_command(*when) for when in IN_MID_COMMAND_S),
         *(writer_of_an_owner_that_stands_still(*when) for when in STANDS_STILL_AT),
         *(thawed_with_a_write_in_flight(*when) for when in FROZEN_AT_S[::12]),
     )
@@ -187,11 +206,24 @@ def test_a_host_that_serves_on_without_its_lease_is_caught_by_what_it_serves_alo
 
 
 def test_a_bmc_command_that_may_outlast_the_lease_is_caught() -> None:
-    async def alive_is_enough(self: LeaseKeeper, duration_s: float) -> None:
+    async def alive_is_enough(self: LeaseKeeper, duration_s: float, *, changes: bool = True) -> None:
         self._held()
 
     with broken(late_command_of_a_lost_owner, LATE_AT, "one_owner") as patch:
         patch.setattr(LeaseKeeper, "cover", alive_is_enough)
+
+
+def test_a_lease_that_is_given_back_in_mid_command_is_caught() -> None:
+    async def at_once(self: LeaseKeeper) -> None:
+        pass
+
+    with broken(ended_in_mid_command, IN_MID_COMMAND_S, "one_owner") as patch:
+        patch.setattr(LeaseKeeper, "commands_end", at_once)
+
+
+def test_a_process_that_acts_while_its_forerunners_command_is_under_way_is_caught() -> None:
+    with broken(started_again_in_mid_command, IN_MID_COMMAND_S, "one_owner") as patch:
+        patch.setattr(stage, "LONGEST_COMMAND_S", 0.0)
 
 
 def test_a_resumed_write_to_the_target_of_the_write_before_is_caught() -> None:

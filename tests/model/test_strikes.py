@@ -23,9 +23,11 @@ def strike(fault: str, step: str, *, host: str = "", **given: object) -> Strike:
     return Strike(fault=fault, node="" if host else "n1", host=host, parameters=parameters, when=at(step))
 
 
-def played(*strikes: Strike, times: int, images: tuple[str, ...] = ("tiny",)) -> Played:
+def played(
+    *strikes: Strike, times: int, images: tuple[str, ...] = ("tiny",), compute_hosts: int = 1
+) -> Played:
     """The last one of the images is deployed."""
-    hosts, nodes = rack(1)
+    hosts, nodes = rack(1, compute_hosts)
     struck = Expected(struck=strikes[0].fault, node=strikes[0].node, times=times)
     story = Story(
         name="strikes",
@@ -97,3 +99,33 @@ def test_a_process_that_is_frozen_is_not_frozen_again() -> None:
     second = replace(first, when=replace(at("write_image"), after_s=10.0))
     result = played(first, second, times=2).result
     assert "the fault host.stop changed something 1 times of 2 alone" in result.trouble
+
+
+def told_of_hosts(told: Played) -> list[str]:
+    return [event.name for event in told.trace if event.source == "host" and event.detail["host"] == "ch1"]
+
+
+@pytest.mark.parametrize(
+    ("heal_after_s", "names"),
+    [
+        (None, ["started", "told_to_end", "ended"]),
+        (0.01, ["started", "told_to_end", "ended", "started"]),
+        (100.0, ["started", "told_to_end", "ended", "started"]),
+    ],
+)
+def test_a_host_that_is_told_to_end_is_started_again_when_it_is_healed_and_has_ended(
+    heal_after_s: float | None, names: list[str]
+) -> None:
+    end = replace(strike("host.end", "write_image", host="ch1"), heal_after_s=heal_after_s)
+    told = played(end, times=1, compute_hosts=2)
+    assert told.result.verdict is Verdict.PASS, (told.result.breaches, told.result.trouble)
+    assert told_of_hosts(told)[: len(names)] == names
+    assert told_of_hosts(told).count("ended") == 1
+
+
+def test_a_frozen_host_hears_that_it_is_to_end_when_it_goes_on() -> None:
+    stop = replace(strike("host.stop", "write_image", host="ch1"), heal_after_s=2.0)
+    end = strike("host.end", "write_image", host="ch1", at_once=True)
+    told = played(stop, replace(end, when=replace(end.when, after_s=1.0)), times=1, compute_hosts=2)
+    assert told.result.verdict is Verdict.PASS, (told.result.breaches, told.result.trouble)
+    assert told_of_hosts(told)[:5] == ["started", "stopped", "told_to_end", "continued", "ended"]

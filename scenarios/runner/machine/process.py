@@ -41,12 +41,14 @@ class Process:
         self._starts = 0
         self._killed = False
         self.frozen = False
+        self.told_to_end = False
+        """By `end`, and nobody has noted yet that it has ended."""
         self._process: subprocess.Popen[bytes] | None = None
 
     def start(self) -> None:
         """Returns at once."""
         self._starts += 1
-        self._killed = False
+        self._killed = self.told_to_end = False
         with (self._folder / f"{self.host}-{self._starts}.log").open("wb") as log:
             self._process = self._rack.popen(
                 self.host,
@@ -69,12 +71,23 @@ class Process:
     async def kill(self) -> bool:
         """SIGKILL; returns when it is dead, and nobody starts it again. False: it was dead before."""
         self._killed = True
+        self.told_to_end = False
         if not self.alive:
             return False
         self._signal(signal.SIGKILL)
         assert self._process is not None
         await asyncio.to_thread(self._process.wait, STOP_S)
         self.frozen = False
+        return True
+
+    def end(self, *, at_once: bool) -> bool:
+        """SIGTERM, or SIGINT; nobody starts it again by itself. A frozen one hears of it when it goes on.
+        False: it was dead before. Raises LabTrouble."""
+        self._killed = True
+        if not self.alive:
+            return False
+        self._signal(signal.SIGINT if at_once else signal.SIGTERM)
+        self.told_to_end = True
         return True
 
     def freeze(self, *, unguarded: bool = False) -> None:

@@ -16,7 +16,7 @@ import httpx
 from bmsim.api import RunningRack
 from fixtures.postgres_server import Network, PostgresServer
 from scenarios.runner.machine.outage import Outages
-from scenarios.runner.machine.process import BIN, Process
+from scenarios.runner.machine.process import BIN, STOP_S, Process
 from scenarios.runner.stage import Answer, LabTrouble
 
 READY_S = 300.0
@@ -148,6 +148,17 @@ class Provisioner:
                     self._note("ended", process.host)
                     process.start()
                     self._note("started", process.host)
+                elif process.told_to_end and not process.alive:
+                    process.told_to_end = False
+                    self._note("ended", process.host)
+
+    async def has_ended(self, host: str) -> None:
+        """Returns when a process that was told to end has. Raises LabTrouble."""
+        for _ in range(round(STOP_S / POLL_S)):
+            if not self.hosts[host].told_to_end:
+                return
+            await asyncio.sleep(POLL_S)
+        raise LabTrouble(f"{host} was told to end, and hasn't in {STOP_S:.0f} s")
 
     async def restart_database(self, down_s: float, stopped: Callable[[], None]) -> None:
         """As `Outages.begin`; `database_is_back` when it is over."""

@@ -51,6 +51,9 @@ class Striking:
         match order.fault:
             case "host.kill":
                 await self._kill(order)
+            case "host.end":
+                if self._host(order).end(at_once=order.parameters["at_once"]):
+                    self._befell(order, "told_to_end")
             case "host.stop":
                 process = self._host(order)
                 if process.alive and not process.frozen:
@@ -77,6 +80,9 @@ class Striking:
         """Raises LabTrouble."""
         match order.fault:
             case "host.kill":
+                self._start(order)
+            case "host.end":
+                await self._provisioner.has_ended(order.host)
                 self._start(order)
             case "host.stop":
                 if self._host(order).frozen:

@@ -49,6 +49,9 @@ class ModelHost:
         self._struck = struck
         self._starts = 0
         self._restart: asyncio.TimerHandle | None = None
+        self._told_to_end = False
+        self._wanted_again = False
+        """As soon as it has ended, when it was told to."""
 
     @property
     def alive(self) -> bool:
@@ -92,7 +95,9 @@ class ModelHost:
         return self.name if self._starts == 1 else f"{self.name}#{self._starts}"
 
     def start(self) -> None:
+        """Once it has ended, when it was told to and hasn't yet."""
         if self.process is not None and self.process.alive:
+            self._wanted_again = self._told_to_end
             return
         self._starts += 1
         as_world(self._start)
@@ -100,6 +105,7 @@ class ModelHost:
 
     def _start(self) -> None:
         self._restart = None
+        self._told_to_end = self._wanted_again = False
         self.process = process = Process(self.sender)
         self.children = ModelChildren(process)
         self.provisioner = ProvisionerProcess(self._around(self.sender, self.children))
@@ -107,7 +113,7 @@ class ModelHost:
         running.add_done_callback(lambda task: self._ended(process, task))
 
     def _ended(self, process: Process, task: asyncio.Task[None]) -> None:
-        """By itself: it lost its lease, say. A defect is told; one of the lab is the story's."""
+        """By itself: it lost its lease, or was told to. A defect is told; one of the lab is the story's."""
         if task.cancelled() or not process.alive:
             return
         error = task.exception()
@@ -120,15 +126,31 @@ class ModelHost:
             told = ADDRESS.sub("0x…", f"{type(defect).__name__}: {defect}")
             self._note(self.name, "crashed", error=told)
         self._note(self.name, "ended")
+        if self._told_to_end:
+            if self._wanted_again:
+                self.start()
+            return
         loop = asyncio.get_running_loop()
         self._restart = as_world(loop.call_later, RESTART_S, self.start)
 
+    def end(self, *, at_once: bool) -> None:
+        """SIGTERM, or SIGINT. A frozen one hears of it when it goes on."""
+        self._leave_dead()
+        if self.process is not None and self.process.alive and self.provisioner is not None:
+            self._told_to_end, self._wanted_again = True, False
+            self.process.start(self.provisioner.end(at_once=at_once), name="signal")
+            self._note(self.name, "told_to_end")
+
     def kill(self) -> None:
-        if self._restart is not None:
-            self._restart.cancel()
+        self._leave_dead()
         if self.process is not None and self.process.alive:
             self.process.kill()
             self._note(self.name, "killed")
+
+    def _leave_dead(self) -> None:
+        """Nobody starts what has ended by itself."""
+        if self._restart is not None:
+            self._restart.cancel()
 
     def stop(self, *, unguarded: bool = False) -> None:
         if self.process is not None and self.process.alive:

@@ -68,6 +68,7 @@ class Surroundings:
     host: str
     address: str
     lease_ttl_s: float
+    longest_command_s: float
     store: Store
     disk: HostDisk
     clock: Clock
@@ -96,15 +97,36 @@ class ProvisionerProcess:
         self._around = around
         self._evidence = Evidence(around.store)
         self.netboot = ModelNetboot(around.address, self._heard, around.disk)
+        self._main: asyncio.Task[None] | None = None
+        self._host: ComputeHost | None = None
+        self._leaves = self._ends = False
 
     def _heard(self, event: WireEvent) -> None:
         self._evidence(event)
 
     async def run(self) -> None:
-        """Until cancelled, or until its process is killed."""
+        """Until it was told to end and has, or until its process is killed."""
+        self._main = asyncio.current_task()
+        try:
+            await self._serve()
+        except asyncio.CancelledError:
+            if not self._ends:
+                raise
+
+    async def end(self, *, at_once: bool) -> None:
+        """As `provisioner.app.serve` takes signals: SIGTERM, and as the second one, or `at_once`, SIGINT."""
+        assert self._main is not None, "whoever is told anything runs"
+        if at_once or self._leaves or self._host is None:
+            self._ends = True
+            self._main.cancel()
+        else:
+            self._leaves = True
+            self._host.leave()
+
+    async def _serve(self) -> None:
         around = self._around
         progress = ProgressBoard()
-        host = ComputeHost(self._edges(progress))
+        self._host = host = ComputeHost(self._edges(progress))
         context = ApiContext(
             store=around.store,
             ids=around.ids,
@@ -123,12 +145,17 @@ class ProvisionerProcess:
         app = build_app(context)
         scheduler = Scheduler(around.store, around.clock, around.ids, POLL_S)
         async with asyncio.TaskGroup() as group, app.router.lifespan_context(app):
-            group.create_task(around.children.serve_dhcp(), name="dhcp")
-            group.create_task(host.run(), name="compute")
-            group.create_task(scheduler.run(), name="scheduler")
-            await host.ready.wait()
-            self.app = app
-            await asyncio.Event().wait()
+            beside = [group.create_task(around.children.serve_dhcp(), name="dhcp")]
+            compute = group.create_task(host.run(), name="compute")
+            beside.append(group.create_task(scheduler.run(), name="scheduler"))
+            beside.append(group.create_task(self._answer_once_ready(host, app), name="api"))
+            await compute
+            for one in beside:
+                one.cancel()
+
+    async def _answer_once_ready(self, host: ComputeHost, app: FastAPI) -> None:
+        await host.ready.wait()
+        self.app = app
 
     def _edges(self, progress: ProgressBoard) -> Edges:
         around = self._around
@@ -138,6 +165,7 @@ class ProvisionerProcess:
             around.host,
             around.lease_ttl_s,
             holder=around.host,
+            longest_command_s=around.longest_command_s,
             lasts_until=around.children.lasts_until,
         )
         snmp = SnmpDevices(around.snmp, discharge_s=DISCHARGE_S, chance=around.chance)

@@ -12,6 +12,7 @@ from provisioner.api.credentials import hash_token
 from provisioner.api.metrics import Metrics
 from provisioner.core.model import DEFAULT_TENANT, ApiToken, ImageKind, Node, User
 from provisioner.core.roles import Role
+from provisioner.drivers.ipmi import LONGEST_COMMAND_S
 from provisioner.store.memory import MemoryStore
 from scenarios.runner.last_wipes import LastWipes
 from scenarios.runner.model import asgi
@@ -26,6 +27,7 @@ from scenarios.runner.model.ipmitool import ModelIpmitool
 from scenarios.runner.model.provisioner_process import (
     LEASE_TTL_ALONE_S,
     LEASE_TTL_S,
+    TILE_COMMAND_S,
     TILE_LEASE_TTL_S,
     Surroundings,
 )
@@ -84,6 +86,7 @@ class ModelStage:
             )
         has_tiles = any(node.is_tile for node in story.nodes)
         self._lease_ttl_s = TILE_LEASE_TTL_S if has_tiles else LEASE_TTL_S
+        self._longest_command_s = TILE_COMMAND_S if has_tiles else LONGEST_COMMAND_S
         self._striking = Striking(
             self._rack,
             self._wires,
@@ -137,6 +140,7 @@ class ModelStage:
             host=host.name,
             address=host.address,
             lease_ttl_s=LEASE_TTL_ALONE_S if alone else self._lease_ttl_s,
+            longest_command_s=self._longest_command_s,
             store=StoreLink(self._store, self._wires, host.name, disk if alone else None),
             disk=disk,
             clock=self._clock,

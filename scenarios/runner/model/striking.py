@@ -88,6 +88,8 @@ class Striking:
         match order.fault:
             case "host.kill":
                 host.kill()
+            case "host.end":
+                host.end(at_once=order.parameters["at_once"])
             case "host.stop":
                 runs = runs and not host.stopped
                 host.stop(unguarded=order.parameters["unguarded"])
@@ -106,7 +108,7 @@ class Striking:
 
     def _heal_host(self, order: Order) -> None:
         host = self._host(order)
-        if order.fault == "host.kill":
+        if order.fault in ("host.kill", "host.end"):
             host.start()
         elif order.fault == "host.stop":
             host.cont()

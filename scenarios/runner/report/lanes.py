@@ -67,7 +67,9 @@ LANES: Mapping[str, Lane] = {
 
 _TONES = {
     **dict.fromkeys(("step.failed", "refused", "hung", "killed", "crashed", "injected"), Tone.BAD),
-    **dict.fromkeys(("step.retry", "step.resumed", "step.waiting", "stopped", "struck"), Tone.WARN),
+    **dict.fromkeys(
+        ("step.retry", "step.resumed", "step.waiting", "stopped", "told_to_end", "struck"), Tone.WARN
+    ),
     **dict.fromkeys(("step.done", "healed", "started", "continued"), Tone.GOOD),
 }
 _PHASE_TONES = {"instance": Tone.GOOD, "hung": Tone.BAD}

@@ -22,6 +22,9 @@ class Process:
         was, self.alive, self.frozen = self.alive, False, False
         return was
 
+    def end(self, *, at_once: bool) -> bool:
+        return self.alive
+
     def freeze(self, *, unguarded: bool) -> None:
         assert self.alive
         self.frozen = True
@@ -38,6 +41,9 @@ class Process:
 class Provisioner:
     def __init__(self) -> None:
         self.hosts = {"ch1": Process()}
+
+    async def has_ended(self, host: str) -> None:
+        self.hosts[host].alive = False
 
 
 class Lab:
@@ -61,7 +67,7 @@ class Lab:
 
 
 def order(fault: str) -> Order:
-    return Order(fault=fault, host="ch1", parameters={"unguarded": False})
+    return Order(fault=fault, host="ch1", parameters={"unguarded": False, "at_once": False})
 
 
 @pytest.mark.parametrize(
@@ -72,6 +78,8 @@ def order(fault: str) -> Order:
         (("host.kill", "host.restart"), ["host.kill"]),
         (("host.stop", "host.stop"), ["host.stop"]),
         (("host.stop", "host.kill"), ["host.stop", "host.kill"]),
+        (("host.kill", "host.end"), ["host.kill"]),
+        (("host.end", "host.end"), ["host.end", "host.end"]),
         (("host.restart", "host.restart"), ["host.restart", "host.restart"]),
     ],
 )
@@ -85,4 +93,12 @@ def test_a_process_that_runs_again_is_not_started_beside_itself() -> None:
     lab = Lab()
     lab.injects("host.kill", "host.restart")
     lab.heals("host.restart", "host.kill")
+    assert lab.provisioner.hosts["ch1"].starts == 2
+
+
+def test_a_process_that_was_told_to_end_is_started_again_once_it_has() -> None:
+    lab = Lab()
+    lab.injects("host.end")
+    assert lab.provisioner.hosts["ch1"].alive
+    lab.heals("host.end")
     assert lab.provisioner.hosts["ch1"].starts == 2
