@@ -22,10 +22,10 @@ from provisioner.compute.steps import image
 from provisioner.core.model import Host
 from scenarios.runner.model import stage
 from scenarios.runner.play import play_story
-from scenarios.runner.random_story import rack
+from scenarios.runner.random_story import family, rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import AtTime, Delete, Deploy, OnEvent, Story, Strike
-from scenarios.runner.verdict import Verdict
+from scenarios.runner.story import AtTime, Delete, Deploy, OnEvent, Story, StoryNode, Strike
+from scenarios.runner.verdict import Breach, Verdict
 
 pytestmark = pytest.mark.exhaustive  # each takes as long as a hundred unit tests
 
@@ -48,7 +48,20 @@ def broken_promises(
     strikes: tuple[Strike, ...], seed: int, image: str = "tiny", *, asked_first: int = 0
 ) -> set[str]:
     """asked_first: the position of the host that the client turns to."""
+    return {breach.promise for breach in breaches(strikes, seed, image, asked_first=asked_first)}
+
+
+def breaches(
+    strikes: tuple[Strike, ...],
+    seed: int,
+    image: str = "tiny",
+    *,
+    asked_first: int = 0,
+    node: StoryNode | None = None,
+) -> tuple[Breach, ...]:
+    """node: another one than a server with a BIOS."""
     hosts, nodes = rack(1, 2)
+    nodes = (node,) if node is not None else nodes
     hosts = hosts[asked_first:] + hosts[:asked_first]
     story = Story(
         name="mutant",
@@ -64,7 +77,7 @@ def broken_promises(
     )
     result = play_story(story, Fidelity.MODEL, seed).result
     assert result.verdict is not Verdict.INFRA, result.trouble
-    return {breach.promise for breach in result.breaches}
+    return result.breaches
 
 
 FROZEN_AT_S = tuple(product((4.0 + 0.3 * number for number in range(11)), range(1, 10)))
@@ -93,6 +106,22 @@ def cut_off_while_its_node_boots(after_s: float) -> set[str]:
         "host.partition", replace(SWITCHES_ON, after_s=after_s), 30.0, host="owner", **{"from": "store"}
     )
     return broken_promises((cut,), 1)
+
+
+def served_by_two(service: str, after_s: float) -> set[str]:
+    """Promises that are broken by one service. A board boots with U-Boot, which has all of it by TFTP."""
+    board = family("arm64", "uboot") if service == "tftp" else None
+    on = (
+        OnEvent("pdu", "outlet.on", "n1", after_s=after_s) if board else replace(SWITCHES_ON, after_s=after_s)
+    )
+    cut = strike("host.partition", on, 30.0, host="owner", **{"from": "store"})
+    found = breaches(
+        (cut,),
+        1,
+        board.images[0] if board else "tiny",
+        node=board.node(1, "pdu") if board else None,
+    )
+    return {breach.promise for breach in found if f"({service} " in breach.what}
 
 
 LATE_AT = tuple(product((6.5, 7.0, 7.5), range(1, 7)))
@@ -191,17 +220,12 @@ def test_a_takeover_before_the_lease_has_run_out_is_caught() -> None:
         patch.setattr(Membership, "left_s", impatient)
 
 
-def test_a_host_that_serves_on_without_its_lease_is_caught_by_what_it_serves_alone() -> None:
-    """It gives the node no command any more: nobody but its DHCP server acts."""
-
+@pytest.mark.parametrize("service", ["dhcp", "tftp", "http"])
+def test_a_host_that_serves_on_without_its_lease_is_caught_by_what_it_serves(service: str) -> None:
     async def serve_on(self: Publications) -> bool:
         return True
 
-    def published_twice(after_s: float) -> set[str]:
-        promises = cut_off_while_its_node_boots(after_s)
-        return promises if "one_owner" not in promises else set()
-
-    with broken(published_twice, CUT_OFF_AFTER_S, "one_publisher") as patch:
+    with broken(partial(served_by_two, service), CUT_OFF_AFTER_S, "one_publisher") as patch:
         patch.setattr(Publications, "withdraw_all", serve_on)
 
 

@@ -5,13 +5,21 @@ from __future__ import annotations
 from collections.abc import Iterable
 
 from scenarios.runner.invariants.invariant import Look
+from scenarios.runner.invariants.reigns import Reigns
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
+HELLO = "hello"
+"""What an agent's report is called among files."""
+
 
 class OnePublisher:
-    """No two compute hosts answer one DHCP request, and no file meant for another node is sent. A rival on
-    the wire is no compute host.
+    """No host A offers a node anything by DHCP, and sends it no file by HTTP or TFTP, after the first that
+    host B did so under a newer fence; no two answer one DHCP request; and no file meant for another node is
+    sent. A rival on the wire is no compute host.
+
+    Roots by NFS are served on, to machines that live on them. Nor is the answer to an agent's report judged:
+    it goes to who booted it, and says nothing but that it was heard.
 
     A machine asks again under the number of its exchange, and the next process may answer: when who answered
     before has died since, or the node has another owner. The one before may not come back then.
@@ -21,12 +29,14 @@ class OnePublisher:
     sources: tuple[str, ...] = ("host", "lease", "dhcp", "http", "tftp")
 
     def __init__(self) -> None:
+        self._reigns = Reigns()
         self._answered: dict[tuple[str, str], str] = {}  # node, exchange → who
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         if event.source == "host" and event.name in ("killed", "ended"):
             self._died(str(event.detail["host"]))
         if event.source == "lease":
+            self._reigns.given(event)
             self._forget(key for key in self._answered if key[0] == event.node)
         if event.origin is not Origin.DEVICE:
             return
@@ -40,7 +50,10 @@ class OnePublisher:
                     at_s=event.t_s,
                     event=index,
                 )
+                return
+            yield from self._served(index, event)
         elif event.source in ("http", "tftp") and event.name == "sent":
+            yield from self._served(index, event)
             meant_for = event.detail.get("offered_to", event.node)
             if meant_for != event.node:
                 yield Breach(
@@ -49,6 +62,19 @@ class OnePublisher:
                     at_s=event.t_s,
                     event=index,
                 )
+
+    def _served(self, index: int, event: Event) -> Iterable[Breach]:
+        if not event.sender or event.detail.get("file") == HELLO:
+            return
+        reign = self._reigns.usurped(event)
+        if reign is not None:
+            yield Breach(
+                promise=self.name,
+                what=f"{event.sender} served {event.node} ({event.source} {event.name}) "
+                f"after {reign.owner} had begun to at {reign.since_s:.1f} s",
+                at_s=event.t_s,
+                event=index,
+            )
 
     def _died(self, host: str) -> None:
         """A process that was started again is called HOST#N."""

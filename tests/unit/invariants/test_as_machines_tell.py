@@ -183,6 +183,18 @@ def test_a_new_owner_may_offer_before_anybody_saw_that_it_is_one(watched_by: Mak
 
 
 @pytest.mark.parametrize("by", ["http", "tftp"])
+def test_an_owner_of_before_that_sends_files_is_seen(by: str, watched_by: Make) -> None:
+    rack = watched_by(OnePublisher)
+    for fence, owner in ((1, "ch1"), (2, "ch2")):
+        rack.node("deploying", owner, fence)
+        rack.looks()
+        rack.device(by, "sent", ADDRESS[owner], file="kernel", bytes=9)
+    assert not rack.end()
+    rack.device(by, "sent", ADDRESS["ch1"], file="kernel", bytes=9)
+    assert f"ch1 served n1 ({by} sent) after ch2 had begun to" in rack.end()[0].what
+
+
+@pytest.mark.parametrize("by", ["http", "tftp"])
 def test_another_nodes_file_is_seen(by: str, watched_by: Make) -> None:
     rack = watched_by(OnePublisher)
     rack.device(by, "sent", ADDRESS["ch1"], file="undionly.kpxe", bytes=9)

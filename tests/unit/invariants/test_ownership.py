@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import pytest
+
 from scenarios.runner.invariants.one_owner import OneOwner
 from scenarios.runner.invariants.one_publisher import OnePublisher
 from tests.unit.invariants.watched import Watched
@@ -162,6 +164,47 @@ def test_a_new_owner_answers_what_the_one_before_had_answered_and_no_other_does(
     assert "ch1 and ch2 both offered n1" in watched.breaches[0].what
     watched.device("dhcp", "offer", "n2", "ch1", exchange=2)
     assert "ch2 and ch1 both offered n2" in watched.breaches[1].what
+
+
+SERVES = {
+    "DHCP, in an exchange of its own": ("dhcp", "offer", {}),
+    "HTTP": ("http", "sent", {"file": "kernel"}),
+    "TFTP": ("tftp", "sent", {"file": "loader"}),
+}
+
+
+@pytest.mark.parametrize("by", SERVES)
+def test_who_serves_a_node_on_after_its_new_owner_began_to_is_seen(by: str) -> None:
+    watched, (source, name, detail) = Watched(OnePublisher()), SERVES[by]
+    for fence, owner in enumerate(("ch1", "ch2", "ch1"), 1):
+        watched.owner("n1", owner, fence)
+        for _ in range(2):
+            watched.device(source, name, "n1", owner, **detail)
+    assert not watched.breaches
+    watched.device(source, name, "n1", "ch2", **detail)
+    watched.device(source, name, "n2", "ch2", **detail)
+    (breach,) = watched.end()
+    assert breach.what == f"ch2 served n1 ({source} {name}) after ch1 had begun to at 7.0 s"
+
+
+def test_what_another_serves_before_the_new_owner_begins_to_is_its_last() -> None:
+    """It may have been on its way."""
+    watched = Watched(OnePublisher())
+    watched.owner("n1", "ch1", 1)
+    watched.device("http", "sent", "n1", "ch1", file="kernel")
+    watched.owner("n1", "ch2", 2)
+    watched.device("http", "sent", "n1", "ch1", file="ramdisk")
+    watched.device("http", "sent", "n1", "ch2", file="kernel")
+    assert not watched.end()
+
+
+def test_who_booted_an_agent_may_hear_its_report_later() -> None:
+    watched = Watched(OnePublisher())
+    for fence, owner in ((1, "ch1"), (2, "ch2")):
+        watched.owner("n1", owner, fence)
+        watched.device("tftp", "sent", "n1", owner, file="loader")
+    watched.device("http", "sent", "n1", "ch1", file="hello")
+    assert not watched.end()
 
 
 def test_another_nodes_file_is_seen() -> None:

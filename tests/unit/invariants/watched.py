@@ -84,8 +84,8 @@ class Watched:
         """As the provisioner's store has it."""
         self._add(Origin.PROVISIONER, "node", "state", node, "", {"state": state})
 
-    def owner(self, node: str, owner: str) -> None:
-        self._add(Origin.PROVISIONER, "lease", "owner", node, "", {"owner": owner})
+    def owner(self, node: str, owner: str, fence: int = 0) -> None:
+        self._add(Origin.PROVISIONER, "lease", "owner", node, "", {"owner": owner, "fence": fence})
 
     def host(self, name: str, host: str) -> None:
         self._add(Origin.STAGE, "host", name, "", host, {"host": host})
