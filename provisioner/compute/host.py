@@ -285,7 +285,7 @@ class ComputeHost:
                 if node_id is not None and node_id not in self._workers
             ]
             if orders:
-                begun += await edges.store.transact(lambda tx, orders=orders: _released(tx, orders))  # type: ignore[misc]
+                begun += await edges.store.transact(partial(_released, orders=orders, host=edges.lease.host))
         return begun
 
     async def _end_deploys(self, node_ids: tuple[str | None, ...]) -> None:
@@ -347,6 +347,6 @@ class ComputeHost:
         await stop_tasks(tuple(self._workers.values()))
 
 
-def _released(tx: Tx, orders: list[tuple[str, str, str]]) -> list[str]:
+def _released(tx: Tx, orders: list[tuple[str, str, str]], host: str) -> list[str]:
     """orders: of an instance, its node, and the work that is to take it back. Nodes that have begun it."""
-    return [node for instance, node, work in orders if release_for_deletion(tx, instance, work)]
+    return [node for instance, node, work in orders if release_for_deletion(tx, instance, work, host=host)]

@@ -140,6 +140,8 @@ class Publications:
             return [(nodes[id], tuple(ports[id])) for id in node_ids if id in nodes]
 
         found = await self._edges.store.transact(read)
+        if not self._edges.lease.alive:
+            return  # nothing is served without it
         causes = await asyncio.gather(*(self._publish_one(node, ports) for node, ports in found))
         # One sentence for all that one service has failed: it may have failed thousands.
         failed = [(cause, node.name) for cause, (node, _) in zip(causes, found, strict=True) if cause]
@@ -153,6 +155,8 @@ class Publications:
         self._doubtful.discard(node.id)
         try:
             await self._edges.publisher.publish(boot_entry(self._edges, node, ports))
+            if not self._edges.lease.alive:  # lost meanwhile: `withdraw_all` may have been here before
+                await self._edges.publisher.withdraw(node.id, root=False)
         except PermanentError as error:
             # The node's own work, if it has any, meets the same error and fails with it.
             log.error("node.not_published", node=node.name, cause=error.message)

@@ -9,11 +9,12 @@ from provisioner.core.states import TRANSITIONS, Event, InstanceState, Provision
 from provisioner.protocols.store import Tx
 
 
-def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
-    """Starts the cleaning of the instance's node, if it hasn't begun. Says whether it did.
+def release_for_deletion(tx: Tx, instance_id: str, work_id: str, *, host: str) -> bool:
+    """Has `host` start the cleaning of the instance's node, if it hasn't begun. Says whether it did.
 
-    A node whose cleaning failed waits for its operator; one that no longer carries the instance needs
-    nothing, and the instance is deleted.
+    A node that has another owner by now is that one's to clean, whatever `host` still serves to it. One whose
+    cleaning failed waits for its operator; one that no longer carries the instance needs nothing, and the
+    instance is deleted.
     """
     instance = tx.get(Instance, instance_id)
     if instance is None or instance.state is InstanceState.DELETED or instance.node_id is None:
@@ -22,6 +23,8 @@ def release_for_deletion(tx: Tx, instance_id: str, work_id: str) -> bool:
     if node is None or node.instance_id != instance.id:
         tx.update(Instance, instance.id, DELETED)
         tx.notify("instances", f"instance:{instance.id}")
+        return False
+    if node.owner != host:
         return False
     plan = clean_plan(node)
     cleaning = node.work is not None and node.work.plan == plan.name

@@ -212,6 +212,12 @@ class FakeWorld:
             for node_id in [node_id for node_id, server in self.servers.items() if server == host]:
                 del self.servers[node_id]
 
+    async def edges_with_lease(self) -> Edges:
+        """Of one part of a process alone, whose host it has the lease of."""
+        edges = self.edges()
+        await edges.lease.acquire()
+        return edges
+
     def edges(self, host: str = "host", *, drain_s: float = 30.0) -> Edges:
         """Of a new process."""
         self._sinks[host] = evidence = Evidence(self.store)

@@ -54,7 +54,7 @@ class NotingPublisher(FakePublisher):
 
 async def publications(world: FakeWorld) -> tuple[Publications, NotingPublisher]:
     publisher = NotingPublisher(world)
-    return Publications(replace(world.edges(), publisher=publisher)), publisher
+    return Publications(replace(await world.edges_with_lease(), publisher=publisher)), publisher
 
 
 def test_many_nodes_are_published_together_those_that_are_waited_for_first(tmp_path: Path) -> None:
@@ -97,6 +97,43 @@ def test_without_a_lease_all_is_withdrawn_but_the_roots_that_machines_live_on(tm
     asyncio.run(story())
 
 
+@pytest.mark.parametrize("lost", ["before", "meanwhile"])
+def test_nothing_is_published_without_a_lease(lost: str, tmp_path: Path) -> None:
+    """What is published then would be withdrawn before, and be served when another has the nodes."""
+
+    async def story() -> None:
+        world = FakeWorld(tmp_path)
+        await world.fill()
+        edges = await world.edges_with_lease()
+        begun, goes_on = asyncio.Event(), asyncio.Event()
+        served: set[str] = set()
+
+        class Publisher(NotingPublisher):
+            async def publish(self, entry: BootEntry) -> None:
+                begun.set()
+                await goes_on.wait()
+                served.add(entry.node_id)
+
+            async def withdraw(self, node_id: str, *, root: bool = True) -> None:
+                assert not root, "machines live on it"
+                served.discard(node_id)
+
+        published = Publications(replace(edges, publisher=Publisher(world)))
+        if lost == "before":
+            await edges.lease.release()
+        following = asyncio.create_task(published.follow(["node-1"], first=(), busy=set(), thoroughly=False))
+        if lost == "meanwhile":
+            await begun.wait()
+            await edges.lease.release()
+            await published.withdraw_all()
+        goes_on.set()
+        await following
+        assert served == set()
+        assert begun.is_set() is (lost == "meanwhile")
+
+    asyncio.run(story())
+
+
 def test_no_withdrawal_goes_on_when_another_has_failed(tmp_path: Path) -> None:
     """It could end what is published anew by then."""
 
@@ -111,7 +148,7 @@ def test_no_withdrawal_goes_on_when_another_has_failed(tmp_path: Path) -> None:
                 await asyncio.sleep(0.01)
                 withdrawn.append(node_id)
 
-        published = Publications(replace(world.edges(), publisher=Publisher(world)))
+        published = Publications(replace(await world.edges_with_lease(), publisher=Publisher(world)))
         done = await published.withdraw(["node-1", "node-2", "node-3"])
         assert done == withdrawn == ["node-2", "node-3"]
         assert published.quiet_s < inf, "the other one is tried again"
@@ -144,7 +181,9 @@ def test_what_could_not_be_withdrawn_is_known_until_it_is(tmp_path: Path) -> Non
                     raise answer
 
         clock = StandingClock()
-        published = Publications(replace(world.edges(), publisher=Publisher(world), clock=clock))
+        published = Publications(
+            replace(await world.edges_with_lease(), publisher=Publisher(world), clock=clock)
+        )
         await published.follow(["node-1"], first=(), busy=set(), thoroughly=True)
         for left in (2, 1, 0):
             await published.follow([], first=(), busy=set(), thoroughly=False)
@@ -173,7 +212,7 @@ def test_what_fails_is_tried_again_after_longer_pauses(tmp_path: Path) -> None:
 
         clock = StandingClock()
         publisher = Publisher(world)
-        published = Publications(replace(world.edges(), publisher=publisher, clock=clock))
+        published = Publications(replace(await world.edges_with_lease(), publisher=publisher, clock=clock))
         pauses = list[float]()
         for number in range(1, 1101):  # most of a day
             await published.follow(["node-1"], first=(), busy=set(), thoroughly=False)
@@ -207,7 +246,7 @@ def test_what_was_begun_is_withdrawn_however_its_publication_went(tmp_path: Path
                 await asyncio.Event().wait()
 
         publisher = Publisher(world)
-        published = Publications(replace(world.edges(), publisher=publisher))
+        published = Publications(replace(await world.edges_with_lease(), publisher=publisher))
         following = asyncio.create_task(
             published.follow(["node-1", "node-2"], first=(), busy=set(), thoroughly=True)
         )

@@ -49,7 +49,7 @@ def test_a_takeover_is_told_as_done_when_all_that_its_machines_boot_is_there(tmp
                     order.append({"event": f"published {entry.node_id}: {what}"})
 
             clock = JumpingClock()
-            edges = replace(world.edges(), publisher=Publisher(world.rack), clock=clock)
+            edges = replace(await world.edges_with_lease(), publisher=Publisher(world.rack), clock=clock)
             published = Publications(edges)
 
             async def follow() -> list[str]:
