@@ -37,6 +37,8 @@ OTHER_STEPS = [
 ]
 
 LONGER_THAN_THE_LEASE_S = 30.0
+LONGER_THAN_IT_IS_PATIENT_S = 300.0
+"""Until it passes on what it can't do: a quiet node has half a minute, a silent power device a minute."""
 
 FAULTS: Mapping[str, tuple[str, Mapping[str, Any], float | None]] = {
     "killed": ("host.kill", {}, None),
@@ -50,7 +52,8 @@ FAULTS: Mapping[str, tuple[str, Mapping[str, Any], float | None]] = {
         {"from": "store", "one_way": True},
         LONGER_THAN_THE_LEASE_S,
     ),
-    "cut off from the nodes": ("host.partition", {"from": "nodes"}, LONGER_THAN_THE_LEASE_S),
+    "cut off from the nodes": ("host.partition", {"from": "nodes"}, LONGER_THAN_IT_IS_PATIENT_S),
+    "cut off from the nodes for a moment": ("host.partition", {"from": "nodes"}, LONGER_THAN_THE_LEASE_S),
     "cut off from both": ("host.partition", {"from": "both"}, LONGER_THAN_THE_LEASE_S),
     "with a slow store": ("db.slow", {"delay_s": 1.5}, LONGER_THAN_THE_LEASE_S),
     "with a store that goes away": ("db.restart", {"down_s": 20}, None),
