@@ -33,6 +33,23 @@ def _on_a_root_from_here(step: Step) -> Step:
     return guarded
 
 
+def _while_it_is_up(step: Step) -> Step:
+    """The step of a board that has answered. One that has lost its power since, and hears neither its monitor
+    nor a ping, is started again: no command comes through to it ever."""
+
+    @wraps(step)
+    async def guarded(ctx: StepContext) -> Outcome:
+        try:
+            return await step(ctx)
+        except DeviceUnreachable as error:
+            if await ctx.edges.ping.answers(ctx.boot_port.address):
+                raise
+            ctx.ledger.note_facts({"starts": 0})  # it came up
+            return Retry(error, from_step="reboot")
+
+    return guarded
+
+
 @_on_a_root_from_here
 async def board_answers(ctx: StepContext) -> Outcome:
     """It answers a ping. What its console says meanwhile may end the waiting; also that for a boot which was
@@ -63,6 +80,7 @@ async def board_answers(ctx: StepContext) -> Outcome:
 
 
 @_on_a_root_from_here
+@_while_it_is_up
 async def set_board_network(ctx: StepContext) -> Outcome:
     """Its NIC has the MAC address that it was enrolled with and its reserved address, whatever it had."""
     port = ctx.boot_port
@@ -75,6 +93,7 @@ async def set_board_network(ctx: StepContext) -> Outcome:
 
 
 @_on_a_root_from_here
+@_while_it_is_up
 async def start_board_sshd(ctx: StepContext) -> Outcome:
     """A second one would end by itself: the port is taken."""
     await _run(ctx, (SSHD,))
@@ -83,6 +102,7 @@ async def start_board_sshd(ctx: StepContext) -> Outcome:
 
 
 @_on_a_root_from_here
+@_while_it_is_up
 async def filter_board_packets(ctx: StepContext) -> Outcome:
     """The rules that the instance's owner asked for."""
     instance, _ = ctx.deploy()
