@@ -175,15 +175,12 @@ class Client:
     async def look_at_instance(self, name: str) -> Mapping[str, Any]:
         view = await self._view(f"/v1/instances/{name}")
         node = str(view.get("node") or "")
-        detail = {"instance": name, "state": view["state"]}
-        if failure := view.get("failure"):
-            detail["failure"] = failure["code"]
-        self._tell(f"instance {name}", "instance", node, detail)
+        self._tell(f"instance {name}", "instance", node, {"instance": name, **_state(view)})
         return view
 
     async def look_at_node(self, name: str) -> Mapping[str, Any]:
         view = await self._view(f"/v1/nodes/{name}")
-        self._tell(f"node {name}", "node", name, {"state": view["state"]})
+        self._tell(f"node {name}", "node", name, _state(view))
         return view
 
     async def _view(self, path: str) -> Mapping[str, Any]:
@@ -213,6 +210,11 @@ class Client:
                 detail=detail,
             )
         )
+
+
+def _state(view: Mapping[str, Any]) -> dict[str, str]:
+    failure = view.get("failure")
+    return {"state": view["state"], **({"failure": failure["code"]} if failure else {})}
 
 
 def _refusal(method: str, path: str, answer: Answer) -> str:

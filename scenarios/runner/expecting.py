@@ -5,12 +5,11 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Iterator
 
-from bmsim.faults.catalogue import CATALOGUE
-from bmsim.faults.fault import Strikes
 from scenarios.runner.asking import Asked, Asking, end
 from scenarios.runner.breaking import Breaking
 from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
+from scenarios.runner.excusing import is_excused, told_failure
 from scenarios.runner.moments import fits
 from scenarios.runner.stage import BadAnswer, Stage
 from scenarios.runner.story import Counted, Delete, Deploy, Expected, Outcome, Story
@@ -62,7 +61,7 @@ class Expecting:
                 # One that was deleted on its way was not to become active any more.
                 leaves = (Outcome.DELETED,) if asked.request.instance in leaving else ()
                 if asked.outcome not in (Outcome.ACTIVE, *leaves) and not self._excused(asked):
-                    cause = await self._failure(asked.request)
+                    cause = await self._failure(asked.request, asked.ended_s)
                     told.append(f"{asked.label} ended {asked.outcome}: {cause}")
             elif isinstance(asked.request, Delete) and asked.outcome == "clean_failed":
                 told += await self._cleaned_after_all(asked)
@@ -89,34 +88,11 @@ class Expecting:
         return told
 
     def _excused(self, asked: Asked) -> bool:
-        """Whether the node that it failed on had trouble of its own by then, also by a device that it shares
-        with others, or its owner no space left, and the client was told what failed. What befalls hosts, the
-        store or the way between them and their nodes is the provisioner's to bear."""
+        """Whether it ended in error, and the story excuses that."""
         if not self._story.struck_may_fail or asked.outcome != "error" or asked.ended_s is None:
             return False
-        told = [
-            event
-            for event in self._stage.trace
-            if (event.source, event.name) == ("fault", "struck") and event.t_s <= asked.ended_s
-        ]
-        struck = {event.node for event in told if CATALOGUE[event.detail["fault"]].strikes is Strikes.NODE}
-        full = {event.sender for event in told if event.detail["fault"] == "host.disk_full"}
         assert isinstance(asked.request, Deploy)
-        failure, node, owner = self._failed(asked.request.instance)
-        return (node != "" and node in struck) or (failure == "storage-full" and owner in full)
-
-    def _failed(self, instance: str) -> tuple[str, str, str]:
-        """The code that the client was told last, of which node, and who owned that; empty: never."""
-        failure = failed_at = failed_of = node = ""
-        owner: dict[str, str] = {}
-        for event in self._stage.trace:
-            if event.source == "lease":
-                owner[event.node] = event.detail["owner"]
-            elif event.source == "client" and event.detail.get("instance") == instance:
-                node = event.node or node  # one that left its node, and found no other, is nowhere
-                if event.detail.get("failure"):
-                    failure, failed_at, failed_of = event.detail["failure"], node, owner.get(node, "")
-        return failure, failed_at, failed_of
+        return is_excused(self._story, self._stage.trace, asked.request.instance, asked.ended_s)
 
     async def _cleaned_after_all(self, asked: Asked) -> list[str]:
         """A node that failed to clean is cleaned again when all has healed: the operator has begun it."""
@@ -134,10 +110,14 @@ class Expecting:
         await end((cleaning,))
         return [f"{asked.label} left its node {asked.outcome}"]
 
-    async def _failure(self, request: Deploy) -> str:
+    async def _failure(self, request: Deploy, told_s: float) -> str:
         view = (await self._stage.call("GET", f"/v1/instances/{request.instance}")).body
         failure = view.get("failure") or {}
-        return f"{failure.get('message', 'no failure was told')}; {failure.get('likely_cause', '')}"
+        if not failure:
+            # What failed in a story that excuses it is deleted at once.
+            code, node = told_failure(self._stage.trace, request.instance, told_s)
+            return f"{code} on {node}, the client was told" if code else "no failure was told"
+        return f"{failure.get('message')}; {failure.get('likely_cause', '')}"
 
     async def _missed(self, expected: Expected) -> list[str]:
         missed: list[str] = []

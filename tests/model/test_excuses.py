@@ -10,19 +10,25 @@ import pytest
 from bmsim.faults.catalogue import CATALOGUE
 from provisioner.compute import worker
 from provisioner.compute.context import StepContext
-from provisioner.core.errors import PermanentError
-from provisioner.core.outcome import Fail, Outcome
+from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.outcome import Fail, Outcome, Retry
+from scenarios.runner.addresses import numbered_node
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import AtTime, Deploy, Moment, OnEvent, OnTold, Story, Strike
 from scenarios.runner.verdict import Verdict
 from tests.failover_stories import story as failover
+from tests.model.mutants import DELETE, replace_steps
 
 
-def strike(fault: str, node: str, when: Moment = AtTime()) -> Strike:
-    parameters = CATALOGUE[fault].completed({})
-    return Strike(fault=fault, node=node, parameters=parameters, when=when, may_miss=True)
+def strike(
+    fault: str, node: str, when: Moment = AtTime(), *, heal_after_s: float | None = None, **given: object
+) -> Strike:
+    parameters = CATALOGUE[fault].completed(given)
+    return Strike(
+        fault=fault, node=node, parameters=parameters, when=when, heal_after_s=heal_after_s, may_miss=True
+    )
 
 
 def story(*strikes: Strike) -> Story:
@@ -99,3 +105,107 @@ def test_what_never_met_its_node_excuses_nothing(missed: Strike, monkeypatch: py
 
     monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, "write_image": fail})
     assert broken_promises(story(missed)) == {"expectation"}
+
+
+# --- a provisioner that fails what it need not ----------------------------------------------------
+
+
+BUSY_ONCE = strike("bmc.busy", "n1", count=1)
+WRITING = OnEvent("step", "step.started", "n1", detail={"step": "write_image"})
+
+
+def test_no_trouble_excuses_a_defect(monkeypatch: pytest.MonkeyPatch) -> None:
+    assert broken_promises(story(BUSY_ONCE)) == set()
+
+    async def stumble(ctx: StepContext) -> Outcome:
+        raise KeyError("n1")
+
+    replace_steps(monkeypatch, {"write_image": stumble})
+    assert broken_promises(story(BUSY_ONCE)) == {"no_defect", "expectation"}
+
+
+def test_a_cleaning_that_fails_by_a_defect_is_caught_though_it_is_done_again(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    wipe, wiped = worker.STEPS["wipe"], []
+
+    async def stumble_once(ctx: StepContext) -> Outcome:
+        wiped.append(ctx.node.name)
+        if len(wiped) == 1:
+            raise KeyError("n1")
+        return await wipe(ctx)
+
+    replace_steps(monkeypatch, {"wipe": stumble_once})
+    told = replace(story(), requests=(*story().requests, DELETE))
+    assert broken_promises(told) == {"no_defect"}
+    assert len(wiped) > 1
+
+
+@pytest.mark.parametrize(
+    "passing",
+    [
+        strike("node.hangs", "n1", at="kernel", count=1),
+        strike("disk.write_error", "n1", heal_after_s=30.0),
+        strike("net.partition", "n1", WRITING, heal_after_s=60.0),
+    ],
+    ids=lambda passing: passing.fault,
+)
+def test_trouble_that_passes_excuses_nobody_who_gives_up_at_once(
+    passing: Strike, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert broken_promises(story(passing)) == set()
+
+    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
+        await self._fail(outcome.cause)
+        return True
+
+    monkeypatch.setattr(worker.Worker, "_retry", give_up)
+    assert broken_promises(story(passing)) == {"expectation"}
+
+
+def test_two_hosts_that_started_it_in_vain_are_excused_as_one_that_did_twice() -> None:
+    dead = strike("node.dead_nic", "n1")
+    hosts, _ = rack(2, 2)
+    assert broken_promises(replace(story(dead), hosts=hosts)) == set()
+
+
+def test_trouble_that_is_over_excuses_nobody_who_fails_long_after(monkeypatch: pytest.MonkeyPatch) -> None:
+    """By whatever may pass, and after all retries."""
+    over = strike("net.delay", "n1", heal_after_s=5.0)
+    assert broken_promises(story(over)) == set()
+
+    async def fail(ctx: StepContext) -> Outcome:
+        return Retry(TransientError("write the image", answer="no reason at all"), from_step="export_disk")
+
+    replace_steps(monkeypatch, {"write_image": fail})
+    assert broken_promises(story(over)) == {"expectation"}
+    assert broken_promises(story(replace(over, heal_after_s=None))) == set()  # nobody can tell these apart
+
+
+def test_trouble_of_another_kind_doesnt_excuse_what_no_retry_changes(monkeypatch: pytest.MonkeyPatch) -> None:
+    no_disk = PermanentError("find the disk", answer="none is there")
+    no_disk.code = "disk-missing"
+
+    async def fail(ctx: StepContext) -> Outcome:
+        return Fail(no_disk)
+
+    replace_steps(monkeypatch, {"export_disk": fail})
+    assert broken_promises(story(BUSY_ONCE)) == {"expectation"}
+
+
+def test_a_neighbour_on_its_pdu_excuses_it_while_it_is_silent_and_no_longer(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What strikes a PDU is told once of those who only share it."""
+    nodes = tuple(numbered_node(number, f"n{number}", power="pdu") for number in (1, 2))
+    silent = strike("pdu.unreachable", "n2")
+    told = replace(story(silent), nodes=nodes)
+    assert broken_promises(told) == set()
+    assert broken_promises(replace(told, struck_may_fail=False)) == {"expectation"}
+
+    async def fail(ctx: StepContext) -> Outcome:
+        return Retry(TransientError("write the image", answer="no reason at all"), from_step="export_disk")
+
+    replace_steps(monkeypatch, {"write_image": fail})
+    healed = replace(told, strikes=(replace(silent, heal_after_s=20.0),))
+    assert broken_promises(healed) == {"expectation"}

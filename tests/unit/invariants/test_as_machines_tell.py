@@ -123,7 +123,7 @@ JUDGED: set[type[Any]] = {
     *(OneOwner, OnePublisher, ActiveNodeUntouched, BytesEqualImage, SeenRunning),
     *(WipedBeforeOffered, NothingForIdleNodes, NoSecretTold),
 }
-"""By the tests below. NoDefect is the model's alone: of a real process its end is seen, and not why."""
+"""By the tests below. NoDefect sees the end of processes in the model alone, and what any client is told."""
 
 
 def test_none_is_left_out() -> None:
