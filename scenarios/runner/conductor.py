@@ -85,6 +85,7 @@ class Conductor:
             await asyncio.gather(*self._cleanings)
             # What goes on in the background after the last request has ended is given its time.
             await self._stage.sleep(self._deadlines.settle_s)
+            self._break_promise("expectation", self._expecting.switched_wrongly())
         finally:
             await self._breaking.end()
             await end((*self._asking.tasks, *self._cleanings))

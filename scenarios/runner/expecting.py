@@ -12,10 +12,14 @@ from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.excusing import is_excused, told_failure
 from scenarios.runner.moments import fits
 from scenarios.runner.stage import BadAnswer, Stage
-from scenarios.runner.story import Counted, Delete, Deploy, Expected, Outcome, Story
+from scenarios.runner.story import Counted, Delete, Deploy, Expected, Maintenance, Outcome, Power, Story
+from scenarios.runner.switching import wrong_end
 
 NO_GOOD_END = (Outcome.ERROR, "refused")
 """What a story may expect of a deploy in the place of the end that all have."""
+
+GOOD_ENDS = (*CLEANED, "", "done")
+"""Of a deletion, of one whose instance never had a node, and of maintenance."""
 
 
 class Expecting:
@@ -65,8 +69,22 @@ class Expecting:
                     told.append(f"{asked.label} ended {asked.outcome}: {cause}")
             elif isinstance(asked.request, Delete) and asked.outcome == "clean_failed":
                 told += await self._cleaned_after_all(asked)
-            elif isinstance(asked.request, Delete) and asked.outcome not in (*CLEANED, ""):
+            elif isinstance(asked.request, Delete | Maintenance) and asked.outcome not in GOOD_ENDS:
                 told.append(f"{asked.label} was {asked.outcome}")
+        return told
+
+    def switched_wrongly(self) -> list[str]:
+        """A sentence for each request for power that ended as none may. Asked when logs of devices are here,
+        which on machines are read a moment later than the client's answers."""
+        told: list[str] = []
+        for asked in self._asking:
+            request = asked.request
+            if not isinstance(request, Power) or not asked.outcome:
+                continue
+            assert asked.asked_s is not None and asked.ended_s is not None
+            node, times = self._story.node(request.node), (asked.asked_s, asked.ended_s)
+            if why := wrong_end(node, self._stage.trace, request, *times, asked.outcome):
+                told.append(f"{asked.label} {request.verb} was {why}")
         return told
 
     def _asked_to_leave(self) -> set[str]:
