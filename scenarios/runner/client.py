@@ -19,6 +19,9 @@ CLEANED = ("available", "deploying", "deploy_wait", "deploy_failed", "active")
 PREPARED_S = 1800.0
 """How long images and nodes may take to be there before anything is asked for."""
 
+PAGE = 1000
+"""Nodes that one answer lists at most."""
+
 MAINTENANCE_REASON = "story"
 """Of maintenance that a story asks for."""
 
@@ -182,6 +185,18 @@ class Client:
         view = await self._view(f"/v1/nodes/{name}")
         self._tell(f"node {name}", "node", name, _state(view))
         return view
+
+    async def look_at_nodes(self) -> list[Mapping[str, Any]]:
+        """All of them, a page after the other."""
+        views: list[Mapping[str, Any]] = []
+        whole, after = True, ""
+        while whole:
+            page = (await self._view(f"/v1/nodes?limit={PAGE}{after}"))["items"]
+            views += page
+            whole, after = len(page) == PAGE, f"&after={page[-1]['id']}" if page else ""
+        for view in views:
+            self._tell(f"node {view['name']}", "node", view["name"], _state(view))
+        return views
 
     async def _view(self, path: str) -> Mapping[str, Any]:
         answer = await self._stage.call("GET", path)

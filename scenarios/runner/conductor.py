@@ -12,6 +12,7 @@ from scenarios.runner.deadlines import Deadlines
 from scenarios.runner.expecting import Expecting
 from scenarios.runner.invariants import INVARIANTS, Invariant, Look
 from scenarios.runner.moments import Moments
+from scenarios.runner.rest import restless
 from scenarios.runner.stage import BadAnswer, LabTrouble, NoAnswer, Stage
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Event
@@ -41,7 +42,8 @@ class Conductor:
         self._healed_s: float | None = None
         self._cleaned: set[str] = set()
         """Nodes that the operator had cleaned after all had healed: once each."""
-        self._cleanings: list[asyncio.Task[None]] = []
+        self._mendings: list[asyncio.Task[None]] = []
+        """What the operator does about nodes after that."""
         stage.trace.listen(self._judge)
 
     async def play(self) -> None:
@@ -81,14 +83,17 @@ class Conductor:
             self._break_promise("deadline", await self._asking.late())
             never_asked = self._asking.never_asked()
             self._break_promise("expectation", await self._expecting.failed())
+            await asyncio.gather(*self._mendings)
+            if not self.breaches:
+                given = self._story, self._stage, self._client, self._deadlines
+                self._break_promise("deadline", await restless(*given))
             missed = await self._expecting.missed()
-            await asyncio.gather(*self._cleanings)
             # What goes on in the background after the last request has ended is given its time.
             await self._stage.sleep(self._deadlines.settle_s)
             self._break_promise("expectation", self._expecting.switched_wrongly())
         finally:
             await self._breaking.end()
-            await end((*self._asking.tasks, *self._cleanings))
+            await end((*self._asking.tasks, *self._mendings))
         await self._stage.settled()
         for invariant in self._invariants:
             self.breaches += invariant.end(self._stage.now_s(), self._look)
@@ -107,32 +112,34 @@ class Conductor:
         with their hardware well they are cleaned again, and put back."""
         self._healed_s = self._stage.now_s()
         for node in self._story.nodes:
-            try:
-                view = await self._client.look_at_node(node.name)
-            except BadAnswer as error:
-                self._break_promise("expectation", [str(error)])
-                continue
-            if view["state"] == "clean_failed" and node.name not in self._cleaned:
-                self._cleaned.add(node.name)
-                await self._client.clean(node.name)
-            if view["maintenance"] and view["maintenance_reason"] != MAINTENANCE_REASON:
-                await self._client.put_back(node.name)
+            await self._mend(node.name)
+
+    async def _mend(self, node: str) -> None:
+        try:
+            view = await self._client.look_at_node(node)
+        except BadAnswer as error:
+            self._break_promise("expectation", [str(error)])
+            return
+        if view["state"] == "clean_failed" and node not in self._cleaned:
+            self._cleaned.add(node)
+            await self._client.clean(node)
+        if view["maintenance"] and view["maintenance_reason"] != MAINTENANCE_REASON:
+            await self._client.put_back(node)
 
     def _judge(self, event: Event) -> None:
-        self._clean_again(event)
+        self._mend_again(event)
         shown = self._shown.get(event.source)
         if shown is not None:
             index = len(self._stage.trace) - 1
             for invariant in shown:
                 self.breaches += invariant.see(index, event, self._look)
 
-    def _clean_again(self, event: Event) -> None:
+    def _mend_again(self, event: Event) -> None:
         """One whose attempt was under way when all healed, and failed by what it had lost before."""
-        if self._healed_s is None or (event.source, event.detail.get("state")) != ("node", "clean_failed"):
+        if self._healed_s is None or (event.source, event.name) != ("node", "state"):
             return
-        if event.node not in self._cleaned:
-            self._cleaned.add(event.node)
-            self._cleanings.append(asyncio.create_task(self._client.clean(event.node)))
+        if event.detail["state"] in ("clean_failed", "available"):
+            self._mendings.append(asyncio.create_task(self._mend(event.node)))
 
     def _break_promise(self, promise: str, told: list[str]) -> None:
         now_s = self._stage.now_s()
