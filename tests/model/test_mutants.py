@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -11,7 +11,7 @@ import pytest
 import structlog
 
 from provisioner.api import instance_orders
-from provisioner.compute import host, worker
+from provisioner.compute import endings, host, worker
 from provisioner.compute.context import StepContext
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.compute.ledger import NodeLedger
@@ -22,7 +22,7 @@ from provisioner.core.errors import Conflict, TransientError
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.outcome import Next, Outcome, Retry
 from provisioner.core.plan import PLANS
-from provisioner.core.states import InstanceState
+from provisioner.core.states import Event, InstanceState
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.store import Tx
@@ -196,6 +196,29 @@ def test_what_stays_published_after_a_cleaning_is_caught(monkeypatch: pytest.Mon
 
     replace_steps(monkeypatch, {"withdraw_boot": leave})
     assert "nothing_for_idle_nodes" in broken_promises(story())
+
+
+def test_what_stays_published_after_a_deploy_that_failed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
+    hangs = Strike(fault="node.hangs", node="n1", parameters={"at": "kernel"})
+    told = replace(
+        story(DEPLOY),
+        strikes=(hangs,),
+        expected=(Expected(instance="web", outcome="error"),),
+        safety_s=9000.0,
+    )
+    assert broken_promises(told) == set()
+    end = endings._end
+
+    async def leave(ctx: StepContext) -> None:
+        pass
+
+    async def end_and_leave(ctx: StepContext, event: Event, changes: Mapping[str, Any], *more: Any) -> None:
+        kept = {field: value for field, value in changes.items() if field != "publication"}
+        await end(ctx, event, kept, *more)
+
+    monkeypatch.setattr(endings, "_publish_nothing", leave)
+    monkeypatch.setattr(endings, "_end", end_and_leave)
+    assert broken_promises(told) == {"nothing_for_idle_nodes"}
 
 
 def test_a_logged_secret_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -3,16 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from math import inf
+from typing import NamedTuple
 
 from scenarios.runner.invariants.invariant import Look
 from scenarios.runner.invariants.requests_seen import ASKED, RequestsSeen
 from scenarios.runner.trace import Event, Origin
 from scenarios.runner.verdict import Breach
 
+LATE_S = 10.0
+"""What was on its way when a deploy failed may arrive so much later."""
+
+
+class _Failed(NamedTuple):
+    """A deploy of which the client was told so, and whose instance nobody has had deleted."""
+
+    instance: str
+    since_s: float
+
 
 class NothingForIdleNodes:
     """A node that no request concerns gets an address and nothing to boot: while the story runs, by what it
-    was sent; at its end, by what it would be given."""
+    was sent; at its end, by what it would be given. One whose deploy has failed keeps its instance, and is
+    concerned by nothing until that is deleted."""
 
     name = "nothing_for_idle_nodes"
     sources: tuple[str, ...] = (*ASKED, "http", "tftp")
@@ -20,18 +33,17 @@ class NothingForIdleNodes:
     def __init__(self) -> None:
         self._seen = RequestsSeen()
         self._busy: set[str] = set()  # nodes that were used, and not offered again yet
+        self._failed: dict[str, _Failed] = {}  # by node
         self._nodes: set[str] = set()
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
-        if event.origin is Origin.STAGE and event.source == "client" and event.node:
-            self._nodes.add(event.node)
-            if event.name == "instance":
-                self._busy.add(event.node)
-            elif event.detail["state"] == "available":
-                self._busy.discard(event.node)
+        if event.origin is Origin.STAGE and event.source in ASKED and event.node:
+            if event.source == "client":
+                self._nodes.add(event.node)
+            self._hear(event)
         sent = event.origin is Origin.DEVICE and event.source in ("http", "tftp") and event.name == "sent"
-        if sent and not self._concerned(event.node):
+        if sent and not self._concerned(event.node, event.t_s):
             yield Breach(
                 promise=self.name,
                 what=f"{event.node}, which nobody deploys, was sent {event.detail.get('file')}",
@@ -41,12 +53,28 @@ class NothingForIdleNodes:
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         for node in sorted(self._nodes):
-            if not self._concerned(node) and (served := look.served(node)):
+            if not self._concerned(node, inf) and (served := look.served(node)):
                 yield Breach(
                     promise=self.name,
                     what=f"{node} is nobody's, and would still be given {served}",
                     at_s=now_s,
                 )
 
-    def _concerned(self, node: str) -> bool:
+    def _hear(self, event: Event) -> None:
+        node, detail = event.node, event.detail
+        match event.source, event.name:
+            case "client", "instance":
+                self._busy.add(node)
+                if detail["state"] == "error" and not self._seen.leaves(detail["instance"]):
+                    self._failed[node] = _Failed(detail["instance"], event.t_s)
+            case "client", "node" if detail["state"] == "available":
+                self._busy.discard(node)
+            case "request", "delete":
+                failed = self._failed.get(node)
+                if failed is not None and failed.instance == detail["instance"]:
+                    del self._failed[node]
+
+    def _concerned(self, node: str, at_s: float) -> bool:
+        if failed := self._failed.get(node):
+            return at_s <= failed.since_s + LATE_S
         return node in self._busy or self._seen.may_concern(node)

@@ -105,6 +105,11 @@ class RequestsSeen:
         wanted = self._wanted.get(instance)
         return wanted.node if wanted is not None and wanted.placed else ""
 
+    def leaves(self, instance: str) -> bool:
+        """Whether its deletion was asked for."""
+        wanted = self._wanted.get(instance)
+        return wanted is None or wanted.leaving
+
     def may_concern(self, node: str) -> bool:
         """Whether anything that was asked for has to do with this node, or may have."""
         # One that ended in error without a node gets none any more.

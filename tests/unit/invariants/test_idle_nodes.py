@@ -123,6 +123,54 @@ def test_a_node_is_in_use_until_it_is_offered_again_and_idle_then() -> None:
     assert "would still be given boot.ipxe" in watched.end()[0].what
 
 
+def failed() -> Watched:
+    """A deploy to n1, a moment ago."""
+    watched = Watched(NothingForIdleNodes())
+    watched.asked("deploy", "n1", instance="web", image="tiny")
+    watched.told_instance("web", "building", "n1")
+    watched.device("http", "sent", "n1", "ch1", file="kernel")
+    watched.told_instance("web", "error", "n1")
+    watched.device("http", "sent", "n1", "ch1", file="initrd")  # was on its way
+    assert not watched.breaches
+    return watched
+
+
+def test_a_node_whose_deploy_failed_is_idle_though_it_keeps_its_instance() -> None:
+    watched = failed()
+    for _ in range(10):
+        watched.told_node("n1", "deploy_failed")
+    watched.device("http", "sent", "n1", "ch1", file="kernel")
+    assert "n1, which nobody deploys, was sent kernel" in watched.breaches[0].what
+    watched.lab.boots["n1"] = "boot.ipxe"
+    assert "would still be given boot.ipxe" in watched.end()[-1].what
+
+
+def test_what_a_node_would_be_given_at_the_end_has_no_time_after_its_failure() -> None:
+    watched = failed()
+    watched.lab.boots["n1"] = "boot.ipxe"
+    assert "would still be given boot.ipxe" in watched.end()[0].what
+
+
+def test_a_node_whose_failed_instance_is_to_go_is_in_use_again() -> None:
+    watched = failed()
+    watched.asked("delete", "n1", instance="web")
+    for _ in range(20):
+        watched.told_node("n1", "cleaning")
+    watched.device("http", "sent", "n1", "ch1", file="kernel")  # the ramdisk that wipes it
+    assert not watched.breaches
+
+
+def test_a_failure_that_is_heard_of_after_its_deletion_was_asked_for_leaves_its_node_in_use() -> None:
+    watched = Watched(NothingForIdleNodes())
+    watched.asked("deploy", "n1", instance="web", image="tiny")
+    watched.told_instance("web", "building", "n1")
+    watched.asked("delete", "n1", instance="web")
+    for _ in range(20):
+        watched.told_instance("web", "error", "n1")
+    watched.device("http", "sent", "n1", "ch1", file="kernel")
+    assert not watched.end()
+
+
 def test_a_secret_in_a_log_is_seen_and_not_told_again() -> None:
     watched = Watched(NoSecretTold())
     watched.lab.hidden += ["correct-horse", "abc"]
