@@ -231,7 +231,7 @@ def _expected(expected: ExpectPart) -> Expected:
         event = OnEvent(source, name, expected.node or "", detail=dict(expected.detail))
         return Expected(counted=Counted(event, expected.at_least or 0, expected.at_most))
     if expected.node is not None:
-        return Expected(node=expected.node, state=expected.state or "")
+        return Expected(node=expected.node, state=expected.state or "", within=expected.within or "")
     return Expected(
         instance=expected.instance or "",
         outcome=expected.state or "",

@@ -79,6 +79,7 @@ class Conductor:
             self._asking.begin()
             await self._asking.within(self._story.safety_s)
             await self._breaking.heal_all()
+            self._healed_s = healed_s = self._stage.now_s()
             await self._repair()
             self._break_promise("deadline", await self._asking.late())
             never_asked = self._asking.never_asked()
@@ -87,7 +88,7 @@ class Conductor:
             if not self.breaches:
                 given = self._story, self._stage, self._client, self._deadlines
                 self._break_promise("deadline", await restless(*given))
-            missed = await self._expecting.missed()
+            missed = await self._expecting.missed(healed_s)
             # What goes on in the background after the last request has ended is given its time.
             await self._stage.sleep(self._deadlines.settle_s)
             self._break_promise("expectation", self._expecting.switched_wrongly())
@@ -110,7 +111,6 @@ class Conductor:
     async def _repair(self) -> None:
         """Nodes that failed to clean, or were taken out of service for a fault of theirs, are the operator's:
         with their hardware well they are cleaned again, and put back."""
-        self._healed_s = self._stage.now_s()
         for node in self._story.nodes:
             await self._mend(node.name)
 

@@ -38,6 +38,10 @@ class Deadlines:
             case Maintenance():
                 return self.maintenance_s
 
+    def called(self, name: str) -> float:
+        """A row as expectations call it, one of `WITHIN`."""
+        return {"deploy_deadline": self.deploy_s, "clean_deadline": self.clean_s}[name]
+
 
 DEADLINES: Mapping[Fidelity, Deadlines] = {
     # Virtual seconds cost nothing. Eight retries, each after a boot that was waited for in vain, fit in.

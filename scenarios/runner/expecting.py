@@ -95,12 +95,13 @@ class Expecting:
             if isinstance(asked.request, Delete) and asked.asked_s is not None
         }
 
-    async def missed(self) -> list[str]:
-        """A sentence for each of the story's own that isn't so."""
+    async def missed(self, healed_s: float) -> list[str]:
+        """A sentence for each of the story's own that isn't so. healed_s: when everything had healed."""
         told: list[str] = []
+        since_s = max((asked.asked_s or 0.0 for asked in self._asking), default=0.0)
         for expected in self._story.expected:
             try:
-                told += await self._missed(expected)
+                told += await self._missed(expected, max(since_s, healed_s))
             except BadAnswer as error:
                 told.append(str(error))
         return told
@@ -137,7 +138,7 @@ class Expecting:
             return f"{code} on {node}, the client was told" if code else "no failure was told"
         return f"{failure.get('message')}; {failure.get('likely_cause', '')}"
 
-    async def _missed(self, expected: Expected) -> list[str]:
+    async def _missed(self, expected: Expected, since_s: float) -> list[str]:
         missed: list[str] = []
         if expected.instance and expected.outcome:
             missed += await self._missed_by_instance(expected)
@@ -147,7 +148,21 @@ class Expecting:
             view = await self._client.look_at_node(expected.node)
             if view["state"] != expected.state:
                 missed.append(f"node {expected.node} is {view['state']}, not {expected.state}")
+            elif expected.within:
+                missed += self._too_late(expected, since_s)
         return missed
+
+    def _too_late(self, expected: Expected, since_s: float) -> Iterator[str]:
+        allowed_s = self._deadlines.called(expected.within)
+        became = [
+            event.t_s
+            for event in self._stage.trace
+            if (event.source, event.name, event.node) == ("node", "state", expected.node)
+            and event.detail["state"] == expected.state
+        ]
+        if became and became[-1] > since_s + allowed_s:
+            late = f"after {became[-1] - since_s:.0f} s; {allowed_s:.0f} s are allowed"
+            yield f"node {expected.node} was {expected.state} {late}"
 
     def _miscounted(self, counted: Counted) -> Iterator[str]:
         found = sum(fits(event, counted.event) for event in self._stage.trace)

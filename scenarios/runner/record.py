@@ -149,5 +149,5 @@ def _expectation(expected: Expected) -> Mapping[str, Any]:
     else:
         row = {"instance": expected.instance, "node": expected.node}
         row |= {"state": expected.outcome or expected.state, "failure": expected.failure}
-        row |= {"cause": expected.cause, "last_proven": expected.last_proven}
+        row |= {"cause": expected.cause, "last_proven": expected.last_proven, "within": expected.within}
     return {key: value for key, value in row.items() if value not in ("", None)}

@@ -197,7 +197,8 @@ class Expected:
 
     instance + outcome: how its deploy ends (every other one ends ACTIVE); failure: code, cause and
                         last_proven: parts of what is told about it
-    node + state:       where the node ends
+    node + state:       where the node ends; within: the row of the deadlines that bounds it, from when
+                        everything has healed, or from the last request if that comes later
     struck + times:     a fault that must have changed something, or the story said nothing, each time that it
                         was to; node: at which. Strikes that may miss aren't counted.
     counted:            how often something was seen
@@ -210,6 +211,7 @@ class Expected:
     last_proven: str = ""
     node: str = ""
     state: str = ""
+    within: str = ""
     struck: str = ""
     times: int = 1
     counted: Counted | None = None

@@ -9,14 +9,14 @@ import pytest
 
 from provisioner.compute import worker
 from provisioner.compute.context import StepContext
-from provisioner.core.errors import LeaseLost
-from provisioner.core.outcome import Outcome
+from provisioner.core.errors import LeaseLost, PermanentError
+from provisioner.core.outcome import Fail, Outcome
 from provisioner.core.states import ProvisionState
 from scenarios.runner.play import play_story
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import AtTime, Deploy, Strike
+from scenarios.runner.story import AtTime, Deploy, Expected, Strike
 from scenarios.runner.verdict import Verdict
-from tests.model.mutants import DELETE, DEPLOY, broken_promises, replace_steps, story
+from tests.model.mutants import DELETE, DEPLOY, Step, broken_promises, replace_steps, story
 
 MOVES = replace(
     story(Deploy(instance="web", image="tiny"), nodes=2),
@@ -69,3 +69,27 @@ def test_a_node_that_is_found_bad_after_all_has_healed_is_put_back_too() -> None
     by_name = Deploy(instance="next", image="tiny", node="n1", when=AtTime(10.0))
     told = replace(MOVES, requests=(*MOVES.requests, by_name), safety_s=700.0)
     assert broken_promises(told) == set()
+
+
+def test_a_node_that_becomes_what_is_expected_later_than_within_is_caught(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Nobody's request waits for the node that its instance has left, and it is at rest in the end."""
+    no_agent = PermanentError("boot the deploy ramdisk", answer="nothing came")
+    no_agent.code = "agent-never-reported"
+
+    def slow(step: Step) -> Step:
+        async def first_waits(ctx: StepContext) -> Outcome:
+            if ctx.node.name != "n1":
+                return await step(ctx)
+            await ctx.edges.clock.sleep(4000.0)
+            return Fail(no_agent) if ctx.work.plan.startswith("deploy") else await step(ctx)
+
+        return first_waits
+
+    replace_steps(monkeypatch, {"publish_boot": slow(worker.STEPS["publish_boot"])})
+    available = Expected(node="n1", state="available")
+    told = replace(MOVES, strikes=(), safety_s=10.0, expected=(available,))
+    assert broken_promises(told) == set()
+    within = replace(available, within="clean_deadline")
+    assert broken_promises(replace(told, expected=(within,))) == {"expectation"}

@@ -16,6 +16,7 @@ from tests.unit.invariants.watched import Watched
     [
         ("bmc", "chassis.power.off", {"result": "ok"}),
         ("bmc", "chassis.power.reset", {"result": "ok"}),
+        ("pdu", "outlet.off", {"result": "ok"}),
         ("iscsi", "write", {}),
         ("iscsi", "login", {"result": "ok"}),
         ("agent", "command", {"command": "wipe"}),
@@ -30,6 +31,14 @@ def test_an_active_node_that_is_touched_is_seen(source: str, name: str, detail: 
     assert not watched.breaches
     watched.device(source, name, "n1", "ch1", **detail)
     assert "whose instance is active" in watched.breaches[0].what
+
+
+@pytest.mark.parametrize(("source", "name"), [("pdu", "outlet.off"), ("bmc", "chassis.power.off")])
+def test_who_was_refused_at_an_active_node_has_done_it_no_harm(source: str, name: str) -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.deployed()
+    watched.device(source, name, "n1", "ch1", result="refused: the outlet is locked")
+    assert not watched.end()
 
 
 def test_who_reads_the_console_of_an_active_board_touches_nothing() -> None:
