@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from typing import NamedTuple
 
 from bmsim.faults.catalogue import CATALOGUE
 from bmsim.faults.fault import Strikes
@@ -29,12 +30,24 @@ AFTER_RETRIES = (
 """Failures that may pass: nobody has failed before all retries are used up."""
 
 RETRIES: Mapping[str, int] = {"iscsi": 8, "nfs": 8, "tilera": 12}
-"""By how a node gets its root. Not asked of the provisioner, which would excuse itself."""
+CLEAN_RETRIES = 6
+"""Of a deploy, by how its node gets its root, and of a cleaning. Not asked of the provisioner, which would
+excuse itself."""
+
+
+class _Work(NamedTuple):
+    """The states of a node that it is done to."""
+
+    acts: str
+    waits: str
+
+
+DEPLOY, CLEANING = _Work("deploying", "deploy_wait"), _Work("cleaning", "clean_wait")
 
 
 @dataclass(frozen=True, slots=True)
 class _Attempt:
-    """The last one of a deploy that failed.
+    """The last one of a deploy, or a cleaning, that failed.
 
     owner: of the node, when it did
     retries, passed_on: how often it was begun anew before, by whoever had it, or by another host
@@ -56,23 +69,37 @@ def is_excused(story: Story, trace: Trace, instance: str, told_s: float) -> bool
     told_s: when the client heard that it had failed
     """
     code, node = told_failure(trace, instance, told_s)
-    attempt = _last_attempt(node, trace, told_s)
-    if attempt is None:
+    attempt = _last_attempt(node, DEPLOY, trace, told_s)
+    if attempt is None or not _is_tried(code, attempt, RETRIES[_way(story.node(node))]):
         return False
     families = {CATALOGUE[fault].family for fault in _struck(trace, attempt)}
     if code in AT_ONCE:
         return not families.isdisjoint(AT_ONCE[code])
+    if code == "storage-full" and _had_no_space(trace, attempt):
+        return True
+    return code in (*AFTER_STARTS, *AFTER_RETRIES) and bool(families)
+
+
+def cleanings_given_up(trace: Trace) -> Iterator[str]:
+    """A sentence for each cleaning that failed by what may pass, as the client was told, and wasn't tried as
+    often as it may be. One that was, whatever befell anybody may have failed: it is done again."""
+    for event in trace:
+        if (event.source, event.name, event.detail.get("state")) == ("client", "node", "clean_failed"):
+            attempt = _last_attempt(event.node, CLEANING, trace, event.t_s)
+            code = event.detail.get("failure", "")
+            if attempt is not None and not _is_tried(code, attempt, CLEAN_RETRIES):
+                yield f"the cleaning of {event.node} failed ({code}) before all was tried that may help"
+
+
+def _is_tried(code: str, attempt: _Attempt, retries: int) -> bool:
     if code in AFTER_STARTS:
-        return bool(families) and attempt.retries + attempt.passed_on > 0
-    if code not in AFTER_RETRIES or attempt.retries < RETRIES[_way(story.node(node))]:
-        return False
-    return bool(families) or (code == "storage-full" and _had_no_space(trace, attempt))
+        return attempt.retries + attempt.passed_on > 0
+    return code not in AFTER_RETRIES or attempt.retries >= retries
 
 
 def told_failure(trace: Trace, instance: str, told_s: float) -> tuple[str, str]:
     """The code that the client was told by then, and of which node; empty: none. What is told later may be of
-    the node's cleaning.
-    """
+    the node's cleaning."""
     failure = failed_at = node = ""
     for event in trace:
         if event.t_s > told_s:
@@ -88,8 +115,8 @@ def _way(node: StoryNode) -> str:
     return "tilera" if node.is_tile else "nfs" if node.by_nfs else "iscsi"
 
 
-def _last_attempt(node: str, trace: Trace, told_s: float) -> _Attempt | None:
-    """None: the node has failed nothing."""
+def _last_attempt(node: str, work: _Work, trace: Trace, told_s: float) -> _Attempt | None:
+    """None: it has not failed."""
     found: _Attempt | None = None
     owner = state = ""
     retries, passed_on, begun_s = 0, 0, 0.0
@@ -101,8 +128,9 @@ def _last_attempt(node: str, trace: Trace, told_s: float) -> _Attempt | None:
                 owner = event.detail["owner"]
             case "node", "state":
                 before, state = state, event.detail["state"]
-                if state == "deploying" and before != "deploy_wait":
-                    retries, passed_on, begun_s = 0, 0, event.t_s
+                # What begins when the client hears of a failure is the next one.
+                if state == work.acts and before != work.waits and event.t_s < told_s:
+                    found, retries, passed_on, begun_s = None, 0, 0, event.t_s
             case "step", "step.retry":
                 retries, begun_s = retries + 1, event.t_s
             case "step", "step.passed_on":
@@ -115,9 +143,7 @@ def _last_attempt(node: str, trace: Trace, told_s: float) -> _Attempt | None:
 def _struck(trace: Trace, attempt: _Attempt) -> Iterator[str]:
     """The node's own faults that did something to it meanwhile. Of one that is given to another node, and
     strikes a device of both, that is told once: it goes on until it heals."""
-    in_force: dict[
-        tuple[str, str], bool
-    ] = {}  # fault and the node that it was given to → has struck this one
+    in_force: dict[tuple[str, str], bool] = {}  # fault, to whom it was given → it has struck this node
     for event in trace:
         if event.source != "fault" or event.t_s > attempt.failed_s:
             continue

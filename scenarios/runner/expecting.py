@@ -9,7 +9,7 @@ from scenarios.runner.asking import Asked, Asking, end
 from scenarios.runner.breaking import Breaking
 from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
-from scenarios.runner.excusing import is_excused, told_failure
+from scenarios.runner.excusing import cleanings_given_up, is_excused, told_failure
 from scenarios.runner.moments import fits
 from scenarios.runner.stage import BadAnswer, Stage
 from scenarios.runner.story import Counted, Delete, Deploy, Expected, Maintenance, Outcome, Power, Story
@@ -20,6 +20,9 @@ NO_GOOD_END = (Outcome.ERROR, "refused")
 
 GOOD_ENDS = (*CLEANED, "", "done")
 """Of a deletion, of one whose instance never had a node, and of maintenance."""
+
+TOLD_LATE_S = 1.0
+"""On machines journals and devices are read a moment later than the client hears how its request ended."""
 
 
 class Expecting:
@@ -54,6 +57,8 @@ class Expecting:
     async def failed(self) -> list[str]:
         """A sentence for each request that didn't end as all do of which the story says nothing else."""
         told: list[str] = []
+        if self._story.struck_may_fail:
+            await self._stage.sleep(TOLD_LATE_S)
         special = {expected.instance for expected in self._story.expected if expected.outcome in NO_GOOD_END}
         leaving = self._asked_to_leave()
         for asked in self._asking:
@@ -71,7 +76,7 @@ class Expecting:
                 told += await self._cleaned_after_all(asked)
             elif isinstance(asked.request, Delete | Maintenance) and asked.outcome not in GOOD_ENDS:
                 told.append(f"{asked.label} was {asked.outcome}")
-        return told
+        return [*told, *cleanings_given_up(self._stage.trace)]
 
     def switched_wrongly(self) -> list[str]:
         """A sentence for each request for power that ended as none may. Asked when logs of devices are here,

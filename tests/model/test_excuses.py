@@ -163,6 +163,23 @@ def test_trouble_that_passes_excuses_nobody_who_gives_up_at_once(
     assert broken_promises(story(passing)) == {"expectation"}
 
 
+@pytest.mark.parametrize("fault", ["bmc.silent", "node.dead_nic"])
+def test_a_cleaning_that_is_given_up_at_once_is_caught_though_it_is_done_again(
+    fault: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    off = OnEvent("step", "step.started", "n1", detail={"step": "withdraw_instance"})
+    told = story(strike(fault, "n1", off))
+    told = replace(told, requests=(*told.requests, DELETE))
+    assert broken_promises(told) == set()
+
+    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
+        await self._fail(outcome.cause)
+        return True
+
+    monkeypatch.setattr(worker.Worker, "_retry", give_up)
+    assert broken_promises(told) == {"expectation"}
+
+
 def test_two_hosts_that_started_it_in_vain_are_excused_as_one_that_did_twice() -> None:
     dead = strike("node.dead_nic", "n1")
     hosts, _ = rack(2, 2)
