@@ -6,7 +6,7 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-from scenarios.runner.stage import Answer, BadAnswer, Fidelity, LabTrouble, Stage
+from scenarios.runner.stage import Answer, BadAnswer, Fidelity, LabTrouble, NoAnswer, NotBegun, Stage
 from scenarios.runner.story import Delete, Deploy, Maintenance, Power, Story, StoryNode
 from scenarios.runner.trace import Event, Origin
 
@@ -26,6 +26,14 @@ MAINTENANCE_REASON = "story"
 """Of maintenance that a story asks for."""
 
 
+class _Unready(LabTrouble):
+    """What the story needs isn't there in time."""
+
+    def __init__(self, what: str, state: str) -> None:
+        super().__init__(f"{what} is {state} still, {PREPARED_S:.0f} s after the story was to begin")
+        self.state = state
+
+
 class Client:
     """Speaks REST alone, and writes into the trace what it asked for and what it was told."""
 
@@ -40,7 +48,26 @@ class Client:
     # --- before the story ----------------------------------------------------------------------
 
     async def prepare(self) -> None:
-        """Images are there, nodes are enrolled. Raises LabTrouble when that fails: faults come later."""
+        """Images are there, nodes are enrolled. Raises LabTrouble when that fails: faults come later. In the
+        model the lab is seldom why; when it isn't, raises NotBegun."""
+        try:
+            await self._prepare()
+        except (BadAnswer, NoAnswer, _Unready) as trouble:
+            if self._stage.fidelity is not Fidelity.MODEL or self._explained(trouble):
+                raise
+            promise = "expectation" if isinstance(trouble, BadAnswer) else "deadline"
+            raise NotBegun(promise, str(trouble)) from trouble
+
+    def _explained(self, trouble: LabTrouble) -> bool:
+        """Whether it may come of a fault that is in force still, or of the image server. Nothing explains a
+        defect of the API's."""
+        if isinstance(trouble, _Unready) and trouble.state == "saving":
+            return True
+        told = [event for event in self._stage.trace if event.source == "fault"]
+        injected, healed = (sum(one.name == name for one in told) for name in ("injected", "healed"))
+        return not isinstance(trouble, BadAnswer) and injected > healed
+
+    async def _prepare(self) -> None:
         end_s = self._stage.now_s() + PREPARED_S
         for name in self._story.images:
             await self._register(name, end_s)
@@ -61,7 +88,7 @@ class Client:
 
     async def _news_of(self, what: str, state: str, name: str, end_s: float) -> None:
         if self._stage.now_s() > end_s:
-            raise LabTrouble(f"{what} is {state} still, {PREPARED_S:.0f} s after the story was to begin")
+            raise _Unready(what, state)
         await self._stage.news(name)
 
     async def _must(self, method: str, path: str, body: Any = None) -> Answer:

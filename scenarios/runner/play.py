@@ -18,6 +18,7 @@ from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.story import Story
 from scenarios.runner.trace import Event, Trace
+from scenarios.runner.trouble import lab_broke
 from scenarios.runner.verdict import Breach, Played, Result, Verdict
 
 MOST_BREACHES = 100
@@ -73,6 +74,8 @@ def play_story(
             breaches = asyncio.run(_play_machine(story, seed, trace))
     except LabTrouble as error:
         trouble, breaches = str(error), list(error.breaches)
+    except Exception as error:  # noqa: BLE001  # a defect of the lab: whoever plays many goes on, and tells it
+        trouble = str(lab_broke(error, (), 0.0))
     verdict = Verdict.FAIL if breaches else Verdict.INFRA if trouble else Verdict.PASS
     result = Result(
         scenario=story.name,
@@ -92,5 +95,10 @@ def play_story(
 async def _play_machine(story: Story, seed: int, trace: Trace) -> list[Breach]:
     async with MachineStage(story, seed, f"story-{seed % 1000}", trace) as stage:
         conductor = Conductor(story, stage, stage, DEADLINES[Fidelity.MACHINE], Random(f"{seed}:moments"))
-        await conductor.play()
+        try:
+            await conductor.play()
+        except LabTrouble:
+            raise
+        except Exception as error:
+            raise lab_broke(error, conductor.breaches, stage.now_s()) from error
         return conductor.breaches

@@ -127,7 +127,7 @@ def _work(job: Job, traces: Path, keep_trace: bool) -> Played | None:
         return None
     try:
         played = play_job(job, traces)
-    except Exception:  # noqa: BLE001  # a defect of the lab: the search goes on, and tells it
+    except BaseException:  # noqa: BLE001  # a defect of the lab: the search goes on, and tells it
         return Played(result=_broken(job, traceback.format_exc()), trace=Trace())
     if played.result.verdict is Verdict.PASS and not keep_trace:
         return Played(result=played.result, trace=Trace())

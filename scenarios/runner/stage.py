@@ -105,6 +105,14 @@ class NoAnswer(LabTrouble):
         self.since_s = since_s
 
 
+class NotBegun(Exception):
+    """The provisioner is why the story could not begin. promise: the one that it broke by that."""
+
+    def __init__(self, promise: str, told: str) -> None:
+        super().__init__(f"the story could not begin: {told}")
+        self.promise = promise
+
+
 class Stage(Protocol):
     """Entered by the runner, which also ends it. Everything here is called from one event loop.
 

@@ -13,7 +13,7 @@ import asyncio
 import gc
 import sys
 from asyncio import events
-from collections import Counter, deque
+from collections import deque
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextvars import Context, copy_context
 from heapq import heapify, heappop, heappush
@@ -24,7 +24,7 @@ from typing import TYPE_CHECKING, Any
 
 from scenarios.runner.reality import OF_LOOPS, refusal
 from scenarios.runner.virtual_tasks import OWNER, Callback, Held, SimTask, Step, Timer, close_silently
-from scenarios.runner.waits import Livelock, Stalled, busiest, describe, full_name, where
+from scenarios.runner.waits import Busy, Livelock, Stalled, describe
 
 STEPS_PER_INSTANT = 5_000_000
 """More steps than that while time stands still are a livelock: 500 for each of 10,000 nodes."""
@@ -68,7 +68,7 @@ class VirtualLoop(_Loop):
         self._timers: list[tuple[float, int, Timer]] = []
         self._timers_cancelled = 0
         self._instant_began_at = 0
-        self._busy: Counter[str] = Counter()
+        self._busy = Busy()
         self._next_collection = COLLECT_EVERY_STEPS
         self._next_full_collection = FULL_COLLECTION_AT_STEPS
         self._stopping = False
@@ -172,8 +172,10 @@ class VirtualLoop(_Loop):
             task.remove_done_callback(self._ended)
         return task.result()
 
-    def _ended(self, _: object) -> None:
-        self._stopping = True
+    def _ended(self, future: asyncio.Future[Any]) -> None:
+        # What ends an interpreter has ended the loop by itself: as in asyncio, the next run isn't to stop.
+        if future.cancelled() or not isinstance(future.exception(), (SystemExit, KeyboardInterrupt)):
+            self._stopping = True
 
     def stop(self) -> None:
         self._stopping = True
@@ -254,15 +256,13 @@ class VirtualLoop(_Loop):
             self._next_full_collection *= 1 + full
 
     def _watch(self, callback: Callable[..., object], item: Held) -> None:
-        task = getattr(callback, "__self__", None)
-        self._busy[f"{full_name(task)}: {where(task)}" if isinstance(task, SimTask) else repr(callback)] += 1
-        if self._busy.total() >= STEPS_WATCHED:
+        self._busy.took_a_step(callback)
+        if self._busy.steps.total() >= STEPS_WATCHED:
             text = f"at {self._now_s:.3f} s time stood still for {self.steps - self._instant_began_at} steps:"
-            text += f"\n{busiest(self._busy)}"
+            busy, self._busy = self._busy, Busy()
             self.resume([item])
             self._instant_began_at = self.steps  # who cleans up may take as long
-            self._busy.clear()
-            raise Livelock(text)
+            raise Livelock(f"{text}\n{busy.told()}", busy.files())
 
     def _generator_dropped(self, generator: AsyncGenerator[Any, Any]) -> None:
         if self.ending:

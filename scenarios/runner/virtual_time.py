@@ -12,7 +12,7 @@ from typing import Any, TypeVar
 
 from scenarios.runner.virtual_loop import STEPS_PER_INSTANT, VirtualLoop
 from scenarios.runner.virtual_tasks import SimTask, close_silently
-from scenarios.runner.waits import Livelock, Stalled, describe
+from scenarios.runner.waits import Livelock, Stalled, describe, files
 
 __all__ = ["Livelock", "Stalled", "VirtualLoop", "run"]
 
@@ -27,22 +27,35 @@ CLEANUP_S = 3600.0
 """Of virtual time: what was cancelled and hasn't ended by then never will."""
 
 
-def run(main: Coroutine[Any, Any, T], seed: int, *, steps_per_instant: int = STEPS_PER_INSTANT) -> T:
+def run(
+    main: Coroutine[Any, Any, T],
+    seed: int,
+    *,
+    steps_per_instant: int = STEPS_PER_INSTANT,
+    unseen: list[BaseException] | None = None,
+) -> T:
     """What `main` returns or raises. Ends whatever else still runs then; nothing outlives the call.
 
     Raises Stalled or Livelock when it can't go on, and an ExceptionGroup when it ended well but tasks or
     callbacks had failed without anyone looking at it. Those are notes of `main`'s own exception, if any.
+    unseen: where such failures go instead.
     """
     loop = VirtualLoop(seed, steps_per_instant=steps_per_instant)
     with _steady_memory():
         try:
             result: T = loop.run_until_complete(main)
         except BaseException as error:
-            for trouble in _end(loop):
-                if trouble is not error:
+            troubles = [one for one in _end(loop) if one is not error]
+            if unseen is not None:
+                unseen += troubles
+            else:
+                for trouble in troubles:
                     error.add_note(f"unnoticed before: {trouble!r}")
             raise
-        if troubles := _end(loop):
+        troubles = _end(loop)
+        if unseen is not None:
+            unseen += troubles
+        elif troubles:
             raise BaseExceptionGroup("failed without anyone looking at it", troubles)
         return result
 
@@ -56,7 +69,8 @@ def _end(loop: VirtualLoop) -> list[BaseException]:
             loop.run_until_complete(asyncio.wait(left, timeout=CLEANUP_S))
             loop.troubles += [error for task in left if (error := _failure(task)) is not None]
             if stuck := [task for task in left if not task.done()]:
-                raise Stalled(f"cancelled, and didn't end within {CLEANUP_S:.0f} s:\n{describe(stuck)}")
+                told = f"cancelled, and didn't end within {CLEANUP_S:.0f} s:\n{describe(stuck)}"
+                raise Stalled(told, [file for task in stuck for file in files(task)])
     except (Stalled, Livelock) as error:
         loop.troubles.append(error)
     loop.ending = True

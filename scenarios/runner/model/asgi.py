@@ -7,6 +7,7 @@ from typing import Any
 
 from starlette.types import ASGIApp, Message
 
+from scenarios.runner.model.defects import is_of_provisioner
 from scenarios.runner.stage import Answer
 
 
@@ -14,7 +15,7 @@ async def call(
     app: ASGIApp, method: str, path: str, body: Any, *, token: str, key: str = ""
 ) -> tuple[Answer, str]:
     """The answer, and its text as it went over the wire. Raises what the application does that has no answer
-    for it."""
+    for it, and a defect of the lab's."""
     content = b"" if body is None else json.dumps(body).encode()
     headers = [
         (b"host", b"provisioner"),
@@ -61,7 +62,7 @@ async def call(
     try:
         await app(scope, receive, send)
     except Exception as error:  # Starlette raises a defect again when it has answered, for the server's log
-        if status < 500:
+        if status < 500 or not is_of_provisioner(error):
             raise
         cause = f"{type(error).__name__}: {error}"
     text = pieces.decode()

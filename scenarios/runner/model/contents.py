@@ -129,6 +129,24 @@ LIBRARY: Mapping[str, Content] = {
 """Images that scenarios name, sized as their recipes in fixtures/images build them."""
 
 
+def orders(name: str) -> list[dict[str, Any]]:
+    """Bodies of POST /v1/images that bring an image, and before it what boots it."""
+    content = LIBRARY[name]
+    named = {"kernel_id": content.kernel, "ramdisk_id": content.ramdisk}
+    boot = {field: part for field, part in named.items() if part}
+    return [*(_order(LIBRARY[part]) for part in boot.values()), _order(content) | boot]
+
+
+def _order(content: Content) -> dict[str, Any]:
+    return {
+        "arch": content.arch,
+        "name": content.name,
+        "kind": str(content.kind),
+        "sha256": content.sha256,
+        "url": f"http://images.test/{content.name}",
+    }
+
+
 class ImageServer:
     """`provisioner.api.context.ImageSaver`: fetches what LIBRARY holds from an image server that may be
     broken (image.corrupt, image.truncated, image.unreachable). struck(fault, image): told of each time that

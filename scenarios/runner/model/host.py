@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import re
-from collections.abc import Callable, Iterator
-from pathlib import Path
+from collections.abc import Callable
 
 from provisioner.core.errors import ProvisionerError
 from scenarios.runner.model.children import ModelChildren
 from scenarios.runner.model.consoles import ConsoleFile
+from scenarios.runner.model.defects import in_words, is_of_provisioner, leaves
 from scenarios.runner.model.host_disk import HostDisk
 from scenarios.runner.model.netboot import ModelNetboot
 from scenarios.runner.model.provisioner_process import ProvisionerProcess, Surroundings
@@ -17,13 +16,6 @@ from scenarios.runner.processes import Process, as_world
 
 RESTART_S = 5.0
 """A service manager starts a process again that ended by itself (systemd's Restart=on-failure)."""
-
-ADDRESS = re.compile(r"\b0x[0-9a-f]+")
-"""Of an object, as its usual `repr` has it."""
-
-ROOT = Path(__file__).parents[3]
-LAB, PROVISIONER = (ROOT / "scenarios", ROOT / "bmsim"), ROOT / "provisioner"
-"""Whose code runs in a process of the model."""
 
 
 class ModelHost:
@@ -118,13 +110,11 @@ class ModelHost:
             return
         error = task.exception()
         process.kill()
-        defects = [one for one in _leaves(error) if not isinstance(one, ProvisionerError)]
-        if error is not None and not all(map(_is_of_provisioner, defects)):
+        defects = [one for one in leaves(error) if not isinstance(one, ProvisionerError)]
+        if error is not None and not all(map(is_of_provisioner, defects)):
             raise error
         for defect in defects:
-            # Where something lies in memory is another place each time: a replay is to be the same.
-            told = ADDRESS.sub("0x…", f"{type(defect).__name__}: {defect}")
-            self._note(self.name, "crashed", error=told)
+            self._note(self.name, "crashed", error=in_words(defect))
         self._note(self.name, "ended")
         if self._told_to_end:
             if self._wanted_again:
@@ -165,25 +155,3 @@ class ModelHost:
             if self.children is not None:
                 self.children.guard_again()
             self._note(self.name, "continued")
-
-
-def _leaves(error: BaseException | None) -> Iterator[BaseException]:
-    if isinstance(error, BaseExceptionGroup):
-        for one in error.exceptions:
-            yield from _leaves(one)
-    elif error is not None:
-        yield error
-
-
-def _is_of_provisioner(error: BaseException) -> bool:
-    """Whether the innermost code of ours that it came through is the provisioner's: libraries are called."""
-    ours = False
-    trace = error.__traceback__
-    while trace is not None:
-        place = Path(trace.tb_frame.f_code.co_filename)
-        if place.is_relative_to(PROVISIONER):
-            ours = True
-        elif any(place.is_relative_to(lab) for lab in LAB):
-            ours = False
-        trace = trace.tb_next
-    return ours

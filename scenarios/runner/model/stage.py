@@ -20,7 +20,7 @@ from scenarios.runner.model.agent_client import ModelAgentClient
 from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES
 from scenarios.runner.model.children import ModelChildren
 from scenarios.runner.model.consoles import ModelConsoles, ModelPingProbe, ModelSshProbe
-from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer
+from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer, orders
 from scenarios.runner.model.host import ModelHost
 from scenarios.runner.model.image_writer import ModelImageWriter
 from scenarios.runner.model.ipmitool import ModelIpmitool
@@ -198,11 +198,16 @@ class ModelStage:
                 if app is None or host.process is None or not host.process.alive:
                     continue
                 try:
-                    answer, text = await host.process.call(
-                        asgi.call(app, method, path, body, token=ADMIN_TOKEN, key=key)
-                    )
+                    async with asyncio.timeout_at(end_s) as limit:
+                        answer, text = await host.process.call(
+                            asgi.call(app, method, path, body, token=ADMIN_TOKEN, key=key)
+                        )
                 except ProcessDied:
                     continue
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    break
                 self._tell(f"the answer to {method} {path}", text)
                 if answer.status not in TRY_LATER:
                     return answer
@@ -211,11 +216,7 @@ class ModelStage:
         raise NoAnswer(f"no answer to {method} {path} for {ANSWER_S:.0f} s", since_s)
 
     def image_orders(self, name: str) -> Sequence[Mapping[str, Any]]:
-        content = LIBRARY[name]
-        named = {"kernel_id": content.kernel, "ramdisk_id": content.ramdisk}
-        boot = {field: part for field, part in named.items() if part}
-        orders = [_order(part, LIBRARY[part].kind) for part in boot.values()]
-        return [*orders, _order(name, content.kind) | boot]
+        return orders(name)
 
     def owner(self, node: str) -> str:
         return self._telling.owner(node)
@@ -292,13 +293,3 @@ class ModelStage:
             self._secrets.update(ids.secrets)
             ids.secrets.clear()
         return self._secrets
-
-
-def _order(name: str, kind: ImageKind) -> dict[str, Any]:
-    return {
-        "arch": LIBRARY[name].arch,
-        "name": name,
-        "kind": str(kind),
-        "sha256": LIBRARY[name].sha256,
-        "url": f"http://images.test/{name}",
-    }
