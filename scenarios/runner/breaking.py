@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass, field
 from math import inf
 
 from scenarios.runner.asking import end
@@ -19,13 +21,15 @@ OF_PROCESSES = ("host.kill", "host.end", "host.stop", "host.restart")
 
 @dataclass(slots=True)
 class _Blow:
-    """A strike that has come. from_s, to_s: while it is in force."""
+    """A strike that has come. from_s, to_s: while it is in force. in_hand: held by who brings it about, or
+    heals it: one overtakes the other nowhere."""
 
     strike: Strike
     order: Order
     from_s: float
     to_s: float = inf
     healed: bool = False
+    in_hand: asyncio.Lock = field(default_factory=asyncio.Lock)
 
     def explains(self, event: Event) -> bool:
         """Whether it may be of this one that a device tells: it has changed something."""
@@ -51,6 +55,9 @@ class Breaking:
         self._enrolling = [one for one in story.strikes if _is_of_enrolment(one.when)]
         self._rest = [one for one in story.strikes if one not in (*self._first, *self._enrolling)]
         self._tasks: list[asyncio.Task[None]] = []
+        self._acting: set[asyncio.Task[None] | None] = set()
+        """Those that change something in the lab at this moment."""
+        self._over = False
 
     async def begin_before_all(self) -> None:
         """Returns when what is broken before the rack is used is broken."""
@@ -61,8 +68,14 @@ class Breaking:
         self._tasks += [asyncio.create_task(self._strike(strike)) for strike in self._rest]
 
     async def heal_all(self) -> None:
-        """Nothing strikes after this. Raises LabTrouble of strikes that couldn't be brought about."""
-        await self.end()
+        """Nothing strikes after this. Raises LabTrouble of strikes that couldn't be brought about. What is in
+        hand is brought to its end: a thread that injects a fault can't be called back, and a server that
+        nobody waits for never would be told to have healed."""
+        self._over = True
+        for task in self._tasks:
+            if task not in self._acting:
+                task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         for task in self._tasks:
             if not task.cancelled() and (error := task.exception()) is not None:
                 raise error
@@ -81,6 +94,7 @@ class Breaking:
         return sum(node in ("", strike.node) and not strike.may_miss for strike in struck)
 
     async def end(self) -> None:
+        """The lab is about to be taken down: nothing is healed."""
         await end(self._tasks)
 
     async def _strike(self, strike: Strike) -> None:
@@ -96,15 +110,17 @@ class Breaking:
             image=strike.image,
             parameters=strike.parameters,
         )
-        await self._make_room(order)
-        blow = _Blow(strike, order, self._stage.now_s())
-        self._note("injected", order)
-        self._blows.append(blow)
-        try:
-            await self._stage.inject(order)
-        except LabTrouble as error:
-            error.at_s = self._stage.now_s()
-            raise
+        with self._acts():
+            await self._make_room(order)
+            blow = _Blow(strike, order, self._stage.now_s())
+            self._note("injected", order)
+            self._blows.append(blow)
+            try:
+                async with blow.in_hand:
+                    await self._stage.inject(order)
+            except LabTrouble as error:
+                error.at_s = self._stage.now_s()
+                raise
         return blow
 
     async def _make_room(self, order: Order) -> None:
@@ -115,6 +131,8 @@ class Breaking:
                 await self._heal(blow)
 
     async def _heals(self, strike: Strike, blow: _Blow) -> None:
+        if self._over:
+            return
         if strike.heal_after_s is not None:
             await self._stage.sleep(strike.heal_after_s)
         elif strike.heal_when is not None:
@@ -124,11 +142,24 @@ class Breaking:
         await self._heal(blow)
 
     async def _heal(self, blow: _Blow) -> None:
-        if not blow.healed:
-            blow.healed = True
-            await self._stage.heal(blow.order)
-            blow.to_s = self._stage.now_s()
-            self._note("healed", blow.order)
+        with self._acts():
+            async with blow.in_hand:
+                if not blow.healed:
+                    await self._stage.heal(blow.order)
+                    blow.healed = True
+                    blow.to_s = self._stage.now_s()
+                    self._note("healed", blow.order)
+
+    @contextmanager
+    def _acts(self) -> Iterator[None]:
+        task = asyncio.current_task()
+        already = task in self._acting
+        self._acting.add(task)
+        try:
+            yield
+        finally:
+            if not already:
+                self._acting.discard(task)
 
     def _note(self, name: str, order: Order) -> None:
         detail = {"fault": order.fault, "host": order.host, "parameters": dict(order.parameters)}

@@ -48,7 +48,8 @@ class Outages:
     async def over(self) -> None:
         """Returns when the server is up again. Raises what its start or its stop has raised."""
         if self._last is not None:
-            await self._last
+            # It comes back, even if nobody waits for that any more.
+            await asyncio.shield(self._last)
 
     async def leave(self) -> None:
         """The server doesn't come back any more. Raises nothing: `over` tells how it ended."""

@@ -72,6 +72,21 @@ def test_who_is_cancelled_while_it_stops_finds_it_up_again_when_it_is_over(serve
     play(story)
 
 
+def test_it_comes_back_though_nobody_waits_for_it_any_more(server: Server) -> None:
+    async def story(outages: Outages) -> None:
+        server.may_stop.set()
+        await outages.begin(server, 0.01, lambda: None)
+        waiting = asyncio.create_task(outages.over())
+        await asyncio.sleep(0)
+        waiting.cancel()
+        await asyncio.wait([waiting])
+        assert waiting.cancelled()
+        await outages.over()
+        assert server.did == ["stop", "start"]
+
+    play(story)
+
+
 def test_one_that_cannot_be_stopped_is_told_at_once_and_when_it_is_over(server: Server) -> None:
     async def story(outages: Outages) -> None:
         server.error = OSError("no such process")
