@@ -8,7 +8,6 @@ from dataclasses import replace
 from typing import Any
 
 import pytest
-import structlog
 
 from provisioner.api import instance_orders
 from provisioner.compute import endings, host, worker
@@ -219,19 +218,6 @@ def test_what_stays_published_after_a_deploy_that_failed_is_caught(monkeypatch: 
     monkeypatch.setattr(endings, "_publish_nothing", leave)
     monkeypatch.setattr(endings, "_end", end_and_leave)
     assert broken_promises(told) == {"nothing_for_idle_nodes"}
-
-
-def test_a_logged_secret_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
-    export = worker.STEPS["export_disk"]
-
-    async def export_and_tell(ctx: StepContext) -> Outcome:
-        outcome = await export(ctx)
-        assert ctx.target is not None
-        structlog.get_logger().info("exported", secret=ctx.target.chap_password)
-        return outcome
-
-    replace_steps(monkeypatch, {"export_disk": export_and_tell})
-    assert "no_secret_told" in broken_promises(story())
 
 
 def test_a_publication_for_two_nodes_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:

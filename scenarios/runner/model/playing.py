@@ -94,7 +94,16 @@ class _Playing:
 def _logs_to(playing: _Playing) -> Iterator[None]:
     """What the provisioner logs is looked through for secrets, and printed nowhere."""
     before = structlog.get_config()
-    structlog.configure(processors=[playing.take], cache_logger_on_first_use=False)
+    structlog.configure(
+        # As `provisioner.app.logging` has them, but for what stamps a line: secrets stand in tracebacks too.
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.StackInfoRenderer(),
+            structlog.processors.format_exc_info,
+            playing.take,
+        ],
+        cache_logger_on_first_use=False,
+    )
     try:
         yield
     finally:
