@@ -268,10 +268,10 @@ class ExpectPart(Part):
 
 class DiffersPart(Part):
     """Something that one fidelity alone tells of a node, and why that is right. what: as a failed agreement
-    names it: "http boot.ipxe", "step agent_ready"."""
+    names it: "http boot.ipxe", "pdu outlet.off a1/3", "step agent_ready"."""
 
     only: Fidelity
-    what: Annotated[str, Field(pattern=r"^(bmc|dhcp|tftp|http|step) .+$")]
+    what: Annotated[str, Field(pattern=r"^(bmc|pdu|dhcp|tftp|http|step) .+$")]
     node: Name | None = None
     why: Sentence
 
