@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Callable, Generator, Iterable, Sequence
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from rich.console import Console
@@ -23,7 +23,9 @@ from scenarios.runner.interruption import Interruption
 from scenarios.runner.jobs import Job
 from scenarios.runner.pool import Journal, play_all
 from scenarios.runner.report import failure_text, junit, page
+from scenarios.runner.report.page import MOST_EVENTS
 from scenarios.runner.stage import Fidelity, LabTrouble
+from scenarios.runner.trace import Trace
 from scenarios.runner.verdict import Played, Verdict
 
 EXIT_FAIL, EXIT_INFRA = 1, 5
@@ -53,10 +55,16 @@ class Reports:
     html: Path | None = None
 
     def write(self, played: Sequence[Played]) -> None:
-        if self.junit is not None:
-            self.junit.write_text(junit(played))
-        if self.html is not None:
-            self.html.write_text(page(played))
+        """Raises LabTrouble when one can't be; the other is all the same."""
+        failed = []
+        for file, form in ((self.junit, junit), (self.html, page)):
+            try:
+                if file is not None:
+                    file.write_text(form(played), encoding="utf-8")
+            except OSError as error:
+                failed.append(f"{file} can't be written: {error.strerror}")
+        if failed:
+            raise LabTrouble("; ".join(failed))
 
 
 class Campaign:
@@ -83,6 +91,7 @@ class Campaign:
         self._clock = clock
         self._verdicts = dict.fromkeys(Verdict, 0)
         self._kept: list[Played] = []
+        self._events_kept = 0
         self._broke = ""
         self._ending = False
 
@@ -96,7 +105,11 @@ class Campaign:
             self._say(f"{self._journal.outdated} passed before the code changed, and are played again")
         with closing(self._rows(left)) as rows:
             self._watch(rows, len(left))
-        self._reports.write(self._kept)
+        try:
+            self._reports.write(self._kept)
+        except LabTrouble as trouble:
+            self._broke = str(trouble)
+            self._say(f"all were judged, and not all is reported: {trouble}")
         found = exit_code(verdict for verdict, number in self._verdicts.items() if number)
         if self._broke and found != EXIT_FAIL:
             return EXIT_INFRA
@@ -169,7 +182,7 @@ class Campaign:
         result = played.result
         self._verdicts[result.verdict] += 1
         if self._reports != Reports():
-            self._kept.append(played)
+            self._keep(played)
         if self._journal is not None:
             self._journal.add(job, result)
         if tell or result.verdict is not Verdict.PASS:
@@ -177,6 +190,15 @@ class Campaign:
             self._say(f"{result.verdict.upper():5} {job.label}  {took}")
         if result.verdict is not Verdict.PASS:
             self._say(failure_text(played))
+
+    def _keep(self, played: Played) -> None:
+        """For the reports. Of more events than a page draws, those of stories that passed aren't kept: ten
+        thousand stories would take gigabytes."""
+        number = len(played.trace)
+        if played.result.verdict is Verdict.PASS and self._events_kept + number > MOST_EVENTS:
+            played, number = replace(played, trace=Trace(), left_out=number), 0
+        self._events_kept += number
+        self._kept.append(played)
 
     def _say(self, text: str) -> None:
         self._out.print(text, soft_wrap=True, markup=False)

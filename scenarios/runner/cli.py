@@ -24,7 +24,8 @@ from scenarios.runner.pool import Journal
 from scenarios.runner.record import recorded
 from scenarios.runner.report import failure_text
 from scenarios.runner.saved import first_difference, read_saved
-from scenarios.runner.stage import Fidelity
+from scenarios.runner.stage import Fidelity, LabTrouble
+from scenarios.runner.verdict import Played, Verdict
 from scenarios.runner.watch import SideBySide
 from scenarios.runner.words import in_words
 
@@ -170,7 +171,7 @@ def replay(
     if saved.job.scenario is not None:
         _check_fits([(ScenarioFile(file=str(trace), scenario=saved.job.scenario), saved.job.fidelity)])
     played = play_job(saved.job, None)
-    reports.write([played])
+    ended = _reported(played, reports)
     out.print(failure_text(played), soft_wrap=True, markup=False)
     # Machines never take the same time twice.
     if saved.job.fidelity is Fidelity.MODEL:
@@ -180,7 +181,7 @@ def replay(
             soft_wrap=True,
             markup=False,
         )
-    raise typer.Exit(exit_code({played.result.verdict}))
+    raise typer.Exit(ended)
 
 
 @app.command()
@@ -281,11 +282,22 @@ def _play_watched(job: Job, traces: Path, reports: Reports) -> NoReturn:
     out.print(in_words(job.scenario) if job.scenario is not None else job.label, markup=False)
     shown = SideBySide(out, tuple(host.name for host in job.story.hosts))
     played = play_job(job, traces, shown)
-    reports.write([played])
+    ended = _reported(played, reports)
     shown.end()
     held = f"passed: {', '.join(make().name for make in INVARIANTS)} held at every moment"
     out.print(failure_text(played) or held, soft_wrap=True, markup=False)
-    raise typer.Exit(exit_code({played.result.verdict}))
+    raise typer.Exit(ended)
+
+
+def _reported(played: Played, reports: Reports) -> int:
+    """The exit code."""
+    verdicts = {played.result.verdict}
+    try:
+        reports.write([played])
+    except LabTrouble as trouble:
+        err.print(f"bmsim: {trouble}", soft_wrap=True, markup=False)
+        verdicts.add(Verdict.INFRA)
+    return exit_code(verdicts)
 
 
 def _play(

@@ -105,7 +105,12 @@ def play_job(job: Job, traces: Path | None, listener: Callable[[Event], None] | 
         played = play_story(job.story, job.fidelity, job.seed, file=job.file, listener=listener)
     if traces is None or played.result.verdict is Verdict.PASS:
         return replace(played, result=replace(played.result, replay=job.command))
-    trace = str(save(traces, job, played))
+    try:
+        trace = str(save(traces, job, played))
+    except OSError as error:
+        told = f"its trace can't be kept in {traces}: {error.strerror}; name another folder by --traces"
+        trouble = "; ".join(filter(None, (played.result.trouble, told)))
+        return replace(played, result=replace(played.result, replay=job.command, trouble=trouble))
     keep = "" if job.file else _command("record", trace, "FILE", "--why", "…", "--source", "…")
     result = replace(played.result, replay=_command("replay", trace), keep=keep)
     return replace(played, result=result)

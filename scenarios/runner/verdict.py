@@ -56,7 +56,8 @@ class Result:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Played:
-    """A story that has ended: how, and all that was seen of it."""
+    """A story that has ended: how, and all that was seen of it. left_out: events that its trace had once."""
 
     result: Result
     trace: Trace
+    left_out: int = 0

@@ -27,7 +27,7 @@ def page(played: Iterable[Played], *, most_events: int = MOST_EVENTS) -> str:
     words = _Words()
     stories, room = [], most_events
     for one in every:
-        drawn = len(one.trace) <= room
+        drawn = len(one.trace) <= room and not one.left_out
         room -= len(one.trace) if drawn else 0
         stories.append(_story(one, words, drawn=drawn))
     data = {
@@ -80,7 +80,7 @@ def _story(played: Played, words: _Words, *, drawn: bool) -> dict[str, Any]:
         "story_s": round(result.story_s, 3),
         "replay": result.replay,
         "sha256": result.trace_sha256,
-        "count": len(played.trace),
+        "count": len(played.trace) + played.left_out,
         "breaches": [
             [breach.promise, breach.what, round(breach.at_s, 3), breach.event] for breach in result.breaches
         ],

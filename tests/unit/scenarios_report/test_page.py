@@ -1,12 +1,13 @@
 import json
 import re
+from dataclasses import replace
 from html.parser import HTMLParser
 from typing import Any
 
 import pytest
 
 from scenarios.runner.report import page
-from scenarios.runner.trace import Event, Origin
+from scenarios.runner.trace import Event, Origin, Trace
 from tests.unit.scenarios_report.samples import deployed, played
 
 
@@ -68,6 +69,11 @@ def test_a_timeline_beyond_the_room_is_left_out_and_its_verdict_stays() -> None:
     assert second["events"] == []
     assert second["count"] > 300
     assert second["verdict"] == "pass"
+
+
+def test_a_timeline_that_was_not_kept_is_said_to_be_left_out() -> None:
+    (story,) = embedded(page([replace(deployed(), trace=Trace(), left_out=300)]))["stories"]
+    assert (story["events"], story["count"]) == ([], 300)
 
 
 @pytest.mark.exhaustive
