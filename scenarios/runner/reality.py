@@ -2,7 +2,8 @@
 
 Inside `forbidden()`, whatever the thread that entered it does of that kind raises RealityError, which names
 the caller. Swallowed on the way, it is raised again at the end. The clocks and sources of chance that code
-took by name at import (`from time import monotonic`) can't be watched: a test forbids that in our own code.
+took by name at import (`from time import monotonic`) can't be watched, nor can datetime's, nor a lock that
+waits: a test forbids that in our own code.
 """
 
 from __future__ import annotations
@@ -11,6 +12,7 @@ import _thread
 import os
 import random
 import secrets
+import select
 import sys
 import sysconfig
 import threading
@@ -41,14 +43,21 @@ _RANDOM = (
     *("random", "uniform", "randint", "randrange", "choice", "choices", "sample", "shuffle", "getrandbits"),
     *("randbytes", "seed", "gauss", "normalvariate", "expovariate", "triangular", "betavariate"),
 )
-_PATCHED: dict[ModuleType, tuple[str, ...]] = {
-    time: ("sleep", *_TIME),
+_DATES = ("localtime", "gmtime", "ctime", "asctime", "strftime")
+_WAITS = "threading.Condition.wait"
+_GIVEN = {**{f"time.{name}": 0 for name in _DATES}, "time.strftime": 1, "random.Random.seed": 1, _WAITS: 1}
+"""What takes a time, a seed or a timeout as this argument, and without it what the world has."""
+_PATCHED: dict[ModuleType | type, tuple[str, ...]] = {
+    time: ("sleep", *_TIME, *_DATES),
+    select: ("select", "poll", "epoll"),
+    threading.Condition: ("wait",),  # by which events, queues, semaphores and the futures of threads wait
     _thread: ("start_new_thread",),
     threading: ("_start_new_thread", "_start_joinable_thread"),  # until 3.12; since 3.13
     os: ("urandom", "getrandom"),
     uuid: ("uuid1", "uuid4"),
     secrets: ("token_bytes", "token_hex", "token_urlsafe", "randbelow", "choice", "randbits"),
-    random: _RANDOM,
+    random: (*_RANDOM, "_urandom"),  # the last is SystemRandom's
+    random.Random: ("seed",),
 }
 _AUDITED = frozenset(
     (
@@ -57,6 +66,7 @@ _AUDITED = frozenset(
         *("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.system", "os.exec", "os.fork", "os.forkpty"),
     )
 )
+_WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 OF_LOOPS = (
     *("run_in_executor", "getaddrinfo", "getnameinfo", "subprocess_exec", "subprocess_shell"),
     *("create_connection", "create_server", "create_unix_connection", "create_unix_server", "start_tls"),
@@ -68,6 +78,8 @@ OF_LOOPS = (
 """What an event loop offers that leads out of the process, or to another thread of it."""
 
 _STDLIB = sysconfig.get_path("stdlib")
+_CODE = (str(Path(__file__).parents[2]), sys.prefix, f"{sys.base_prefix}/lib/python3")
+"""Beginnings of the paths at which files may be read: code is the same in each playing."""
 _OURS = frozenset((__file__, str(Path(__file__).with_name("virtual_loop.py"))))
 
 
@@ -136,17 +148,36 @@ def refusal(what: str) -> Callable[..., NoReturn]:
     return refused
 
 
-def _audit(event: str, _: tuple[Any, ...]) -> None:
+def _audit(event: str, given: tuple[Any, ...]) -> None:
     if event in _AUDITED and _watch.concerns_us:
         refuse(event)
+    if event == "open" and _watch.concerns_us and not _is_of_code(*given):
+        refuse(f"open of {given[0]}")
 
 
-def _guarded(module: ModuleType, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
-    what = f"{module.__name__}.{name}"
+def _is_of_code(path: Any, _: object, flags: int) -> bool:
+    """Whether it is read, or compiled as it is imported; a traceback reads whatever code was run."""
+    if isinstance(path, int):
+        return True
+    place = str(Path(os.fsdecode(path)).absolute())
+    return ".pyc" in place or (not flags & _WRITES and (place.endswith(".py") or place.startswith(_CODE)))
+
+
+def _asks(what: str, given: tuple[Any, ...], named: dict[str, Any]) -> bool:
+    """Whether it is the real world that is asked, and not what the caller has given."""
+    if (place := _GIVEN.get(what)) is None:
+        return True
+    value = next(iter((*given[place:], *named.values())), None)
+    return value is None or (what == _WAITS and value > 0)  # without a timeout left it only looks
+
+
+def _guarded(owner: ModuleType | type, name: str, original: Callable[..., Any]) -> Callable[..., Any]:
+    what = f"{owner.__module__}.{owner.__name__}" if isinstance(owner, type) else owner.__name__
+    what += f".{name}"
     per_second = 1_000_000_000 if name.endswith("_ns") else 1
 
     def guarded(*args: Any, **options: Any) -> Any:
-        if not _watch.concerns_us:
+        if not _watch.concerns_us or not _asks(what, args, options):
             return original(*args, **options)
         if name in _TIME and sys._getframe(1).f_globals.get("__name__") in FED:
             return type(per_second)(_virtual_s() * per_second) if per_second > 1 else _virtual_s()

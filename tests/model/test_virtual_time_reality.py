@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import ast
 import asyncio
+import linecache
 import logging
 import os
 import random
 import secrets
+import select
 import socket
 import subprocess
 import threading
@@ -17,7 +19,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import IO, Any
 
 import pytest
 import structlog
@@ -52,6 +54,18 @@ REALITY: dict[str, Callable[[], object]] = {
     "os.fork": lambda: os.fork() or os._exit(1),
     "os.system": lambda: os.system("true"),
     "threading._start_": lambda: threading.Thread(target=print).start(),
+    "threading.Condition.wait": lambda: threading.Event().wait(0.01),
+    "select.select": lambda: select.select([], [], [], 0.01),
+    "select.poll": lambda: select.poll(),
+    "time.localtime": lambda: time.localtime(),
+    "time.gmtime": lambda: time.gmtime(None),
+    "time.ctime": lambda: time.ctime(),
+    "time.strftime": lambda: time.strftime("%F"),
+    "random.Random.seed": lambda: random.Random(),
+    "random._urandom": lambda: random.SystemRandom().randrange(2),
+    "open of /etc/hostname": lambda: Path("/etc/hostname").read_text(),
+    "open of /dev/null": lambda: Path("/dev/null").write_text("of a story"),
+    "open of /etc/passwd": lambda: os.open("/etc/passwd", os.O_RDONLY),
 }
 
 
@@ -128,8 +142,8 @@ def test_other_threads_are_left_alone() -> None:
     thread.start()
     with forbidden():
         begin.set()
-        assert ended.wait()
-    thread.join()
+        thread.join()
+    assert ended.is_set()
     assert len(got) == 2
 
 
@@ -147,7 +161,29 @@ def test_log_records_bear_virtual_time(caplog: pytest.LogCaptureFixture) -> None
 
 def test_a_random_generator_of_ones_own_seed_is_fine() -> None:
     with forbidden():
-        assert random.Random(1).random() == random.Random(1).random()
+        assert random.Random(1).random() == random.Random(x=1).random()
+
+
+def test_a_time_that_is_given_may_be_written_as_a_date() -> None:
+    with forbidden():
+        date = time.gmtime(0)
+        assert time.strftime("%F", date) == "1970-01-01"
+        assert time.ctime(0) and time.localtime(0)
+
+
+def test_code_may_be_read_as_imports_and_tracebacks_do(tmp_path: Path) -> None:
+    """Also while it is compiled."""
+    with forbidden():
+        assert Path(__file__).read_text().startswith('"""Inside')
+        linecache.checkcache()
+        assert linecache.getline(str(ROOT / "tests" / "ports.py"), 1)
+        with tempfile_of_compiled(tmp_path) as file:
+            file.write(b"compiled")
+
+
+def tempfile_of_compiled(folder: Path) -> IO[bytes]:
+    """As importlib calls it."""
+    return (folder / "ports.cpython-311.pyc.140").open("wb")
 
 
 # What runs outside of the story's process, or is replaced in it, may ask the real world: but for what the
@@ -209,9 +245,20 @@ def _reaches_for_reality(tree: ast.AST) -> Iterator[tuple[int, str]]:
                 yield node.lineno, f"calls datetime's {node.attr}, which no patch can catch"
             elif node.attr in DATES and getattr(owner, "id", "") == "time":
                 yield node.lineno, f"calls time's {node.attr}, which knows the date"
+        if isinstance(node, ast.Call):
+            yield from _asks_for_reality(node)
         if isinstance(node, ast.ImportFrom) and node.module in CLOCKS_AND_CHANCE:
             for name in {alias.name for alias in node.names} - {"Random", "UUID"}:
                 yield node.lineno, f"takes {name} from {node.module} by name, where no patch can catch it"
+
+
+def _asks_for_reality(call: ast.Call) -> Iterator[tuple[int, str]]:
+    called = getattr(call.func, "id", getattr(call.func, "attr", ""))
+    given = bool(call.args or call.keywords)
+    if called == "SystemRandom" or (called == "Random" and not given):
+        yield call.lineno, f"makes a {called} without a seed"
+    elif called == "acquire" and given:
+        yield call.lineno, "waits for a lock by the real clock, which no patch can catch"
 
 
 def test_what_plays_of_the_store_and_the_wiring_is_searched() -> None:
@@ -237,6 +284,10 @@ def test_code_that_plays_in_stories_takes_no_clock_where_it_cannot_be_caught() -
         "time.strftime('%F')",
         "from time import monotonic",
         "from uuid import uuid4",
+        "Random()",
+        "random.Random()",
+        "random.SystemRandom()",
+        "lock.acquire(timeout=1)",
     ],
 )
 def test_the_search_for_such_code_finds_it(code: str) -> None:
