@@ -20,14 +20,16 @@ from scenarios.runner.collect import traces_of_tests
 from scenarios.runner.compile import story_of
 from scenarios.runner.jobs import Job, play_job
 from scenarios.runner.load import read_text
+from scenarios.runner.model.stage import ModelStage
 from scenarios.runner.record import recorded
 from scenarios.runner.report import failure_text
 from scenarios.runner.saved import read_saved
-from scenarios.runner.stage import Fidelity
+from scenarios.runner.stage import Fidelity, LabTrouble, NotBegun
 from scenarios.runner.story import Story
 from scenarios.runner.verdict import Verdict
 from tests.model import made_up
 from tests.model.made_up import BrokenPromise, Storyteller
+from tests.model.mutants import story
 
 FEW = 60
 DEEP = int(os.environ.get("STORIES", "0"))
@@ -104,6 +106,26 @@ def test_what_breaks_a_promise_is_found_and_made_small(
     trace = re.search(r"^keep: bmsim scenario record (\S+) FILE", said, re.MULTILINE)
     assert trace is not None
     assert read_saved(Path(trace[1])).job.story == broken.story
+
+
+@pytest.mark.parametrize(
+    ("error", "head"),
+    [(LabTrouble("a disk of the lab is full"), "INFRA"), (NotBegun("deadline", "late"), "FAIL")],
+)
+def test_whatever_a_story_ends_by_that_is_made_up_it_is_written_down(
+    error: Exception, head: str, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    async def settled(self: ModelStage) -> None:
+        raise error
+
+    monkeypatch.setattr(ModelStage, "settled", settled)
+    with pytest.raises(BrokenPromise) as caught:
+        made_up.play(replace(story(), name="made-up"), 1)
+    said = told(caught.value, tmp_path)
+    assert said.startswith(head)
+    assert str(error) in said
+    assert "\nname: made-up\n" in said
+    assert type(caught.value).__name__ == ("Broken_lab" if head == "INFRA" else "Broken_deadline")
 
 
 MOST_SEEDS, EACH = 200, 25
