@@ -10,7 +10,7 @@ from typing import TypeVar
 
 from provisioner.compute.breaker import BreakerPolicy, Breakers
 from provisioner.compute.lease import LeaseKeeper
-from provisioner.core.errors import DeviceUnreachable, ProvisionerError, TransientError
+from provisioner.core.errors import DeviceBusy, DeviceUnreachable, ProvisionerError, TransientError
 from provisioner.core.outlets import on_their_way, told
 from provisioner.core.states import PowerState
 from provisioner.protocols.clock import Clock
@@ -113,7 +113,7 @@ class PowerSequencer:
         end_s: float | None = None
         resend_s = self._policy.resend_s
         while True:
-            await self._patiently(device, lambda: device.control.set_power(verb), None, changes=True)
+            await self._patiently(device, lambda: self._switch(device, verb, wanted), None, changes=True)
             # From the first acknowledgement: before it, the device may have been busy for as long (iDRAC10
             # is for 60 s after a power-off, Ironic 238c9e0cc).
             if end_s is None:
@@ -148,6 +148,16 @@ class PowerSequencer:
             + (f" ({feeds})" if (feeds := seen(device.control)) else ""),
             advice=advice,
         )
+
+    async def _switch(self, device: Device, verb: PowerVerb, wanted: PowerState) -> None:
+        """One command, or two. Some BMCs are busy as long as it is so already (LP 2119423): an order whose
+        answer was lost, or that they were late to show, would be given until nobody has patience."""
+        try:
+            await device.control.set_power(verb)
+        except DeviceBusy:
+            await self._lease.cover(device.control.longest_command_s)
+            if await device.control.power_state() is not wanted:
+                raise
 
     async def send(self, device: Device, verb: PowerVerb) -> None:
         """One command, patiently; nothing is confirmed. Outlets are cycled by off and on, both confirmed."""

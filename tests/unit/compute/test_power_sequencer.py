@@ -86,6 +86,24 @@ def test_a_device_that_is_busy_for_longer_than_a_change_may_take_is_still_looked
     assert bmc.commands == ["on"]
 
 
+def test_a_device_that_is_busy_since_it_is_so_already_is_believed_when_it_says_so() -> None:
+    class BusyWhenReached(PowerDevice):
+        """Its first acknowledgement is lost, and it does what it was told."""
+
+        told = 0
+
+        async def set_power(self, verb: PowerVerb) -> None:
+            self.told += 1
+            if self.commands:
+                raise BUSY
+            await super().set_power(verb)
+            raise SILENT
+
+    bmc = BusyWhenReached()
+    assert play(bmc, lambda power, device: power.ensure(device, PowerState.ON)) is True
+    assert bmc.told == 2
+
+
 def test_a_device_that_stays_silent_ends_in_its_own_error() -> None:
     bmc = PowerDevice()
     bmc.errors = [SILENT] * 1000
