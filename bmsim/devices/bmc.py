@@ -88,12 +88,14 @@ class BmcState:
 
 @dataclass(frozen=True, slots=True)
 class Decision:
-    """`code`, `data` and `state` hold if `act`, where there is one, succeeds."""
+    """`code`, `data` and `state` hold if `act`, where there is one, succeeds. reached: it was to switch to
+    what is so already."""
 
     state: BmcState
     code: int = ipmi.OK
     data: bytes = b""
     act: Act | None = None
+    reached: bool = False
 
 
 def decide(state: BmcState, request: Request, *, now_s: float, on: bool) -> Decision:
@@ -148,7 +150,7 @@ def _control(state: BmcState, request: Request, now_s: float, on: bool) -> Decis
     if act in NEEDS_POWER and not on:
         return Decision(state, ipmi.NOT_IN_THIS_STATE)
     if on == (act is Act.ON) and act in (Act.ON, Act.OFF):
-        return Decision(state)  # it is so already
+        return Decision(state, reached=True)
     return Decision(state.started() if act in STARTS else state, act=act)
 
 

@@ -112,6 +112,11 @@ class BmcFaults:
             return ipmi.NOT_IN_THIS_STATE
         return ipmi.OK
 
+    def busy_when_reached(self) -> bool:
+        """Asked when it is to switch to what is so already."""
+        busy = self._active.get("bmc.busy_when_reached")
+        return busy is not None and busy.strike() and self._strikes("bmc.busy_when_reached")
+
     def swallows(self, name: str, now_s: float) -> bool:
         """Whether a command is acknowledged and not carried out."""
         transition = self._active.get("bmc.swallowed_in_transition")

@@ -141,6 +141,8 @@ class Control:
         on = self._machine.is_on() if chassis else False
         told = self.faults.told_power(on, now_s) if name == "chassis.status" else on
         decision = decide(self.state, request, now_s=now_s, on=told)
+        if decision.reached and self.faults.busy_when_reached():
+            return Decision(self.state, ipmi.NODE_BUSY)
         if decision.act is None:
             if decision.state.flags != self.state.flags:
                 self._order_boot(decision.state)

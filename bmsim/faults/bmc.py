@@ -67,6 +67,13 @@ FAULTS = (
         ),
     ),
     _fault(
+        "bmc.busy_when_reached",
+        "answers 0xC0, node busy, when it is to switch on what is on, or off what is off",
+        "after count times, or when it is healed",
+        "Ironic (LP 2119423)",
+        (count(),),
+    ),
+    _fault(
         "bmc.boot_device_refused_during_post",
         "refuses to set the boot device until POST ends: 0xD5, not supported in present state",
         BY_HEAL,

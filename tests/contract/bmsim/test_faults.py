@@ -67,6 +67,19 @@ def test_a_busy_bmc_refuses_as_often_as_it_was_told(bmc: Bmc) -> None:
     assert [entry.result for entry in bmc.entries("chassis.power.off")] == ["0xC0 node busy"] * 2 + ["ok"]
 
 
+def test_a_bmc_may_be_busy_when_it_is_told_what_is_so_already(bmc: Bmc) -> None:
+    bmc.power("off")
+    bmc.faults({"bmc.busy_when_reached": {}})
+    for verb, is_on in (("off", False), ("on", True), ("on", True)):
+        reached = bmc.is_on() is is_on
+        answer = bmc.power(verb)
+        assert (answer.code != 0) is reached
+        assert ("Node busy" in answer.err) is reached, answer
+        assert bmc.is_on() is is_on
+    bmc.faults({})
+    assert bmc.power("on").code == 0
+
+
 def test_the_boot_device_can_be_refused_during_post(bmc: Bmc) -> None:
     bmc.faults({"bmc.boot_device_refused_during_post": {"post_s": 60}})
     assert "failed" not in bmc.ipmitool("chassis", "bootdev", "pxe").err

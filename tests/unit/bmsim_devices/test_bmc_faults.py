@@ -69,6 +69,13 @@ def test_busy_after_a_power_off_lasts_so_long() -> None:
     assert faults.refusal(ON, 70.0) == ipmi.OK
 
 
+def test_busy_when_reached_strikes_as_often_as_it_was_told() -> None:
+    faults = having("bmc.busy_when_reached", count=1)
+    assert faults.refusal(ON, 0.0) == ipmi.OK
+    assert [faults.busy_when_reached(), faults.busy_when_reached()] == [True, False]
+    assert faults.struck == {"bmc.busy_when_reached": 1}
+
+
 def test_a_fault_that_stays_keeps_its_count_when_another_one_comes() -> None:
     faults = having("bmc.ack_not_done", count=1)
     assert faults.swallows(ON, 0.0)
