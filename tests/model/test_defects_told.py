@@ -29,7 +29,7 @@ from scenarios.runner.model import playing
 from scenarios.runner.model.stage import ANSWER_S, ModelStage
 from scenarios.runner.play import play_story
 from scenarios.runner.record import recorded
-from scenarios.runner.stage import Fidelity
+from scenarios.runner.stage import Fidelity, LabTrouble
 from scenarios.runner.story import Delete, OnEvent, OnTold, Strike
 from scenarios.runner.verdict import Played, Verdict
 from scenarios.runner.virtual_time import run
@@ -195,6 +195,23 @@ def test_a_defect_of_the_lab_hides_nothing_that_devices_showed_before(
     played = play_story(TWICE, Fidelity.MODEL, 1)
     assert {promise for promise, _ in told(played)} == {"wiped_before_offered"}
     assert "KeyError: 'n1'" in played.result.trouble
+
+
+def test_trouble_of_the_lab_that_nobody_looked_at_hides_nothing_either(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async def trouble() -> None:
+        raise LabTrouble("a disk of the lab is full")
+
+    async def settled(self: ModelStage) -> None:
+        asyncio.create_task(placed(trouble, IN_LAB)())  # noqa: RUF006  # that is what is tested
+        await self.sleep(1)
+
+    monkeypatch.setattr(ModelStage, "settled", settled)
+    unwiped(monkeypatch)
+    played = play_story(TWICE, Fidelity.MODEL, 1)
+    assert {promise for promise, _ in told(played)} == {"wiped_before_offered"}
+    assert "a disk of the lab is full" in played.result.trouble
 
 
 def test_what_breaks_of_the_lab_in_a_call_of_the_api_is_no_answer_of_it(

@@ -48,6 +48,7 @@ class _Playing:
         self._trace = trace
         self._stage: ModelStage | None = None
         self._breaches: list[Breach] = []
+        self._trouble: LabTrouble | None = None
 
     async def play(self) -> None:
         self._stage = stage = ModelStage(self._story, self._seed, self._trace)
@@ -57,6 +58,9 @@ class _Playing:
         try:
             await stage.begin()
             await conductor.play()
+        except LabTrouble as trouble:
+            self._trouble = trouble  # which knows what it explains; one that nobody looked at doesn't
+            raise
         finally:
             self.ended_s = stage.now_s()
             self._stage = None
@@ -74,8 +78,7 @@ class _Playing:
         broken = [error for error in failed if not is_of_provisioner(error)]
         if not broken:
             return [*seen, *defects]
-        first = broken[0]
-        trouble = first if isinstance(first, LabTrouble) else lab_broke(first, seen, self.ended_s)
+        trouble = self._trouble or lab_broke(broken[0], seen, self.ended_s)
         trouble.breaches += tuple(defects)
         raise trouble
 
