@@ -94,6 +94,37 @@ def test_a_process_that_acts_after_its_hosts_next_one_is_seen() -> None:
     assert "ch1 acted on n1 (pdu outlet.off) after ch1#2" in breach.what
 
 
+def late_by(seconds: int) -> Watched:
+    """A BMC was told to by ch1, acknowledged it, and does it so much later: n1 is ch2's by then."""
+    watched = Watched(OneOwner())
+    watched.device("lease", "owner", "n1", owner="ch1", fence=1)
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result=f"ok: in {seconds} s")
+    watched.device("lease", "owner", "n1", owner="ch2", fence=2)
+    for _ in range(seconds - 2):
+        watched.device("bmc", "chassis.power.on", "n1", "ch2", result="ok")
+    assert not watched.breaches
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
+    return watched
+
+
+def test_what_a_bmc_does_late_is_its_senders_as_long_as_commands_may_take() -> None:
+    assert "ch1 acted on n1" in late_by(4).breaches[0].what
+    assert not late_by(5).end()
+
+
+def test_a_command_is_no_late_one_because_another_is_due_or_was() -> None:
+    watched = late_by(9)
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
+    assert "ch1 acted on n1" in watched.breaches[0].what
+    watched = Watched(OneOwner())
+    watched.device("lease", "owner", "n1", owner="ch1", fence=1)
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok: in 9 s")
+    watched.device("lease", "owner", "n1", owner="ch2", fence=2)
+    watched.device("bmc", "chassis.power.on", "n1", "ch2", result="ok")
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
+    assert "ch1 acted on n1" in watched.breaches[0].what
+
+
 def test_two_nodes_have_an_owner_each() -> None:
     watched = Watched(OneOwner())
     for node, owner in (("n1", "ch1"), ("n2", "ch2")):
