@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 from provisioner.compute.membership import Membership
 from provisioner.core.model import Host, Node
@@ -13,6 +14,9 @@ from provisioner.protocols.store import Tx
 
 GENTLY = 16
 """Nodes that move at once to even out the shares of hosts that are all well."""
+
+READ_AT_ONCE = 1_000
+"""Nodes, by their ids: how many a condition may name is bounded."""
 
 WITH_OWNERS = ("nodes", "work", "offers")
 """Who is told of new owners: a node with one can be given to a request that waits."""
@@ -115,8 +119,10 @@ def give(tx: Tx, hosts: Hosts, nodes: Sequence[Node]) -> int:
     went."""
     if not hosts.others:
         return 0
-    pairs = zip(nodes, hand_out(_owned(tx, hosts.others)), strict=False)
-    given = sum(_give(tx, node, owner) for node, owner in pairs)
+    now = _seen_now(tx, [node.id for node in nodes])
+    # None that has begun something since it was looked at.
+    ready = [node for node in nodes if now.get(node.id) == (node.fence, node.owner, node.state)]
+    given = _give_all(tx, zip(ready, hand_out(_owned(tx, hosts.others)), strict=False))
     if given:
         tx.notify(*WITH_OWNERS)
     return given
@@ -143,13 +149,15 @@ def _owned(tx: Tx, hosts: Iterable[str]) -> Mapping[str, int]:
     return {host: tx.count(Node, where={"owner": host}) for host in hosts}
 
 
+def _seen_now(tx: Tx, ids: Sequence[str]) -> dict[str, tuple[Any, ...]]:
+    found = list[tuple[Any, ...]]()
+    for start in range(0, len(ids), READ_AT_ONCE):
+        some = {"id": tuple(ids[start : start + READ_AT_ONCE])}
+        found += tx.pick(Node, "id", "fence", "owner", "state", where=some)
+    return {id: tuple(seen) for id, *seen in found}
+
+
 def _give_all(tx: Tx, given: Iterable[tuple[Node, str]]) -> int:
     """Nodes that were read in this transaction, and are as they were: it is serializable."""
     changes = {node.id: {"owner": owner, "fence": node.fence + 1} for node, owner in given}
     return tx.update_all(Node, changes)
-
-
-def _give(tx: Tx, node: Node, owner: str) -> bool:
-    """None that has begun something since it was looked at."""
-    seen = {"fence": node.fence, "owner": node.owner, "state": node.state}
-    return tx.update(Node, node.id, {"owner": owner, "fence": node.fence + 1}, expect=seen)

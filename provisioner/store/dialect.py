@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Protocol
 
@@ -39,10 +40,24 @@ class Session(Protocol):
     def info(self) -> dict[Any, Any]: ...
 
 
+@dataclass(frozen=True, slots=True)
+class Taken:
+    """The field whose value is another record's already; and that value, where the database tells it."""
+
+    field: str
+    value: str = ""
+
+
 class Database(Protocol):
     """One database: how to reach it, what time it is there, and what its errors mean."""
 
     engine: sa.Engine  # begins serializable transactions, at once or not; parameters go by position
+
+    @property
+    def is_far(self) -> bool:
+        """Whether each statement is a way there and back: many rows go in one then, as arrays, one for each
+        column, into which `Cursor.executemany` puts them."""
+        ...
 
     def now(self, connection: Session) -> datetime:
         """The database's wall clock, aware, UTC."""
@@ -62,8 +77,8 @@ class Database(Protocol):
         """Whether a transaction couldn't begin because somebody else is in one: try again soon."""
         ...
 
-    def conflict(self, error: Exception) -> str | None:
-        """The field whose value is taken; None when the error is another one."""
+    def conflict(self, error: Exception) -> Taken | None:
+        """What is taken; None when the error is another one."""
         ...
 
     def failure(self, error: Exception) -> ProvisionerError | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -21,7 +22,7 @@ from provisioner.core.errors import (
     TransientError,
 )
 from provisioner.store.brief_connection import BriefConnection
-from provisioner.store.dialect import Session
+from provisioner.store.dialect import Session, Taken
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_numbers import NUMBERS
 from provisioner.store.schema import METADATA
@@ -38,8 +39,11 @@ SESSION = {
     "tcp_keepalives_count": "2",
     "lock_timeout": "5s",
     "statement_timeout": "30s",
-    # Reading a small table as a whole would make it conflict with whoever writes any row of it.
+    # Reading a small table as a whole would make it conflict with whoever writes any row of it; and so would
+    # these two, where rows are looked up by an array of their ids.
     "enable_seqscan": "off",
+    "enable_hashjoin": "off",
+    "enable_mergejoin": "off",
     "synchronous_commit": "on",  # a role's or a database's default may be laxer
 }
 
@@ -81,6 +85,8 @@ class Away(TransientError):
 
 class Postgres:
     """Implements `provisioner.store.dialect.Database`."""
+
+    is_far = True
 
     def __init__(self, url: str, password: str = "") -> None:
         """Connects to nothing yet. Raises InvalidInput, which doesn't repeat the address."""
@@ -198,12 +204,14 @@ class Postgres:
     def busy(self, error: Exception) -> bool:
         return False  # beginning a transaction waits for nobody
 
-    def conflict(self, error: Exception) -> str | None:
+    def conflict(self, error: Exception) -> Taken | None:
         cause = _cause(error)
         if not isinstance(cause, pg.UniqueViolation):
             return None
-        # By the constraint's name: the message is in the server's language.
-        return _FIELDS.get(cause.diag.constraint_name or "", cause.diag.constraint_name or "a value")
+        # By the constraint's name, and by what has no words: the message is in the server's language.
+        name = cause.diag.constraint_name or ""
+        value = re.search(r"\)=\((.*)\)", cause.diag.message_detail or "", re.DOTALL)
+        return Taken(_FIELDS.get(name, name or "a value"), value[1] if value else "")
 
     def failure(self, error: Exception) -> ProvisionerError | None:
         if isinstance(error, ProvisionerError):

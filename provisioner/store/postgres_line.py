@@ -9,7 +9,7 @@ from __future__ import annotations
 import asyncio
 import os
 import socket
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any, TypeVar
 
@@ -17,6 +17,9 @@ import psycopg
 from sqlalchemy.util import await_only, greenlet_spawn
 
 T = TypeVar("T")
+
+MOST_ROWS, MOST_TEXT = 1_000, 2**18
+"""In one message, the latter in characters: the server gives up whoever takes more than 2 s to send one."""
 
 
 class LineCursor:
@@ -35,15 +38,22 @@ class LineCursor:
         await_only(self._cursor.execute(text, parameters))
 
     def executemany(self, text: Any, parameters: Sequence[Any]) -> None:
-        """One after the other. psycopg would send them as a pipeline, in pieces: the server waits for the
-        next one for as long as it takes, counts no time meanwhile, and a host that is frozen or cut off
-        between two of them would hold its rows for ever."""
-        await_only(self._each(text, parameters))
+        """text: takes the rows as arrays, one for each column. A statement for each row would be a way there
+        and back each: with thousands of them, and a server that isn't near, longer than a lease.
 
-    async def _each(self, text: Any, parameters: Sequence[Any]) -> None:
+        No pipeline, in which psycopg would send a statement for each row, in pieces: the server waits for the
+        next one for as long as it takes, counts no time meanwhile, and a host that is frozen or cut off
+        between two of them would hold its rows for ever.
+        """
+        await_only(self._in_pieces(text, parameters))
+
+    async def _in_pieces(self, text: Any, rows: Sequence[Any]) -> None:
         met = 0
-        for row in parameters:
-            await self._cursor.execute(text, row)
+        for some in _cut(rows):
+            columns = [list(column) for column in zip(*some, strict=True)]
+            # Prepared: the rows are the first that the server is told then, and it counts the time until all
+            # have come. Told the text first, it would wait for them without end.
+            await self._cursor.execute(text, columns, prepare=True)
             met += self._cursor.rowcount
         self._met_before = met - self._cursor.rowcount
 
@@ -52,6 +62,18 @@ class LineCursor:
 
     def fetchall(self) -> Any:
         return await_only(self._cursor.fetchall())
+
+
+def _cut(rows: Iterable[Sequence[Any]]) -> Iterator[list[Sequence[Any]]]:
+    some, length = list[Sequence[Any]](), 0
+    for row in rows:
+        some.append(row)
+        length += sum(len(value) for value in row if isinstance(value, str))
+        if len(some) == MOST_ROWS or length > MOST_TEXT:
+            yield some
+            some, length = [], 0
+    if some:
+        yield some
 
 
 class Line:

@@ -73,7 +73,7 @@ class SqlStore:
     def __init__(self, database: Database) -> None:
         """Takes over the database's engine, and ends it in `close`."""
         self._database = database
-        self._statements = Statements(database.engine.dialect)
+        self._statements = Statements(database.engine.dialect, arrays=database.is_far)
         self._topics = Topics()
         self._room = asyncio.Semaphore(MAX_ACCEPTED)
         self._accepted: deque[_Job] = deque()

@@ -9,15 +9,13 @@ from typing import Any, TypeVar
 
 from provisioner.core.errors import Conflict
 from provisioner.core.model import Record
-from provisioner.store.conditions import Conditions, Term, conditions
-from provisioner.store.dialect import Cursor, Database, Session
+from provisioner.store.conditions import Conditions, conditions
+from provisioner.store.dialect import Cursor, Database, Session, Taken
 from provisioner.store.schema import Shape, shape_of
 from provisioner.store.statements import Statement, Statements
 
 R = TypeVar("R", bound=Record)
 T = TypeVar("T")
-
-_ITS_ID = (Term("id", alternatives=1, or_null=False),)
 
 
 class SqlTx:
@@ -119,19 +117,31 @@ class SqlTx:
 
     def _insert(self, shape: Shape[Any], records: list[Any]) -> None:
         if not shape.numbered:
-            statement = self._statements.insert(shape, numbered=False)
-            for record in records:  # one by one: a conflict then tells whose it is
-                self.wrote = True
-                self._run(f"add {shape.label}", statement, shape.row(record), record)
+            self._insert_named(shape, records)
             return
         for numbered, group in groupby(records, lambda record: record.id == 0):
-            statement = self._statements.insert(shape, numbered=numbered)
             self.now()  # before numbers are given: see `Store.settled`
             rows = [tuple(shape.row(record)[numbered:]) for record in group]  # the id comes first
-            self.wrote = True
-            self._execute(f"add {shape.label}", statement.text, rows, many=True)
+            self._insert_rows(shape, rows, numbered=numbered)
             if not numbered:
                 self._database.gave_numbers(self._connection, shape.table.name, max(row[0] for row in rows))
+
+    def _insert_named(self, shape: Shape[Any], records: list[Any]) -> None:
+        if len(records) > 1 and self._database.is_far:
+            self._insert_rows(shape, [shape.row(record) for record in records], numbered=False)
+            return
+        statement = self._statements.insert(shape, numbered=False)
+        self.wrote = True
+        for record in records:  # one by one: a conflict then tells whose it is
+            self._run(f"add {shape.label}", statement, shape.row(record), record)
+
+    def _insert_rows(self, shape: Shape[Any], rows: list[Any], *, numbered: bool) -> None:
+        self.wrote = True
+        if len(rows) == 1:
+            self._run(f"add {shape.label}", self._statements.insert(shape, numbered=numbered), rows[0])
+            return
+        statement = self._statements.insert_all(shape, numbered=numbered)
+        self._execute(f"add {shape.label}", statement.text, rows, many=True)
 
     def update(
         self,
@@ -161,7 +171,7 @@ class SqlTx:
         columns = [shape.changeable(field) for field in fields]
         touched = [shape.columns["updated_at"].checked(self.now())] if shape.touched else []
         named = (*fields, "updated_at") if shape.touched else fields
-        statement = self._statements.update(shape, named, _ITS_ID)
+        statement = self._statements.update_all(shape, named)
         by_id, rows = shape.column("id"), []
         for id, changed in changes.items():
             values = [column.checked(changed[field]) for field, column in zip(fields, columns, strict=True)]
@@ -224,9 +234,9 @@ class SqlTx:
         return cursor
 
     def _meaning(self, tried: str, error: Exception, values: object) -> Exception | None:
-        field = self._database.conflict(error)
-        if field is not None:
-            return Conflict(tried, answer=f"{_named(values, field)} is taken")
+        taken = self._database.conflict(error)
+        if taken is not None:
+            return Conflict(tried, answer=f"{_named(values, taken)} is taken")
         return self._database.failure(error)
 
 
@@ -248,6 +258,8 @@ def _decoded(row: Sequence[Any], decoded: list[tuple[int, Callable[[Any], Any]]]
     return tuple(values)
 
 
-def _named(values: object, field: str) -> str:
+def _named(values: object, taken: Taken) -> str:
+    field = taken.field
     value = values.get(field) if isinstance(values, Mapping) else getattr(values, field, None)
-    return field if value is None else f"{field} {value!r}"
+    value = value or taken.value
+    return f"{field} {value!r}" if value else field

@@ -14,7 +14,7 @@ from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import ConnectionPoolEntry
 
 from provisioner.core.errors import PermanentError, ProvisionerError, StorageFull, TransientError
-from provisioner.store.dialect import Session
+from provisioner.store.dialect import Session, Taken
 
 _PRAGMAS = (
     "busy_timeout = 5000",  # ms; the next one may have to wait for another process
@@ -28,6 +28,8 @@ _PRAGMAS = (
 
 class Sqlite:
     """Implements `provisioner.store.dialect.Database`."""
+
+    is_far = False
 
     def __init__(self, path: Path, wall_clock: Callable[[], datetime]) -> None:
         """Errors: PermanentError when the file can't be made or opened, or is something else."""
@@ -75,11 +77,11 @@ class Sqlite:
     def busy(self, error: Exception) -> bool:
         return _code(error) & 0xFF == sqlite3.SQLITE_BUSY
 
-    def conflict(self, error: Exception) -> str | None:
+    def conflict(self, error: Exception) -> Taken | None:
         if _code(error) not in (sqlite3.SQLITE_CONSTRAINT_UNIQUE, sqlite3.SQLITE_CONSTRAINT_PRIMARYKEY):
             return None
         # "UNIQUE constraint failed: node.name"
-        return str(_cause(error)).rsplit(".", 1)[-1]
+        return Taken(str(_cause(error)).rsplit(".", 1)[-1])
 
     def failure(self, error: Exception) -> ProvisionerError | None:
         device, answer = f"file {self._path}", str(_cause(error))

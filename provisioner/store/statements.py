@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Hashable
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import sqlalchemy as sa
 
+from provisioner.store.columns import Column
 from provisioner.store.conditions import Term
 from provisioner.store.schema import Shape
 
@@ -21,12 +22,17 @@ class Statement:
     tail: tuple[Any, ...]
 
 
+_ITS_ID = (Term("id", alternatives=1, or_null=False),)
+
+
 class Statements:
     """The compiled statements of one database. They are as many as the program has different questions,
     whatever the data."""
 
-    def __init__(self, dialect: sa.Dialect) -> None:
+    def __init__(self, dialect: sa.Dialect, *, arrays: bool = False) -> None:
+        """arrays: what is about many rows takes them so, see `Database.is_far`."""
         self._dialect = dialect
+        self._arrays = arrays
         self._compiled: dict[Hashable, Statement] = {}
 
     def select(
@@ -93,6 +99,31 @@ class Statements:
 
         return self._once(("update", shape.kind, fields, terms), build)
 
+    def insert_all(self, shape: Shape[Any], *, numbered: bool) -> Statement:
+        """As `insert`, of many rows, for `Cursor.executemany`."""
+        if not self._arrays:
+            return self.insert(shape, numbered=numbered)
+
+        def build() -> tuple[sa.Insert, list[str]]:
+            names = [name for name in shape.columns if not (numbered and name == "id")]
+            rows = _unnested(shape, names)
+            return shape.table.insert().from_select(names, sa.select(*rows.c)), [f"new_{n}" for n in names]
+
+        return self._once(("insert_all", shape.kind, numbered), build)
+
+    def update_all(self, shape: Shape[Any], fields: tuple[str, ...]) -> Statement:
+        """Parameters: the new values, then the id; of many rows, for `Cursor.executemany`."""
+        if not self._arrays:
+            return self.update(shape, fields, _ITS_ID)
+
+        def build() -> tuple[sa.Update, list[str]]:
+            names = [*fields, "id"]
+            rows = _unnested(shape, names)
+            query = shape.table.update().where(shape.table.c.id == rows.c.id)
+            return query.values({field: rows.c[field] for field in fields}), [f"new_{n}" for n in names]
+
+        return self._once(("update_all", shape.kind, fields), build)
+
     def delete(self, shape: Shape[Any], terms: tuple[Term, ...]) -> Statement:
         """Parameters: the conditions' values."""
 
@@ -112,6 +143,21 @@ class Statements:
             tail = tuple(compiled.params[name] for name in order[len(names) :])
             statement = self._compiled[key] = Statement(str(compiled), tail)
         return statement
+
+
+def _unnested(shape: Shape[Any], names: Sequence[str]) -> sa.TableValuedAlias:
+    """The rows of arrays, each of which is a parameter."""
+    arrays: list[sa.BindParameter[Any]] = [
+        sa.bindparam(f"new_{name}", type_=sa.ARRAY(_plain(shape.columns[name]))) for name in names
+    ]
+    return sa.func.unnest(*arrays).table_valued(*names, name="given").render_derived()
+
+
+def _plain(column: Column) -> sa.types.TypeEngine[Any]:
+    """The column's type without its collation, which an array's can't have."""
+    if column.python_type is int:
+        return sa.BigInteger()
+    return sa.Boolean() if column.python_type is bool else sa.Text()
 
 
 def _paged(

@@ -1,12 +1,12 @@
 """How soon a dead compute host is followed, and what it costs to be ready for it.
 
-    python -m tests.benchmarks.failover [--rounds 5] [--nodes 7000] [--hosts 10] [--idle-nodes 10000]
-                                        [--deploys 200] [--check]
+    python -m tests.benchmarks.failover [--rounds 5] [--nodes 7000] [--distance-ms 2] [--hosts 10]
+                                        [--idle-nodes 10000] [--deploys 200] [--check]
 
 Real processes (`provisioner compute`) on racks in memory, and a PostgreSQL server of our own on a UNIX
 socket, whose commits wait for the disk. Printed: from SIGKILL of a host in mid-deploy until another has taken
-that deploy up; the same with many nodes; what idle hosts ask of the server and of the processor; and how many
-deploys a second one, two and three hosts carry.
+that deploy up; the same with many nodes, beside the server and at a distance from it; what idle hosts ask of
+the server and of the processor; and how many deploys a second one, two and three hosts carry.
 """
 
 from __future__ import annotations
@@ -23,9 +23,11 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from datetime import timedelta
 from pathlib import Path
+from typing import NamedTuple
 
 import httpx
 
+from fixtures.far_socket import far_socket
 from fixtures.postgres_server import PostgresServer
 from provisioner.core.model import Port, TimelineEvent, Work
 from provisioner.core.states import InstanceState, ProvisionState
@@ -41,6 +43,8 @@ from tests.wire.control_plane.conftest import ControlPlane, Process, short_folde
 GOALS = (
     Goal("takeover of few nodes", 6, "s"),
     Goal("takeover of many nodes", 6, "s"),
+    Goal("all of many nodes adopted, after the lease's end", 2, "s"),
+    Goal("the same at a distance from the server", 2, "s"),
     Goal("idle hosts: queries besides begin and commit", 20, "a second"),
     Goal("idle hosts: processor", 2, "% of a core"),
 )
@@ -158,12 +162,26 @@ class Bench:
         return process
 
 
+class Takeover(NamedTuple):
+    """From SIGKILL of one of two hosts until the other has taken up a deploy that it was at; and from the end
+    of the lease that it had until then, and until all of its nodes were the other's."""
+
+    whole_s: float
+    after_s: float
+    adopted_s: float
+
+
 @contextmanager
-def bench() -> Iterator[Bench]:
+def bench(distance_s: float = 0.0) -> Iterator[Bench]:
+    """distance_s: what a question and its answer take on their way to the server and back."""
     with ExitStack() as stack:
         server = stack.enter_context(PostgresServer(stack.enter_context(short_folder()), durable=True))
         url = server.new_database()
         upgrade_store(url)
+        if distance_s:
+            near = stack.enter_context(short_folder()) / server.socket.name
+            stack.enter_context(far_socket(near, server.socket, distance_s))
+            url = url.replace(str(server.socket.parent), str(near.parent))
         plane = ControlPlane(stack.enter_context(short_folder()), url)
         stack.callback(plane.close)
         yield Bench(server, plane, url.partition("?")[0].rpartition("/")[2])
@@ -179,13 +197,11 @@ def until(what: str, look: Callable[[], object]) -> float:
     return time.monotonic() - begun
 
 
-def takeover_s(at: Bench, rounds: int, nodes: int) -> list[tuple[float, float]]:
-    """From SIGKILL of one of two hosts until the other has taken up a deploy that it was at; and from the end
-    of the lease that it had."""
+def takeovers(at: Bench, rounds: int, nodes: int) -> list[Takeover]:
     at.fill(nodes)
     killed, survivor = at.host("ch1"), at.host("ch2")
     until("all have an owner", lambda: at.one("SELECT count(*) FROM node WHERE owner IS NULL") == 0)
-    took: list[tuple[float, float]] = []
+    took: list[Takeover] = []
     for number in range(rounds):
         until("ch1 has some of them", lambda: at.owned_by("ch1"))
         at.deploy(f"busy-{number}", "ch1")
@@ -193,10 +209,11 @@ def takeover_s(at: Bench, rounds: int, nodes: int) -> list[tuple[float, float]]:
         time.sleep(random.uniform(1, 3))  # anywhere between two beats
         killed.signal(signal.SIGKILL)
         ends_s = LEASE_S - at.beat_age_s("ch1")
-        whole_s = until("ch2 is at it", lambda number=number: at.taken_up(f"busy-{number}") == 2)  # type: ignore[misc]
-        took.append((whole_s, whole_s - ends_s))
+        adopted_s = until("ch2 has all of them", lambda: at.owned_by("ch1") == 0)
+        resumed = until("ch2 is at the deploy", lambda number=number: at.taken_up(f"busy-{number}") == 2)  # type: ignore[misc]
+        whole_s = adopted_s + resumed
+        took.append(Takeover(whole_s, whole_s - ends_s, adopted_s - ends_s))
         killed.wait()
-        until("ch2 has all the others", lambda: at.owned_by("ch1") == 0)
         killed.start()
     survivor.end()
     killed.end()
@@ -267,6 +284,7 @@ def main() -> int:
     )
     parser.add_argument("--rounds", type=int, default=5)
     parser.add_argument("--nodes", type=int, default=7000)
+    parser.add_argument("--distance-ms", type=float, default=2)
     parser.add_argument("--hosts", type=int, default=10)
     parser.add_argument("--idle-nodes", type=int, default=10_000)
     parser.add_argument("--deploys", type=int, default=200)
@@ -274,13 +292,18 @@ def main() -> int:
     given = parser.parse_args()
     found: dict[str, float] = {}
     with bench() as at:
-        took = takeover_s(at, given.rounds, 20)
-        found["takeover of few nodes"] = _median(took)
-        print(f"takeover of 20 nodes:    {_told(took)}")
+        took = takeovers(at, given.rounds, 20)
+        found["takeover of few nodes"] = statistics.median(one.whole_s for one in took)
+        print(f"takeover of 10 nodes:    {_told(took)}")
     with bench() as at:
-        took = takeover_s(at, given.rounds, given.nodes)
-        found["takeover of many nodes"] = _median(took)
+        took = takeovers(at, given.rounds, given.nodes)
+        found["takeover of many nodes"] = statistics.median(one.whole_s for one in took)
+        found["all of many nodes adopted, after the lease's end"] = _adopted_s(took)
         print(f"takeover of {given.nodes // 2} nodes:  {_told(took)}")
+    with bench(given.distance_ms / 1000) as at:
+        took = takeovers(at, given.rounds, given.nodes)
+        found["the same at a distance from the server"] = _adopted_s(took)
+        print(f"the same, {given.distance_ms:g} ms from the server:  {_told(took)}")
     with bench() as at:
         transactions, statements, cores = idle_cost(at, given.hosts, given.idle_nodes)
         found["idle hosts: queries besides begin and commit"] = statements
@@ -298,17 +321,16 @@ def main() -> int:
     return exit_code(GOALS, found, check=given.check)
 
 
-def _median(took: list[tuple[float, float]]) -> float:
-    """Since the kill."""
-    return statistics.median(whole_s for whole_s, _ in took)
+def _adopted_s(took: list[Takeover]) -> float:
+    return statistics.median(one.adopted_s for one in took)
 
 
-def _told(took: list[tuple[float, float]]) -> str:
-    whole, after = ([one[place] for one in took] for place in (0, 1))
-    return (
-        f"{statistics.median(whole):.2f} s median, {min(whole):.2f} to {max(whole):.2f}; "
-        f"after the lease's end {statistics.median(after):.2f} s, {min(after):.2f} to {max(after):.2f}"
+def _told(took: list[Takeover]) -> str:
+    whole, after, adopted = (
+        f"{statistics.median(times):.2f} s ({min(times):.2f} to {max(times):.2f})"
+        for times in zip(*took, strict=True)
     )
+    return f"{whole}; after the lease's end {after}, and all adopted {adopted}"
 
 
 if __name__ == "__main__":

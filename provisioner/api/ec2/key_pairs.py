@@ -154,7 +154,7 @@ def _stored(tx: Tx, call: Call, line: str, fingerprint: str) -> Members:
         raise Ec2Error("ResourceLimitExceeded", error.message) from error
     except Conflict as error:
         raise Ec2Error("InvalidKeyPair.Duplicate", f"The keypair '{name}' already exists.") from error
-    put(tx, call.tenant, key_pair_id(key.id), tags)
+    put(tx, call.tenant, [key_pair_id(key.id)], tags)
     return {
         "KeyPairId": key_pair_id(key.id),
         "KeyName": name,

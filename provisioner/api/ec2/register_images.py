@@ -51,7 +51,7 @@ def register_image(tx: Tx, call: Call) -> Members:
         raise Ec2Error("InvalidAMIName.Duplicate", f"AMI name {given['Name']} is already in use") from error
     image = tx.get(Image, made["id"])
     assert image is not None
-    put(tx, call.tenant, image_id(image), tags)
+    put(tx, call.tenant, [image_id(image)], tags)
 
     async def have_it_fetched() -> None:
         call.context.images_queued.set()

@@ -68,11 +68,10 @@ def run_instances(tx: Tx, call: Call) -> Members:
     tags = of_specifications(call.given.get("TagSpecifications", ()), "instance")
     count = min(most, _capacity(tx, call, wish, least, most))
     reservation_id = public_id("r", call.context.ids.uuid())
-    for index in range(count):
-        instance = _instance(tx, call, wish, reservation_id, index)
-        tx.insert(instance)
-        if tags:
-            put(tx, call.tenant, instance_id(instance.id), tags)
+    instances = [_instance(tx, call, wish, reservation_id, index) for index in range(count)]
+    tx.insert(*instances)
+    if tags:
+        put(tx, call.tenant, [instance_id(instance.id) for instance in instances], tags)
     if token:
         tx.delete(IdempotencyRecord, _token_id(call, token))  # of a reservation that is forgotten
         tx.insert(

@@ -62,8 +62,7 @@ def create_tags(tx: Tx, call: Call) -> Members:
     tags = checked(call.given["Tags"])
     if not tags:
         raise missing("Tag")
-    for id in _resources(tx, call):
-        put(tx, call.tenant, id, tags)
+    put(tx, call.tenant, _resources(tx, call), tags)
     return {}
 
 
@@ -107,15 +106,25 @@ def of_specifications(given: Iterable[Mapping[str, object]], kind: str) -> dict[
     return checked(found)
 
 
-def put(tx: Tx, tenant: str, id: str, tags: Mapping[str, str]) -> None:
-    known = {tag.key: tag for tag in tx.find(Tag, where={"tenant": tenant, "resource_id": id})}
-    if len(known.keys() | tags.keys()) > MAX_TAGS:
+def put(tx: Tx, tenant: str, ids: Sequence[str], tags: Mapping[str, str]) -> None:
+    """Each of these resources has these tags then, besides those that it had."""
+    known: dict[str, dict[str, str]] = {id: {} for id in ids}
+    for tag in tx.find(Tag, where={"tenant": tenant, "resource_id": tuple(known)}):
+        known[tag.resource_id][tag.key] = tag.id
+    if any(len(had.keys() | tags.keys()) > MAX_TAGS for had in known.values()):
         raise Ec2Error("TagLimitExceeded", f"A resource has at most {MAX_TAGS} tags")
-    for key, value in tags.items():
-        if key in known:
-            tx.update(Tag, known[key].id, {"value": value})
-        else:
-            tx.insert(_tag(tenant, id, key, value))
+    changed = {
+        had[key]: {"value": value} for had in known.values() for key, value in tags.items() if key in had
+    }
+    tx.update_all(Tag, changed)
+    tx.insert(
+        *(
+            _tag(tenant, id, key, value)
+            for id, had in known.items()
+            for key, value in tags.items()
+            if key not in had
+        )
+    )
 
 
 def _tag(tenant: str, id: str, key: str, value: str) -> Tag:
