@@ -12,6 +12,7 @@ from typing import NamedTuple
 import structlog
 
 from provisioner.compute.edges import Edges
+from provisioner.compute.following import Following
 from provisioner.compute.handover import Handover
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import Hosts, adopt_at_start, owners_of, share_out
@@ -57,6 +58,12 @@ class _Found(NamedTuple):
     unwanted: list[Instance]
     requests: list[tuple[NodeRequest, Node]]
 
+    @property
+    def waiting(self) -> set[str]:
+        """Nodes that something is to be done with as soon as they are served."""
+        unwanted = {instance.node_id for instance in self.unwanted if instance.node_id is not None}
+        return unwanted.union(self.acting, (node.id for _, node in self.requests))
+
 
 class ComputeHost:
     """Any number of them share the nodes; `leave` has this one hand over its own and end."""
@@ -64,8 +71,15 @@ class ComputeHost:
     def __init__(self, edges: Edges) -> None:
         self._edges = edges
         self._workers: dict[str, asyncio.Task[None]] = {}
-        self._published = Publications(edges)
+        self._published = Publications(edges, self._settled)
+        self._following = Following(
+            edges, self._published, fell_behind=self._fell_behind, done=self._serves_all
+        )
         self._thorough_look_s = 0.0
+        self._held_work: dict[str, asyncio.TaskGroup] = {}
+        """By node: begins when its services are settled, in this group."""
+        self._held_otherwise: set[str] = set()
+        """Nodes to look at then."""
         self._requests = OperatorRequests(edges, self._workers.__contains__)
         self._handover = Handover(edges, self._published.withdraw, self._is_busy)
         self._news = asyncio.Event()
@@ -117,6 +131,35 @@ class ComputeHost:
         self._at_all = True
         self._news.set()
 
+    def _settled(self, node_id: str) -> None:
+        """What waited for its services can begin: its work without another look, which may be slow."""
+        group = self._held_work.pop(node_id, None)
+        ending = asyncio.current_task()
+        if group is not None and not (ending and ending.cancelling()):
+            self._start_worker(group, node_id)
+        if group is None or node_id in self._held_otherwise:
+            self._held_otherwise.discard(node_id)
+            self._freed.append(node_id)
+            self._news.set()
+
+    def _is_held(self, node_id: str) -> bool:
+        """Until its services are settled; then it is looked at."""
+        held = self._published.settles_later(node_id)
+        if held:
+            self._held_otherwise.add(node_id)
+        return held
+
+    def _fell_behind(self) -> None:
+        self._thorough_look_s = 0.0
+        self._look_at_all()
+
+    def _serves_all(self, tried: bool) -> None:
+        """As far as it can. tried: what has failed in it is to be tried again after a pause."""
+        if self._edges.lease.alive:
+            self.ready.set()
+        if tried and self._published.quiet_s < inf:
+            self._news.set()
+
     async def _reign(self) -> bool:
         """Until this host has left: True; or its lease is lost: False."""
         edges = self._edges
@@ -135,6 +178,7 @@ class ComputeHost:
                 tasks = [group.create_task(one) for one in background]
                 await self._serve(group)
                 # First of all those that need the lease.
+                await self._following.stop()
                 await self._stop_workers()
                 await self._requests.stop()
                 left = True
@@ -153,6 +197,7 @@ class ComputeHost:
             await self._edges.lease.keep()
         except LeaseLost:
             self.ready.clear()
+            self._following.cancel()
             for worker in tuple(self._workers.values()):
                 worker.cancel()
             await self._published.withdraw_all()
@@ -164,6 +209,7 @@ class ComputeHost:
         await self._stop_workers()
         await self._published.withdraw_all()  # also what a worker has published meanwhile
         self._published.forget()
+        self._held_work.clear()
         self._thorough_look_s = 0.0
         while not self._handover.begun:
             try:
@@ -185,7 +231,7 @@ class ComputeHost:
                     adopted = await edges.store.transact(lambda tx: adopt_at_start(tx, host))
                     log.info("host.adopted", host=host, nodes=len(adopted))
                 await self._look_after_nodes(group)
-                if edges.lease.alive:
+                if edges.lease.alive and not self._following.under_way:
                     self.ready.set()
                 quiet_s = min(edges.poll_s, self._handover.quiet_s, self._published.quiet_s)
                 self._at_all |= self._published.hold_up_some
@@ -254,8 +300,8 @@ class ComputeHost:
         if not edges.lease.alive:
             return  # nothing is served or begun without it
         if found.mine is not None:
-            await self._published.follow(
-                found.mine, first=found.acting, busy=self._workers.keys(), thoroughly=thoroughly
+            self._following.begin(
+                group, found.mine, first=found.waiting, busy=self._workers.keys(), thoroughly=thoroughly
             )
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
         for node_id in await self._release(found.unwanted):
@@ -265,30 +311,33 @@ class ComputeHost:
         for node_id in found.acting:
             if node_id not in ended:
                 self._start_worker(group, node_id)
-        self._requests.serve(group, found.requests)
+        requests = [one for one in found.requests if not self._is_held(one[1].id)]
+        self._requests.serve(group, requests)
         await self._handover.go_on(found.hosts, commands=len(self._requests.nodes))
 
     def _is_busy(self, node_id: str) -> bool:
-        return node_id in self._workers or node_id in self._requests.nodes
+        in_use = node_id in self._workers or node_id in self._requests.nodes
+        return in_use or self._published.is_changing(node_id)
 
     async def _release(self, unwanted: list[Instance]) -> list[str]:
         """Instances that are to be deleted: their deploys end, and their nodes are cleaned. Returns the nodes
         that are to begin with it."""
         edges, begun = self._edges, list[str]()
-        carried = [(one.id, one.node_id) for one in unwanted if one.node_id in self._published]
+        placed = [(one.id, one.node_id) for one in unwanted if one.node_id is not None]
+        carried = [one for one in placed if one[1] in self._published and not self._is_held(one[1])]
         while carried:
             some, carried = carried[:RELEASED_AT_ONCE], carried[RELEASED_AT_ONCE:]
             await self._end_deploys(tuple(node_id for _, node_id in some if node_id in self._workers))
             orders = [
                 (instance_id, node_id, edges.ids.uuid())
                 for instance_id, node_id in some
-                if node_id is not None and node_id not in self._workers
+                if node_id not in self._workers
             ]
             if orders:
                 begun += await edges.store.transact(partial(_released, orders=orders, host=edges.lease.host))
         return begun
 
-    async def _end_deploys(self, node_ids: tuple[str | None, ...]) -> None:
+    async def _end_deploys(self, node_ids: tuple[str, ...]) -> None:
         """Not the cleanings."""
         if not node_ids:
             return
@@ -303,7 +352,9 @@ class ComputeHost:
     def _start_worker(self, group: asyncio.TaskGroup, node_id: str) -> None:
         if not self._edges.lease.alive:
             return  # it is being found out; whoever has a lease next looks for it
-        if node_id not in self._workers and not self._published.holds_up(node_id):
+        if node_id not in self._workers and self._published.settles_later(node_id):
+            self._held_work[node_id] = group
+        elif node_id not in self._workers and not self._published.holds_up(node_id):
             worker = group.create_task(self._work(node_id), name=f"work:{node_id}")
             self._workers[node_id] = worker
             worker.add_done_callback(partial(self._worker_ended, node_id))

@@ -5,13 +5,15 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections import Counter
-from collections.abc import Collection, Iterator, Sequence, Set
+from collections.abc import Callable, Collection, Iterator, Sequence, Set
+from dataclasses import dataclass
 from math import inf
 
 import structlog
 
 from provisioner.compute.edges import Edges
 from provisioner.compute.publishing import boot_entry
+from provisioner.compute.turns import Turns
 from provisioner.core.errors import PermanentError, ProvisionerError
 from provisioner.core.model import Node, Port
 from provisioner.protocols.store import Tx
@@ -32,14 +34,28 @@ AGAIN_S, MOST_PAUSE_S = 2.0, 60.0
 MOST_DOUBLINGS = 10
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Plan:
+    """owned: all of this host's nodes. wanted: those of them that are to be published, in this order; the
+    first ones, `urgent` of them, are waited for."""
+
+    owned: frozenset[str]
+    wanted: tuple[str, ...]
+    urgent: int
+    thoroughly: bool
+
+
 class Publications:
     """Of one host. Steps publish what they change by themselves.
 
     What one node's services answer concerns that node alone: the others are served and worked on.
+
+    settled(node_id): told of those that somebody asked about by `settles_later`
     """
 
-    def __init__(self, edges: Edges) -> None:
+    def __init__(self, edges: Edges, settled: Callable[[str], None] = lambda node_id: None) -> None:
         self._edges = edges
+        self._turns = Turns(settled)
         self._begun: set[str] = set()
         """Whatever became of it: part of it may be served from the first moment on."""
         self._refused: set[str] = set()
@@ -47,7 +63,7 @@ class Publications:
         self._failures: Counter[str] = Counter()
         """In a row, of those that are tried again."""
         self._again_s: dict[str, float] = {}
-        """When: a try may take half a minute, in which all other nodes wait."""
+        """When: a try may take half a minute."""
 
     def __contains__(self, node_id: object) -> bool:
         return node_id in self._begun
@@ -98,6 +114,14 @@ class Publications:
         first_s = min(self._again_s.get(node_id, -inf) for node_id in self._doubtful)
         return max(AGAIN_S, first_s - self._edges.clock.monotonic_s())
 
+    def is_changing(self, node_id: str) -> bool:
+        """Whether services of it are being changed: whoever else would, waits."""
+        return node_id in self._turns.under_way
+
+    def settles_later(self, node_id: str) -> bool:
+        """Whether it is to be published, or its services are being changed. Then `settled` is told."""
+        return self._turns.settles_later(node_id)
+
     async def follow(
         self, mine: Collection[str], *, first: Collection[str], busy: Set[str], thoroughly: bool
     ) -> None:
@@ -110,28 +134,71 @@ class Publications:
 
         Raises TransientError when the store doesn't answer.
         """
-        owned, urgent = set(mine), set(first)
+        await self.carry_out(self.plan(mine, first=first, busy=busy, thoroughly=thoroughly))
+
+    def plan(
+        self, mine: Collection[str], *, first: Collection[str], busy: Set[str], thoroughly: bool
+    ) -> Plan:
+        """What `follow` does, beside what other plans have taken up; what one of these has yet to begin with
+        goes into this one when it is waited for."""
+        owned, urgent = frozenset(mine), frozenset(first)
         again = {node_id for node_id in self._doubtful if self._is_due(node_id)}
         again |= self._refused if thoroughly else set()
         wanted = owned - self._begun | (owned & again) - busy
+        self._turns.wait_for(wanted | self._begun - owned)
+        wanted -= self._turns.under_way | (self._turns.queued - urgent)
         # In one order whatever the hash seed: each publication has effects that others see.
-        for some in _cut(sorted(wanted, key=lambda id: (id not in urgent, id)), AT_ONCE):
-            await self._publish(some)
-        if wanted:
+        ordered = sorted(wanted, key=lambda id: (id not in urgent, id))
+        plan = Plan(owned, tuple(ordered), len(wanted & urgent), thoroughly)
+        self._turns.queue(plan.wanted, plan)
+        return plan
+
+    async def carry_out(self, plan: Plan) -> bool:
+        """Once. Says whether there was anything to do. Raises as `follow` does."""
+        try:
+            await self._publish_all(plan)
+        finally:
+            self._turns.drop(plan.wanted, plan)
+        owned, failing = plan.owned, self._failing
+        if plan.wanted:
+            pending = self._turns.pending
             log.info(
                 "host.serves",
                 host=self._edges.lease.host,
-                nodes=len((owned & self._begun) - self._refused - self._failing),
-                waiting=len(owned & self._failing),
+                nodes=len((owned & self._begun) - self._refused - failing - pending),
+                waiting=len(owned & (failing | pending)),
                 refused=len(self._refused),
             )
-        await self.withdraw(sorted(node_id for node_id in self._begun - owned if self._is_due(node_id)))
+        gone = [node_id for node_id in self._begun - owned - self._turns.under_way if self._is_due(node_id)]
+        await self.withdraw(sorted(gone))
         self._doubtful &= owned | self._begun
         self._edges.meter.served_otherwise(len(self._refused | self._failing))
-        if thoroughly:
+        if plan.thoroughly:
             await self._end_roots(owned)
+        return bool(plan.wanted or gone)
 
-    async def _publish(self, node_ids: Sequence[str]) -> None:
+    async def _publish_all(self, plan: Plan) -> None:
+        batches = list(_cut(plan.wanted, AT_ONCE))
+        hurried = -(-plan.urgent // AT_ONCE)
+        # One node that is slow holds up none of those that are waited for.
+        begun = await asyncio.gather(
+            *(self._publish(plan, some) for some in batches[:hurried]), return_exceptions=True
+        )
+        for one in begun:
+            if isinstance(one, BaseException):
+                raise one
+        for some in batches[hurried:]:
+            await self._publish(plan, some)
+
+    async def _publish(self, plan: Plan, some: Sequence[str]) -> None:
+        node_ids = self._turns.begin(some, plan)
+        try:
+            await self._publish_rows(node_ids)
+        finally:
+            for node_id in node_ids:
+                self._turns.settle(node_id)
+
+    async def _publish_rows(self, node_ids: Sequence[str]) -> None:
         def read(tx: Tx) -> list[tuple[Node, tuple[Port, ...]]]:
             ports: dict[str, list[Port]] = {node_id: [] for node_id in node_ids}
             for port in tx.find(Port, where={"node_id": tuple(node_ids)}):
@@ -168,6 +235,8 @@ class Publications:
         else:
             self._refused.discard(node.id)
             self._has_an_answer(node.id)
+        finally:
+            self._turns.settle(node.id)  # before the others that were begun with it
         return ""
 
     def _has_failed(self, node_id: str) -> None:
@@ -185,8 +254,14 @@ class Publications:
         """Of these nothing is on its way any more when it returns, but of those whose services failed in it:
         ids of the ones that are withdrawn. The others are tried again, as in `follow`."""
         done: list[bool] = []
-        for some in _cut(node_ids, AT_ONCE):
-            done += await asyncio.gather(*(self._withdraw_one(node_id) for node_id in some))
+        for node_id in node_ids:
+            self._turns.seize(node_id)
+        try:
+            for some in _cut(node_ids, AT_ONCE):
+                done += await asyncio.gather(*(self._withdraw_one(node_id) for node_id in some))
+        finally:
+            for node_id in node_ids:
+                self._turns.settle(node_id)
         return [node_id for node_id, withdrawn in zip(node_ids, done, strict=True) if withdrawn]
 
     async def _withdraw_one(self, node_id: str) -> bool:
@@ -224,21 +299,32 @@ class Publications:
             self._edges.evidence.forget(node_id)
         for known in (self._begun, self._refused, self._doubtful, self._failures, self._again_s):
             known.clear()
+        self._turns.clear()
         self._edges.meter.served_otherwise(0)
 
     async def _end_roots(self, owned: Collection[str]) -> None:
         """Those that are served from here since before another took their nodes over, or since an earlier
         process: when no row names them any more. What fails is tried again."""
-        left = {id: name for id, name in self._edges.publisher.roots().items() if id not in owned}
+        others = self._edges.publisher.roots().items()
+        left = {id: name for id, name in others if id not in owned and not self._has_to_do(id)}
         if not left:
             return
         nodes = await self._edges.store.transact(lambda tx: tx.find(Node, where={"id": tuple(left)}))
         in_use = {node.id for node in nodes if node.publication.root == left[node.id]}
         for node_id in sorted(left.keys() - in_use):
+            if self._has_to_do(node_id):
+                continue
+            self._turns.seize(node_id)
             try:
                 await self._edges.publisher.withdraw(node_id)
             except Exception as error:  # noqa: BLE001 - as above
                 log.error("root.not_withdrawn", folder=left[node_id], cause=_cause(error))
+            finally:
+                self._turns.settle(node_id)
+
+    def _has_to_do(self, node_id: str) -> bool:
+        """It has come meanwhile."""
+        return node_id in self._begun or node_id in self._turns.pending
 
 
 def _cut(ids: Sequence[str], length: int) -> Iterator[Sequence[str]]:
