@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
-from provisioner.core.errors import ProvisionerError
+from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.fields import changed
 from provisioner.core.model import Node, Port, TimelineEvent
 from provisioner.protocols.events import WireEvent
@@ -19,6 +19,9 @@ log = structlog.get_logger(__name__)
 
 MAX_PENDING = 10_000
 """Events waiting to be stored; beyond it the oldest are dropped and counted."""
+
+FIRST_PAUSE_S, LONGEST_PAUSE_S = 1.0, 30.0
+"""While the store is away, or its disk is full."""
 
 MAX_REMEMBERED = 200
 """Events kept in memory per node, for diagnosis."""
@@ -118,7 +121,8 @@ class Evidence:
         self._work.set()
 
     async def record(self) -> None:
-        """Stores what was heard, in batches, until cancelled."""
+        """Stores what was heard, in batches, until cancelled; what is left then, the next time."""
+        pause_s = FIRST_PAUSE_S
         while True:
             await self._work.wait()
             self._work.clear()
@@ -127,9 +131,28 @@ class Evidence:
                 continue
             try:
                 await self._store.transact(lambda tx, batch=batch: _append(tx, batch))  # type: ignore[misc]
+                pause_s = FIRST_PAUSE_S
+            except asyncio.CancelledError:
+                # It may be stored all the same: better told twice than not at all.
+                self._put_back(batch)
+                raise
+            except TransientError as error:
+                lost = self._put_back(batch)
+                log.warning(
+                    "timeline.waits_for_store", events=len(self._pending), lost=lost, error=str(error)
+                )
+                await asyncio.sleep(pause_s)
+                pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             except ProvisionerError as error:
                 # The timeline is evidence for people; losing a line must not stop a deploy.
                 log.warning("timeline.lost", events=len(batch), error=str(error))
+
+    def _put_back(self, batch: list[TimelineEvent]) -> int:
+        """Before what came meanwhile. Returns for how many, the oldest, there was no room."""
+        lost = max(0, len(batch) + len(self._pending) - MAX_PENDING)
+        self._pending.extendleft(reversed(batch[lost:]))
+        self._work.set()
+        return lost
 
 
 def _append(tx: Tx, batch: list[TimelineEvent]) -> None:

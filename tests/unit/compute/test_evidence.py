@@ -1,10 +1,17 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import Any
 
+import pytest
+
+from provisioner.compute import evidence as evidence_module
 from provisioner.compute.evidence import Evidence
+from provisioner.core.errors import TransientError
 from provisioner.core.model import Port, TimelineEvent
 from provisioner.protocols.events import WireEvent
+from provisioner.protocols.store import Tx
 from provisioner.store.memory import MemoryStore
 from tests.unit.fakes import JumpingClock
 from tests.unit.records import node
@@ -32,6 +39,45 @@ def test_what_is_heard_of_a_mac_an_address_or_a_node_reaches_its_timeline() -> N
     assert [event.name for event in found] == ["dhcp.discover", "http.sent", "agent.hello"]
     assert {event.node_id for event in found} == {"node-1"}
     assert {event.instance_id for event in found} == {"i1"}
+
+
+@pytest.mark.parametrize("ended", [False, True], ids=["away", "ended meanwhile"])
+def test_what_is_heard_while_the_store_is_away_is_stored_when_it_is_back(
+    monkeypatch: pytest.MonkeyPatch, ended: bool
+) -> None:
+    monkeypatch.setattr(evidence_module, "FIRST_PAUSE_S", 0.001)
+    monkeypatch.setattr(evidence_module, "MAX_PENDING", 3)
+
+    async def story() -> list[str]:
+        store = MemoryStore(JumpingClock().wall)
+        evidence, asked, transact = Evidence(store), asyncio.Event(), store.transact
+
+        async def away(work: Callable[[Tx], Any]) -> Any:
+            asked.set()
+            if ended:
+                await asyncio.Event().wait()
+            raise TransientError("use the database", answer="it is away")
+
+        monkeypatch.setattr(store, "transact", away)
+        recording = asyncio.create_task(evidence.record())
+        for name in ("first", "second"):
+            evidence(WireEvent(source="dhcp", name=name, node_id="node-1"))
+        await asked.wait()
+        for name in ("third", "fourth"):
+            evidence(WireEvent(source="dhcp", name=name, node_id="node-1"))
+        if ended:  # as by the end of the lease
+            recording.cancel()
+            await asyncio.wait([recording])
+            recording = asyncio.create_task(evidence.record())
+        monkeypatch.setattr(store, "transact", transact)
+        while not (found := await store.transact(lambda tx: tx.find(TimelineEvent))):
+            await asyncio.sleep(0.001)
+        recording.cancel()
+        return [event.name for event in found]
+
+    assert asyncio.run(story()) == ["second", "third", "fourth"], (
+        "in their order, as many as there is room for"
+    )
 
 
 def test_whoever_waits_for_a_node_is_woken_by_its_news_and_only_by_them() -> None:
