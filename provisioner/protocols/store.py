@@ -100,7 +100,8 @@ class Watch(Protocol):
     """Wake-ups of some topics. A hint: what is missed is found by polling."""
 
     async def wait(self, timeout_s: float) -> bool:
-        """True as soon as a topic was notified since the last call, False after `timeout_s`."""
+        """True as soon as a topic was notified since the last call, or may have been; False after
+        `timeout_s`."""
         ...
 
     def close(self) -> None:

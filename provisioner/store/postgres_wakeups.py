@@ -45,15 +45,15 @@ class Wakeups:
 
     async def run(self) -> None:
         """Until cancelled; connects again, ever more slowly, when the connection breaks."""
-        pause_s, lost = FIRST_PAUSE_S, False
+        pause_s = FIRST_PAUSE_S
         while True:
             try:
                 async with await self._database.connect() as connection:
                     with cut_when_silent(connection, ANSWER_S):
                         await connection.execute(f"LISTEN {CHANNEL}")
                     pause_s = FIRST_PAUSE_S
-                    if lost:
-                        self._topics.notify_all()  # something may have been said meanwhile
+                    # Something may have been said meanwhile: the first time, since whoever watches looked.
+                    self._topics.notify_all()
                     while True:
                         async for notice in connection.notifies(timeout=DRAIN_S):
                             self._heard(notice.payload)
@@ -63,7 +63,6 @@ class Wakeups:
                 log.warning(
                     "store.wakeups_lost", cause=" ".join(str(error).split()), again_in_s=round(pause_s, 1)
                 )
-            lost = True
             await asyncio.sleep(pause_s)
             pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
 

@@ -26,7 +26,7 @@ from provisioner.store import postgres_store, postgres_wakeups, upgrade_store
 from provisioner.store.postgres import SESSION, Postgres
 from provisioner.store.postgres_line import Line
 from provisioner.store.postgres_store import PostgresStore
-from tests.contract.store.conftest import PostgresDatabases, name_in
+from tests.contract.store.conftest import PostgresDatabases
 from tests.contract.store.hosts import increment, play
 from tests.contract.store.records import event, flavor, node
 
@@ -208,15 +208,45 @@ def test_a_watcher_on_one_host_wakes_by_what_another_stored(postgres: PostgresDa
 
     async def watcher(store: Store) -> bool:
         watch = store.watch("nodes")
-        asked = f"SELECT 1 FROM pg_stat_activity WHERE query LIKE 'LISTEN%' AND datname = '{name_in(url)}'"
-        while not postgres.server.execute(asked):
-            await asyncio.sleep(0.02)
+        assert await watch.wait(10), "it listens from now on, and may have missed something before"
         listening.set()
         return await watch.wait(10)
 
     async def writer(store: Store) -> bool:
         await listening.wait()
         await store.transact(lambda tx: tx.notify("nodes"))
+        return True
+
+    assert play(url, watcher, writer) == [True, True]
+
+
+def test_what_is_stored_between_a_first_look_and_listening_is_not_missed(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    url, connect = postgres.url(), Postgres.connect
+    looked, stored = asyncio.Event(), asyncio.Event()
+
+    async def connect_late(database: Postgres) -> psycopg.AsyncConnection[tuple[object, ...]]:
+        await stored.wait()
+        return await connect(database)
+
+    monkeypatch.setattr(Postgres, "connect", connect_late)
+
+    async def watcher(store: Store) -> bool:
+        watch = store.watch("nodes")
+        assert await store.transact(lambda tx: tx.count(Node)) == 0
+        looked.set()
+        return await watch.wait(10)
+
+    async def writer(store: Store) -> bool:
+        await looked.wait()
+
+        def add(tx: Tx) -> None:
+            tx.insert(node("a"))
+            tx.notify("nodes")
+
+        await store.transact(add)
+        stored.set()
         return True
 
     assert play(url, watcher, writer) == [True, True]
