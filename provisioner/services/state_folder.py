@@ -138,7 +138,8 @@ def holder_of(path: Path, ids: Ids, *, boot: str = "") -> str:
     knows that no other one acts under this name. Raises PermanentError.
 
     boot: tells this machine, as it was started last, from all others: a folder may have been copied, or be
-    another machine's whose lock isn't seen here. Empty where there can be no other.
+    another machine's whose lock isn't seen here. Empty where there can be no other. From copies on the same
+    machine the number of the lock's file tells it.
     """
     file = path / "holder"
     try:
@@ -147,7 +148,10 @@ def holder_of(path: Path, ids: Ids, *, boot: str = "") -> str:
         else:
             holder = ids.uuid()
             replace_file(file, f"{holder}\n")
-        return f"{holder} {boot}".rstrip()
+        if not boot:
+            return holder
+        lock = (path / "lock").stat()
+        return f"{holder} {boot} {lock.st_dev}:{lock.st_ino}"
     except OSError as error:
         raise PermanentError(
             f"keep {file}",

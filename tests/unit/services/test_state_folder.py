@@ -66,13 +66,17 @@ def test_a_database_for_one_process_is_refused_to_the_second_with_what_to_do(tmp
         pass
 
 
-def test_who_starts_again_on_its_machine_is_known_and_who_has_a_copy_elsewhere_is_another(
+def test_who_starts_again_on_its_machine_is_known_and_who_has_a_copy_here_or_elsewhere_is_another(
     tmp_path: Path,
 ) -> None:
     folder, copy, ids = tmp_path / "state", tmp_path / "copy", CountingIds()
-    folder.mkdir()
-    first = holder_of(folder, ids, boot=boot_id())
+    with StateFolder(folder, "compute"):
+        first = holder_of(folder, ids, boot=boot_id())
     shutil.copytree(folder, copy)
-    assert holder_of(folder, ids, boot=boot_id()) == first
-    assert holder_of(copy, ids, boot="another machine's") != first
+    with StateFolder(folder, "compute"), StateFolder(copy, "compute"):
+        assert holder_of(folder, ids, boot=boot_id()) == first
+        assert holder_of(copy, ids, boot=boot_id()) != first
+        assert holder_of(copy, ids, boot="another machine's") != first
+    with StateFolder(folder):
+        assert holder_of(folder, ids, boot=boot_id()) == first, "in whatever role"
     assert holder_of(folder, ids) == holder_of(copy, ids), "where there can be no other machine"
