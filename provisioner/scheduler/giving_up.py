@@ -46,13 +46,12 @@ class Doubts:
     def placed(self, id: str) -> None:
         self._patient.discard(id)
 
-    async def look(self, store: Store) -> bool:
-        """After a transaction. Whether there is something to be done about it in the next one."""
+    async def look(self, store: Store) -> list[str]:
+        """After a transaction. Requests that the next one is to try: hopeless ones, and those that weren't
+        looked at yet."""
         self._hopeless.clear()
-        if not self._doubted:
-            return False
-        open_ = dict(list(self._doubted.items())[:DOUBTED_AT_ONCE])
-        more = len(open_) < len(self._doubted)
+        doubted = list(self._doubted.items())
+        open_, later = dict(doubted[:DOUBTED_AT_ONCE]), doubted[DOUBTED_AT_ONCE:]
         after: str | None = None
         while open_:
             nodes = await store.transact(partial(_some, after))
@@ -64,7 +63,7 @@ class Doubts:
                 break
             after = nodes[-1].id
         self._hopeless.update(open_)
-        return more or bool(open_)
+        return [*open_, *(id for id, _ in later)]
 
 
 def _some(after: str | None, tx: Tx) -> list[Node]:

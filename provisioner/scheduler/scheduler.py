@@ -17,6 +17,7 @@ from provisioner.scheduler.claims import Claim, claim, write_rest
 from provisioner.scheduler.giving_up import Doubts, give_up
 from provisioner.scheduler.memory import FreeNodes, WaitingRequests
 from provisioner.scheduler.reasons import Reasons
+from provisioner.scheduler.rounds import Round
 
 log = structlog.get_logger(__name__)
 
@@ -47,6 +48,7 @@ class Scheduler:
         self._waiting = WaitingRequests()
         self._free = FreeNodes()
         self._reasons = Reasons(self._free)
+        self._round = Round()
         self._look_s = clock.monotonic_s()
         self._anew_s = self._look_s + ANEW_EVERY_S
         self._looked = False  # what is free was looked at in this transaction,
@@ -63,7 +65,9 @@ class Scheduler:
         self._placed: list[Turn] = []
         self._claimed: list[Claim] = []
         self._told: dict[str, str] = {}
-        self._named: dict[str, Node | None] = {}  # as they were read for requests that name them
+        # As they were read for requests that name them:
+        self._images: dict[str, Image | None] = {}
+        self._named: dict[str, Node | None] = {}
 
     async def run(self) -> None:
         """Places requests until cancelled."""
@@ -92,6 +96,7 @@ class Scheduler:
             self._ask_s = self._clock.monotonic_s() + LOOK_EVERY_S
         more = await self._store.transact(self._place)
         self._ask = not (more and self._all_served)
+        self._round.sure()
         self._free.sure()
         for turn in self._placed:
             self._turns.served(turn)
@@ -99,40 +104,47 @@ class Scheduler:
             self._doubts.placed(turn.request.id)
         for id, why in self._told.items():
             self._waiting.told(id, why)
-        return await self._doubts.look(self._store) or more or self._is_anew_due()
+        doubted = await self._doubts.look(self._store)
+        self._round.again(doubted)
+        return bool(doubted) or more or self._is_anew_due()
 
     def _place(self, tx: Tx) -> bool:
         """May be run anew, before it is sure."""
         self._placed.clear()
         self._claimed.clear()
         self._told.clear()
+        self._images.clear()
         self._named.clear()
+        self._round.begin()
         self._doubts.begin()
         self._free.begin()
         if self._ask:
             self._waiting.look(tx)
-        more = bool(self._waiting) and self._place_in_turn(tx)
+        more = self._place_in_turn(tx)
         write_rest(tx, self._claimed)
         return more
 
     def _place_in_turn(self, tx: Tx) -> bool:
-        self._looked = self._seen_all = False
+        self._looked = self._seen_all = self._all_served = False
         self._reasons.begin()
-        images: dict[str, Image | None] = {}
-        turns = self._turns.order(self._waiting.queues)
+        turns = self._round.left(self._turns.order(self._waiting.queues))
         waiting = self._waiting.whole(tx, turns, BATCH, looked=self._ask)
         for tried, (turn, instance) in enumerate(waiting, start=1):
-            if instance is None:
-                continue
-            image_id = instance.image_id
-            if image_id not in images:
-                images[image_id] = tx.get(Image, image_id)
-            if self._try(tx, instance, images[image_id]):
+            if not self._round.goes_on(len(self._images) + len(self._named) + len(self._reasons)):
+                return True
+            self._round.tried(turn)
+            if instance is not None and self._try(tx, instance, self._image(tx, instance.image_id)):
                 self._placed.append(turn)
                 if len(self._placed) == BATCH:
                     self._all_served = tried == BATCH
                     return tried < len(self._waiting)
+        self._round.end()
         return False
+
+    def _image(self, tx: Tx, id: str) -> Image | None:
+        if id not in self._images:
+            self._images[id] = tx.get(Image, id)
+        return self._images[id]
 
     async def _learn(self) -> None:
         """What has come free since. In transactions of its own, each of them short: after a start it is
@@ -228,4 +240,5 @@ class Scheduler:
             return False
         self._claimed.append(claimed)
         self._free.took(node)
+        self._reasons.forget_nodes()
         return True

@@ -13,13 +13,15 @@ T = TypeVar("T")
 
 class CountingStore:
     """rows, whole, added: for each transaction, how many rows it read, how many records of these with all
-    their fields, and how many it added, though it may be undone. What is only counted is no row."""
+    their fields, and how many it added, though it may be undone. What is only counted is no row; counts:
+    how often something was."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
         self.rows: list[int] = []
         self.whole: list[int] = []
         self.added: list[int] = []
+        self.counts: list[int] = []
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         def counted(tx: Tx) -> T:
@@ -30,6 +32,7 @@ class CountingStore:
                 self.rows.append(seen.rows)
                 self.whole.append(seen.whole)
                 self.added.append(seen.added)
+                self.counts.append(seen.counts)
 
         return await self._store.transact(counted)
 
@@ -49,6 +52,7 @@ class _CountingTx:
         self.rows = 0
         self.whole = 0
         self.added = 0
+        self.counts = 0
 
     def __getattr__(self, name: str) -> Any:
         return getattr(self._tx, name)
@@ -62,6 +66,11 @@ class _CountingTx:
     def pick(self, *given: Any, **named: Any) -> list[Any]:
         found: list[Any] = self._tx.pick(*given, **named)
         self.rows += len(found)
+        return found
+
+    def count(self, *given: Any, **named: Any) -> int:
+        self.counts += 1
+        found: int = self._tx.count(*given, **named)
         return found
 
     def insert(self, *records: Any) -> None:
