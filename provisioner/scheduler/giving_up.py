@@ -31,6 +31,10 @@ class Doubts:
         self._hopeless: set[str] = set()  # found so since the last transaction
         self._doubted: dict[str, tuple[Instance, Image]] = {}
 
+    def begin_anew(self) -> None:
+        """Nodes that others waited for may be gone since."""
+        self._patient.clear()
+
     def begin(self) -> None:
         """A transaction begins, or the same one anew."""
         self._doubted.clear()

@@ -155,6 +155,7 @@ class Scheduler:
             self._anew_s = self._clock.monotonic_s() + ANEW_EVERY_S
             self._wanting = False
             self._free.doubt()
+            self._doubts.begin_anew()
             self._offered, self._look_s = True, self._clock.monotonic_s()
         if not self._ask:
             self._ask = await self._asked.wait(0) or self._clock.monotonic_s() >= self._ask_s

@@ -7,15 +7,16 @@ from typing import Any
 
 import pytest
 
-from provisioner.core.model import Failure, Instance
+from provisioner.core.model import Failure, Instance, Node
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.protocols.store import Store
 from provisioner.scheduler import giving_up
-from provisioner.scheduler.scheduler import Scheduler
+from provisioner.scheduler.scheduler import ANEW_EVERY_S, Scheduler
 from provisioner.services.system import RandomIds
 from provisioner.store.memory import MemoryStore
 from tests.unit.api.counting_store import CountingStore
 from tests.unit.compute.fake_world import QuickClock
+from tests.unit.fakes import JumpingClock
 from tests.unit.records import NOW, flavor, image, instance, node
 
 FEW = 30
@@ -74,3 +75,29 @@ def test_nodes_are_looked_at_once_for_all_whose_nodes_failed(monkeypatch: pytest
     monkeypatch.setattr(giving_up, "DOUBTED_AT_ONCE", 3)
     _, asked = played(10, large=None, requests=7)
     assert {one.state for one in asked} == {InstanceState.ERROR}
+
+
+@pytest.mark.parametrize("change", [None, {"maintenance": True}, {"reserved_for": "another"}])
+def test_a_request_ends_when_the_only_node_goes_that_it_waited_for(change: dict[str, Any] | None) -> None:
+    """Deleted, out of service, or kept for others."""
+
+    async def run() -> None:
+        store, clock = MemoryStore(lambda: NOW), JumpingClock()
+        asked = instance(failed_on=("gone",), failure=FAILURE)
+        await store.transact(lambda tx: tx.insert(image(), node(**BUSY), asked))
+        scheduler = Scheduler(store, clock, RandomIds())
+
+        async def state() -> InstanceState:
+            while await scheduler.place_some():
+                pass
+            (found,) = await store.transact(lambda tx: tx.find(Instance))
+            return found.state
+
+        assert await state() is InstanceState.REQUESTED
+        await store.transact(
+            lambda tx: tx.delete(Node, "node-1") if change is None else tx.update(Node, "node-1", change)
+        )
+        clock.now_s += ANEW_EVERY_S
+        assert await state() is InstanceState.ERROR
+
+    asyncio.run(run())
