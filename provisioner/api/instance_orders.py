@@ -8,6 +8,7 @@ from provisioner.api import views
 from provisioner.api.boot_parts import boot_part
 from provisioner.api.catalog import find_key
 from provisioner.api.context import ApiContext, by_id_or_name
+from provisioner.api.named_places import check_places
 from provisioner.api.public_keys import checked_key
 from provisioner.api.quotas import failed, left, quota
 from provisioner.api.visible import find_image, find_instance, is_visible
@@ -49,6 +50,7 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     node = find_node(tx, context.who, order.node) if order.node else None
     if node is not None:
         _check_fits(node, tenant, flavor, image)
+    check_places(tx, context.who, zone=order.zone, host=order.host)
     _check_size(order.user_data)
     check_user_data(image.arch, order.user_data)
     public_key = checked_key(order.public_key, "public_key") if order.public_key else ""

@@ -13,6 +13,7 @@ from provisioner.api import views
 from provisioner.api.answers import answer
 from provisioner.api.context import ApiContext, Context, by_id_or_name
 from provisioner.api.instance_orders import check_architecture, deployable
+from provisioner.api.named_places import check_places
 from provisioner.api.node_survey import survey
 from provisioner.api.rights import GuardedRoute
 from provisioner.api.visible_nodes import find_node
@@ -60,6 +61,7 @@ def _asked(tx: Tx, context: ApiContext, order: PlacementOrder) -> tuple[Instance
     flavor = by_id_or_name(tx, Flavor, "flavor", order.flavor)
     image = deployable(tx, context.who, order.image)
     check_architecture(flavor, image)
+    check_places(tx, context.who, zone=order.zone, host=order.host)
     asked = Instance(
         id="",
         name="",
