@@ -23,6 +23,7 @@ from provisioner.core.errors import (
     ProvisionerError,
     StateError,
     StorageFull,
+    TooManyRequests,
     TransientError,
 )
 
@@ -33,6 +34,7 @@ STATUS = (
     (InvalidInput, 422),
     (ImageInvalid, 422),
     (StorageFull, 507),
+    (TooManyRequests, 429),
     (StateError, 409),
     (TransientError, 503),
     (PermanentError, 400),
@@ -83,7 +85,7 @@ async def problem_of_error(request: Request, error: Exception) -> Response:
         answer=error.answer,
         advice=error.advice,
         field=getattr(error, "field", ""),
-        headers={"Retry-After": "1"} if status == 503 else None,
+        headers={"Retry-After": "1"} if status in (429, 503) else None,
     )
 
 

@@ -122,7 +122,8 @@ async def show(
         )
     found, view = await context.store.transact(lambda tx: _read(tx, context, instance))
     if wait_s and found.state not in wanted:
-        view = await _wait(context, found.id, wanted, wait_s)
+        with context.limits.open.one(context.who, f"wait for instance {found.name}"):
+            view = await _wait(context, found.id, wanted, wait_s)
     return answer(view)
 
 

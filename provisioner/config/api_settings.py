@@ -29,6 +29,10 @@ class Limits(Section):
         Field(gt=0, description="Of one user, or of an access key without one; `null`: any number."),
     ] = 500
     request_burst: Annotated[int, Field(ge=1, description="So many at once, after a pause.")] = 5000
+    open_requests: Annotated[
+        int,
+        Field(ge=1, description="Of one user, that wait for an instance (`wait_s`) or follow a console."),
+    ] = 50
     failures_per_minute: Annotated[
         int, Field(ge=1, description="Wrong tokens, keys and signatures from one address; so many at once.")
     ] = 60

@@ -114,6 +114,12 @@ class ImagesAway(TransientError):
     """The file system of the images doesn't answer as it should: what can't be stored now can be later."""
 
 
+class TooManyRequests(TransientError):
+    """Of one user, more than are taken."""
+
+    code = "too-many-requests"
+
+
 class InvalidInput(PermanentError):
     """What the user gave can't be used; `field` is the path of the offending value."""
 

@@ -6,11 +6,13 @@ from typing import Any
 
 import pytest
 
+from provisioner.api.consoles import ASK_AGAIN_S
 from provisioner.api.limits import LimitPolicy, Limits
 from provisioner.core.errors import TransientError
 from provisioner.core.model import Image, ImageState, Instance, Node, TimelineEvent
 from provisioner.core.states import InstanceState
 from tests.unit.api.conftest import Api, node_entry
+from tests.unit.api.counting_store import CountingStore
 from tests.unit.records import node
 
 KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIOMqqnkVzrm0SdG6UOoqKLsabgH5C9okWi0dh2l9GKJl me@here"
@@ -243,17 +245,22 @@ def test_the_console_is_the_instances_while_it_has_the_machine(api: Api) -> None
 class ScriptedClock:
     """`protocols.clock.Clock` in which each sleep lasts until the next act has happened."""
 
+    now_s = 0.0
+
     def __init__(self, *acts: Callable[[], Awaitable[object]]) -> None:
         self._acts = list(acts)
 
     def monotonic_s(self) -> float:
-        return 0.0
+        return self.now_s
 
     async def sleep(self, duration_s: float) -> None:
         await self._acts.pop(0)()
 
 
-def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance(api: Api) -> None:
+@pytest.mark.parametrize("announced", [True, False])
+def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance(
+    api: Api, announced: bool
+) -> None:
     node_id = place(api)
     instance_id = api.get("/v1/instances/web")["id"]
     api.run(api.say(node_id, "long ago, before"))
@@ -263,11 +270,34 @@ def test_a_console_that_is_followed_tells_what_is_new_and_ends_with_its_instance
 
     async def delete() -> None:
         deleted = {"state": InstanceState.DELETED}
-        await api.store.transact(lambda tx: tx.update(Instance, instance_id, deleted))
+        topics = [f"instance:{instance_id}"] * announced
+        await api.store.transact(lambda tx: (tx.update(Instance, instance_id, deleted), tx.notify(*topics)))
+        if not announced:
+            clock.now_s += ASK_AGAIN_S
 
-    api.context.clock = ScriptedClock(say, say, delete)
+    clock = api.context.clock = ScriptedClock(say, say, delete)
     answer = api.call("GET", "/v1/instances/web/console?follow=true&tail_bytes=6")
     assert answer.text == "before, after, after"
+
+
+def test_who_follows_a_console_asks_the_store_for_nothing_while_nothing_happens(api: Api) -> None:
+    place(api)
+    counted = api.context.store = CountingStore(api.store)
+    asked: list[int] = []
+
+    async def look() -> None:
+        asked.append(len(counted.rows))
+
+    async def delete() -> None:
+        deleted = {"state": InstanceState.DELETED}
+        (found,) = await api.store.transact(lambda tx: tx.find(Instance))
+        await api.store.transact(
+            lambda tx: (tx.update(Instance, found.id, deleted), tx.notify(f"instance:{found.id}"))
+        )
+
+    api.context.clock = ScriptedClock(*[look] * 20, delete)
+    assert api.call("GET", "/v1/instances/web/console?follow=true").is_success
+    assert len(asked) == 20 and len(set(asked)) == 1
 
 
 @pytest.mark.parametrize("path", ["instances/web", "nodes/n1"])

@@ -1,10 +1,13 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from provisioner.api.credentials import MAX_KNOWN, Known
 from provisioner.api.limits import MAX_BUCKETS, Buckets, LimitPolicy, Limits
 from tests.unit.api.conftest import Api
+from tests.unit.records import instance, node
 
 FEW = LimitPolicy(requests_per_s=1.0, request_burst=3, failures_per_minute=2, body_bytes=65_536)
 WRONG = {"Authorization": "Bearer wrong"}
@@ -120,3 +123,31 @@ def test_the_size_of_a_body_is_as_configured(api: Api) -> None:
     api.context.limits = Limits(FEW)
     told = api.call("POST", "/v1/nodes", content=b" " * 65_537)
     assert (told.status_code, told.json()["title"]) == (413, "a request's body may have 65536 bytes")
+
+
+@pytest.mark.parametrize("path", ["/v1/instances/web?wait_s=60", "/v1/instances/web/console?follow=true"])
+def test_a_user_keeps_so_many_requests_open_and_no_more(api: Api, path: str) -> None:
+    ann, ben = api.user_of("blue", "reader"), api.user_of("blue", "member")
+    asked = instance(tenant="blue", node_id="node-1")
+    api.transact(lambda tx: tx.insert(node(instance_id=asked.id), asked))
+    api.context.limits = Limits(LimitPolicy(open_requests=2))
+
+    async def story() -> None:
+        opened = [asyncio.create_task(api.request("GET", path, headers=ann.headers)) for _ in range(2)]
+        short = "/v1/instances/web?wait_s=0.001"
+        async with asyncio.timeout(30):
+            while len(api.context.limits.open) < 2:
+                await asyncio.sleep(0)
+        told = await api.request("GET", short, headers=ann.headers)
+        assert (told.status_code, told.headers["retry-after"]) == (429, "1")
+        assert told.json()["code"] == "too-many-requests"
+        assert "2 requests of this user" in told.json()["answer"]
+        assert (await api.request("GET", path, headers=ann.headers)).status_code == 429
+        assert (await api.request("GET", "/v1/instances/web", headers=ann.headers)).status_code == 200
+        assert (await api.request("GET", short, headers=ben.headers)).status_code == 200
+        for task in opened:
+            task.cancel()
+        await asyncio.wait(opened)
+        assert (await api.request("GET", short, headers=ann.headers)).status_code == 200
+
+    api.run(story())
