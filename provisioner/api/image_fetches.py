@@ -23,6 +23,12 @@ ELSEWHERE_S = 30.0
 AT_ONCE = 3
 """They share the disk."""
 
+COUNTED_S = 300.0
+"""Of those, for so long: a server that takes longer holds up its own tenant's alone."""
+
+MOST = 30
+"""However long they take."""
+
 
 class ImageFetches:
     """A few at once, and of each tenant one: a server that trickles holds up its own tenant's alone. Tenants
@@ -34,6 +40,7 @@ class ImageFetches:
         self._news.set()
         self._waiting: dict[str, dict[str, Image]] = {}  # by tenant and id; whose turn is next stands first
         self._under_way: dict[str, Image] = {}  # by tenant
+        self._long: set[str] = set()  # tenants whose isn't counted any more
 
     async def run(self) -> None:
         """Until cancelled."""
@@ -64,7 +71,8 @@ class ImageFetches:
 
     def _begin(self, group: asyncio.TaskGroup) -> None:
         for tenant in [one for one in self._waiting if one not in self._under_way]:
-            if len(self._under_way) >= AT_ONCE:
+            all_ = len(self._under_way)
+            if all_ - len(self._long) >= AT_ONCE or all_ >= MOST:
                 return
             queue = self._waiting.pop(tenant)
             image = queue.pop(next(iter(queue)))
@@ -74,6 +82,7 @@ class ImageFetches:
             group.create_task(self._fetch(image, group))
 
     async def _fetch(self, image: Image, group: asyncio.TaskGroup) -> None:
+        counted = group.create_task(self._count_no_longer(image.tenant, group))
         try:
             with suppress(BeingReceived):
                 await fetch(self._context, image.id)
@@ -83,7 +92,14 @@ class ImageFetches:
                 # It may have been the store that failed, and the image still be to be fetched.
                 await self._context.clock.sleep(STORE_AWAY_S)
                 self._news.set()
+        counted.cancel()
+        self._long.discard(image.tenant)
         del self._under_way[image.tenant]
+        self._begin(group)
+
+    async def _count_no_longer(self, tenant: str, group: asyncio.TaskGroup) -> None:
+        await self._context.clock.sleep(COUNTED_S)
+        self._long.add(tenant)
         self._begin(group)
 
     async def _look_again_and_again(self) -> None:

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import aclosing, asynccontextmanager
+import time
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
+from contextlib import AsyncExitStack, aclosing, asynccontextmanager
 from dataclasses import dataclass
 from errno import ENOENT
 from pathlib import Path
@@ -15,10 +16,14 @@ import httpx
 from provisioner.core.errors import InvalidInput, PermanentError, ProvisionerError, TransientError
 from provisioner.core.shown_url import shown_url
 from provisioner.services.checked_transport import CheckedTransport
+from provisioner.services.least_rate import LeastRate
 
 CONNECT_TIMEOUT_S = 10.0
 STALL_TIMEOUT_S = 60.0  # without a byte
-PIECE_BYTES = 4 * 2**20
+ANSWER_TIMEOUT_S = 120.0  # until the first byte may come, redirects included
+PIECE_BYTES = 4 * 2**20  # of a file
+
+_BY_OTHER_MEANS = "Fetch it by other means and send its bytes, or name a server that is faster"
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,12 +35,19 @@ class Source:
 
 
 @asynccontextmanager
-async def open_source(url: str, allows: Callable[[str], bool] | None = None) -> AsyncGenerator[Source, None]:
+async def open_source(
+    url: str,
+    allows: Callable[[str], bool] | None = None,
+    *,
+    monotonic_s: Callable[[], float] = time.monotonic,
+) -> AsyncGenerator[Source, None]:
     """The bytes behind an http, https or file URL, while entered. allows: whether an address may be connected
-    to, wherever the URL leads; None: any, and files of this system.
+    to, wherever the URL leads; None: any, and files of this system. monotonic_s: by which it is told whether
+    a server sends fast enough.
 
     Raises InvalidInput (another kind of URL), PermanentError (it isn't there, or leads elsewhere),
-    TransientError (the server doesn't answer, or stopped in the middle; raised from `chunks`, too).
+    TransientError (the server doesn't answer, stopped in the middle, or sends too slowly; raised from
+    `chunks`, too).
     """
     try:
         parsed = httpx.URL(url)
@@ -48,7 +60,7 @@ async def open_source(url: str, allows: Callable[[str], bool] | None = None) -> 
         async with aclosing(_file_chunks(path)) as chunks:
             yield Source(chunks, size)
     elif parsed.scheme in ("http", "https") and parsed.host:
-        async with _response(parsed, allows) as source:
+        async with _response(parsed, allows, monotonic_s) as source:
             yield source
     else:
         raise InvalidInput(
@@ -82,27 +94,44 @@ async def _file_chunks(path: Path) -> AsyncGenerator[bytes, None]:
 
 
 @asynccontextmanager
-async def _response(url: httpx.URL, allows: Callable[[str], bool] | None) -> AsyncGenerator[Source, None]:
+async def _response(
+    url: httpx.URL, allows: Callable[[str], bool] | None, monotonic_s: Callable[[], float]
+) -> AsyncGenerator[Source, None]:
     timeout = httpx.Timeout(STALL_TIMEOUT_S, connect=CONNECT_TIMEOUT_S)
     try:
-        async with (
-            httpx.AsyncClient(
-                timeout=timeout,
-                follow_redirects=True,
-                max_redirects=5,
-                event_hooks={"request": [_check_port]},
-                transport=None if allows is None else CheckedTransport(allows),
-            ) as client,
+        async with AsyncExitStack() as stack:
+            client = await stack.enter_async_context(
+                httpx.AsyncClient(
+                    timeout=timeout,
+                    follow_redirects=True,
+                    max_redirects=5,
+                    event_hooks={"request": [_check_port]},
+                    transport=None if allows is None else CheckedTransport(allows),
+                )
+            )
             # The bytes that the checksum is of, not a packed form of them.
-            client.stream("GET", url, headers={"Accept-Encoding": "identity"}) as response,
-        ):
+            answer = client.stream("GET", url, headers={"Accept-Encoding": "identity"})
+            response = await _within(ANSWER_TIMEOUT_S, url, stack.enter_async_context(answer))
             if response.status_code != 200:
                 raise _refusal(url, response.status_code)
             length = response.headers.get("Content-Length", "")
-            async with aclosing(_body(url, response)) as chunks:
+            async with aclosing(_body(url, response, monotonic_s)) as chunks:
                 yield Source(chunks, int(length) if length.isdecimal() else None)
     except httpx.HTTPError as error:
         raise _trouble(url, error) from error
+
+
+async def _within(timeout_s: float, url: httpx.URL, answer: Awaitable[httpx.Response]) -> httpx.Response:
+    """Each piece of its head may take its time, and there may be many."""
+    try:
+        async with asyncio.timeout(timeout_s):
+            return await answer
+    except TimeoutError as error:
+        raise TransientError(
+            f"fetch the image {shown_url(str(url))}",
+            answer=f"the head of the answer wasn't whole after {timeout_s:.0f} s",
+            advice=_BY_OTHER_MEANS,
+        ) from error
 
 
 async def _check_port(request: httpx.Request) -> None:
@@ -112,10 +141,20 @@ async def _check_port(request: httpx.Request) -> None:
         raise httpx.ConnectError(f"port {port} isn't one of 1 to 65535", request=request)
 
 
-async def _body(url: httpx.URL, response: httpx.Response) -> AsyncGenerator[bytes, None]:
+async def _body(
+    url: httpx.URL, response: httpx.Response, monotonic_s: Callable[[], float]
+) -> AsyncGenerator[bytes, None]:
+    """As it comes: pieces of a size would be waited for, however little comes."""
+    rate = LeastRate()
     try:
-        async for piece in response.aiter_raw(PIECE_BYTES):
+        asked_s = monotonic_s()
+        async for piece in response.aiter_raw():
+            if too_slow := rate.came(len(piece), monotonic_s() - asked_s):
+                raise TransientError(
+                    f"fetch the image {shown_url(str(url))}", answer=too_slow, advice=_BY_OTHER_MEANS
+                )
             yield piece
+            asked_s = monotonic_s()
     except httpx.HTTPError as error:
         raise _trouble(url, error, response) from error
 

@@ -440,6 +440,39 @@ def test_a_server_that_trickles_holds_up_its_own_tenant_alone(api: Api) -> None:
     api.run(story())
 
 
+def test_slow_servers_of_several_tenants_hold_up_other_tenants_for_a_while_only(
+    api: Api, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[str] = []
+    patience, sleep = asyncio.Event(), api.context.clock.sleep
+
+    async def trickles(url: str, **how: Any) -> None:
+        asked.append(url)
+        await asyncio.Event().wait()
+
+    async def lasts(duration_s: float) -> None:
+        await (patience.wait() if duration_s == image_fetches.COUNTED_S else sleep(duration_s))
+
+    async def many(number: int) -> None:
+        async with asyncio.timeout(20):
+            while len(asked) < number:
+                await asyncio.sleep(0)
+
+    monkeypatch.setattr(api.images, "fetch", trickles)
+    monkeypatch.setattr(api.context.clock, "sleep", lasts)
+    for number in range(image_fetches.MOST + 1):
+        red = api.user_of(f"red{number}", "member")
+        for name in ("one", "two"):
+            order = {"name": name, "kind": "disk", "url": f"http://127.0.0.1:1/{number}/{name}"}
+            assert red.call("POST", "/v1/images", order).status_code == 201
+    api.run(many(image_fetches.AT_ONCE))
+    assert len(asked) == image_fetches.AT_ONCE
+    patience.set()
+    api.run(many(image_fetches.MOST))
+    assert len(asked) == image_fetches.MOST
+    assert all(url.endswith("/one") for url in asked), "of one tenant, one at a time"
+
+
 def test_what_is_secret_of_a_url_is_sealed_where_it_is_kept(
     api: Api, monkeypatch: pytest.MonkeyPatch
 ) -> None:

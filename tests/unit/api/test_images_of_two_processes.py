@@ -95,12 +95,14 @@ def test_an_image_is_not_fetched_again_that_another_process_has_done_with(
 
 
 class Rounds(SystemClock):
-    """Sleeps until told that it is over."""
+    """Sleeps until told that it is over. No fetch takes long."""
 
     def __init__(self) -> None:
         self._over = asyncio.Semaphore(0)
 
     async def sleep(self, duration_s: float) -> None:
+        if duration_s == image_fetches.COUNTED_S:
+            await asyncio.Event().wait()
         assert duration_s == image_fetches.ELSEWHERE_S
         await self._over.acquire()
 

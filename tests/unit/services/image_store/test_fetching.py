@@ -1,6 +1,9 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -9,7 +12,10 @@ import pytest
 from provisioner.core.errors import ImageInvalid, InvalidInput, PermanentError, TransientError
 from provisioner.core.model import ImageKind
 from provisioner.protocols.image import StoredImage
+from provisioner.services import image_source
+from provisioner.services.image_source import open_source
 from provisioner.services.image_store import ImageStore
+from provisioner.services.least_rate import JUDGED_S, LEAST_BYTES_PER_S, LeastRate
 from tests.unit.services.image_store.content import MIB, disk, files
 
 
@@ -118,3 +124,62 @@ def test_an_image_is_fetched_from_a_file(store: ImageStore, tmp_path: Path) -> N
 def test_a_url_that_leads_nowhere_is_refused(store: ImageStore, url: str, kind: type[Exception]) -> None:
     with pytest.raises(kind):
         asyncio.run(fetch(store, url))
+
+
+@asynccontextmanager
+async def serving(said: bytes) -> AsyncIterator[str]:
+    """The URL of a server that says this, and neither goes on nor hangs up."""
+
+    async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(said)
+        await ended.wait()
+        writer.close()
+
+    ended = asyncio.Event()
+    async with await asyncio.start_server(answer, "127.0.0.1", 0) as server:
+        try:
+            yield f"http://user:hidden@127.0.0.1:{server.sockets[0].getsockname()[1]}/x"
+        finally:
+            ended.set()
+
+
+@pytest.mark.wire
+def test_a_server_that_trickles_is_given_up() -> None:
+    async def story() -> None:
+        minutes = (JUDGED_S * n for n in count())
+        async with (
+            serving(b"HTTP/1.1 200 OK\r\nContent-Length: 1000000\r\n\r\nx") as url,
+            asyncio.timeout(20),
+            open_source(url, monotonic_s=lambda: next(minutes)) as source,
+        ):
+            async for _ in source.chunks:
+                pass
+
+    with pytest.raises(TransientError, match="1 bytes came in 60 s, 65536 a second are the least") as raised:
+        asyncio.run(story())
+    assert "hidden" not in raised.value.message and raised.value.advice
+
+
+@pytest.mark.wire
+def test_a_server_that_never_comes_to_the_end_of_its_head_is_given_up(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(image_source, "ANSWER_TIMEOUT_S", 0.01)
+
+    async def story() -> None:
+        async with serving(b"HTTP/1.1 200 OK\r\nX-") as url, asyncio.timeout(20), open_source(url):
+            pass
+
+    with pytest.raises(TransientError, match="the head of the answer wasn't whole") as raised:
+        asyncio.run(story())
+    assert "hidden" not in raised.value.message
+
+
+def test_a_rate_is_judged_once_a_minute_by_the_time_that_was_waited() -> None:
+    rate, enough = LeastRate(), int(LEAST_BYTES_PER_S * JUDGED_S)
+    assert rate.came(1, JUDGED_S - 1) == ""
+    assert rate.came(enough, 1) == ""
+    assert rate.came(2 * enough, 0.1) == ""  # without a wait for it: who receives it took its time
+    assert rate.came(1, JUDGED_S) == ""
+    assert rate.came(enough - 1, JUDGED_S).startswith(f"{enough - 1} bytes came in 60 s")
