@@ -60,7 +60,7 @@ async def compute_side(
     meter: StepMeter,
 ) -> AsyncIterator[ComputeSide]:
     """Its services run while this is entered; `host.run()` does the work."""
-    evidence, progress = Evidence(store), ProgressBoard()
+    evidence, progress = Evidence(store, clock), ProgressBoard()
     # The state folder is locked: whoever had it, and this host's lease, before on this machine is dead.
     holder = holder_of(settings.state_dir, ids, boot="" if settings.embedded else boot_id())
     async with (

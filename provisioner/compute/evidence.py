@@ -12,6 +12,7 @@ import structlog
 from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.fields import changed
 from provisioner.core.model import Node, Port, TimelineEvent
+from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.store import Store, Tx
 
@@ -64,8 +65,9 @@ class Mailbox:
 class Evidence:
     """The sink of all services of a compute host (`protocols.events.EventSink`)."""
 
-    def __init__(self, store: Store) -> None:
+    def __init__(self, store: Store, clock: Clock) -> None:
         self._store = store
+        self._clock = clock
         self._by_mac: dict[str, str] = {}
         self._by_address: dict[str, str] = {}
         self._keys: dict[str, tuple[Port, ...]] = {}
@@ -141,7 +143,7 @@ class Evidence:
                 log.warning(
                     "timeline.waits_for_store", events=len(self._pending), lost=lost, error=str(error)
                 )
-                await asyncio.sleep(pause_s)
+                await self._clock.sleep(pause_s)
                 pause_s = min(2 * pause_s, LONGEST_PAUSE_S)
             except ProvisionerError as error:
                 # The timeline is evidence for people; losing a line must not stop a deploy.

@@ -95,7 +95,7 @@ class ProvisionerProcess:
     def __init__(self, around: Surroundings) -> None:
         self.app: FastAPI | None = None
         self._around = around
-        self._evidence = Evidence(around.store)
+        self._evidence = Evidence(around.store, around.clock)
         self.netboot = ModelNetboot(around.address, self._heard, around.disk)
         self._main: asyncio.Task[None] | None = None
         self._host: ComputeHost | None = None

@@ -220,7 +220,7 @@ class FakeWorld:
 
     def edges(self, host: str = "host", *, drain_s: float = 30.0) -> Edges:
         """Of a new process."""
-        self._sinks[host] = evidence = Evidence(self.store)
+        self._sinks[host] = evidence = Evidence(self.store, self.clock)
         self._publishers[host] = publisher = OneServer(self.rack, host, self.servers, self.overlaps)
         lease = LeaseKeeper(self.store, self.clock, host, 3600.0, holder=host, longest_command_s=1.0)
         power = PowerSequencer(lease, self.clock, PowerPolicy(poll_s=0.001))

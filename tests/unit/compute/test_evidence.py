@@ -23,7 +23,7 @@ def test_what_is_heard_of_a_mac_an_address_or_a_node_reaches_its_timeline() -> N
     async def story() -> list[TimelineEvent]:
         clock = JumpingClock()
         store = MemoryStore(clock.wall)
-        evidence = Evidence(store)
+        evidence = Evidence(store, JumpingClock())
         evidence.know(node(instance_id="i1"), [PORT])
         recording = asyncio.create_task(evidence.record())
         evidence(WireEvent(source="dhcp", name="dhcp.discover", mac=PORT.id))
@@ -50,7 +50,7 @@ def test_what_is_heard_while_the_store_is_away_is_stored_when_it_is_back(
 
     async def story() -> list[str]:
         store = MemoryStore(JumpingClock().wall)
-        evidence, asked, transact = Evidence(store), asyncio.Event(), store.transact
+        evidence, asked, transact = Evidence(store, JumpingClock()), asyncio.Event(), store.transact
 
         async def away(work: Callable[[Tx], Any]) -> Any:
             asked.set()
@@ -82,7 +82,7 @@ def test_what_is_heard_while_the_store_is_away_is_stored_when_it_is_back(
 
 def test_whoever_waits_for_a_node_is_woken_by_its_news_and_only_by_them() -> None:
     async def story() -> None:
-        evidence = Evidence(MemoryStore(JumpingClock().wall))
+        evidence = Evidence(MemoryStore(JumpingClock().wall), JumpingClock())
         evidence.know(node(), [PORT])
         evidence.know(node(id="node-2"), [Port(id="b", node_id="node-2", address="10.77.0.102")])
         mailbox = evidence.mailbox("node-1")
@@ -102,7 +102,7 @@ def test_whoever_waits_for_a_node_is_woken_by_its_news_and_only_by_them() -> Non
 
 
 def test_a_forgotten_node_is_unknown_again() -> None:
-    evidence = Evidence(MemoryStore(JumpingClock().wall))
+    evidence = Evidence(MemoryStore(JumpingClock().wall), JumpingClock())
     evidence.know(node(), [PORT])
     evidence.forget("node-1")
     evidence(WireEvent(source="dhcp", name="dhcp.ack", mac=PORT.id))

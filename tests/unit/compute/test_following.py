@@ -245,7 +245,7 @@ def test_of_many_that_are_waited_for_one_that_is_slow_holds_up_none(tmp_path: Pa
     async def story() -> None:
         world = FakeWorld(tmp_path)
         ids, publisher = await many(world), Slow(world, "node-0000")
-        published = Publications(replace(world.edges(), publisher=publisher))
+        published = Publications(replace(await world.edges_with_lease(), publisher=publisher))
         following = asyncio.create_task(published.follow(ids, first=ids, busy=set(), thoroughly=False))
         await until(lambda: len(publisher.published) == len(ids) - 1)
         assert not published.settles_later("node-0001")
@@ -261,7 +261,7 @@ def test_what_comes_to_be_waited_for_goes_before_what_was_to_be_published_earlie
     async def story() -> None:
         world, settled = FakeWorld(tmp_path), list[str]()
         ids, publisher = await many(world), Slow(world, "node-0000")
-        published = Publications(replace(world.edges(), publisher=publisher), settled.append)
+        published = Publications(replace(await world.edges_with_lease(), publisher=publisher), settled.append)
         following = asyncio.create_task(published.follow(ids, first=(), busy=set(), thoroughly=False))
         await until(lambda: len(publisher.published) == AT_ONCE - 1)
         assert published.settles_later(ids[-1])
@@ -281,7 +281,7 @@ def test_what_is_withdrawn_before_its_turn_has_come_is_not_published(tmp_path: P
     async def story() -> None:
         world = FakeWorld(tmp_path)
         ids, publisher = await many(world), Slow(world, "node-0000")
-        published = Publications(replace(world.edges(), publisher=publisher))
+        published = Publications(replace(await world.edges_with_lease(), publisher=publisher))
         following = asyncio.create_task(published.follow(ids, first=(), busy=set(), thoroughly=False))
         await until(lambda: len(publisher.published) == AT_ONCE - 1)
         assert await published.withdraw([ids[-1]]) == [ids[-1]]

@@ -105,9 +105,9 @@ def would_get(api: Api, red: User, reds: Ec2) -> Any:
     return red.call("POST", "/v1/placement", {"flavor": "large", "image": "root"}).json()
 
 
-def waits_for(api: Api, red: User, reds: Ec2, **more: str) -> Any:
+def waits_for(api: Api, red: User, reds: Ec2) -> Any:
     """What is said of a request that nothing fits, by the scheduler."""
-    body = {"name": "waits", "flavor": "large", "image": "root", **more}
+    body = {"name": "waits", "flavor": "large", "image": "root"}
     id = red.call("POST", "/v1/instances", body).json()["id"]
     api.run(Scheduler(api.store, api.context.clock, RandomIds()).place_some())
     told = red.call("GET", f"/v1/instances/{id}").json()["waiting_for"]
@@ -117,7 +117,13 @@ def waits_for(api: Api, red: User, reds: Ec2, **more: str) -> Any:
 
 
 def waits_in_zone(api: Api, red: User, reds: Ec2) -> Any:
-    return waits_for(api, red, reds, zone="bluezone")
+    body = {"name": "waits", "flavor": "large", "image": "root", "zone": "bluezone"}
+    return told_by(red.call("POST", "/v1/instances", body))
+
+
+def would_get_in_zone(api: Api, red: User, reds: Ec2) -> Any:
+    body = {"flavor": "large", "image": "root", "zone": "bluezone"}
+    return told_by(red.call("POST", "/v1/placement", body))
 
 
 def failed(api: Api, red: User, reds: Ec2) -> Any:
@@ -143,6 +149,7 @@ TELLING = {
     "placement": would_get,
     "waiting": waits_for,
     "waiting in a zone": waits_in_zone,
+    "placement in a zone": would_get_in_zone,
     "failure": failed,
 }
 
