@@ -105,10 +105,11 @@ def would_get(api: Api, red: User, reds: Ec2) -> Any:
     return red.call("POST", "/v1/placement", {"flavor": "large", "image": "root"}).json()
 
 
-def waits_for(api: Api, red: User, reds: Ec2) -> Any:
-    """What is said of a request that nothing fits, by the scheduler."""
+def waits_for(api: Api, red: User, reds: Ec2, **more: str) -> Any:
+    """What is said of a request that nothing fits, by the scheduler. more: of it, since it was taken."""
     body = {"name": "waits", "flavor": "large", "image": "root"}
     id = red.call("POST", "/v1/instances", body).json()["id"]
+    api.transact(lambda tx: tx.update(Instance, id, {"waiting_for": "", **more}))
     api.run(Scheduler(api.store, api.context.clock, RandomIds()).place_some())
     told = red.call("GET", f"/v1/instances/{id}").json()["waiting_for"]
     red.call("DELETE", f"/v1/instances/{id}")
@@ -117,6 +118,10 @@ def waits_for(api: Api, red: User, reds: Ec2) -> Any:
 
 
 def waits_in_zone(api: Api, red: User, reds: Ec2) -> Any:
+    return waits_for(api, red, reds, zone="bluezone")
+
+
+def asks_for_zone(api: Api, red: User, reds: Ec2) -> Any:
     body = {"name": "waits", "flavor": "large", "image": "root", "zone": "bluezone"}
     return told_by(red.call("POST", "/v1/instances", body))
 
@@ -149,6 +154,7 @@ TELLING = {
     "placement": would_get,
     "waiting": waits_for,
     "waiting in a zone": waits_in_zone,
+    "asked for in a zone": asks_for_zone,
     "placement in a zone": would_get_in_zone,
     "failure": failed,
 }
