@@ -60,7 +60,8 @@ def test_the_demo_of_two_hosts_has_both_at_work_and_leaves_nothing_behind(home: 
     assert done.pop(killed)[-1] == "export_disk", "it died in the next step, which writes"
     (steps,) = done.values()
     assert (steps[0], steps[-1]) == ("export_disk", "instance_running"), told
-    assert "is owned, fence 2, taken over" in told, "the column is too narrow for the rest"
+    # It may have been shared out before, while it was idle.
+    assert re.search(r"is owned, fence [2-9], taken over", told), f"the column is too narrow: {told}"
     assert re.search(r"^passed: .*one_owner.* held at every moment$", told, re.MULTILINE), told
     assert "\n\n    script/demo failover\n" in told, told
     is_down(home, told)

@@ -86,14 +86,14 @@ def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "") -> N
         assert played.result.verdict is Verdict.PASS, (seed, played.result.breaches, played.result.trouble)
         if befalls.startswith("cut off from the nodes") and (plan, step) in NEEDS_NO_NODE:
             return
-        assert any((event.source, event.name) == STRUCK for event in played.trace), (
-            "the fault did nothing: the story proves nothing"
-        )
+        if not any((event.source, event.name) == STRUCK for event in played.trace):
+            assert step == "withdraw_boot", "the fault did nothing: the story proves nothing"
+            continue  # all is over with that step: before the fault, it may be
         moves = befalls in LOSES_ITS_NODES or befalls == "cut off from the nodes"
         if not moves or len(set(owners(played.trace))) == 2:
             return
         assert step == "withdraw_boot", "nobody took over"
-    pytest.fail("nobody took over, whatever the seed")
+    pytest.fail("the fault did nothing, or nobody took over, whatever the seed")
 
 
 IN_MID_COMMAND_S = (0.1, 1.0, 2.9)

@@ -118,12 +118,12 @@ def test_folders_in_folders_are_removed_however_deep(tmp_path: Path, swept: Path
         await folders(tmp_path).remove("node-1", fence=3)
 
     play(story)
-    assert sorted(path.name for path in tmp_path.rglob("*")) == ["drafts", "images", "nodes"]
+    assert sorted(path.name for path in tmp_path.rglob("*")) == ["drafts", "images", "nodes", "removed"]
 
 
-def test_a_start_comes_past_deep_folders_in_a_draft_of_the_dead(tmp_path: Path, swept: Path) -> None:
+def test_a_sweep_comes_past_deep_folders_in_a_draft_of_the_dead(tmp_path: Path, swept: Path) -> None:
     dead = tmp_path / "drafts/ch1@dead"
     dead.mkdir(parents=True)
     a_deep_tree(dead)
-    folders(tmp_path)
+    play(folders(tmp_path).remove_abandoned)
     assert list((tmp_path / "drafts").iterdir()) == []
