@@ -9,7 +9,12 @@ from urllib.parse import urlsplit
 from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
 from provisioner.compute.steps.boot import patience
-from provisioner.compute.steps.instance import forget_starts_cut_short, root_elsewhere, start_again
+from provisioner.compute.steps.instance import (
+    BEGUN_BEFORE,
+    forget_starts_cut_short,
+    root_elsewhere,
+    start_again,
+)
 from provisioner.core.board_rules import commands_of, rules_of
 from provisioner.core.diagnosis import boot_stopped
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable
@@ -66,7 +71,8 @@ async def board_answers(ctx: StepContext) -> Outcome:
         )
         error.code = "boot-stopped"
         # Its kernel and root were gone with whoever served them, of a boot that outlived its owner.
-        return Retry(error, from_step="reboot", counts=False) if ctx.resumed else Fail(error)
+        outlived = ctx.resumed or ctx.facts.get(BEGUN_BEFORE)
+        return Retry(error, from_step="reboot", counts=False) if outlived else Fail(error)
     deadline_s = ctx.edges.policy.running_deadline_s
     return Wait(
         f"the board at {address} answers a ping",

@@ -25,6 +25,10 @@ from provisioner.protocols.power import BootDevice
 
 PHONE_HOME = "phone_home"
 
+BEGUN_BEFORE = "begun_before"
+"""A fact of a work: its node may have been started before this start, by an owner that is gone. Where a PDU
+is late to show what it does, that boot was never ended, and what the console says may be of it."""
+
 ROOT_AT = "root_at"
 """A fact of a work: the compute host that serves the root which the node was started on, by its URL."""
 
@@ -73,7 +77,11 @@ async def reboot(ctx: StepContext) -> Outcome:
     ctx.mailbox.forget()
     mark = console_mark.begin_boot(ctx)
     await switch_on(ctx)
-    begun = {"starts": int(ctx.facts.get("starts", 0)) + 1, ROOT_AT: ctx.edges.node_url}
+    begun = {
+        "starts": int(ctx.facts.get("starts", 0)) + 1,
+        ROOT_AT: ctx.edges.node_url,
+        BEGUN_BEFORE: ctx.resumed,
+    }
     return Next(f"{proof}; power is on", {**mark, **begun})
 
 

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import asyncio
 from functools import partial
 from pathlib import Path
 
 import pytest
 
+from provisioner.compute.steps import instance as instance_steps
 from provisioner.core.model import PublicationKind
 from provisioner.core.plan import PLANS
 from provisioner.core.states import InstanceState, ProvisionState
@@ -137,6 +139,30 @@ def test_rules_that_are_not_applied_end_the_request_and_blame_no_node(tmp_path: 
         assert failure is not None
         assert (failure.code, failure.step) == ("filter-failed", "filter_board_packets")
         assert (node.maintenance, node.deploy_failures) == (False, 0)
+
+    play(tmp_path, story)
+
+
+def test_a_boot_that_a_dead_owner_began_on_outlets_that_did_not_show_it_is_begun_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.rack.hangs = True
+        with monkeypatch.context() as dying:
+            dying.setattr(instance_steps, "switch_on", lambda ctx: asyncio.Event().wait())
+            await world.ask()
+            await world.comes_to("reboot")
+            await world.die()
+        world.start()
+        await world.comes_to("board_answers")
+        world.console = "No init found on 10.77.0.11:/n1: Permission denied\n"
+
+        async def begins_again() -> bool:
+            return any(event.name == "step.retry" for event in await world.events())
+
+        await world.until("another boot", begins_again)
+        world.rack.hangs, world.console = False, ""
+        await world.becomes(ProvisionState.ACTIVE)
 
     play(tmp_path, story)
 
