@@ -37,7 +37,8 @@ def new_home() -> Iterator[Path]:
 def demo(home: Path, *words: str, expect: int = 0) -> str:
     """What both of its streams say, in order."""
     argv: list[str | Path] = ["bash", "-c", 'exec 2>&1; exec "$0" "$@"', PROJECT / "script/demo", *words]
-    environment = {**os.environ, "XDG_STATE_HOME": str(home)}
+    # As wide as the terminal of who runs the tests may be, its lines would break at other words.
+    environment = {**os.environ, "XDG_STATE_HOME": str(home), "COLUMNS": "120"}
     return run(argv, timeout_s=DEADLINE_S, expect=expect, env=environment, stdin=subprocess.DEVNULL)
 
 
