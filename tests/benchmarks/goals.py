@@ -1,21 +1,31 @@
-"""What the figures of a benchmark are to be. With `--check`, a run ends with 1 when one of them isn't so."""
+"""What the figures of a benchmark are to be. With `--check`, a run ends with 1 when one of them isn't so.
+
+The suite plays some on whatever machine it runs on, with `--check 2`: twice as slow will do there."""
 
 from __future__ import annotations
 
 import argparse
+import math
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """figure: as the benchmark calls it. limit: the most that it may be, or with `at_least` the least."""
+    """figure: as the benchmark calls it. limit: the most that it may be, or with `at_least` the least. unit:
+    empty when it is a ratio of what was measured side by side."""
 
     figure: str
     limit: float
     unit: str = ""
     at_least: bool = False
+
+    def within(self, room: float) -> Goal:
+        """The same for a machine that may be so many times slower. No machine changes a ratio."""
+        if not self.unit:
+            return self
+        return replace(self, limit=self.limit / room if self.at_least else self.limit * room)
 
     def missed(self, found: float) -> bool:
         # Nothing that can't be compared (NaN) meets a goal.
@@ -27,13 +37,25 @@ class Goal:
 
 
 def offer_check(parser: argparse.ArgumentParser) -> None:
-    told = "end with 1 when a goal is missed, or its figure wasn't measured, and name both"
-    parser.add_argument("--check", action="store_true", help=told)
+    """`check` of what it parses: how many times slower than its goals the machine may be; 0: nobody asks."""
+    told = (
+        "end with 1 when a goal is missed, or its figure wasn't measured, and name both; "
+        "ROOM: by more than this factor, where it isn't a ratio (default: 1)"
+    )
+    parser.add_argument("--check", nargs="?", type=_room, const=1.0, default=0.0, metavar="ROOM", help=told)
 
 
-def exit_code(goals: Sequence[Goal], figures: Mapping[str, float], *, check: bool) -> int:
-    """Names each goal that is missed; 0 when there is none, or nobody wants to know."""
-    told = [text for goal in goals if (text := _miss(goal, figures))] if check else []
+def _room(given: str) -> float:
+    room = float(given)
+    if not 1 <= room < math.inf:
+        raise argparse.ArgumentTypeError(f"{given} is not a factor of 1 or more")
+    return room
+
+
+def exit_code(goals: Sequence[Goal], figures: Mapping[str, float], *, check: float) -> int:
+    """Names each goal that is missed; 0 when there is none, or nobody wants to know. check: as
+    `offer_check` tells."""
+    told = [text for goal in goals if (text := _miss(goal.within(check), figures))] if check else []
     for text in told:
         print(text, file=sys.stderr)
     return 1 if told else 0
