@@ -32,7 +32,7 @@ class OneOwner:
     sources: tuple[str, ...] = ("lease", "bmc", "pdu", "agent", "monitor", "iscsi")
 
     def __init__(self) -> None:
-        self._reigns = Reigns()
+        self._reigns = Reigns(self.name, did="acted on", had_done="taken it over")
         self._due: dict[tuple[str, str, str], float] = {}  # node, process, command → when it is done at last
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
@@ -43,15 +43,7 @@ class OneOwner:
             return
         if event.source == "bmc" and self._was_due(event):
             return
-        reign = self._reigns.usurped(event)
-        if reign is not None:
-            yield Breach(
-                promise=self.name,
-                what=f"{event.sender} acted on {event.node} ({event.source} {event.name}) "
-                f"after {reign.owner} had taken it over at {reign.since_s:.1f} s",
-                at_s=event.t_s,
-                event=index,
-            )
+        yield from self._reigns.broken_by(index, event)
 
     def _was_due(self, event: Event) -> bool:
         """Whether it was acknowledged too long ago, and is done now."""

@@ -29,7 +29,7 @@ class OnePublisher:
     sources: tuple[str, ...] = ("host", "lease", "dhcp", "http", "tftp")
 
     def __init__(self) -> None:
-        self._reigns = Reigns()
+        self._reigns = Reigns(self.name, did="served", had_done="begun to")
         self._answered: dict[tuple[str, str], str] = {}  # node, exchange → who
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
@@ -65,16 +65,8 @@ class OnePublisher:
 
     def _served(self, index: int, event: Event) -> Iterable[Breach]:
         if not event.sender or event.detail.get("file") == HELLO:
-            return
-        reign = self._reigns.usurped(event)
-        if reign is not None:
-            yield Breach(
-                promise=self.name,
-                what=f"{event.sender} served {event.node} ({event.source} {event.name}) "
-                f"after {reign.owner} had begun to at {reign.since_s:.1f} s",
-                at_s=event.t_s,
-                event=index,
-            )
+            return ()
+        return self._reigns.broken_by(index, event)
 
     def _died(self, host: str) -> None:
         """A process that was started again is called HOST#N."""

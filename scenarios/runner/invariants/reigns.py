@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import NamedTuple
 
 from scenarios.runner.trace import Event
+from scenarios.runner.verdict import Breach
 
 
 class _Rank(NamedTuple):
@@ -35,7 +36,10 @@ class Reigns:
     Of the provisioner they know nothing but which host the store gave a node to, and under which fence.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, promise: str, did: str, had_done: str) -> None:
+        """promise: the invariant that breaks. did, had_done: what a process did to a node, and another one
+        before, in the words of its breach."""
+        self._promise, self._did, self._had_done = promise, did, had_done
         self._reigns: dict[str, Reign] = {}  # of whoever has acted under the newest fence
         self._newest: dict[str, int] = {}
         self._rights: dict[tuple[str, str], tuple[int, int]] = {}  # node, host → fence, order
@@ -48,13 +52,22 @@ class Reigns:
             self._newest[event.node] = fence
             self._rights[(event.node, owner)] = (fence, 0)
 
-    def usurped(self, event: Event) -> Reign | None:
-        """A process has acted on a node: whose that node is by now, if it isn't that process's any more."""
+    def broken_by(self, index: int, event: Event) -> tuple[Breach, ...]:
+        """A process has acted on a node. One breach, if that node isn't the process's any more; or none."""
         reign, rank = self._reigns.get(event.node), self._rank(event.node, event.sender)
         if reign is None or rank > reign.rank:
             self._reigns[event.node] = Reign(event.sender, rank, event.t_s)
-            return None
-        return reign if event.sender != reign.owner else None
+            return ()
+        if event.sender == reign.owner:
+            return ()
+        breach = Breach(
+            promise=self._promise,
+            what=f"{event.sender} {self._did} {event.node} ({event.source} {event.name}) "
+            f"after {reign.owner} had {self._had_done} at {reign.since_s:.1f} s",
+            at_s=event.t_s,
+            event=index,
+        )
+        return (breach,)
 
     def _rank(self, node: str, sender: str) -> _Rank:
         host, _, number = sender.partition("#")
