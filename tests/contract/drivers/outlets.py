@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 
@@ -12,7 +13,7 @@ from provisioner.drivers.outlet_command import CommandDevices
 from provisioner.drivers.outlet_feeds import FeedDevices
 from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.drivers.outlet_iboot import IbootDevices
-from provisioner.drivers.snmp import SnmpDevices
+from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices
 from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.protocols.power import DeviceFactory, PowerControl
 from provisioner.services.children import SystemChildren
@@ -20,6 +21,8 @@ from tests.contract.drivers.pdu import PASSWORD, WRITE, Pdu, running_pdu
 
 DISCHARGE_S = 0.1
 TIMEOUT_S = 45.0
+SLOW_S = 20.0
+"""What a slow machine may add to what takes as long as it takes."""
 
 # What a site's own program may look like: its secret is its own, and it speaks its PDU's language.
 PDU_MGR = """#!/bin/sh
@@ -37,6 +40,20 @@ def snmp_messages(stack: ExitStack) -> PysnmpMessages:
     messages = PysnmpMessages()
     stack.callback(messages.close)
     return messages
+
+
+def snmp(
+    stack: ExitStack,
+    pdu: Pdu,
+    *outlets: int,
+    secret: dict[str, str] | None = None,
+    timeout_s: float = LONGEST_COMMAND_S,
+    **more: Any,
+) -> PowerControl:
+    """Outlets of a PDU that runs; its first one, where none is named. more: of its address."""
+    devices = SnmpDevices(snmp_messages(stack), discharge_s=1, timeout_s=timeout_s)
+    address = {**pdu.address, "outlets": list(outlets or (1,)), **more}
+    return devices("n1", address, {"community": WRITE} if secret is None else secret)
 
 
 def by_snmp(stack: ExitStack, folder: Path) -> PowerControl:

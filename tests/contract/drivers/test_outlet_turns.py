@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 import httpx
 import pytest
@@ -20,10 +19,9 @@ from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.drivers.outlet_iboot import IbootDevices
 from provisioner.protocols.power import PowerControl, PowerVerb
 from provisioner.services.children import SystemChildren
+from tests.wire.services.conftest import play
 
 pytestmark = pytest.mark.wire
-T = TypeVar("T")
-DEADLINE_S = 60.0
 LONGEST_S = 45.0
 
 # A PDU with room for one session.
@@ -47,14 +45,6 @@ touch "{folder}/asked"
 until [ -e "{folder}/let" ]; do sleep 0.01; done
 echo on
 """
-
-
-def play(story: Callable[[], Awaitable[T]]) -> T:
-    async def bounded() -> T:
-        async with asyncio.timeout(DEADLINE_S):
-            return await story()
-
-    return asyncio.run(bounded())
 
 
 def programs(folder: Path, script: str) -> CommandDevices:

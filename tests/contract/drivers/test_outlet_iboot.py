@@ -1,0 +1,55 @@
+"""Outlets by the iBoot's own protocol, as it misbehaves."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import ExitStack
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.errors import WrongCredentials
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_iboot import IbootDevices
+from provisioner.protocols.power import PowerVerb
+from tests.contract.drivers.pdu import PASSWORD, running_pdu
+from tests.wire.services.conftest import play
+
+pytestmark = pytest.mark.wire
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path) -> None:
+    pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1))
+    address = {"address": "127.0.0.1", "port": pdu.http_port}
+    control = IbootDevices(discharge_s=1)("n1", address, {"password": "not-this-one"})
+    with pytest.raises(WrongCredentials, match=r"Check power\.password") as caught:
+        play(control.power_state)
+    assert "not-this-one" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unhurried")
+@pytest.mark.parametrize("pieces", [(b"O", b"FF\r\n"), (b"O", b"F", b"F"), (b"OFF",), (b"\r\n", b"OFF\r\n")])
+def test_an_iboots_word_may_come_in_pieces_and_without_an_end(pieces: tuple[bytes, ...]) -> None:
+    hung_up = asyncio.Event()
+
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r")
+        for piece in pieces:
+            writer.write(piece)
+            await writer.drain()
+            await asyncio.sleep(0.05)
+        await hung_up.wait()
+        writer.close()
+
+    async def story() -> PowerState:
+        async with await asyncio.start_server(told, "127.0.0.1", 0) as server:
+            address = {"address": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+            control = IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD})
+            try:
+                await control.set_power(PowerVerb.OFF)
+                return await control.power_state()
+            finally:
+                hung_up.set()
+
+    assert play(story) is PowerState.OFF
