@@ -20,6 +20,7 @@ from provisioner.api.metrics import Metrics
 from provisioner.config.network_settings import Network
 from provisioner.core.model import Node
 from provisioner.core.public_address import AddressPolicy
+from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Tx
 from provisioner.services.image_store import ImageStore
 from provisioner.services.secret_box import SecretBox
@@ -189,3 +190,13 @@ def node_entry(name: str = "n1", number: int = 1, **changes: Any) -> dict[str, A
         "power": {"driver": "ipmi", "address": "10.78.0.101", "user": "admin", "password": "open-sesame"},
     }
     return entry | changes
+
+
+def put_in_state(api: Api, state: ProvisionState, **changes: Any) -> None:
+    """The node n1, as one that nothing is done with."""
+
+    def change(tx: Any) -> None:
+        (node,) = tx.find(Node, where={"name": "n1"})
+        tx.update(Node, node.id, {"state": state, "work": None, **changes})
+
+    api.transact(change)

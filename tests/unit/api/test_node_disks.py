@@ -6,20 +6,11 @@ from typing import Any
 
 import pytest
 
-from provisioner.core.model import Node
 from provisioner.core.states import ACTING, InstanceState, ProvisionState
-from tests.unit.api.conftest import Api, node_entry
+from tests.unit.api.conftest import Api, node_entry, put_in_state
 from tests.unit.records import instance
 
 PATH = "/v1/nodes/n1/disks"
-
-
-def put_in_state(api: Api, state: ProvisionState, **changes: Any) -> None:
-    def change(tx: Any) -> None:
-        (node,) = tx.find(Node, where={"name": "n1"})
-        tx.update(Node, node.id, {"state": state, "work": None, **changes})
-
-    api.transact(change)
 
 
 def test_what_is_said_is_replaced_and_all_else_stays(api: Api) -> None:
