@@ -178,6 +178,12 @@ def api(tmp_path: Path) -> Iterator[Api]:
     api.stop()
 
 
+@pytest.fixture
+def images_registered(api: Api) -> None:
+    """Those of Api.register_images."""
+    api.register_images()
+
+
 def node_entry(name: str = "n1", number: int = 1, **changes: Any) -> dict[str, Any]:
     """What is posted to enrol a node."""
     entry: dict[str, Any] = {

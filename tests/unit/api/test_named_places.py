@@ -9,13 +9,10 @@ from provisioner.core.model import Host, Instance
 from tests.unit.api.conftest import Api
 from tests.unit.records import NOW, node
 
+pytestmark = pytest.mark.usefixtures("images_registered")
+
 PATHS = {"/v1/instances": {"name": "web"}, "/v1/placement": {}}
 """Where requests name a place, and what each needs beside."""
-
-
-@pytest.fixture(autouse=True)
-def _images(api: Api) -> None:
-    api.register_images()
 
 
 def enrol(api: Api, *zones: str, **changes: Any) -> None:

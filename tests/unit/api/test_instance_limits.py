@@ -1,0 +1,102 @@
+"""Instances that no node could hold, that are one too many, or that may wait."""
+
+from __future__ import annotations
+
+import pytest
+
+from provisioner.api.limits import LimitPolicy, Limits
+from provisioner.core.model import Instance
+from provisioner.core.states import InstanceState
+from tests.unit.api.conftest import Api, node_entry
+from tests.unit.api.instance_calls import order
+from tests.unit.records import node
+
+pytestmark = pytest.mark.usefixtures("images_registered")
+
+
+def enrol_with_a_small_disk(api: Api) -> None:
+    """Of exactly what the images of the tests need: 1 MiB, config drive, partition tables."""
+    api.post("/v1/nodes", node_entry("fits", 1, disk_mib=11), 201)
+    api.post("/v1/nodes", node_entry("small", 2, disk_mib=10), 201)
+
+
+def test_an_image_that_the_named_nodes_disk_cant_hold_is_refused_at_once(api: Api) -> None:
+    enrol_with_a_small_disk(api)
+    api.post("/v1/instances", order("a", node="fits"), 202)
+    refused = api.post("/v1/instances", order("b", node="small"), 422)
+    assert (refused["code"], refused["field"]) == ("image-too-large", "node")
+    assert "11 MiB are needed" in refused["title"]
+    assert "its disk has 10 MiB" in refused["title"]
+    assert [one["name"] for one in api.get("/v1/instances")["items"]] == ["a"]
+
+
+@pytest.mark.parametrize(
+    ("where", "field", "told"),
+    [
+        ({"node": "board"}, "node", "the image is for x86_64, and the node is arm64"),
+        ({"flavor": "on-arm"}, "image", "it is for x86_64, and flavor on-arm asks for cpu_arch arm64"),
+    ],
+)
+def test_an_image_of_another_architecture_is_refused_at_once(
+    api: Api, where: dict[str, str], field: str, told: str
+) -> None:
+    api.post("/v1/nodes", node_entry("board", arch="arm64", firmware="uboot", boot="uboot"), 201)
+    api.post("/v1/flavors", {"name": "on-arm", "extra_specs": {"cpu_arch": "arm64"}}, 201)
+    refused = api.post("/v1/instances", order(**where), 422)
+    assert (refused["field"], refused["answer"]) == (field, told)
+    assert refused["advice"]
+    assert api.get("/v1/instances")["items"] == []
+
+
+def test_what_the_flavor_asks_for_beside_the_image_counts_too(api: Api) -> None:
+    enrol_with_a_small_disk(api)
+    api.post("/v1/flavors", {"name": "swapping", "swap_mib": 1}, 201)
+    refused = api.post("/v1/instances", order(flavor="swapping", node="fits"), 422)
+    assert refused["code"] == "image-too-large"
+    assert "1 MiB of swap" in refused["title"]
+
+
+def test_an_image_without_a_node_that_can_hold_it_waits_for_one(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(disk_mib=10), 201)
+    assert api.post("/v1/instances", order(), 202)["state"] == "requested"
+
+
+def test_a_tenant_gets_as_many_instances_as_its_quota_allows(api: Api) -> None:
+    api.context.quotas = {"default": 1}
+    order = {"flavor": "small", "image": "root"}
+    api.post("/v1/instances", {"name": "one", **order}, 202)
+    told = api.post("/v1/instances", {"name": "two", **order}, 409)
+    assert "tenant default has the 1 instances of its quota" in told["title"]
+    assert "failed" not in told["title"] + told["advice"]
+    api.call("DELETE", "/v1/instances/one").raise_for_status()
+    api.post("/v1/instances", {"name": "two", **order}, 202)
+
+
+def test_who_has_reached_their_quota_hears_of_failed_ones_that_count(api: Api) -> None:
+    api.context.quotas = {"default": 3}
+    ids = [api.post("/v1/instances", order(name), 202)["id"] for name in ("one", "two", "three")]
+    for id in ids[:2]:
+        api.transact(lambda tx, id=id: tx.update(Instance, id, {"state": InstanceState.ERROR}))
+    told = api.post("/v1/instances", order("four"), 409)
+    assert "the 3 instances of its quota, failed ones among them: 2" in told["title"]
+    assert told["advice"].startswith("Delete failed ones, which count until then, or ")
+    for name in ("one", "two"):
+        api.call("DELETE", f"/v1/instances/{name}").raise_for_status()
+    api.post("/v1/instances", order("four"), 202)
+
+
+def test_no_more_instances_wait_than_may_or_than_there_are_nodes(api: Api) -> None:
+    api.context.limits = Limits(LimitPolicy(waiting_instances=2))
+    for name in ("one", "two"):
+        api.post("/v1/instances", order(name), 202)
+    told = api.post("/v1/instances", order("three"), 409)
+    assert "as many instances of tenant default wait for a node as may" in told["title"]
+    assert "api.limits.waiting_instances" in told["advice"]
+    assert api.user_of("blue", "member").call("POST", "/v1/instances", order("one")).status_code != 409
+    for number in range(1, 4):
+        api.transact(lambda tx, number=number: tx.insert(node(id=f"node-{number}", name=f"n{number}")))
+    api.post("/v1/instances", order("three"), 202)
+    api.post("/v1/instances", order("four"), 409)
+    two = api.get("/v1/instances/two")["id"]
+    api.transact(lambda tx: tx.update(Instance, two, {"state": InstanceState.BUILDING, "node_id": "node-1"}))
+    api.post("/v1/instances", order("four"), 202)
