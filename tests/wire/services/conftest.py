@@ -1,8 +1,10 @@
 from __future__ import annotations
 
 import asyncio
+import os
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import TypeVar
 
 import pytest
@@ -12,6 +14,8 @@ from tests.wire.services.segment import Segment, segment
 
 T = TypeVar("T")
 DEADLINE_S = 60.0
+LOADER_BYTES = 173_792
+KERNEL_BYTES = 3 * 2**20 + 17
 
 
 @dataclass
@@ -41,6 +45,22 @@ def heard() -> Heard:
 def network() -> Iterator[Segment]:
     with segment() as made:
         yield made
+
+
+@pytest.fixture
+def loader(tmp_path: Path) -> Path:
+    """What firmware fetches by TFTP."""
+    path = tmp_path / "loader.efi"
+    path.write_bytes(os.urandom(LOADER_BYTES))
+    return path
+
+
+@pytest.fixture
+def kernel(tmp_path: Path) -> Path:
+    """What a loader fetches by HTTP."""
+    path = tmp_path / "blob"
+    path.write_bytes(os.urandom(KERNEL_BYTES))
+    return path
 
 
 def play(story: Callable[[], Awaitable[T]]) -> T:
