@@ -8,6 +8,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
@@ -183,6 +184,19 @@ class Service:
         file.write_bytes(bytes(2**20))
         words = ("--kernel", "kernel", "--ramdisk", "ramdisk", "--file", str(file))
         self.json("image", "register", "root", "--kind", "root", *words)
+
+
+@contextmanager
+def watched(process: subprocess.Popen[str]) -> Iterator[subprocess.Popen[str]]:
+    """Ended in any case, and in time: whoever reads from it then reads its end."""
+    killer = threading.Timer(DEADLINE_S, process.kill)
+    killer.start()
+    try:
+        yield process
+    finally:
+        killer.cancel()
+        process.kill()
+        process.wait()
 
 
 @contextmanager
