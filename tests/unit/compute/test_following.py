@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
-from dataclasses import replace
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -21,6 +22,7 @@ from tests.unit.compute.fake_world import FakeWorld
 from tests.unit.compute.one_server import OneServer
 
 LONG_S = 3000.0
+STUCK = "node-0000"
 
 
 class SlowNode:
@@ -40,20 +42,34 @@ class SlowNode:
         monkeypatch.setattr(OneServer, "publish", slowly)
 
 
-def played(folder: Path, story: Callable[[FakeWorld], Awaitable[None]]) -> None:
+Slowing = Callable[[str], SlowNode]
+Play = Callable[[Callable[[FakeWorld], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def slow_node(monkeypatch: pytest.MonkeyPatch) -> Slowing:
+    """By the id of the node, from now on."""
+    return partial(SlowNode, monkeypatch)
+
+
+@pytest.fixture
+def play(tmp_path: Path) -> Play:
     """With n1 and n2, idle, and no host yet; nothing is ever served by two."""
 
-    async def run() -> None:
-        world = FakeWorld(folder, boot_deadline_s=LONG_S)
-        await world.fill()
-        await world.enrol(2, state=ProvisionState.AVAILABLE)
-        try:
-            await story(world)
-            assert world.overlaps == []
-        finally:
-            await world.end()
+    def played(story: Callable[[FakeWorld], Awaitable[None]]) -> None:
+        async def run() -> None:
+            world = FakeWorld(tmp_path, boot_deadline_s=LONG_S)
+            await world.fill()
+            await world.enrol(2, state=ProvisionState.AVAILABLE)
+            try:
+                await story(world)
+                assert world.overlaps == []
+            finally:
+                await world.end()
 
-    asyncio.run(run())
+        asyncio.run(run())
+
+    return played
 
 
 async def resumed(world: FakeWorld) -> bool:
@@ -69,24 +85,22 @@ async def deploy_is_cut_short(world: FakeWorld) -> None:
     await world.die()
 
 
-def test_a_deploy_goes_on_while_an_idle_node_is_still_being_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_deploy_goes_on_while_an_idle_node_is_still_being_published(play: Play, slow_node: Slowing) -> None:
     async def story(world: FakeWorld) -> None:
         await deploy_is_cut_short(world)
-        slow = SlowNode(monkeypatch, "node-2")
+        slow = slow_node("node-2")
         world.start()
         await slow.begun.wait()
         await world.until("the deploy goes on", lambda: resumed(world))
         assert not slow.may_end.is_set()
 
-    played(tmp_path, story)
+    play(story)
 
 
-def test_work_waits_until_its_own_node_is_published(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_work_waits_until_its_own_node_is_published(play: Play, slow_node: Slowing) -> None:
     async def story(world: FakeWorld) -> None:
         await deploy_is_cut_short(world)
-        slow = SlowNode(monkeypatch, "node-1")
+        slow = slow_node("node-1")
         world.start()
         await slow.begun.wait()
 
@@ -101,14 +115,14 @@ def test_work_waits_until_its_own_node_is_published(tmp_path: Path, monkeypatch:
         slow.may_end.set()
         await world.until("the deploy goes on", lambda: resumed(world))
 
-    played(tmp_path, story)
+    play(story)
 
 
 def test_an_operator_s_command_is_carried_out_while_another_node_is_being_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, slow_node: Slowing
 ) -> None:
     async def story(world: FakeWorld) -> None:
-        slow = SlowNode(monkeypatch, "node-2")
+        slow = slow_node("node-2")
         world.start()
         await slow.begun.wait()
         command = NodeRequest(
@@ -122,28 +136,24 @@ def test_an_operator_s_command_is_carried_out_while_another_node_is_being_publis
 
         await world.until("it is done", done)
 
-    played(tmp_path, story)
+    play(story)
 
 
-def test_a_host_that_is_told_to_end_does_not_wait_for_a_publication(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_host_that_is_told_to_end_does_not_wait_for_a_publication(play: Play, slow_node: Slowing) -> None:
     async def story(world: FakeWorld) -> None:
-        slow = SlowNode(monkeypatch, "node-2")
+        slow = slow_node("node-2")
         world.start(drain_s=5.0)
         await slow.begun.wait()
         world.hosts["host"].leave()
         await world.ends("host")
         assert world.servers == {}
 
-    played(tmp_path, story)
+    play(story)
 
 
-def test_a_node_that_is_being_published_is_handed_over_afterwards(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_node_that_is_being_published_is_handed_over_afterwards(play: Play, slow_node: Slowing) -> None:
     async def story(world: FakeWorld) -> None:
-        slow = SlowNode(monkeypatch, "node-2")
+        slow = slow_node("node-2")
         world.start()
         await slow.begun.wait()
         world.start("other")
@@ -161,15 +171,15 @@ def test_a_node_that_is_being_published_is_handed_over_afterwards(
         await world.until("both are", both_went)
         assert set(world.servers.values()) == {"other"}
 
-    played(tmp_path, story)
+    play(story)
 
 
 def test_a_host_is_ready_and_tells_of_no_node_that_waits_once_all_are_published(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, slow_node: Slowing
 ) -> None:
     async def story(world: FakeWorld) -> None:
         await deploy_is_cut_short(world)
-        slow = SlowNode(monkeypatch, "node-2")
+        slow = slow_node("node-2")
         with capture_logs() as logs:
             world.start()
             await slow.begun.wait()
@@ -185,11 +195,11 @@ def test_a_host_is_ready_and_tells_of_no_node_that_waits_once_all_are_published(
         told = [line for line in logs if line["event"] == "host.serves"]
         assert told[-1]["waiting"] == 0 and told[-1]["nodes"] == 2
 
-    played(tmp_path, story)
+    play(story)
 
 
 def test_what_the_store_kept_from_being_published_is_published_when_it_is_back(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    play: Play, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     rows, failures = Publications._publish_rows, list[str]()
 
@@ -210,7 +220,7 @@ def test_what_the_store_kept_from_being_published_is_published_when_it_is_back(
         await world.until("both are served", served)
         assert failures
 
-    played(tmp_path, story)
+    play(story)
 
 
 class Slow(FakePublisher):
@@ -227,12 +237,34 @@ class Slow(FakePublisher):
         self.published.append(entry.node_id)
 
 
-async def many(world: FakeWorld) -> list[str]:
-    """More than are published together."""
-    ids = [f"node-{number:04}" for number in range(2 * AT_ONCE)]
-    nodes = [records.node(id=id, name=f"n-{id}", owner="host") for id in ids]
-    await world.store.transact(lambda tx: tx.insert(*nodes))
-    return ids
+@dataclass(frozen=True, slots=True)
+class Many:
+    """More nodes than are published together, and one of them, STUCK, that waits. settled: told so far."""
+
+    ids: list[str]
+    publisher: Slow
+    published: Publications
+    settled: list[str]
+
+    def follow(self, first: Sequence[str]) -> asyncio.Task[None]:
+        return asyncio.create_task(self.published.follow(self.ids, first=first, busy=set(), thoroughly=False))
+
+
+PlayMany = Callable[[Callable[[Many], Awaitable[None]]], None]
+
+
+@pytest.fixture
+def play_many(tmp_path: Path) -> PlayMany:
+    async def run(story: Callable[[Many], Awaitable[None]]) -> None:
+        world, settled = FakeWorld(tmp_path), list[str]()
+        ids = [f"node-{number:04}" for number in range(2 * AT_ONCE)]
+        nodes = [records.node(id=id, name=f"n-{id}", owner="host") for id in ids]
+        await world.store.transact(lambda tx: tx.insert(*nodes))
+        publisher = Slow(world, STUCK)
+        edges = replace(await world.edges_with_lease(), publisher=publisher)
+        await story(Many(ids, publisher, Publications(edges, settled.append), settled))
+
+    return lambda story: asyncio.run(run(story))
 
 
 async def until(there: Callable[[], bool]) -> None:
@@ -241,52 +273,46 @@ async def until(there: Callable[[], bool]) -> None:
             await asyncio.sleep(0)
 
 
-def test_of_many_that_are_waited_for_one_that_is_slow_holds_up_none(tmp_path: Path) -> None:
-    async def story() -> None:
-        world = FakeWorld(tmp_path)
-        ids, publisher = await many(world), Slow(world, "node-0000")
-        published = Publications(replace(await world.edges_with_lease(), publisher=publisher))
-        following = asyncio.create_task(published.follow(ids, first=ids, busy=set(), thoroughly=False))
-        await until(lambda: len(publisher.published) == len(ids) - 1)
-        assert not published.settles_later("node-0001")
-        assert published.settles_later("node-0000")
-        publisher.stuck.clear()
+def test_of_many_that_are_waited_for_one_that_is_slow_holds_up_none(play_many: PlayMany) -> None:
+    async def story(many: Many) -> None:
+        following = many.follow(first=many.ids)
+        await until(lambda: len(many.publisher.published) == len(many.ids) - 1)
+        assert not many.published.settles_later("node-0001")
+        assert many.published.settles_later(STUCK)
+        many.publisher.stuck.clear()
         await following
-        assert sorted(publisher.published) == ids
+        assert sorted(many.publisher.published) == many.ids
 
-    asyncio.run(story())
+    play_many(story)
 
 
-def test_what_comes_to_be_waited_for_goes_before_what_was_to_be_published_earlier(tmp_path: Path) -> None:
-    async def story() -> None:
-        world, settled = FakeWorld(tmp_path), list[str]()
-        ids, publisher = await many(world), Slow(world, "node-0000")
-        published = Publications(replace(await world.edges_with_lease(), publisher=publisher), settled.append)
-        following = asyncio.create_task(published.follow(ids, first=(), busy=set(), thoroughly=False))
-        await until(lambda: len(publisher.published) == AT_ONCE - 1)
-        assert published.settles_later(ids[-1])
-        await published.follow(ids, first=[ids[-1], "node-0000"], busy=set(), thoroughly=False)
-        assert publisher.published[-1] == ids[-1]
-        assert settled == [ids[-1]]
-        publisher.stuck.clear()
+def test_what_comes_to_be_waited_for_goes_before_what_was_to_be_published_earlier(
+    play_many: PlayMany,
+) -> None:
+    async def story(many: Many) -> None:
+        last = many.ids[-1]
+        following = many.follow(first=())
+        await until(lambda: len(many.publisher.published) == AT_ONCE - 1)
+        assert many.published.settles_later(last)
+        await many.published.follow(many.ids, first=[last, STUCK], busy=set(), thoroughly=False)
+        assert many.publisher.published[-1] == last
+        assert many.settled == [last]
+        many.publisher.stuck.clear()
         await following
-        assert sorted(publisher.published) == ids, "each of them once"
+        assert sorted(many.publisher.published) == many.ids, "each of them once"
 
-    asyncio.run(story())
+    play_many(story)
 
 
-def test_what_is_withdrawn_before_its_turn_has_come_is_not_published(tmp_path: Path) -> None:
+def test_what_is_withdrawn_before_its_turn_has_come_is_not_published(play_many: PlayMany) -> None:
     """It is to be another host's."""
 
-    async def story() -> None:
-        world = FakeWorld(tmp_path)
-        ids, publisher = await many(world), Slow(world, "node-0000")
-        published = Publications(replace(await world.edges_with_lease(), publisher=publisher))
-        following = asyncio.create_task(published.follow(ids, first=(), busy=set(), thoroughly=False))
-        await until(lambda: len(publisher.published) == AT_ONCE - 1)
-        assert await published.withdraw([ids[-1]]) == [ids[-1]]
-        publisher.stuck.clear()
+    async def story(many: Many) -> None:
+        following = many.follow(first=())
+        await until(lambda: len(many.publisher.published) == AT_ONCE - 1)
+        assert await many.published.withdraw([many.ids[-1]]) == [many.ids[-1]]
+        many.publisher.stuck.clear()
         await following
-        assert sorted(publisher.published) == ids[:-1]
+        assert sorted(many.publisher.published) == many.ids[:-1]
 
-    asyncio.run(story())
+    play_many(story)
