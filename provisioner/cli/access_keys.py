@@ -58,4 +58,4 @@ def delete(
     """Revoke an access key."""
     client, output = client_and_output(context, as_json)
     client.delete(path_of("access-keys", key))
-    output.json({"deleted": key}) if as_json else output.say(f"{key}: deleted")
+    output.tell({"deleted": key}, f"{key}: deleted")

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.files import reading
-from provisioner.cli.options import Json, client_and_output, name_or_id
+from provisioner.cli.options import Json, NameOrId, client_and_output
 from provisioner.cli.output import Output, by_name
 from provisioner.cli.watching import wait_until
 
@@ -25,7 +25,6 @@ app = typer.Typer(help="Images: what instances are made of.", no_args_is_help=Tr
 FETCH_TIMEOUT_S = 6 * 3600.0
 CHUNK_BYTES = 2**20
 
-Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 
 COLUMNS = {
     "name": "image",
@@ -182,7 +181,7 @@ def list_images(context: typer.Context, as_json: Json = False) -> None:
 
 
 @app.command()
-def show(context: typer.Context, image: Name, as_json: Json = False) -> None:
+def show(context: typer.Context, image: NameOrId, as_json: Json = False) -> None:
     """Show an image."""
     client, output = client_and_output(context, as_json)
     output.record(client.get(path_of("images", image)), (*DETAILS, "shared_with"))
@@ -195,13 +194,13 @@ Whom = Annotated[
 
 
 @app.command()
-def share(context: typer.Context, image: Name, whom: Whom = None, as_json: Json = False) -> None:
+def share(context: typer.Context, image: NameOrId, whom: Whom = None, as_json: Json = False) -> None:
     """Share an image with all tenants, or with single ones."""
     _share(context, image, as_json, {"add": whom} if whom else {"public": True})
 
 
 @app.command()
-def unshare(context: typer.Context, image: Name, whom: Whom = None, as_json: Json = False) -> None:
+def unshare(context: typer.Context, image: NameOrId, whom: Whom = None, as_json: Json = False) -> None:
     """Share an image no longer, with all tenants or with single ones; instances keep what they have."""
     _share(context, image, as_json, {"remove": whom} if whom else {"public": False})
 
@@ -212,8 +211,8 @@ def _share(context: typer.Context, image: str, as_json: bool, order: dict[str, A
 
 
 @app.command()
-def delete(context: typer.Context, image: Name, as_json: Json = False) -> None:
+def delete(context: typer.Context, image: NameOrId, as_json: Json = False) -> None:
     """Remove an image, and its bytes if no other has the same."""
     client, output = client_and_output(context, as_json)
     client.delete(path_of("images", image))
-    output.json({"deleted": image}) if as_json else output.say(escape(f"{image}: deleted"))
+    output.tell({"deleted": image}, escape(f"{image}: deleted"))

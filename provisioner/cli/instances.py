@@ -10,11 +10,12 @@ import typer
 from rich.markup import escape
 
 from provisioner.cli.client import path_of
+from provisioner.cli.consoles import Follow, show_console
 from provisioner.cli.exits import ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
-from provisioner.cli.nodes import Follow, Timeout, Wipe, power_changed, show_console
-from provisioner.cli.options import Json, client_and_output, name_or_id
+from provisioner.cli.options import Json, NameOrId, Timeout, Wipe, client_and_output
 from provisioner.cli.output import Output, by_name, cell, seconds_between
+from provisioner.cli.power_orders import power_changed
 from provisioner.cli.steps import rows_of, table_of, timeline_of
 from provisioner.cli.watching import wait_for_instance
 
@@ -22,7 +23,6 @@ app = typer.Typer(help="Instances: machines that were asked for.", no_args_is_he
 
 TIMEOUT_S = 3600.0
 
-Name = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
 Wait = Annotated[bool, typer.Option("--wait", help="Until it is active, and show how it goes.")]
 
 COLUMNS = {
@@ -175,7 +175,7 @@ def list_instances(
 @app.command()
 def show(
     context: typer.Context,
-    instance: Name,
+    instance: NameOrId,
     all_events: Annotated[bool, typer.Option("--events", help="Every event, not only the steps.")] = False,
     as_json: Json = False,
 ) -> None:
@@ -195,7 +195,7 @@ def show(
 
 @app.command()
 def wait(
-    context: typer.Context, instance: Name, timeout_s: Timeout = TIMEOUT_S, as_json: Json = False
+    context: typer.Context, instance: NameOrId, timeout_s: Timeout = TIMEOUT_S, as_json: Json = False
 ) -> None:
     """Wait until an instance is active, and show how it goes."""
     client, output = client_and_output(context, as_json)
@@ -203,7 +203,9 @@ def wait(
 
 
 @app.command()
-def console(context: typer.Context, instance: Name, follow: Follow = False, as_json: Json = False) -> None:
+def console(
+    context: typer.Context, instance: NameOrId, follow: Follow = False, as_json: Json = False
+) -> None:
     """Show what the machine's serial console said."""
     client, output = client_and_output(context, as_json)
     show_console(client, output, path_of("instances", instance, "console"), follow)
@@ -212,7 +214,7 @@ def console(context: typer.Context, instance: Name, follow: Follow = False, as_j
 @app.command()
 def stop(
     context: typer.Context,
-    instance: Name,
+    instance: NameOrId,
     force: Annotated[
         bool, typer.Option("--force", help="By its power at once; its operating system isn't asked.")
     ] = False,
@@ -223,13 +225,13 @@ def stop(
 
 
 @app.command()
-def start(context: typer.Context, instance: Name, as_json: Json = False) -> None:
+def start(context: typer.Context, instance: NameOrId, as_json: Json = False) -> None:
     """Start an instance's machine that was stopped."""
     _switch(context, instance, {"change": "start"}, "started", as_json)
 
 
 @app.command()
-def reboot(context: typer.Context, instance: Name, as_json: Json = False) -> None:
+def reboot(context: typer.Context, instance: NameOrId, as_json: Json = False) -> None:
     """Restart an instance's machine by its power."""
     _switch(context, instance, {"change": "reboot"}, "restarted", as_json)
 
@@ -246,7 +248,7 @@ def _switch(context: typer.Context, instance: str, wish: dict[str, Any], done: s
 @app.command()
 def delete(
     context: typer.Context,
-    instance: Name,
+    instance: NameOrId,
     wait: Annotated[
         bool, typer.Option("--wait", help="Until it is switched off and gone; its node is wiped after that.")
     ] = False,
@@ -264,4 +266,4 @@ def delete(
     found: dict[str, Any] = client.delete(path_of("instances", instance)) or {}
     if wait:
         found = wait_for_instance(client, output, found["id"], ("deleted",), timeout_s, after=seen)
-    output.json(found) if as_json else output.say(f"{instance}: {found['state']}")
+    output.tell(found, f"{instance}: {found['state']}")

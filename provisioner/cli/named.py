@@ -31,4 +31,4 @@ def add_delete(app: typer.Typer, kind: str, told: str) -> None:
     def delete(context: typer.Context, name: Name, as_json: Json = False) -> None:
         client, output = client_and_output(context, as_json)
         client.delete(path_of(kind, name))
-        output.json({"deleted": name}) if as_json else output.say(escape(f"{name}: deleted"))
+        output.tell({"deleted": name}, escape(f"{name}: deleted"))

@@ -1,9 +1,10 @@
-"""Options that every command takes."""
+"""Options and arguments that many commands take, and where the provisioner is that they are for."""
 
 from __future__ import annotations
 
 import os
 from dataclasses import dataclass
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,16 @@ def name_or_id(text: str) -> str:
     if text in ("", ".", ".."):
         raise CliError(f"{text!r} is nothing's name or id.", USAGE)
     return text
+
+
+NameOrId = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
+WaitForEnd = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
+Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
+
+
+class Wipe(StrEnum):
+    quick = "quick"
+    full = "full"
 
 
 @dataclass(slots=True)

@@ -96,6 +96,10 @@ class Output:
     def json(self, data: Any) -> None:
         sys.stdout.write(json.dumps(data, indent=2) + "\n")
 
+    def tell(self, data: Any, text: str) -> None:
+        """What was done: as JSON, or in words."""
+        self.json(data) if self.as_json else self.say(text)
+
     def say(self, text: str) -> None:
         """For people only."""
         self.people.print(text)

@@ -30,4 +30,4 @@ def ready(
             if time.monotonic() > end_s:
                 raise
         time.sleep(POLL_S)
-    output.json({"ready": True}) if as_json else output.say("ready")
+    output.tell({"ready": True}, "ready")

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rich.console import Console
 
-from provisioner.cli import audit, hosts, images, instances, nodes
+from provisioner.cli import audit, hosts, images, instances, node_tables
 from provisioner.cli.output import Output, by_name, cell
 
 COLUMNS = {"name": "image", "state": "state", "sha256": "sha256", "why": "because"}
@@ -59,7 +59,7 @@ LISTS = [
         | {"sha256": "ab" * 32},
     ),
     (
-        nodes,
+        node_tables,
         {"name": "rack-12-node-03", "state": "deploy_failed", "power_state": "unknown", "arch": "x86_64"}
         | {"cpus": 128, "memory_mib": 524288, "disk_mib": 4000000, "instance": "web-frontend-17"}
         | {"owner": "compute-1", "maintenance_told": "yes"},
