@@ -17,7 +17,8 @@ ON, OFF, PENDING_ON, PENDING_OFF = Told.ON, Told.OFF, Told.PENDING_ON, Told.PEND
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Column:
-    """One object per outlet, below enterprises; without {outlet} in `oid` one of the whole PDU.
+    """One object per outlet, below enterprises; without {outlet} in `oid` one of each unit of a chain, and
+    without {unit} too, one of the whole PDU.
 
     states: how it tells the outlet's state. orders: what a value that is written does; delays: the value is
     seconds to wait before that. rests_at: what a command reads as. milliamps_per_unit, milliwatts_per_unit:
@@ -38,7 +39,8 @@ class Column:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class PduFamily:
-    """system: its sysObjectID, below enterprises. outlets: the most of them."""
+    """system: its sysObjectID, below enterprises. outlets: the most of them, in each unit. arc: what stands
+    for an outlet's number. units: the most in a chain. unit: what stands for its first, second and so on."""
 
     name: str
     description: str
@@ -46,6 +48,14 @@ class PduFamily:
     outlets: int
     columns: tuple[Column, ...]
     arc: Callable[[int], int] = int
+    units: int = 1
+    unit: Callable[[int], str] = str
+
+
+def place(outlet: int, unit_outlets: int) -> tuple[int, int]:
+    """In a chain whose outlets are counted through: the unit that has it, and its number there, from 1."""
+    unit, number = divmod(outlet - 1, unit_outlets)
+    return unit + 1, number + 1
 
 
 def _states(
@@ -63,6 +73,11 @@ def _states(
 def _orders(on: int, off: int, reboot: int | None = None) -> dict[int, Order]:
     orders = {on: Order.ON, off: Order.OFF}
     return orders if reboot is None else {**orders, reboot: Order.REBOOT}
+
+
+def _first_infeed(unit: int) -> str:
+    """Of a tower, or of a unit with cords: the only one that is emulated."""
+    return f"{unit}.1"
 
 
 _ALL = (
@@ -133,14 +148,18 @@ _ALL = (
         description="Eaton ePDU (emulated)",
         system="534.6.6.7",
         outlets=48,
+        units=8,
+        unit=lambda unit: str(unit - 1),  # strappingIndex: 0 is the one that is asked
         columns=(
             # outletControlStatus, OffCmd, OnCmd, RebootCmd: what is written are seconds, -1 is at rest
-            Column(oid="534.6.6.7.6.6.1.2.0.{outlet}", states=_states(1, 0, 3, 2)),
-            Column(oid="534.6.6.7.6.6.1.3.0.{outlet}", orders={0: Order.OFF}, delays=True, rests_at=-1),
-            Column(oid="534.6.6.7.6.6.1.4.0.{outlet}", orders={0: Order.ON}, delays=True, rests_at=-1),
-            Column(oid="534.6.6.7.6.6.1.5.0.{outlet}", orders={0: Order.REBOOT}, delays=True, rests_at=-1),
-            Column(oid="534.6.6.7.6.4.1.3.0.{outlet}", milliamps_per_unit=1),  # outletCurrent
-            Column(oid="534.6.6.7.6.5.1.3.0.{outlet}", milliwatts_per_unit=1000),  # outletWatts
+            Column(oid="534.6.6.7.6.6.1.2.{unit}.{outlet}", states=_states(1, 0, 3, 2)),
+            Column(oid="534.6.6.7.6.6.1.3.{unit}.{outlet}", orders={0: Order.OFF}, delays=True, rests_at=-1),
+            Column(oid="534.6.6.7.6.6.1.4.{unit}.{outlet}", orders={0: Order.ON}, delays=True, rests_at=-1),
+            Column(
+                oid="534.6.6.7.6.6.1.5.{unit}.{outlet}", orders={0: Order.REBOOT}, delays=True, rests_at=-1
+            ),
+            Column(oid="534.6.6.7.6.4.1.3.{unit}.{outlet}", milliamps_per_unit=1),  # outletCurrent
+            Column(oid="534.6.6.7.6.5.1.3.{unit}.{outlet}", milliwatts_per_unit=1000),  # outletWatts
         ),
     ),
     PduFamily(
@@ -155,12 +174,13 @@ _ALL = (
         description="BayTech MRP27 (emulated)",
         system="4779.1",
         outlets=24,
+        units=8,  # sBTAModulesRPCOutletModuleIndex; nobody says how many
         columns=(
-            Column(oid="4779.1.3.5.3.1.2.1.{outlet}"),
-            Column(oid="4779.1.3.5.3.1.3.1.{outlet}", states=_states(1, 0), orders=_orders(1, 0, 2)),
-            Column(oid="4779.1.3.5.3.1.4.1.{outlet}", names=True),
-            Column(oid="4779.1.3.5.2.1.4.1", milliamps_per_unit=100),  # sBTAModulesRPCCurrent
-            Column(oid="4779.1.3.5.2.1.7.1", milliwatts_per_unit=1000),  # sBTAModulesRPCPower
+            Column(oid="4779.1.3.5.3.1.2.{unit}.{outlet}"),
+            Column(oid="4779.1.3.5.3.1.3.{unit}.{outlet}", states=_states(1, 0), orders=_orders(1, 0, 2)),
+            Column(oid="4779.1.3.5.3.1.4.{unit}.{outlet}", names=True),
+            Column(oid="4779.1.3.5.2.1.4.{unit}", milliamps_per_unit=100),  # sBTAModulesRPCCurrent
+            Column(oid="4779.1.3.5.2.1.7.{unit}", milliwatts_per_unit=1000),  # sBTAModulesRPCPower
         ),
     ),
     PduFamily(
@@ -168,12 +188,14 @@ _ALL = (
         description="Sentry Switched CDU (emulated)",
         system="1718.3",
         outlets=48,
+        units=4,  # towerIndex
+        unit=_first_infeed,
         columns=(
-            Column(oid="1718.3.2.3.1.3.1.1.{outlet}", names=True),
-            Column(oid="1718.3.2.3.1.5.1.1.{outlet}", states=_states(1, 0, 3, 2)),  # outletStatus
-            Column(oid="1718.3.2.3.1.7.1.1.{outlet}", milliamps_per_unit=10),  # outletLoadValue
-            Column(oid="1718.3.2.3.1.11.1.1.{outlet}", orders=_orders(1, 2, 3)),  # outletControlAction
-            Column(oid="1718.3.2.3.1.14.1.1.{outlet}", milliwatts_per_unit=1000),  # outletPower
+            Column(oid="1718.3.2.3.1.3.{unit}.{outlet}", names=True),
+            Column(oid="1718.3.2.3.1.5.{unit}.{outlet}", states=_states(1, 0, 3, 2)),  # outletStatus
+            Column(oid="1718.3.2.3.1.7.{unit}.{outlet}", milliamps_per_unit=10),  # outletLoadValue
+            Column(oid="1718.3.2.3.1.11.{unit}.{outlet}", orders=_orders(1, 2, 3)),  # outletControlAction
+            Column(oid="1718.3.2.3.1.14.{unit}.{outlet}", milliwatts_per_unit=1000),  # outletPower
         ),
     ),
     PduFamily(
@@ -181,11 +203,13 @@ _ALL = (
         description="Sentry PRO2 (emulated)",
         system="1718.4",
         outlets=96,
+        units=6,  # st4UnitIndex
+        unit=_first_infeed,
         columns=(
-            Column(oid="1718.4.1.8.3.1.3.1.1.{outlet}", milliamps_per_unit=10),  # st4OutletCurrent
-            Column(oid="1718.4.1.8.3.1.7.1.1.{outlet}", milliwatts_per_unit=1000),  # st4OutletActivePower
-            Column(oid="1718.4.1.8.5.1.1.1.1.{outlet}", states=_states(3, 2, 8, 9)),  # idleOn, idleOff
-            Column(oid="1718.4.1.8.5.1.2.1.1.{outlet}", orders=_orders(1, 2, 3)),
+            Column(oid="1718.4.1.8.3.1.3.{unit}.{outlet}", milliamps_per_unit=10),  # st4OutletCurrent
+            Column(oid="1718.4.1.8.3.1.7.{unit}.{outlet}", milliwatts_per_unit=1000),  # st4OutletActivePower
+            Column(oid="1718.4.1.8.5.1.1.{unit}.{outlet}", states=_states(3, 2, 8, 9)),  # idleOn, idleOff
+            Column(oid="1718.4.1.8.5.1.2.{unit}.{outlet}", orders=_orders(1, 2, 3)),
         ),
     ),
     PduFamily(
@@ -193,15 +217,16 @@ _ALL = (
         description="Raritan PX3 (emulated)",
         system="13742.6",
         outlets=54,
+        units=8,  # pduId
         columns=(
-            Column(oid="13742.6.4.1.2.1.2.1.{outlet}", orders=_orders(1, 0, 2)),  # switchingOperation
-            Column(oid="13742.6.4.1.2.1.3.1.{outlet}", states=_states(7, 8)),  # outletSwitchingState
+            Column(oid="13742.6.4.1.2.1.2.{unit}.{outlet}", orders=_orders(1, 0, 2)),  # switchingOperation
+            Column(oid="13742.6.4.1.2.1.3.{unit}.{outlet}", states=_states(7, 8)),  # outletSwitchingState
             # measurementsOutletSensorValue of rmsCurrent and activePower, with outletSensorDecimalDigits: the
             # MIB leaves a sensor's unit to the PDU
-            Column(oid="13742.6.5.4.3.1.4.1.{outlet}.1", milliamps_per_unit=1),
-            Column(oid="13742.6.3.5.4.1.7.1.{outlet}.1", says=3),
-            Column(oid="13742.6.5.4.3.1.4.1.{outlet}.5", milliwatts_per_unit=1000),
-            Column(oid="13742.6.3.5.4.1.7.1.{outlet}.5", says=0),
+            Column(oid="13742.6.5.4.3.1.4.{unit}.{outlet}.1", milliamps_per_unit=1),
+            Column(oid="13742.6.3.5.4.1.7.{unit}.{outlet}.1", says=3),
+            Column(oid="13742.6.5.4.3.1.4.{unit}.{outlet}.5", milliwatts_per_unit=1000),
+            Column(oid="13742.6.3.5.4.1.7.{unit}.{outlet}.5", says=0),
         ),
     ),
     PduFamily(

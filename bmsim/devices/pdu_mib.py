@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from bisect import bisect_right
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from bmsim.devices.pdu import Order, Pdu
-from bmsim.devices.pdu_families import Column, PduFamily
+from bmsim.devices.pdu_families import Column, PduFamily, place
 
 Oid = tuple[int, ...]
 Value = int | str | Oid
@@ -49,27 +49,29 @@ class _Object:
 
 
 class PduMib:
-    """Times as of the model. name: sysName."""
+    """Times as of the model. name: sysName. unit_outlets: how many each unit of a chain has; the model's are
+    counted through. None: there is one unit."""
 
-    def __init__(self, pdu: Pdu, family: PduFamily, name: str) -> None:
+    def __init__(self, pdu: Pdu, family: PduFamily, name: str, unit_outlets: int | None = None) -> None:
         self._pdu = pdu
         self.family = family
+        self._unit_outlets = unit_outlets
         self._objects: dict[Oid, _Object] = {}
         self._add_system(name)
         for column in family.columns:
-            if "{outlet}" not in column.oid:
-                self._objects[ENTERPRISES + _numbers(column.oid)] = _Object(
-                    self._reader(column, *pdu.numbers)
-                )
-                continue
+            told: dict[Oid, list[int]] = {}
             for outlet in pdu.numbers:
-                self._add_outlet(column, outlet)
+                told.setdefault(self._oid(column, outlet), []).append(outlet)
+            for oid, outlets in told.items():
+                self._objects[oid] = _Object(
+                    self._reader(column, outlets), column.orders or None, outlets[0], column.delays
+                )
         self._order = sorted(self._objects)
 
     def state_object(self, outlet: int) -> Oid:
         """Where it tells the outlet's state."""
         column = next(column for column in self.family.columns if column.states)
-        return _oid(column, self.family, outlet)
+        return self._oid(column, outlet)
 
     def get(self, oid: Oid, now_s: float) -> Value:
         """Raises NoObject."""
@@ -114,13 +116,16 @@ class PduMib:
     def _up_time(self, now_s: float) -> TimeTicks:
         return TimeTicks(int(self._pdu.uptime_s(now_s) * 100) % 2**32)
 
-    def _add_outlet(self, column: Column, outlet: int) -> None:
-        self._objects[_oid(column, self.family, outlet)] = _Object(
-            self._reader(column, outlet), column.orders or None, outlet, column.delays
-        )
+    def _oid(self, column: Column, outlet: int) -> Oid:
+        unit, number = self._place(outlet)
+        text = column.oid.format(outlet=self.family.arc(number), unit=self.family.unit(unit))
+        return ENTERPRISES + _numbers(text)
 
-    def _reader(self, column: Column, *outlets: int) -> Callable[[float], Value]:
-        """outlets: one, or all: what they draw is added up."""
+    def _place(self, outlet: int) -> tuple[int, int]:
+        return (1, outlet) if self._unit_outlets is None else place(outlet, self._unit_outlets)
+
+    def _reader(self, column: Column, outlets: Sequence[int]) -> Callable[[float], Value]:
+        """outlets: one, or all of the unit or the PDU: what they draw is added up."""
         pdu = self._pdu
         if column.milliamps_per_unit:
             per_ma = column.milliamps_per_unit
@@ -135,14 +140,10 @@ class PduMib:
         if column.states:
             states = column.states
             return lambda now_s: states[pdu.told(outlet, now_s)]
+        _, number = self._place(outlet)
         if column.names:
-            return lambda now_s: f"Outlet {outlet}"
-        return lambda now_s: column.rests_at if column.orders else outlet
-
-
-def _oid(column: Column, family: PduFamily, outlet: int) -> Oid:
-    arc = family.arc(outlet)
-    return ENTERPRISES + tuple(int(word.format(outlet=arc)) for word in column.oid.split("."))
+            return lambda now_s: f"Outlet {number}"
+        return lambda now_s: column.rests_at if column.orders else number
 
 
 def _numbers(text: str) -> Oid:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from bmsim.devices.pdu_families import FAMILIES, place
 from bmsim.rack.pdu_spec import IBOOT, Pdu
 from bmsim.rack.spec import Bmc, Node, Rack
 
@@ -47,19 +48,25 @@ def _bmc(bmc: Bmc) -> dict[str, Any]:
 
 
 def _outlets(node: Node, rack: Rack) -> dict[str, Any]:
-    """Of one PDU, or of several: then they are feeds."""
-    numbers: dict[str, list[int]] = {}
-    for feed in node.outlets:
-        numbers.setdefault(feed.pdu, []).append(feed.outlet)
-    feeds = [_on(pdu, numbers[pdu.name]) for pdu in rack.pdus if pdu.name in numbers]
+    """Of one PDU, or of several, or of several units of a chain: then they are feeds."""
+    feeds = []
+    for pdu in rack.pdus:
+        units: dict[int, list[int]] = {}
+        for feed in node.outlets:
+            if feed.pdu == pdu.name:
+                unit, outlet = place(feed.outlet, pdu.outlets)
+                units.setdefault(unit, []).append(outlet)
+        feeds += [_on(pdu, unit, outlets) for unit, outlets in units.items()]
     return feeds[0] if len(feeds) == 1 else {"driver": "feeds", "feeds": feeds}
 
 
-def _on(pdu: Pdu, outlets: list[int]) -> dict[str, Any]:
+def _on(pdu: Pdu, unit: int, outlets: list[int]) -> dict[str, Any]:
     address = str(pdu.address)
     if pdu.family == IBOOT:
         return {"driver": "iboot", "address": address, "password": pdu.password.get_secret_value()}
     power = {"driver": "snmp", "family": pdu.family, "address": address, "outlets": outlets}
+    if unit > 1:
+        power["unit"] = FAMILIES[pdu.family].unit(unit)
     if pdu.user is None:
         return {**power, "community": pdu.community.get_secret_value()}
     user = {"version": "3", "user": pdu.user.name, "auth_protocol": pdu.user.auth_protocol}

@@ -76,6 +76,15 @@ class Pdu(_Part):
         ),
     ]
     outlets: Annotated[int, Field(ge=1, le=100, description="No more than its family has.")] = 8
+    units: Annotated[
+        int,
+        Field(
+            ge=1,
+            le=8,
+            description="In a chain behind its address, of families that have chains; each has `outlets`, and"
+            " these are counted through: of 8 in each, the second unit's first is 9.",
+        ),
+    ] = 1
     read_community: Annotated[Secret, _told("public", "Of SNMP versions 1 and 2c, to read.")] = SecretStr(
         "public"
     )
@@ -107,9 +116,23 @@ class Pdu(_Part):
             raise ValueError(f"{self.outlets} outlets are more than the {most} of {self.family}")
         return self
 
+    @model_validator(mode="after")
+    def _has_no_longer_chain_than_its_family(self) -> Pdu:
+        most = 1 if self.family == IBOOT else FAMILIES[self.family].units
+        if self.units > most:
+            raise ValueError(f"{self.units} units are more than the {most} of {self.family}")
+        return self
+
+    @property
+    def numbers(self) -> range:
+        """Of the outlets of all its units."""
+        return range(1, self.units * self.outlets + 1)
+
 
 class Feed(_Part):
     """One of a node's power supplies."""
 
     pdu: Annotated[Name, Field(description="Which of `pdus`.")]
-    outlet: Annotated[int, Field(ge=1, description="One that feeds nothing else.")]
+    outlet: Annotated[
+        int, Field(ge=1, description="One that feeds nothing else; of a chain, as it counts them.")
+    ]

@@ -274,7 +274,7 @@ class Rack(_Part):
         return bmcs + [pdu.address for pdu in self.pdus]
 
     def _check_outlets(self) -> None:
-        there = {pdu.name: pdu.outlets for pdu in self.pdus}
+        there = {pdu.name: len(pdu.numbers) for pdu in self.pdus}
         feeds = [
             (("nodes", number, "outlets", place), node.name, feed)
             for number, node in enumerate(self.nodes)

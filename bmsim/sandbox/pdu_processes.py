@@ -63,7 +63,8 @@ class PduProcesses:
             "family": pdu.family,
             "address": str(pdu.address),
             "password": pdu.password.get_secret_value(),
-            "outlets": {number: number not in off for number in range(1, pdu.outlets + 1)},
+            "outlets": {number: number not in off for number in pdu.numbers},
+            "unit_outlets": pdu.outlets,
             "cables": {
                 outlet: {"node": node.name, "feed": feed, "faults": str(state.faults_file(node.name))}
                 for outlet, (node, feed) in cables.items()

@@ -12,6 +12,7 @@ from typing import TypeVar
 import pytest
 
 from bmsim.devices.pdu_families import FAMILIES as EMULATED
+from provisioner.core.errors import DeviceRefused
 from provisioner.core.pdus.families import FAMILIES
 from provisioner.core.states import PowerState
 from provisioner.drivers.snmp import SnmpDevices
@@ -76,6 +77,31 @@ READINGS: dict[str, dict[str, tuple[int, int]]] = {
         "13742.6.3.5.4.1.7.1.3.5": (0, 0),
     },
     "vertivgeist_pdu": {"21239.5.2.3.6.1.8.3": (0, 35), "21239.5.2.3.6.1.12.3": (0, 80)},
+}
+
+# Of families that have chains: the second unit, as a node file calls it; the objects of its outlet 1, of its
+# state, on and off; and that of the state of outlet 1 of the first unit. Values are those of OBJECTS.
+CHAINS = {
+    "eatonpower": (
+        *("1", "534.6.6.7.6.6.1.2.1.1", "534.6.6.7.6.6.1.4.1.1", "534.6.6.7.6.6.1.3.1.1"),
+        "534.6.6.7.6.6.1.2.0.1",
+    ),
+    "baytech_mrp27": (
+        *("2", "4779.1.3.5.3.1.3.2.1", "4779.1.3.5.3.1.3.2.1", "4779.1.3.5.3.1.3.2.1"),
+        "4779.1.3.5.3.1.3.1.1",
+    ),
+    "servertech_sentry3": (
+        *("2.1", "1718.3.2.3.1.5.2.1.1", "1718.3.2.3.1.11.2.1.1", "1718.3.2.3.1.11.2.1.1"),
+        "1718.3.2.3.1.5.1.1.1",
+    ),
+    "servertech_sentry4": (
+        *("2.1", "1718.4.1.8.5.1.1.2.1.1", "1718.4.1.8.5.1.2.2.1.1", "1718.4.1.8.5.1.2.2.1.1"),
+        "1718.4.1.8.5.1.1.1.1.1",
+    ),
+    "raritan_pdu2": (
+        *("2", "13742.6.4.1.2.1.3.2.1", "13742.6.4.1.2.1.2.2.1", "13742.6.4.1.2.1.2.2.1"),
+        "13742.6.4.1.2.1.3.1.1",
+    ),
 }
 
 LOGINS = {
@@ -152,6 +178,61 @@ def test_what_one_switches_the_other_sees(pdu: Pdu) -> None:
     play(switched_off_and_on, pdu, 3)
     commands = [(entry.command, entry.args["outlet"]) for entry in pdu.received() if "outlet" in entry.args]
     assert commands == [("outlet.off", 3), ("outlet.on", 3)] * 2
+
+
+def test_the_families_that_have_units_are_those_that_may_be_chained() -> None:
+    assert set(CHAINS) == {name for name, family in EMULATED.items() if family.units > 1}
+    assert set(CHAINS) == {name for name, family in FAMILIES.items() if family.unit}
+
+
+@pytest.mark.parametrize("named", [True, False], ids=["named", "auto"])
+@pytest.mark.parametrize("family", CHAINS)
+def test_an_outlet_of_the_second_unit_is_switched_and_no_other(
+    family: str, named: bool, tmp_path: Path
+) -> None:
+    unit, state, on_oid, off_oid, first = CHAINS[family]
+    _, is_on, is_off, _, on, _, off = OBJECTS[family]
+
+    async def switched_off_and_on(control: PowerControl) -> None:
+        for verb, told, number in (
+            (PowerVerb.OFF, PowerState.OFF, is_off),
+            (PowerVerb.ON, PowerState.ON, is_on),
+        ):
+            await control.set_power(verb)
+            assert await control.power_state() is told
+            assert await asyncio.to_thread(value, pdu, state) == number
+            assert await asyncio.to_thread(value, pdu, first) == is_on
+            assert [pdu.fed(outlet) for outlet in range(1, 9)] == [*[True] * 4, number == is_on, *[True] * 3]
+        for oid, wanted, told in ((off_oid, off, PowerState.OFF), (on_oid, on, PowerState.ON)):
+            await asyncio.to_thread(write, pdu, oid, wanted)
+            assert await control.power_state() is told
+
+    with running_pdu(tmp_path, family, outlets=8, unit_outlets=4) as pdu:
+        play(switched_off_and_on, pdu, 1, unit=unit, **({} if named else {"family": "auto"}))
+        commands = [
+            (entry.command, entry.args["outlet"]) for entry in pdu.received() if "outlet" in entry.args
+        ]
+        assert commands == [("outlet.off", 5), ("outlet.on", 5)] * 2
+        column = first.rsplit(".", unit.count(".") + 2)[0]
+        walked = tool("snmpwalk", pdu, LOGINS["2c"], f"{ENTERPRISES}.{column}")
+    assert len(walked.stdout.splitlines()) == 8
+
+
+def test_each_unit_of_a_chain_tells_what_it_draws(tmp_path: Path) -> None:
+    with running_pdu(tmp_path, "baytech_mrp27", outlets=4, unit_outlets=2) as pdu:
+        write(pdu, CHAINS["baytech_mrp27"][3], 0)
+        watts = [value(pdu, f"4779.1.3.5.2.1.7.{unit}") for unit in (1, 2)]
+    assert watts == [160, 80]
+
+
+def test_a_unit_that_the_chain_does_not_have_is_refused(tmp_path: Path) -> None:
+    with (
+        running_pdu(tmp_path, "raritan_pdu2", outlets=8, unit_outlets=4) as pdu,
+        pytest.raises(DeviceRefused) as refused,
+    ):
+        play(lambda control: control.set_power(PowerVerb.OFF), pdu, 1, unit="3")
+    assert "power.unit" in refused.value.advice
+    assert not [entry for entry in pdu.received() if entry.command.startswith("outlet.")]
 
 
 @pytest.mark.parametrize("version", LOGINS)

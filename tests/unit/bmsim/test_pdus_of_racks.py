@@ -108,6 +108,54 @@ def test_outlets_of_one_pdu_are_one_entry_and_those_of_several_are_feeds() -> No
     assert feeds["feeds"][2] == {"driver": "iboot", "address": "10.78.0.203", "password": "third-secret"}
 
 
+CHAIN = PDUS.replace("address: 10.78.0.202", "address: 10.78.0.202\n    outlets: 12\n    units: 3")
+
+
+def chained(outlets: str) -> dict[str, Any]:
+    nodes = inventory(rack(BOARD.replace("[{pdu: a, outlet: 3}]", outlets), CHAIN))["nodes"]
+    found: dict[str, Any] = nodes[2]["power"]
+    return found
+
+
+def test_outlets_of_a_chain_are_counted_through_and_asked_for_by_their_unit() -> None:
+    asked = {outlet: chained(f"[{{pdu: b, outlet: {outlet}}}]") for outlet in (1, 12, 13, 36)}
+    assert {outlet: (power.get("unit"), power["outlets"]) for outlet, power in asked.items()} == {
+        1: (None, [1]),
+        12: (None, [12]),
+        13: ("2", [1]),
+        36: ("3", [12]),
+    }
+
+
+def test_outlets_of_two_units_of_a_chain_are_feeds() -> None:
+    both = chained("[{pdu: b, outlet: 2}, {pdu: b, outlet: 14}, {pdu: b, outlet: 15}]")
+    assert both["driver"] == "feeds"
+    assert [(feed.get("unit"), feed["outlets"]) for feed in both["feeds"]] == [(None, [2]), ("2", [2, 3])]
+    assert {feed["address"] for feed in both["feeds"]} == {"10.78.0.202"}
+
+
+@pytest.mark.parametrize(
+    ("board", "pdus", "told"),
+    [
+        ("outlet: 37", CHAIN, "hangs on outlet 37 of PDU b, which has 36"),
+        ("outlet: 1", CHAIN.replace("units: 3", "units: 9"), "less than or equal to 8"),
+        (
+            "outlet: 1",
+            CHAIN.replace("raritan_pdu2", "servertech_sentry3").replace("units: 3", "units: 5"),
+            "5 units are more than the 4 of servertech_sentry3",
+        ),
+        (
+            "outlet: 1",
+            CHAIN.replace("raritan_pdu2", "apc_rackpdu").replace("units: 3", "units: 2"),
+            "2 units are more than the 1 of apc_rackpdu",
+        ),
+    ],
+)
+def test_a_chain_that_cannot_be_is_told(board: str, pdus: str, told: str) -> None:
+    with pytest.raises(RackError, match=told):
+        rack(BOARD.replace("pdu: a, outlet: 3", f"pdu: b, {board}"), pdus)
+
+
 def test_keys_are_not_shown_and_are_kept_for_the_rack(tmp_path: Path) -> None:
     made = rack()
     shown = f"{made!r} {made.model_dump(mode='json')}"
