@@ -81,7 +81,7 @@ no_database_cluster() {
 disable_if_ours() { # UNIT
     local owner
     owner=$(dpkg-query --search "/lib/systemd/system/$1" 2> /dev/null | cut -d : -f 1) || return 0
-    [[ $owner =~ ^(libvirt-.*|tgt|postgresql.*)$ ]] || return 0 # a dependency's own affair
+    [[ $owner =~ ^(libvirt-.*|tgt|postgresql.*|nfs-.*|rpcbind|openssh-server)$ ]] || return 0 # a dependency's own affair
     echo "setup: leaves $1 disabled"
     # The helper serves maintainer scripts only, and remembers for upgrades that the unit is off.
     DPKG_MAINTSCRIPT_PACKAGE=$owner deb-systemd-helper disable "$1" > /dev/null
