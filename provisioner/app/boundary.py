@@ -105,7 +105,7 @@ async def _real(
         services: list[NetbootService] = [packed_kernels, http]
         messages = PysnmpMessages()
         stack.callback(messages.close)
-        nfs, roots = _nfs_of(settings, children, clock)
+        nfs, roots = nfs_of(settings, children, clock)
         if nfs is not None:
             await enter(nfs)
         if network.serve_dhcp:
@@ -150,17 +150,19 @@ def _monitor_of(settings: Settings, children: Children) -> BoardMonitor:
     return TileMonitor(children, tilera.monitor, timeout_s=tilera.command_timeout_s)
 
 
-def _nfs_of(
+def nfs_of(
     settings: Settings, children: Children, clock: Clock
 ) -> tuple[GaneshaService | ExportfsService | None, RootFolders]:
     """The NFS server that the settings ask for, not yet started, and the folders that it serves."""
+    # nfs-ganesha follows no symbolic link to what it exports, and the kernel's table names what one leads to.
+    own = settings.roots.resolve()
     match settings.nfs.server:
         case "ganesha":
             address, folder = settings.network.address, settings.state_dir / "ganesha"
             server = GaneshaService(address, folder, children, clock)
-            return server, MountedRootFolders(settings.roots, children, ganesha.nfs_path, settings.host.name)
+            return server, MountedRootFolders(own, children, ganesha.nfs_path, settings.host.name)
         case "kernel":
-            folders = MountedRootFolders(settings.roots, children, exportfs.nfs_path, settings.host.name)
+            folders = MountedRootFolders(own, children, exportfs.nfs_path, settings.host.name)
             return ExportfsService(children, folders.nodes, clock), folders
         case "none":
             return None, NoRootFolders()

@@ -67,7 +67,9 @@ class ExportfsService:
     """
 
     def __init__(self, children: Children, nodes: Path, clock: Clock, *, versions: Path = VERSIONS) -> None:
-        """nodes: the folder that all folders of ours lie in. versions: tells that the kernel serves NFS."""
+        """nodes: the folder that all folders of ours lie in; no symbolic link leads there, for the kernel's
+        table has none. versions: tells that the kernel serves NFS.
+        """
         self._children = children
         self._nodes = nodes
         self._clock = clock
@@ -154,7 +156,8 @@ class ExportfsService:
     async def _export(self, export: _Export) -> None:
         # A number for the file system: it needs no UUID then, and a survivor gives the same.
         number = zlib.crc32(export.folder.name.encode())
-        await self._exportfs(f"export {export}", "-o", f"{OPTIONS},fsid={number}", str(export))
+        # -i: else all that /etc/exports says is exported too, and a mistake there fails ours.
+        await self._exportfs(f"export {export}", "-i", "-o", f"{OPTIONS},fsid={number}", str(export))
 
     async def _table(self) -> list[_Export]:
         table = bytearray()  # kept whole: an export that isn't noted would never be withdrawn

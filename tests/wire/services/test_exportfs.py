@@ -1,9 +1,8 @@
-"""Roots by the kernel's NFS server. Its table is kept by an `exportfs` of the tests' own: the kernels of CI
-machines serve no NFS."""
+"""Roots by the kernel's NFS server when its `exportfs` fails or hangs: one of the tests' own that is told to.
+For nfs-utils' own there is test_exportfs_of_nfs_utils.py."""
 
 from __future__ import annotations
 
-import asyncio
 import shutil
 import zlib
 from dataclasses import dataclass
@@ -19,33 +18,12 @@ from provisioner.services import exportfs
 from provisioner.services.children import SystemChildren
 from provisioner.services.exportfs import ExportfsService
 from tests.wire.services.conftest import play
+from tests.wire.services.look_clock import LookClock
 
 pytestmark = pytest.mark.wire
 
 ONE, TWO = "10.77.0.101", "10.77.0.102"
 OPTIONS = "rw,no_root_squash,no_subtree_check,sync,sec=sys"
-
-
-class LookClock:
-    """`protocols.clock.Clock` whose one sleeper, who looks at the table, wakes when the test says so."""
-
-    def __init__(self) -> None:
-        self._wake = asyncio.Semaphore(0)
-        self._asleep = asyncio.Event()
-
-    def monotonic_s(self) -> float:
-        return 0.0
-
-    async def sleep(self, duration_s: float) -> None:
-        self._asleep.set()
-        await self._wake.acquire()
-
-    async def one_look(self) -> None:
-        """Returns when it is done."""
-        await self._asleep.wait()
-        self._asleep.clear()
-        self._wake.release()
-        await self._asleep.wait()
 
 
 @dataclass(frozen=True)

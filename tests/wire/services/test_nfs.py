@@ -21,6 +21,7 @@ from provisioner.services.ganesha import GaneshaService, nfs_path
 from provisioner.services.system import SystemClock
 from tests.wire.services import nfs4_client
 from tests.wire.services.conftest import play
+from tests.wire.services.linked_roots import linked_roots
 from tests.wire.services.segment import HOST, NODE, NODE_IF, NODE_MAC, STRANGER, Segment, children_of
 
 pytestmark = pytest.mark.wire
@@ -70,6 +71,19 @@ def test_a_node_reads_and_writes_its_own_root(network: Segment, tmp_path: Path) 
             source.write_text("written")
             assert "failed" not in await at_node(network, "nfs-cp", str(source), new)
             assert (root / "new").read_text() == "written"
+
+    play(story)
+
+
+def test_a_folder_behind_a_symbolic_link_is_served_too(network: Segment, tmp_path: Path) -> None:
+    service, root = linked_roots("ganesha", tmp_path)
+    (root / "secret").write_text("of r1\n")
+
+    async def story() -> None:
+        assert isinstance(service, GaneshaService)
+        async with service:
+            await service.offer(offer(root))
+            assert await read(network, root) == "of r1\n"
 
     play(story)
 
