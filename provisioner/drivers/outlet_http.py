@@ -31,6 +31,9 @@ LONGEST_COMMAND_S = 4.0
 LONGEST_ANSWER_BYTES = 64 * 1024
 
 UNTRUSTED = "CERTIFICATE_VERIFY_FAILED"
+MISNAMED = ("Hostname mismatch", "IP address mismatch")
+NOT_NOW = ("certificate has expired", "certificate is not yet valid")
+NOBODYS = ("self-signed certificate", "unable to get")
 """In OpenSSL's words for it."""
 
 _TOKEN = re.compile(r"[\x21-\x7e]+")
@@ -101,10 +104,7 @@ class HttpOutlet:
             answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
             advice = "Look at its power and its network"
             if UNTRUSTED in answer:
-                advice = (
-                    "Give its authority's certificate, or its own, as power.ca; its own has to be for the "
-                    "host of the URL"
-                )
+                advice = _about_its_certificate(answer, self._address[which], given=self._tls is not None)
             raise DeviceUnreachable(tried, device=self._name, answer=answer, advice=advice) from error
         if status < 300:
             return text
@@ -177,6 +177,35 @@ def _trusting(ca: str) -> ssl.SSLContext:
     context.verify_flags |= ssl.VERIFY_X509_PARTIAL_CHAIN
     context.load_verify_locations(cadata=ca)
     return context
+
+
+def _about_its_certificate(answer: str, url: str, *, given: bool) -> str:
+    """What to do about one that isn't trusted. given: whether there is a `power.ca`"""
+    parsed = urlsplit(url)
+    at = parsed.netloc.rpartition("@")[2] + ("" if parsed.port else ":443")
+    shown = (
+        f"; `openssl s_client -connect {at} < /dev/null | openssl x509 -noout -subject -dates "
+        "-ext subjectAltName` shows it"
+    )
+    if any(words in answer for words in MISNAMED):
+        return (
+            f"Its certificate isn't for {parsed.hostname}, which no power.ca mends: have the URLs name it as "
+            "its certificate does, by a name that compute hosts find in DNS or /etc/hosts, or give it a "
+            f"certificate for {parsed.hostname}{shown}"
+        )
+    if any(words in answer for words in NOT_NOW):
+        return (
+            "Look at this system's clock, or give the device a new certificate, and the node that one where "
+            f"power.ca is the old one{shown}"
+        )
+    if not given:
+        return "Give its authority's certificate, or its own, as power.ca (docs/nodes.md tells how to get it)"
+    if any(words in answer for words in NOBODYS):
+        return (
+            "power.ca has neither its certificate nor its authority's: if the device was given a new one, "
+            f"give the node that{shown}"
+        )
+    return f"Give the device a certificate of which that can't be said{shown}"
 
 
 def _server(url: str) -> tuple[str, str]:
