@@ -13,7 +13,8 @@ from pydantic import AfterValidator, Field, SecretStr, model_validator
 from provisioner.config.node_power import PowerEntry
 from provisioner.core.feeds import feeds_of
 from provisioner.core.outlet_urls import PRINT, URLS, query_print
-from provisioner.core.pdus.families import AUTO, FAMILIES
+from provisioner.core.pdus.families import AUTO, FAMILIES, FIRST_UNITS
+from provisioner.core.pdus.family import Family
 from provisioner.core.shown_url import shown_url
 
 
@@ -35,6 +36,18 @@ def _name(name: str) -> str:
 
 def _unit(unit: str) -> str:
     return ".".join(str(int(number)) for number in unit.split("."))
+
+
+def _check_unit(family: Family, unit: str) -> None:
+    """Raises ValueError for one that the family can't have: another's outlet would be switched, or none."""
+    if not family.unit and unit not in FIRST_UNITS:
+        raise ValueError(
+            f"unit: {family.name} has no units; the PDU that has the outlet has an address of its own"
+        )
+    if family.unit and unit.count(".") != family.unit.count("."):
+        raise ValueError(
+            f"unit: {unit} is none of {family.name}, whose first is {family.unit} (docs/pdus.md)"
+        )
 
 
 def _url(text: str) -> str:
@@ -159,6 +172,8 @@ class SnmpPower(_OutletPower):
             raise ValueError(
                 f"outlets: there is no outlet {max(self.outlets)}; {self.family} has {family.outlets} at most"
             )
+        if family is not None and self.unit is not None:
+            _check_unit(family, self.unit)
         if self.version == "3":
             if not self.user:
                 raise ValueError("version 3 needs a user")

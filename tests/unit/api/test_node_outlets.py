@@ -168,7 +168,7 @@ SECOND = {"unit": "2"}
         (AUTO, {"family": "servertech_sentry3"}, "outlet 1 of unit 1.1 of PDU"),
         (AUTO, {"family": "servertech_sentry4"}, "outlet 1 of unit 1.1 of PDU"),
         (AUTO, APC, "outlet 1 of PDU"),
-        (APC, {**APC, **SECOND}, "outlet 1 of PDU"),
+        (APC, {**APC, "unit": "1"}, "outlet 1 of PDU"),
         ({**RARITAN, **SECOND}, {**AUTO, **SECOND}, "outlet 1 of unit 2 of PDU"),
         (AUTO, {**RARITAN, **SECOND}, ""),
         (AUTO, {**AUTO, **SECOND}, ""),

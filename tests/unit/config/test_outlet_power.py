@@ -88,6 +88,15 @@ def test_secrets_of_feeds_are_told_apart_and_not_shown() -> None:
         ({"community": None}, "version 2c needs a community"),
         ({"version": "3"}, "version 3 needs a user"),
         ({"unit": "second"}, "should match pattern"),
+        (
+            {"unit": "2"},
+            "unit: apc_rackpdu has no units; the PDU that has the outlet has an address of its own",
+        ),
+        (
+            {"family": "servertech_sentry3", "unit": "2"},
+            "2 is none of servertech_sentry3, whose first is 1.1",
+        ),
+        ({"family": "raritan_pdu2", "unit": "2.1"}, "unit: 2.1 is none of raritan_pdu2, whose first is 1 "),
         ({"version": "3", "user": "é" * 17}, "user: it has more than 32 bytes in UTF-8"),
     ],
 )
@@ -95,6 +104,18 @@ def test_a_mistake_is_told(change: dict[str, Any], told: str) -> None:
     power = {name: value for name, value in {**APC, **change}.items() if value is not None}
     with pytest.raises(InvalidInput, match=told):
         entry(power)
+
+
+@pytest.mark.parametrize(
+    ("family", "unit"),
+    [
+        *(("apc_rackpdu", unit) for unit in ("0", "1", "1.1")),
+        *(("servertech_sentry4", "2.1"), ("raritan_pdu2", "2"), ("eatonpower", "0"), ("auto", "7.7")),
+    ],
+)
+def test_a_unit_that_a_family_may_have_is_taken(family: str, unit: str) -> None:
+    """A PDU without units may be called the first of its own."""
+    assert entry({**APC, "family": family, "unit": unit}).shown()["unit"] == unit
 
 
 @pytest.mark.parametrize("where", ["on", "off", "state"])
