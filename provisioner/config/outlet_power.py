@@ -215,7 +215,11 @@ class HttpPower(_OutletPower):
         str,
         Field(min_length=1, max_length=100, description="Stands in the answer of `state` when it is off."),
     ]
-    user: Annotated[str | None, Field(max_length=64, description="Who logs in (RFC 7617).")] = None
+    user: Annotated[str | None, Field(max_length=64, description="Who logs in.")] = None
+    login: Annotated[
+        Literal["basic", "digest"] | None,
+        Field(description="How: by RFC 7617, which is the default, or by RFC 7616, as many smart plugs do."),
+    ] = None
     password: Annotated[SecretStr | None, Field(description="Kept encrypted, never shown.")] = None
     token: Annotated[
         Annotated[SecretStr, AfterValidator(_token)] | None,
@@ -235,6 +239,12 @@ class HttpPower(_OutletPower):
     def _trusts_what_has_tls(self) -> HttpPower:
         if self.ca is not None and any(not getattr(self, name).startswith("https:") for name in URLS):
             raise ValueError("ca: it is for URLs of https, and one of them isn't")
+        return self
+
+    @model_validator(mode="after")
+    def _knows_who_logs_in(self) -> HttpPower:
+        if self.login is not None and not self.user:
+            raise ValueError(f"login: {self.login} needs a user")
         return self
 
     def shown(self) -> dict[str, Any]:

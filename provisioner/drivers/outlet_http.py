@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import re
 import ssl
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from urllib.parse import urlsplit
 
@@ -36,6 +36,12 @@ NOT_NOW = ("certificate has expired", "certificate is not yet valid")
 NOBODYS = ("self-signed certificate", "unable to get")
 """In OpenSSL's words for it."""
 
+LOGINS: Mapping[str, Callable[[str, str], httpx.Auth]] = {
+    "basic": httpx.BasicAuth,
+    "digest": httpx.DigestAuth,
+}
+"""RFC 7617 and RFC 7616, by their names in `power.login`."""
+
 _TOKEN = re.compile(r"[\x21-\x7e]+")
 """RFC 6750 §2.1, and what else a header's value bears: an HTTP client that is given more tells all of it."""
 
@@ -62,8 +68,8 @@ class HttpOutlet:
         self._turns = {name: turns.of(_server(address[name])) for name in ("on", "off", "state")}
         self._name = f"outlet at {urlsplit(address['state']).hostname}"
         self._headers = {"Authorization": f"Bearer {secret['token']}"} if "token" in secret else {}
-        user = address.get("user")
-        self._login = httpx.BasicAuth(user, secret.get("password", "")) if user else None
+        self._user, self._password = address.get("user"), secret.get("password", "")
+        self._login = address.get("login", "basic")
         self._last: dict[str, OutletState] = {}
 
     def last_seen(self) -> Mapping[str, OutletState]:
@@ -90,7 +96,7 @@ class HttpOutlet:
                 asyncio.timeout(LONGEST_COMMAND_S - 0.1),
                 self._turns[which].taken(tried, self._name, LONGEST_COMMAND_S),
             ):
-                status, text = await self._exchange(method, self._address[which])
+                status, text, challenge = await self._exchange(method, self._address[which])
         except (httpx.InvalidURL, UnicodeError) as error:
             # Of a URL with a login or a query, the error may tell a part of it.
             whole = shown_url(self._address[which]) == self._address[which]
@@ -100,6 +106,15 @@ class HttpOutlet:
                 answer="its URL can't be used" + (f": {error}" if whole else ""),
                 advice="Check the URLs",
             ) from (error if whole else None)
+        except (KeyError, ValueError) as error:
+            if self._login != "digest":
+                raise
+            raise DeviceRefused(
+                tried,
+                device=self._name,
+                answer="it asks for a digest login in a way that isn't known (RFC 7616)",
+                advice="Give no power.login, if it takes another, or use driver: command",
+            ) from error
         except (httpx.HTTPError, TimeoutError) as error:
             answer = str(error) or f"no answer in {LONGEST_COMMAND_S:g} s"
             advice = "Look at its power and its network"
@@ -111,6 +126,8 @@ class HttpOutlet:
         told_status = f"HTTP status {status}"
         if status in (401, 403):
             advice = "Check power.user, power.password or power.token"
+            if challenge.lower().startswith("digest") and self._login != "digest":
+                advice = "It takes a digest login: give power.user, power.password, and power.login: digest"
             raise WrongCredentials(tried, device=self._name, answer=told_status, advice=advice)
         if status in (408, 429) or status >= 500:
             raise DeviceBusy(tried, device=self._name, answer=told_status)
@@ -118,9 +135,9 @@ class HttpOutlet:
             tried, device=self._name, answer=told_status, advice="Check the URLs and power.method"
         )
 
-    async def _exchange(self, method: str, url: str) -> tuple[int, str]:
-        """The answer, and of its text what LONGEST_ANSWER_BYTES hold."""
-        auth = self._login or httpx.USE_CLIENT_DEFAULT
+    async def _exchange(self, method: str, url: str) -> tuple[int, str, str]:
+        """The answer, of its text what LONGEST_ANSWER_BYTES hold, and which login it asks for."""
+        auth = LOGINS[self._login](self._user, self._password) if self._user else httpx.USE_CLIENT_DEFAULT
         async with (
             self._connected() as client,
             client.stream(method, url, headers=self._headers, auth=auth) as answer,
@@ -130,7 +147,8 @@ class HttpOutlet:
                 text += piece
                 if len(text) >= LONGEST_ANSWER_BYTES:
                     break
-            return answer.status_code, text.decode("utf-8", "replace")
+            asked = answer.headers.get("www-authenticate", "")
+            return answer.status_code, text.decode("utf-8", "replace"), asked
 
     @asynccontextmanager
     async def _connected(self) -> AsyncIterator[httpx.AsyncClient]:
@@ -145,8 +163,8 @@ class HttpOutlet:
 class HttpDevices:
     """`protocols.power.DeviceFactory` of the driver `http`.
 
-    address: on, off, state, when_on, when_off; method (POST), user, discharge_s, ca. secret: password or
-    token; on, off, state in place of the address's, where they have a query.
+    address: on, off, state, when_on, when_off; method (POST), user, login (basic), discharge_s, ca. secret:
+    password or token; on, off, state in place of the address's, where they have a query.
     """
 
     def __init__(self, client: httpx.AsyncClient, *, discharge_s: float) -> None:

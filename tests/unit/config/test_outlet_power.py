@@ -118,6 +118,12 @@ def test_a_unit_that_a_family_may_have_is_taken(family: str, unit: str) -> None:
     assert entry({**APC, "family": family, "unit": unit}).shown()["unit"] == unit
 
 
+def test_a_login_is_somebodys() -> None:
+    with pytest.raises(InvalidInput, match="login: digest needs a user"):
+        entry({**HTTP, "login": "digest", "token": "secret"})
+    assert entry({**HTTP, "login": "digest", "user": "admin", "password": "x"}).shown()["login"] == "digest"
+
+
 @pytest.mark.parametrize("where", ["on", "off", "state"])
 @pytest.mark.parametrize(
     ("url", "told"),
