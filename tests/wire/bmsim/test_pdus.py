@@ -34,16 +34,17 @@ def machine(number: int, **changes: Any) -> dict[str, Any]:
 
 @pytest.fixture(scope="module")
 def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
-    """n1 and n2 on one outlet each, n3 on two PDUs, n4 with a BMC on the same outlet."""
+    """n1 and n2 on one outlet each, n3 on a PDU and the second unit of a chain (outlet 3 of both), n4 with
+    its BMC on one of the first unit."""
     pdus = [
         {"name": "a", "family": "apc_rackpdu", "address": "10.78.0.201"},
-        {"name": "b", "family": "raritan_pdu2", "address": "10.78.0.202"},
+        {"name": "b", "family": "raritan_pdu2", "address": "10.78.0.202", "units": 2},
     ]
     bmc = {"address": "10.78.0.104", "user": "admin", "password": BMC_PASSWORD}
     nodes = [
         machine(1, outlets=[{"pdu": "a", "outlet": 1}]),
         machine(2, outlets=[{"pdu": "a", "outlet": 2}]),
-        machine(3, outlets=[{"pdu": "a", "outlet": 3}, {"pdu": "b", "outlet": 3}]),
+        machine(3, outlets=[{"pdu": "a", "outlet": 3}, {"pdu": "b", "outlet": 11}]),
         machine(4, outlets=[{"pdu": "b", "outlet": 4}], bmc=bmc),
     ]
     spec = {**rack_file(), "pdus": pdus, "nodes": nodes}
@@ -58,7 +59,7 @@ def _as_it_was(rack: RunningRack) -> Iterator[None]:
         rack.heal(node)
     for outlet in (1, 2, 3):
         apc(rack, outlet, 2)
-    raritan(rack, 3, 0)
+    raritan(rack, 3, 0, unit=2)
     raritan(rack, 4, 1)
     runs(rack)
 
@@ -73,8 +74,8 @@ def apc(rack: RunningRack, outlet: int, value: int) -> str:
     return snmpset(rack, "10.78.0.201", f"{APC}.{outlet}", value)
 
 
-def raritan(rack: RunningRack, outlet: int, value: int) -> str:
-    return snmpset(rack, "10.78.0.202", f"{RARITAN}.2.1.{outlet}", value)
+def raritan(rack: RunningRack, outlet: int, value: int, *, unit: int = 1) -> str:
+    return snmpset(rack, "10.78.0.202", f"{RARITAN}.2.{unit}.{outlet}", value)
 
 
 def runs(rack: RunningRack, *nodes: str) -> None:
@@ -109,7 +110,7 @@ def test_a_machine_without_a_bmc_runs_while_its_outlet_is_on(rack: RunningRack) 
 
 def test_two_feeds_are_one_too_many_to_lose(rack: RunningRack) -> None:
     apc(rack, 3, 1)
-    raritan(rack, 3, 1)
+    raritan(rack, 3, 1, unit=2)
     runs(rack, "n3")
     lost = len(received(rack, "n3", "feed", "power.lost"))
     apc(rack, 3, 2)
@@ -117,23 +118,23 @@ def test_two_feeds_are_one_too_many_to_lose(rack: RunningRack) -> None:
     apc(rack, 1, 1)
     runs(rack, "n1", "n3")
     assert len(received(rack, "n3", "feed", "power.lost")) == lost
-    raritan(rack, 3, 0)
+    raritan(rack, 3, 0, unit=2)
     runs(rack, "n1")
     assert len(received(rack, "n3", "feed", "power.lost")) == lost + 1
 
 
 def test_half_off_leaves_a_machine_on_until_it_is_mended_and_told_again(rack: RunningRack) -> None:
     apc(rack, 3, 1)
-    raritan(rack, 3, 1)
+    raritan(rack, 3, 1, unit=2)
     runs(rack, "n3")
     rack.inject("n3", "pdu.half_off")
     apc(rack, 3, 2)
-    raritan(rack, 3, 0)
-    struck = {"fault": "pdu.half_off", "pdu": "b", "outlet": 3}
+    raritan(rack, 3, 0, unit=2)
+    struck = {"fault": "pdu.half_off", "pdu": "b", "outlet": 11}  # as bmsim counts a chain's outlets
     eventually("the fault struck", lambda: struck in received(rack, "n3", "fault", "struck"))
     runs(rack, "n3")
     rack.heal("n3")
-    raritan(rack, 3, 0)
+    raritan(rack, 3, 0, unit=2)
     runs(rack)
 
 
