@@ -29,6 +29,12 @@ class Cabling:
         for where in self._by_outlet.get(outlet, ()):
             self._touched.add(self._swapped.get(where, where))
 
+    def crossed(self, outlet: Outlet) -> list[tuple[str, str]]:
+        """Whoever is meant by an outlet and isn't reached, and whoever is reached in its place, each with the
+        other. None where the wiring is right."""
+        pairs = ((where, self._swapped.get(where)) for where in self._by_outlet.get(outlet, ()))
+        return [pair for one, other in pairs if other is not None for pair in ((one, other), (other, one))]
+
     def fed(self, machine: str) -> bool:
         """By any of its feeds."""
         where = self._swapped.get(machine, machine)

@@ -27,7 +27,7 @@ class Feeds:
         bmcs: BmcProcesses,
         machines: Orders,
         alone: asyncio.Lock,
-        note: Callable[[str, str, str, str], None],
+        note: Callable[..., None],
         say: Callable[[str], None],
     ) -> None:
         self._nodes = {node.name: node for node in rack.nodes}
@@ -41,6 +41,8 @@ class Feeds:
         self._following = False
 
     def switched(self, pdu: str, outlet: int, on: bool) -> None:
+        for struck, other in self._cabling.crossed((pdu, outlet)):
+            self._note(struck, "fault", "struck", "", fault="pdu.wrong_wiring", other=other)
         self._cabling.switched((pdu, outlet), on)
         self.look()
 

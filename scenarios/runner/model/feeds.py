@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from bmsim.devices.cabling import Cabling
@@ -43,8 +43,7 @@ class ModelFeeds:
                 other = self._cabling.swap(node, parameters["other"])
             except ValueError as error:
                 raise LabTrouble(str(error)) from error
-            for struck, by in ((node, other), (other, node)):
-                self._note(struck, "fault", "struck", "", fault=fault, other=by)
+            self._crossed(((node, other), (other, node)))
             self._look()
         for pdu in self._pdus.values():
             pdu.inject(fault, node, parameters)
@@ -57,8 +56,13 @@ class ModelFeeds:
             pdu.heal(fault, node)
 
     def _switched(self, pdu: str, outlet: int, on: bool) -> None:
+        self._crossed(self._cabling.crossed((pdu, outlet)))
         self._cabling.switched((pdu, outlet), on)
         self._look()
+
+    def _crossed(self, pairs: Iterable[tuple[str, str]]) -> None:
+        for struck, other in pairs:
+            self._note(struck, "fault", "struck", "", fault="pdu.wrong_wiring", other=other)
 
     def _look(self) -> None:
         for node, fed in self._cabling.changes():

@@ -49,6 +49,16 @@ def test_swapped_machines_go_on_and_off_with_each_others_outlets() -> None:
     assert cabling.changes() == [("n1", True), ("n2", False)]
 
 
+def test_an_outlet_whose_machines_are_swapped_concerns_both() -> None:
+    cabling = two_machines()
+    assert cabling.crossed(("b", 2)) == []
+    cabling.swap("n1", "n2")
+    assert cabling.crossed(("b", 2)) == [("n2", "n1"), ("n1", "n2")]
+    assert cabling.crossed(("a", 7)) == []
+    cabling.unswap("n1")
+    assert cabling.crossed(("b", 2)) == []
+
+
 @pytest.mark.parametrize(
     ("machine", "other", "told"),
     [
