@@ -43,6 +43,7 @@ class Client:
         self._told: dict[str, tuple[str, str]] = {}  # instance or node → state, node
         self._placed: dict[str, str] = {}  # instance → node
         self._flavors: set[str] = set()
+        self._refused: set[str] = set()  # instances
         self._switched = 0
 
     # --- before the story ----------------------------------------------------------------------
@@ -122,7 +123,9 @@ class Client:
             self._asked(
                 "refused", request.node, instance=request.instance, problem=answer.body.get("code", "")
             )
-            return _refusal("POST", "/v1/instances", answer)
+            refusal = _refusal("POST", "/v1/instances", answer)
+            self._refused.add(request.instance)
+            return refusal
         return await self.instance_becomes(request.instance, "active", "error", "deleted")
 
     async def _flavor(self, request: Deploy) -> str:
@@ -135,9 +138,11 @@ class Client:
 
     async def delete(self, request: Delete) -> str:
         """The node's next state that is none of a cleaning: available, clean_failed, one that the next
-        instance gave it; or "" when the instance never had one, or "refused"."""
+        instance gave it; or "" when the instance never had one, or was refused itself; or "refused"."""
         path = f"/v1/instances/{request.instance}"
         while (view := await self._stage.call("GET", path)).status != 200:
+            if request.instance in self._refused:
+                return ""
             await self._stage.news(request.instance)  # its deploy was asked for and not accepted yet
         node = view.body.get("node") or ""
         self._placed[request.instance] = node

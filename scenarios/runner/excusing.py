@@ -69,6 +69,17 @@ def is_excused(story: Story, trace: Trace, instance: str, told_s: float) -> bool
     told_s: when the client heard that it had failed
     """
     code, node = told_failure(trace, instance, told_s)
+    return _is_explained(story, trace, node, code, told_s)
+
+
+def is_refused_rightly(trace: Trace, image: str) -> bool:
+    """Whether an image never came as it should, as far as its server tells: nobody may deploy it."""
+    return any(
+        (event.source, event.name, event.detail.get("image")) == ("fault", "struck", image) for event in trace
+    )
+
+
+def _is_explained(story: Story, trace: Trace, node: str, code: str, told_s: float) -> bool:
     attempt = _last_attempt(node, DEPLOY, trace, told_s)
     if attempt is None or not _is_tried(code, attempt, RETRIES[_way(story.node(node))]):
         return False

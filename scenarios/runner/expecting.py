@@ -9,7 +9,12 @@ from scenarios.runner.asking import Asked, Asking, end
 from scenarios.runner.breaking import Breaking
 from scenarios.runner.client import CLEANED, Client
 from scenarios.runner.deadlines import Deadlines
-from scenarios.runner.excusing import cleanings_given_up, is_excused, told_failure
+from scenarios.runner.excusing import (
+    cleanings_given_up,
+    is_excused,
+    is_refused_rightly,
+    told_failure,
+)
 from scenarios.runner.moments import fits
 from scenarios.runner.stage import BadAnswer, Stage
 from scenarios.runner.story import Counted, Delete, Deploy, Expected, Maintenance, Outcome, Power, Story
@@ -112,11 +117,14 @@ class Expecting:
         return told
 
     def _excused(self, asked: Asked) -> bool:
-        """Whether it ended in error, and the story excuses that."""
-        if not self._story.struck_may_fail or asked.outcome != "error" or asked.ended_s is None:
+        """Whether it ended in error, or was refused, and the story excuses that."""
+        if not self._story.struck_may_fail or asked.ended_s is None:
             return False
         assert isinstance(asked.request, Deploy)
-        return is_excused(self._story, self._stage.trace, asked.request.instance, asked.ended_s)
+        if asked.outcome == "refused":
+            return is_refused_rightly(self._stage.trace, asked.request.image)
+        trace, instance = self._stage.trace, asked.request.instance
+        return asked.outcome == "error" and is_excused(self._story, trace, instance, asked.ended_s)
 
     async def _cleaned_after_all(self, asked: Asked) -> list[str]:
         """A node that failed to clean is cleaned again when all has healed: the operator has begun it."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from random import Random
 from typing import Any
@@ -11,6 +11,19 @@ from bmsim.faults.catalogue import CATALOGUE
 from bmsim.faults.fault import Strikes
 from provisioner.core.plan import PLANS
 from scenarios.runner.addresses import numbered_host, numbered_node
+from scenarios.runner.random_faults import (
+    AT_FIRST,
+    FAULTS,
+    OF_BMCS,
+    OF_HOSTS,
+    OF_IMAGES,
+    OF_IMAGES_SHARE,
+    OF_MACHINES,
+    OF_OUTLETS,
+    OF_TILES,
+    QUIRK,
+    SWITCHES,
+)
 from scenarios.runner.story import (
     AtTime,
     Delete,
@@ -87,7 +100,7 @@ def family_of(node: StoryNode) -> Family:
     return family(node.arch, node.firmware, node.deploy)
 
 
-COMMANDS = ("chassis.power.on", "chassis.power.off", "chassis.bootdev.set", "chassis.status")
+COMMANDS = (*SWITCHES, "chassis.bootdev.set", "chassis.status")
 
 
 def rack(nodes: int, hosts: int = 1) -> tuple[tuple[StoryHost, ...], tuple[StoryNode, ...]]:
@@ -137,7 +150,7 @@ def random_story(seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: 
         hosts=hosts,
         nodes=machines,
         requests=tuple(requests),
-        strikes=tuple(random_strike(random, hosts, machines) for _ in range(strikes)),
+        strikes=random_strikes(random, strikes, hosts, machines, used_images(requests)),
         images=used_images(requests),
         safety_s=1800.0,
         struck_may_fail=True,
@@ -148,15 +161,38 @@ def used_images(requests: Iterable[Request]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(one.image for one in requests if isinstance(one, Deploy)))
 
 
-def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[StoryNode]) -> Strike:
-    """What breaks, when, and until when."""
+def random_strikes(
+    random: Random,
+    count: int,
+    hosts: Sequence[StoryHost],
+    nodes: Sequence[StoryNode],
+    images: Sequence[str],
+) -> tuple[Strike, ...]:
+    strikes: list[Strike] = []
+    for _ in range(count):
+        strikes.append(random_strike(random, hosts, nodes, images, strikes))
+    return tuple(strikes)
+
+
+def random_strike(
+    random: Random,
+    hosts: Sequence[StoryHost],
+    nodes: Sequence[StoryNode],
+    images: Sequence[str],
+    before: Sequence[Strike],
+) -> Strike:
+    """What breaks, when, and until when. images: those that are deployed. before: the story's other ones."""
+    if before and before[-1].fault == QUIRK:
+        return _show_the_quirk(random, before[-1].node)
+    if images and random.random() < OF_IMAGES_SHARE:
+        return _image_strike(random, images)
     struck = random.choice(nodes)
     node = struck.name
     # With several hosts it is they who are on trial.
     of_nodes = FAULTS + (OF_TILES if struck.is_tile else OF_MACHINES)
     of_nodes += OF_OUTLETS if struck.feeds else OF_BMCS
     of_nodes, of_hosts = (
-        tuple(one for one in table if _fits(one[0], struck, nodes)) for table in (of_nodes, OF_HOSTS)
+        tuple(one for one in table if _fits(one[0], struck, nodes, before)) for table in (of_nodes, OF_HOSTS)
     )
     fault, parameters = random.choice(of_hosts if len(hosts) > 1 and random.random() < 0.7 else of_nodes)
     strikes = CATALOGUE[fault].strikes
@@ -167,18 +203,46 @@ def random_strike(random: Random, hosts: Sequence[StoryHost], nodes: Sequence[St
         node=node if strikes is Strikes.NODE else "",
         host=random.choice(hosts).name if strikes is Strikes.HOST else "",
         parameters=CATALOGUE[fault].completed(parameters(random)),
-        when=_moment(random, struck),
+        when=AtTime(0.0) if fault in AT_FIRST else _moment(random, struck),
         heal_after_s=round(random.uniform(1, longest_s), 3) if random.random() < heals else None,
         may_miss=True,  # its moment may never come
     )
 
 
-def _fits(fault: str, struck: StoryNode, nodes: Sequence[StoryNode]) -> bool:
+def _show_the_quirk(random: Random, node: str) -> Strike:
+    """Nobody tells a BMC to do what is so already, but whom it has told that it isn't."""
+    lies = CATALOGUE["bmc.lies_about_power"]
+    return Strike(
+        fault=lies.name,
+        node=node,
+        parameters=lies.completed({"for_s": round(random.uniform(1, 20), 1)}),
+        when=OnEvent("bmc", random.choice(SWITCHES), node, nth=random.randint(1, 2)),
+        heal_after_s=round(random.uniform(1, 400.0), 3),
+        may_miss=True,
+    )
+
+
+def _image_strike(random: Random, images: Sequence[str]) -> Strike:
+    """From the beginning: images are fetched then, and never again."""
+    fault, parameters = random.choice(OF_IMAGES)
+    completed = CATALOGUE[fault].completed(parameters(random))
+    return Strike(fault=fault, image=random.choice(images), parameters=completed, may_miss=True)
+
+
+def _fits(fault: str, struck: StoryNode, nodes: Sequence[StoryNode], before: Sequence[Strike]) -> bool:
     """Whether it can change anything there."""
+    if fault == "pdu.wrong_wiring":
+        return _has_neighbour(struck, nodes) and all(one.fault != fault for one in before)
     if fault == "nfs.server_gone":
         return any(one.deploy == "nfs" or one.is_tile for one in nodes)
     told = unfit(fault, struck.name, struck.power, struck.deploy)
     return not (told or unfit_for(fault, struck.name, struck.firmware))
+
+
+def _has_neighbour(node: StoryNode, nodes: Sequence[StoryNode]) -> bool:
+    """On a PDU of its own."""
+    pdus = {feed.pdu for feed in node.feeds}
+    return any(feed.pdu in pdus for one in nodes if one.name != node.name for feed in one.feeds)
 
 
 def _moment(random: Random, node: StoryNode) -> Moment:
@@ -194,96 +258,3 @@ def _moment(random: Random, node: StoryNode) -> Moment:
             name = random.choice(("step.started", "step.started", "step.done"))
             step = random.choice(family_of(node).steps)
             return OnEvent("step", name, node.name, detail={"step": step})
-
-
-def _nothing(random: Random) -> dict[str, object]:
-    return {}
-
-
-def _some(random: Random) -> dict[str, object]:
-    return {"probability": round(random.uniform(0.05, 0.6), 2)}
-
-
-OF_HOSTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
-    ("host.kill", _nothing),
-    ("host.end", lambda random: {"at_once": random.random() < 0.5}),
-    ("host.stop", _nothing),
-    ("host.restart", _nothing),
-    ("host.disk_full", _nothing),
-    (
-        "host.partition",
-        lambda random: {
-            "from": random.choice(("nodes", "store", "both")),
-            "one_way": random.random() < 0.3,
-        },
-    ),
-    ("host.clock_jump", lambda random: {"by_s": random.choice((-1, 1)) * random.randint(1, 86400)}),
-    ("nfs.server_gone", _nothing),
-    ("db.slow", lambda random: {"delay_s": round(random.uniform(0.1, 6.0), 2)}),
-    ("db.restart", lambda random: {"down_s": random.randint(1, 90)}),
-)
-OF_BMCS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
-    ("bmc.silent", _nothing),
-    ("bmc.busy", lambda random: {"count": random.randint(1, 6)}),
-    ("bmc.ack_not_done", lambda random: {"count": random.randint(1, 3)}),
-    ("bmc.swallowed_in_transition", _nothing),
-    ("bmc.boot_device_forgotten", lambda random: {"count": random.randint(1, 2)}),
-    ("bmc.lies_about_power", lambda random: {"for_s": round(random.uniform(1, 20), 1)}),
-    ("bmc.cold_reset", lambda random: {"silent_s": random.randint(5, 60)}),
-    ("bmc.sessions_exhausted", _nothing),
-    ("bmc.wrong_credentials", _nothing),
-    (
-        "bmc.late",
-        lambda random: {
-            "for_commands": [random.choice(("chassis.power.on", "chassis.power.off"))],
-            "by_s": round(random.uniform(0.5, 20), 1),
-            "count": random.randint(1, 3),
-        },
-    ),
-    ("bmc.boot_device_refused_during_post", lambda random: {"post_s": random.randint(5, 120)}),
-)
-OF_OUTLETS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
-    ("pdu.unreachable", _nothing),
-    ("pdu.slow_queue", lambda random: {"each_s": round(random.uniform(0.1, 2.4), 2)}),
-    ("pdu.outlet_stuck", lambda random: {"tells_command": random.random() < 0.3}),
-    ("pdu.pending", lambda random: {"for_s": random.randint(1, 30)}),
-    ("pdu.half_off", _nothing),
-)
-OF_MACHINES: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
-    ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel", "agent"))}),
-    ("boot.loop", _nothing),
-    ("boot.ignores_flag", _nothing),
-    ("boot.wrong_arch", _nothing),
-    ("bmc.nic_renamed", _nothing),
-    ("disk.write_error", _nothing),
-    ("disk.read_error", _nothing),
-    ("disk.corrupts_writes", _nothing),
-    ("disk.slow", lambda random: {"factor": random.randint(2, 30)}),
-    ("disk.missing", _nothing),
-    ("disk.renamed", _nothing),
-    ("iscsi.session_lost", _nothing),
-    ("agent.twice", _nothing),
-    ("agent.stale_token", _nothing),
-    ("agent.late", lambda random: {"delay_s": random.randint(1, 60)}),
-)
-OF_TILES: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
-    ("node.hangs", lambda random: {"at": random.choice(("firmware", "loader", "kernel"))}),
-    ("node.slow_post", lambda random: {"post_s": random.randint(60, 900)}),
-    ("boot.wrong_image", lambda random: {"part": random.choice(("kernel", "init"))}),
-)
-FAULTS: tuple[tuple[str, Callable[[Random], dict[str, object]]], ...] = (
-    ("net.drop", _some),
-    ("net.delay", lambda random: {"delay_s": round(random.uniform(0.05, 2.0), 2)}),
-    ("net.duplicate", _some),
-    ("net.reorder", _some),
-    ("net.partition", _nothing),
-    ("dhcp.lost_offer", lambda random: {"count": random.randint(1, 4)}),
-    ("tftp.stall", _nothing),
-    ("net.port_blocked_at_first", lambda random: {"for_s": random.randint(1, 60)}),
-    ("dhcp.rival", _nothing),
-    ("node.dead_nic", _nothing),
-    ("node.power_loss", _nothing),
-    *OF_HOSTS,
-)
-"""Faults that end when they are healed, so that every request can still end well. Those of all nodes, and of
-hosts."""

@@ -153,7 +153,8 @@ class Storyteller(RuleBasedStateMachine):
 
     @rule(random=st.randoms(use_true_random=False))
     def strike(self, random: Random) -> None:
-        self.strikes.append(random_strike(random, self.hosts, self.nodes))
+        images = used_images(self.requests)
+        self.strikes.append(random_strike(random, self.hosts, self.nodes, images, self.strikes))
 
     def _node(self, place: int) -> str:
         return self.nodes[place % len(self.nodes)].name

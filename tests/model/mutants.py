@@ -8,13 +8,14 @@ from typing import Any
 
 import pytest
 
+from bmsim.faults.catalogue import CATALOGUE
 from provisioner.compute import worker
 from provisioner.compute.context import StepContext
-from provisioner.core.outcome import Outcome
+from provisioner.core.outcome import Outcome, Retry
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import FAMILIES, rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import Delete, Deploy, OnTold, Story
+from scenarios.runner.story import AtTime, Delete, Deploy, Moment, OnTold, Story, Strike
 from scenarios.runner.verdict import Breach, Verdict
 
 Step = Callable[[StepContext], Awaitable[Outcome]]
@@ -48,6 +49,31 @@ def broken_promises(played: Story) -> set[str]:
 
 def replace_steps(monkeypatch: pytest.MonkeyPatch, steps: Mapping[str, Step]) -> None:
     monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, **steps})
+
+
+def strike(
+    fault: str,
+    node: str = "n1",
+    when: Moment = AtTime(),
+    *,
+    heal_after_s: float | None = None,
+    **given: object,
+) -> Strike:
+    """One that need not strike for the story to count."""
+    parameters = CATALOGUE[fault].completed(given)
+    return Strike(
+        fault=fault, node=node, parameters=parameters, when=when, heal_after_s=heal_after_s, may_miss=True
+    )
+
+
+def give_up_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Nothing is tried again."""
+
+    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
+        await self._fail(outcome.cause)
+        return True
+
+    monkeypatch.setattr(worker.Worker, "_retry", give_up)
 
 
 def board_story() -> Story:

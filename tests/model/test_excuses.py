@@ -8,27 +8,19 @@ from dataclasses import replace
 import pytest
 
 from bmsim.faults.catalogue import CATALOGUE
+from provisioner.api import instance_orders
 from provisioner.compute import worker
 from provisioner.compute.context import StepContext
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import Conflict, PermanentError, TransientError
 from provisioner.core.outcome import Fail, Outcome, Retry
 from scenarios.runner.addresses import numbered_node
 from scenarios.runner.play import play_story
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import AtTime, Deploy, Moment, OnEvent, OnTold, Story, Strike
+from scenarios.runner.story import AtTime, Delete, Deploy, OnEvent, OnTold, Story, Strike
 from scenarios.runner.verdict import Verdict
 from tests.failover_stories import story as failover
-from tests.model.mutants import DELETE, replace_steps
-
-
-def strike(
-    fault: str, node: str, when: Moment = AtTime(), *, heal_after_s: float | None = None, **given: object
-) -> Strike:
-    parameters = CATALOGUE[fault].completed(given)
-    return Strike(
-        fault=fault, node=node, parameters=parameters, when=when, heal_after_s=heal_after_s, may_miss=True
-    )
+from tests.model.mutants import DELETE, give_up_at_once, replace_steps, strike
 
 
 def story(*strikes: Strike) -> Story:
@@ -107,6 +99,39 @@ def test_what_never_met_its_node_excuses_nothing(missed: Strike, monkeypatch: py
     assert broken_promises(story(missed)) == {"expectation"}
 
 
+def refused(*broken: str) -> Story:
+    """Images that don't come as they should. Both instances are to be deleted, one in any case."""
+    images = ("tiny", "tiny-disk")
+    corrupt = tuple(
+        Strike(fault="image.corrupt", image=one, parameters=CATALOGUE["image.corrupt"].completed({}))
+        for one in broken
+    )
+    requests = (
+        Deploy(instance="web", image="tiny", node="n1"),
+        Delete(instance="web", when=AtTime(30.0)),
+        Deploy(instance="db", image="tiny-disk", node="n2"),
+        Delete(instance="db", when=OnTold("db", "active")),
+    )
+    return replace(story(*corrupt), requests=requests, images=images)
+
+
+@pytest.mark.parametrize("broken", [("tiny",), ("tiny-disk",), ("tiny", "tiny-disk")])
+def test_an_image_that_never_came_excuses_that_its_deploys_are_refused(broken: tuple[str, ...]) -> None:
+    assert broken_promises(refused(*broken)) == set()
+    assert broken_promises(replace(refused(*broken), struck_may_fail=False)) == {"expectation"}
+
+
+@pytest.mark.parametrize("broken", [(), ("tiny-disk",)])
+def test_a_deploy_is_not_refused_for_the_sake_of_another_image(
+    broken: tuple[str, ...], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*asked: object) -> None:
+        raise Conflict("deploy it", answer="not today")
+
+    monkeypatch.setattr(instance_orders, "create", refuse)
+    assert broken_promises(refused(*broken)) == {"expectation"}
+
+
 # --- a provisioner that fails what it need not ----------------------------------------------------
 
 
@@ -155,11 +180,7 @@ def test_trouble_that_passes_excuses_nobody_who_gives_up_at_once(
 ) -> None:
     assert broken_promises(story(passing)) == set()
 
-    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
-        await self._fail(outcome.cause)
-        return True
-
-    monkeypatch.setattr(worker.Worker, "_retry", give_up)
+    give_up_at_once(monkeypatch)
     assert broken_promises(story(passing)) == {"expectation"}
 
 
@@ -172,11 +193,7 @@ def test_a_cleaning_that_is_given_up_at_once_is_caught_though_it_is_done_again(
     told = replace(told, requests=(*told.requests, DELETE))
     assert broken_promises(told) == set()
 
-    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
-        await self._fail(outcome.cause)
-        return True
-
-    monkeypatch.setattr(worker.Worker, "_retry", give_up)
+    give_up_at_once(monkeypatch)
     assert broken_promises(told) == {"expectation"}
 
 

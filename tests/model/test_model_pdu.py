@@ -131,4 +131,5 @@ def test_made_up_stories_strike_what_nodes_have() -> None:
                 assert not unfit_for(strike.fault, strike.node, node.firmware)
     assert {fault for fault in faults if fault.startswith("pdu.")} == {
         *("pdu.unreachable", "pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending", "pdu.half_off"),
+        "pdu.wrong_wiring",
     }

@@ -39,7 +39,16 @@ from scenarios.runner.story import (
     Request,
     Strike,
 )
-from tests.model.mutants import DELETE, DEPLOY, Step, board_story, broken_promises, replace_steps, story
+from tests.model.mutants import (
+    DELETE,
+    DEPLOY,
+    Step,
+    board_story,
+    broken_promises,
+    give_up_at_once,
+    replace_steps,
+    story,
+)
 
 
 def test_a_sound_provisioner_breaks_no_promise() -> None:
@@ -333,11 +342,7 @@ def test_a_deploy_that_is_given_up_at_the_first_trouble_is_caught(monkeypatch: p
     troubled = replace(story(DEPLOY), strikes=(hangs,))
     assert broken_promises(troubled) == set()
 
-    async def give_up(self: worker.Worker, outcome: Retry) -> bool:
-        await self._fail(outcome.cause)
-        return True
-
-    monkeypatch.setattr(worker.Worker, "_retry", give_up)
+    give_up_at_once(monkeypatch)
     assert broken_promises(troubled) == {"expectation"}
 
 
