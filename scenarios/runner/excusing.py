@@ -1,4 +1,5 @@
-"""Failed deploys that a story excuses which says `struck_may_fail`: a sound provisioner fails them, too."""
+"""Failed deploys that a story excuses which says `struck_may_fail`: a sound provisioner fails them, too. The
+same explains why a deploy is given up on one node and moves to another, in any story."""
 
 from __future__ import annotations
 
@@ -77,6 +78,18 @@ def is_refused_rightly(trace: Trace, image: str) -> bool:
     return any(
         (event.source, event.name, event.detail.get("image")) == ("fault", "struck", image) for event in trace
     )
+
+
+def moves_without_reason(story: Story, trace: Trace) -> Iterator[str]:
+    """A sentence for each deploy that was given up on a node, and left it for another one, where no trouble
+    would have excused its failure there. Where it ends well after all nobody else asks."""
+    for event in trace:
+        if (event.source, event.name) != ("instance", "moved"):
+            continue
+        code = event.detail["failure"]
+        if not _is_explained(story, trace, event.node, code, event.t_s):
+            left = f"instance {event.detail['instance']} left {event.node} for another node ({code})"
+            yield f"{left}, and nothing had befallen {event.node} that explains it, or not all was tried"
 
 
 def _is_explained(story: Story, trace: Trace, node: str, code: str, told_s: float) -> bool:

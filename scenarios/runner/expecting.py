@@ -13,6 +13,7 @@ from scenarios.runner.excusing import (
     cleanings_given_up,
     is_excused,
     is_refused_rightly,
+    moves_without_reason,
     told_failure,
 )
 from scenarios.runner.moments import fits
@@ -81,7 +82,8 @@ class Expecting:
                 told += await self._cleaned_after_all(asked)
             elif isinstance(asked.request, Delete | Maintenance) and asked.outcome not in GOOD_ENDS:
                 told.append(f"{asked.label} was {asked.outcome}")
-        return [*told, *cleanings_given_up(self._stage.trace)]
+        trace = self._stage.trace
+        return [*told, *cleanings_given_up(trace), *moves_without_reason(self._story, trace)]
 
     def switched_wrongly(self) -> list[str]:
         """A sentence for each request for power that ended as none may. Asked when logs of devices are here,

@@ -16,7 +16,7 @@ from scenarios.runner.play import play_story
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.story import AtTime, Deploy, Expected, Strike
 from scenarios.runner.verdict import Verdict
-from tests.model.mutants import DELETE, DEPLOY, Step, broken_promises, replace_steps, story
+from tests.model.mutants import DELETE, DEPLOY, Step, broken_promises, replace_steps, story, strike
 
 MOVES = replace(
     story(Deploy(instance="web", image="tiny"), nodes=2),
@@ -75,21 +75,22 @@ def test_a_node_that_becomes_what_is_expected_later_than_within_is_caught(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     """Nobody's request waits for the node that its instance has left, and it is at rest in the end."""
-    no_agent = PermanentError("boot the deploy ramdisk", answer="nothing came")
-    no_agent.code = "agent-never-reported"
+    refused = PermanentError("switch power on", answer="wrong password")
+    refused.code = "wrong-credentials"
 
     def slow(step: Step) -> Step:
         async def first_waits(ctx: StepContext) -> Outcome:
             if ctx.node.name != "n1":
                 return await step(ctx)
             await ctx.edges.clock.sleep(4000.0)
-            return Fail(no_agent) if ctx.work.plan.startswith("deploy") else await step(ctx)
+            return Fail(refused) if ctx.work.plan.startswith("deploy") else await step(ctx)
 
         return first_waits
 
-    replace_steps(monkeypatch, {"publish_boot": slow(worker.STEPS["publish_boot"])})
+    replace_steps(monkeypatch, {"power_on": slow(worker.STEPS["power_on"])})
     available = Expected(node="n1", state="available")
-    told = replace(MOVES, strikes=(), safety_s=10.0, expected=(available,))
+    busy = strike("bmc.busy", "n1", count=1)  # which is why it may leave
+    told = replace(MOVES, strikes=(busy,), safety_s=10.0, expected=(available,))
     assert broken_promises(told) == set()
     within = replace(available, within="clean_deadline")
     assert broken_promises(replace(told, expected=(within,))) == {"expectation"}

@@ -8,7 +8,7 @@ from typing import Any
 
 from provisioner.core.fields import Fields
 from provisioner.core.model import Instance, Node, Record, TimelineEvent
-from provisioner.core.states import ProvisionState
+from provisioner.core.states import InstanceState, ProvisionState
 from scenarios.runner.model.wires import Link
 from scenarios.runner.trace import Event, Origin, Trace
 
@@ -92,6 +92,7 @@ class Telling:
                     node = self.node_name(after.node_id or "")
                     detail = {"instance": after.name, "state": str(after.state)}
                     self._add(Origin.PROVISIONER, "instance", "state", node, "", detail)
+                self._moved(before, after)
             case None:
                 pass
             case _:
@@ -110,6 +111,15 @@ class Telling:
             self._owners[after.name] = after.owner or ""
             detail = {"owner": after.owner or "", "fence": after.fence}
             self._add(Origin.PROVISIONER, "lease", "owner", after.name, "", detail)
+
+    def _moved(self, before: Record | None, after: Instance) -> None:
+        """Its deploy was given up on a node, and is to be tried on another one."""
+        if not isinstance(before, Instance) or not before.node_id or after.node_id:
+            return
+        if after.state is InstanceState.REQUESTED and after.failure is not None:
+            detail = {"instance": after.name, "failure": after.failure.code}
+            node = self.node_name(before.node_id)
+            self._add(Origin.PROVISIONER, "instance", "moved", node, "", detail)
 
     def _timeline(self, event: TimelineEvent) -> None:
         if event.name.startswith("step."):
