@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from math import inf
 
 from scenarios.runner.invariants.invariant import Look, writes
 from scenarios.runner.invariants.reigns import Reigns
@@ -33,7 +32,8 @@ class OneOwner:
 
     def __init__(self) -> None:
         self._reigns = Reigns(self.name, did="acted on", had_done="taken it over")
-        self._due: dict[tuple[str, str, str], float] = {}  # node, process, command → when it is done at last
+        self._due: dict[tuple[str, str, str], list[float]] = {}
+        """Node, process, command → when each that was given is done at last."""
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         if event.source == "lease":
@@ -50,11 +50,13 @@ class OneOwner:
         command = event.node, event.sender, event.name
         if later := LATER.fullmatch(event.detail["result"]):
             if float(later[1]) > LONGEST_COMMAND_S:
-                self._due[command] = event.t_s + float(later[1])
-        elif event.t_s >= self._due.get(command, inf) - SOON_S:
-            del self._due[command]
-            return True
-        return False
+                self._due.setdefault(command, []).append(event.t_s + float(later[1]))
+            return False
+        due = self._due.get(command, [])
+        if not due or event.t_s < min(due) - SOON_S:
+            return False
+        due.remove(min(due))
+        return True
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         return ()

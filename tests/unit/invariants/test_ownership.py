@@ -125,6 +125,22 @@ def test_a_command_is_no_late_one_because_another_is_due_or_was() -> None:
     assert "ch1 acted on n1" in watched.breaches[0].what
 
 
+def test_each_of_two_late_commands_is_due_for_itself() -> None:
+    """A second apart, and each done nine seconds after it was given."""
+    watched = Watched(OneOwner())
+    watched.device("lease", "owner", "n1", owner="ch1", fence=1)
+    for _ in range(2):
+        watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok: in 9 s")
+    watched.device("lease", "owner", "n1", owner="ch2", fence=2)
+    for _ in range(6):
+        watched.device("bmc", "chassis.power.on", "n1", "ch2", result="ok")
+    for _ in range(2):
+        watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
+    assert not watched.breaches
+    watched.device("bmc", "chassis.power.on", "n1", "ch1", result="ok")
+    assert "ch1 acted on n1" in watched.breaches[0].what
+
+
 def test_two_nodes_have_an_owner_each() -> None:
     watched = Watched(OneOwner())
     for node, owner in (("n1", "ch1"), ("n2", "ch2")):
