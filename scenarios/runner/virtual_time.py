@@ -64,15 +64,38 @@ def _end(loop: VirtualLoop) -> list[BaseException]:
     """Cancels what runs, closes what can't run any more. Returns what had gone wrong unseen."""
     try:
         while left := _running(loop):
-            for task in left:
-                task.cancel()
-            loop.run_until_complete(asyncio.wait(left, timeout=CLEANUP_S))
-            loop.troubles += [error for task in left if (error := _failure(task)) is not None]
-            if stuck := [task for task in left if not task.done()]:
-                told = f"cancelled, and didn't end within {CLEANUP_S:.0f} s:\n{describe(stuck)}"
-                raise Stalled(told, [file for task in stuck for file in files(task)])
+            _cancel(loop, left)
     except (Stalled, Livelock) as error:
         loop.troubles.append(error)
+    finally:
+        _close(loop)
+    return list(dict.fromkeys(loop.troubles))  # a group of tasks raises what one of them ended by
+
+
+def _cancel(loop: VirtualLoop, left: list[SimTask]) -> None:
+    """Raises Stalled, Livelock, and SystemExit of whoever ends the command."""
+    for task in left:
+        task.cancel()
+    _wait(loop, left)
+    loop.troubles += [error for task in left if (error := _failure(task)) is not None]
+    if stuck := [task for task in left if not task.done()]:
+        told = f"cancelled, and didn't end within {CLEANUP_S:.0f} s:\n{describe(stuck)}"
+        raise Stalled(told, [file for task in stuck for file in files(task)])
+
+
+def _wait(loop: VirtualLoop, left: list[SimTask]) -> None:
+    """A task that ends by SystemExit ends the loop's run with it, and the others have yet to end: each does
+    so once, and a group of tasks after one of its own."""
+    while True:
+        try:
+            loop.run_until_complete(asyncio.wait(left, timeout=CLEANUP_S))
+            return
+        except SystemExit as ended:
+            if all(_failure(task) is not ended for task in left):
+                raise
+
+
+def _close(loop: VirtualLoop) -> None:
     loop.ending = True
     with _unraisable_ignored():
         remaining = loop.tasks()
@@ -84,7 +107,6 @@ def _end(loop: VirtualLoop) -> list[BaseException]:
         loop.close()
         remaining.clear()
         gc.collect()  # here, tasks tell of exceptions that nobody fetched
-    return loop.troubles
 
 
 def _running(loop: VirtualLoop) -> list[SimTask]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import inspect
 from typing import Any
 
 import pytest
@@ -146,3 +147,63 @@ def test_one_that_refuses_to_end_is_told() -> None:
     with pytest.raises(ExceptionGroup) as caught:
         run(main(), seed=0)
     assert caught.group_contains(Stalled, match="didn't end within 3600 s(.|\n)*immortal")
+
+
+async def exits() -> None:
+    raise SystemExit(3)
+
+
+def test_whoever_ends_the_interpreter_leaves_nobody_who_was_not_ended() -> None:
+    """A group of tasks ends by it once more, when the others have cleaned up."""
+    cleaned: list[float] = []
+
+    async def server(cleanup_s: float) -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(cleanup_s)
+            cleaned.append(now_s())
+
+    beside, alone = server(2), server(5)
+
+    async def main() -> None:
+        asyncio.create_task(alone)  # noqa: RUF006  # as those that stories leave
+        async with asyncio.TaskGroup() as group:
+            group.create_task(beside)
+            await asyncio.sleep(1)
+            group.create_task(exits())
+
+    playing = main()
+    with pytest.raises(SystemExit):
+        run(playing, seed=0)
+    assert cleaned == [3.0, 6.0]
+    states = {inspect.getcoroutinestate(one) for one in (playing, beside, alone)}
+    assert states == {inspect.CORO_CLOSED}
+
+
+def test_an_end_of_the_interpreter_that_comes_with_the_cleaning_up_is_told() -> None:
+    cleaned: list[float] = []
+
+    async def server() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await asyncio.sleep(2)
+            cleaned.append(now_s())
+
+    async def exits_when_told_to() -> None:
+        try:
+            await asyncio.Event().wait()
+        finally:
+            await exits()
+
+    async def main() -> None:
+        global kept
+        kept = asyncio.create_task(server())
+        asyncio.create_task(exits_when_told_to())  # noqa: RUF006  # that is what is tested
+        await asyncio.sleep(1)
+
+    with pytest.raises(BaseExceptionGroup) as caught:
+        run(main(), seed=0)
+    assert caught.group_contains(SystemExit)
+    assert cleaned == [3.0]

@@ -31,10 +31,11 @@ def play_model(story: Story, seed: int, trace: Trace) -> list[Breach]:
     try:
         with _logs_to(playing), forbidden():
             run(playing.play(), seed, unseen=failed)
-    except (Exception, SystemExit) as error:
-        if isinstance(error, SystemExit) and not is_of_provisioner(error):
-            raise  # who ends this command
+    except (Exception, SystemExit) as error:  # noqa: BLE001  # what isn't the story's is raised below
         failed.insert(0, error)
+    for one in failed:
+        if isinstance(one, SystemExit) and not is_of_provisioner(one):
+            raise one  # who ends this command
     return playing.judged([leaf for error in failed for leaf in leaves(error)])
 
 
