@@ -9,7 +9,7 @@ from typing import Any
 from bmsim.faults.catalogue import CATALOGUE
 from provisioner.core.plan import PLANS
 from scenarios.runner.random_story import family, rack
-from scenarios.runner.story import Delete, Deploy, OnEvent, OnTold, Request, Story, Strike
+from scenarios.runner.story import AtTime, Delete, Deploy, OnEvent, OnTold, Power, Request, Story, Strike
 from scenarios.runner.trace import Trace
 
 STEPS = [
@@ -136,6 +136,43 @@ def with_late_bmc(told: Story, befalls_after_s: float) -> Story:
     late = Strike(fault="bmc.late", node="n1", parameters=parameters, when=befalls.when)
     when = replace(befalls.when, after_s=befalls_after_s)
     return replace(told, strikes=(late, replace(befalls, when=when)))
+
+
+def ordered_late(verb: str, befalls: str) -> Story:
+    """An operator switches an idle node, whose BMC carries it out later. Something befalls its owner just
+    after the order, and the node is deployed: at once, or as soon as it is another's."""
+    ordered = OnEvent("bmc", f"chassis.power.{verb}", "n1", after_s=0.1)
+    given = OnEvent("lease", "owner", "n1", detail={"fence": 2})
+    late = {"for_commands": [f"chassis.power.{verb}"], "by_s": LATE_S, "count": 1}
+    hosts, nodes = rack(1, 2)
+    return Story(
+        name="ordered-late",
+        hosts=hosts,
+        nodes=nodes,
+        requests=(
+            Power(node="n1", verb="on"),
+            Power(node="n1", verb=verb, when=AtTime(10.0)),
+            Deploy(instance="web", image="tiny", node="n1", when=given if befalls == "host.end" else ordered),
+        ),
+        strikes=(
+            Strike(
+                fault="bmc.late",
+                node="n1",
+                parameters=CATALOGUE["bmc.late"].completed(late),
+                when=AtTime(5.0),
+            ),
+            Strike(
+                fault=befalls,
+                host="owner",
+                node="n1",
+                parameters=CATALOGUE[befalls].completed({}),
+                when=ordered,
+                heal_after_s=LONGER_THAN_THE_LEASE_S,
+            ),
+        ),
+        images=("tiny",),
+        safety_s=1800.0,
+    )
 
 
 def owners(trace: Trace) -> list[str]:

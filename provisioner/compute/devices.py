@@ -160,13 +160,29 @@ class PowerSequencer:
                 raise
 
     async def send(self, device: Device, verb: PowerVerb) -> None:
-        """One command, patiently; nothing is confirmed. Outlets are cycled by off and on, both confirmed."""
-        if is_feeds(device.control) and verb in (PowerVerb.CYCLE, PowerVerb.RESET):
+        """One command, patiently, of which nothing can be confirmed. Returns when it must have been carried
+        out: until then, who acts on the node, here or after a hand-over, may be overtaken by it."""
+        async with self._alone(device):
+            await self._send(device, verb)
+
+    async def _send(self, device: Device, verb: PowerVerb) -> None:
+        await self._patiently(device, lambda: device.control.set_power(verb), None, changes=True)
+        await self._clock.sleep(device.control.longest_command_s)
+
+    async def restart(self, device: Device, verb: PowerVerb) -> None:
+        """CYCLE or RESET. Returns when it is on, confirmed. Outlets are cycled by off and on, both confirmed.
+        Raises as `ensure`."""
+        if is_feeds(device.control):
             await self.ensure(device, PowerState.OFF, long_off=False)
             await self.ensure(device, PowerState.ON)
             return
         async with self._alone(device):
-            await self._patiently(device, lambda: device.control.set_power(verb), None, changes=True)
+            await self._send(device, verb)
+            # How long a cycle pauses before it switches on is set in the BMC (IPMI 2.0 §28.9): whoever has
+            # the node next finds that done.
+            end_s = self._clock.monotonic_s() + self._policy.resend_s
+            if not await self._becomes(device, PowerState.ON, end_s, end_s):
+                await self._ensure(device, PowerState.ON, long_off=True)
 
     @asynccontextmanager
     async def _alone(self, device: Device) -> AsyncIterator[None]:

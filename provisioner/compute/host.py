@@ -78,6 +78,8 @@ class ComputeHost:
         self._thorough_look_s = 0.0
         self._held_work: dict[str, asyncio.TaskGroup] = {}
         """By node: begins when its services are settled, in this group."""
+        self._settles_s: dict[str, float] = {}
+        """By node whose work has ended: when its devices have done all that they were told in it."""
         self._held_otherwise: set[str] = set()
         """Nodes to look at then."""
         self._requests = OperatorRequests(edges, self._workers.__contains__)
@@ -304,6 +306,7 @@ class ComputeHost:
                 group, found.mine, first=found.waiting, busy=self._workers.keys(), thoroughly=thoroughly
             )
             self._thorough_look_s = now_s + THOROUGHLY_EVERY_S
+            self._settles_s = {id: at_s for id, at_s in self._settles_s.items() if at_s > now_s}
         for node_id in await self._release(found.unwanted):
             self._start_worker(group, node_id)
         # Of those whose work has ended meanwhile this may be that work: they are looked at next.
@@ -316,8 +319,11 @@ class ComputeHost:
         await self._handover.go_on(found.hosts, commands=len(self._requests.nodes))
 
     def _is_busy(self, node_id: str) -> bool:
-        in_use = node_id in self._workers or node_id in self._requests.nodes
-        return in_use or self._published.is_changing(node_id)
+        if node_id in self._workers or node_id in self._requests.nodes:
+            return True
+        if self._settles_s.get(node_id, -inf) > self._edges.clock.monotonic_s():
+            return True
+        return self._published.is_changing(node_id)
 
     async def _release(self, unwanted: list[Instance]) -> list[str]:
         """Instances that are to be deleted: their deploys end, and their nodes are cleaned. Returns the nodes
@@ -362,6 +368,7 @@ class ComputeHost:
     def _worker_ended(self, node_id: str, worker: asyncio.Task[None]) -> None:
         """Also of one that was cancelled before it began."""
         self._workers.pop(node_id, None)
+        self._settles_s[node_id] = self._edges.clock.monotonic_s() + self._edges.lease.longest_command_s
         self._freed.append(node_id)
         self._news.set()  # what had to wait for it, or is left of it, can begin
 

@@ -70,6 +70,11 @@ class LeaseKeeper:
         return self._ttl_s
 
     @property
+    def longest_command_s(self) -> float:
+        """What any device may take to carry out a command, whatever becomes of whoever sent it."""
+        return self._longest_command_s
+
+    @property
     def alive(self) -> bool:
         return self._lease is not None and self._lease.covers(self._clock.monotonic_s(), 0)
 
@@ -168,8 +173,8 @@ class LeaseKeeper:
             self._busy_until_s = max(self._busy_until_s, now_s + duration_s)
 
     async def commands_end(self) -> None:
-        """Returns when no device can be carrying out a command any more that this lease has covered: within
-        the longest of them, and before the lease runs out. Nothing may be begun meanwhile."""
+        """Returns when no device can be carrying out a command any more that this lease has covered until
+        now: within the longest of them, before the lease runs out. What is begun meanwhile isn't awaited."""
         await self._comes_to(self._busy_until_s)
 
     async def _comes_to(self, until_s: float) -> None:

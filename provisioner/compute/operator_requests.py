@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections.abc import Callable, Collection
+from collections import defaultdict
+from collections.abc import Callable, Collection, Set
 from contextlib import suppress
 from functools import partial
 
@@ -32,8 +33,8 @@ log = structlog.get_logger(__name__)
 RETRY_S = 2.0
 SHUTDOWN_S = 60.0
 
-AT_ONCE = frozenset({"power:off", "power:refresh"})
-"""Others of one node wait for one another: to switch it on and off at once would leave it either way."""
+SWITCH_ON = frozenset({"power:on", "power:cycle", "power:reset"})
+"""What is to switch it off waits for these: to switch a node on and off at once would leave it either way."""
 
 
 UNTOLD = "it was done, or failed, and how can't be stored: the compute host's log tells it"
@@ -45,13 +46,13 @@ class OperatorRequests:
     def __init__(self, edges: Edges, busy: Callable[[str], bool]) -> None:
         self._edges = edges
         self._busy = busy
-        self._running: dict[str, str] = {}  # request → node
+        self._running: dict[str, NodeRequest] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
     @property
     def nodes(self) -> Collection[str]:
         """Ids of those that are being switched."""
-        return self._running.values()
+        return [request.node_id for request in self._running.values()]
 
     def pending(self, tx: Tx) -> list[tuple[NodeRequest, Node]]:
         """Those of our nodes, the oldest first."""
@@ -65,17 +66,29 @@ class OperatorRequests:
 
     def serve(self, group: asyncio.TaskGroup, pending: list[tuple[NodeRequest, Node]]) -> None:
         """Starts them, unless they run already."""
+        before = defaultdict[str, set[str]](set)
+        for request in self._running.values():
+            before[request.node_id].add(request.verb)
         for request, node in pending:
-            if request.id not in self._running and (node.id not in self.nodes or request.verb in AT_ONCE):
-                self._running[request.id] = node.id
+            if request.id not in self._running and self._is_next(request, before[node.id]):
+                self._running[request.id] = request
                 task = group.create_task(self._do(request))
                 self._tasks[request.id] = task
                 task.add_done_callback(partial(self._forget, request.id))
+            before[node.id].add(request.verb)
+
+    @staticmethod
+    def _is_next(request: NodeRequest, before: Set[str]) -> bool:
+        """Those of one node are done one after the other, but for questions, and to switch it off, which cuts
+        short whatever else may switch it off. before: verbs of those that came first."""
+        if request.verb == "power:off":
+            return before.isdisjoint(SWITCH_ON)
+        return request.verb == "power:refresh" or not before
 
     async def make_way(self, node_id: str) -> None:
         """Returns when none is being carried out on the node, whose work begins now. Those that were are
         looked at again, and told that it has work."""
-        theirs = [id for id, of in self._running.items() if of == node_id]
+        theirs = [id for id, request in self._running.items() if request.node_id == node_id]
         await stop_tasks([self._tasks[id] for id in theirs])
 
     async def stop(self) -> None:
@@ -153,8 +166,7 @@ class OperatorRequests:
                 await sequencer.ensure(device, wanted)
                 return wanted
             case "cycle" | "reset":
-                await sequencer.send(device, PowerVerb(verb))
-                await sequencer.ensure(device, PowerState.ON)
+                await sequencer.restart(device, PowerVerb(verb))
                 return PowerState.ON
             case "shutdown":
                 await self._shut_down(device)

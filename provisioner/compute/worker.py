@@ -281,8 +281,9 @@ class Worker:
         return True
 
     async def _withdrawn(self) -> bool:
-        """Whether nothing of the node is served from here any more. If not, its work stays, and the attempt
-        counts: what keeps services from it may keep them for ever."""
+        """Whether nothing of the node is served from here any more, and no device is doing what it was told
+        from here. If not, its work stays, and the attempt counts: what keeps services from it may keep them
+        for ever."""
         node = self.ctx.node
         self._unserved = True
         try:
@@ -292,6 +293,8 @@ class Worker:
         except (ProvisionerError, OSError) as error:
             log.error("node.not_withdrawn", node=node.name, cause=str(error))
             return False
+        # An operator's order that gave way to this work, say.
+        await self.ctx.edges.lease.commands_end()
         return True
 
     async def _serve_again(self) -> Outcome | None:

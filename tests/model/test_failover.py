@@ -20,6 +20,7 @@ from tests.failover_stories import (
     OTHER_STEPS,
     STEPS,
     SWITCHES,
+    ordered_late,
     owners,
     story,
     with_late_bmc,
@@ -118,6 +119,19 @@ def test_nobody_is_overtaken_by_what_a_lost_process_told_a_bmc(
     assert played.result.verdict is Verdict.PASS, (played.result.breaches, played.result.trouble)
     struck = {event.detail["fault"] for event in played.trace if (event.source, event.name) == STRUCK}
     assert struck == {one.fault for one in told.strikes}, "the faults did nothing: the story proves nothing"
+
+
+@pytest.mark.parametrize("befalls", ["host.end", "host.disk_full"])
+@pytest.mark.parametrize("verb", ["soft", "cycle", "reset"])
+def test_nobody_is_overtaken_by_what_an_operator_had_a_bmc_told(verb: str, befalls: str) -> None:
+    """Its node is idle, and goes to the other host, which begins a deploy at once; or it goes there with the
+    deploy that its owner has no room for."""
+    told = ordered_late(verb, befalls)
+    played = play_story(told, Fidelity.MODEL, 1)
+    assert played.result.verdict is Verdict.PASS, (played.result.breaches, played.result.trouble)
+    struck = {event.detail["fault"] for event in played.trace if (event.source, event.name) == STRUCK}
+    assert struck == {one.fault for one in told.strikes}, "the faults did nothing: the story proves nothing"
+    assert len(set(owners(played.trace))) == 2
 
 
 @pytest.mark.parametrize("step", [step for _, step in ENROLMENT])

@@ -102,6 +102,9 @@ class FakeWorld:
     node_url = "http://10.77.0.10:8080"
     """Where those that start next are for nodes."""
 
+    longest_command_s = 1.0
+    """Of power devices, as those that start next take it."""
+
     def __init__(
         self,
         folder: Path,
@@ -222,7 +225,8 @@ class FakeWorld:
         """Of a new process."""
         self._sinks[host] = evidence = Evidence(self.store, self.clock)
         self._publishers[host] = publisher = OneServer(self.rack, host, self.servers, self.overlaps)
-        lease = LeaseKeeper(self.store, self.clock, host, 3600.0, holder=host, longest_command_s=1.0)
+        longest_s = self.longest_command_s
+        lease = LeaseKeeper(self.store, self.clock, host, 3600.0, holder=host, longest_command_s=longest_s)
         power = PowerSequencer(lease, self.clock, PowerPolicy(poll_s=0.001))
         return Edges(
             store=self.store,

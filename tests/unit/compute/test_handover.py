@@ -8,9 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import DeviceRefused, PermanentError
 from provisioner.core.model import Host, NodeRequest, RequestState
-from provisioner.core.states import InstanceState, ProvisionState
+from provisioner.core.states import InstanceState, PowerState, ProvisionState
+from provisioner.drivers.fake import FakePower
+from provisioner.protocols.power import PowerVerb
 from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld, NeverAnswers, play
 from tests.unit.compute.one_server import OneServer
@@ -166,6 +168,51 @@ def test_what_cannot_be_withdrawn_is_not_given_away(tmp_path: Path, monkeypatch:
         assert (await world.shares())["host"] == ["n2"]
         stuck.clear()
         await serves(world, {"other": NODES})
+
+    played(tmp_path, story)
+
+
+class RefusesThen(FakePower):
+    """Acknowledges a command, and refuses all that comes after it. told_s: when."""
+
+    def __init__(self, world: FakeWorld, told_s: list[float]) -> None:
+        super().__init__(world.rack, "n1")
+        self._world = world
+        self._told_s = told_s
+
+    async def power_state(self) -> PowerState:
+        if self._told_s:
+            raise DeviceRefused("ask for the power", device="BMC", answer="0xd4")
+        return await super().power_state()
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        self._told_s.append(self._world.clock.monotonic_s())
+        await super().set_power(verb)
+
+
+def test_a_node_stays_while_its_device_may_do_what_its_last_work_had_it_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        await world.die()
+        world.longest_command_s = 100.0
+        world.start("host")
+        await serves(world, {"host": NODES})
+        told_s: list[float] = []
+        power = world.rack.power
+        monkeypatch.setattr(
+            world.rack,
+            "power",
+            lambda name, *of: RefusesThen(world, told_s) if name == "n1" else power(name, *of),
+        )
+        await world.ask(node_name="n1")
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        world.start("other")
+        await world.change_host("host", draining=True)
+        await serves(world, {"host": 1, "other": NODES - 1})
+        assert (await world.shares())["host"] == ["n1"]
+        await serves(world, {"other": NODES})
+        assert world.clock.monotonic_s() > told_s[0] + world.longest_command_s
 
     played(tmp_path, story)
 

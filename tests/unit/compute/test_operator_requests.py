@@ -108,6 +108,14 @@ def test_to_switch_it_off_waits_for_nothing(tmp_path: Path) -> None:
     assert took_s < SHUTDOWN_S
 
 
+@pytest.mark.parametrize("verb", ["on", "cycle", "reset"])
+def test_to_switch_it_off_waits_for_what_switches_it_on(tmp_path: Path, verb: str) -> None:
+    """Else it would be on in the end, and was to be off."""
+    commands, requests, _ = play(tmp_path, "heeds", "power:off", f"power:{verb}", "power:off")
+    assert commands[0] == commands[-1] == "off"
+    assert [one.answer for one in requests].count("power is off") == 2
+
+
 async def switched_on(world: FakeWorld) -> None:
     """An operator's command is asked for, and answered by a host that begins then and ends."""
     await world.store.transact(

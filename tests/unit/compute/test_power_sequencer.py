@@ -197,12 +197,12 @@ def by_outlets(
 
 @pytest.mark.parametrize("verb", [PowerVerb.CYCLE, PowerVerb.RESET])
 def test_outlets_are_cycled_by_off_the_time_to_discharge_and_on(verb: PowerVerb) -> None:
-    told, _ = by_outlets(PowerState.ON, lambda power, device: power.send(device, verb))
+    told, _ = by_outlets(PowerState.ON, lambda power, device: power.restart(device, verb))
     assert told == [(0.0, "off"), (DISCHARGE_S, "on")]
 
 
 def test_outlets_that_are_off_when_they_are_to_be_cycled_may_have_been_for_no_time() -> None:
-    told, _ = by_outlets(PowerState.OFF, lambda power, device: power.send(device, PowerVerb.CYCLE))
+    told, _ = by_outlets(PowerState.OFF, lambda power, device: power.restart(device, PowerVerb.CYCLE))
     assert told == [(DISCHARGE_S, "on")]
 
 
@@ -255,6 +255,59 @@ class LateBmc(PowerDevice):
             return
         await super().set_power(verb)
         self.done.append((self._clock.now_s, str(verb)))
+
+
+class PausingBmc(PowerDevice):
+    """Its cycle comes on again by itself, `PAUSE_S` after it went off."""
+
+    longest_command_s = 4.0
+    PAUSE_S = 8.0
+
+    def __init__(self, clock: JumpingClock, *, comes_on: bool) -> None:
+        super().__init__(PowerState.ON)
+        self._clock = clock
+        self._comes_on = comes_on
+        self._on_at_s: float | None = None
+
+    async def power_state(self) -> PowerState:
+        if self._on_at_s is not None and self._clock.now_s >= self._on_at_s:
+            self.state = PowerState.ON
+        return await super().power_state()
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        await super().set_power(verb)
+        if verb is PowerVerb.CYCLE:
+            self.state = PowerState.OFF
+            self._on_at_s = self._clock.now_s + self.PAUSE_S if self._comes_on else None
+
+
+@pytest.mark.parametrize(("comes_on", "told"), [(True, ["cycle"]), (False, ["cycle", "on"])])
+def test_a_cycle_is_over_when_its_machine_is_on_again(told: list[str], *, comes_on: bool) -> None:
+    """Told to switch on in between, a BMC would do so, and once more when whoever is next has it off."""
+
+    async def run() -> PausingBmc:
+        clock = JumpingClock()
+        bmc = PausingBmc(clock, comes_on=comes_on)
+        lease = LeaseKeeper(MemoryStore(clock.wall), clock, "ch1", 1e9, holder="ch1")
+        await lease.acquire()
+        power = PowerSequencer(lease, clock, PowerPolicy())
+        await power.restart(Device("BMC of n1", bmc), PowerVerb.CYCLE)
+        assert clock.now_s >= bmc.PAUSE_S
+        return bmc
+
+    bmc = asyncio.run(run())
+    assert bmc.commands == told
+    assert bmc.state is PowerState.ON
+
+
+@pytest.mark.parametrize("verb", [PowerVerb.SOFT, PowerVerb.RESET])
+def test_what_nothing_can_confirm_is_under_way_until_it_must_have_been_done(verb: PowerVerb) -> None:
+    async def story(power: PowerSequencer, device: Device) -> float:
+        send = power.send if verb is PowerVerb.SOFT else power.restart
+        await send(device, verb)
+        return power._clock.monotonic_s()
+
+    assert play(PowerDevice(PowerState.ON), story) == PowerDevice.longest_command_s
 
 
 def test_a_command_whose_sender_was_cancelled_is_not_overtaken() -> None:
