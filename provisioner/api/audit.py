@@ -79,6 +79,9 @@ class AuditedStore:
         self._recorded = True
         return done
 
+    async def transact_first(self, work: Callable[[Tx], T]) -> T:
+        return await self.transact(work)  # no request is that urgent
+
     async def settled(self, kind: type[Record]) -> int:
         return await self._store.settled(kind)
 

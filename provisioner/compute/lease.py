@@ -117,7 +117,7 @@ class LeaseKeeper:
         beat: int | None = None
         while True:
             asked_at_s = self._clock.monotonic_s()
-            found, left_s = await self._store.transact(take)
+            found, left_s = await self._store.transact_first(take)
             if not left_s:
                 break
             if beat is not None and found != beat:
@@ -220,7 +220,7 @@ class LeaseKeeper:
             if lease is not before:
                 return  # others had waited for the same
             asked_at_s = self._clock.monotonic_s()
-            renewed = await self._store.transact(lambda tx: self._prolong(tx, lease.epoch))
+            renewed = await self._store.transact_first(lambda tx: self._prolong(tx, lease.epoch))
         if not renewed:
             self._lease = None
             raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")

@@ -121,6 +121,10 @@ class Store(Protocol):
         doesn't undo a transaction that is already on its way."""
         ...
 
+    async def transact_first(self, work: Callable[[Tx], T]) -> T:
+        """As `transact`, before all that wait, however many: of who loses its lease otherwise."""
+        ...
+
     async def settled(self, kind: type[Record]) -> int:
         """Of records with numbers: all up to this one that will ever be there are there; and it is at least
         that of any that was stored when this was asked, unless somebody's transaction takes seconds. Who

@@ -59,6 +59,9 @@ class MemoryStore:
         await _others_run()
         return result
 
+    async def transact_first(self, work: Callable[[Tx], T]) -> T:
+        return await self.transact(work)  # nobody waits
+
     async def settled(self, kind: type[Record]) -> int:
         return self._tables[kind].last_number
 

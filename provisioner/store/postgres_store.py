@@ -38,6 +38,7 @@ SETTLE_S = (
     3.0  # for transactions of others: longer than a frozen one lives (idle_in_transaction_session_timeout)
 )
 FIRST_LOOK_S = 0.002
+GROUP_S = 0.25  # of running functions, then what they did is stored, and who has to be first is
 
 
 class _Unknown(TransientError):
@@ -135,7 +136,7 @@ class PostgresStore(SqlStore):
         try:
             if first:
                 await line.play(self._postgres.go_first)
-            failed, doom, mark = await line.play(self._run_group, group)
+            played, failed, doom, mark = await line.play(self._run_group, group)
             if isinstance(doom, Again | Away):
                 raise doom
             if failed is not None:
@@ -153,26 +154,32 @@ class PostgresStore(SqlStore):
             meaning = self._postgres.failure(error) or error
             if mark is None or not isinstance(meaning, Away) or not await self._took_place(mark, meaning):
                 raise meaning from error
-        return []
+        return [group[played:]] if played < len(group) else []
 
     def _run_group(
         self, line: Line, group: list[_Job]
-    ) -> tuple[int | None, BaseException | None, Mark | None]:
-        """As `SqlStore._run_all`; by what the transaction was doomed; and by what to ask for the outcome of
-        its commit, which isn't known of one that says nothing."""
+    ) -> tuple[int, int | None, BaseException | None, Mark | None]:
+        """How many were run in GROUP_S, at least one; as `SqlStore._run_all`, which of them failed; by what
+        the transaction was doomed; and by what to ask for the outcome of its commit, which isn't known of one
+        that says nothing."""
         wrote, now = False, None
+        until, played = time.monotonic() + GROUP_S, len(group)
         self._postgres.forget_mark(line)
         for position, job in enumerate(group):
+            if position and time.monotonic() > until:
+                played = position
+                break
             tx = SqlTx(line, self._postgres, self._statements, now)
             self._run(job, tx)
             now = tx.asked_now
             if isinstance(job.error, asyncio.CancelledError):
                 raise job.error  # the program is ending
             if tx.failed is not None or (job.error is not None and tx.wrote):
-                return position, tx.failed, None
+                return position, position, tx.failed, None
             wrote = wrote or tx.wrote
-        said = wrote or any(job.topics for job in group)
-        return None, None, self._announce(line, group) if said else None
+        done = group[:played]
+        said = wrote or any(job.topics for job in done)
+        return played, None, None, self._announce(line, done) if said else None
 
     def _announce(self, line: Line, group: list[_Job]) -> Mark:
         """Has the others woken by the commit, and learns by what to ask for its outcome."""

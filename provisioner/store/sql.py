@@ -77,6 +77,7 @@ class SqlStore:
         self._topics = Topics()
         self._room = asyncio.Semaphore(MAX_ACCEPTED)
         self._accepted: deque[_Job] = deque()
+        self._first: deque[_Job] = deque()  # before these; few, so nothing bounds them
         self._committer = ThreadPoolExecutor(max_workers=1, thread_name_prefix="store-commit")
         self._writer: asyncio.Task[None] | None = None  # while there is something to store
         self._listener: asyncio.Task[None] | None = None  # since somebody watches
@@ -84,11 +85,24 @@ class SqlStore:
 
     async def transact(self, work: Callable[[Tx], T]) -> T:
         await self._room.acquire()
-        if self._closed:
+        try:
+            self._check_open()
+        except BaseException:
             self._room.release()
+            raise
+        return await self._stored(work, self._accepted)
+
+    async def transact_first(self, work: Callable[[Tx], T]) -> T:
+        self._check_open()
+        return await self._stored(work, self._first)
+
+    def _check_open(self) -> None:
+        if self._closed:
             raise TransientError("use the database", answer="the store is closed", advice="It is ending")
+
+    async def _stored(self, work: Callable[[Tx], T], queue: deque[_Job]) -> T:
         job = _Job(work, contextvars.copy_context(), asyncio.get_running_loop().create_future())
-        self._accepted.append(job)
+        queue.append(job)
         if self._writer is None:
             self._writer = asyncio.create_task(self._write(), name="store-writer")
         await job.done
@@ -139,30 +153,40 @@ class SqlStore:
     async def _write(self) -> None:
         """Stores what was accepted until nothing is left."""
         try:
-            while self._accepted:
+            while self._first or self._accepted:
+                await self._store_first()
                 group = list(islice(self._accepted, MAX_GROUP))
-                await self._store(group)
-                for job in group:
-                    self._accepted.popleft()
-                    self._deliver(job)
+                waiting = [group] if group else []
+                while waiting:
+                    waiting = await self._attempt(waiting[0]) + waiting[1:]
+                    await self._store_first()
+                for _ in group:
+                    self._room.release()
+                    self._deliver(self._accepted.popleft())
         finally:
             self._writer = None
             # Only when this task was cancelled, so the loop is ending.
-            while self._accepted:
-                job = self._accepted.popleft()
+            for job in (*self._first, *self._accepted):
                 job.fail(TransientError("use the database", answer="the program is ending"))
                 self._deliver(job)
+            for _ in self._accepted:
+                self._room.release()
+            self._first.clear()
+            self._accepted.clear()
+
+    async def _store_first(self) -> None:
+        while self._first:
+            group = list(self._first)
+            waiting = [group]
+            while waiting:
+                waiting = await self._attempt(waiting[0]) + waiting[1:]
+            for _ in group:
+                self._deliver(self._first.popleft())
 
     def _deliver(self, job: _Job) -> None:
-        self._room.release()
         self._topics.notify(job.topics)
         if not job.done.done():  # done already when its caller was cancelled
             job.done.set_result(None)
-
-    async def _store(self, jobs: list[_Job]) -> None:
-        waiting = [jobs]
-        while waiting:
-            waiting = await self._attempt(waiting[0]) + waiting[1:]
 
     async def _attempt(self, group: list[_Job]) -> list[list[_Job]]:
         """Runs the group in one transaction; says which groups are still to be run, in this order."""

@@ -36,6 +36,9 @@ class StoreLink:
         stored = self._on_disk(work)
         return self._carried(stored) if self._wires.faulty else self._store.transact(stored)
 
+    def transact_first(self, work: Callable[[Tx], T]) -> Coroutine[Any, Any, T]:
+        return self.transact(work)
+
     async def settled(self, kind: type[Record]) -> int:
         if self._wires.faulty:
             await self._cross(True)

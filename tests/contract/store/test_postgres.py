@@ -134,6 +134,32 @@ def test_no_update_is_lost_between_hosts(postgres: PostgresDatabases) -> None:
     assert sorted(seen) == list(range(150))
 
 
+def test_who_has_to_be_first_does_not_wait_for_the_end_of_a_group_of_a_server_that_is_far(
+    postgres: PostgresDatabases, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(postgres_store, "GROUP_S", 0.0)  # each of its functions takes that long
+    done: list[int] = []
+
+    async def story(store: Store) -> int:
+        urgent: list[asyncio.Task[None]] = []
+
+        def insert(tx: Tx, number: int) -> None:
+            tx.insert(flavor(f"{number}"))
+            done.append(number)
+            if number == 3:
+                first = store.transact_first(lambda tx: done.append(-1))
+                urgent.append(asyncio.get_running_loop().create_task(first))
+
+        crowd = (store.transact(lambda tx, n=n: insert(tx, n)) for n in range(20))  # type: ignore[misc]
+        await asyncio.gather(*crowd)
+        await asyncio.gather(*urgent)
+        return await store.transact(lambda tx: tx.count(Flavor))
+
+    assert play(postgres.url(), story) == [20]
+    assert sorted(done) == [-1, *range(20)]
+    assert done.index(-1) < 10, "after all of those that came with it"
+
+
 def test_what_two_hosts_read_and_write_crosswise_is_as_if_one_came_first(postgres: PostgresDatabases) -> None:
     """Write skew: each sees that the other's record is missing, and adds its own. One must see it."""
     url = postgres.url()

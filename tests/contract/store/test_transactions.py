@@ -178,3 +178,38 @@ def test_a_closed_store_says_so_and_may_be_closed_again(stores: Stores) -> None:
             await store.transact(lambda tx: tx.now())
 
     stores.play(story)
+
+
+CROWD = 2_000
+"""More than are accepted at once."""
+
+
+def test_who_has_to_be_first_waits_for_none_of_a_crowd(stores: Stores) -> None:
+    """As a host's lease has to be renewed while thousands of its nodes' works write."""
+    done: list[str] = []
+
+    async def story(store: Store) -> None:
+        crowd = [asyncio.create_task(store.transact(lambda tx: done.append("other"))) for _ in range(CROWD)]
+        await asyncio.sleep(0)
+        assert await store.transact_first(lambda tx: done.append("first")) is None
+        await asyncio.gather(*crowd)
+
+    stores.play(story)
+    assert len(done) == CROWD + 1
+    assert done.index("first") < 300 or stores.kind == "memory", "where nobody waits"
+
+
+def test_who_is_first_fails_alone(stores: Stores) -> None:
+    def spoil(tx: Tx) -> None:
+        tx.insert(flavor("a"))
+        raise ZeroDivisionError
+
+    async def story(store: Store) -> list[str]:
+        other = asyncio.create_task(store.transact(lambda tx: tx.insert(flavor("b"))))
+        await asyncio.sleep(0)
+        with pytest.raises(ZeroDivisionError):
+            await store.transact_first(spoil)
+        await other
+        return [one.id for one in await store.transact(lambda tx: tx.find(Flavor))]
+
+    assert stores.play(story) == ["id-b"]

@@ -221,3 +221,25 @@ def test_what_a_dead_forerunner_told_devices_is_waited_for(*, released: bool) ->
         assert clock.now_s == (0 if released else 4)
 
     play(story)
+
+
+class CrowdedStore(MemoryStore):
+    """So many wait for it that nobody comes to his turn."""
+
+    async def transact(self, work: Callable[[Tx], T]) -> T:
+        raise AssertionError("it waits for all the others")
+
+    async def transact_first(self, work: Callable[[Tx], T]) -> T:
+        return await super().transact(work)
+
+
+def test_a_lease_is_taken_and_renewed_before_all_else_that_waits_for_the_store() -> None:
+    async def story() -> None:
+        clock = JumpingClock()
+        lease = keeper(CrowdedStore(clock.wall), clock)
+        await lease.acquire()
+        clock.now_s = TTL_S - 1
+        await lease.cover(2, changes=False)
+        assert lease.alive
+
+    asyncio.run(story())

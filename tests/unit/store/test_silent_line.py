@@ -29,7 +29,7 @@ class LostLine(Line):
         return self._ours.fileno()
 
     async def play(self, function: Callable[..., Any], *arguments: Any) -> Any:
-        return None, None, Mark("1", "since today")
+        return 1, None, None, Mark("1", "since today")
 
     async def commit(self) -> None:
         raise psycopg.OperationalError("server closed the connection unexpectedly")
