@@ -52,7 +52,7 @@ class NodeLedger:
     ) -> None:
         """Changes the row and appends to the timeline in one transaction, with what was noted before.
 
-        Raises LeaseLost when the row's fence is no longer ours; nothing was written then.
+        Raises LeaseLost when the row or its fence is no longer ours; nothing was written then.
         """
         self.wrote(await self._store.transact(lambda tx: self.write_in(tx, changes, *events, also=also)))
 
@@ -68,7 +68,9 @@ class NodeLedger:
         stored = {**self._noted, **_timed(changes, node, now)}
         if not tx.update(Node, node.id, stored, expect=self._expected()):
             raise LeaseLost(
-                "write", device=f"node {node.name}", answer=f"fence {node.fence} is not the newest"
+                "write",
+                device=f"node {node.name}",
+                answer=f"fence {node.fence} is not the newest, or another host's",
             )
         if events or self._noted_events:
             fence = node.fence
@@ -81,8 +83,9 @@ class NodeLedger:
         return stored
 
     def _expected(self) -> Mapping[str, Any]:
-        """Of the row that is to be changed."""
-        return {"fence": self.node.fence}
+        """Of the row that is to be changed. A database that has forgotten its last moments may have given
+        another host the same fence."""
+        return {"fence": self.node.fence, "owner": self.node.owner}
 
     def wrote(self, stored: Mapping[str, Any]) -> None:
         self.node = changed(self.node, **stored)
