@@ -79,7 +79,8 @@ class ComputeHost:
         self._held_work: dict[str, asyncio.TaskGroup] = {}
         """By node: begins when its services are settled, in this group."""
         self._settles_s: dict[str, float] = {}
-        """By node whose work has ended: when its devices have done all that they were told in it."""
+        """By node whose work has failed: when its devices must have done what they were told in it. What is
+        told by work that ends well is confirmed."""
         self._held_otherwise: set[str] = set()
         """Nodes to look at then."""
         self._requests = OperatorRequests(edges, self._workers.__contains__)
@@ -368,7 +369,6 @@ class ComputeHost:
     def _worker_ended(self, node_id: str, worker: asyncio.Task[None]) -> None:
         """Also of one that was cancelled before it began."""
         self._workers.pop(node_id, None)
-        self._settles_s[node_id] = self._edges.clock.monotonic_s() + self._edges.lease.longest_command_s
         self._freed.append(node_id)
         self._news.set()  # what had to wait for it, or is left of it, can begin
 
@@ -382,6 +382,8 @@ class ComputeHost:
                 edges.evidence.on_instance(node_id, node.instance_id)
                 async with edges.consoles.recording(node):
                     await worker.run()
+            if worker is None or worker.ctx.node.failure is not None:
+                self._settles_s[node_id] = edges.clock.monotonic_s() + edges.lease.longest_command_s
             ended = True
         except StateError as error:
             # Someone else's node now, or a view that is out of date: the next look finds the truth.
