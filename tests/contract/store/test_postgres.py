@@ -15,6 +15,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+from sqlalchemy.util import await_only
 from structlog.testing import capture_logs
 
 from fixtures.postgres_server import PostgresServer
@@ -149,6 +150,7 @@ def test_who_has_to_be_first_does_not_wait_for_the_end_of_a_group_of_a_server_th
             if number == 3:
                 first = store.transact_first(lambda tx: done.append(-1))
                 urgent.append(asyncio.get_running_loop().create_task(first))
+                await_only(asyncio.sleep(0))  # the driver lets it begin only after 5 ms of a server that is near
 
         crowd = (store.transact(lambda tx, n=n: insert(tx, n)) for n in range(20))  # type: ignore[misc]
         await asyncio.gather(*crowd)
@@ -157,7 +159,7 @@ def test_who_has_to_be_first_does_not_wait_for_the_end_of_a_group_of_a_server_th
 
     assert play(postgres.url(), story) == [20]
     assert sorted(done) == [-1, *range(20)]
-    assert done.index(-1) < 10, "after all of those that came with it"
+    assert done.index(-1) == 4, "after others that came with number 3"
 
 
 def test_what_two_hosts_read_and_write_crosswise_is_as_if_one_came_first(postgres: PostgresDatabases) -> None:
