@@ -14,6 +14,9 @@ import libvirt_qemu  # type: ignore[import-untyped]
 BROKEN = "bmsim-broken"
 """The block node that is put before a disk whose writes fail."""
 
+USUAL_BYTES_A_S = 100_000_000
+"""Of a disk that isn't slow, by which a factor is reckoned: an emulated disk takes as much as its host gives."""
+
 EIO = 5  # asm-generic/errno-base.h
 SECTORS_A_MIB = 2048
 
@@ -55,6 +58,29 @@ def mend_writes(uri: str, node: str) -> None:
             _qemu(domain, "blockdev-del", **{"node-name": BROKEN})
 
 
+def slow_down(uri: str, node: str, factor: float) -> None:
+    """From now on, and at the next starts: what is read and written shares so many times less than is usual.
+    Sources: https://libvirt.org/html/libvirt-libvirt-domain.html#virDomainSetBlockIoTune; QEMU's
+    docs/throttle.txt: it takes what a tenth of a second may take at once, so a short transfer isn't slower.
+    """
+    _throttle(uri, node, max(1, int(USUAL_BYTES_A_S / factor)))
+
+
+def speed_up(uri: str, node: str) -> None:
+    """Idempotent."""
+    _throttle(uri, node, 0)
+
+
+def _throttle(uri: str, node: str, bytes_a_s: int) -> None:
+    """0: as fast as it can."""
+    with _domain(uri, node) as domain:
+        flags = libvirt.VIR_DOMAIN_AFFECT_CONFIG
+        if domain.isActive():
+            flags |= libvirt.VIR_DOMAIN_AFFECT_LIVE
+        limits = {libvirt.VIR_DOMAIN_BLOCK_IOTUNE_TOTAL_BYTES_SEC: bytes_a_s}
+        domain.setBlockIoTune(_first_disk(domain), limits, flags)
+
+
 def shrink(uri: str, node: str, size_mib: int) -> None:
     """From the machine's next start on it sees a disk of this size. What lies behind is kept."""
     _set_slice(uri, node, size_mib * 2**20)
@@ -86,6 +112,13 @@ def _domain(uri: str, node: str) -> Iterator[libvirt.virDomain]:
         yield connection.lookupByName(node)
     finally:
         connection.close()
+
+
+def _first_disk(domain: libvirt.virDomain) -> str:
+    """As machines see it, vda."""
+    target = xml.fromstring(domain.XMLDesc(0)).find("devices/disk/target")
+    assert target is not None, "every node has a disk"
+    return str(target.get("dev"))
 
 
 def _device(domain: libvirt.virDomain) -> str:

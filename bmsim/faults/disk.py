@@ -46,7 +46,17 @@ FAULTS = (
         "writes and reads take long",
         BY_HEAL,
         "everyday: a disk that remaps sectors, a RAID that rebuilds",
-        (Parameter("factor", 10, NUMBER, "how many times longer", least=1),),
+        (
+            Parameter(
+                "factor",
+                10,
+                NUMBER,
+                "how many times longer; at machine than one of 100 MB/s, of reads and writes together",
+                least=1,
+            ),
+        ),
+        fidelities=EVERYWHERE,
+        by=By.RACK,
     ),
     Fault(
         "disk.too_small",

@@ -51,8 +51,7 @@ class Orders:
         match fault:
             case "node.dead_nic":
                 self._set_link(node, up=False)
-                if self._is_running(node):  # else when it is switched on: who watches machines tells then
-                    self.note(node, "fault", "struck", "", fault=fault)
+                self._struck_if_running(node, fault)
             case "node.power_loss":
                 ran = self._is_running(node)
                 self.cut_power(node)
@@ -66,8 +65,15 @@ class Orders:
                 disk_faults.fail_writes(URI, node, **parameters)
             case "disk.too_small":
                 disk_faults.shrink(URI, node, **parameters)
+            case "disk.slow":
+                disk_faults.slow_down(URI, node, **parameters)
+                self._struck_if_running(node, fault)
             case _ if fault in wire_faults.FAULTS:
                 self.wires.strike(node, fault, parameters)
+
+    def _struck_if_running(self, node: str, fault: str) -> None:
+        if self._is_running(node):  # else when it is switched on: who watches machines tells then
+            self.note(node, "fault", "struck", "", fault=fault)
 
     def _mend(self, node: str, fault: str) -> None:
         match fault:
@@ -81,6 +87,8 @@ class Orders:
                 disk_faults.mend_writes(URI, node)
             case "disk.too_small":
                 disk_faults.unshrink(URI, node)
+            case "disk.slow":
+                disk_faults.speed_up(URI, node)
             case _ if fault in wire_faults.FAULTS:
                 self.wires.mend(node, fault)
 

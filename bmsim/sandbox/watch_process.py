@@ -36,7 +36,7 @@ from bmsim.sandbox.transfers import Transfers
 PR_SET_PDEATHSIG = 1  # linux/prctl.h
 DHCP_SERVER_PORT = 67
 
-FROM_THE_START = ("disk.too_small", "node.dead_nic")
+FROM_THE_START = ("disk.slow", "disk.too_small", "node.dead_nic")
 """Faults that strike each machine that is switched on with them."""
 
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import textwrap
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -238,11 +240,48 @@ def write(running: RunningRack, mib: int) -> bool:
     with disk.open("rb", buffering=0) as file:
         file.seek(mib * 2**20)
         pattern = file.read(1)[0] % 255 + 1
-        order = f'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "write -P {pattern} {mib}M 4k"'
-        argv = ["virsh", "qemu-monitor-command", "n1", "--hmp", order]
-        running.run("ch1", argv, capture_output=True, check=True)
+        disk_controller(running, f"write -P {pattern} {mib}M 4k")
         file.seek(mib * 2**20)
         return file.read(4096) == bytes((pattern,)) * 4096
+
+
+def disk_controller(running: RunningRack, order: str) -> None:
+    words = f'qemu-io -d /machine/peripheral/virtio-disk0/virtio-backend "{order}"'
+    argv = ["virsh", "qemu-monitor-command", "n1", "--hmp", words]
+    running.run("ch1", argv, capture_output=True, check=True)
+
+
+def test_a_slow_disk_takes_its_time_over_restarts_too_until_it_is_healed(tmp_path: Path) -> None:
+    with up(tmp_path / "racks") as running:
+        running.inject("n1", "disk.slow", factor=100)  # 1 MB/s, and 0.1 MB at once
+        assert not entries(running, "fault", "struck", fault="disk.slow")
+        bmc(running, "power", "on")
+        struck(running, "disk.slow")
+        assert five_writes_take_s(running) > 3
+        bmc(running, "power", "cycle")
+        struck(running, "disk.slow", times=2)
+        assert limit(running) == 1_000_000
+        running.heal("n1")
+        assert limit(running) == 0
+        running.inject("n1", "disk.slow", factor=10)
+        struck(running, "disk.slow", times=3)
+        assert limit(running) == 10_000_000
+
+
+def five_writes_take_s(running: RunningRack) -> float:
+    """Of 1 MB each, the first of which no limit holds up."""
+    began = time.monotonic()
+    for _ in range(5):
+        disk_controller(running, "write -P 7 0 1000k")
+    return time.monotonic() - began
+
+
+def limit(running: RunningRack) -> int:
+    """Bytes a second that QEMU lets pass."""
+    order = json.dumps({"execute": "query-block"})
+    argv = ["virsh", "qemu-monitor-command", "n1", order]
+    told = running.run("ch1", argv, capture_output=True, text=True, check=True).stdout
+    return int(json.loads(told)["return"][0]["inserted"]["bps"])
 
 
 def test_a_power_loss_and_a_pulled_cable_are_written_down(tmp_path: Path) -> None:
