@@ -12,7 +12,7 @@ import structlog
 
 from provisioner.app.power_drivers import power_drivers
 from provisioner.app.ramdisks import Ramdisks
-from provisioner.config.nfs_folder import nfs_folder_fault
+from provisioner.config.nfs_folder import exported_name_fault, nfs_folder_fault
 from provisioner.config.settings import Settings
 from provisioner.core.model import Node
 from provisioner.drivers import grub, ipxe, tilera, uboot
@@ -153,7 +153,8 @@ def _monitor_of(settings: Settings, children: Children) -> BoardMonitor:
 def nfs_of(
     settings: Settings, children: Children, clock: Clock
 ) -> tuple[GaneshaService | ExportfsService | None, RootFolders]:
-    """The NFS server that the settings ask for, not yet started, and the folders that it serves."""
+    """The NFS server that the settings ask for, not yet started, and the folders that it serves. Raises
+    InvalidInput when nodes couldn't be told what these are called."""
     # nfs-ganesha follows no symbolic link to what it exports, and the kernel's table names what one leads to.
     own = settings.roots.resolve()
     match settings.nfs.server:
@@ -162,6 +163,8 @@ def nfs_of(
             server = GaneshaService(address, folder, children, clock)
             return server, MountedRootFolders(own, children, ganesha.nfs_path, settings.host.name)
         case "kernel":
+            if fault := exported_name_fault(own):
+                raise fault
             folders = MountedRootFolders(own, children, exportfs.nfs_path, settings.host.name)
             return ExportfsService(children, folders.nodes, clock), folders
         case "none":

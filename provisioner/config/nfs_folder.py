@@ -32,6 +32,22 @@ def nfs_folder_fault(settings: Settings) -> InvalidInput | None:
     return None
 
 
+def exported_name_fault(folder: Path) -> InvalidInput | None:
+    """What is wrong with the folder that the kernel's NFS server exports under its own name, None when nothing
+    is. A node's kernel is told it in its command line: nfsroot=SERVER:PATH,OPTIONS.
+    """
+    path = str(folder)
+    if len(path.split()) == 1 and not set(path) & set(',"'):
+        return None
+    return InvalidInput(
+        "tell nodes their roots by NFS",
+        field="nfs.folder",
+        answer=f"it is {path!r}, and a node's command line has no room for a blank, a comma or a quotation"
+        " mark in the name of its root",
+        advice="Set nfs.folder to a folder without them, or nfs.server to ganesha, whose names are its own",
+    )
+
+
 def _file_system(path: Path) -> str:
     """The number of the one that this lies on, or would. st_dev is not it: of btrfs that is a subvolume's."""
     while not path.exists():

@@ -6,7 +6,7 @@ from types import ModuleType
 
 import pytest
 
-from provisioner.app.boundary import boundary_of
+from provisioner.app.boundary import boundary_of, nfs_of
 from provisioner.config.nfs_folder import nfs_folder_fault
 from provisioner.config.reference import page
 from provisioner.config.settings import SHORTEST_LEASE_S, Settings
@@ -14,6 +14,7 @@ from provisioner.config.source import parse
 from provisioner.core.errors import InvalidInput
 from provisioner.drivers import ipmi, outlet_http, outlet_iboot, snmp
 from provisioner.services.children import SystemChildren
+from provisioner.services.ganesha import GaneshaService
 from provisioner.services.system import RandomIds, SystemClock
 
 NETWORK = (
@@ -220,6 +221,22 @@ def test_no_nfs_server_is_begun_with_beside_the_systems_own_files(server: str) -
                 pass
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize("name", ["my roots", "roots,2", 'the "roots"', "tab\troots"])
+def test_roots_whose_names_a_command_line_cannot_hold_are_exported_by_ganesha_alone(
+    name: str, tmp_path: Path
+) -> None:
+    def server(kind: str) -> object:
+        found = settings(f"nfs: {{server: {kind}, folder: {tmp_path / 'link'}}}")
+        return nfs_of(found, SystemChildren(), SystemClock())[0]
+
+    (tmp_path / name).mkdir()
+    (tmp_path / "link").symlink_to(name)
+    assert isinstance(server("ganesha"), GaneshaService)
+    with pytest.raises(InvalidInput, match=r"no room for a blank.*nfs\.server to ganesha") as caught:
+        server("kernel")
+    assert caught.value.field == "nfs.folder"
 
 
 def test_every_field_is_explained() -> None:
