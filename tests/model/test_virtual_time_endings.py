@@ -114,18 +114,20 @@ def test_an_unseen_failure_is_a_note_of_what_main_raised() -> None:
     assert any("nobody looks" in note for note in caught.value.__notes__)
 
 
+async def cleans_up(for_s: float, cleaned: list[float]) -> None:
+    """Runs until it is cancelled; then `cleaned` gets the moment it is done."""
+    try:
+        await asyncio.Event().wait()
+    finally:
+        await asyncio.sleep(for_s)
+        cleaned.append(now_s())
+
+
 def test_what_main_leaves_running_is_cancelled_and_may_clean_up() -> None:
     cleaned: list[float] = []
 
-    async def server() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(2)
-            cleaned.append(now_s())
-
     async def main() -> None:
-        asyncio.create_task(server())  # noqa: RUF006  # that is what is tested
+        asyncio.create_task(cleans_up(2, cleaned))  # noqa: RUF006  # that is what is tested
         await asyncio.sleep(1)
 
     run(main(), seed=0)
@@ -157,14 +159,7 @@ def test_whoever_ends_the_interpreter_leaves_nobody_who_was_not_ended() -> None:
     """A group of tasks ends by it once more, when the others have cleaned up."""
     cleaned: list[float] = []
 
-    async def server(cleanup_s: float) -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(cleanup_s)
-            cleaned.append(now_s())
-
-    beside, alone = server(2), server(5)
+    beside, alone = cleans_up(2, cleaned), cleans_up(5, cleaned)
 
     async def main() -> None:
         asyncio.create_task(alone)  # noqa: RUF006  # as those that stories leave
@@ -184,13 +179,6 @@ def test_whoever_ends_the_interpreter_leaves_nobody_who_was_not_ended() -> None:
 def test_an_end_of_the_interpreter_that_comes_with_the_cleaning_up_is_told() -> None:
     cleaned: list[float] = []
 
-    async def server() -> None:
-        try:
-            await asyncio.Event().wait()
-        finally:
-            await asyncio.sleep(2)
-            cleaned.append(now_s())
-
     async def exits_when_told_to() -> None:
         try:
             await asyncio.Event().wait()
@@ -199,7 +187,7 @@ def test_an_end_of_the_interpreter_that_comes_with_the_cleaning_up_is_told() -> 
 
     async def main() -> None:
         global kept
-        kept = asyncio.create_task(server())
+        kept = asyncio.create_task(cleans_up(2, cleaned))
         asyncio.create_task(exits_when_told_to())  # noqa: RUF006  # that is what is tested
         await asyncio.sleep(1)
 

@@ -2,22 +2,18 @@
 
 from __future__ import annotations
 
-import asyncio
 import hashlib
 import subprocess
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Thread
 from urllib.request import parse_http_list, parse_keqv_list
 
-import httpx
 import pytest
 
-from provisioner.config.outlet_power import HttpPower
 from provisioner.core.errors import DeviceRefused, ProvisionerError, WrongCredentials
 from provisioner.core.states import PowerState
-from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.protocols.power import PowerVerb
+from tests.wire.drivers.web_plug import power_at, seen, serving
 
 pytestmark = pytest.mark.wire
 
@@ -79,34 +75,15 @@ class Plug:
         return f"http://127.0.0.1:{self.server.server_port}"
 
     def seen(self, *verbs: PowerVerb, **login: str) -> list[PowerState]:
-        """At first, and after each of them."""
-        urls = {name: f"{self.url}/{name}" for name in ("on", "off", "state")}
         words = {"when_on": '"output":true', "when_off": '"output":false', "user": USER, **login}
-        power = HttpPower.model_validate({"driver": "http", **urls, **words})
-
-        async def story() -> list[PowerState]:
-            async with httpx.AsyncClient(trust_env=False) as client:
-                control = HttpDevices(client, discharge_s=1)("n1", power.shown(), power.secrets())
-                states = [await control.power_state()]
-                for verb in verbs:
-                    await control.set_power(verb)
-                    states.append(await control.power_state())
-                return states
-
-        return asyncio.run(story())
+        return seen(power_at(self.url, **words), *verbs)
 
 
 @pytest.fixture
 def plug(request: pytest.FixtureRequest) -> Iterator[Plug]:
     plug = Plug(getattr(request, "param", "SHA-256"))
-    thread = Thread(target=plug.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(plug.server):
         yield plug
-    finally:
-        plug.server.shutdown()
-        plug.server.server_close()
-        thread.join()
 
 
 @pytest.mark.parametrize("plug", ["MD5", "SHA-256"], indirect=True)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
 import re
 import ssl
 import subprocess
@@ -12,17 +11,14 @@ from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 
-import httpx
 import pytest
 
-from provisioner.config.outlet_power import HttpPower
 from provisioner.core.errors import DeviceUnreachable
 from provisioner.core.states import PowerState
-from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.protocols.power import PowerVerb
 from provisioner.services.local_ca import TlsFolder, issue
+from tests.wire.drivers.web_plug import power_at, seen, serving
 
 pytestmark = pytest.mark.wire
 
@@ -72,38 +68,17 @@ class Plug:
         text = self.tls.certificate.read_text()
         return text[text.index("-----BEGIN CERTIFICATE-----") :]
 
-    def power(self, ca: str | None) -> HttpPower:
-        url = f"https://127.0.0.1:{self.server.server_port}"
-        words = {"when_on": "state=1", "when_off": "state=0"} | ({} if ca is None else {"ca": ca})
-        urls = {name: f"{url}/{name}" for name in ("on", "off", "state")}
-        return HttpPower.model_validate({"driver": "http", **urls, **words})
-
     def switched(self, ca: str | None) -> list[PowerState]:
-        """At first, and after off and on; as a compute host does it by what is stored of the entry."""
-        power = self.power(ca)
-
-        async def story() -> list[PowerState]:
-            async with httpx.AsyncClient(trust_env=False) as client:
-                control = HttpDevices(client, discharge_s=1)("n1", power.shown(), power.secrets())
-                seen = [await control.power_state()]
-                for verb in (PowerVerb.OFF, PowerVerb.ON):
-                    await control.set_power(verb)
-                    seen.append(await control.power_state())
-                return seen
-
-        return asyncio.run(story())
+        """At first, and after off and on."""
+        words = {"when_on": "state=1", "when_off": "state=0"} | ({} if ca is None else {"ca": ca})
+        power = power_at(f"https://127.0.0.1:{self.server.server_port}", **words)
+        return seen(power, PowerVerb.OFF, PowerVerb.ON)
 
 
 @contextmanager
 def running(plug: Plug) -> Iterator[Plug]:
-    thread = Thread(target=plug.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(plug.server):
         yield plug
-    finally:
-        plug.server.shutdown()
-        plug.server.server_close()
-        thread.join()
 
 
 @pytest.fixture
