@@ -15,7 +15,7 @@ BROKEN = "bmsim-broken"
 """The block node that is put before a disk whose writes fail."""
 
 USUAL_BYTES_A_S = 100_000_000
-"""Of a disk that isn't slow, by which a factor is reckoned: an emulated disk takes as much as its host gives."""
+"""Of a disk that isn't slow, by which a factor is reckoned: an emulated one takes what its host gives."""
 
 EIO = 5  # asm-generic/errno-base.h
 SECTORS_A_MIB = 2048

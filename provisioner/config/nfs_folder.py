@@ -33,8 +33,8 @@ def nfs_folder_fault(settings: Settings) -> InvalidInput | None:
 
 
 def exported_name_fault(folder: Path) -> InvalidInput | None:
-    """What is wrong with the folder that the kernel's NFS server exports under its own name, None when nothing
-    is. A node's kernel is told it in its command line: nfsroot=SERVER:PATH,OPTIONS.
+    """What is wrong with the folder that the kernel's NFS server exports under its own name, None when
+    nothing is. A node's kernel is told it in its command line: nfsroot=SERVER:PATH,OPTIONS.
     """
     path = str(folder)
     if len(path.split()) == 1 and not set(path) & set(',"'):
