@@ -50,6 +50,7 @@ def traces_folder() -> Path:
 
 
 Places = Annotated[list[Path], typer.Argument(help="Scenario files, or folders that hold some.")]
+ORDERS = "How often an operator has a node of each story switched by hand."
 Seeds = Annotated[str | None, typer.Option(help="Seeds A..B, both included.")]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; one for each core, one for machines.")
@@ -115,6 +116,7 @@ def search(
     compute_hosts: Annotated[
         str, typer.Option(help="Compute hosts of each rack: a number, or A..B for all of these in turn.")
     ] = "1",
+    orders: Annotated[int, typer.Option(min=0, max=100, help=ORDERS)] = 0,
     jobs: Jobs = None,
     junit_file: Junit = None,
     html: Html = None,
@@ -132,6 +134,7 @@ def search(
             nodes=nodes,
             strikes=strikes,
             compute_hosts=hosts[one % len(hosts)],
+            orders=orders,
         )
         for one in _numbers(seeds)
     ]
@@ -195,6 +198,7 @@ def record(
     nodes: Annotated[int, typer.Option(min=1, max=1000, help="Of a seed: as they were.")] = 5,
     strikes: Annotated[int, typer.Option(min=0, max=100, help="Of a seed: as they were.")] = 2,
     compute_hosts: Annotated[int, typer.Option(min=1, help="Of a seed: as they were.")] = 1,
+    orders: Annotated[int, typer.Option(min=0, max=100, help="Of a seed: as they were.")] = 0,
 ) -> None:
     """Write a made-up story down as a scenario file, to keep it."""
     if file.exists():
@@ -207,6 +211,7 @@ def record(
                 nodes=nodes,
                 strikes=strikes,
                 compute_hosts=compute_hosts,
+                orders=orders,
             )
         else:
             job = read_saved(Path(made_up)).job

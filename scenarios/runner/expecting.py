@@ -19,7 +19,7 @@ from scenarios.runner.excusing import (
 from scenarios.runner.moments import fits
 from scenarios.runner.stage import BadAnswer, Stage
 from scenarios.runner.story import Counted, Delete, Deploy, Expected, Maintenance, Outcome, Power, Story
-from scenarios.runner.switching import wrong_end
+from scenarios.runner.switching import Switched, wrong_end
 
 NO_GOOD_END = (Outcome.ERROR, "refused")
 """What a story may expect of a deploy in the place of the end that all have."""
@@ -29,6 +29,8 @@ GOOD_ENDS = (*CLEANED, "", "done")
 
 TOLD_LATE_S = 1.0
 """On machines journals and devices are read a moment later than the client hears how its request ended."""
+
+LOOK_EVERY_S = 1.0
 
 
 class Expecting:
@@ -88,15 +90,17 @@ class Expecting:
     def switched_wrongly(self) -> list[str]:
         """A sentence for each request for power that ended as none may. Asked when logs of devices are here,
         which on machines are read a moment later than the client's answers."""
-        told: list[str] = []
+        switched: list[tuple[str, Switched]] = []
         for asked in self._asking:
-            request = asked.request
-            if not isinstance(request, Power) or not asked.outcome:
-                continue
-            assert asked.asked_s is not None and asked.ended_s is not None
-            node, times = self._story.node(request.node), (asked.asked_s, asked.ended_s)
-            if why := wrong_end(node, self._stage.trace, request, *times, asked.outcome):
-                told.append(f"{asked.label} {request.verb} was {why}")
+            if isinstance(asked.request, Power) and asked.outcome:
+                assert asked.asked_s is not None and asked.ended_s is not None
+                one = Switched(asked.request, asked.asked_s, asked.ended_s, asked.outcome)
+                switched.append((asked.label, one))
+        told, all_of_them = list[str](), [one for _, one in switched]
+        for label, one in switched:
+            node = self._story.node(one.request.node)
+            if why := wrong_end(node, self._stage.trace, one, all_of_them):
+                told.append(f"{label} {one.request.verb} was {why}")
         return told
 
     def _asked_to_leave(self) -> set[str]:
@@ -158,6 +162,7 @@ class Expecting:
         if expected.instance and expected.outcome:
             missed += await self._missed_by_instance(expected)
         if expected.counted is not None:
+            await self._seen_often(expected.counted)
             missed += self._miscounted(expected.counted)
         if expected.node and expected.state:
             view = await self._client.look_at_node(expected.node)
@@ -179,8 +184,17 @@ class Expecting:
             late = f"after {became[-1] - since_s:.0f} s; {allowed_s:.0f} s are allowed"
             yield f"node {expected.node} was {expected.state} {late}"
 
+    async def _seen_often(self, counted: Counted) -> None:
+        """What the last request has brought about may still be on its way, a machine's boot for instance."""
+        until_s = self._stage.now_s() + self._deadlines.power_s
+        while self._times_seen(counted) < counted.at_least and self._stage.now_s() < until_s:
+            await self._stage.sleep(LOOK_EVERY_S)
+
+    def _times_seen(self, counted: Counted) -> int:
+        return sum(fits(event, counted.event) for event in self._stage.trace)
+
     def _miscounted(self, counted: Counted) -> Iterator[str]:
-        found = sum(fits(event, counted.event) for event in self._stage.trace)
+        found = self._times_seen(counted)
         if found >= counted.at_least and (counted.at_most is None or found <= counted.at_most):
             return
         bounds = f"at least {counted.at_least}"

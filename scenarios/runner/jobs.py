@@ -24,8 +24,8 @@ class Job:
     """A scenario of a file, or without one a story made up by the seed.
 
     file:     as it was given on the command line
-    scenario: None: made up by the seed, with so many nodes, strikes and compute hosts. One without a file was
-              made up too.
+    scenario: None: made up by the seed, with so many nodes, strikes, compute hosts and orders. One without a
+              file was made up too.
     """
 
     fidelity: Fidelity
@@ -35,6 +35,7 @@ class Job:
     nodes: int = 5
     strikes: int = 2
     compute_hosts: int = 1
+    orders: int = 0
 
     @property
     def name(self) -> str:
@@ -54,14 +55,19 @@ class Job:
             return ""
         size = ("--nodes", str(self.nodes), "--strikes", str(self.strikes))
         hosts = ("--compute-hosts", str(self.compute_hosts)) if self.compute_hosts > 1 else ()
-        return _command("search", "--seeds", f"{seed}..{seed}", *size, *hosts)
+        orders = ("--orders", str(self.orders)) if self.orders else ()
+        return _command("search", "--seeds", f"{seed}..{seed}", *size, *hosts, *orders)
 
     @property
     def story(self) -> Story:
         if self.scenario is not None:
             return story_of(self.scenario, self.fidelity, self.seed)
+        return random_story(self.seed, **self._size)
+
+    @property
+    def _size(self) -> dict[str, int]:
         size = {"nodes": self.nodes, "strikes": self.strikes, "compute_hosts": self.compute_hosts}
-        return random_story(self.seed, **size)
+        return size | ({"orders": self.orders} if self.orders else {})
 
     @property
     def key(self) -> str:
@@ -71,11 +77,7 @@ class Job:
     def to_json(self) -> dict[str, Any]:
         row: dict[str, Any] = {"fidelity": str(self.fidelity), "seed": self.seed, "file": self.file}
         if self.scenario is None:
-            return row | {
-                "nodes": self.nodes,
-                "strikes": self.strikes,
-                "compute_hosts": self.compute_hosts,
-            }
+            return row | self._size
         # Without defaults: a moment names nothing but what its kind allows. Without warnings: the serializer
         # knows nothing of the functions that choose the class of a request.
         written = self.scenario.model_dump(mode="json", by_alias=True, exclude_unset=True, warnings=False)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
 
@@ -31,6 +31,7 @@ from scenarios.runner.story import (
     Moment,
     OnEvent,
     OnTold,
+    Power,
     Request,
     Story,
     StoryHost,
@@ -41,6 +42,11 @@ from scenarios.runner.switched_by import unfit, unfit_for
 
 POWERS = ("ipmi", "ipmi", "pdu", "ipmi", "two-pdus")
 """Of the first node, the second, …, and again."""
+
+
+OF_BMC = ("on", "off", "cycle", "reset", "soft")
+OF_FEEDS = ("on", "off", "cycle")
+"""What an operator may have a node do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,8 +130,12 @@ def drawn_rack(random: Random, nodes: int) -> tuple[StoryNode, ...]:
     return tuple(one.node(number, random.choice(one.powers)) for number, one in enumerate(families, 1))
 
 
-def random_story(seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: int = 1) -> Story:
-    """Each node is deployed once and released again, while so many faults strike."""
+def random_story(
+    seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: int = 1, orders: int = 0
+) -> Story:
+    """Each node is deployed once and released again, while so many faults strike. orders: so often an
+    operator has a node switched by hand; instances may stay for a while then, the rest is as it is without.
+    """
     random = Random(f"{seed}:story")
     hosts = tuple(numbered_host(number) for number in range(1, compute_hosts + 1))
     machines = drawn_rack(random, nodes)
@@ -145,16 +155,54 @@ def random_story(seed: int, *, nodes: int = 5, strikes: int = 2, compute_hosts: 
         if random.random() < 0.2:
             told = AtTime(round(when.at_s + random.uniform(0, 200), 3))
         requests.append(Delete(instance=instance, when=told))
+    struck = random_strikes(random, strikes, hosts, machines, used_images(requests))
+    by_hand = Random(f"{seed}:orders")
+    if orders:
+        requests = [_stays(one, by_hand) if isinstance(one, Delete) else one for one in requests]
+    requests += random_orders(by_hand, orders, machines)
     return Story(
         name=f"random-{seed}",
         hosts=hosts,
         nodes=machines,
         requests=tuple(requests),
-        strikes=random_strikes(random, strikes, hosts, machines, used_images(requests)),
+        strikes=struck,
         images=used_images(requests),
         safety_s=1800.0,
         struck_may_fail=True,
     )
+
+
+def _stays(request: Delete, random: Random) -> Delete:
+    when = request.when
+    if not isinstance(when, OnTold) or random.random() < 0.3:
+        return request
+    return replace(request, when=replace(when, after_s=round(random.uniform(0, 90), 3)))
+
+
+def random_orders(random: Random, count: int, nodes: Sequence[StoryNode]) -> list[Power]:
+    """Soon after one another as well: the last one counts then."""
+    orders: list[Power] = []
+    while len(orders) < count:
+        node = random.choice(nodes)
+        verbs = OF_FEEDS if node.feeds else OF_BMC
+        moment = _order_moment(random, node)
+        for after_s in (
+            0.0,
+            *(round(random.uniform(0, 10), 3) for _ in range(random.choice((0, 0, 0, 1, 2)))),
+        ):
+            when = replace(moment, after_s=moment.after_s + after_s)
+            orders.append(Power(node=node.name, verb=random.choice(verbs), when=when))
+    return orders[:count]
+
+
+def _order_moment(random: Random, node: StoryNode) -> OnEvent:
+    """Of its instance, whichever gets the node, or where it has work: the order is refused then."""
+    if random.random() < 0.8:
+        state = random.choice(("active", "active", "active", "available"))
+        after_s = round(random.uniform(0, 60), 3)
+        return OnEvent("node", "state", node.name, detail={"state": state}, after_s=after_s)
+    step = random.choice(family_of(node).steps)
+    return OnEvent("step", "step.done", node.name, detail={"step": step})
 
 
 def used_images(requests: Iterable[Request]) -> tuple[str, ...]:

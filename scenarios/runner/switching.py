@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from typing import NamedTuple
 
+from provisioner.api.node_orders import MOST_PENDING
 from scenarios.runner.story import Power, StoryNode
 from scenarios.runner.trace import Event, Origin, Trace
 
@@ -20,6 +22,9 @@ SOFT = ("bmc", "chassis.power.soft")
 RESTING = ("available", "active", "deploy_failed", "clean_failed", "enrol_failed")
 """States of a node that has no work: any other one has, which no request for power may disturb."""
 
+LASTING = ("bmc.", "pdu.", "net.", "host.partition")
+"""Faults that a device, or the way to it, has until they are healed."""
+
 OF_RUNNING = ("cycle", "reset", "soft")
 """What a BMC refuses to do with a machine that is off. IPMI 2.0 §28.3: 0xD5."""
 
@@ -30,7 +35,7 @@ class _Seen:
 
     machine: "on", "off"; node: its states. Each as it was at first, and what it became
     commands: what its devices did
-    struck: some fault did something to it, or to the way to it
+    struck: some fault did something to it, or to the way to it, or had before and hadn't healed
     answer: what the client was told
     """
 
@@ -41,24 +46,43 @@ class _Seen:
     answer: str = ""
 
 
-def wrong_end(node: StoryNode, trace: Trace, request: Power, asked_s: float, ended_s: float, how: str) -> str:
-    """Empty: it ended as it may. One that is done has switched the machine, as its devices saw it; one that
-    isn't was asked for a node that had work then, or for a machine that was off. What struck the node
-    meanwhile excuses either, and so does an outlet that was to be off softly.
+class Switched(NamedTuple):
+    """A request for power that has ended. how: what the client was told: done, failed, refused"""
 
-    how: what the client was told: done, failed, refused
+    request: Power
+    asked_s: float
+    ended_s: float
+    how: str
+
+
+def wrong_end(node: StoryNode, trace: Trace, one: Switched, others: Sequence[Switched]) -> str:
+    """Empty: it ended as it may. One that is done has switched the machine, as its devices saw it; one that
+    isn't was asked for a node that had work then, or for a machine that was off, or as one too many. What
+    struck the node meanwhile, or before and hadn't healed, excuses either, and so does an outlet that was to
+    be off softly.
+
+    others: all of the story. What is asked for while it is being done is the same request.
     """
-    seen = _seen(trace, request, asked_s, ended_s)
+    request, how = one.request, one.how
+    # Which of them came first is open where a database was away.
+    waiting = [
+        it
+        for it in others
+        if it.request.node == node.name and it.asked_s <= one.ended_s and one.asked_s <= it.ended_s
+    ]
+    begun_s = min((it.asked_s for it in waiting if it.request.verb == request.verb), default=one.asked_s)
+    seen = _seen(trace, request, begun_s, one.ended_s)
     if seen.struck or (request.verb == "soft" and node.feeds):
         return ""
     if how != "done":
         worked = any(state not in RESTING for state in seen.node)
         was_off = request.verb in OF_RUNNING and "off" in seen.machine
-        return "" if worked or was_off else f"{how}, and nothing was in its way: {seen.answer}"
+        too_many = how == "refused" and len(waiting) > MOST_PENDING  # it waits itself
+        return "" if worked or was_off or too_many else f"{how}, and nothing was in its way: {seen.answer}"
     match request.verb:
         case "on" | "off" if request.verb not in seen.machine:
             return f"done, and the machine was never {request.verb}"
-        case "soft" if SOFT not in seen.commands and seen.machine[0] == "on":
+        case "soft" if SOFT not in seen.commands and "off" not in seen.machine:
             return "done, and its BMC was never told"
         case "cycle" | "reset" if "on" not in seen.machine:
             return "done, and the machine was never on"
@@ -68,20 +92,25 @@ def wrong_end(node: StoryNode, trace: Trace, request: Power, asked_s: float, end
 
 
 def _seen(trace: Trace, request: Power, asked_s: float, ended_s: float) -> _Seen:
-    seen, begun = _Seen(), False
+    seen, begun, in_force = _Seen(), False, set[str]()
     for event in _about(trace, request.node):
         if event.t_s > ended_s:
             continue
         told = event.source, event.name
-        begun = begun or (told == ("request", "power") and _is_of(event, request, asked_s))
+        if not begun and told == ("request", "power") and _is_of(event, request, asked_s):
+            begun, seen.struck = True, bool(in_force)
         # In a model much happens at one moment; on machines devices are heard of a moment later.
         ours, of_device = begun and event.t_s >= asked_s, event.origin is Origin.DEVICE
         if of_device and told in (("machine", "on"), ("machine", "off")):
             seen.machine = [*(seen.machine if ours else ()), event.name]
         elif told == ("node", "state"):
             seen.node = [*(seen.node if ours else ()), event.detail["state"]]
-        elif ours and told == ("fault", "struck"):
-            seen.struck = True
+        elif told == ("fault", "healed"):
+            in_force.discard(event.detail["fault"])
+        elif told == ("fault", "struck"):
+            if event.detail["fault"].startswith(LASTING):
+                in_force.add(event.detail["fault"])
+            seen.struck = seen.struck or ours
         elif ours and told == ("client", "power"):
             seen.answer = str(event.detail["answer"])
         elif ours and of_device and event.detail.get("result") == "ok":
@@ -95,7 +124,7 @@ def _is_of(event: Event, request: Power, asked_s: float) -> bool:
 
 def _about(trace: Trace, node: str) -> Iterator[Event]:
     """Also what befalls the way from a host to a PDU, which has no node's name."""
-    cut_off = ("fault", "struck", "host.partition")
     for event in trace:
-        if event.node == node or (event.source, event.name, event.detail.get("fault")) == cut_off:
+        cut_off = event.source == "fault" and event.detail["fault"] == "host.partition"
+        if event.node == node or (cut_off and event.name in ("struck", "healed")):
             yield event

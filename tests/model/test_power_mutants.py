@@ -105,3 +105,42 @@ SILENT = Strike(
 )
 def test_a_request_that_can_not_be_done_may_fail(told: Story) -> None:
     assert broken_promises(told) == set()
+
+
+def several(*verbs: str, every_s: float, by: str = "ipmi") -> Story:
+    orders = (
+        Power(node="n1", verb=verb, when=replace(ACTIVE, after_s=1.0 + number * every_s))
+        for number, verb in enumerate(verbs)
+    )
+    return replace(story(DEPLOY, *orders), nodes=(numbered_node(1, "n1", power=by),))
+
+
+@pytest.mark.parametrize("every_s", [0.0, 0.01, 0.3, 5.0])
+@pytest.mark.parametrize(
+    "verbs",
+    [
+        ("soft", "soft"),  # which is the same one while it is done, and finds the machine off later
+        ("reset", "reset"),
+        ("cycle", "off", "on"),
+        ("off", "on", "off", "on", "cycle", "on"),  # of which are too many when they come at once
+    ],
+)
+def test_requests_that_come_soon_after_one_another_end_as_they_may(
+    verbs: tuple[str, ...], every_s: float
+) -> None:
+    assert broken_promises(several(*verbs, every_s=every_s)) == set()
+
+
+def test_one_too_many_is_refused_and_none_before(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(node_orders, "MOST_PENDING", 2)
+    assert broken_promises(several("off", "on", "cycle", every_s=0.0)) == {"expectation"}
+
+
+def test_a_fault_that_a_device_has_had_since_before_excuses_how_a_request_ends() -> None:
+    stuck = replace(
+        SILENT,
+        fault="pdu.outlet_stuck",
+        parameters=CATALOGUE["pdu.outlet_stuck"].completed({"tells_command": True}),
+    )
+    told = several("off", "off", every_s=60.0, by="pdu")
+    assert broken_promises(replace(told, strikes=(stuck,))) == set()

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from provisioner.core.fields import Fields
-from provisioner.core.model import Instance, Node, Record, TimelineEvent
+from provisioner.core.model import Instance, Node, NodeRequest, Record, TimelineEvent
 from provisioner.core.states import InstanceState, ProvisionState
 from scenarios.runner.model.wires import Link
 from scenarios.runner.trace import Event, Origin, Trace
@@ -93,6 +93,8 @@ class Telling:
                     detail = {"instance": after.name, "state": str(after.state)}
                     self._add(Origin.PROVISIONER, "instance", "state", node, "", detail)
                 self._moved(before, after)
+            case NodeRequest():
+                self._wake(self.node_name(after.node_id))
             case None:
                 pass
             case _:

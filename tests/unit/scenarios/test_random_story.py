@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 from collections import Counter
+from dataclasses import replace
 
 from bmsim.faults.catalogue import CATALOGUE
 from bmsim.faults.fault import Strikes
+from scenarios.runner.jobs import Job
 from scenarios.runner.random_story import random_story
-from scenarios.runner.story import AtTime, Story
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.story import AtTime, Power, Story
 
 STORIES = [random_story(seed, strikes=4, compute_hosts=1 + seed % 3) for seed in range(600)]
 
@@ -54,3 +57,26 @@ def test_no_disk_shrinks_under_its_instance() -> None:
     small = [one for story in STORIES for one in story.strikes if one.fault == "disk.too_small"]
     assert small
     assert all(one.when == AtTime(0) for one in small)
+
+
+def test_orders_of_operators_are_drawn_beside_the_rest_which_stays_as_it_is() -> None:
+    verbs = Counter[tuple[bool, str]]()
+    for seed in range(100):
+        without, ordered = (random_story(seed, orders=orders) for orders in (0, 5))
+        assert (ordered.strikes, ordered.nodes) == (without.strikes, without.nodes)
+        orders = [one for one in ordered.requests if isinstance(one, Power)]
+        assert len(orders) == 5
+        rest = [one for one in ordered.requests if one not in orders]
+        assert [type(one) for one in rest] == [type(one) for one in without.requests]
+        verbs.update((bool(ordered.node(one.node).feeds), one.verb) for one in orders)
+    assert {verb for of_feeds, verb in verbs if not of_feeds} == {"on", "off", "cycle", "reset", "soft"}
+    assert {verb for of_feeds, verb in verbs if of_feeds} == {"on", "off", "cycle"}
+
+
+def test_a_job_with_orders_is_told_and_kept_with_them() -> None:
+    job = Job(fidelity=Fidelity.MODEL, seed=7, orders=3)
+    assert job.command.endswith("search --seeds 7..7 --nodes 5 --strikes 2 --orders 3")
+    assert Job.from_json(job.to_json()) == job
+    assert job.story == random_story(7, orders=3)
+    plain = replace(job, orders=0)
+    assert "--orders" not in plain.command and "orders" not in plain.to_json()
