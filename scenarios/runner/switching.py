@@ -22,7 +22,7 @@ SOFT = ("bmc", "chassis.power.soft")
 RESTING = ("available", "active", "deploy_failed", "clean_failed", "enrol_failed")
 """States of a node that has no work: any other one has, which no request for power may disturb."""
 
-LASTING = ("bmc.", "pdu.", "net.", "host.partition")
+LASTING = ("bmc.", "pdu.", "net.", "host.partition", "node.power_loss")
 """Faults that a device, or the way to it, has until they are healed."""
 
 OF_RUNNING = ("cycle", "reset", "soft")
