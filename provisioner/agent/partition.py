@@ -111,13 +111,25 @@ def _find_root(device: str, table: Table, theirs: Sequence[Partition], job: Job)
     return max(linux, key=lambda part: part.size).number if linux else None
 
 
+def _check_takes_tables(device: str) -> None:
+    """Raises CommandError `disk-error` when it takes no write where tables lie: at its beginning and end."""
+    with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
+        last = block.size_bytes(fd) - block.sector_bytes(device)
+        for offset in (0, last):
+            os.pwrite(fd, os.pread(fd, block.sector_bytes(device), offset), offset)
+
+
 def _write_table(device: str, table: Table, job: Job) -> None:
     """The boot loader's code in the first sector is kept."""
     with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
         boot_code = os.pread(fd, BOOT_CODE_BYTES, 0)
     argv = ["sfdisk", "--quiet", "--no-reread", "--no-tell-kernel"]
     argv += ["--wipe", "never", "--wipe-partitions", "never", device]
-    job.run(argv, stdin=table.script().encode(), code="partitioning-failed")
+    try:
+        job.run(argv, stdin=table.script().encode(), code="partitioning-failed")
+    except CommandError:
+        _check_takes_tables(device)  # sfdisk says nothing of a write that the disk refused
+        raise
     with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
         if os.pread(fd, BOOT_CODE_BYTES, 0) != boot_code:
             os.pwrite(fd, boot_code, 0)

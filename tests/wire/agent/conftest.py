@@ -51,13 +51,13 @@ def make_disk(tmp_path: Path) -> Iterator[MakeDisk]:
                     for _ in range(mib):
                         writing.write(piece)
                 writing.truncate(mib * 2**20)
-            return Disk(stack.enter_context(_loop(file, sector_bytes)), file)
+            return Disk(stack.enter_context(loop(file, sector_bytes)), file)
 
         yield make
 
 
 @contextlib.contextmanager
-def _loop(file: Path, sector_bytes: int) -> Iterator[str]:
+def loop(file: Path, sector_bytes: int) -> Iterator[str]:
     argv = ["losetup", "--find", "--show", "--partscan", f"--sector-size={sector_bytes}", str(file)]
     device = subprocess.run(argv, check=True, capture_output=True, text=True).stdout.strip()
     try:

@@ -7,6 +7,8 @@ import fcntl
 import os
 import subprocess
 import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -16,7 +18,7 @@ import pytest
 from provisioner.agent import block
 from provisioner.core.image_digest import TreeDigest
 from tests.agent_peer import CommandFailed
-from tests.wire.agent.conftest import Disk, MakeDisk, RealAgent
+from tests.wire.agent.conftest import Disk, MakeDisk, RealAgent, loop
 
 pytestmark = pytest.mark.wire
 
@@ -100,6 +102,38 @@ def test_partitions_are_made_around_the_root_file_system(
     table = disk.content(0, 34 * sector_bytes)
     assert partition(agent, disk, "root_filesystem") == made
     assert disk.content(0, 34 * sector_bytes) == table
+
+
+def test_a_disk_that_takes_no_partition_table_is_told_as_one_that_fails(
+    agent: RealAgent, make_disk: MakeDisk, tmp_path: Path
+) -> None:
+    """sfdisk tells of that nothing but its exit status."""
+    disk = make_disk(256)
+    with_root_filesystem(disk, tmp_path, 64)
+    with (
+        taking_no_more(disk.file, tmp_path / "full") as file,
+        loop(file, 512) as device,
+        pytest.raises(CommandFailed) as failed,
+    ):
+        partition(agent, Disk(device, file), "root_filesystem")
+    assert failed.value.code == "disk-error"
+    assert str(failed.value).endswith(f"{device}: Input/output error")
+
+
+@contextmanager
+def taking_no_more(file: Path, folder: Path) -> Iterator[Path]:
+    """A copy of it on a file system that is full: nothing can be written where it has holes."""
+    folder.mkdir()
+    tool("mount", "-t", "tmpfs", "-o", "size=64m", "tmpfs", folder)
+    try:
+        copy = folder / file.name
+        tool("cp", "--sparse=always", file, copy)
+        with (folder / "filler").open("wb", buffering=0) as filler, suppress(OSError):
+            while True:
+                filler.write(bytes(4096))
+        yield copy
+    finally:
+        tool("umount", folder)
 
 
 def test_the_root_file_system_grows_to_its_partition(
