@@ -1,7 +1,8 @@
 """An asyncio loop without a world: time jumps, and a seed decides who goes first.
 
 Everything that asyncio promises holds; what it leaves open is drawn. Callbacks run in the order in which
-they were called for. Of the tasks that could take a step, any may be next, and the seed says which. Tasks
+they were called for. Of the tasks that could take a step, any may be next, and the seed says which; where
+they are very many it mostly says one of those that became ready last, whose data the caches still hold. Tasks
 that are ready together are told apart by the order of their creation, never by their address, so that a
 seed draws the same order in every process. Sets of tasks iterate in an order that is the same everywhere,
 too; sets of bare futures don't.
@@ -31,11 +32,17 @@ STEPS_PER_INSTANT = 5_000_000
 STEPS_WATCHED = 2_000
 """How long a livelock is looked at, to tell who is in it."""
 CHECK_EVERY_STEPS = 10_000
-COLLECT_EVERY_STEPS = 4_000_000
-"""Seven thousand deploys. Each collection goes through all that came since the last one and is kept, and
-finds next to nothing: the code that plays is written so that what it leaves refers to itself nowhere."""
-FULL_COLLECTION_AT_STEPS = 16_000_000
+COLLECT_EVERY_STEPS = 16_000_000
+"""Nearly thirty thousand deploys. Each collection goes through all that came since the last one and is kept,
+and finds next to nothing: the code that plays is written so that what it leaves refers to itself nowhere."""
+FULL_COLLECTION_AT_STEPS = 64_000_000
 CANCELLED_TIMERS_KEPT = 1_000
+
+MANY = 64
+"""So many tasks that are ready, and timers of one moment, are drawn from alike. Of more of them the last
+`FEW - 1` are, and once in `FEW` times all: what thousands of nodes do at one moment is done a few at a time,
+or each step would find its node's data in no cache."""
+FEW = 16
 
 # What C code that resumes a task is called: a type, and functions (3.11; newer).
 _STEP_TYPE = "TaskStepMethWrapper"
@@ -61,12 +68,13 @@ class VirtualLoop(_Loop):
         self._limit = steps_per_instant
         self._now_s = 0.0
         self._tasks_made = 0
-        self._timers_made = 0
         self._plain: deque[Callback | Timer] = deque()
         self._arrived: list[Step] = []
         self._pool: list[Step] = []
-        self._timers: list[tuple[float, int, Timer]] = []
-        self._timers_cancelled = 0
+        self._timers: dict[float, list[Timer]] = {}  # of each time: first come, first served
+        self._times: list[float] = []  # a heap of these
+        self._timers_waiting = 0
+        self._timers_cancelled = 0  # of these
         self._instant_began_at = 0
         self._busy = Busy()
         self._next_collection = COLLECT_EVERY_STEPS
@@ -109,15 +117,28 @@ class VirtualLoop(_Loop):
         self, when: float, callback: Callable[..., object], *args: Any, context: Context | None = None
     ) -> asyncio.TimerHandle:
         timer = Timer(when, callback, args, self, copy_context() if context is None else context)
-        self._timers_made = number = self._timers_made + 1  # equal times: first come, first served
-        heappush(self._timers, (when, number, timer))
+        self._timers_waiting += 1
+        if (others := self._timers.get(when)) is None:
+            self._timers[when] = [timer]
+            heappush(self._times, when)
+        else:
+            others.append(timer)
         return timer
 
     def _timer_handle_cancelled(self, handle: Timer) -> None:
         self._timers_cancelled += 1
-        if self._timers_cancelled > CANCELLED_TIMERS_KEPT and self._timers_cancelled * 2 > len(self._timers):
-            self._timers = [entry for entry in self._timers if not entry[2]._cancelled]
-            heapify(self._timers)
+        if (
+            self._timers_cancelled > CANCELLED_TIMERS_KEPT
+            and self._timers_cancelled * 2 > self._timers_waiting
+        ):
+            kept = (
+                (when, [timer for timer in timers if not timer._cancelled])
+                for when, timers in self._timers.items()
+            )
+            self._timers = {when: timers for when, timers in kept if timers}
+            self._times = list(self._timers)
+            heapify(self._times)
+            self._timers_waiting -= self._timers_cancelled
             self._timers_cancelled = 0
 
     def create_future(self) -> asyncio.Future[Any]:
@@ -205,7 +226,11 @@ class VirtualLoop(_Loop):
                     self._advance()
                     continue
                 step = pool.pop()
-                if ready > 1 and (drawn := int(random() * ready)) < ready - 1:
+                if ready > MANY and (back := int(random() * FEW)) < FEW - 1:
+                    drawn = ready - 1 - back
+                else:
+                    drawn = int(random() * ready) if ready > 1 else 0
+                if drawn < ready - 1:
                     step, pool[drawn] = pool[drawn], step
                 item = step
                 _, callback, args, context = step
@@ -226,18 +251,28 @@ class VirtualLoop(_Loop):
         self.steps = steps
 
     def _advance(self) -> None:
-        """To the time of the next timer; all timers of that time are due."""
-        timers, due = self._timers, self._plain
-        while timers and (not due or timers[0][0] <= self._now_s):
-            when, _, timer = heappop(timers)
-            timer._scheduled = False
-            if timer._cancelled:
-                self._timers_cancelled -= 1
-                continue
-            if when > self._now_s:
+        """To the time of the next timer: all of that time are due, or where they are many the first ones."""
+        due, enough = self._plain, False
+        while self._times and not enough and (not due or self._times[0] <= self._now_s):
+            when = self._times[0]
+            timers = self._timers[when]
+            many = len(timers) > MANY
+            if many:
+                timers, self._timers[when] = timers[:FEW], timers[FEW:]
+            else:
+                heappop(self._times)
+                del self._timers[when]
+            self._timers_waiting -= len(timers)
+            for timer in timers:
+                timer._scheduled = False
+                if timer._cancelled:
+                    self._timers_cancelled -= 1
+                else:
+                    due.append(timer)
+            enough = many and bool(due)
+            if due and when > self._now_s:
                 self._now_s = when
                 self._instant_began_at = self.steps
-            due.append(timer)
         if not due:
             raise Stalled(f"at {self._now_s:.3f} s everyone waits for someone:\n{describe(self.tasks())}")
 
@@ -288,6 +323,7 @@ class VirtualLoop(_Loop):
         self._arrived.clear()
         self._pool.clear()
         self._timers.clear()
+        self._times.clear()
 
     def get_debug(self) -> bool:
         return False

@@ -11,6 +11,7 @@ from types import CoroutineType
 
 import pytest
 
+from scenarios.runner.virtual_loop import FEW, MANY
 from scenarios.runner.virtual_time import run
 
 SEEDS = range(20)
@@ -57,6 +58,87 @@ def test_callbacks_keep_their_order_and_timers_of_the_same_time_too() -> None:
 
     for seed in SEEDS:
         assert run(main(), seed) == [*range(50), *range(100, 150)]
+
+
+CROWD = 10 * MANY
+"""More than are drawn from alike."""
+
+
+def test_of_a_crowd_that_is_ready_all_run_in_an_order_that_seeds_vary_and_the_oldest_not_last() -> None:
+    async def main() -> tuple[int, ...]:
+        ran: list[int] = []
+
+        async def one(number: int) -> None:
+            ran.append(number)
+
+        async with asyncio.TaskGroup() as group:
+            for number in range(CROWD):
+                group.create_task(one(number))
+        return tuple(ran)
+
+    orders = {run(main(), seed) for seed in SEEDS}
+    assert len(orders) == len(SEEDS)
+    assert all(sorted(order) == list(range(CROWD)) for order in orders)
+    positions = [order.index(number) for order in orders for number in range(MANY)]
+    assert min(positions) < CROWD / 10
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_whoever_is_ready_takes_a_step_though_a_crowd_is_ready_again_and_again(seed: int) -> None:
+    async def main() -> bool:
+        stepped = asyncio.Event()
+
+        async def spins() -> None:
+            while not stepped.is_set():
+                await asyncio.sleep(0)
+
+        async def steps() -> None:
+            stepped.set()
+
+        async with asyncio.TaskGroup() as group:
+            group.create_task(steps())
+            for _ in range(CROWD):
+                group.create_task(spins())
+        return stepped.is_set()
+
+    assert run(main(), seed)
+
+
+def test_a_crowd_of_timers_of_one_time_keeps_its_order_and_all_are_of_that_time() -> None:
+    async def main() -> list[tuple[int, float]]:
+        loop, rang = asyncio.get_running_loop(), list[tuple[int, float]]()
+
+        def rings(number: int) -> None:
+            rang.append((number, loop.time()))
+            if number == 3:
+                timers[FEW + 3].cancel()
+                timers[-1].cancel()
+                loop.call_at(7.0, rings, -1)
+
+        timers = [loop.call_at(7.0, rings, number) for number in range(CROWD)]
+        for timer in timers[MANY : 2 * MANY]:
+            timer.cancel()
+        await asyncio.sleep(7.5)
+        return rang
+
+    gone = {FEW + 3, CROWD - 1, *range(MANY, 2 * MANY)}
+    expected = [*(number for number in range(CROWD) if number not in gone), -1]
+    for seed in SEEDS:
+        assert run(main(), seed) == [(number, 7.0) for number in expected]
+
+
+def test_timers_that_were_cancelled_by_the_thousand_leave_those_that_were_not() -> None:
+    async def main() -> list[float]:
+        loop, rang = asyncio.get_running_loop(), list[float]()
+        for second in range(1, 2001):
+            for cancelled in (True, False, True, True):
+                timer = loop.call_at(second, lambda: rang.append(loop.time()))
+                if cancelled:
+                    timer.cancel()
+        await asyncio.sleep(2001)
+        return rang
+
+    assert run(main(), seed=0) == [float(second) for second in range(1, 2001)]
 
 
 def test_cancelled_timers_neither_run_nor_move_time() -> None:
