@@ -131,11 +131,12 @@ class VirtualLoop(_Loop):
             self._timers_cancelled > CANCELLED_TIMERS_KEPT
             and self._timers_cancelled * 2 > self._timers_waiting
         ):
-            kept = (
-                (when, [timer for timer in timers if not timer._cancelled])
-                for when, timers in self._timers.items()
-            )
-            self._timers = {when: timers for when, timers in kept if timers}
+            kept: dict[float, list[Timer]] = {}
+            for when, timers in self._timers.items():
+                for timer in timers:
+                    if not timer._cancelled:
+                        kept.setdefault(when, []).append(timer)
+            self._timers = kept
             self._times = list(self._timers)
             heapify(self._times)
             self._timers_waiting -= self._timers_cancelled
