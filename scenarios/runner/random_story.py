@@ -180,16 +180,14 @@ def _stays(request: Delete, random: Random) -> Delete:
 
 
 def random_orders(random: Random, count: int, nodes: Sequence[StoryNode]) -> list[Power]:
-    """Soon after one another as well: the last one counts then."""
+    """Some of them soon after one another."""
     orders: list[Power] = []
     while len(orders) < count:
         node = random.choice(nodes)
         verbs = OF_FEEDS if node.feeds else OF_BMC
         moment = _order_moment(random, node)
-        for after_s in (
-            0.0,
-            *(round(random.uniform(0, 10), 3) for _ in range(random.choice((0, 0, 0, 1, 2)))),
-        ):
+        pauses_s = [round(random.uniform(0, 10), 3) for _ in range(random.choice((0, 0, 0, 1, 2)))]
+        for after_s in (0.0, *pauses_s):
             when = replace(moment, after_s=moment.after_s + after_s)
             orders.append(Power(node=node.name, verb=random.choice(verbs), when=when))
     return orders[:count]
