@@ -113,10 +113,10 @@ def _find_root(device: str, table: Table, theirs: Sequence[Partition], job: Job)
 
 def _check_takes_tables(device: str) -> None:
     """Raises CommandError `disk-error` when it takes no write where tables lie: at its beginning and end."""
+    sector_bytes = block.sector_bytes(device)
     with block.opened(device, os.O_RDWR | os.O_SYNC) as fd:
-        last = block.size_bytes(fd) - block.sector_bytes(device)
-        for offset in (0, last):
-            os.pwrite(fd, os.pread(fd, block.sector_bytes(device), offset), offset)
+        for offset in (0, block.size_bytes(fd) - sector_bytes):
+            os.pwrite(fd, os.pread(fd, sector_bytes, offset), offset)
 
 
 def _write_table(device: str, table: Table, job: Job) -> None:

@@ -50,7 +50,6 @@ def traces_folder() -> Path:
 
 
 Places = Annotated[list[Path], typer.Argument(help="Scenario files, or folders that hold some.")]
-ORDERS = "How often an operator has a node of each story switched by hand."
 Seeds = Annotated[str | None, typer.Option(help="Seeds A..B, both included.")]
 Jobs = Annotated[
     int | None, typer.Option(min=1, help="Worker processes; one for each core, one for machines.")
@@ -116,7 +115,9 @@ def search(
     compute_hosts: Annotated[
         str, typer.Option(help="Compute hosts of each rack: a number, or A..B for all of these in turn.")
     ] = "1",
-    orders: Annotated[int, typer.Option(min=0, max=100, help=ORDERS)] = 0,
+    orders: Annotated[
+        int, typer.Option(min=0, max=100, help="How often an operator has a node of each story switched by hand.")
+    ] = 0,
     jobs: Jobs = None,
     junit_file: Junit = None,
     html: Html = None,

@@ -90,17 +90,17 @@ class Expecting:
     def switched_wrongly(self) -> list[str]:
         """A sentence for each request for power that ended as none may. Asked when logs of devices are here,
         which on machines are read a moment later than the client's answers."""
-        switched: list[tuple[str, Switched]] = []
+        switched: list[Switched] = []
         for asked in self._asking:
             if isinstance(asked.request, Power) and asked.outcome:
                 assert asked.asked_s is not None and asked.ended_s is not None
-                one = Switched(asked.request, asked.asked_s, asked.ended_s, asked.outcome)
-                switched.append((asked.label, one))
-        told, all_of_them = list[str](), [one for _, one in switched]
-        for label, one in switched:
+                times = (asked.asked_s, asked.ended_s)
+                switched.append(Switched(asked.label, asked.request, *times, asked.outcome))
+        told = list[str]()
+        for one in switched:
             node = self._story.node(one.request.node)
-            if why := wrong_end(node, self._stage.trace, one, all_of_them):
-                told.append(f"{label} {one.request.verb} was {why}")
+            if why := wrong_end(node, self._stage.trace, one, switched):
+                told.append(f"{one.label} {one.request.verb} was {why}")
         return told
 
     def _asked_to_leave(self) -> set[str]:

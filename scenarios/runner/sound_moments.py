@@ -65,6 +65,8 @@ class SoundMoments:
             yield ("detail",), told
         for told in self._of_no_plan(when):
             yield ("step" if when.step is not None else "detail",), told
+        for told in _no_state(source, when.detail):
+            yield ("detail",), told
 
     def _unseen(self, event: str) -> Iterator[str]:
         for alone, events in vocabulary.SEEN_BY_ONE.items():
@@ -151,6 +153,12 @@ class SoundMoments:
         """At which it may come. A name that no node has is told."""
         node = self._by_name.get(name or "")
         return [node] if node is not None else self._scenario.rack.node_list
+
+
+def _no_state(source: str, detail: Mapping[str, object]) -> Iterator[str]:
+    state = detail.get("state")
+    if source == "node" and state is not None and state not in vocabulary.NODE_STATES:
+        yield f"a node is never {state!r}; its states are {', '.join(vocabulary.NODE_STATES)}"
 
 
 def _field(when: When) -> str:

@@ -47,8 +47,10 @@ class _Seen:
 
 
 class Switched(NamedTuple):
-    """A request for power that has ended. how: what the client was told: done, failed, refused"""
+    """A request for power that has ended. label: what it is called in verdicts; how: what the client was
+    told: done, failed, refused"""
 
+    label: str
     request: Power
     asked_s: float
     ended_s: float

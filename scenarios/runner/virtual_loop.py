@@ -253,8 +253,8 @@ class VirtualLoop(_Loop):
 
     def _advance(self) -> None:
         """To the time of the next timer: all of that time are due, or where they are many the first ones."""
-        due, enough = self._plain, False
-        while self._times and not enough and (not due or self._times[0] <= self._now_s):
+        due = self._plain
+        while self._times and (not due or self._times[0] <= self._now_s):
             when = self._times[0]
             timers = self._timers[when]
             many = len(timers) > MANY
@@ -270,10 +270,11 @@ class VirtualLoop(_Loop):
                     self._timers_cancelled -= 1
                 else:
                     due.append(timer)
-            enough = many and bool(due)
             if due and when > self._now_s:
                 self._now_s = when
                 self._instant_began_at = self.steps
+            if due and many:
+                break
         if not due:
             raise Stalled(f"at {self._now_s:.3f} s everyone waits for someone:\n{describe(self.tasks())}")
 

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from bmsim.devices import ipmi_codes
 from provisioner.core.plan import PLANS
+from provisioner.core.states import ProvisionState
 
 WAYS = ("iscsi", "nfs", "tilera")
 """How nodes get their roots."""
@@ -30,6 +31,8 @@ DURING: Mapping[str, str] = {
 }
 """Source of events, one of them, or family of faults → the step of a node without which there are none."""
 
+NODE_STATES = tuple(map(str, ProvisionState))
+
 POWER = "chassis.power"
 
 COMMANDS = (
@@ -52,6 +55,7 @@ EVENTS: Mapping[str, tuple[str, ...]] = {
     "iscsi": ("exported", "login", "write", "flushed", "close", "refused"),
     "agent": ("hello", "command", "refused"),
     "step": ("step.started", "step.done", "step.retry", "step.resumed", "step.waiting", "step.failed"),
+    "node": ("state",),
     "host": ("killed", "told_to_end", "stopped", "continued", "started", "ended", "crashed"),
     "fault": ("injected", "struck", "healed"),
 }
@@ -93,6 +97,7 @@ DETAILS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "iscsi": ("image", "iqn"),
         "agent": ("command", "fence", "status"),
         "step": ("step", "text"),
+        "node": ("state",),
         "host": ("host", "error"),
         "fault": (*_OF_FAULTS, "protocol", "what"),
     },
@@ -108,6 +113,7 @@ DETAILS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "iscsi": ("result",),
         "agent": (),
         "step": ("step", "text"),
+        "node": ("state",),
         "host": ("host",),
         "fault": (*_OF_FAULTS, "packets", "at", "status", "result"),
     },

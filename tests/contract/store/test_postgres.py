@@ -150,9 +150,8 @@ def test_who_has_to_be_first_does_not_wait_for_the_end_of_a_group_of_a_server_th
             if number == 3:
                 first = store.transact_first(lambda tx: done.append(-1))
                 urgent.append(asyncio.get_running_loop().create_task(first))
-                await_only(
-                    asyncio.sleep(0)
-                )  # the driver lets it begin only after 5 ms of a server that is near
+                # The driver lets it begin only after 5 ms of a server that is near.
+                await_only(asyncio.sleep(0))
 
         crowd = (store.transact(lambda tx, n=n: insert(tx, n)) for n in range(20))  # type: ignore[misc]
         await asyncio.gather(*crowd)

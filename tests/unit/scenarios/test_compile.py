@@ -213,7 +213,7 @@ def test_faults_end_when_the_table_or_the_scenario_says(fidelity: Fidelity, tmp_
 
 @pytest.mark.parametrize("seed", range(40))
 def test_a_story_that_was_made_up_is_written_down_as_it_was(seed: int, tmp_path: Path) -> None:
-    made_up = random_story(seed)
+    made_up = random_story(seed, nodes=4, compute_hosts=1 + seed % 5, orders=seed % 7)
     text = recorded(made_up, seed=seed, why="what nobody thought of", source="found by a search")
     again = story_of(read(written(tmp_path, text)).scenario, Fidelity.MODEL, seed)
     assert yaml.safe_load(text)["seed"] == seed

@@ -128,6 +128,11 @@ NEVER: dict[str, tuple[list[Change], str, str]] = {
         "8: faults[0].when.detail:",
         "no plan has a step write_imige; the steps are agent_ready",
     ),
+    "a state that no node has": (
+        [when("event: node.state, node: n1, detail: {state: activ}")],
+        "8: faults[0].when.detail:",
+        "a node is never 'activ'; its states are enrolling,",
+    ),
     "a list of steps in a detail": (
         [when("event: step.step.retry, node: n1, detail: {step: [write_image]}, after_s: 5")],
         "8: faults[0].when.event:",
