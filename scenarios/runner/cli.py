@@ -116,7 +116,7 @@ def search(
         str, typer.Option(help="Compute hosts of each rack: a number, or A..B for all of these in turn.")
     ] = "1",
     orders: Annotated[
-        int, typer.Option(min=0, max=100, help="How often an operator has a node of each story switched by hand.")
+        int, typer.Option(min=0, max=100, help="How often nodes of each story are switched by hand.")
     ] = 0,
     jobs: Jobs = None,
     junit_file: Junit = None,

@@ -19,6 +19,7 @@ from typing import Any
 from provisioner.ramdisk import Ramdisk
 from tests.agent_peer import AgentPeer
 from tests.ports import free_port
+from tests.serving import serving
 
 MAC = "52:54:00:77:00:01"
 TOKEN = "5f" * 16
@@ -151,15 +152,8 @@ def _listening() -> Iterator[tuple[int, list[dict[str, Any]]]]:
         def log_message(self, format: str, *args: Any) -> None:
             pass
 
-    server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    try:
-        yield server.server_address[1], heard
-    finally:
-        server.shutdown()
-        thread.join()
-        server.server_close()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Hello)) as server:
+        yield server.server_port, heard
 
 
 def _disks(folder: Path, disks_mib: dict[str, int]) -> list[str]:

@@ -17,6 +17,7 @@ from fixtures.images.images import IMAGES, Image
 from provisioner.compute import config_drive
 from provisioner.core.metadata import EPHEMERAL_LABEL
 from tests.machine.lone_machine import PHONE_HOME_HOST, LoneMachine, direct_kernel, running, uefi_firmware
+from tests.serving import serving
 from tests.unit.records import flavor, instance
 
 pytestmark = pytest.mark.machine
@@ -150,11 +151,5 @@ def _telephone() -> Iterator[tuple[int, Calls]]:
         def log_message(self, *_: object) -> None:
             """Kept off the terminal of the test run."""
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        try:
-            yield server.server_port, calls
-        finally:
-            server.shutdown()
-            thread.join()
+    with serving(http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler)) as server:
+        yield server.server_port, calls

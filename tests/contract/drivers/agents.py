@@ -7,9 +7,8 @@ note: answers {"noted": text}. hold: ends when it is let go. fail: fails with th
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Callable, Coroutine, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
@@ -32,6 +31,7 @@ from scenarios.runner.model.agent_client import ModelAgentClient
 from scenarios.runner.model.agent_commands import CommandFailed, Steps, Workbench
 from scenarios.runner.model.wires import Link, Wires
 from scenarios.runner.virtual_time import run
+from tests.serving import serving
 from tests.unit.agent.stage import TOKEN, Stage
 from tests.unit.fakes import CountingIds
 
@@ -215,22 +215,14 @@ class BehindHttp:
 
     def close(self) -> None:
         for stage in self._stages:
-            stage.gate.set()
-            stage.board.close()
+            stage.close()
 
 
 @contextmanager
 def behind_http(folder: Path) -> Iterator[BehindHttp]:
     bench = BehindHttp(folder)
-    serving = threading.Thread(target=bench.server.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    try:
+    with serving(bench.server), closing(bench):
         yield bench
-    finally:
-        bench.server.shutdown()
-        serving.join()
-        bench.close()
-        bench.server.server_close()
 
 
 # --- stories --------------------------------------------------------------------------------------

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-import contextlib
 import threading
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,6 +14,7 @@ from provisioner.agent.http_server import AgentServer
 from provisioner.agent.job import Job
 from provisioner.agent.params import Params
 from tests.agent_peer import AgentPeer
+from tests.serving import serving
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 STEP_S = 0.01
@@ -34,6 +35,10 @@ class Stage:
             shut_out=lambda: self.acts.append("shut out"),
             say=self.said.append,
         )
+
+    def close(self) -> None:
+        self.gate.set()
+        self.board.close()
 
     def _note(self, params: Params) -> Run:
         text = params.text("text", "[a-z]+")
@@ -66,7 +71,7 @@ class Stage:
         return lambda job: {"never": 1 // 0}
 
 
-@contextlib.contextmanager
+@contextmanager
 def staged(folder: Path, fence: int = 0) -> Iterator[tuple[Stage, AgentPeer]]:
     """fence: what the boot was told."""
     stage = Stage(folder, fence)
@@ -76,13 +81,5 @@ def staged(folder: Path, fence: int = 0) -> Iterator[tuple[Stage, AgentPeer]]:
         board=stage.board,
         status=lambda: {"fence": stage.board.fence, "command": stage.board.last()},
     )
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": STEP_S})
-    serving.start()
-    try:
+    with serving(server), closing(stage):
         yield stage, AgentPeer("127.0.0.1", server.server_port, TOKEN, fence=5)
-    finally:
-        stage.gate.set()
-        server.shutdown()
-        serving.join()
-        stage.board.close()
-        server.server_close()

@@ -6,18 +6,20 @@ import http.server
 import json
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from typing import Any
 
 import pytest
 
 from provisioner.agent.announcer import Announcer
+from tests.serving import serving
 
 TOKEN = "t" * 32
 DEADLINE_S = 10.0
 
 
-class Listener:
+class Listener(http.server.ThreadingHTTPServer):
     """A compute host that answers announcements with the next of `answers`, the last one for ever."""
 
     def __init__(self, *answers: int) -> None:
@@ -36,18 +38,11 @@ class Listener:
             def log_message(self, format: str, *args: Any) -> None:
                 pass
 
-        self.server = http.server.ThreadingHTTPServer(("127.0.0.1", 0), Request)
-        self.thread = threading.Thread(target=self.server.serve_forever, kwargs={"poll_interval": 0.01})
-        self.thread.start()
+        super().__init__(("127.0.0.1", 0), Request)
 
     @property
     def url(self) -> str:
-        return f"http://127.0.0.1:{self.server.server_port}/agent/v1/hello"
-
-    def close(self) -> None:
-        self.server.shutdown()
-        self.thread.join()
-        self.server.server_close()
+        return f"http://127.0.0.1:{self.server_port}/agent/v1/hello"
 
     def wait_until_heard(self, count: int) -> None:
         deadline = time.monotonic() + DEADLINE_S
@@ -57,11 +52,10 @@ class Listener:
 
 
 @pytest.fixture
-def listeners() -> Iterator[list[Listener]]:
-    made: list[Listener] = []
-    yield made
-    for listener in made:
-        listener.close()
+def listening() -> Iterator[Callable[..., Listener]]:
+    """Makes one with these answers."""
+    with ExitStack() as stack:
+        yield lambda *answers: stack.enter_context(serving(Listener(*answers)))
 
 
 def announce(said: list[str], *urls: str, heartbeat_s: float = 60.0) -> Announcer:
@@ -77,46 +71,43 @@ def announce(said: list[str], *urls: str, heartbeat_s: float = 60.0) -> Announce
     return announcer
 
 
-def test_it_says_who_it_is_by_the_address_that_is_seen(listeners: list[Listener]) -> None:
-    listeners.append(Listener(204))
-    said: list[str] = []
-    announcer = announce(said, listeners[0].url)
-    listeners[0].wait_until_heard(1)
+def test_it_says_who_it_is_by_the_address_that_is_seen(listening: Callable[..., Listener]) -> None:
+    listener, said = listening(204), list[str]()
+    announcer = announce(said, listener.url)
+    listener.wait_until_heard(1)
     announcer.stop()
-    assert listeners[0].heard == [(f"Bearer {TOKEN}", {"node": "n1", "address": "127.0.0.1"})]
-    assert said == [f"reported to {listeners[0].url}"]
+    assert listener.heard == [(f"Bearer {TOKEN}", {"node": "n1", "address": "127.0.0.1"})]
+    assert said == [f"reported to {listener.url}"]
 
 
-def test_it_goes_on_until_one_compute_host_hears_it(listeners: list[Listener]) -> None:
-    listeners += [Listener(503), Listener(503, 503, 200)]
-    said: list[str] = []
-    announcer = announce(said, listeners[0].url, listeners[1].url)
-    listeners[1].wait_until_heard(3)
+def test_it_goes_on_until_one_compute_host_hears_it(listening: Callable[..., Listener]) -> None:
+    deaf, other, said = listening(503), listening(503, 503, 200), list[str]()
+    announcer = announce(said, deaf.url, other.url)
+    other.wait_until_heard(3)
     announcer.stop()
-    assert len(listeners[0].heard) == 3
+    assert len(deaf.heard) == 3
     assert any("answered 503" in line for line in said)
 
 
-def test_a_dead_compute_host_is_passed_over(listeners: list[Listener]) -> None:
-    listeners.append(Listener(200))
-    gone = Listener(200)
-    gone.close()
-    announcer = announce([], gone.url, listeners[0].url)
-    listeners[0].wait_until_heard(1)
+def test_a_dead_compute_host_is_passed_over(listening: Callable[..., Listener]) -> None:
+    with serving(Listener(200)) as gone:
+        pass
+    listener = listening(200)
+    announcer = announce([], gone.url, listener.url)
+    listener.wait_until_heard(1)
     announcer.stop()
 
 
-def test_it_keeps_saying_so_as_a_heartbeat(listeners: list[Listener]) -> None:
-    listeners.append(Listener(200))
-    announcer = announce([], listeners[0].url, heartbeat_s=0.02)
-    listeners[0].wait_until_heard(5)
+def test_it_keeps_saying_so_as_a_heartbeat(listening: Callable[..., Listener]) -> None:
+    listener = listening(200)
+    announcer = announce([], listener.url, heartbeat_s=0.02)
+    listener.wait_until_heard(5)
     announcer.stop()
 
 
-def test_the_token_is_never_said(listeners: list[Listener]) -> None:
-    listeners.append(Listener(401, 200))
-    said: list[str] = []
-    announcer = announce(said, listeners[0].url)
-    listeners[0].wait_until_heard(2)
+def test_the_token_is_never_said(listening: Callable[..., Listener]) -> None:
+    listener, said = listening(401, 200), list[str]()
+    announcer = announce(said, listener.url)
+    listener.wait_until_heard(2)
     announcer.stop()
     assert TOKEN not in "".join(said)

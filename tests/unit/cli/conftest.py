@@ -6,13 +6,13 @@ import json
 from collections.abc import Iterator
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
-from threading import Thread
 from typing import Any
 
 import pytest
 from typer.testing import CliRunner
 
 from provisioner.cli.main import app
+from tests.serving import serving
 
 
 class Listener:
@@ -58,11 +58,5 @@ class Listener:
 @pytest.fixture
 def listener(tmp_path: Path) -> Iterator[Listener]:
     listener = Listener(tmp_path)
-    thread = Thread(target=listener.server.serve_forever, kwargs={"poll_interval": 0.01})
-    thread.start()
-    try:
+    with serving(listener.server):
         yield listener
-    finally:
-        listener.server.shutdown()
-        listener.server.server_close()
-        thread.join()

@@ -5,9 +5,8 @@ from __future__ import annotations
 import contextlib
 import os
 import subprocess
-import threading
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,6 +17,7 @@ from provisioner.agent.commands import commands
 from provisioner.agent.export import Exports
 from provisioner.agent.http_server import AgentServer
 from tests.agent_peer import AgentPeer
+from tests.serving import serving
 
 TOKEN = "0123456789abcdef0123456789abcdef"
 NODE = "7d0a2a54-4c1e-4a6b-9a52-0d3b8e4f6c11"
@@ -83,12 +83,5 @@ def agent(tmp_path: Path) -> Iterator[RealAgent]:
         say=said.append,
     )
     server = AgentServer(("127.0.0.1", 0), token=TOKEN, board=board, status=lambda: {"fence": board.fence})
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.05})
-    serving.start()
-    try:
+    with serving(server), closing(board):
         yield RealAgent(AgentPeer("127.0.0.1", server.server_port, TOKEN), said)
-    finally:
-        server.shutdown()
-        serving.join()
-        board.close()
-        server.server_close()

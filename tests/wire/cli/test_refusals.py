@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
 import pytest
 
+from tests.serving import serving
 from tests.wire.cli.conftest import Service
 
 pytestmark = pytest.mark.wire
@@ -67,15 +67,9 @@ def test_what_answers_and_is_no_provisioner_is_told_of(service: Service, body: b
         def log_message(self, format: str, *args: object) -> None:
             pass
 
-    with ThreadingHTTPServer(("127.0.0.1", 0), Stranger) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
-        try:
-            url = f"http://127.0.0.1:{server.server_port}"
-            assert "isn't the provisioner's API" in service.refused(5, "--url", url, "node", "list")
-        finally:
-            server.shutdown()
-            serving.join()
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), Stranger)) as server:
+        url = f"http://127.0.0.1:{server.server_port}"
+        assert "isn't the provisioner's API" in service.refused(5, "--url", url, "node", "list")
 
 
 UNREADABLE = Path("/proc/self/mem")

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import asyncio
-import threading
 from collections.abc import Awaitable, Callable, Iterator
+from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
@@ -17,6 +17,7 @@ from provisioner.core.errors import DeviceUnreachable, LeaseLost, PermanentError
 from provisioner.drivers import agent_client
 from provisioner.drivers.agent_client import HttpAgentClient
 from provisioner.services.system import RandomIds
+from tests.serving import serving
 from tests.unit.agent.stage import TOKEN, Stage
 
 pytestmark = pytest.mark.wire
@@ -56,16 +57,8 @@ def agent(tmp_path: Path) -> Iterator[Agent]:
         board=stage.board,
         status=lambda: {**status, "fence": stage.board.fence},
     )
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    try:
-        yield Agent(stage, server.server_address[1])
-    finally:
-        stage.gate.set()
-        server.shutdown()
-        serving.join()
-        stage.board.close()
-        server.server_close()
+    with serving(server), closing(stage):
+        yield Agent(stage, server.server_port)
 
 
 def test_the_status_names_node_boot_and_fence(agent: Agent) -> None:

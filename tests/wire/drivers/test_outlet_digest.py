@@ -13,7 +13,8 @@ import pytest
 from provisioner.core.errors import DeviceRefused, ProvisionerError, WrongCredentials
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import PowerVerb
-from tests.wire.drivers.web_plug import power_at, seen, serving
+from tests.serving import serving
+from tests.wire.drivers.web_plug import power_at, seen
 
 pytestmark = pytest.mark.wire
 

@@ -18,7 +18,8 @@ from provisioner.core.errors import DeviceUnreachable
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import PowerVerb
 from provisioner.services.local_ca import TlsFolder, issue
-from tests.wire.drivers.web_plug import power_at, seen, serving
+from tests.serving import serving
+from tests.wire.drivers.web_plug import power_at, seen
 
 pytestmark = pytest.mark.wire
 

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import functools
-import threading
 from collections.abc import Iterator
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
@@ -9,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from tests.serving import serving
 from tests.wire.ec2.conftest import LIVE, WAITING, Place, code_of
 from tests.wire.ec2.test_instances import run, wait
 
@@ -24,12 +24,9 @@ class Quiet(SimpleHTTPRequestHandler):
 def url(tmp_path: Path) -> Iterator[str]:
     """A web server with `disk.raw`, of 1 MiB."""
     (tmp_path / "disk.raw").write_bytes(b"disk" * 2**18)
-    with ThreadingHTTPServer(("127.0.0.1", 0), functools.partial(Quiet, directory=tmp_path)) as server:
-        serving = threading.Thread(target=server.serve_forever)
-        serving.start()
+    handler = functools.partial(Quiet, directory=tmp_path)
+    with serving(ThreadingHTTPServer(("127.0.0.1", 0), handler)) as server:
         yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        serving.join()
 
 
 def test_an_image_is_registered_run_and_deregistered(place: Place, ec2: Any, url: str) -> None:

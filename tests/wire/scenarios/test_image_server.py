@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import threading
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -12,6 +11,7 @@ import httpx
 import pytest
 
 from scenarios.runner.machine.image_server import ImageServer
+from tests.serving import serving
 
 pytestmark = pytest.mark.wire
 
@@ -36,12 +36,8 @@ class Served:
 @pytest.fixture
 def served(tmp_path: Path) -> Iterator[Served]:
     served = Served(tmp_path)
-    thread = threading.Thread(target=served.server.serve_forever)
-    thread.start()
-    yield served
-    served.server.shutdown()
-    thread.join()
-    served.server.server_close()
+    with serving(served.server):
+        yield served
 
 
 def strikes(capsys: pytest.CaptureFixture[str]) -> list[tuple[str, str]]:

@@ -7,7 +7,6 @@ import asyncio
 import json
 import subprocess
 import sys
-import threading
 from collections.abc import Awaitable, Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -23,6 +22,7 @@ from provisioner.agent.http_server import AgentServer
 from provisioner.core.errors import DeviceUnreachable, LeaseLost, PermanentError
 from provisioner.drivers.agent_client import HttpAgentClient
 from provisioner.services.system import RandomIds
+from tests.serving import serving
 from tests.unit.agent.stage import TOKEN, Stage
 from tests.wire.bmsim.traces import eventually
 from tests.wire.services.segment import HOST, HOST_IF, NODE, NODE_MAC, Segment, segment
@@ -44,14 +44,8 @@ def served(network: Segment, make: Callable[[], Any]) -> Iterator[None]:
     """A server of Python's at the node's end."""
     with network.at_node():
         server = make()
-    serving = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-    serving.start()
-    try:
+    with serving(server):
         yield
-    finally:
-        server.shutdown()
-        serving.join()
-        server.server_close()
 
 
 @pytest.fixture
@@ -63,7 +57,7 @@ def agent(network: Segment, tmp_path: Path) -> Iterator[None]:
         ):
             yield
     finally:
-        stage.board.close()
+        stage.close()
 
 
 def told(story: Callable[[Callable[[int], HttpAgentClient]], Awaitable[None]]) -> None:
