@@ -139,6 +139,8 @@ class PowerSequencer:
 
     def _not_done(self, device: Device, wanted: PowerState) -> TransientError:
         advice = "Look at the machine: its power feed, its BMC's event log"
+        if is_feeds(device.control):
+            advice = "Look at the outlet: its lamp and relay, and whether the PDU locks it"
         if moving(device.control, wanted):
             advice = "It says that it is on its way: raise deploy.power_confirm_s, or look at the outlet"
         return TransientError(

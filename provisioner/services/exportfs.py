@@ -31,6 +31,9 @@ LOOK_EVERY_S = 10.0
 VERSIONS = Path("/proc/fs/nfsd/versions")
 OPTIONS = "rw,no_root_squash,no_subtree_check,sync,sec=sys"
 
+SERVER = "this host's NFS server"
+"""As errors call it."""
+
 _ESCAPED = re.compile(rb"\\([0-7]{3})")
 
 
@@ -181,11 +184,21 @@ class ExportfsService:
                 ["exportfs", *arguments], timeout_s=TIMEOUT_S, on_stdout=on_stdout
             )
         except ChildTimedOut as error:
-            raise TransientError(tried, answer=f"exportfs was not done after {TIMEOUT_S:.0f} s") from error
-        result.check_not_killed(tried)
+            raise TransientError(
+                tried,
+                device=SERVER,
+                answer=f"exportfs was not done after {TIMEOUT_S:.0f} s",
+                advice="Look whether nfs-server and its mountd run, and what they say",
+            ) from error
+        result.check_not_killed(tried, device=SERVER)
         # One that is gone already, with its system's restart for instance, needn't be withdrawn.
         if result.code and not (arguments[0] == "-u" and "Could not find" in result.stderr):
-            raise PermanentError(tried, answer=result.last_words())
+            raise PermanentError(
+                tried,
+                device=SERVER,
+                answer=result.last_words(),
+                advice="Look whether nfs-server runs, and whether its file system can be exported: exports(5)",
+            )
 
 
 def _told(table: str) -> list[_Export]:

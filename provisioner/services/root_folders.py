@@ -225,7 +225,12 @@ class MountedRootFolders:
         try:
             result = await self._children.run(argv, timeout_s=TIMEOUT_S)
         except ChildTimedOut as error:
-            raise PermanentError(tried, answer=f"it was not done after {TIMEOUT_S:.0f} s") from error
+            raise PermanentError(
+                tried,
+                device=f"folder {self.nodes.parent}",
+                answer=f"it was not done after {TIMEOUT_S:.0f} s",
+                advice="Look at its disk: whether it fails, and what else keeps it busy",
+            ) from error
         result.check_not_killed(tried, device=f"folder {self.nodes.parent}")
         if result.code:
             raise self._fault(tried, result.stderr, result.last_words())
@@ -246,8 +251,17 @@ class MountedRootFolders:
                 advice="Have Linux 6.7 or later, or give the image a UUID of its own (btrfstune -u)",
             )
         if "wrong fs type" in complaints:
-            return ImageInvalid(tried, answer=f"it is none of the file systems {FILE_SYSTEMS}")
-        return PermanentError(tried, device=f"folder {self.nodes.parent}", answer=last_words)
+            return ImageInvalid(
+                tried,
+                answer=f"it is none of the file systems {FILE_SYSTEMS}",
+                advice="Register the image of a root file system, or of a disk whose root is one of these",
+            )
+        return PermanentError(
+            tried,
+            device=f"folder {self.nodes.parent}",
+            answer=last_words,
+            advice="Look at its file system, and at the kernel's messages of that time",
+        )
 
 
 def _checked(name: str) -> str:

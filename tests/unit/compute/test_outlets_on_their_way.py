@@ -122,6 +122,15 @@ def test_an_outlet_that_never_arrives_is_told_as_such() -> None:
     assert ending.told == [(0.0, "off")]
 
 
+def test_an_outlet_that_stays_as_it_is_sends_nobody_to_a_bmc() -> None:
+    pdu = slow(switch_s=0.0)
+    pdu.give_faults([("pdu.outlet_stuck", 1, completed("pdu.outlet_stuck", {}))])
+    ending = ensured(pdu, PowerState.OFF)
+    assert isinstance(ending.changed, TransientError)
+    assert ending.changed.answer == "acknowledged, but not off after 60 s (outlet 1 on)"
+    assert ending.changed.advice.startswith("Look at the outlet")
+
+
 def test_an_outlet_that_is_found_on_its_way_for_ever_is_told_all_the_same() -> None:
     pdu = slow(switch_s=1000.0)
     pdu.order(1, Order.OFF, 0.0)

@@ -111,7 +111,9 @@ def test_another_root_takes_the_place_of_the_first_and_none_that_of_both(kernel:
 async def fails(how: str, trying: ExportfsService, wanted: Offer | None) -> None:
     """Of a withdrawal, without an offer."""
     error: type[ProvisionerError] = PermanentError if how == "fail" else TransientError
-    with pytest.raises(error, match=r"^(withdraw the )?export 10\.77\.0\.10[12]:/.*: .*exportfs"):
+    with pytest.raises(
+        error, match=r"^(withdraw the )?export 10\.77\.0\.10[12]:/.* on this host's NFS server: .*Look"
+    ):
         await (trying.offer(wanted) if wanted is not None else trying.withdraw("node-1"))
 
 
