@@ -14,6 +14,7 @@ from pathlib import Path, PurePosixPath
 from provisioner.core.errors import ImageInvalid
 from provisioner.services.full_disk import storage_full_told
 
+FOLDER_MODE = 0o755
 MAX_FSTAB_BYTES = 2**20
 _DISK = re.compile(r"\s*(?:UUID|LABEL|PARTUUID|PARTLABEL)=|\s*/dev/")
 
@@ -79,6 +80,7 @@ def _write_below(root: Path, path: PurePosixPath, text: str, mode: int) -> None:
         flags = os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC
         descriptor = os.open(path.name, flags, mode, dir_fd=folder)
         with os.fdopen(descriptor, "w", encoding="utf-8", errors="surrogateescape") as file:
+            os.fchmod(descriptor, mode)  # whatever our own umask is
             file.write(text)
 
 
@@ -124,6 +126,15 @@ def _empty(folder: int, top: int) -> None:
             os.unlink(name, dir_fd=folder)
 
 
+def _made(folder: str, below: int) -> bool:
+    """False: it, or something else of that name, is there."""
+    try:
+        os.mkdir(folder, FOLDER_MODE, dir_fd=below)
+    except FileExistsError:
+        return False
+    return True
+
+
 @contextlib.contextmanager
 def _folder_below(root: Path, parts: Sequence[str]) -> Iterator[int]:
     """A descriptor of a folder, made if need be, in a tree whose owner is not ours: a link in it must not
@@ -132,11 +143,12 @@ def _folder_below(root: Path, parts: Sequence[str]) -> Iterator[int]:
     below = os.open(root, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         for part in parts:
-            with contextlib.suppress(FileExistsError):
-                os.mkdir(part, 0o755, dir_fd=below)
+            made = _made(part, below)
             inner = os.open(part, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC, dir_fd=below)
             os.close(below)
             below = inner
+            if made:
+                os.fchmod(below, FOLDER_MODE)  # whatever our own umask is
         yield below
     except OSError as error:
         if error.errno not in (ELOOP, ENOTDIR):

@@ -48,6 +48,22 @@ def test_a_disk_that_has_room_for_no_file_more_is_told_as_full(missing: str, tmp
         subprocess.run(["umount", str(small)], check=True)
 
 
+def test_what_is_written_may_be_read_by_whom_it_is_for_whatever_our_own_umask(tmp_path: Path) -> None:
+    (tmp_path / "etc").mkdir(mode=0o711)
+    before = os.umask(0o077)
+    try:
+        write_all(tmp_path, {"etc/network/interfaces": "words", "var/lib/seed/user-data": "words"})
+    finally:
+        os.umask(before)
+    modes = {
+        str(path.relative_to(tmp_path)): oct(stat.S_IMODE(path.stat().st_mode))
+        for path in tmp_path.rglob("*")
+    }
+    folders_made = dict.fromkeys(("etc/network", "var", "var/lib", "var/lib/seed"), "0o755")
+    files = {"etc/network/interfaces": "0o644", "var/lib/seed/user-data": "0o600"}
+    assert modes == {"etc": "0o711"} | folders_made | files
+
+
 @pytest.mark.timeout(60, method="thread")  # the thread that opens a pipe can't be cancelled
 @pytest.mark.parametrize("kind", NO_FSTABS)
 def test_an_fstab_that_is_no_file_of_sane_size_is_refused_unread(kind: str, tmp_path: Path) -> None:
