@@ -197,7 +197,7 @@ class ExportfsService:
                 tried,
                 device=SERVER,
                 answer=result.last_words(),
-                advice="Look whether nfs-server runs, and whether its file system can be exported: exports(5)",
+                advice="Look whether nfs-server runs, and whether that folder can be exported: exports(5)",
             )
 
 

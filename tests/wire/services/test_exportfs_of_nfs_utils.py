@@ -173,7 +173,9 @@ def test_a_root_that_is_not_there_is_refused_and_leaves_nothing(nfs_utils: NfsUt
         root = nfs_utils.root()
         root.rmdir()
         async with nfs_utils.service() as service:
-            with pytest.raises(PermanentError, match=f"export {ONE}:{root} on .*: .*No such file or directory"):
+            with pytest.raises(
+                PermanentError, match=f"export {ONE}:{root} on .*: .*No such file or directory"
+            ):
                 await service.offer(offer(root))
             await service.withdraw("node-1")
             assert nfs_utils.exported == set()
