@@ -10,6 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from enum import Enum
 
 from bmsim.devices.running import Flow
 from bmsim.devices.system import Kernel, System, Then
@@ -25,15 +26,37 @@ Execute = Callable[[Sequence[str]], Flow[Result]]
 """Runs one command, its words expanded."""
 
 _TOKEN = re.compile(
-    r"(?P<space>[ \t]+|\\\n)|(?P<comment>\#[^\n]*)|(?P<operator>&&|\|\||;|\n)"
-    r"""|(?P<single>'[^']*')|(?P<double>"[^"]*")|(?P<plain>[^\s;&|'"]+)"""
+    r"(?P<space>[ \t]+|\\\n)|(?P<comment>\#[^\n]*)|(?P<operator>&&|\|\||;|\n)|(?P<escaped>\\.)"
+    r"""|(?P<single>'[^']*')|(?P<double>"(?:\\.|[^"\\])*")|(?P<plain>[^\s;&|'"\\]+)""",
+    re.DOTALL,
 )
+_ESCAPED_OR_NOT = re.compile(r"(?P<escaped>\\.)|[^\\]+", re.DOTALL)
 _VARIABLE = re.compile(r"\$\{([^}]+)\}|\$([A-Za-z_]\w*)")
 _KEYWORDS = frozenset(("if", "then", "else", "fi", "for", "do", "done"))
 
 
 class BadScript(Exception):
     """What isn't understood."""
+
+
+class Shell(Enum):
+    """Whose it is: they differ in what they make of backslashes in quotes. Outside of them, what follows one
+    stands for itself."""
+
+    UBOOT = "uboot"
+    """In single quotes it drops them, in double quotes it keeps them (done_word and b_addqchr), where they
+    still take the meaning from what follows. Seen so in 2023.01; that of 2024, where a board is built with
+    it, is like other shells."""
+
+    GRUB = "grub"
+    """As other shells: in single quotes they are letters, in double ones they may precede $, " and \\."""
+
+    def in_single(self, text: str) -> str:
+        return re.sub(r"\\(.?)", r"\1", text, flags=re.DOTALL) if self is Shell.UBOOT else text
+
+    def in_double(self, escaped: str) -> str:
+        """escaped: a backslash and what follows it."""
+        return escaped[1:] if self is Shell.GRUB and escaped[1] in '$"\\' else escaped
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,17 +119,17 @@ class _For:
 _List = tuple["_Chain | _If | _For", ...]
 
 
-def run(text: str, variables: dict[str, str], execute: Execute) -> Flow[Result]:
+def run(text: str, variables: dict[str, str], execute: Execute, shell: Shell = Shell.UBOOT) -> Flow[Result]:
     """What the script ended with. Raises BadScript before any of it has run."""
-    parser = _Parser(text)
+    parser = _Parser(text, shell)
     tree = parser.list_until()
     parser.ends()
     return _Walk(variables, execute).list(tree)
 
 
 class _Parser:
-    def __init__(self, text: str) -> None:
-        self._tokens: list[_Word | str] = list(_tokens(text))
+    def __init__(self, text: str, shell: Shell) -> None:
+        self._tokens: list[_Word | str] = list(_tokens(text, shell))
         self._next = 0
 
     def ends(self) -> None:
@@ -188,7 +211,7 @@ class _Parser:
         self._next += 1
 
 
-def _tokens(text: str) -> list[_Word | str]:
+def _tokens(text: str, shell: Shell) -> list[_Word | str]:
     found: list[_Word | str] = []
     pieces: list[tuple[str, str]] = []
     at = 0
@@ -205,8 +228,12 @@ def _tokens(text: str) -> list[_Word | str]:
         kind, value, at = token.lastgroup, token[0], token.end()
         if kind == "comment" and pieces:
             pieces.append((value, ""))  # a # within a word
-        elif kind in ("single", "double"):
-            pieces.append((value[1:-1], value[0]))
+        elif kind == "single":
+            pieces.append((shell.in_single(value[1:-1]), "'"))
+        elif kind == "double":
+            pieces += _double_quoted(value[1:-1], shell)
+        elif kind == "escaped":
+            pieces.append((value[1], "'"))
         elif kind == "plain":
             pieces.append((value, ""))
         else:
@@ -215,6 +242,15 @@ def _tokens(text: str) -> list[_Word | str]:
                 found.append(value)
     word_ends()
     return found
+
+
+def _double_quoted(text: str, shell: Shell) -> list[tuple[str, str]]:
+    """Its pieces: what is escaped stands for no variable."""
+    found = [
+        (shell.in_double(part[0]), "'") if part["escaped"] else (part[0], '"')
+        for part in _ESCAPED_OR_NOT.finditer(text)
+    ]
+    return found or [("", '"')]
 
 
 class _Walk:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 from bmsim.devices import net_client
-from bmsim.devices.boot_shell import BadScript, End, Result, run
+from bmsim.devices.boot_shell import BadScript, End, Result, Shell, run
 from bmsim.devices.net_client import Body
 from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import Kernel, System, Then
@@ -53,7 +53,7 @@ class Grub:
 
     def _run(self, script: str) -> Flow[Result]:
         try:
-            return (yield from run(script, {}, self._execute))
+            return (yield from run(script, {}, self._execute, Shell.GRUB))
         except BadScript as error:
             self._machine.say(str(error))
             return 1

@@ -32,8 +32,13 @@ _LINUX = 5
 _ARCHITECTURES = {"armhf": 2, "arm64": 22}
 _TYPE_SCRIPT = 6
 
-# In single quotes U-Boot's shell takes everything as it is, up to the next one; a line is a command.
-_UNSAFE = re.compile(r"[^\x20-\x7e]|'")
+# A line is a command.
+_UNSAFE = re.compile(r"[^\x20-\x7e]")
+
+# In single quotes U-Boot's shells take everything as it is, up to the next one; but backslashes, which the
+# old one drops even there (common/cli_hush.c, done_word), and that of 2024 keeps (cli_hush_upstream.c).
+# Behind a backslash that isn't quoted both take any letter as it is.
+_NOT_QUOTED = re.compile(r"[\\']")
 
 
 def packing(twin: Callable[[Path], Awaitable[Path | None]]) -> Callable[[BootEntry], Awaitable[BootEntry]]:
@@ -72,8 +77,17 @@ def script(entry: BootEntry) -> str:
     # Where its twin can't be had, the kernel as it is.
     names = [name for name in (PACKED, "kernel") if name in entry.files]
     load = " || ".join(f"tftpboot ${{kernel_addr_r}} ${{serverip}}:{name}" for name in names)
-    words = {"BOOT": _BOOT_COMMANDS[entry.arch], "LOAD_KERNEL": load}
+    words = {
+        "BOOT": _BOOT_COMMANDS[entry.arch],
+        "LOAD_KERNEL": load,
+        "COMMAND_LINE": _quoted(entry.command_line),
+    }
     return filled_in("uboot_scripts", "cmd", entry, words)
+
+
+def _quoted(text: str) -> str:
+    """As one word, which any of U-Boot's shells makes the same of."""
+    return "'" + _NOT_QUOTED.sub(r"'\\\g<0>'", text) + "'"
 
 
 def image_of(text: str, arch: str) -> bytes:

@@ -1,7 +1,7 @@
 # Boots one node from TFTP. Words between @ are filled in for each node.
 echo
 echo provisioner: node @NODE@ boots @WHAT@
-setenv bootargs '@COMMAND_LINE@'
+setenv bootargs @COMMAND_LINE@
 # The board's description: what its vendor stored, else the one that U-Boot itself runs by.
 if test -z "${fdt_addr}"; then setenv fdt_addr ${fdtcontroladdr}; fi
 # Where a gzipped kernel is unpacked, if nobody said so: 128 MiB past the ramdisk.

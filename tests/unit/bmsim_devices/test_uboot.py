@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bmsim.devices.boot_flags import BootDevice
-from bmsim.devices.boot_shell import MAX_COMMANDS, BadScript, Result, run
+from bmsim.devices.boot_shell import MAX_COMMANDS, BadScript, Result, Shell, run
 from bmsim.devices.disk import MIB, Disk
 from bmsim.devices.firmware import Firmware
 from bmsim.devices.machine import Machine
@@ -38,6 +38,7 @@ from provisioner.core.model import PublicationKind
 from provisioner.drivers.uboot import PACKED, SCRIPT, image_of, make_offer, script
 from provisioner.protocols.boot import BootEntry
 from tests.unit.bmsim_devices.bench import ADDRESS, MAC, SERVER, SYSTEMS, Bench
+from tests.unit.drivers.test_uboot import SPECIAL
 
 AGENT = BootEntry(
     node_id="node-1",
@@ -112,6 +113,13 @@ def test_a_board_boots_what_the_script_of_the_provisioner_loads(arch: str) -> No
     assert asked_for(bench) == [SCRIPT, "kernel", "ramdisk"]
     assert clients(bench)[0] == {"arm64": "U-Boot.armv8", "armhf": "U-Boot.armv7"}[arch]
     assert "provisioner: node n1 boots the deploy ramdisk" in said(bench)
+
+
+@pytest.mark.parametrize("line", SPECIAL)
+def test_a_kernel_is_given_every_letter_of_its_command_line(line: str) -> None:
+    bench = board(serving(make_offer(replace(AGENT, command_line=f"provisioner.token=t0 {line}")).tftp_files))
+    started = bench.machine.running
+    assert started is not None and started.command_line == f"provisioner.token=t0 {line}"
 
 
 def test_a_board_whose_gzipped_kernel_is_gone_boots_the_one_as_it_is() -> None:
@@ -222,7 +230,7 @@ def test_a_script_that_was_damaged_is_not_run() -> None:
 # --- its shell ----------------------------------------------------------------------------------------
 
 
-def shown(script: str, **variables: str) -> list[str]:
+def shown(script: str, shell: Shell = Shell.UBOOT, **variables: str) -> list[str]:
     """What its commands were given; `false` fails, all else succeeds."""
     ran: list[str] = []
 
@@ -233,7 +241,7 @@ def shown(script: str, **variables: str) -> list[str]:
         yield 0.0
 
     def walk() -> Flow[Result]:
-        return (yield from run(script, variables, execute))
+        return (yield from run(script, variables, execute, shell))
 
     assert list(walk()) == []
     return ran
@@ -256,6 +264,22 @@ def shown(script: str, **variables: str) -> list[str]:
 )
 def test_a_script_is_run_as_u_boots_shell_does(script: str, ran: list[str]) -> None:
     assert shown(script, list="x y") == ran
+
+
+@pytest.mark.parametrize(
+    ("word", "by_uboot", "by_grub"),
+    [
+        (r"'x\y \\z \.'", r"xy \z .", r"x\y \\z \."),
+        (r'"x\y \\ \" \$z"', r"x\y \\ \" \$z", r'x\y \ " $z'),
+        (r"x\\y\'z\$a\;", r"x\y'z$a;", r"x\y'z$a;"),
+        (r"'a'\\''b", r"a\b", r"a\b"),
+    ],
+)
+def test_backslashes_are_dropped_or_kept_as_the_real_shells_do(
+    word: str, by_uboot: str, by_grub: str
+) -> None:
+    assert shown(f"a {word}", z="no", a="no") == [f"a {by_uboot}"]
+    assert shown(f"a {word}", Shell.GRUB, z="no", a="no") == [f"a {by_grub}"]
 
 
 @pytest.mark.parametrize(

@@ -27,6 +27,14 @@ ENTRY = BootEntry(
     command_line="console=ttyAMA0 provisioner.token=t0ken",
 )
 
+SPECIAL = (
+    "".join(map(chr, range(0x20, 0x7F))),
+    "ends=\\",
+    "'",
+    r"""a\b \\c '' \' \n dyndbg="file a.c +p" ${x} $y `z` a;b || c && d # e *?[-]""",
+)
+"""Command lines with every letter that a shell may take for its own."""
+
 
 def test_a_board_is_given_its_script_and_the_files_that_it_names() -> None:
     offer = make_offer(ENTRY)
@@ -84,8 +92,21 @@ def test_only_the_agent_may_report_with_the_token(kind: PublicationKind, bearer:
     assert make_offer(replace(ENTRY, kind=kind)).bearer == bearer
 
 
-@pytest.mark.parametrize("words", ["quote='", "line\nbreak", "gr\u00fc\u00df"])
-def test_a_command_line_that_would_end_its_quotes_is_refused(words: str) -> None:
+@pytest.mark.parametrize(
+    ("line", "written"),
+    [
+        ("quiet rw", "'quiet rw'"),
+        (r"a=x\y", r"'a=x'\\'y'"),
+        ("a='b'", r"'a='\''b'\'''"),
+        ("ends=\\", r"'ends='\\''"),
+    ],
+)
+def test_a_command_line_is_one_word_that_no_shell_of_u_boots_changes(line: str, written: str) -> None:
+    assert f"\nsetenv bootargs {written}\n" in script(replace(ENTRY, command_line=line))
+
+
+@pytest.mark.parametrize("words", ["line\nbreak", "nul\x00", "gr\u00fc\u00df"])
+def test_a_command_line_that_is_more_than_a_line_of_ascii_is_refused(words: str) -> None:
     with pytest.raises(InvalidInput, match="n1 by U-Boot"):
         script(replace(ENTRY, command_line=words))
 
