@@ -20,6 +20,9 @@ PEER = {"INPUT": "-s", "OUTPUT": "-d"}
 _WORD = re.compile(r"[A-Za-z0-9!][A-Za-z0-9_.,:/-]*|-[A-Za-z]|--[a-z][a-z0-9-]*")
 """No shell's character, and no word that is a dash: tile-monitor ends a command by that."""
 
+_PLACE = re.compile(r"[1-9][0-9]{0,3}")
+"""Of a rule that is inserted. iptables itself refuses 0, and takes 010 for 8, 0x2 for 2."""
+
 
 def rules_of(user_data: str) -> tuple[tuple[str, ...], ...]:
     """What stands after `iptables`, rule by rule; none, when the user data is something else. Raises
@@ -36,7 +39,28 @@ def rules_of(user_data: str) -> tuple[tuple[str, ...], ...]:
         for word in rule:
             if not _WORD.fullmatch(word):
                 raise _refused(f"{_shown(word)} can't stand in a rule")
+            if _names_a_table(word):
+                raise _refused(
+                    f"{_shown(' '.join(rule))} names a table: rules stand in `filter`, behind the one that "
+                    "lets the compute host in, and other tables drop packets before it"
+                )
+        if (place := _place(rule)) and (rule[0] == "-A" or not _PLACE.fullmatch(place)):
+            raise _refused(
+                f"{_shown(' '.join(rule))}: {_shown(place)} is no place in a chain: -I takes 1, 2, …"
+            )
     return rules
+
+
+def _names_a_table(word: str) -> bool:
+    """Wherever it stands; and abbreviated, as getopt_long takes it. That its value would stand in the same
+    word (-tmangle, --table=mangle) no _WORD allows."""
+    return word == "-t" or (len(word) > 2 and "--table".startswith(word))
+
+
+def _place(rule: tuple[str, ...]) -> str:
+    """What iptables takes for a rule's number: what follows the chain and begins neither an option nor its
+    negation; empty: there is none."""
+    return rule[2] if len(rule) > 2 and rule[2][0] not in "-!" else ""
 
 
 def _shown(text: str) -> str:
@@ -65,8 +89,8 @@ def _behind_the_host(rule: tuple[str, ...]) -> tuple[str, ...]:
     kind, chain, *rest = rule
     if kind != "-I" or chain not in PEER:
         return rule
-    at, matches = (int(rest[0]), rest[1:]) if rest and rest[0].isdigit() else (1, rest)
-    return kind, chain, str(at + 1), *matches
+    place = _place(rule)
+    return kind, chain, str(int(place or "1") + 1), *(rest[1:] if place else rest)
 
 
 def _refused(answer: str) -> InvalidInput:
