@@ -15,6 +15,7 @@ from provisioner.api.context import ApiContext, by_id_or_name
 from provisioner.api.image_shares import forget_image
 from provisioner.api.resource_tags import forget_tags
 from provisioner.api.visible import find_image, find_own_image
+from provisioner.core.command_line import check_words_of
 from provisioner.core.ec2_ids import image_id
 from provisioner.core.errors import (
     Conflict,
@@ -53,12 +54,13 @@ class TooManyImages(Conflict):
 
 
 def register(tx: Tx, context: ApiContext, order: ImageOrder) -> views.View:
-    """Raises Conflict when the name is taken, InvalidInput when kernel or ramdisk don't fit, Forbidden for
-    what operators alone may ask for."""
+    """Raises Conflict when the name is taken, InvalidInput when kernel, ramdisk or command line don't fit,
+    Forbidden for what operators alone may ask for."""
     who = context.who
     public = who.oversees if order.public is None else order.public
     _check_allowed(who, order, public)
     _check_url(context, order)
+    check_words_of(order.name, order.arch, order.command_line)
     _check_name_free(tx, who.tenant, order.name, public)
     if tx.count(Image, where={"tenant": who.tenant}) >= MAX_PER_TENANT:
         raise TooManyImages(

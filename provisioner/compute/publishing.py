@@ -5,10 +5,22 @@ from __future__ import annotations
 from pathlib import Path
 
 from provisioner.compute.edges import Edges
+from provisioner.core.command_line import check_whole
 from provisioner.core.model import Node, Port, PublicationKind
 from provisioner.protocols.boot import BootEntry
 
 NFS_OPTIONS = "vers=4.2,proto=tcp,hard"
+
+
+def whole_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:
+    """That of a start which is to come. Whoever publishes anew what a node runs on leaves it its root, though
+    its kernel may have dropped words.
+
+    Errors: as `boot_entry`; InvalidInput when the kernel would take a part of its command line alone.
+    """
+    entry = boot_entry(edges, node, ports)
+    check_whole(node.name, node.arch, entry.command_line)
+    return entry
 
 
 def boot_entry(edges: Edges, node: Node, ports: tuple[Port, ...]) -> BootEntry:

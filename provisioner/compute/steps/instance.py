@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from provisioner.compute import console_mark
 from provisioner.compute.context import StepContext
-from provisioner.compute.publishing import boot_entry
+from provisioner.compute.publishing import whole_entry
 from provisioner.compute.steps.boot import (
     CONSOLES,
     boot_events,
@@ -47,7 +47,7 @@ async def publish_instance_boot(ctx: StepContext) -> Outcome:
         where = "by NFS" if publication.root else f"on UUID {ctx.facts['root_uuid']}"
         proof = f"the instance's kernel is published, its root {where}"
     await ctx.ledger.write({"publication": publication})
-    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
+    await ctx.edges.publisher.publish(whole_entry(ctx.edges, ctx.node, ctx.ports))
     return Next(proof)
 
 

@@ -107,6 +107,13 @@ def test_a_client_that_goes_away_is_no_defect(api: Api) -> None:
         ({"kind": "disk", "url": "http://h:0/"}, 422, "url"),
         ({"kind": "disk", "url": "http:///x"}, 422, "url"),
         ({"kind": "disk", "command_line": "a\nb"}, 422, "command_line"),
+        ({"kind": "disk", "command_line": "a" * 1025}, 422, "command_line"),
+        ({"kind": "disk", "arch": "armhf", "command_line": "a" * 769}, 422, "command_line"),
+        (
+            {"kind": "root", "arch": "tilepro64", "kernel_id": "t", "command_line": "quiet"},
+            422,
+            "command_line",
+        ),
         ({"kind": "disk", "name": "../etc"}, 422, "name"),
     ],
 )
@@ -118,6 +125,22 @@ def test_an_image_that_could_never_boot_is_refused(
     register(api, "t", kind="kernel", arch="tilepro64")
     told = api.post("/v1/images", {"name": "x"} | order, status)
     assert told.get("field", "") == field
+
+
+@pytest.mark.parametrize(
+    ("arch", "letters", "told"),
+    [
+        ("armhf", 769, "769 letters, and may have 768: 1023 get through to a kernel of armhf, and 255 are"),
+        ("tilepro64", 1, "the kernel of a tilepro64 board has a command line of its own"),
+    ],
+)
+def test_a_command_line_that_no_kernel_would_take_whole_is_refused_with_its_limit(
+    api: Api, arch: str, letters: int, told: str
+) -> None:
+    order = {"name": "x", "kind": "disk", "arch": arch, "command_line": "a" * letters}
+    assert told in api.post("/v1/images", order, 422)["answer"]
+    for arch, most in (("armhf", 768), ("arm64", 1024), ("x86_64", 1024), ("tilepro64", 0)):
+        api.post("/v1/images", order | {"name": arch, "arch": arch, "command_line": "a" * most}, 201)
 
 
 @pytest.mark.parametrize("url", ["http://[", "http://[x]/", "http://h:99999/"])

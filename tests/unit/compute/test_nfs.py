@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.model import PublicationKind, TimelineEvent
+from provisioner.core.model import Image, PublicationKind, TimelineEvent
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
@@ -32,6 +32,23 @@ def test_the_kernel_is_told_where_its_root_is_served(tmp_path: Path) -> None:
         assert f"root=/dev/nfs nfsroot=10.77.0.10:/{folder}," in entry.command_line
         assert "ip=dhcp" in entry.command_line.split()
         assert '"local-hostname"' in "".join(world.rack.roots.folders[folder].values())
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_a_deploy_whose_command_line_would_be_cut_off_fails_with_its_length_and_the_limit(
+    tmp_path: Path,
+) -> None:
+    """Of an image that was registered before there was one."""
+
+    async def story(world: FakeWorld) -> None:
+        await world.store.transact(lambda tx: tx.update(Image, "image-1", {"command_line": "a" * 2000}))
+        await world.ask()
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure = (await world.instance()).failure
+        assert failure is not None and failure.code == "invalid-input"
+        assert "tell node n1 its kernel's command line: it has 21" in failure.message
+        assert "2032 get through to a kernel of x86_64" in failure.message
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
