@@ -22,6 +22,9 @@ OFF_SILENCES = 2
 OVERLAP_CHARS = 256
 """So much of what was read last is looked for, to find what is new: a kernel keeps its log's end alone."""
 
+MOST_PLACES = 64
+"""Where that is looked for, from the last on: in a log of one line again and again it is everywhere."""
+
 
 class TileMonitor:
     """`protocols.board.BoardMonitor`."""
@@ -86,9 +89,19 @@ class TileConsole:
 
 
 def news(known: str, text: str) -> str:
-    """What of a log wasn't read before. All of one that doesn't go on with it: the board has booted again."""
+    """What of a log wasn't read before. All of one that doesn't go on with it: the board has booted again.
+
+    One that goes on may have lost its beginning, and nothing else: two boots may end with the same words.
+    """
     if text.startswith(known):
         return text[len(known) :]
-    end = known[-OVERLAP_CHARS:]
-    _, found, fresh = text.rpartition(end)
-    return fresh if found else text
+    end, read_to = known[-OVERLAP_CHARS:], len(known)
+    for _ in range(MOST_PLACES):
+        place = text.rfind(end, 0, read_to)
+        if place < 0:
+            break
+        read_to = place + len(end)
+        if known.endswith(text[:read_to]):
+            return text[read_to:]
+        read_to -= 1
+    return text

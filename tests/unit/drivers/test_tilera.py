@@ -113,10 +113,32 @@ def test_a_board_that_does_not_do_it_is_told_by_its_words(
         ("a\n", "a\nb\n", "b\n"),
         ("first\n" + "x" * 300 + "\nlast\n", "x" * 280 + "\nlast\nnew\n", "new\n"),
         ("a\nb\n", "booted anew\n", "booted anew\n"),
+        ("a\nb\n", "first a\nb\nc\n", "first a\nb\nc\n"),  # a log loses its beginning, and gains none
     ],
 )
 def test_of_a_log_only_what_is_new_is_told(known: str, text: str, fresh: str) -> None:
     assert news(known, text) == fresh
+
+
+LINE = "nfs: server 10.77.0.10 not responding\n"
+SAME_END = "the same words as ever\n" * 20
+
+
+@pytest.mark.parametrize(
+    "again", ["boot 2\n", "boot 2, with more to say\n", "", "boot 1\nand one line more\n"]
+)
+def test_a_boot_that_ends_as_the_last_one_did_is_all_told(again: str) -> None:
+    booted = again + "card 7\n" + SAME_END
+    assert news("boot 1\ncard 1\n" + SAME_END, booted) == booted
+
+
+@pytest.mark.parametrize("lost", [0, 1, 7, 40], ids="{} characters lost".format)
+@pytest.mark.parametrize("gone_on", [1, 2, 40])
+def test_of_a_log_that_says_the_same_line_again_and_again_the_new_ones_are_told(
+    lost: int, gone_on: int
+) -> None:
+    known = "boot 1\n" + LINE * 20
+    assert news(known, (known + LINE * gone_on)[lost:]) == LINE * gone_on
 
 
 @pytest.mark.parametrize(
