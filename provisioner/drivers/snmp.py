@@ -113,11 +113,12 @@ class SnmpOutlets:
         left.clear()  # of those that were seen on their way
 
     async def _look(self, tried: str, family: Family, wanted: OutletState) -> None:
-        """What an unanswered command has done: to a slow PDU, one more of the same is one more to serve."""
+        """What an unanswered command has done: to a slow PDU, one more of the same is one more to serve, and
+        an outlet on its way would begin anew. If that isn't where it goes, it is told when it has arrived."""
         states = await self._read(tried, family)
         self._tell_again(states)
         for outlet, state in zip(self._outlets, states, strict=True):
-            if state is wanted and outlet in self._left:
+            if state in (wanted, OutletState.PENDING) and outlet in self._left:
                 self._left.remove(outlet)
         self._unsure = False
 

@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+import asyncio
 from typing import Any
 
 import pytest
 
-from provisioner.drivers.outlet_feeds import FeedDevices
+from provisioner.core.errors import DeviceUnreachable
+from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_feeds import LATELY_S, FeedDevices, SeveralFeeds
 from provisioner.drivers.snmp import SnmpDevices
-from provisioner.protocols.power import is_feeds
+from provisioner.protocols.power import PowerVerb, is_feeds
+from scenarios.runner.virtual_time import run
 from tests.unit.drivers.fake_pdu import FakeAgent
 
 FEED = {"driver": "snmp", "family": "apc_rackpdu", "outlets": [1]}
@@ -33,3 +37,67 @@ def test_a_node_stays_off_for_as_long_as_its_slowest_supply_discharges(
     control = devices("n1", {"feeds": feeds, **own}, secret)
     assert is_feeds(control)
     assert control.discharge_s == discharge_s
+
+
+class Feed:
+    """`PowerControl` of an outlet that does as it is told, while it answers. told: every command."""
+
+    longest_command_s = 1.0
+
+    def __init__(self) -> None:
+        self.told: list[str] = []
+        self.answers = True
+        self._power = PowerState.OFF
+
+    async def power_state(self) -> PowerState:
+        return self._power
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        self.told.append(str(verb))
+        if not self.answers:
+            raise DeviceUnreachable(f"switch {verb}", device="PDU b", answer="no answer in 2.5 s")
+        self._power = PowerState.ON if verb is PowerVerb.ON else PowerState.OFF
+
+
+class Node:
+    """On two feeds, of which the second is silent at first."""
+
+    def __init__(self) -> None:
+        self.a, self.b = Feed(), Feed()
+        self.b.answers = False
+        self.control = SeveralFeeds({"feed A": self.a, "feed B": self.b}, None)
+
+    async def told_in_vain(self, verb: PowerVerb) -> None:
+        with pytest.raises(DeviceUnreachable, match="PDU b"):
+            await self.control.set_power(verb)
+
+
+def test_a_feed_that_has_acknowledged_is_not_told_again_while_the_other_is_silent() -> None:
+    async def story() -> None:
+        node = Node()
+        for _ in range(3):
+            await node.told_in_vain(PowerVerb.ON)
+            await asyncio.sleep(LATELY_S - 1)
+        node.b.answers = True
+        await node.control.set_power(PowerVerb.ON)
+        assert (node.a.told, node.b.told) == (["on"], ["on"] * 4)
+        await node.control.set_power(PowerVerb.ON)
+        assert node.a.told == ["on"] * 2, "both have acknowledged it, and it had no effect"
+
+    run(story(), 0)
+
+
+@pytest.mark.parametrize(
+    ("later_s", "verb"),
+    [(LATELY_S, PowerVerb.ON), (0.0, PowerVerb.OFF)],
+    ids=["after a while", "of another command"],
+)
+def test_what_a_feed_has_acknowledged_is_forgotten(later_s: float, verb: PowerVerb) -> None:
+    async def story() -> None:
+        node = Node()
+        await node.told_in_vain(PowerVerb.ON)
+        await asyncio.sleep(later_s)
+        await node.told_in_vain(verb)
+        assert node.a.told == ["on", str(verb)]
+
+    run(story(), 0)
