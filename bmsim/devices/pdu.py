@@ -76,12 +76,14 @@ class PduUpdate:
 class _Outlet:
     """closed: the relay. commanded: where it was last told to be. fed: what was last put out.
     moves: (when, closed) of what it was told and has not done. watts: what it gives while it is fed.
-    last: what outlives a loss of mains, also while the relay waits for its turn to close again."""
+    last: where the PDU last drove the relay, whether it moved or not: what outlives a loss of mains.
+    kept: where the relay is, or will be when its turn comes after that: what outlives the PDU's process."""
 
     closed: bool
     commanded: bool
     watts: float
     last: bool
+    kept: bool
     fed: bool = False
     moves: list[tuple[float, bool]] = field(default_factory=list)
     commanded_at_s: float = float("-inf")
@@ -110,7 +112,7 @@ class Pdu:
         self._timing = timing or PduTiming()
         self._restore = restore
         self._outlets = {
-            number: _Outlet(closed, closed, (watts or {}).get(number, 0.0), closed)
+            number: _Outlet(closed, closed, (watts or {}).get(number, 0.0), closed, closed)
             for number, closed in outlets.items()
         }
 
@@ -140,18 +142,20 @@ class Pdu:
         found.commanded_at_s = now_s
 
     def switch_mains(self, on: bool, now_s: float) -> None:
-        """Of the PDU itself. Idempotent."""
+        """Of the PDU itself. Idempotent. Its relays open, and close again when it tells them to: those that
+        are welded give what mains there are, whatever it tells them."""
         if on == self.mains:
             return
         self.mains = on
         if on:
             self._started_s = now_s
-        for place, outlet in enumerate(self._outlets.values()):
+        for place, (number, outlet) in enumerate(self._outlets.items()):
             outlet.moves = []
             if not on:
                 continue
             wanted = outlet.last if self._restore is Restore.LAST else self._restore is Restore.ON
-            outlet.closed, outlet.commanded, outlet.last = False, wanted, wanted
+            outlet.closed = outlet.closed and self.faults.holds(number, False)
+            outlet.commanded, outlet.last, outlet.kept = wanted, wanted, wanted or outlet.closed
             if wanted:
                 outlet.moves = [(now_s + place * self._timing.sequence_s, True)]
 
@@ -180,8 +184,8 @@ class Pdu:
         return Told.ON if state else Told.OFF
 
     def relays(self) -> dict[int, bool]:
-        """What outlives a loss of mains."""
-        return {number: outlet.last for number, outlet in self._outlets.items()}
+        """Where they are, or will be when mains are back and it is their turn."""
+        return {number: outlet.kept for number, outlet in self._outlets.items()}
 
     def fed(self, outlet: int) -> bool:
         """Raises NoOutlet."""
@@ -197,8 +201,10 @@ class Pdu:
         return round(self.watts(outlet) * 1000 / VOLTS)
 
     def _move(self, number: int, outlet: _Outlet, closed: bool) -> None:
+        outlet.last = closed
         if not self.faults.holds(number, closed):
-            outlet.closed = outlet.last = closed
+            outlet.closed = closed
+        outlet.kept = outlet.closed
 
     def _outlet(self, number: int) -> _Outlet:
         found = self._outlets.get(number)

@@ -78,6 +78,7 @@ class PduDevice:
         self.look()
 
     def switch_mains(self, on: bool, sender: str) -> None:
+        self._look_at_faults()  # a welded relay doesn't open
         self.pdu.switch_mains(on, self.now_s())
         self.note(0, f"mains.{'on' if on else 'off'}", sender)
         self.look()

@@ -145,6 +145,16 @@ def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_o
         assert [pdu.fed(outlet) for outlet in (1, 2, 3, 4)] == [True, False, True, True]
 
 
+def test_a_welded_outlet_has_power_as_soon_as_mains_are_back(tmp_path: Path) -> None:
+    with running_pdu(tmp_path, restore="off", timing={"sequence_s": 3600.0}) as pdu:
+        pdu.faults({"pdu.outlet_stuck": {}}, "n2")
+        pdu.ask(do="mains", on=False)
+        assert not any(pdu.fed(outlet) for outlet in (1, 2, 3, 4))
+        pdu.ask(do="mains", on=True)
+        assert [pdu.fed(outlet) for outlet in (1, 2, 3, 4)] == [False, True, False, False]
+        assert pdu.state(2) == "on"
+
+
 def strikes(pdu: Pdu) -> int:
     """How many messages a fault has struck."""
     return [entry.command for entry in pdu.received()].count("struck")

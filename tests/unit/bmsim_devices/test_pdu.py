@@ -156,6 +156,48 @@ def test_a_pdu_that_cannot_feel_its_relays_tells_what_it_commanded() -> None:
     assert device.fed(1)
 
 
+@pytest.mark.parametrize("restore", list(Restore))
+def test_a_welded_relay_gives_what_mains_there_are(restore: Restore) -> None:
+    device = Pdu({1: False, 2: True}, timing=PduTiming(sequence_s=5.0), restore=restore)
+    device.update(0.0)
+    fault(device, "pdu.outlet_stuck", outlet=2)
+    device.switch_mains(False, 1.0)
+    assert device.update(1.0).outputs == (Switched(2, False),), "it has none to pass on"
+    device.switch_mains(True, 2.0)
+    assert device.update(2.0).outputs[-1] == Switched(2, True), "nobody has closed it"
+    assert device.relays()[2]
+    device.update(60.0)
+    assert (device.fed(2), device.told(2, 60.0)) == (True, Told.ON)
+
+
+def test_a_welded_relay_that_was_told_off_goes_off_with_the_mains_when_it_is_mended_meanwhile() -> None:
+    device = pdu(True)
+    fault(device, "pdu.outlet_stuck", tells_command=True)
+    device.order(1, Order.OFF, 1.0)
+    device.update(1.0)
+    assert device.relays() == {1: True}
+    for now_s, fed in ((2.0, True), (4.0, False)):
+        device.switch_mains(False, now_s)
+        device.update(now_s)
+        if not fed:
+            device.give_faults(())
+        device.switch_mains(True, now_s + 1.0)
+        device.update(now_s + 1.0)
+        assert (device.fed(1), device.told(1, now_s + 1.0)) == (fed, Told.OFF)
+
+
+@pytest.mark.parametrize("restore", list(Restore))
+def test_a_relay_that_is_stuck_open_stays_so_with_mains_that_come_back(restore: Restore) -> None:
+    device = Pdu({1: False}, restore=restore)
+    fault(device, "pdu.outlet_stuck")
+    device.order(1, Order.ON, 0.0)
+    device.update(0.0)
+    device.switch_mains(False, 1.0)
+    device.switch_mains(True, 2.0)
+    assert device.update(2.0).outputs == ()
+    assert device.relays() == {1: False}
+
+
 def test_half_off_holds_against_off_alone() -> None:
     device = pdu(True)
     fault(device, "pdu.half_off")
