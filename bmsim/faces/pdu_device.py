@@ -100,7 +100,7 @@ class PduDevice:
         self._waiting += 1
         if not each_s:
             return self.config.answer_s
-        self._free_at_s = max(now_s, self._free_at_s) + each_s
+        self._free_at_s = max(now_s, self._free_at_s) + max(each_s, self.config.answer_s)
         return self._free_at_s - now_s
 
     def served(self) -> bool:

@@ -14,7 +14,11 @@ FAULTS = (
         "serves one message at a time, and answers late",
         BY_HEAL,
         "pdudaemon: PDUs can't handle many requests",
-        (Parameter("each_s", 2, NUMBER, "how long a message takes", least=0),),
+        (
+            Parameter(
+                "each_s", 2, NUMBER, "how long a message takes, where it didn't take longer before", least=0
+            ),
+        ),
     ),
     _fault(
         "pdu.outlet_stuck",
