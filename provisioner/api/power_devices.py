@@ -8,7 +8,7 @@ from typing import Any
 from provisioner.api.context import ApiContext
 from provisioner.config.node_power import PowerEntry
 from provisioner.core.errors import Conflict, InvalidInput
-from provisioner.core.feeds import feeds_of
+from provisioner.core.feeds import UNITS_ADVICE, feeds_of
 from provisioner.core.model import Node, Outlet
 from provisioner.protocols.store import Tx
 
@@ -50,7 +50,7 @@ def check(tx: Tx, context: ApiContext, tried: str, power: PowerEntry, node_id: s
             tried,
             answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
             advice="Look where its cable ends, and correct power of the one, or of the other (provisioner "
-            "node power-device); of units in a chain, name power.family and power.unit",
+            f"node power-device); {UNITS_ADVICE}",
         )
 
 

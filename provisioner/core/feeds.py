@@ -10,6 +10,9 @@ from typing import Any
 from provisioner.core.outlet_urls import print_of
 from provisioner.core.pdus.families import FAMILIES, FIRST_UNITS
 
+UNITS_ADVICE = "of units in a chain, name power.family and power.unit"
+"""For who is told that an outlet is there twice, and has two: by `auto`, unit 1 may be the first or not."""
+
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
 
@@ -61,7 +64,10 @@ def _query(device: str) -> str:
 
 
 def _pdu_names(address: Mapping[str, Any]) -> list[str]:
-    """Of a PDU by SNMP, or of a unit of it: who names no unit has its family's first."""
+    """Of a PDU by SNMP, or of a unit of it: who names no unit has its family's first.
+
+    By `auto`, what any family has as its first is the first: no outlet is taken for two; two may be for one.
+    """
     pdu = f"PDU {_where(address)}"
     family = FAMILIES.get(str(address["family"]))  # none: the PDU is asked
     if family is not None and not family.unit:

@@ -122,6 +122,18 @@ def test_a_node_or_mac_address_that_is_there_twice_is_refused() -> None:
     assert error.field == "nodes[1].ports[0].mac"
 
 
+def test_units_of_two_nodes_that_are_taken_for_one_are_told_how_they_are_two() -> None:
+    power = "{driver: snmp, family: auto, address: 10.78.0.203, outlets: [3], community: c"
+    nodes = "nodes:\n" + "".join(
+        f"- {{name: n{number}, arch: arm64, firmware: uboot, boot: uboot, vcpus: 1, memory_mib: 256, "
+        f"disk_mib: 512, ports: [{{mac: '52:54:00:77:00:0{number}'}}], power: {power}, unit: '{number}'}}}}\n"
+        for number in (0, 1)
+    )
+    told = "outlet 3 of PDU 10.78.0.203:161 is there twice; of units in a chain, name power.family and "
+    assert told in refusal(nodes).message
+    assert len(parse(nodes.replace("auto", "eatonpower"), NodeFile, "nodes.yaml").nodes) == 2
+
+
 def test_a_reserved_address_that_is_there_twice_is_refused() -> None:
     one = NODE.replace('01"}', '01", address: 10.77.0.9}')
     again = one + one.removeprefix("nodes:\n").replace("n1", "n2").replace('01"', '02"')

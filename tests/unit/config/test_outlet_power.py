@@ -242,3 +242,12 @@ def test_pdus_that_a_program_tells_apart_by_the_query_of_their_urls_are_two() ->
 def test_one_outlet_is_not_two_feeds(again: dict[str, Any]) -> None:
     with pytest.raises(InvalidInput, match=r"outlet 1 of PDU \S+ is there twice"):
         entry({"driver": "feeds", "feeds": [APC, again]})
+
+
+def test_units_that_are_taken_for_one_are_told_how_they_are_two() -> None:
+    chain = {"driver": "snmp", "family": "auto", "address": "10.78.0.203", "outlets": [3], "community": "c"}
+    first, second = {**chain, "unit": "0"}, {**chain, "unit": "1"}
+    with pytest.raises(InvalidInput, match="is there twice; of units in a chain, name "):
+        entry({"driver": "feeds", "feeds": [first, second]})
+    named = [{**feed, "family": "eatonpower"} for feed in (first, second)]
+    assert len(entry({"driver": "feeds", "feeds": named}).shown()["feeds"]) == 2
