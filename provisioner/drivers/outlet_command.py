@@ -16,6 +16,7 @@ from pathlib import Path
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
 from provisioner.core.outlets import OutletState, together
 from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_tries import Tries
 from provisioner.drivers.outlet_turns import Turn, Turns
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.protocols.children import Children, ChildTimedOut
@@ -50,6 +51,7 @@ class CommandOutlets:
         self._outlets = outlets
         self._name = f"PDU {address} by {program.name}"
         self._last: dict[str, OutletState] = {}
+        self._tries = Tries(outlets)
 
     def last_seen(self) -> Mapping[str, OutletState]:
         return self._last
@@ -70,8 +72,10 @@ class CommandOutlets:
         tried = f"switch {verb}"
         ends_on(verb, tried, self._name)
         async with self._in_turn(tried) as end_s:
-            for outlet in self._outlets:
-                await self._run(f"{tried} outlet {outlet}", outlet, verb, end_s)
+            with self._tries.one(verb) as outlets:
+                for outlet in outlets:
+                    await self._run(f"{tried} outlet {outlet}", outlet, verb, end_s)
+                    self._tries.acknowledged(outlet)
 
     @asynccontextmanager
     async def _in_turn(self, tried: str) -> AsyncIterator[float]:

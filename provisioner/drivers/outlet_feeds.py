@@ -10,12 +10,10 @@ from typing import Any, TypeVar
 from provisioner.core.errors import ProvisionerError
 from provisioner.core.outlets import OutletState
 from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_tries import Tries
 from provisioner.protocols.power import DeviceFactory, PowerControl, PowerVerb, is_feeds
 
 T = TypeVar("T")
-
-LATELY_S = 30.0
-"""Tries of one command follow each other faster."""
 
 
 class SeveralFeeds:
@@ -31,9 +29,7 @@ class SeveralFeeds:
         self.longest_command_s = max(feed.longest_command_s for feed in feeds.values())
         self._feeds = feeds
         self._last: dict[str, OutletState] = {}
-        self._verb: PowerVerb | None = None
-        self._left: set[str] = set()  # feeds that haven't acknowledged `_verb`
-        self._tried_s = float("-inf")  # when the last try of that ended
+        self._tries = Tries(tuple(feeds))
 
     def last_seen(self) -> Mapping[str, OutletState]:
         return self._last
@@ -51,19 +47,13 @@ class SeveralFeeds:
         return found.pop() if len(found) == 1 else PowerState.UNKNOWN
 
     async def set_power(self, verb: PowerVerb) -> None:
-        """All are told, though one fails; by the next try, those alone that failed: the others may be on
-        their way, which would begin anew."""
-        time_s = asyncio.get_running_loop().time
-        if verb is not self._verb or not self._left or time_s() >= self._tried_s + LATELY_S:
-            self._verb, self._left = verb, set(self._feeds)
-        try:
-            await _all(partial(self._tell, name, verb) for name in self._feeds if name in self._left)
-        finally:
-            self._tried_s = time_s()
+        """All are told, though one fails; by the next try, those alone that failed."""
+        with self._tries.one(verb) as feeds:
+            await _all(partial(self._tell, name, verb) for name in feeds)
 
     async def _tell(self, name: str, verb: PowerVerb) -> None:
         await self._feeds[name].set_power(verb)
-        self._left.discard(name)
+        self._tries.acknowledged(name)
 
 
 class FeedDevices:

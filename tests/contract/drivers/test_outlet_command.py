@@ -69,12 +69,29 @@ def test_the_wrapper_of_the_manual_makes_a_classic_pdu_mgr_one_that_tells_states
         play(control.power_state)
 
 
-def command(folder: Path, script: str, timeout_s: float = 45) -> PowerControl:
+def command(
+    folder: Path, script: str, timeout_s: float = 45, outlets: tuple[int, ...] = (3,)
+) -> PowerControl:
     program = folder / "switch"
     program.write_text(f"#!/bin/sh\n{script}\n")
     program.chmod(0o755)
     devices = CommandDevices(SystemChildren(), {"switch": program}, discharge_s=1, timeout_s=timeout_s)
-    return devices("n1", {"command": "switch", "address": "pdu1", "outlets": [3]}, {})
+    return devices("n1", {"command": "switch", "address": "pdu1", "outlets": outlets}, {})
+
+
+def test_an_outlet_that_has_been_switched_is_not_told_again_while_another_one_fails(tmp_path: Path) -> None:
+    calls = tmp_path / "calls"
+    fails = f'[ "$2" != 4 ] || [ $(grep -c "^4" {calls}) -gt 2 ]'
+    control = command(tmp_path, f'echo "$2 $3" >> {calls}\n{fails}', outlets=(3, 4, 5))
+    play(lambda: switched_after_all(control))
+    assert calls.read_text().splitlines() == ["3 on", "4 on", "4 on", "4 on", "5 on"]
+
+
+async def switched_after_all(control: PowerControl) -> None:
+    for _ in range(2):
+        with pytest.raises(DeviceUnreachable):
+            await control.set_power(PowerVerb.ON)
+    await control.set_power(PowerVerb.ON)
 
 
 class SlowProgram(ModelProgram):

@@ -9,7 +9,8 @@ import pytest
 
 from provisioner.core.errors import DeviceUnreachable
 from provisioner.core.states import PowerState
-from provisioner.drivers.outlet_feeds import LATELY_S, FeedDevices, SeveralFeeds
+from provisioner.drivers.outlet_feeds import FeedDevices, SeveralFeeds
+from provisioner.drivers.outlet_tries import LATELY_S
 from provisioner.drivers.snmp import SnmpDevices
 from provisioner.protocols.power import PowerVerb, is_feeds
 from scenarios.runner.virtual_time import run
