@@ -71,7 +71,7 @@ class VirtualLoop(_Loop):
         self._plain: deque[Callback | Timer] = deque()
         self._arrived: list[Step] = []
         self._pool: list[Step] = []
-        self._timers: dict[float, list[Timer]] = {}  # of each time: first come, first served
+        self._timers: dict[float, list[Timer] | deque[Timer]] = {}  # of each time: first come, first served
         self._times: list[float] = []  # a heap of these
         self._timers_waiting = 0
         self._timers_cancelled = 0  # of these
@@ -131,7 +131,7 @@ class VirtualLoop(_Loop):
             self._timers_cancelled > CANCELLED_TIMERS_KEPT
             and self._timers_cancelled * 2 > self._timers_waiting
         ):
-            kept: dict[float, list[Timer]] = {}
+            kept: dict[float, list[Timer] | deque[Timer]] = {}
             for when, timers in self._timers.items():
                 for timer in timers:
                     if not timer._cancelled:
@@ -259,7 +259,9 @@ class VirtualLoop(_Loop):
             timers = self._timers[when]
             many = len(timers) > MANY
             if many:
-                timers, self._timers[when] = timers[:FEW], timers[FEW:]
+                if isinstance(timers, list):  # of which to take the first ones moves all others
+                    timers = self._timers[when] = deque(timers)
+                timers = [timers.popleft() for _ in range(FEW)]
             else:
                 heappop(self._times)
                 del self._timers[when]
