@@ -94,10 +94,9 @@ class Client:
 
     async def _must(self, method: str, path: str, body: Any = None) -> Answer:
         answer = await self._stage.call(method, path, body)
-        if answer.status >= 500:
-            raise BadAnswer(method, path, answer)
+        # 409: an answer that was lost, and what it told is there.
         if answer.status >= 400 and answer.status != 409:
-            raise LabTrouble(f"{method} {path} was answered {answer.status}: {answer.body}")
+            raise BadAnswer(method, path, answer)
         return answer
 
     # --- requests ------------------------------------------------------------------------------
@@ -171,13 +170,17 @@ class Client:
         path, body = f"/v1/nodes/{request.node}/power", {"verb": request.verb}
         answer = await self._stage.call("POST", path, body, key=key)
         if answer.status >= 400:
-            self._add("client", "power", request.node, {"state": "refused", "answer": answer.body["code"]})
+            self._switching_ended(request, "refused", answer.body["code"])
             return _refusal("POST", path, answer)
         path = f"/v1/nodes/{request.node}/requests/{answer.body['id']}"
         while (view := await self._view(path))["state"] == "pending":
             await self._stage.news(request.node)
-        self._add("client", "power", request.node, {"state": view["state"], "answer": view["answer"]})
+        self._switching_ended(request, view["state"], view["answer"])
         return str(view["state"])
+
+    def _switching_ended(self, request: Power, state: str, answer: str) -> None:
+        detail = {"verb": request.verb, "state": state, "answer": answer}
+        self._add("client", "power", request.node, detail)
 
     async def maintenance(self, request: Maintenance) -> str:
         self._asked("maintenance", request.node, on=request.on)

@@ -18,6 +18,14 @@ CUTS = frozenset(
 )
 """Commands by which a machine begins anew, or ends."""
 
+BEGINS = frozenset(
+    (
+        *(("bmc", f"chassis.power.{verb}") for verb in ("on", "cycle", "reset")),
+        *(("pdu", f"outlet.{verb}") for verb in ("on", "reboot")),
+    )
+)
+"""Commands by which a machine is on afterwards."""
+
 SOFT = ("bmc", "chassis.power.soft")
 RESTING = ("available", "active", "deploy_failed", "clean_failed", "enrol_failed")
 """States of a node that has no work: any other one has, which no request for power may disturb."""
@@ -81,15 +89,33 @@ def wrong_end(node: StoryNode, trace: Trace, one: Switched, others: Sequence[Swi
         was_off = request.verb in OF_RUNNING and "off" in seen.machine
         too_many = how == "refused" and len(waiting) > MOST_PENDING  # it waits itself
         return "" if worked or was_off or too_many else f"{how}, and nothing was in its way: {seen.answer}"
-    match request.verb:
-        case "on" | "off" if request.verb not in seen.machine:
-            return f"done, and the machine was never {request.verb}"
+    return _not_done(request.verb, seen) or (_otherwise(request.verb, seen) if len(waiting) == 1 else "")
+
+
+def _not_done(verb: str, seen: _Seen) -> str:
+    """Of one that the client was told to be done."""
+    match verb:
+        case "on" | "off" if verb not in seen.machine:
+            return f"done, and the machine was never {verb}"
         case "soft" if SOFT not in seen.commands and "off" not in seen.machine:
             return "done, and its BMC was never told"
         case "cycle" | "reset" if "on" not in seen.machine:
             return "done, and the machine was never on"
         case "cycle" | "reset" if seen.commands.isdisjoint(CUTS) and "off" not in seen.machine:
             return "done, and no device was told to cut the power"
+    return ""
+
+
+def _otherwise(verb: str, seen: _Seen) -> str:
+    """What else was done than was asked for. Nobody asked for anything else; had the node work, it may be."""
+    if any(state not in RESTING for state in seen.node):
+        return ""
+    last, ends = seen.machine[-1], "off" if verb == "off" else "on"
+    if verb != "soft" and last != ends:
+        return f"done, and left the machine {last}"
+    wrong = {"on": CUTS, "soft": CUTS, "off": BEGINS}.get(verb, frozenset())
+    if told := sorted(name for _, name in seen.commands & wrong):
+        return f"done, and its devices were told {', '.join(told)}"
     return ""
 
 

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from starlette.types import Receive, Scope, Send
 
-from provisioner.api import instance_orders, instances, node_orders
+from provisioner.api import catalog, image_orders, instance_orders, instances, node_orders, nodes
+from provisioner.core.errors import InvalidInput
 from scenarios.runner.model import asgi
 from scenarios.runner.model.stage import ModelStage
 from scenarios.runner.play import play_story
@@ -44,6 +45,22 @@ def told(result: Result) -> list[str]:
 
 def defect(*given: Any, **named: Any) -> Any:
     raise KeyError("flavour")
+
+
+def refuse(*given: Any, **named: Any) -> Any:
+    raise InvalidInput("take it", field="name", answer="not this one")
+
+
+@pytest.mark.parametrize(
+    ("module", "name"),
+    [(nodes, "once"), (image_orders, "register"), (catalog, "once")],
+    ids=["a node", "an image", "a flavor"],
+)
+def test_a_sound_order_that_is_refused_breaks_the_promise_too(
+    module: Any, name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, name, refuse)
+    assert any("was answered with 422" in line for line in told(played()))
 
 
 @pytest.mark.parametrize("expected", [(), (ACTIVE,), (replace(ACTIVE, outcome="error"),)])

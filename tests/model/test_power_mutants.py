@@ -62,6 +62,27 @@ def test_a_machine_that_is_not_switched_as_the_client_is_told_is_caught(
     assert broken_promises(told) == {"expectation"}
 
 
+@pytest.mark.parametrize("by", ["ipmi", "pdu"])
+@pytest.mark.parametrize(
+    ("asked", "done"),
+    [
+        *(("on", done) for done in ("off", "cycle", "reset")),
+        *(("cycle", "off"), ("reset", "off"), ("off", "cycle"), ("soft", "off")),
+    ],
+)
+def test_another_act_than_was_asked_for_is_caught(
+    asked: str, done: str, by: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    carry_out = OperatorRequests._carry_out
+
+    async def act(self: OperatorRequests, request: NodeRequest, node: Node) -> PowerState:
+        return await carry_out(self, replace(request, verb=f"power:{done}"), node)
+
+    told = switched(asked, replace(ACTIVE, after_s=30.0), by)
+    monkeypatch.setattr(OperatorRequests, "_carry_out", act)
+    assert broken_promises(told) & {"expectation", "active_node_untouched"}
+
+
 def test_a_soft_off_that_no_bmc_heard_of_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
     async def believe(self: OperatorRequests, request: NodeRequest, node: Node) -> PowerState:
         return PowerState.OFF

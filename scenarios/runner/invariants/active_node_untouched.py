@@ -32,7 +32,7 @@ class ActiveNodeUntouched:
             return
         if event.t_s < instance.since_s:
             return  # on machines, logs of devices are read a moment later than the client's answers
-        if event.source in ("bmc", "pdu") and self._seen.powers(event.node, event.t_s):
+        if event.source in ("bmc", "pdu") and self._seen.powers(event.node, event.t_s, event.name):
             return
         if what := _harm(event):
             yield Breach(

@@ -11,32 +11,36 @@ from scenarios.runner.verdict import Breach
 
 
 class BytesEqualImage:
-    """Looked at when the client is told ACTIVE; where the lab can't look then, at the end of the story."""
+    """Looked at when the client is told ACTIVE, when it has the instance deleted, and at the story's end,
+    for it stays so. Where the lab can't look at the first, it does later."""
 
     name = "bytes_equal_image"
     sources: tuple[str, ...] = ASKED
 
     def __init__(self) -> None:
         self._seen = RequestsSeen()
-        self._unseen: set[str] = set()  # nodes that couldn't be looked at
+        self._active: set[str] = set()  # nodes
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
-        if event.origin is Origin.STAGE and (event.source, event.name) == ("client", "instance"):
+        if event.origin is not Origin.STAGE:
+            return
+        if (event.source, event.name) == ("client", "instance"):
+            self._active.discard(event.node)
             if event.detail["state"] == "active":
+                self._active.add(event.node)
                 yield from self._compared(event.node, event.t_s, index, look)
-            else:
-                self._unseen.discard(event.node)
+        elif (event.source, event.name) == ("request", "delete") and event.node in self._active:
+            self._active.discard(event.node)
+            yield from self._compared(event.node, event.t_s, index, look)
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
-        for node in sorted(self._unseen):
+        for node in sorted(self._active):
             yield from self._compared(node, now_s, None, look)
 
     def _compared(self, node: str, now_s: float, index: int | None, look: Look) -> Iterable[Breach]:
         truth, instance = look.disk(node), self._seen.on(node)
-        if truth is None:
-            self._unseen.add(node)
-        elif instance is not None and truth.image != instance.image:
+        if truth is not None and instance is not None and truth.image != instance.image:
             why = f" ({truth.unlike})" if truth.unlike else ""
             yield Breach(
                 promise=self.name,

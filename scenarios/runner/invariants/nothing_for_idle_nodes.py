@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Iterable
 from math import inf
 from typing import NamedTuple
@@ -24,8 +25,8 @@ class _Failed(NamedTuple):
 
 class NothingForIdleNodes:
     """A node that no request concerns gets an address and nothing to boot: while the story runs, by what it
-    was sent; at its end, by what it would be given. One whose deploy has failed keeps its instance, and is
-    concerned by nothing until that is deleted."""
+    was sent; a while after it was offered again, and at the end, by what it would be given. One whose deploy
+    has failed keeps its instance, and is concerned by nothing until that is deleted."""
 
     name = "nothing_for_idle_nodes"
     sources: tuple[str, ...] = (*ASKED, "http", "tftp")
@@ -35,8 +36,10 @@ class NothingForIdleNodes:
         self._busy: set[str] = set()  # nodes that were used, and not offered again yet
         self._failed: dict[str, _Failed] = {}  # by node
         self._nodes: set[str] = set()
+        self._look_at: deque[tuple[float, str]] = deque()  # when, at which node that was offered again
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
+        yield from self._offered_again(event.t_s, look)
         self._seen.see(event)
         if event.origin is Origin.STAGE and event.source in ASKED and event.node:
             if event.source == "client":
@@ -52,8 +55,16 @@ class NothingForIdleNodes:
             )
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
-        for node in sorted(self._nodes):
-            if not self._concerned(node, inf) and (served := look.served(node)):
+        yield from self._still_given(sorted(self._nodes), inf, now_s, look)
+
+    def _offered_again(self, now_s: float, look: Look) -> Iterable[Breach]:
+        while self._look_at and self._look_at[0][0] <= now_s:
+            _, node = self._look_at.popleft()
+            yield from self._still_given([node], now_s, now_s, look)
+
+    def _still_given(self, nodes: Iterable[str], at_s: float, now_s: float, look: Look) -> Iterable[Breach]:
+        for node in nodes:
+            if not self._concerned(node, at_s) and (served := look.served(node)):
                 yield Breach(
                     promise=self.name,
                     what=f"{node} is nobody's, and would still be given {served}",
@@ -69,6 +80,7 @@ class NothingForIdleNodes:
                     self._failed[node] = _Failed(detail["instance"], event.t_s)
             case "client", "node" if detail["state"] == "available":
                 self._busy.discard(node)
+                self._look_at.append((event.t_s + LATE_S, node))
             case "request", "delete":
                 failed = self._failed.get(node)
                 if failed is not None and failed.instance == detail["instance"]:

@@ -15,6 +15,17 @@ LATE_S = 10.0
 """So long after its owner was answered a BMC may still do what it has acknowledged."""
 
 
+NEEDED_BY = {
+    "chassis.power.off": ("off",),
+    "chassis.power.cycle": ("cycle",),
+    "chassis.power.reset": ("reset",),
+    "chassis.power.soft": ("soft",),
+    "outlet.off": ("off", "cycle", "reset"),
+    "outlet.reboot": ("cycle", "reset"),
+}
+"""Commands that cut the power → requests that ask for that."""
+
+
 @dataclass(slots=True)
 class Wanted:
     """One instance: asked for, and not known to be gone.
@@ -34,13 +45,15 @@ class Wanted:
 
 class RequestsSeen:
     """Stage events read: request deploy {instance, image, wipe?}, refused {instance}, delete {instance},
-    power; client instance {instance, state}, power. Kept by node, since every event of every device asks."""
+    power {verb}; client instance {instance, state}, power {verb}. Kept by node, since every event of every
+    device asks."""
 
     def __init__(self) -> None:
         self._wanted: dict[str, Wanted] = {}  # by the instance's name
         self._by_node: dict[str, dict[str, Wanted]] = {"": {}}  # "": may come to any node
-        self._powering: Counter[str] = Counter()  # requests for power that weren't answered yet, by node
-        self._powered_s: dict[str, float] = {}  # node → when the last one was answered
+        # Of a node and a verb: requests for power that weren't answered yet; when the last one was answered.
+        self._powering: Counter[tuple[str, str]] = Counter()
+        self._powered_s: dict[tuple[str, str], float] = {}
 
     def see(self, event: Event) -> None:
         if event.origin is not Origin.STAGE:
@@ -57,10 +70,10 @@ class RequestsSeen:
                 if instance := self._wanted.get(detail["instance"]):
                     instance.leaving = True
             case "request", "power":
-                self._powering[event.node] += 1
+                self._powering[(event.node, detail["verb"])] += 1
             case "client", "power":
-                self._powering[event.node] -= 1
-                self._powered_s[event.node] = event.t_s
+                self._powering[(event.node, detail["verb"])] -= 1
+                self._powered_s[(event.node, detail["verb"])] = event.t_s
             case "client", "instance":
                 self._told(detail["instance"], detail["state"], event.node, event.t_s)
 
@@ -85,9 +98,12 @@ class RequestsSeen:
         if wanted := self._wanted.pop(name, None):
             self._by_node[wanted.node].pop(name, None)
 
-    def powers(self, node: str, t_s: float) -> bool:
-        """Whether the client has the node's power switched at this time."""
-        return self._powering[node] > 0 or t_s <= self._powered_s.get(node, -inf) + LATE_S
+    def powers(self, node: str, t_s: float, command: str) -> bool:
+        """Whether the client has the node switched at this time in a way that needs this command."""
+        return any(
+            self._powering[(node, verb)] > 0 or t_s <= self._powered_s.get((node, verb), -inf) + LATE_S
+            for verb in NEEDED_BY.get(command, ())
+        )
 
     def on(self, node: str) -> Wanted | None:
         """The instance that is on a node as far as the client was told, or None. That one which is to go has

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from ipaddress import IPv4Address
 from typing import Any
 
@@ -50,8 +50,9 @@ RETRY_S, LONGEST_RETRY_S = 0.5, 8.0
 ADMIN_TOKEN = "0" * 31 + "1"
 PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIHRoZSBtb2RlbCEh lab"
 
-SECRET = re.compile(r"[0-9a-f]{32}|correct-horse-\d+")
-"""What a secret of a story looks like: `SeededIds`, and the passwords of its BMCs and PDUs."""
+ID_CHARS = 32
+SECRET = re.compile(rf"[0-9a-f]{{{ID_CHARS},}}|correct-horse-\d+")
+"""What a secret of a story looks like, or stands in: `SeededIds`, and the passwords of its BMCs and PDUs."""
 
 ROOT_OFFSET_BYTES = MIB
 
@@ -285,7 +286,7 @@ class ModelStage:
     def _tell(self, where: str, text: str) -> None:
         """Kept only if a secret stands in it: a large rack tells gigabytes."""
         words = SECRET.findall(text)
-        if words and not self._known_secrets().isdisjoint(words):
+        if words and not self._known_secrets().isdisjoint(_parts(words)):
             self._offending.append((where, text))
 
     def _known_secrets(self) -> set[str]:
@@ -293,3 +294,10 @@ class ModelStage:
             self._secrets.update(ids.secrets)
             ids.secrets.clear()
         return self._secrets
+
+
+def _parts(words: Iterable[str]) -> Iterator[str]:
+    """The words, and of longer ones each part that is as long as a secret."""
+    for word in words:
+        yield word
+        yield from (word[at : at + ID_CHARS] for at in range(len(word) - ID_CHARS + 1))

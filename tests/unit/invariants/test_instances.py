@@ -108,12 +108,20 @@ def test_who_had_it_switched_once_has_not_asked_for_ever() -> None:
     watched.deployed()
     watched.asked("power", "n1", verb="cycle")
     watched.device("bmc", "chassis.power.cycle", "n1", "ch1", result="ok")
-    watched.told_power("n1", "done")
+    watched.told_power("n1", "done", verb="cycle")
     for _ in range(9):
-        watched.device("bmc", "chassis.power.off", "n1", "ch1", result="ok")
+        watched.device("bmc", "chassis.power.cycle", "n1", "ch1", result="ok")
     assert not watched.breaches
     watched.host("started", "ch2")
-    watched.device("bmc", "chassis.power.off", "n1", "ch1", result="ok")
+    watched.device("bmc", "chassis.power.cycle", "n1", "ch1", result="ok")
+    assert "whose instance is active" in watched.breaches[0].what
+
+
+def test_who_asks_for_power_has_not_asked_for_any_command() -> None:
+    watched = Watched(ActiveNodeUntouched())
+    watched.deployed()
+    watched.asked("power", "n1", verb="on")
+    watched.device("bmc", "chassis.power.cycle", "n1", "ch1", result="ok")
     assert "whose instance is active" in watched.breaches[0].what
 
 

@@ -66,8 +66,8 @@ class Watched:
     def told_node(self, node: str, state: str) -> None:
         self._add(Origin.STAGE, "client", "node", node, "", {"state": state})
 
-    def told_power(self, node: str, state: str) -> None:
-        self._add(Origin.STAGE, "client", "power", node, "", {"state": state, "answer": ""})
+    def told_power(self, node: str, state: str, *, verb: str) -> None:
+        self._add(Origin.STAGE, "client", "power", node, "", {"verb": verb, "state": state, "answer": ""})
 
     def device(self, source: str, name: str, node: str, sender: str = "", **detail: Any) -> None:
         self._add(Origin.DEVICE, source, name, node, sender, detail)
