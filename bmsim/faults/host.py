@@ -54,7 +54,7 @@ FAULTS = (
     ),
     _fault(
         "host.clock_jump",
-        "its wall clock jumps",
+        "the wall clock of its store jumps, the only one that it reads: so for all that share a database",
         "when it is healed: it jumps back",
         "everyday: the first NTP answer, a battery that is empty",
         (Parameter("by_s", 3600, NUMBER, "how far ahead; below 0: back"),),

@@ -18,7 +18,7 @@ def moment(device: str, command: str, args: Mapping[str, Any]) -> str:
             return "firmware"
         case "dhcp", "discover" | "request" if args.get("client") == "iPXE":
             return "loader"
-        case "http", "sent" if str(args.get("file", "")).startswith(RAMDISKS):
+        case "http" | "tftp", "sent" if str(args.get("file", "")).startswith(RAMDISKS):
             return "kernel"
         case "http", "post" if args.get("file") == "hello":
             return "agent"

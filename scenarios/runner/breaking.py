@@ -93,6 +93,10 @@ class Breaking:
         struck = [self._blows[at].strike for at in did]
         return sum(node in ("", strike.node) and not strike.may_miss for strike in struck)
 
+    def begun(self, fault: str, node: str) -> bool:
+        """Whether its moment came. node: empty: at whichever."""
+        return any(one.strike.fault == fault and node in ("", one.strike.node) for one in self._blows)
+
     async def end(self) -> None:
         """The lab is about to be taken down: nothing is healed."""
         await end(self._tasks)

@@ -43,6 +43,10 @@ out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
 
 
+MOST_SEEDS = 1_000_000
+"""Of one search: each is a job that is kept until it has ended."""
+
+
 def traces_folder() -> Path:
     """Where the traces of stories that didn't pass are kept."""
     base = os.environ.get("XDG_STATE_HOME") or str(Path.home() / ".local/state")
@@ -279,6 +283,8 @@ def _numbers(seeds: str) -> range:
     first, dots, last = seeds.partition("..")
     if not dots or not first.isdecimal() or not last.isdecimal() or int(last) < int(first):
         _refuse(f"{seeds} is not A..B with A at most B, as 1..1000")
+    if int(last) - int(first) >= MOST_SEEDS:
+        _refuse(f"{seeds} are more than {MOST_SEEDS:,} seeds: search them in parts")
     return range(int(first), int(last) + 1)
 
 

@@ -58,8 +58,12 @@ class Expecting:
         for one in self._story.expected:
             if one.struck and (times := self._breaking.times_struck(one.struck, one.node)) < one.times:
                 fault = f"the fault {one.struck}{f' at {one.node}' if one.node else ''}"
-                rarely = f"changed something {times} times of {one.times} alone"
-                told.append(f"{fault} {rarely if times else 'never changed anything'}")
+                if times:
+                    told.append(f"{fault} changed something {times} times of {one.times} alone")
+                elif self._breaking.begun(one.struck, one.node):
+                    told.append(f"{fault} never changed anything")
+                else:
+                    told.append(f"{fault} never changed anything, for its moment never came")
         return told
 
     async def failed(self) -> list[str]:

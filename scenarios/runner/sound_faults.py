@@ -13,7 +13,8 @@ from scenarios.runner.parts import FaultPart, OneNode, When
 from scenarios.runner.reached import steps_of
 from scenarios.runner.sound_moments import SoundMoments
 from scenarios.runner.sound_rack import Problem, listed, without_its_store
-from scenarios.runner.switched_by import unfit, unfit_for
+from scenarios.runner.stage import Fidelity
+from scenarios.runner.switched_by import unfit, unfit_for, unfit_on_machines
 
 if TYPE_CHECKING:
     from scenarios.runner.schema import Scenario
@@ -92,9 +93,11 @@ class SoundFaults:
 
     def _unfit(self, fault: FaultPart) -> str:
         at = str(fault.with_.get("at", ""))
+        on_machines = Fidelity.MACHINE in self._scenario.fidelities
         told = (
             unfit(fault.do, one.name, one.power, one.deploy)
             or unfit_for(fault.do, one.name, one.firmware, at)
+            or (unfit_on_machines(fault.do, one.name, one.boot, at) if on_machines else "")
             for one in self._struck(fault)
         )
         return next(filter(None, told), "")

@@ -22,6 +22,13 @@ DEVICES: Mapping[str, tuple[str, Callable[[OneNode], bool]]] = {
 """Source of events → what tells them, and which nodes have one."""
 
 
+BEFORE_STATES: Mapping[str, str] = {
+    **dict.fromkeys(("deploying", "deploy_wait", "deploy_failed", "active"), "instance_running"),
+    **dict.fromkeys(("cleaning", "clean_wait", "clean_failed"), "withdraw_instance"),
+}
+"""State of a node → a step of the plan by which it comes into that."""
+
+
 class SoundMoments:
     """Of one scenario. A problem stands at a field of the moment."""
 
@@ -99,7 +106,7 @@ class SoundMoments:
         if told := self._of_no_device(when, of_each=of_each):
             yield (_field(when),), told
             return
-        step = step_of(when)
+        step = step_of(when) or _step_before(when)
         told = "" if may_miss else self.never_begins(step, when.node, of_each=of_each)
         if told:
             by_name = step in (when.step, when.detail.get("step"))
@@ -153,6 +160,13 @@ class SoundMoments:
         """At which it may come. A name that no node has is told."""
         node = self._by_name.get(name or "")
         return [node] if node is not None else self._scenario.rack.node_list
+
+
+def _step_before(when: When) -> str:
+    """Without which no node comes into the state that is awaited; empty: there is none such."""
+    if when.event != "node.state":
+        return ""
+    return BEFORE_STATES.get(str(when.detail.get("state")), "")
 
 
 def _no_state(source: str, detail: Mapping[str, object]) -> Iterator[str]:

@@ -21,6 +21,16 @@ def unfit_for(fault: str, node: str, firmware: str, at: str = "") -> str:
     return ""
 
 
+def unfit_on_machines(fault: str, node: str, boot: str, at: str = "") -> str:
+    """What to change about a fault that models of this kind of machine have, and real ones not; empty: it
+    fits. boot: who serves what it starts with."""
+    if fault == "node.slow_post" and boot != "tilera":
+        return f"{fault} strikes boards of tilepro64 alone at fidelity machine, not {node}: change fidelities"
+    if fault in ("node.hangs", "boot.loop") and at == "loader" and boot != "ipxe":
+        return f"{fault} at loader needs iPXE at fidelity machine; {node} boots by {boot}: take at: kernel"
+    return ""
+
+
 def unfit(fault: str, node: str, power: str, deploy: str) -> str:
     """What to change about a fault that the node has no device for, or no connection; empty: it fits. power,
     deploy: as in a rack part; power empty: not known yet."""

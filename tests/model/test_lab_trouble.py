@@ -111,7 +111,8 @@ def unstruck(*expected: Expected) -> Story:
     )
 
 
-NEVER_STRUCK = "the fault disk.slow at n1 never changed anything: the story proves nothing"
+NEVER_CAME = "never changed anything, for its moment never came"
+NEVER_STRUCK = f"the fault disk.slow at n1 {NEVER_CAME}: the story proves nothing"
 
 
 async def believe(ctx: StepContext) -> Outcome:

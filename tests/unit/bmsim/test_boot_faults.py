@@ -58,6 +58,8 @@ def test_what_was_healed_begins_anew() -> None:
         ("dhcp", "discover", {"client": "PXEClient:Arch:00000:UNDI:002001"}, ""),
         ("dhcp", "discover", {"client": "iPXE"}, "loader"),
         ("http", "sent", {"file": "kernel"}, ""),
+        ("tftp", "sent", {"file": "kernel"}, ""),
+        ("tftp", "sent", {"file": "ramdisk"}, "kernel"),
         ("http", "sent", {"file": "ramdisk"}, "kernel"),
         ("http", "post", {"file": "hello"}, "agent"),
     ],

@@ -15,7 +15,8 @@ REQUIRED_AT_MACHINE = (
     *("bmc.silent", "bmc.ack_not_done", "bmc.swallowed_in_transition", "bmc.busy", "bmc.cold_reset"),
     *("bmc.boot_device_forgotten", "bmc.sessions_exhausted", "net.drop", "net.partition", "dhcp.rival"),
     *("tftp.stall", "boot.ignores_flag", "boot.loop", "node.hangs", "node.dead_nic", "disk.write_error"),
-    *("disk.too_small", "host.kill", "host.stop", "bmc.late"),
+    *("disk.too_small", "host.kill", "host.stop", "bmc.late", "image.corrupt"),
+    *("agent.twice", "agent.stale_token"),
 )
 
 

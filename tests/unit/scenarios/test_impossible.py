@@ -133,6 +133,16 @@ NEVER: dict[str, tuple[list[Change], str, str]] = {
         "8: faults[0].when.detail:",
         "a node is never 'activ'; its states are enrolling,",
     ),
+    "a state that nothing leads a node to": (
+        [when("event: node.state, node: n2, detail: {state: active}")],
+        "8: faults[0].when.event:",
+        "with a step of the node: instance_running never begins, for nothing is deployed to n2: deploy to it",
+    ),
+    "a state of cleaning where nothing is deleted": (
+        [when("event: node.state, node: n1, detail: {state: cleaning}")],
+        "8: faults[0].when.event:",
+        "withdraw_instance never begins, for nothing that is deployed to n1 is deleted",
+    ),
     "a list of steps in a detail": (
         [when("event: step.step.retry, node: n1, detail: {step: [write_image]}, after_s: 5")],
         "8: faults[0].when.event:",
@@ -147,6 +157,12 @@ NEVER: dict[str, tuple[list[Change], str, str]] = {
         [fault("do: bmc.busy, share: 0.5, when: {event: host.killed}")],
         "8: faults[0].when.event:",
         "a share needs a moment that each node has",
+    ),
+    # --- what real machines can't have
+    "a slow firmware that no emulated machine has": (
+        [AT_MACHINE, fault("do: node.slow_post, target: n1")],
+        "9: faults[0].do:",
+        "node.slow_post strikes boards of tilepro64 alone at fidelity machine, not n1: change fidelities",
     ),
     # --- time
     "a fault that comes when all has healed": (
