@@ -13,6 +13,8 @@ import os
 import random
 import secrets
 import select
+import selectors
+import signal
 import sys
 import sysconfig
 import threading
@@ -21,6 +23,7 @@ import uuid
 from asyncio import events
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from multiprocessing.process import BaseProcess
 from pathlib import Path
 from types import ModuleType
 from typing import Any, NoReturn
@@ -50,6 +53,9 @@ _GIVEN = {**{f"time.{name}": 0 for name in _DATES}, "time.strftime": 1, "random.
 _PATCHED: dict[ModuleType | type, tuple[str, ...]] = {
     time: ("sleep", *_TIME, *_DATES),
     select: ("select", "poll", "epoll"),
+    **dict.fromkeys((selectors.EpollSelector, selectors.PollSelector, selectors.SelectSelector), ("select",)),
+    signal: ("sigwait", "sigwaitinfo", "sigtimedwait", "pause"),
+    BaseProcess: ("start",),
     threading.Condition: ("wait",),  # by which events, queues, semaphores and the futures of threads wait
     _thread: ("start_new_thread",),
     threading: ("_start_new_thread", "_start_joinable_thread"),  # until 3.12; since 3.13
@@ -65,6 +71,9 @@ _AUDITED = frozenset(
         *("socket.sendto", "socket.sendmsg"),
         *("subprocess.Popen", "os.posix_spawn", "os.spawn", "os.system", "os.exec", "os.fork", "os.forkpty"),
     )
+)
+_CHANGES = frozenset(
+    f"os.{call}" for call in ("mkdir", "rmdir", "remove", "rename", "truncate", "link", "symlink")
 )
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 OF_LOOPS = (
@@ -153,6 +162,9 @@ def _audit(event: str, given: tuple[Any, ...]) -> None:
         refuse(event)
     if event == "open" and _watch.concerns_us and not _is_of_code(*given):
         refuse(f"open of {given[0]}")
+    # Modules are compiled as they are imported.
+    if event in _CHANGES and _watch.concerns_us and "__pycache__" not in str(given[0]):
+        refuse(f"{event} of {given[0]}")
 
 
 def _is_of_code(path: Any, _: object, flags: int) -> bool:

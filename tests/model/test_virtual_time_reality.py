@@ -6,10 +6,13 @@ import ast
 import asyncio
 import linecache
 import logging
+import multiprocessing
 import os
 import random
 import secrets
 import select
+import selectors
+import signal
 import socket
 import subprocess
 import threading
@@ -35,6 +38,8 @@ def _submit() -> None:
         pool.submit(print)
 
 
+SPAWNED = multiprocessing.get_context("spawn").Process
+
 REALITY: dict[str, Callable[[], object]] = {
     "time.sleep": lambda: time.sleep(0),
     "time.time": lambda: time.time(),
@@ -57,6 +62,12 @@ REALITY: dict[str, Callable[[], object]] = {
     "threading.Condition.wait": lambda: threading.Event().wait(0.01),
     "select.select": lambda: select.select([], [], [], 0.01),
     "select.poll": lambda: select.poll(),
+    "selectors.EpollSelector.select": lambda: selectors.DefaultSelector().select(0.01),
+    "signal.sigtimedwait": lambda: signal.sigtimedwait([signal.SIGUSR1], 0),
+    "multiprocessing.process.BaseProcess.start": lambda: SPAWNED().start(),
+    "os.mkdir of /proc/new": lambda: Path("/proc/new").mkdir(),
+    "os.remove of /proc/gone": lambda: Path("/proc/gone").unlink(),
+    "os.rename of /proc/gone": lambda: Path("/proc/gone").rename("/proc/new"),
     "time.localtime": lambda: time.localtime(),
     "time.gmtime": lambda: time.gmtime(None),
     "time.ctime": lambda: time.ctime(),
