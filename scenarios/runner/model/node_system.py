@@ -66,7 +66,7 @@ class NodeSystem:
         self._loop = asyncio.get_running_loop()
         self._timers: list[asyncio.TimerHandle] = []
         self._hellos: dict[str, Mapping[str, Any]] = {}  # what agents reported, by their tokens
-        self._heard_by: dict[str, str] = {}  # which host heard each of them last
+        self._heard: dict[str, tuple[str, str]] = {}  # of each token: which host heard it last, of which boot
 
     def started(self, started: said.Started) -> None:
         if started.kind is said.SystemKind.AGENT:
@@ -137,11 +137,12 @@ class NodeSystem:
         told = status == 200
         # What it repeats to who has heard it is no news, on machines neither; of thousands of nodes that wait
         # for their turn it would be a quarter of all events.
-        if not told or self._heard_by.get(token) != host.sender:
+        heard = (host.sender, str(detail["boot_id"]))
+        if not told or self._heard.get(token) != heard:
             self._note("http", "sent" if told else "refused", host.sender, file="hello")
             self._note("agent", "hello" if told else "refused", host.sender, status=status)
         if told:
-            self._heard_by[token] = host.sender
+            self._heard[token] = heard
             self._hellos[token] = detail
         return told
 
