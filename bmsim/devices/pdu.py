@@ -151,10 +151,10 @@ class Pdu:
             self._started_s = now_s
         for place, (number, outlet) in enumerate(self._outlets.items()):
             outlet.moves = []
+            outlet.closed = outlet.closed and self.faults.welded(number)
             if not on:
                 continue
             wanted = outlet.last if self._restore is Restore.LAST else self._restore is Restore.ON
-            outlet.closed = outlet.closed and self.faults.holds(number, False)
             outlet.commanded, outlet.last, outlet.kept = wanted, wanted, wanted or outlet.closed
             if wanted:
                 outlet.moves = [(now_s + place * self._timing.sequence_s, True)]

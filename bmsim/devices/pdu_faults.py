@@ -36,6 +36,10 @@ class PduFaults:
             return self._strikes(STUCK, outlet)
         return not closed and (HALF_OFF, outlet) in self._given and self._strikes(HALF_OFF, outlet)
 
+    def welded(self, outlet: int) -> bool:
+        """Whether the relay stays as it is, whatever power its coil has."""
+        return (STUCK, outlet) in self._given and self._strikes(STUCK, outlet)
+
     def tells_command(self, outlet: int) -> bool:
         """Whether it tells what it commanded, not what the relay did."""
         stuck = self._given.get((STUCK, outlet))

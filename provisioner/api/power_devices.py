@@ -8,7 +8,7 @@ from typing import Any
 from provisioner.api.context import ApiContext
 from provisioner.config.node_power import PowerEntry
 from provisioner.core.errors import Conflict, InvalidInput
-from provisioner.core.feeds import UNITS_ADVICE, feeds_of
+from provisioner.core.feeds import feeds_of, units_advice
 from provisioner.core.model import Node, Outlet
 from provisioner.protocols.store import Tx
 
@@ -46,11 +46,12 @@ def check(tx: Tx, context: ApiContext, tried: str, power: PowerEntry, node_id: s
             continue
         held = {one.name for one in tx.find(Outlet, where={"node_id": other.id})}
         common = {called for name, called in feeds.items() if name in held}
+        outlets = ", ".join(sorted(common))
         raise Conflict(
             tried,
-            answer=f"{', '.join(sorted(common))} feeds node {other.name} already",
+            answer=f"{outlets} feeds node {other.name} already",
             advice="Look where its cable ends, and correct power of the one, or of the other (provisioner "
-            f"node power-device); {UNITS_ADVICE}",
+            f"node power-device){units_advice(outlets)}",
         )
 
 

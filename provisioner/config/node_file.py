@@ -13,7 +13,7 @@ from provisioner.config.node_power import FakePower, IpmiPower, Part
 from provisioner.config.outlet_power import CommandPower, FeedsPower, HttpPower, IbootPower, SnmpPower
 from provisioner.config.source import Location, misplaced
 from provisioner.config.words import MOST, Word
-from provisioner.core.feeds import UNITS_ADVICE, feeds_of
+from provisioner.core.feeds import feeds_of, units_advice
 
 
 def _mac(value: object) -> str:
@@ -146,8 +146,7 @@ class NodeFile(Part):
         seen = set[str]()
         for place, what in self._what_is_there_once():
             if what in seen:
-                advice = f"; {UNITS_ADVICE}" if place[-1] == "power" else ""
-                raise misplaced(place, f"{what} is there twice{advice}")
+                raise misplaced(place, f"{what} is there twice{units_advice(what)}")
             seen.add(what)
         return self
 

@@ -11,7 +11,7 @@ import httpx
 from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from provisioner.config.node_power import PowerEntry
-from provisioner.core.feeds import UNITS_ADVICE, feeds_of
+from provisioner.core.feeds import feeds_of, units_advice
 from provisioner.core.outlet_urls import PRINT, URLS, query_print
 from provisioner.core.pdus.families import AUTO, FAMILIES, FIRST_UNITS
 from provisioner.core.pdus.family import Family
@@ -302,7 +302,7 @@ class FeedsPower(_OutletPower):
         names = [name for name, _ in each]
         twice = next((called for name, called in each if names.count(name) > 1), None)
         if twice is not None:
-            raise ValueError(f"feeds: {twice} is there twice; {UNITS_ADVICE}")
+            raise ValueError(f"feeds: {twice} is there twice{units_advice(twice)}")
         return self
 
     def shown(self) -> dict[str, Any]:

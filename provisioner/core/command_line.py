@@ -5,7 +5,7 @@ from __future__ import annotations
 from provisioner.core.errors import InvalidInput
 
 LONGEST = {
-    "x86_64": 2047 - len("initrd=ramdisk "),  # which our script for iPXE says first
+    "x86_64": 2047 - len("kernel initrd=ramdisk "),  # iPXE's own, by UEFI, and what our script for it says
     "arm64": 2047 - len("BOOT_IMAGE=/kernel "),  # GRUB's own; U-Boot adds nothing
     "armhf": 1023,
 }

@@ -10,9 +10,7 @@ from typing import Any
 from provisioner.core.outlet_urls import print_of
 from provisioner.core.pdus.families import FAMILIES, FIRST_UNITS
 
-UNITS_ADVICE = "of units in a chain, name power.family and power.unit"
-"""For who is told that an outlet is there twice, and has two: by `auto`, unit 1 may be the first or not."""
-
+_BY_SNMP = " of PDU "
 _URL = re.compile(r"(https?)://([^/?#]*)([^?#]*)", re.DOTALL)
 _PORTS = {"http": ":80", "https": ":443"}
 
@@ -61,6 +59,12 @@ def feeds_of(driver: str, address: Mapping[str, Any]) -> dict[str, str]:
 def _query(device: str) -> str:
     """What of a URL isn't shown, and tells one PDU from another to the program that is given it."""
     return device.removeprefix(url[0]) if (url := _URL.match(device)) else ""
+
+
+def units_advice(outlets: str) -> str:
+    """For who is told that an outlet is there twice, and has two: by `auto`, unit 1 may be the first or not.
+    outlets: what they are called. Empty: none is of a PDU that may have units."""
+    return "; of units in a chain, name family and unit of each" if _BY_SNMP in outlets else ""
 
 
 def _pdu_names(address: Mapping[str, Any]) -> list[str]:

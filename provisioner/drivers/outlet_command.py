@@ -71,8 +71,8 @@ class CommandOutlets:
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb}"
         ends_on(verb, tried, self._name)
-        async with self._in_turn(tried) as end_s:
-            with self._tries.one(verb) as outlets:
+        with self._tries.one(verb) as outlets:
+            async with self._in_turn(tried) as end_s:
                 for outlet in outlets:
                     await self._run(f"{tried} outlet {outlet}", outlet, verb, end_s)
                     self._tries.acknowledged(outlet)

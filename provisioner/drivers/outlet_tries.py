@@ -12,7 +12,7 @@ from provisioner.protocols.power import PowerVerb
 Outlet = TypeVar("Outlet")
 
 LATELY_S = 30.0
-"""Tries of one command follow each other faster."""
+"""Tries of one command follow each other faster, and nobody replaces a PDU in that time."""
 
 
 class Tries(Generic[Outlet]):

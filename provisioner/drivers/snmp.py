@@ -13,10 +13,11 @@ from provisioner.core.outlets import OutletState, together
 from provisioner.core.pdus.families import AUTO, FAMILIES, FIRST_UNITS
 from provisioner.core.pdus.family import Family, Oid
 from provisioner.core.states import PowerState
+from provisioner.drivers.outlet_tries import LATELY_S
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_messages import Agent, Messages
-from provisioner.drivers.snmp_queue import LATELY_S, PduQueue
+from provisioner.drivers.snmp_queue import PduQueue
 from provisioner.protocols.power import PowerControl, PowerVerb
 
 LONGEST_COMMAND_S = 4.0

@@ -20,6 +20,7 @@ from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable
 from provisioner.core.pdu_pace import MESSAGE_S, Pace
 from provisioner.core.pdus.families import family_of
 from provisioner.core.pdus.family import SYS_OBJECT_ID, Family, Oid
+from provisioner.drivers.outlet_tries import LATELY_S
 from provisioner.drivers.snmp_credentials import Credentials
 from provisioner.drivers.snmp_messages import Agent, Messages, Value
 
@@ -27,9 +28,6 @@ T = TypeVar("T")
 
 MOST_OBJECTS = 16
 """In one message: with their values below 484 bytes, which every agent takes (RFC 3417 §3.2)."""
-
-LATELY_S = 30.0
-"""Tries of one command follow each other faster, and nobody replaces a PDU in that time."""
 
 KEPT_S = 10.0
 """An answer, for who has asked and isn't there. Tries follow each other in 5 s at most."""

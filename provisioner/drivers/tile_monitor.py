@@ -20,10 +20,8 @@ OFF_SILENCES = 2
 """In a row: one may be the monitor's own."""
 
 OVERLAP_CHARS = 256
-"""So much of what was read last is looked for, to find what is new: a kernel keeps its log's end alone."""
-
-MOST_PLACES = 64
-"""Where that is looked for, from the last on: in a log of one line again and again it is everywhere."""
+"""So much of a log's beginning is looked for in what was read last, to find what is new: a kernel keeps its
+log's end alone."""
 
 
 class TileMonitor:
@@ -95,13 +93,8 @@ def news(known: str, text: str) -> str:
     """
     if text.startswith(known):
         return text[len(known) :]
-    end, read_to = known[-OVERLAP_CHARS:], len(known)
-    for _ in range(MOST_PLACES):
-        place = text.rfind(end, 0, read_to)
-        if place < 0:
-            break
-        read_to = place + len(end)
-        if known.endswith(text[:read_to]):
-            return text[read_to:]
-        read_to -= 1
+    begin, place = text[:OVERLAP_CHARS], -1
+    while begin and (place := known.find(begin, place + 1)) >= 0:
+        if text.startswith(known[place:]):
+            return text[len(known) - place :]
     return text

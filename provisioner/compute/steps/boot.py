@@ -8,7 +8,7 @@ from typing import Any
 from provisioner.agent import VERSION
 from provisioner.compute.agent_session import client, run_command
 from provisioner.compute.context import StepContext
-from provisioner.compute.publishing import boot_entry, whole_entry
+from provisioner.compute.publishing import boot_entry
 from provisioner.core.diagnosis import diagnose
 from provisioner.core.errors import DeviceUnreachable, PermanentError, StateError, TransientError
 from provisioner.core.extra_specs import DEBIAN_NAMES
@@ -47,7 +47,7 @@ async def publish_boot(ctx: StepContext) -> Outcome:
             command_line=" ".join((*CONSOLES[node.arch], KERNEL_WORDS, f"BOOTIF=01-{mac}")),
         )
         await ctx.ledger.write({"publication": publication})
-    await ctx.edges.publisher.publish(whole_entry(ctx.edges, ctx.node, ctx.ports))
+    await ctx.edges.publisher.publish(boot_entry(ctx.edges, ctx.node, ctx.ports))
     return Next(f"the deploy ramdisk is published for {ctx.boot_port.id} at {ctx.boot_port.address}")
 
 

@@ -198,6 +198,26 @@ def test_a_relay_that_is_stuck_open_stays_so_with_mains_that_come_back(restore: 
     assert device.relays() == {1: False}
 
 
+def test_a_relay_that_welds_while_mains_are_away_is_open_by_then() -> None:
+    device = Pdu({1: True}, restore=Restore.OFF)
+    device.update(0.0)
+    device.switch_mains(False, 1.0)
+    fault(device, "pdu.outlet_stuck")
+    device.switch_mains(True, 2.0)
+    device.update(2.0)
+    assert not device.fed(1)
+
+
+def test_half_off_holds_nothing_against_a_loss_of_mains() -> None:
+    device = Pdu({1: True}, restore=Restore.OFF)
+    device.update(0.0)
+    fault(device, "pdu.half_off")
+    device.switch_mains(False, 1.0)
+    device.switch_mains(True, 2.0)
+    device.update(2.0)
+    assert (device.fed(1), device.faults.struck) == (False, {})
+
+
 def test_half_off_holds_against_off_alone() -> None:
     device = pdu(True)
     fault(device, "pdu.half_off")

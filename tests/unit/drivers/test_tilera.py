@@ -141,6 +141,11 @@ def test_of_a_log_that_says_the_same_line_again_and_again_the_new_ones_are_told(
     assert news(known, (known + LINE * gone_on)[lost:]) == LINE * gone_on
 
 
+def test_of_many_new_lines_that_are_alike_no_old_ones_are_told_again() -> None:
+    known = "boot 1\n" * 300 + LINE * 20
+    assert news(known, (known + LINE * 100)[7:]) == LINE * 100
+
+
 @pytest.mark.parametrize(
     ("silences", "console"),
     [(0, "stopped\n"), (1, "stopped\n"), (2, "stopped\nstopped\n")],
