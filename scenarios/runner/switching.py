@@ -27,6 +27,8 @@ BEGINS = frozenset(
 """Commands by which a machine is on afterwards."""
 
 SOFT = ("bmc", "chassis.power.soft")
+MACHINE = (("machine", "on"), ("machine", "off"))
+SOON_S = 5.0
 RESTING = ("available", "active", "deploy_failed", "clean_failed", "enrol_failed")
 """States of a node that has no work: any other one has, which no request for power may disturb."""
 
@@ -42,12 +44,14 @@ class _Seen:
     """Of one node, from a request for power until its answer.
 
     machine: "on", "off"; node: its states. Each as it was at first, and what it became
+    soon: what the machine became soon after: a real one starts a moment after its outlet
     commands: what its devices did
     struck: some fault did something to it, or to the way to it, or had before and hadn't healed
     answer: what the client was told
     """
 
     machine: list[str] = field(default_factory=lambda: ["off"])
+    soon: list[str] = field(default_factory=list)
     node: list[str] = field(default_factory=lambda: [""])
     commands: set[tuple[str, str]] = field(default_factory=set)
     struck: bool = False
@@ -111,7 +115,7 @@ def _otherwise(verb: str, seen: _Seen) -> str:
     if any(state not in RESTING for state in seen.node):
         return ""
     last, ends = seen.machine[-1], "off" if verb == "off" else "on"
-    if verb != "soft" and last != ends:
+    if verb != "soft" and ends not in (last, *seen.soon):
         return f"done, and left the machine {last}"
     wrong = {"on": CUTS, "soft": CUTS, "off": BEGINS}.get(verb, frozenset())
     if told := sorted(name for _, name in seen.commands & wrong):
@@ -122,14 +126,16 @@ def _otherwise(verb: str, seen: _Seen) -> str:
 def _seen(trace: Trace, request: Power, asked_s: float, ended_s: float) -> _Seen:
     seen, begun, in_force = _Seen(), False, set[str]()
     for event in _about(trace, request.node):
-        if event.t_s > ended_s:
-            continue
         told = event.source, event.name
+        if event.t_s > ended_s:
+            if told in MACHINE and event.t_s <= ended_s + SOON_S:
+                seen.soon.append(event.name)
+            continue
         if not begun and told == ("request", "power") and _is_of(event, request, asked_s):
             begun, seen.struck = True, bool(in_force)
         # In a model much happens at one moment; on machines devices are heard of a moment later.
         ours, of_device = begun and event.t_s >= asked_s, event.origin is Origin.DEVICE
-        if of_device and told in (("machine", "on"), ("machine", "off")):
+        if of_device and told in MACHINE:
             seen.machine = [*(seen.machine if ours else ()), event.name]
         elif told == ("node", "state"):
             seen.node = [*(seen.node if ours else ()), event.detail["state"]]
