@@ -48,7 +48,7 @@ def test_a_deploy_whose_command_line_would_be_cut_off_fails_with_its_length_and_
         failure = (await world.instance()).failure
         assert failure is not None and failure.code == "invalid-input"
         assert "tell node n1 its kernel's command line: it has 21" in failure.message
-        assert "2032 get through to a kernel of x86_64" in failure.message
+        assert "2025 get through to a kernel of x86_64" in failure.message
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 

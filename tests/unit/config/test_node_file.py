@@ -129,7 +129,7 @@ def test_units_of_two_nodes_that_are_taken_for_one_are_told_how_they_are_two() -
         f"disk_mib: 512, ports: [{{mac: '52:54:00:77:00:0{number}'}}], power: {power}, unit: '{number}'}}}}\n"
         for number in (0, 1)
     )
-    told = "outlet 3 of PDU 10.78.0.203:161 is there twice; of units in a chain, name power.family and "
+    told = "outlet 3 of PDU 10.78.0.203:161 is there twice; of units in a chain, name family and "
     assert told in refusal(nodes).message
     assert len(parse(nodes.replace("auto", "eatonpower"), NodeFile, "nodes.yaml").nodes) == 2
 

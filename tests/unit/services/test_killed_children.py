@@ -77,7 +77,7 @@ def test_an_export_may_be_made_again_whose_exportfs_was_killed(tmp_path: Path) -
         async with ExportfsService(Killed("exportfs"), tmp_path, JumpingClock(), versions=versions):
             pass
 
-    with pytest.raises(TransientError, match="table of exports on .*: its program was ended by signal 9"):
+    with pytest.raises(TransientError, match=r"table of exports on .*: its program was ended by signal 9"):
         asyncio.run(story())
 
 
