@@ -17,6 +17,7 @@ from provisioner.protocols.power import BootDevice, BootDeviceControl, Feeds, Po
 from provisioner.services.children import SystemChildren
 from tests.contract.drivers.bmc import PASSWORD, USER, running_bmc
 from tests.contract.drivers.modelled_bmc import modelled_ipmitool
+from tests.contract.drivers.modelled_outlets import ModelledOutlets
 from tests.contract.drivers.outlets import WAYS, outlets
 from tests.unit.fakes import CountingIds
 
@@ -24,7 +25,7 @@ DEADLINE_S = 60.0
 
 
 BMCS = ["fake", "model", pytest.param("ipmi", marks=pytest.mark.wire)]
-OUTLETS = [pytest.param(way, marks=pytest.mark.wire) for way in WAYS]
+OUTLETS = ["modelled outlets", *(pytest.param(way, marks=pytest.mark.wire) for way in WAYS)]
 
 
 @pytest.fixture(params=[*BMCS, *OUTLETS])
@@ -35,6 +36,9 @@ def control(request: pytest.FixtureRequest, tmp_path: Path, unhurried: None) -> 
     if request.param == "model":
         address = {"address": "10.78.0.101", "user": USER}
         yield IpmiDevices(modelled_ipmitool())("n1", address, {"password": PASSWORD})
+        return
+    if request.param == "modelled outlets":
+        yield ModelledOutlets()
         return
     if request.param in WAYS:
         with outlets(request.param, tmp_path) as made:
@@ -84,7 +88,8 @@ def test_outlets_refuse_what_they_cannot_do_and_tell_what_they_saw(control: Powe
         for verb in (PowerVerb.CYCLE, PowerVerb.RESET, PowerVerb.SOFT):
             with pytest.raises(DeviceRefused, match="on and off alone"):
                 await control.set_power(verb)
-        assert await control.power_state() is PowerState.ON
+        await control.set_power(PowerVerb.ON)
+        await becomes(control, PowerState.ON)
         assert set(control.last_seen().values()) == {OutletState.ON}
 
     play(story)
