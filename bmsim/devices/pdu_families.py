@@ -76,7 +76,7 @@ def _orders(on: int, off: int, reboot: int | None = None) -> dict[int, Order]:
 
 
 def _first_infeed(unit: int) -> str:
-    """Of a tower, or of a unit with cords: the only one that is emulated."""
+    """Of a tower, of a unit with cords, or of a switch: the only one that is emulated."""
     return f"{unit}.1"
 
 
@@ -96,11 +96,14 @@ _ALL = (
         name="apc_masterswitchplus",
         description="APC MasterSwitch Plus (emulated)",
         system="318.1.3.4.4",
-        outlets=32,
+        outlets=8,
         columns=(
-            Column(oid="318.1.1.6.5.1.1.1.{outlet}"),
-            Column(oid="318.1.1.6.5.1.1.5.{outlet}", states=_states(1, 3), orders=_orders(1, 3, 5)),
+            # sPDUOutletControlMSPOutletCommand: what it reads as isn't told; as what would lead there
+            Column(oid="318.1.1.6.5.1.1.5.{unit}.{outlet}", states=_states(1, 3), orders=_orders(1, 3, 5)),
+            Column(oid="318.1.1.6.7.1.1.5.{unit}.{outlet}", states=_states(1, 2)),  # …StatusMSPOutletState
         ),
+        units=4,
+        unit=_first_infeed,
     ),
     PduFamily(
         name="apc_rackpdu",
@@ -121,7 +124,7 @@ _ALL = (
         name="aten",
         description="ATEN PE (emulated)",
         system="21317.1.3.2",
-        outlets=30,
+        outlets=42,
         columns=(
             Column(oid="21317.1.3.2.2.2.2.{outlet}.0", states=_states(2, 1, 3, 3), orders=_orders(2, 1, 4)),
             Column(oid="21317.1.3.2.2.2.1.99.1.2.1", milliamps_per_unit=1),  # deviceIntegerCurrent

@@ -96,7 +96,7 @@ class PduQueue:
                     tried,
                     device=self.agent.name,
                     answer=f"it calls itself {called}, which no family is known by",
-                    advice="Set power.family, or add the family (docs/contributing.md)",
+                    advice="Set power.family, or add the family (docs/pdus.md)",
                 )
         return self._family
 

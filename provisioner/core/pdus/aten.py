@@ -10,7 +10,7 @@ def _arc(outlet: int) -> int:
 
 FAMILY = Family(
     name="aten",
-    outlets=30,
+    outlets=42,
     known_by=("21317",),
     state="21317.1.3.2.2.2.2.{outlet}.0",
     on=Command("21317.1.3.2.2.2.2.{outlet}.0", 2),

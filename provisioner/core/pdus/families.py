@@ -18,7 +18,12 @@ def _families() -> Iterator[Family]:
     """Of each module beside this one that has one."""
     for module in iter_modules(pdus.__path__):
         if module.name not in ("families", "family"):
-            yield import_module(f"{pdus.__name__}.{module.name}").FAMILY
+            family: Family = import_module(f"{pdus.__name__}.{module.name}").FAMILY
+            if family.name != module.name:
+                raise ValueError(
+                    f"the family of PDUs in {module.name}.py is called {family.name}: call it so"
+                )
+            yield family
 
 
 FAMILIES: Mapping[str, Family] = MappingProxyType({family.name: family for family in _families()})

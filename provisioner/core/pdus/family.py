@@ -51,6 +51,15 @@ class Family:
     arc: Callable[[int], int] = int
     source: str
 
+    def __post_init__(self) -> None:
+        for pattern in (self.state, self.on.oid, self.off.oid):
+            if "{outlet}" not in pattern:
+                raise ValueError(
+                    f"{self.name}: {pattern} has no {{outlet}} in it: it is one object of all outlets"
+                )
+        if self.when_on & self.when_off or self.pending & (self.when_on | self.when_off):
+            raise ValueError(f"{self.name}: a state is on, off or pending, and not two of these")
+
     def read(self, value: int) -> OutletState:
         for values, state in (
             (self.when_on, OutletState.ON),

@@ -29,7 +29,10 @@ SYSTEM = "1.3.6.1.2.1.1"
 # state's object of outlet 3, and its values; on's object and value; off's: as the MIBs have them
 OBJECTS = {
     "apc_masterswitch": ("318.1.1.4.4.2.1.3.3", 1, 2, "318.1.1.4.4.2.1.3.3", 1, "318.1.1.4.4.2.1.3.3", 2),
-    "apc_masterswitchplus": ("318.1.1.6.5.1.1.5.3", 1, 3, "318.1.1.6.5.1.1.5.3", 1, "318.1.1.6.5.1.1.5.3", 3),
+    "apc_masterswitchplus": (
+        *("318.1.1.6.7.1.1.5.1.1.3", 1, 2),
+        *("318.1.1.6.5.1.1.5.1.1.3", 1, "318.1.1.6.5.1.1.5.1.1.3", 3),
+    ),
     "apc_rackpdu": ("318.1.1.12.3.5.1.1.4.3", 1, 2, "318.1.1.12.3.3.1.1.4.3", 1, "318.1.1.12.3.3.1.1.4.3", 2),
     "aten": ("21317.1.3.2.2.2.2.4.0", 2, 1, "21317.1.3.2.2.2.2.4.0", 2, "21317.1.3.2.2.2.2.4.0", 1),
     "cyberpower": ("3808.1.1.3.3.3.1.1.4.3", 1, 2, "3808.1.1.3.3.3.1.1.4.3", 1, "3808.1.1.3.3.3.1.1.4.3", 2),
@@ -82,6 +85,10 @@ READINGS: dict[str, dict[str, tuple[int, int]]] = {
 # Of families that have chains: the second unit, as a node file calls it; the objects of its outlet 1, of its
 # state, on and off; and that of the state of outlet 1 of the first unit. Values are those of OBJECTS.
 CHAINS = {
+    "apc_masterswitchplus": (
+        *("2.1", "318.1.1.6.7.1.1.5.2.1.1", "318.1.1.6.5.1.1.5.2.1.1", "318.1.1.6.5.1.1.5.2.1.1"),
+        "318.1.1.6.7.1.1.5.1.1.1",
+    ),
     "eatonpower": (
         *("1", "534.6.6.7.6.6.1.2.1.1", "534.6.6.7.6.6.1.4.1.1", "534.6.6.7.6.6.1.3.1.1"),
         "534.6.6.7.6.6.1.2.0.1",
@@ -215,7 +222,8 @@ def test_an_outlet_of_the_second_unit_is_switched_and_no_other(
         assert commands == [("outlet.off", 5), ("outlet.on", 5)] * 2
         column = first.rsplit(".", unit.count(".") + 2)[0]
         walked = tool("snmpwalk", pdu, LOGINS["2c"], f"{ENTERPRISES}.{column}")
-    assert len(walked.stdout.splitlines()) == 8
+    # Behind the last column of all, the end of the MIB is told as well.
+    assert sum(column in line and "No more" not in line for line in walked.stdout.splitlines()) == 8
 
 
 def test_each_unit_of_a_chain_tells_what_it_draws(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ from provisioner.core.pdus.family import Family
 
 CHAINS = [family for family in FAMILIES.values() if family.unit]
 SECOND = {
+    "apc_masterswitchplus": "2.1",
     "baytech_mrp27": "2",
     "eatonpower": "1",
     "raritan_pdu2": "2",

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
 from provisioner.core.outlets import OutletState
@@ -12,9 +14,9 @@ from provisioner.core.pdus.family import ENTERPRISES, Oid
 KNOWN = {
     ("apc_masterswitch", 8): ("318.1.1.4.4.2.1.3.8", ("318.1.1.4.4.2.1.3.8", 1), ("318.1.1.4.4.2.1.3.8", 2)),
     ("apc_masterswitchplus", 1): (
-        "318.1.1.6.5.1.1.5.1",
-        ("318.1.1.6.5.1.1.5.1", 1),
-        ("318.1.1.6.5.1.1.5.1", 3),
+        "318.1.1.6.7.1.1.5.1.1.1",
+        ("318.1.1.6.5.1.1.5.1.1.1", 1),
+        ("318.1.1.6.5.1.1.5.1.1.1", 3),
     ),
     ("apc_rackpdu", 24): (
         "318.1.1.12.3.3.1.1.4.24",
@@ -24,6 +26,7 @@ KNOWN = {
     ("aten", 1): ("21317.1.3.2.2.2.2.2.0", ("21317.1.3.2.2.2.2.2.0", 2), ("21317.1.3.2.2.2.2.2.0", 1)),
     ("aten", 8): ("21317.1.3.2.2.2.2.9.0", ("21317.1.3.2.2.2.2.9.0", 2), ("21317.1.3.2.2.2.2.9.0", 1)),
     ("aten", 9): ("21317.1.3.2.2.2.2.11.0", ("21317.1.3.2.2.2.2.11.0", 2), ("21317.1.3.2.2.2.2.11.0", 1)),
+    ("aten", 42): ("21317.1.3.2.2.2.2.44.0", ("21317.1.3.2.2.2.2.44.0", 2), ("21317.1.3.2.2.2.2.44.0", 1)),
     ("baytech_mrp27", 3): (
         "4779.1.3.5.3.1.3.1.3",
         ("4779.1.3.5.3.1.3.1.3", 1),
@@ -122,3 +125,13 @@ def test_what_is_no_pdu_of_ours_is_of_no_family() -> None:
 def test_a_chained_unit_may_be_named() -> None:
     family = FAMILIES["eatonpower"]
     assert family.oid(family.state, 3, "2") == numbers("534.6.6.7.6.6.1.2.2.3")
+
+
+def test_a_family_whose_pattern_is_one_object_of_all_outlets_is_refused() -> None:
+    with pytest.raises(ValueError, match="is one object of all outlets"):
+        replace(FAMILIES["apc_rackpdu"], state="318.1.1.12.3.5.1.1.4.1")
+
+
+def test_a_state_that_is_on_and_off_is_refused() -> None:
+    with pytest.raises(ValueError, match="and not two of these"):
+        replace(FAMILIES["apc_rackpdu"], when_off=frozenset({1, 2}))
