@@ -36,6 +36,7 @@ class NothingForIdleNodes:
         self._busy: set[str] = set()  # nodes that were used, and not offered again yet
         self._failed: dict[str, _Failed] = {}  # by node
         self._nodes: set[str] = set()
+        self._rightly: set[tuple[str, str]] = set()  # node and file that it asked for while it was concerned
         self._look_at: deque[tuple[float, str]] = deque()  # when, at which node that was offered again
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
@@ -45,14 +46,28 @@ class NothingForIdleNodes:
             if event.source == "client":
                 self._nodes.add(event.node)
             self._hear(event)
-        sent = event.origin is Origin.DEVICE and event.source in ("http", "tftp") and event.name == "sent"
-        if sent and not self._concerned(event.node, event.t_s):
+        if event.origin is Origin.DEVICE and self._is_given(event):
             yield Breach(
                 promise=self.name,
                 what=f"{event.node}, which nobody deploys, was sent {event.detail.get('file')}",
                 at_s=event.t_s,
                 event=index,
             )
+
+    def _is_given(self, event: Event) -> bool:
+        """Whether that sends something to a node that nothing concerned when it asked. Of one whose power is
+        cut, as its device says, and which runs on, the rest of a file may come after it was offered again."""
+        if event.source not in ("http", "tftp"):
+            return False
+        asked = event.node, str(event.detail.get("file"))
+        concerned = self._concerned(event.node, event.t_s)
+        if event.name in ("get", "read"):
+            (self._rightly.add if concerned else self._rightly.discard)(asked)
+        if event.name != "sent" or concerned:
+            return False
+        rightly = asked in self._rightly
+        self._rightly.discard(asked)
+        return not rightly
 
     def end(self, now_s: float, look: Look) -> Iterable[Breach]:
         yield from self._still_given(sorted(self._nodes), inf, now_s, look)

@@ -123,6 +123,20 @@ def test_a_node_is_in_use_until_it_is_offered_again_and_idle_then() -> None:
     assert "would still be given boot.ipxe" in watched.end()[0].what
 
 
+def test_the_rest_of_a_file_may_come_after_its_node_was_offered_again_and_no_other() -> None:
+    watched = Watched(NothingForIdleNodes())
+    watched.deployed()
+    watched.asked("delete", instance="web")
+    watched.told_instance("web", "deleted", "n1")
+    watched.device("http", "get", "n1", file="ramdisk")
+    watched.told_node("n1", "available")
+    watched.device("http", "sent", "n1", "ch1", file="ramdisk")
+    assert not watched.breaches
+    watched.device("http", "get", "n1", file="ramdisk")
+    watched.device("http", "sent", "n1", "ch1", file="ramdisk")
+    assert "n1, which nobody deploys, was sent ramdisk" in watched.breaches[0].what
+
+
 def failed() -> Watched:
     """A deploy to n1, a moment ago."""
     watched = Watched(NothingForIdleNodes())
