@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Collection, Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -37,7 +37,6 @@ from scenarios.runner.story import (
     OnTold,
     Power,
     Request,
-    Story,
     Strike,
 )
 from tests.model.mutants import (
@@ -225,50 +224,6 @@ def test_what_stays_published_for_a_while_after_a_cleaning_is_caught(
     offered = OnEvent("node", "state", "n1", nth=2, detail={"state": "available"}, after_s=12.0)
     told = story(DEPLOY, DELETE, Power(node="n1", verb="off", when=offered))
     assert "nothing_for_idle_nodes" in broken_promises(told)
-
-
-DELETED_LATER = replace(DELETE, when=OnTold("web", "active", after_s=60.0))
-
-
-def by_nfs(*requests: Any) -> Story:
-    told = story(*requests, images=("tiny", "debian"))
-    return replace(told, nodes=tuple(replace(node, deploy="nfs") for node in told.nodes))
-
-
-async def remove_root(ctx: StepContext) -> None:
-    await ctx.edges.roots.remove(ctx.node.id, fence=ctx.node.fence)
-
-
-async def make_another_root(ctx: StepContext) -> None:
-    (name,) = await ctx.edges.roots.names()
-    (image,) = await ctx.edges.store.transact(lambda tx: tx.find(Image, where={"name": "debian"}))
-    assert image.sha256 is not None and image.tree_digest is not None
-    path = ctx.edges.blob(image.sha256)
-    await ctx.edges.roots.make(name, path, format=image.format, digest=image.tree_digest, files={})
-
-
-@pytest.mark.parametrize("act", [remove_root, make_another_root])
-@pytest.mark.parametrize("requests", [(DEPLOY,), (DEPLOY, DELETED_LATER)], ids=["it stays", "it leaves"])
-def test_a_root_by_nfs_that_is_touched_while_its_node_lives_on_it_is_caught(
-    act: Callable[[StepContext], Awaitable[None]],
-    requests: tuple[Request, ...],
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    assert broken_promises(by_nfs(*requests)) == set()
-    running, acting = worker.STEPS["instance_running"], list[asyncio.Task[None]]()
-
-    async def later(ctx: StepContext) -> None:
-        await ctx.edges.clock.sleep(20.0)
-        await act(ctx)
-
-    async def run(ctx: StepContext) -> Outcome:
-        outcome = await running(ctx)
-        if isinstance(outcome, Next):
-            acting.append(asyncio.create_task(later(ctx)))
-        return outcome
-
-    replace_steps(monkeypatch, {"instance_running": run})
-    assert "bytes_equal_image" in broken_promises(by_nfs(*requests))
 
 
 def test_what_stays_published_after_a_deploy_that_failed_is_caught(monkeypatch: pytest.MonkeyPatch) -> None:
