@@ -5,17 +5,14 @@ from __future__ import annotations
 from ipaddress import IPv4Address
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import AfterValidator, Field, SecretStr, model_validator
 
 from bmsim.devices.pdu_families import FAMILIES
 from bmsim.rack.names import Name
+from bmsim.rack.part import Part
 
 IBOOT = "iboot"
 """In place of a family: one outlet over TCP."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _known(family: str) -> str:
@@ -41,7 +38,7 @@ def _told(default: str, description: str) -> Any:
     return Field(description=description, json_schema_extra={"default": default})
 
 
-class SnmpUser(_Part):
+class SnmpUser(Part):
     """SNMPv3."""
 
     name: Annotated[
@@ -61,7 +58,7 @@ class SnmpUser(_Part):
     ] = None
 
 
-class Pdu(_Part):
+class Pdu(Part):
     name: Annotated[Name, Field(description="Another than any other PDU's.")]
     family: Annotated[
         str,
@@ -129,7 +126,7 @@ class Pdu(_Part):
         return range(1, self.units * self.outlets + 1)
 
 
-class Feed(_Part):
+class Feed(Part):
     """One of a node's power supplies."""
 
     pdu: Annotated[Name, Field(description="Which of `pdus`.")]

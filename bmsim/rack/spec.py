@@ -8,11 +8,12 @@ from collections.abc import Callable, Iterable, Iterator
 from ipaddress import IPv4Address, IPv4Network
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import AfterValidator, Field, SecretStr, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bmsim.rack.errors import RackError
 from bmsim.rack.names import Name
+from bmsim.rack.part import Part
 from bmsim.rack.pdu_spec import Feed, Pdu
 from bmsim.rack.tile_spec import ARCH as TILEPRO64
 from bmsim.rack.tile_spec import Tile, with_defaults
@@ -21,10 +22,6 @@ T = TypeVar("T", str, SecretStr)
 
 Place = tuple[int | str, ...]
 """Of a field in the file."""
-
-
-class _Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
 
 
 def _mac(text: str) -> str:
@@ -55,7 +52,7 @@ TAKEN = {
 }
 
 
-class Network(_Part):
+class Network(Part):
     subnet: Annotated[
         IPv4Network,
         AfterValidator(_subnet),
@@ -63,22 +60,22 @@ class Network(_Part):
     ]
 
 
-class Networks(_Part):
+class Networks(Part):
     provisioning: Annotated[Network, Field(description="What nodes boot from.")]
     management: Annotated[Network, Field(description="What BMCs and PDUs are on; it has a `subnet` as well.")]
 
 
-class ComputeHost(_Part):
+class ComputeHost(Part):
     name: Annotated[Name, Field(description="Another than any node's.")]
     provisioning_address: Annotated[IPv4Address, Field(description="Of its interface `prov0`.")]
     management_address: Annotated[IPv4Address, Field(description="Of its interface `mgmt0`.")]
 
 
-class Disk(_Part):
+class Disk(Part):
     size_mib: Annotated[int, Field(ge=1, le=2**24, description="It is empty at first.")]
 
 
-class Nic(_Part):
+class Nic(Part):
     mac: Annotated[Mac, Field(description="In quotes: YAML may read a number.")]
     ipxe: Annotated[
         bool,
@@ -106,7 +103,7 @@ def _bmc_text(most_bytes: int) -> Callable[[T], T]:
     return checked
 
 
-class Bmc(_Part):
+class Bmc(Part):
     address: Annotated[IPv4Address, Field(description="On the management network; it answers on UDP 623.")]
     user: Annotated[
         str,
@@ -128,7 +125,7 @@ FIRMWARE = {
 }
 
 
-class Node(_Part):
+class Node(Part):
     """A machine or a board. There is a BMC, or there are outlets: something has to switch it."""
 
     name: Annotated[Name, Field(description="Another than any compute host's.")]
@@ -203,7 +200,7 @@ class Node(_Part):
         return self.bmc is None if self.starts_when_fed is None else self.starts_when_fed
 
 
-class Rack(_Part):
+class Rack(Part):
     name: Annotated[Name, Field(description="`bmsim rack up --name` gives it another.")]
     networks: Annotated[Networks, Field(description="There are two.")]
     compute_hosts: Annotated[

@@ -6,7 +6,9 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, Field
+
+from bmsim.rack.part import Part
 
 ARCH = "tilepro64"
 
@@ -21,9 +23,7 @@ def _absolute(path: Path) -> Path:
     return path
 
 
-class Tile(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
+class Tile(Part):
     boot_s: Annotated[
         float,
         Field(ge=0, le=3600, description="How long it is silent until it answers a ping; as in reality."),

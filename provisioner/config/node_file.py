@@ -9,8 +9,9 @@ from typing import Annotated, Literal
 
 from pydantic import BeforeValidator, Field, model_validator
 
-from provisioner.config.node_power import FakePower, IpmiPower, Part
+from provisioner.config.node_power import FakePower, IpmiPower
 from provisioner.config.outlet_power import CommandPower, FeedsPower, HttpPower, IbootPower, SnmpPower
+from provisioner.config.part import Part
 from provisioner.config.source import Location, misplaced
 from provisioner.config.words import MOST, Word
 from provisioner.core.feeds import feeds_of, units_advice

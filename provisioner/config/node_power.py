@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+from pydantic import Field, SecretStr, model_validator
 
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
+from provisioner.config.part import Part
 
 
 class PowerEntry(Part):

@@ -7,9 +7,7 @@ from functools import cached_property
 from typing import Annotated, Any, Literal
 
 from pydantic import (
-    BaseModel,
     BeforeValidator,
-    ConfigDict,
     Field,
     PlainValidator,
     StringConstraints,
@@ -18,12 +16,8 @@ from pydantic import (
 )
 
 from bmsim.rack.names import Name
+from bmsim.rack.part import Part
 from scenarios.runner.stage import Fidelity
-
-
-class Part(BaseModel):
-    model_config = ConfigDict(extra="forbid", frozen=True)
-
 
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
 Seconds = Annotated[float, Field(ge=0, le=86_400)]

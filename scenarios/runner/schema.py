@@ -9,13 +9,13 @@ from pydantic import Field, ValidationError, model_validator
 from pydantic_core import InitErrorDetails, PydanticCustomError
 
 from bmsim.faults.catalogue import CATALOGUE
+from bmsim.rack.part import Part
 from scenarios.runner.parts import (
     AnyRequest,
     DeployPart,
     DiffersPart,
     ExpectPart,
     FaultPart,
-    Part,
     RackPart,
     RebuildPart,
     Seconds,
@@ -81,10 +81,6 @@ class Scenario(Part):
     def images(self) -> tuple[str, ...]:
         named = (request.image for request in self.requests if isinstance(request, DeployPart | RebuildPart))
         return tuple(dict.fromkeys(image for image in named if image is not None))
-
-    def excused(self, node: str) -> tuple[str, ...]:
-        """Lines of `agreement.differences` that were written down for a node."""
-        return tuple(one.line for one in self.differs if one.node in (None, node))
 
     def host_of(self, fault: FaultPart) -> str:
         """The compute host that a fault strikes, or "owner", or "" when it strikes none."""

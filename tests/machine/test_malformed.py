@@ -25,7 +25,7 @@ RACKS = {
 
 NODES = {
     "- {name: n2": "is not YAML: expected ',' or '}'",
-    "- {name: n2, colour: red}": "nodes[1].colour: Extra inputs",
+    "- {name: n2, colour: red}": "nodes[1].colour: there is no such field; there are: name, ",
     "- {name: n2}": "nodes[1].arch: Field required",
 }
 """A last line, and what is told of it."""

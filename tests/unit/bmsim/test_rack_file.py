@@ -37,7 +37,11 @@ def test_what_is_left_out_has_a_sensible_value() -> None:
     [
         ("memory_mib: 1024", "memory_mib: lots", "rack.yaml:12: nodes[0].memory_mib: "),
         ("firmware: uefi", "firmware: openfirmware", "rack.yaml:17: nodes[1].firmware: "),
-        ("    vcpus: 2\n", "    vcpus: 2\n    colour: red\n", "rack.yaml:12: nodes[0].colour: Extra inputs"),
+        (
+            "    vcpus: 2\n",
+            "    vcpus: 2\n    colour: red\n",
+            "rack.yaml:12: nodes[0].colour: there is no such field; there are: name, ",
+        ),
         ("user: admin, password: battery-staple", "user: admin", "nodes[1].bmc.password: Field required"),
         ("subnet: 10.77.0.0/24", "subnet: 10.77.0.1/24", "rack.yaml:3: networks.provisioning.subnet: "),
         ("52:54:00:77:00:01", "53:54:00:77:00:01", "multicast"),

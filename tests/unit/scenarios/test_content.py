@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from bmsim.faults.catalogue import CATALOGUE
+from bmsim.rack.part import Part
 from scenarios.runner.compile import story_of
 from scenarios.runner.load import read, read_all
-from scenarios.runner.parts import Part
 from scenarios.runner.schema import Scenario
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.words import in_words
@@ -92,7 +92,8 @@ def _has(example: str, key: str) -> bool:
 
 def _all_parts(of: type[Part] = Part) -> Iterator[type[Part]]:
     for part in of.__subclasses__():
-        yield part
+        if part.__module__.startswith("scenarios."):
+            yield part
         yield from _all_parts(part)
 
 

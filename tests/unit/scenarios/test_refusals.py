@@ -19,7 +19,7 @@ REFUSED = {
     "an unknown field": (
         "source: a bug",
         "sauce: none\nsource: a bug",
-        [":3: sauce: ", "Extra inputs"],
+        [":3: sauce: there is no such field (is it source?); there are: name, why, source, "],
     ),
     "a fault that nobody knows": ("bmc.busy", "bmc.sulks", [":8: faults[0].do:", "bmsim fault ls"]),
     "an unknown parameter of a fault": ("count: 2", "often: 2", [":8: faults[0].with:", "for_commands"]),
@@ -201,7 +201,7 @@ REFUSED = {
     "an unknown field of a request": (
         "image: tiny",
         "image: tiny, wype: full",
-        [":6: requests[0].wype:", "Extra inputs"],
+        [":6: requests[0].wype: there is no such field (is it wipe?); there are: deploy, "],
     ),
     "a wrong value in a request": (
         "image: tiny",
