@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from typing import Protocol
 
 from provisioner.core.plan import PLANS
 from scenarios.runner.trace import Event
@@ -108,31 +109,46 @@ def _client(client: str) -> str:
     return client.partition(":")[0].partition(" ")[0]
 
 
-def differences(model: Sequence[str], machine: Sequence[str], excused: Iterable[str] = ()) -> list[str]:
-    """Lines of a diff, "-" for what the model alone tells and "+" for what the machines alone tell. excused:
-    such lines that were written down with a reason."""
+def differences(model: Sequence[str], machine: Sequence[str]) -> list[str]:
+    """Lines of a diff, "-" for what the model alone tells and "+" for what the machines alone tell."""
     lines = difflib.unified_diff(model, machine, "model", "machine", lineterm="", n=0)
-    told = [line for line in lines if line[:1] in "+-" and not line.startswith(("+++", "---"))]
-    allowed = set(excused)
-    return [line for line in told if line not in allowed]
+    return [line for line in lines if line[:1] in "+-" and not line.startswith(("+++", "---"))]
+
+
+class Excuse(Protocol):
+    """`parts.DiffersPart`. line: of `differences`, that was written down with a reason; it excuses one such
+    line. node: None: of each node."""
+
+    @property
+    def line(self) -> str: ...
+    @property
+    def node(self) -> str | None: ...
 
 
 def disagreements(
-    model: Iterable[Event],
-    machine: Iterable[Event],
-    nodes: Iterable[str],
-    excused: Callable[[str], Iterable[str]],
+    model: Iterable[Event], machine: Iterable[Event], nodes: Iterable[str], excuses: Sequence[Excuse]
 ) -> list[str]:
-    """A sentence for each node of which they tell different stories. excused(node): as in `differences`."""
-    model, machine, told = list(model), list(machine), []
+    """A sentence for each node of which they tell different stories, and for each excuse that excuses
+    nothing: it would excuse what nobody has looked at."""
+    model, machine, told, used = list(model), list(machine), [], set[int]()
     for node in nodes:
-        lines = differences(essence(model, node), essence(machine, node), excused(node))
+        lines = differences(essence(model, node), essence(machine, node))
+        for place, excuse in enumerate(excuses):
+            if excuse.node in (None, node) and excuse.line in lines:
+                lines.remove(excuse.line)
+                used.add(place)
         if lines:
             listed = "; ".join(f"{WHOSE[line[0]]} alone: {line[1:]}" for line in lines)
             told.append(
                 f"model and machine tell different stories of {node}: {listed}. Mend the model, or write it "
-                "down in the scenario's `differs`, with the reason"
+                "down in the scenario's `differs`, with the reason, once for each time"
             )
+    told += (
+        f"the scenario's `differs` says that {WHOSE[excuse.line[0]]} alone tells {excuse.line[1:]!r}"
+        f"{f' of {excuse.node}' if excuse.node else ''}, and that is not so (any more): leave it out"
+        for place, excuse in enumerate(excuses)
+        if place not in used
+    )
     return told
 
 

@@ -47,7 +47,7 @@ def _compared(scenario: Scenario, seed: int, machine: Played) -> Played:
         trouble = f"it passes on machines, and at fidelity model the lab broke: {model.result.trouble}"
         return replace(machine, result=replace(machine.result, verdict=Verdict.INFRA, trouble=trouble))
     if model.result.verdict is Verdict.PASS:
-        told = disagreements(model.trace, machine.trace, scenario.node_names, scenario.excused)
+        told = disagreements(model.trace, machine.trace, scenario.node_names, scenario.differs)
     else:
         told = [f"it passes on machines, and at fidelity model it ends in {model.result.verdict}"]
     if not told:
