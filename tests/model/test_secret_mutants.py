@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from collections.abc import Callable
 
 import pytest
@@ -20,6 +21,11 @@ def by_name(secret: str) -> None:
 def by_what_is_bound_to_the_task(secret: str) -> None:
     with structlog.contextvars.bound_contextvars(target=secret):
         structlog.get_logger().info("exported")
+
+
+def by_the_header_of_a_request(secret: str) -> None:
+    said = b64encode(f"admin:{secret}".encode()).decode()
+    structlog.get_logger().info("asked", header=f"Basic {said}")
 
 
 def failed(secret: str) -> RuntimeError:
@@ -45,7 +51,11 @@ def by_the_cause_of_an_error(secret: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "tell", [by_name, by_what_is_bound_to_the_task, by_a_traceback, by_the_cause_of_an_error]
+    "tell",
+    [
+        *(by_name, by_what_is_bound_to_the_task, by_the_header_of_a_request),
+        *(by_a_traceback, by_the_cause_of_an_error),
+    ],
 )
 def test_a_logged_secret_is_caught(tell: Callable[[str], None], monkeypatch: pytest.MonkeyPatch) -> None:
     export = worker.STEPS["export_disk"]
