@@ -105,7 +105,15 @@ class Client:
 
     async def deploy(self, request: Deploy) -> str:
         """The instance's last state: active, error, deleted; or "refused"."""
-        self._asked("deploy", request.node, instance=request.instance, image=request.image, wipe=request.wipe)
+        parts = {"ephemeral_mib": request.ephemeral_mib, "swap_mib": request.swap_mib}
+        self._asked(
+            "deploy",
+            request.node,
+            instance=request.instance,
+            image=request.image,
+            wipe=request.wipe,
+            **{name: mib for name, mib in parts.items() if mib},
+        )
         flavor = await self._flavor(request)
         body: dict[str, Any] = {
             "name": request.instance,

@@ -63,17 +63,34 @@ class Order:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Around:
+    """What was made on a disk around an image.
+
+    root_fills:              its root file system ends where its partition does
+    ephemeral_mib, swap_mib: of the partition that such a file system, or area, lies on; 0: there is none
+    hostname:                that the config drive tells; empty: there is none
+    """
+
+    root_fills: bool = False
+    ephemeral_mib: int = 0
+    swap_mib: int = 0
+    hostname: str = ""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class DiskTruth:
     """What lies on a node's first disk, read by the lab and not by the provisioner.
 
     image:   name of the image whose bytes lie whole at the place where images are written, or ""
     blank:   nothing of an earlier instance can be found (quick wipe: both ends; full: everywhere)
     unlike:  in words: what of which image isn't there, of those that it was compared with and isn't
+    around:  of a disk; None: a root by NFS
     """
 
     image: str
     blank: bool
     unlike: str = ""
+    around: Around | None = None
 
 
 class LabTrouble(Exception):

@@ -34,6 +34,7 @@ class Wanted:
     since_s: when the client was told its state.
     """
 
+    name: str
     image: str
     node: str = ""
     placed: bool = False
@@ -41,12 +42,14 @@ class Wanted:
     since_s: float = 0.0
     leaving: bool = False  # its deletion was asked for
     wipe: str = "quick"
+    ephemeral_mib: int = 0
+    swap_mib: int = 0
 
 
 class RequestsSeen:
-    """Stage events read: request deploy {instance, image, wipe?}, refused {instance}, delete {instance},
-    power {verb}; client instance {instance, state}, power {verb}. Kept by node, since every event of every
-    device asks."""
+    """Stage events read: request deploy {instance, image, wipe?, ephemeral_mib?, swap_mib?}, refused
+    {instance}, delete {instance}, power {verb}; client instance {instance, state}, power {verb}. Kept by
+    node, since every event of every device asks."""
 
     def __init__(self) -> None:
         self._wanted: dict[str, Wanted] = {}  # by the instance's name
@@ -61,9 +64,15 @@ class RequestsSeen:
         detail = event.detail
         match event.source, event.name:
             case "request", "deploy":
-                wanted = Wanted(image=detail["image"], wipe=detail.get("wipe", "quick"))
-                self._wanted[detail["instance"]] = wanted
-                self._move(detail["instance"], wanted, event.node)
+                wanted = Wanted(
+                    name=detail["instance"],
+                    image=detail["image"],
+                    wipe=detail.get("wipe", "quick"),
+                    ephemeral_mib=detail.get("ephemeral_mib", 0),
+                    swap_mib=detail.get("swap_mib", 0),
+                )
+                self._wanted[wanted.name] = wanted
+                self._move(wanted.name, wanted, event.node)
             case "request", "refused":
                 self._forget(detail["instance"])
             case "request", "delete":

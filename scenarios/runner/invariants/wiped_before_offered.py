@@ -33,8 +33,13 @@ class WipedBeforeOffered:
         told = event.source, event.name
         if told == ("node", "state"):
             self._states[event.node] = event.detail["state"]
-        # What was made for an instance that never ran, no device has seen.
-        given = told == ("client", "instance") and event.node and event.detail["state"] != "requested"
+        # What was made for an instance that never ran, no device has seen. One that is deleted may never
+        # have come to its node.
+        given = (
+            told == ("client", "instance")
+            and event.node
+            and event.detail["state"] not in ("requested", "deleted")
+        )
         if given or (event.origin is Origin.DEVICE and told in USES):
             self._used.add(event.node)
             self._given.add(event.node)

@@ -21,6 +21,7 @@ from provisioner.protocols.roots import made_under
 from scenarios.runner.invariants.requests_seen import RequestsSeen
 from scenarios.runner.last_wipes import LastWipes
 from scenarios.runner.machine import boot_offers, disks
+from scenarios.runner.machine.around import around
 from scenarios.runner.machine.beside import Beside
 from scenarios.runner.machine.images import PORT as IMAGE_PORT
 from scenarios.runner.machine.images import StoryImages
@@ -307,7 +308,7 @@ class MachineStage:
             compared[name] = unlike(disk, self._images.raw(name))
         image, told = _whole(compared)
         blank = not image and disks.is_blank(disk, whole=self._last_wipes.everywhere(node))
-        return DiskTruth(image=image, blank=blank, unlike=told)
+        return DiskTruth(image=image, blank=blank, unlike=told, around=around(disk) if image else None)
 
     def _disk_file(self, node: str) -> Path:
         return next(self._folder.glob(f"*/nodes/{node}/disk0.*"))

@@ -9,14 +9,18 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bmsim.devices.disk import Disk
+from bmsim.devices.disk import Disk, DiskError
 from scenarios.runner.model.contents import MIB, digest_of_range
+from scenarios.runner.stage import Around
 
 LUN = 1
 PORTAL_PORT = 3260
 EDGE_BYTES = 16 * MIB
 TABLE_BYTES = 34 * 512
 """A GPT: protective MBR, header, 128 entries. Its copy lies at the end of the disk."""
+
+BLOCK_BYTES, GROWN = 4096, "grown"
+"""The last block of a root file system that fills its partition."""
 
 QUICK_S = 0.15
 """A command that starts a few tools."""
@@ -141,26 +145,38 @@ class Workbench:
             "ephemeral": (end - drive - swap - ephemeral, ephemeral),
         }
         # Of an image's own table the first and the last sectors alone are written anew.
-        disk.write(0, TABLE_BYTES, _table(layout["root_uuid"] or "", whole, spans))
+        image_end = params["root_size_bytes"] + (0 if whole else params["root_offset_bytes"])
+        disk.write(0, TABLE_BYTES, _table(layout["root_uuid"] or "", whole, image_end, spans))
         yield QUICK_S
         disk.write(disk.size_bytes - TABLE_BYTES, TABLE_BYTES, "gpt-copy")
         return layout
 
     def grow_root(self, params: Mapping[str, Any]) -> Steps:
         yield QUICK_S
-        return {"grown": True, "fstype": "ext4", "size_bytes": self._disk().size_bytes}
+        disk = self._disk()
+        table = table_of(disk)
+        last = _last_block(table)
+        if last >= table["image_end"]:
+            disk.write(last, BLOCK_BYTES, GROWN)
+        return {"grown": True, "fstype": "ext4", "size_bytes": disk.size_bytes}
 
     def make_ephemeral(self, params: Mapping[str, Any]) -> Steps:
         yield QUICK_S
-        offset, length = table_of(self._disk())["spans"]["ephemeral"]
-        self._disk().write(offset, min(length, MIB), "ephemeral")
+        self._make("ephemeral")
         made = str(uuid.uuid5(uuid.NAMESPACE_URL, f"ephemeral:{self._node_id}"))
         return {"uuid": made, "label": "ephemeral0"}
 
+    def _make(self, kind: str) -> None:
+        """What is found at the beginning of such a partition, and looked at when it was made."""
+        disk = self._disk()
+        offset, length = table_of(disk)["spans"][kind]
+        disk.write(offset, min(length, MIB), kind)
+        if not disk.holds(offset, min(length, MIB), kind):
+            raise CommandFailed(f"{kind}-failed", f"it was made on {device_of(disk)} and isn't there")
+
     def make_swap(self, params: Mapping[str, Any]) -> Steps:
         yield QUICK_S
-        offset, length = table_of(self._disk())["spans"]["swap"]
-        self._disk().write(offset, min(length, MIB), "swap")
+        self._make("swap")
         return {"uuid": str(uuid.uuid5(uuid.NAMESPACE_URL, f"swap:{self._node_id}"))}
 
     def write_config_drive(self, params: Mapping[str, Any]) -> Steps:
@@ -168,8 +184,11 @@ class Workbench:
         files = {name: base64.b64decode(text).decode() for name, text in params["files"].items()}
         content = f"config-drive:{uuid.uuid5(uuid.NAMESPACE_URL, json.dumps(files, sort_keys=True))}"
         self._host.drives[content] = files
-        offset, length = table_of(self._disk())["spans"]["config"]
-        self._disk().write(offset, length, content)
+        disk = self._disk()
+        offset, length = table_of(disk)["spans"]["config"]
+        disk.write(offset, length, content)
+        if not disk.holds(offset, length, content):
+            raise CommandFailed("config-drive-differs", f"{device_of(disk)}3 doesn't read as it was written")
         return {"label": "CIDATA", "files": sorted(files)}
 
     def wipe(self, params: Mapping[str, Any]) -> Steps:
@@ -219,8 +238,38 @@ def device_of(disk: Disk) -> str:
     return f"/dev/{disk.name}"
 
 
-def _table(root_uuid: str, whole: bool, spans: Mapping[str, tuple[int, int]]) -> str:
-    return "gpt:" + json.dumps({"root_uuid": root_uuid, "whole": whole, "spans": spans}, sort_keys=True)
+def _table(root_uuid: str, whole: bool, image_end: int, spans: Mapping[str, tuple[int, int]]) -> str:
+    told = {"root_uuid": root_uuid, "whole": whole, "image_end": image_end, "spans": spans}
+    return "gpt:" + json.dumps(told, sort_keys=True)
+
+
+def _last_block(table: Mapping[str, Any]) -> int:
+    """Of the root's partition, which reaches to the first of the others: where it begins."""
+    return int(min(offset for offset, _ in table["spans"].values())) - BLOCK_BYTES
+
+
+def around(disk: Disk, drives: Mapping[str, Mapping[str, str]]) -> Around:
+    """What was made on it around an image. drives: as of `Host`."""
+    try:
+        table = table_of(disk)
+    except (CommandFailed, DiskError):
+        return Around()
+
+    def mib(kind: str) -> int:
+        offset, length = table["spans"][kind]
+        return length // MIB if length and disk.holds(offset, min(length, MIB), kind) else 0
+
+    last = _last_block(table)
+    told = disk.extents(table["spans"]["config"][0], 1)[0].content
+    metadata = json.loads(drives.get(told, {}).get("meta-data", "{}"))
+    return Around(
+        # Whether the disk kept each byte of it, nobody looks.
+        root_fills=last < table["image_end"]
+        or any(one.content.endswith(GROWN) for one in disk.extents(last, BLOCK_BYTES)),
+        ephemeral_mib=mib("ephemeral"),
+        swap_mib=mib("swap"),
+        hostname=metadata.get("local-hostname", ""),
+    )
 
 
 def table_of(disk: Disk) -> dict[str, Any]:

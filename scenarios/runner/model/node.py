@@ -52,6 +52,9 @@ TOLD_ORDER = (BootDevice.DISK,)
 UNTOLD_ORDER = (BootDevice.NETWORK, BootDevice.DISK)
 """Of those whom nobody can tell."""
 
+LEFT_BY_OTHERS = "left by others"
+"""On the disk of a node that reads its root from elsewhere, and writes nothing there."""
+
 Note = Callable[..., None]
 
 
@@ -77,7 +80,8 @@ class ModelNode:
         self.address = ""
         self.drives: dict[str, Mapping[str, str]] = {}
         self.faults = NodeFaults(self._struck)
-        self.disk = Disk(spec.disk_mib * MIB, strikes=self._struck)
+        left = LEFT_BY_OTHERS if spec.by_nfs and not spec.is_tile else ""
+        self.disk = Disk(spec.disk_mib * MIB, content=left, strikes=self._struck)
         self._hosts, self._roots = hosts, roots
         self._rack_note = note
         self._rack_took = took

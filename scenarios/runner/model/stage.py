@@ -18,7 +18,7 @@ from provisioner.store.memory import MemoryStore
 from scenarios.runner.last_wipes import LastWipes
 from scenarios.runner.model import asgi
 from scenarios.runner.model.agent_client import ModelAgentClient
-from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES
+from scenarios.runner.model.agent_commands import EDGE_BYTES, TABLE_BYTES, around
 from scenarios.runner.model.children import ModelChildren
 from scenarios.runner.model.consoles import ModelConsoles, ModelPingProbe, ModelSshProbe
 from scenarios.runner.model.contents import LIBRARY, MIB, ImageServer, orders
@@ -254,7 +254,8 @@ class ModelStage:
         everywhere = self._last_wipes.everywhere(node)
         spans = [(0, disk.size_bytes)] if everywhere else [(0, edge), (disk.size_bytes - edge, edge)]
         blank = all(disk.holds(offset, length, "") for offset, length in spans)
-        return DiskTruth(image=image, blank=blank)
+        machine = self._rack.node(node)
+        return DiskTruth(image=image, blank=blank, around=around(disk, machine.drives) if image else None)
 
     def _holds(self, node: str, name: str) -> bool:
         """Of a whole disk's image, all but the table that the agent made to fit the disk."""

@@ -15,15 +15,17 @@ from bmsim.audit import AuditLog, Entry
 from scenarios.runner.invariants import INVARIANTS, Invariant
 from scenarios.runner.invariants.active_node_untouched import ActiveNodeUntouched
 from scenarios.runner.invariants.bytes_equal_image import BytesEqualImage
+from scenarios.runner.invariants.disk_as_ordered import DiskAsOrdered
 from scenarios.runner.invariants.no_defect import NoDefect
 from scenarios.runner.invariants.no_secret_told import NoSecretTold
 from scenarios.runner.invariants.nothing_for_idle_nodes import NothingForIdleNodes
+from scenarios.runner.invariants.off_when_offered import OffWhenOffered
 from scenarios.runner.invariants.one_owner import OneOwner
 from scenarios.runner.invariants.one_publisher import OnePublisher
 from scenarios.runner.invariants.seen_running import SeenRunning
 from scenarios.runner.invariants.wiped_before_offered import WipedBeforeOffered
 from scenarios.runner.machine.watching import Watching
-from scenarios.runner.stage import Answer, DiskTruth
+from scenarios.runner.stage import Answer, Around, DiskTruth
 from scenarios.runner.trace import Event, Origin, Trace
 from scenarios.runner.verdict import Breach
 from scenarios.runner.vocabulary import SEEN_BY_ONE
@@ -120,8 +122,8 @@ class Machines:
 Make = Callable[[Callable[[], Invariant]], Machines]
 
 JUDGED: set[type[Any]] = {
-    *(OneOwner, OnePublisher, ActiveNodeUntouched, BytesEqualImage, SeenRunning),
-    *(WipedBeforeOffered, NothingForIdleNodes, NoSecretTold),
+    *(OneOwner, OnePublisher, ActiveNodeUntouched, BytesEqualImage, DiskAsOrdered, SeenRunning),
+    *(WipedBeforeOffered, OffWhenOffered, NothingForIdleNodes, NoSecretTold),
 }
 """By the tests below. NoDefect sees the end of processes in the model alone, and what any client is told."""
 
@@ -230,6 +232,31 @@ def test_a_disk_is_compared_when_it_can_be_read(image: str, watched_by: Make) ->
     assert not rack.breaches
     rack.lab.disks["n1"] = DiskTruth(image=image, blank=False)
     assert bool(rack.end()) is (image == "debian")
+
+
+@pytest.mark.parametrize("hostname", ["web", "db", ""])
+def test_what_lies_around_the_image_is_read_when_the_disk_can_be(hostname: str, watched_by: Make) -> None:
+    rack = watched_by(DiskAsOrdered)
+    rack.active()
+    assert not rack.breaches
+    rack.lab.disks["n1"] = DiskTruth(
+        image="tiny", blank=False, around=Around(root_fills=True, hostname=hostname)
+    )
+    assert bool(rack.end()) is (hostname != "web")
+
+
+@pytest.mark.parametrize("of", ["a BMC", "an outlet"])
+def test_a_node_that_runs_when_it_is_offered_is_seen(of: str, watched_by: Make) -> None:
+    rack, (device, command, args) = watched_by(OffWhenOffered), ACTS[of]
+    for goes_off in (True, False):
+        rack.node("deploying")
+        rack.active()
+        rack.device(device, command, ADDRESS["ch1"], **args)
+        if goes_off:
+            rack.device(device, command.replace(".on", ".off"), ADDRESS["ch1"], **args)
+        rack.node("available")
+        assert bool(rack.end()) is not goes_off
+    assert "n1 is offered again, and it runs" in rack.end()[0].what
 
 
 @pytest.mark.parametrize("ran", ["tiny", ""])

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import pytest
 
 from scenarios.runner.invariants import INVARIANTS, Invariant
+from scenarios.runner.invariants.off_when_offered import OffWhenOffered
 from scenarios.runner.invariants.one_owner import OneOwner
 from scenarios.runner.invariants.one_publisher import OnePublisher
 from scenarios.runner.invariants.seen_running import SeenRunning
@@ -20,6 +21,7 @@ SAID = frozenset(("step", "node", "instance", "lease"))
 BELIEVED: dict[Callable[[], Invariant], set[str]] = {
     OneOwner: {"lease"},
     OnePublisher: {"lease"},
+    OffWhenOffered: {"node"},
     WipedBeforeOffered: {"node"},
 }
 
