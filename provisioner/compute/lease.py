@@ -53,6 +53,9 @@ class LeaseKeeper:
         self._longest_command_s = ttl_s if longest_command_s is None else longest_command_s
         self._lasts_until = lasts_until
         self._lease: Lease | None = None
+        self._beat = 0
+        """Another one with each attempt under a lease: of one whose answer was lost nobody knows what it has
+        written, and a beat that is written twice would be seen as one."""
         self._renewing = asyncio.Lock()
         self._busy_until_s = self._forerunner_until_s = -inf
         """When devices have done what they were told under this lease, and under the one before."""
@@ -128,6 +131,7 @@ class LeaseKeeper:
                 )
             beat = found
             await self._clock.sleep(min(left_s, self._ttl_s / 10))
+        self._beat = 0
         if left_behind:
             self._forerunner_until_s = asked_at_s + self._longest_command_s
         return self._hold(found, asked_at_s)
@@ -219,21 +223,24 @@ class LeaseKeeper:
             lease = self._held()
             if lease is not before:
                 return  # others had waited for the same
+            # Never both in one transaction: of hosts that read each other's rows and write their own at once,
+            # the database lets one through, and where it is far the others' turn would never come. What was
+            # not seen isn't held: whoever can't look takes nobody for dead.
+            await self._store.transact_first(self._look)
             asked_at_s = self._clock.monotonic_s()
-            renewed = await self._store.transact_first(lambda tx: self._prolong(tx, lease.epoch))
+            self._beat += 1
+            renewed = await self._store.transact_first(lambda tx: self._prolong(tx, lease.epoch, self._beat))
         if not renewed:
             self._lease = None
             raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")
         self._hold(lease.epoch, asked_at_s)
 
-    def _prolong(self, tx: Tx, epoch: int) -> bool:
+    def _look(self, tx: Tx) -> None:
+        self.others.observe(tx.find(Host), self._clock.monotonic_s())
+
+    def _prolong(self, tx: Tx, epoch: int, beat: int) -> bool:
         """Also when it has run out: who takes a dead host's nodes raises its epoch."""
-        rows = tx.find(Host)
-        self.others.observe(rows, self._clock.monotonic_s())
-        row = next((row for row in rows if row.id == self._host), None)
-        if row is None:
-            return False
-        beats = {"beat": row.beat + 1, "renewed_at": tx.now()}
+        beats = {"beat": beat, "renewed_at": tx.now()}
         return tx.update(Host, self._host, beats, expect={"epoch": epoch})
 
     def _hold(self, epoch: int, asked_at_s: float) -> Lease:
