@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Iterable
+from dataclasses import replace
 from datetime import UTC, datetime
 
 import structlog
@@ -12,6 +13,7 @@ import structlog
 from provisioner.core.errors import ProvisionerError, TransientError
 from provisioner.core.fields import changed
 from provisioner.core.model import Node, Port, TimelineEvent
+from provisioner.core.readable import all_readable, readable
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import WireEvent
 from provisioner.protocols.store import Store, Tx
@@ -108,6 +110,8 @@ class Evidence:
         if node_id is None:
             log.info("event.of_unknown_node", event_name=event.name, mac=event.mac, address=event.address)
             return
+        # Nodes say what they like, and one whose words the store refuses would take its host with it.
+        event = replace(event, text=readable(event.text), detail=all_readable(event.detail))
         self.mailbox(node_id).put(event)
         self._pending.append(
             TimelineEvent(

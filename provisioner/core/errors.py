@@ -6,15 +6,7 @@ body are all made from the same facts.
 
 from __future__ import annotations
 
-import re
-
-_NO_TEXT = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\ud800-\udfff]")
-"""Control characters, which terminals obey, and halves of surrogate pairs. PostgreSQL holds no NUL."""
-
-
-def _text(words: str) -> str:
-    """What programs and devices say may be anything."""
-    return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", words)
+from provisioner.core.readable import readable
 
 
 class ProvisionerError(Exception):
@@ -30,10 +22,10 @@ class ProvisionerError(Exception):
     code = "error"
 
     def __init__(self, tried: str, *, device: str = "", answer: str = "", advice: str = "") -> None:
-        self.tried = _text(tried)
-        self.device = _text(device)
-        self.answer = _text(answer)
-        self.advice = _text(advice)
+        self.tried = readable(tried)
+        self.device = readable(device)
+        self.answer = readable(answer)
+        self.advice = readable(advice)
         super().__init__(self.message)
 
     @property

@@ -2,18 +2,22 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 from pathlib import Path
 
 import pytest
 
+from provisioner.compute.evidence import Evidence
 from provisioner.compute.operator_requests import UNTOLD
-from provisioner.core import errors
-from provisioner.core.model import NodeRequest, RequestState
+from provisioner.core import readable
+from provisioner.core.model import NodeRequest, RequestState, TimelineEvent
 from provisioner.drivers.outlet_command import CommandDevices
+from provisioner.protocols.events import WireEvent
 from provisioner.protocols.power import PowerControl
 from provisioner.protocols.store import Store, Tx
 from provisioner.services.children import SystemChildren
+from provisioner.services.system import SystemClock
 from tests.contract.store.conftest import Stores
 from tests.unit import records
 from tests.unit.compute.fake_world import FakeWorld
@@ -71,6 +75,36 @@ def test_of_a_device_s_last_words_what_is_no_text_is_replaced(
 def test_a_request_is_answered_in_other_words_when_the_store_refuses_those(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(errors, "_NO_TEXT", re.compile("(?!)"))
+    monkeypatch.setattr(readable, "_NO_TEXT", re.compile("(?!)"))
     said = UNTOLD if stores.kind == "postgresql" else "sw\0itch"  # the others store any text
     assert said in answer(stores, tmp_path, monkeypatch)
+
+
+SAID = {"boot_id": "\ud800\0b", "version": "\x1b[2J", "of": [{"a": "\udfff"}], "port": 9999}
+"""Halves of surrogate pairs, a NUL, and what clears a terminal: JSON may have them all."""
+
+
+def test_what_a_node_says_of_itself_ends_no_host(stores: Stores) -> None:
+    async def story(store: Store) -> TimelineEvent:
+        await store.transact(lambda tx: tx.insert(records.node()))
+        evidence = Evidence(store, SystemClock())
+        recording = asyncio.create_task(evidence.record())
+        try:
+            said = WireEvent(source="agent", name="agent.hello", node_id="node-1", text="\ud800", detail=SAID)
+            evidence(said)
+            while not (found := await store.transact(lambda tx: tx.find(TimelineEvent))):
+                assert not recording.done(), "nothing is recorded any more"
+                await asyncio.sleep(0.01)
+            return found[0]
+        finally:
+            recording.cancel()
+            await asyncio.wait([recording])
+
+    event, strange = stores.play(story), "\N{REPLACEMENT CHARACTER}"
+    assert event.text == strange
+    assert event.detail == {
+        "boot_id": f"{strange}{strange}b",
+        "version": f"{strange}[2J",
+        "of": [{"a": strange}],
+        "port": 9999,
+    }
