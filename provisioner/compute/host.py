@@ -79,11 +79,11 @@ class ComputeHost:
         self._held_work: dict[str, asyncio.TaskGroup] = {}
         """By node: begins when its services are settled, in this group."""
         self._settles_s: dict[str, float] = {}
-        """By node whose work has failed: when its devices must have done what they were told in it. What is
-        told by work that ends well is confirmed."""
+        """By node whose work, or operator's command, has failed: when its devices must have done what they
+        were told. What ends well is confirmed."""
         self._held_otherwise: set[str] = set()
         """Nodes to look at then."""
-        self._requests = OperatorRequests(edges, self._workers.__contains__)
+        self._requests = OperatorRequests(edges, self._workers.__contains__, self._unsettled)
         self._handover = Handover(edges, self._published.withdraw, self._is_busy)
         self._news = asyncio.Event()
         self._at_all = True
@@ -319,6 +319,11 @@ class ComputeHost:
         self._requests.serve(group, requests)
         await self._handover.go_on(found.hosts, commands=len(self._requests.nodes))
 
+    def _unsettled(self, node_id: str) -> None:
+        """Its devices may yet do what they were told."""
+        now_s = self._edges.clock.monotonic_s()
+        self._settles_s[node_id] = now_s + self._edges.lease.longest_command_s
+
     def _is_busy(self, node_id: str) -> bool:
         if node_id in self._workers or node_id in self._requests.nodes:
             return True
@@ -383,7 +388,7 @@ class ComputeHost:
                 async with edges.consoles.recording(node):
                     await worker.run()
             if worker is None or worker.ctx.node.failure is not None:
-                self._settles_s[node_id] = edges.clock.monotonic_s() + edges.lease.longest_command_s
+                self._unsettled(node_id)
             ended = True
         except StateError as error:
             # Someone else's node now, or a view that is out of date: the next look finds the truth.

@@ -37,15 +37,20 @@ SWITCH_ON = frozenset({"power:on", "power:cycle", "power:reset"})
 """What is to switch it off waits for these: to switch a node on and off at once would leave it either way."""
 
 
+CONFIRMED = frozenset({"power:refresh", "power:on", "power:off", "power:shutdown"})
+"""What is done when it was seen to be. A device may take its time for the others."""
+
 UNTOLD = "it was done, or failed, and how can't be stored: the compute host's log tells it"
 
 
 class OperatorRequests:
-    """busy: whether a node has work of its own, which none of them may disturb."""
+    """busy: whether a node has work of its own, which none of them may disturb. unsettled: told of a node
+    whose device may yet do what it was told, before that is answered."""
 
-    def __init__(self, edges: Edges, busy: Callable[[str], bool]) -> None:
+    def __init__(self, edges: Edges, busy: Callable[[str], bool], unsettled: Callable[[str], None]) -> None:
         self._edges = edges
         self._busy = busy
+        self._unsettled = unsettled
         self._running: dict[str, NodeRequest] = {}
         self._tasks: dict[str, asyncio.Task[None]] = {}
 
@@ -105,6 +110,8 @@ class OperatorRequests:
         while node is not None:
             try:
                 power = await self._carry_out(request, node)
+                if request.verb not in CONFIRMED:
+                    self._unsettled(node.id)
                 await self._answer(request, node, RequestState.DONE, f"power is {power}", power)
             except LeaseLost as error:
                 if not self._edges.lease.alive:
@@ -117,8 +124,10 @@ class OperatorRequests:
                 node = await self._ours(request)
                 continue
             except ProvisionerError as error:
+                self._unsettled(node.id)
                 await self._answer(request, node, RequestState.FAILED, error.message, None)
             except Exception as error:  # noqa: BLE001 - a defect must end one request, never the host
+                self._unsettled(node.id)
                 log.error("request.defect", node=node.name, verb=request.verb, trace=traceback.format_exc())
                 cause = Defect.of(f"carry out {request.verb}", f"node {node.name}", error)
                 await self._answer(request, node, RequestState.FAILED, cause.message, None)

@@ -190,6 +190,19 @@ class RefusesThen(FakePower):
         await super().set_power(verb)
 
 
+class Noting(FakePower):
+    """Does what it is told. told_s: when."""
+
+    def __init__(self, world: FakeWorld, told_s: list[float]) -> None:
+        super().__init__(world.rack, "n1")
+        self._world = world
+        self._told_s = told_s
+
+    async def set_power(self, verb: PowerVerb) -> None:
+        self._told_s.append(self._world.clock.monotonic_s())
+        await super().set_power(verb)
+
+
 def test_a_node_stays_while_its_device_may_do_what_its_last_work_had_it_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -213,6 +226,46 @@ def test_a_node_stays_while_its_device_may_do_what_its_last_work_had_it_told(
         assert (await world.shares())["host"] == ["n1"]
         await serves(world, {"other": NODES})
         assert world.clock.monotonic_s() > told_s[0] + world.longest_command_s
+
+    played(tmp_path, story)
+
+
+@pytest.mark.parametrize("verb", ["power:on", "power:reset", "power:soft"])
+def test_a_node_stays_while_its_device_may_do_what_an_operator_had_it_told(
+    verb: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also one that fails, and one that nobody sees the end of."""
+
+    async def story(world: FakeWorld) -> None:
+        await world.die()
+        world.longest_command_s = 100.0
+        world.start("host")
+        await serves(world, {"host": NODES})
+        world.start("other")
+        await world.change_host("other", draining=True)
+        await serves(world, {"host": NODES})
+        told_s: list[float] = []
+        device = RefusesThen if verb == "power:on" else Noting
+        power = world.rack.power
+        monkeypatch.setattr(
+            world.rack,
+            "power",
+            lambda name, *of: device(world, told_s) if name == "n1" else power(name, *of),
+        )
+        command = NodeRequest(
+            id="r", node_id="node-1", verb=verb, created_at=records.NOW, updated_at=records.NOW
+        )
+        await world.store.transact(lambda tx: (tx.insert(command), tx.notify("requests")))
+
+        async def answered() -> bool:
+            found = await world.store.transact(lambda tx: tx.get(NodeRequest, "r"))
+            return found is not None and found.state is not RequestState.PENDING
+
+        await world.until("it is answered", answered)
+        await world.change_host("host", draining=True)
+        await world.change_host("other", draining=False)
+        await serves(world, {"other": NODES})
+        assert world.clock.monotonic_s() > told_s[-1] + world.longest_command_s
 
     played(tmp_path, story)
 
