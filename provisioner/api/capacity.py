@@ -8,7 +8,6 @@ from collections.abc import Mapping
 from functools import partial
 from typing import Any
 
-from provisioner.api import views
 from provisioner.core.capacity import Size, largest
 from provisioner.core.model import Host, Node
 from provisioner.core.placement.filters.health import FAILURES_IN_A_ROW
@@ -29,9 +28,7 @@ ANEW_EVERY_S = 5.0
 
 
 def offered_by(tx: Tx, host: Host) -> Size | None:
-    """The largest node that can still be had of this host. None: none can."""
-    if not views.lease_left_s(host, tx.now()):
-        return None
+    """The largest node that can still be had of this host, which lives. None: none can."""
     return largest(tx.pick(Node, *Size._fields, where={**OFFERED, "owner": host.id}))
 
 

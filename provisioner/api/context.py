@@ -28,9 +28,10 @@ from provisioner.api.timeline_pruning import TimelinePolicy
 from provisioner.config.words import Word
 from provisioner.core.errors import NotFound, PermanentError, TransientError
 from provisioner.core.fields import changed
-from provisioner.core.model import ImageKind, Node, Record
+from provisioner.core.model import Host, ImageKind, Node, Record
 from provisioner.core.public_address import AddressPolicy
 from provisioner.core.roles import NOBODY, Principal
+from provisioner.core.seen_leases import Left, SeenLeases
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.console import ConsoleBook
 from provisioner.protocols.ids import Ids
@@ -117,6 +118,7 @@ class ApiContext:
     pool: AddressPool
     power_drivers: frozenset[str]
     metrics: Metrics
+    leases: SeenLeases = field(default_factory=SeenLeases)
     deploy_drivers: frozenset[str] = frozenset({"iscsi"})
     region: str = "metal"
     image_urls: AddressPolicy = field(default_factory=AddressPolicy)
@@ -137,6 +139,10 @@ class ApiContext:
     who: Principal = NOBODY
     token: str = field(default="", repr=False)
     entry: Entry | None = None
+
+    def left(self, host: Host, tx: Tx) -> Left:
+        """Of the host's lease, as this process has seen it."""
+        return self.leases.look(host, tx.now(), self.clock.monotonic_s())
 
     def of(self, who: Principal, entry: Entry | None = None, token: str = "") -> ApiContext:
         """The context of one request, which is recorded by `entry` if it changes something; all else is

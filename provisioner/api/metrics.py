@@ -9,9 +9,9 @@ from dataclasses import dataclass
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, generate_latest
 
 from provisioner.api.capacity import NOTHING, Offers
-from provisioner.api.views import lease_left_s
 from provisioner.core.capacity import Size
 from provisioner.core.model import Host, Instance, Node
+from provisioner.core.seen_leases import Left
 from provisioner.core.states import LIVE, ProvisionState
 from provisioner.protocols.store import Tx
 
@@ -120,13 +120,13 @@ class Metrics:
         """left_alone: how many there are, asked when somebody wants to know."""
         self._left_alone.set_function(left_alone)
 
-    def count(self, tx: Tx, largest: Mapping[str, Size]) -> Counted:
-        """Instances without deleted ones. largest: as `Offers` has it."""
+    def count(self, tx: Tx, largest: Mapping[str, Size], left: Callable[[Host, Tx], Left]) -> Counted:
+        """Instances without deleted ones. largest: as `Offers` has it. left: of hosts' leases."""
         nodes = Tally({str(s): tx.count(Node, where={"state": s}) for s in ProvisionState})
         instances = Tally({str(s): tx.count(Instance, where={"state": s}) for s in LIVE})
         hosts = []
         for host in tx.find(Host):
-            left_s = lease_left_s(host, tx.now())
+            left_s = left(host, tx).left_s
             owned = tx.count(Node, where={"owner": host.id})
             offered = largest.get(host.id) if left_s else None
             hosts.append(CountedHost(host.id, owned, left_s, host.epoch, offered))

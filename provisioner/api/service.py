@@ -44,5 +44,5 @@ async def readiness(context: Context) -> Response:
 @router.get("/metrics")
 async def metrics(context: Context) -> Response:
     largest = await context.metrics.offers.largest(context.store, context.clock)
-    counted = await context.store.transact(lambda tx: context.metrics.count(tx, largest))
+    counted = await context.store.transact(lambda tx: context.metrics.count(tx, largest, context.left))
     return Response(context.metrics.text(counted), media_type="text/plain; version=0.0.4")

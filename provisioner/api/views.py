@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import asdict
-from datetime import datetime
 from typing import Any
 
 from provisioner.api.disclosure import event_for, instance_for
@@ -121,16 +120,9 @@ def events(who: Principal, records: Iterable[TimelineEvent], settled: int) -> li
     return [asdict(event_for(who, record)) for record in records if record.id <= settled]
 
 
-def lease_left_s(record: Host, now: datetime) -> float:
-    """For how long the host may act; 0: it is gone."""
-    left_s = record.ttl_ms / 1000 - (now - record.renewed_at).total_seconds()
-    return 0.0 if record.released else max(0.0, left_s)
-
-
-def host(record: Host, now: datetime, nodes: int, working: int, largest: Size | None) -> View:
-    """nodes: that it owns; working: those of them that are being worked on; largest: that it can still
-    offer."""
-    left_s = lease_left_s(record, now)
+def host(record: Host, left_s: float, nodes: int, working: int, largest: Size | None) -> View:
+    """left_s: for how long it may act; nodes: that it owns; working: those of them that are being worked on;
+    largest: that it can still offer."""
     state = "gone" if left_s <= 0 else "serving"
     if left_s > 0 and (record.leaving or record.draining):
         state = "leaving" if record.leaving else "draining"
