@@ -6,7 +6,7 @@ from pathlib import Path
 
 from provisioner.compute.edges import DeployRamdisk
 from provisioner.config.settings import Settings
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import HostLacks
 from provisioner.core.extra_specs import DEBIAN_NAMES
 from provisioner.ramdisk import Ramdisk, default_cache
 from provisioner.ramdisk.newest import newest
@@ -24,7 +24,7 @@ class Ramdisks:
         self._cache = cache or default_cache()
 
     def __call__(self, arch: str) -> DeployRamdisk:
-        """Raises PermanentError when there is none."""
+        """Raises HostLacks when there is none."""
         if self._in_memory:
             return DeployRamdisk(kernel=Path("/dev/null"), ramdisk=Path("/dev/null"), digest="")
         given = self._configured.get(arch)  # type: ignore[call-overload]
@@ -36,7 +36,7 @@ class Ramdisks:
         return DeployRamdisk(kernel=built.kernel, ramdisk=built.initrd, digest=built.digest)
 
     def loader(self, arch: str) -> Path:
-        """What UEFI fetches first where there is no iPXE. Raises PermanentError when there is none."""
+        """What UEFI fetches first where there is no iPXE. Raises HostLacks when there is none."""
         given = self._configured.get(arch)  # type: ignore[call-overload]
         found = given if given is not None else self._newest(arch)
         if found is None or found.loader is None:
@@ -52,10 +52,10 @@ class Ramdisks:
         known = ARCHITECTURES.get(name)
         return self._kernel if known is not None and self._kernel in known.kernels else "hardware"
 
-    def _missing(self, what: str, arch: str) -> PermanentError:
+    def _missing(self, what: str, arch: str) -> HostLacks:
         given, name = arch in self._configured, DEBIAN_NAMES.get(arch, arch)
         kernel = self._kernel_of(name)
-        return PermanentError(
+        return HostLacks(
             f"find the {what} for {arch}",
             answer="ramdisks of the configuration don't name one" if given else f"none in {self._cache}",
             advice=f"Build it: provisioner ramdisk build --arch {name}"

@@ -27,6 +27,7 @@ T = TypeVar("T")
 
 KEYS_VARIABLE = "PROVISIONER_SECRET_KEYS"
 BATCH = 200
+ENOUGH = 16
 SETTLED_S = 60.0
 """A secret may be sealed by the old key and not be stored yet, for less than that."""
 
@@ -41,7 +42,7 @@ def secret_box(settings: Settings, *, make: bool = True) -> SecretBox:
 
 async def first_box(settings: Settings, store: Store) -> SecretBox:
     """The box that a process starts with. Raises PermanentError where its key file isn't there, and isn't to
-    be made: the store has what it has sealed."""
+    be made: the store has what it has sealed. Keys that open nothing of that are told in the log."""
     file = KeyFile(settings.secret_key)
     from_file = not os.environ.get(KEYS_VARIABLE, "").split()
     if from_file and file.stamp() == NO_FILE and await _has_sealed(store):
@@ -51,15 +52,33 @@ async def first_box(settings: Settings, store: Store) -> SecretBox:
             advice="Put it back from its backup, or copy it from another host; if it is lost for good, "
             "docs/security.md says how to begin anew",
         )
-    return secret_box(settings)
+    box = secret_box(settings)
+    sealed = await _some_sealed(store)
+    if sealed and not any(map(box.sealed_by, sealed)):
+        # No reason to refuse: who has lost a key begins anew with another one.
+        log.error(
+            "secrets.none_opens",
+            looked_at=len(sealed),
+            keys=str(file.path) if from_file else KEYS_VARIABLE,
+            advice="Every host of one database has the same keys: copy them from one that works, and start "
+            "again; if they are lost for good, docs/security.md says how to begin anew",
+        )
+    return box
 
 
 async def _has_sealed(store: Store) -> bool:
+    return bool(await _some_sealed(store))
+
+
+async def _some_sealed(store: Store) -> list[str]:
+    """Enough to tell whose keys they are, even if some are damaged."""
+    found: list[str] = []
     for kind in (Node, AccessKey, Image):
         async for record in _all(store, kind):
-            if any(_sealed(record)):
-                return True
-    return False
+            found += _sealed(record)
+            if len(found) >= ENOUGH:
+                return found
+    return found
 
 
 @dataclass(frozen=True, slots=True)

@@ -67,7 +67,7 @@ class Edges:
     device:    the power device of a node; one `turn` per physical device
     agent:     client for (node, address, bearer token)
     blob:      file of an image's sha256
-    ramdisk:   deploy ramdisk of an architecture; PermanentError when none was built
+    ramdisk:   deploy ramdisk of an architecture; HostLacks when none was built here
     seal/unseal: encrypt and decrypt short secrets for the node's row
     node_url:  base URL of the node-facing HTTP server
     initiator_address: ours, as the nodes' iSCSI targets see it, and the NFS server of their roots

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import traceback
 from collections import deque
 from collections.abc import Iterable
 from dataclasses import replace
@@ -152,6 +153,8 @@ class Evidence:
             except ProvisionerError as error:
                 # The timeline is evidence for people; losing a line must not stop a deploy.
                 log.warning("timeline.lost", events=len(batch), error=str(error))
+            except Exception:  # noqa: BLE001 - nor may it end the host
+                log.error("timeline.lost", events=len(batch), trace=traceback.format_exc())
 
     def _put_back(self, batch: list[TimelineEvent]) -> int:
         """Before what came meanwhile. Returns for how many, the oldest, there was no room."""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import traceback
+from collections import defaultdict
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -22,7 +23,7 @@ from provisioner.compute.release import release_for_deletion
 from provisioner.compute.stray_roots import sweep_stray_roots
 from provisioner.compute.tasks import stop_tasks
 from provisioner.compute.worker import Worker
-from provisioner.core.errors import LeaseLost, ProvisionerError, StateError, TransientError
+from provisioner.core.errors import Defect, LeaseLost, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Instance, Node, NodeRequest
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ACTING, LIVE
@@ -32,6 +33,9 @@ log = structlog.get_logger(__name__)
 
 RETRY_S = 2.0
 """Work that was interrupted is taken up again after so long."""
+
+MOST_INTERRUPTED = 10
+"""So often, but for what passes by itself."""
 
 RELEASE_S = 5.0
 
@@ -81,6 +85,8 @@ class ComputeHost:
         self._settles_s: dict[str, float] = {}
         """By node whose work, or operator's command, has failed: when its devices must have done what they
         were told. What ends well is confirmed."""
+        self._interrupted = defaultdict[str, list[ProvisionerError]](list)
+        """By node: why its work was, outside of any step, since it was last taken up by this host."""
         self._held_otherwise: set[str] = set()
         """Nodes to look at then."""
         self._requests = OperatorRequests(edges, self._workers.__contains__, self._unsettled)
@@ -386,27 +392,42 @@ class ComputeHost:
                 node = worker.ctx.node
                 edges.evidence.on_instance(node_id, node.instance_id)
                 async with edges.consoles.recording(node):
-                    await worker.run()
+                    await self._run(worker)
             if worker is None or worker.ctx.node.failure is not None:
                 self._unsettled(node_id)
             ended = True
         except StateError as error:
             # Someone else's node now, or a view that is out of date: the next look finds the truth.
             log.warning("work.dropped", node=node_id, cause=error.message)
+            self._interrupted.pop(node_id, None)
             if isinstance(error, LeaseLost) and not edges.lease.alive:
                 raise
             await edges.clock.sleep(RETRY_S)
         except ProvisionerError as error:
             # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
             log.error("work.interrupted", node=node_id, cause=error.message)
+            if not isinstance(error, TransientError):
+                self._interrupted[node_id].append(error)
             await edges.clock.sleep(RETRY_S)
-        except Exception:  # noqa: BLE001 - a defect must hold up one node's work, never end the host
+        except Exception as error:  # noqa: BLE001 - a defect must hold up one node's work, never end the host
             log.error("work.defect", node=node_id, trace=traceback.format_exc())
+            self._interrupted[node_id].append(Defect.of("go on with its work", f"node {node_id}", error))
             await edges.clock.sleep(RETRY_S)
         finally:
-            if not ended:
+            if ended:
+                self._interrupted.pop(node_id, None)
+            else:
                 self._published.doubt(node_id)
             edges.progress.clear(node_id)
+
+    async def _run(self, worker: Worker) -> None:
+        """To its end, which comes at once where it was interrupted again and again for no reason that passes:
+        nobody would ever hear why."""
+        why = self._interrupted.get(worker.ctx.node.id, [])
+        if len(why) < MOST_INTERRUPTED:
+            await worker.run()
+        else:
+            await worker.give_up(why[-1])
 
     async def _stop_workers(self) -> None:
         await stop_tasks(tuple(self._workers.values()))

@@ -9,6 +9,7 @@ from typing import Any
 from provisioner.core.errors import LeaseLost
 from provisioner.core.fields import changed
 from provisioner.core.model import Instance, Node, TimelineEvent, Work
+from provisioner.core.readable import all_readable, readable
 from provisioner.protocols.store import Store, Tx
 
 
@@ -119,8 +120,9 @@ class NodeLedger:
             source=source,
             name=name,
             step=step,
-            text=text,
-            detail=detail or {},
+            # What nodes and devices said may stand in it.
+            text=readable(text),
+            detail=all_readable(detail or {}),
         )
 
 

@@ -22,6 +22,7 @@ from provisioner.compute.steps import STEPS
 from provisioner.core.errors import (
     Defect,
     DeviceUnreachable,
+    HostLacks,
     ProvisionerError,
     StateError,
     StorageFull,
@@ -65,6 +66,9 @@ NEED_NOTHING_SERVED = frozenset(
 """Steps that publish something else instead, or one that does follows on them before the node boots."""
 
 MAX_RETRY_DELAY_S = 30.0
+
+ANOTHER_MAY = DeviceUnreachable, StorageFull, HostLacks
+"""Causes that are a compute host's as well as its node's."""
 
 
 class Worker:
@@ -110,6 +114,10 @@ class Worker:
         worker.ctx.ledger.wrote(stored)
         return worker
 
+    async def give_up(self, cause: ProvisionerError) -> None:
+        """Ends the work badly: it can't be gone on with, and no step is to blame."""
+        await self._fail(cause)
+
     def _enter(self, tx: Tx) -> Mapping[str, Any]:
         """Notes where the work is taken up: at its beginning, or where another process left it."""
         ctx, work = self.ctx, self.ctx.work
@@ -143,6 +151,8 @@ class Worker:
             return Retry(error, from_step=REBOOT_FROM)
         except TransientError as error:
             return Retry(error)
+        except HostLacks as error:
+            return Retry(error)  # one that has it may be back soon
         except ProvisionerError as error:
             return Fail(error)
         except Exception as error:  # noqa: BLE001 - a defect must end one deploy, never the host
@@ -235,14 +245,14 @@ class Worker:
         return False
 
     async def _passed_on(self, cause: ProvisionerError, target: str, *, boot_counts: bool = True) -> bool:
-        """What this host can't reach, or has no room for, another may: the work goes to one that hasn't
-        tried. Only when that one can't either it counts as an attempt.
+        """What this host can't reach, or has no room or means for, another may: the work goes to one that
+        hasn't tried. Only when that one can't either it counts as an attempt.
 
         boot_counts: whether the node's last boot says something of the node
         """
         ctx, edges, work = self.ctx, self.ctx.edges, self.ctx.work
         tried = self._tried()
-        if not isinstance(cause, DeviceUnreachable | StorageFull) or len(tried) >= HOSTS_PER_ATTEMPT:
+        if not isinstance(cause, ANOTHER_MAY) or len(tried) >= HOSTS_PER_ATTEMPT:
             return False
         host = await edges.store.transact(lambda tx: next_to_try(tx, edges.hosts(tx), tried))
         if host is None or not await self._withdrawn():

@@ -74,6 +74,7 @@ BLAME: Mapping[str, Blame] = MappingProxyType(
         "digests-not-comparable": Blame(False, "ramdisk and image are of different versions"),
         # Ours.
         "storage-full": Blame(False, "the controller's disk is full"),
+        "host-lacks": Blame(False, "the compute hosts that tried aren't equipped for it"),
         "defect": Blame(False, "it is the provisioner's"),
         "internal-error": Blame(False, "it is the agent's"),
         "export-failed": Blame(False, "it is the agent's"),

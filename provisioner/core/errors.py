@@ -164,6 +164,12 @@ class ImageInvalid(PermanentError):
     code = "image-invalid"
 
 
+class HostLacks(PermanentError):
+    """This compute host has nothing to do it with: a program, a driver, a key, a ramdisk. Another may."""
+
+    code = "host-lacks"
+
+
 class StorageFull(TransientError):
     """The controller's own disk is full."""
 

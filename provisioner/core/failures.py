@@ -132,6 +132,10 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "a disk of a compute host, or one that hosts share, is full",
             "Make room where `state_dir` and `images_dir` are, and `nfs.folder` if roots are served",
         ),
+        "host-lacks": Known(
+            "no compute host that tried has what the work needs: a program, a driver, a key, a ramdisk",
+            "The message says what; give it to every compute host, then ask again",
+        ),
         "defect": Known("the provisioner itself failed", "Report it, with its log"),
         "internal-error": Known("the agent itself failed", "Report it, with the node's console"),
         "export-failed": Known("the agent couldn't offer the disk by iSCSI", _ONE_VERSION),

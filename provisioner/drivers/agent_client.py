@@ -18,6 +18,7 @@ from provisioner.core.errors import (
     ProvisionerError,
     TransientError,
 )
+from provisioner.core.readable import all_readable
 from provisioner.protocols.agent import AgentStatus
 from provisioner.protocols.ids import Ids
 
@@ -136,6 +137,7 @@ class HttpAgentClient:
             answer = None
         if not isinstance(answer, dict):
             raise self._unreachable(tried, f"it answered {response.status_code} without JSON")
+        answer = all_readable(answer)
         if response.is_success:
             return answer
         raise self._refusal(tried, response.status_code, answer)

@@ -8,7 +8,7 @@ from pathlib import Path
 import structlog
 from cryptography.fernet import Fernet, InvalidToken
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import HostLacks, PermanentError
 from provisioner.services.key_file import NO_FILE, KeyFile, Stamp
 
 log = structlog.get_logger(__name__)
@@ -46,14 +46,14 @@ class SecretBox:
         return self._ciphers[0].encrypt(text.encode()).decode("ascii")
 
     def open(self, sealed: str) -> str:
-        """What was sealed. Raises PermanentError when it was sealed with another key, or damaged."""
+        """What was sealed. Raises HostLacks when it was sealed with another key, or damaged."""
         self._follow()
         for cipher in self._ciphers:
             try:
                 return cipher.decrypt(sealed.encode()).decode()
             except InvalidToken:
                 continue
-        raise PermanentError(
+        raise HostLacks(
             "open a sealed secret",
             answer="it was sealed with another key, or damaged",
             advice="Put back the key file that belongs to this database, or enter the secret anew",

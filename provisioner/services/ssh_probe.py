@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import asyncio
 
+from provisioner.core.readable import readable
+
 BANNER_DEADLINE_S = 3.0
 MAX_LINE_BYTES = 255  # RFC 4253 §4.2
 MAX_LINES = 20  # a server may send other lines before its identification
@@ -30,7 +32,7 @@ class TcpSshProbe:
             for _ in range(MAX_LINES):
                 line = await reader.readline()
                 if line.startswith(b"SSH-"):
-                    return line.decode("ascii", "replace").strip()
+                    return readable(line.decode("ascii", "replace")).strip()
                 if not line:
                     return None
             return None

@@ -9,6 +9,7 @@ from typing import Any, TypeVar
 
 import pytest
 from cryptography.fernet import Fernet
+from structlog.testing import capture_logs
 
 from provisioner.app import secret_keys
 from provisioner.app.secret_keys import (
@@ -181,6 +182,18 @@ def test_nothing_starts_without_the_key_file_that_has_sealed_what_is_stored(
     place.transact(lambda tx: tx.delete(Image, image().id))
     place.run(first_box(settings, place.store))
     assert place.file.read() != keys
+
+
+def test_keys_that_open_nothing_of_the_database_are_told(place: Place) -> None:
+    settings = Settings.model_validate({"state_dir": str(place.file.path.parent), "network": NETWORK})
+    with capture_logs() as logs:
+        place.run(first_box(settings, place.store))
+    assert not logs
+    place.file.change(lambda keys: (Fernet.generate_key().decode(),))
+    with capture_logs() as logs:
+        place.run(first_box(settings, place.store))
+    (told,) = logs
+    assert (told["event"], told["keys"]) == ("secrets.none_opens", str(place.file.path))
 
 
 def test_keys_of_the_environment_go_before_the_file_and_no_child_gets_them(

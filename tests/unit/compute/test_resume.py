@@ -13,6 +13,7 @@ from provisioner.compute.context import StepContext
 from provisioner.core.model import Instance, PublicationKind
 from provisioner.core.outcome import Outcome
 from provisioner.core.plan import PLANS
+from provisioner.core.seen_leases import Left
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.drivers.fake import Machine
 from tests.unit.compute.fake_world import FakeWorld, play
@@ -213,7 +214,9 @@ def test_what_steps_took_is_told_to_the_metrics(tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
         await world.ask()
         await world.becomes(ProvisionState.ACTIVE)
-        counted = await world.store.transact(lambda tx: world.metrics.count(tx, {}))
+        counted = await world.store.transact(
+            lambda tx: world.metrics.count(tx, {}, lambda host, tx: Left(0.0, certain=True))
+        )
         told = world.metrics.text(counted).decode()
         for step in DEPLOY:
             assert f'provisioner_step_seconds_count{{step="{step}"}} 1.0' in told
