@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import traceback
-from collections import defaultdict
 from contextlib import suppress
 from functools import partial
 from math import inf
@@ -52,6 +51,14 @@ RELEASED_AT_ONCE = 64
 """Instances; in one transaction, which holds up all others."""
 
 
+class _Interrupted(NamedTuple):
+    """A work: how often, and why the last time."""
+
+    work: str
+    times: int
+    cause: ProvisionerError
+
+
 class _Found(NamedTuple):
     """mine: ids of our nodes, when they may be others than before. acting: ids of nodes that have work.
     unwanted: instances that are to be deleted. requests: of operators, each with its node."""
@@ -85,8 +92,8 @@ class ComputeHost:
         self._settles_s: dict[str, float] = {}
         """By node whose work, or operator's command, has failed: when its devices must have done what they
         were told. What ends well is confirmed."""
-        self._interrupted = defaultdict[str, list[ProvisionerError]](list)
-        """By node: why its work was, outside of any step, since it was last taken up by this host."""
+        self._interrupted: dict[str, _Interrupted] = {}
+        """By node: its work, outside of any step."""
         self._held_otherwise: set[str] = set()
         """Nodes to look at then."""
         self._requests = OperatorRequests(edges, self._workers.__contains__, self._unsettled)
@@ -385,6 +392,7 @@ class ComputeHost:
 
     async def _work(self, node_id: str) -> None:
         edges, ended = self._edges, False
+        worker: Worker | None = None
         try:
             await self._requests.make_way(node_id)
             worker = await Worker.taking_up(edges, node_id, served=self._published.serves(node_id))
@@ -407,11 +415,12 @@ class ComputeHost:
             # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
             log.error("work.interrupted", node=node_id, cause=error.message)
             if not isinstance(error, TransientError):
-                self._interrupted[node_id].append(error)
+                self._note_interrupted(node_id, worker, error)
             await edges.clock.sleep(RETRY_S)
         except Exception as error:  # noqa: BLE001 - a defect must hold up one node's work, never end the host
             log.error("work.defect", node=node_id, trace=traceback.format_exc())
-            self._interrupted[node_id].append(Defect.of("go on with its work", f"node {node_id}", error))
+            cause = Defect.of("go on with its work", f"node {node_id}", error)
+            self._note_interrupted(node_id, worker, cause)
             await edges.clock.sleep(RETRY_S)
         finally:
             if ended:
@@ -423,11 +432,19 @@ class ComputeHost:
     async def _run(self, worker: Worker) -> None:
         """To its end, which comes at once where it was interrupted again and again for no reason that passes:
         nobody would ever hear why."""
-        why = self._interrupted.get(worker.ctx.node.id, [])
-        if len(why) < MOST_INTERRUPTED:
+        known = self._interrupted.get(worker.ctx.node.id)
+        if known is None or known.work != worker.ctx.work.id or known.times < MOST_INTERRUPTED:
             await worker.run()
         else:
-            await worker.give_up(why[-1])
+            await worker.give_up(known.cause)
+
+    def _note_interrupted(self, node_id: str, worker: Worker | None, cause: ProvisionerError) -> None:
+        """worker: None: the work couldn't be taken up, so it can't be given up either."""
+        if worker is None:
+            return
+        work, known = worker.ctx.work.id, self._interrupted.get(node_id)
+        times = known.times + 1 if known is not None and known.work == work else 1
+        self._interrupted[node_id] = _Interrupted(work, times, cause.with_traceback(None))
 
     async def _stop_workers(self) -> None:
         await stop_tasks(tuple(self._workers.values()))

@@ -189,7 +189,7 @@ class LeaseKeeper:
         """Nothing more is given to this host, which is about to end."""
 
         def leave(tx: Tx) -> None:
-            tx.update(Host, self._host, {"leaving": True}, expect={"epoch": self._held().epoch})
+            tx.update(Host, self._host, {"leaving": True}, expect=self._ours(self._held().epoch))
             tx.notify("hosts")
 
         await self._store.transact(leave)
@@ -202,7 +202,7 @@ class LeaseKeeper:
             return
 
         def end(tx: Tx) -> None:
-            tx.update(Host, self._host, {"released": True}, expect={"epoch": lease.epoch})
+            tx.update(Host, self._host, {"released": True}, expect=self._ours(lease.epoch))
             tx.notify("hosts")
 
         await self._store.transact(end)
@@ -227,9 +227,10 @@ class LeaseKeeper:
             # the database lets one through, and where it is far the others' turn would never come. What was
             # not seen isn't held: whoever can't look takes nobody for dead.
             await self._store.transact_first(self._look)
+            lease = self._held()  # what ran out meanwhile doesn't come back: the name may be another's
             asked_at_s = self._clock.monotonic_s()
-            self._beat += 1
-            renewed = await self._store.transact_first(lambda tx: self._prolong(tx, lease.epoch, self._beat))
+            self._beat = beat = self._beat + 1
+            renewed = await self._store.transact_first(lambda tx: self._prolong(tx, lease.epoch, beat))
         if not renewed:
             self._lease = None
             raise LeaseLost("renew the lease", device=f"compute host {self._host}", answer="it was taken")
@@ -239,9 +240,12 @@ class LeaseKeeper:
         self.others.observe(tx.find(Host), self._clock.monotonic_s())
 
     def _prolong(self, tx: Tx, epoch: int, beat: int) -> bool:
-        """Also when it has run out: who takes a dead host's nodes raises its epoch."""
+        """Who takes a dead host's nodes raises its epoch; that of a forgotten one another holder may have."""
         beats = {"beat": beat, "renewed_at": tx.now()}
-        return tx.update(Host, self._host, beats, expect={"epoch": epoch})
+        return tx.update(Host, self._host, beats, expect=self._ours(epoch))
+
+    def _ours(self, epoch: int) -> dict[str, Any]:
+        return {"epoch": epoch, "holder": self._holder}
 
     def _hold(self, epoch: int, asked_at_s: float) -> Lease:
         self._lease = lease = Lease(self._host, epoch, self._ttl_s, asked_at_s)

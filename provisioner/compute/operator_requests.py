@@ -124,7 +124,8 @@ class OperatorRequests:
                 node = await self._ours(request)
                 continue
             except ProvisionerError as error:
-                self._unsettled(node.id)
+                if request.verb != "power:refresh" and not isinstance(error, Conflict | InvalidInput):
+                    self._unsettled(node.id)
                 await self._answer(request, node, RequestState.FAILED, error.message, None)
             except Exception as error:  # noqa: BLE001 - a defect must end one request, never the host
                 self._unsettled(node.id)

@@ -132,12 +132,12 @@ class HttpAgentClient:
         except httpx.HTTPError as error:
             raise self._unreachable(tried, str(error) or type(error).__name__) from error
         try:
-            answer = json.loads(data)
-        except ValueError:
+            said = json.loads(data)
+            answer = all_readable(said) if isinstance(said, dict) else None
+        except (ValueError, RecursionError):
             answer = None
-        if not isinstance(answer, dict):
+        if answer is None:
             raise self._unreachable(tried, f"it answered {response.status_code} without JSON")
-        answer = all_readable(answer)
         if response.is_success:
             return answer
         raise self._refusal(tried, response.status_code, answer)

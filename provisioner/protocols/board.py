@@ -3,7 +3,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Protocol
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import HostLacks
 from provisioner.protocols.power import Console
 
 
@@ -16,7 +16,7 @@ class BoardMonitor(Protocol):
     async def run(self, address: str, commands: Sequence[Sequence[str]]) -> str:
         """Runs commands on the board, each after the one before it has ended; what they printed. Raises
         DeviceUnreachable when the board doesn't answer, or when one of them failed: the monitor's exit code
-        doesn't tell which. PermanentError when this host has no monitor."""
+        doesn't tell which. HostLacks when this host has no monitor."""
         ...
 
     def console(self, address: str) -> Console:
@@ -36,8 +36,8 @@ class NoBoardMonitor:
         raise _none()
 
 
-def _none() -> PermanentError:
-    return PermanentError(
+def _none() -> HostLacks:
+    return HostLacks(
         "give a board a command",
         answer="this host has no tile-monitor",
         advice="Name the vendor's program in tilera.monitor of the configuration",

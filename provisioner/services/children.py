@@ -14,7 +14,7 @@ from errno import EAGAIN, ENOMEM
 from subprocess import DEVNULL
 from typing import Any
 
-from provisioner.core.errors import PermanentError, TransientError
+from provisioner.core.errors import HostLacks, PermanentError, TransientError
 from provisioner.protocols.children import Argument, ChildResult, ChildTimedOut, SecretFile
 from provisioner.services import descriptors
 
@@ -195,7 +195,7 @@ def _shortage_told(program: Argument) -> Iterator[None]:
 
 def _check_installed(program: Argument) -> None:
     if not isinstance(program, str) or shutil.which(program) is None:
-        raise PermanentError(
+        raise HostLacks(
             f"start {program}", answer="it is not installed", advice="Install the package that brings it"
         )
 

@@ -48,7 +48,7 @@ BUSY_POLL_S = 0.01
 ELSEWHERE_EVERY_S = 0.4  # looked whether another process has changed something, who then waits for us
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class _Job:
     """A function to run, and what came of it."""
 
@@ -176,7 +176,12 @@ class SqlStore:
 
     async def _store_first(self) -> None:
         while self._first:
+            # Whoever gave up asks again, and isn't to meet that in one transaction.
+            for given_up in [job for job in self._first if job.done.done()]:
+                self._first.remove(given_up)
             group = list(self._first)
+            if not group:
+                return
             waiting = [group]
             while waiting:
                 waiting = await self._attempt(waiting[0]) + waiting[1:]

@@ -69,12 +69,15 @@ class Around:
     root_fills:              its root file system ends where its partition does
     ephemeral_mib, swap_mib: of the partition that such a file system, or area, lies on; 0: there is none
     hostname:                that the config drive tells; empty: there is none
+    made:                    what of it was made, each called by another name whenever it is; empty where that
+                             can't be told
     """
 
     root_fills: bool = False
     ephemeral_mib: int = 0
     swap_mib: int = 0
     hostname: str = ""
+    made: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -28,6 +28,14 @@ def by_the_header_of_a_request(secret: str) -> None:
     structlog.get_logger().info("asked", header=f"Basic {said}")
 
 
+def in_an_address(secret: str) -> None:
+    structlog.get_logger().info("asked", url=f"http://pdu/config/{b64encode(secret.encode()).decode()}")
+
+
+def in_numbers(secret: str) -> None:
+    structlog.get_logger().info("sent", data=secret.encode().hex())
+
+
 def failed(secret: str) -> RuntimeError:
     """By another failure, which alone knows the secret."""
     try:
@@ -53,7 +61,7 @@ def by_the_cause_of_an_error(secret: str) -> None:
 @pytest.mark.parametrize(
     "tell",
     [
-        *(by_name, by_what_is_bound_to_the_task, by_the_header_of_a_request),
+        *(by_name, by_what_is_bound_to_the_task, by_the_header_of_a_request, in_an_address, in_numbers),
         *(by_a_traceback, by_the_cause_of_an_error),
     ],
 )

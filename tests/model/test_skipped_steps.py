@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.compute import worker
 from provisioner.compute.context import StepContext
 from provisioner.core.outcome import Next, Outcome
 from provisioner.core.plan import PLANS
@@ -14,7 +15,7 @@ from scenarios.runner.compile import story_of
 from scenarios.runner.load import read
 from scenarios.runner.random_story import FAMILIES, Family
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import Story
+from scenarios.runner.story import OnTold, Story
 from tests.model.mutants import DELETE, DEPLOY, broken_promises, replace_steps, story, strike
 
 BOARDS = Path(__file__).parents[2] / "scenarios/boards"
@@ -92,6 +93,27 @@ def test_what_was_ordered_around_the_image_is_missed_on_the_disk(
 ) -> None:
     replace_steps(monkeypatch, {step: skip})
     assert "disk_as_ordered" in broken_promises(ordered(FAMILIES[0], image))
+
+
+@pytest.mark.parametrize("step", ["grow_root", "make_ephemeral", "make_swap", "write_config_drive"])
+def test_what_an_instance_before_has_left_is_not_what_was_ordered(
+    step: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A quick wipe leaves it where it was: whoever doesn't make it anew gives it to the next tenant."""
+    first = replace(DEPLOY, ephemeral_mib=64, swap_mib=64)
+    second = replace(first, instance="next", when=OnTold("web", "deleted"))
+    twice = story(first, DELETE, second)
+    assert broken_promises(twice) == set()
+    done, made = worker.STEPS[step], list[str]()
+
+    async def once(ctx: StepContext) -> Outcome:
+        assert ctx.instance is not None
+        made.append(ctx.instance.name)
+        return await done(ctx) if ctx.instance.name == "web" else Next("done")
+
+    replace_steps(monkeypatch, {step: once})
+    assert broken_promises(twice) == {"disk_as_ordered"}
+    assert made == ["web", "next"]
 
 
 @pytest.mark.parametrize("family", [family for family in FAMILIES if family.arch != "tilepro64"])

@@ -15,6 +15,10 @@ class DiskAsOrdered(ActiveDisk):
 
     name = "disk_as_ordered"
 
+    def __init__(self) -> None:
+        super().__init__()
+        self._made_for: dict[str, str] = {}
+
     def wrong(self, truth: DiskTruth, instance: Wanted) -> Iterator[str]:
         around = truth.around
         if around is None or truth.image != instance.image:
@@ -25,6 +29,9 @@ class DiskAsOrdered(ActiveDisk):
             yield f"has {around.ephemeral_mib} MiB of ephemeral storage instead of {instance.ephemeral_mib}"
         if around.swap_mib != instance.swap_mib:
             yield f"has {around.swap_mib} MiB of swap instead of {instance.swap_mib}"
+        owners = {self._made_for.setdefault(made, instance.name) for made in around.made} - {instance.name}
+        if owners:
+            yield f"has what was made for {', '.join(sorted(owners))}, and is {instance.name}'s"
         if not around.hostname:
             yield "has no config drive"
         elif around.hostname != instance.name:

@@ -17,13 +17,7 @@ LATE_S = 10.0
 ANSWER_S = 2.0
 """There a node counts as offered from when the API was asked, and the answer is younger."""
 
-OFF = frozenset(
-    (
-        ("machine", "off"),
-        *(("bmc", f"chassis.power.{verb}") for verb in ("off", "soft")),
-        ("pdu", "outlet.off"),
-    )
-)
+OFF = frozenset((("machine", "off"), ("bmc", "chassis.power.off")))
 ON = frozenset(
     (
         ("machine", "on"),
@@ -32,6 +26,9 @@ ON = frozenset(
         ("feed", "power.back"),
     )
 )
+NOT_GIVEN = ("requested", "deleted")
+"""One that is deleted may never have come to its node."""
+
 POWER = ("bmc.", "pdu.")
 """Faults of what switches nodes."""
 
@@ -44,8 +41,8 @@ class _Offered(NamedTuple):
 
 class OffWhenOffered:
     """Nothing of the provisioner's runs on it: seen by the last thing that the machine did, or that its BMC
-    or PDU acknowledged. Of a node that a client has switched by hand, or whose BMC or PDU a fault has struck,
-    nothing is said."""
+    acknowledged. Of a node that a client has switched by hand since it was offered last, or whose BMC or PDU
+    a fault has struck, nothing is said."""
 
     name = "off_when_offered"
     sources: tuple[str, ...] = ("machine", "bmc", "pdu", "feed", "fault", "client", "request", "node")
@@ -66,7 +63,7 @@ class OffWhenOffered:
                 self._switched.add(node)
         elif told == ("request", "power"):
             self._switched.add(node)
-        elif told == ("client", "instance") and node and event.detail["state"] != "requested":
+        elif told == ("client", "instance") and node and event.detail["state"] not in NOT_GIVEN:
             self._given.add(node)
         elif told == ("node", "state") and event.detail["state"] == "available" and node in self._given:
             self._given.discard(node)
@@ -78,7 +75,10 @@ class OffWhenOffered:
     def _looked_back(self, until_s: float) -> Iterable[Breach]:
         while self._offered and self._offered[0].at_s <= until_s:
             offered = self._offered.popleft()
-            if offered.node not in self._switched and not self._was_off(offered):
+            off = self._was_off(offered)
+            if offered.node in self._switched:
+                self._switched.discard(offered.node)
+            elif not off:
                 yield Breach(
                     promise=self.name,
                     what=f"{offered.node} is offered again, and it runs",

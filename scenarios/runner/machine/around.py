@@ -92,7 +92,10 @@ def _hostname(disk: Path, partition: _Partition) -> str:
     read = _run("mcopy", "-n", "-i", f"{disk}@@{partition.start_bytes}", "::meta-data", "-")
     if read.returncode:
         return ""
-    told = yaml.safe_load(read.stdout)
+    try:
+        told = yaml.safe_load(read.stdout)
+    except yaml.YAMLError:
+        return ""
     return str(told.get("local-hostname", "")) if isinstance(told, dict) else ""
 
 

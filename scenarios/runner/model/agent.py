@@ -69,7 +69,7 @@ class ModelAgent:
         self.token = token
         self.fence = fence
         self.alive = True
-        self._bench = Workbench(host, node_id)
+        self._bench = Workbench(host, node_id, boot_id)
         self._note = note
         self._commands: dict[str, Command] = {}
         self._current: Command | None = None

@@ -64,8 +64,10 @@ class Export:
 class Workbench:
     """The machine at an agent's hands."""
 
-    def __init__(self, host: Host, node_id: str) -> None:
+    def __init__(self, host: Host, node_id: str, boot: str) -> None:
+        """boot: which one of the machine, unlike all others."""
         self.export: Export | None = None
+        self._boot = boot
         self._host = host
         self._node_id = node_id
 
@@ -157,7 +159,7 @@ class Workbench:
         table = table_of(disk)
         last = _last_block(table)
         if last >= table["image_end"]:
-            disk.write(last, BLOCK_BYTES, GROWN)
+            disk.write(last, BLOCK_BYTES, self._called(GROWN))
         return {"grown": True, "fstype": "ext4", "size_bytes": disk.size_bytes}
 
     def make_ephemeral(self, params: Mapping[str, Any]) -> Steps:
@@ -166,12 +168,16 @@ class Workbench:
         made = str(uuid.uuid5(uuid.NAMESPACE_URL, f"ephemeral:{self._node_id}"))
         return {"uuid": made, "label": "ephemeral0"}
 
+    def _called(self, kind: str) -> str:
+        """Otherwise than what an agent of another boot has made."""
+        return f"{kind}:{self._boot}"
+
     def _make(self, kind: str) -> None:
         """What is found at the beginning of such a partition, and looked at when it was made."""
         disk = self._disk()
-        offset, length = table_of(disk)["spans"][kind]
-        disk.write(offset, min(length, MIB), kind)
-        if not disk.holds(offset, min(length, MIB), kind):
+        (offset, length), made = table_of(disk)["spans"][kind], self._called(kind)
+        disk.write(offset, min(length, MIB), made)
+        if not disk.holds(offset, min(length, MIB), made):
             raise CommandFailed(f"{kind}-failed", f"it was made on {device_of(disk)} and isn't there")
 
     def make_swap(self, params: Mapping[str, Any]) -> Steps:
@@ -255,20 +261,23 @@ def around(disk: Disk, drives: Mapping[str, Mapping[str, str]]) -> Around:
     except (CommandFailed, DiskError):
         return Around()
 
-    def mib(kind: str) -> int:
-        offset, length = table["spans"][kind]
-        return length // MIB if length and disk.holds(offset, min(length, MIB), kind) else 0
+    def made(offset: int, length: int, kind: str) -> str:
+        """Its name; empty: it isn't there. Whether the disk kept each byte, nobody has looked."""
+        names = [one.content.removeprefix("not ") for one in disk.extents(offset, length)]
+        return next((name for name in names if name.startswith(f"{kind}:")), "")
 
+    spans: Mapping[str, tuple[int, int]] = table["spans"]
+    found = {kind: made(offset, min(length, MIB), kind) for kind, (offset, length) in spans.items()}
     last = _last_block(table)
+    grown = made(last, BLOCK_BYTES, GROWN) if last >= table["image_end"] else ""
     told = disk.extents(table["spans"]["config"][0], 1)[0].content
     metadata = json.loads(drives.get(told, {}).get("meta-data", "{}"))
     return Around(
-        # Whether the disk kept each byte of it, nobody looks.
-        root_fills=last < table["image_end"]
-        or any(one.content.endswith(GROWN) for one in disk.extents(last, BLOCK_BYTES)),
-        ephemeral_mib=mib("ephemeral"),
-        swap_mib=mib("swap"),
+        root_fills=bool(grown) or last < table["image_end"],
+        ephemeral_mib=spans["ephemeral"][1] // MIB if found["ephemeral"] else 0,
+        swap_mib=spans["swap"][1] // MIB if found["swap"] else 0,
         hostname=metadata.get("local-hostname", ""),
+        made=tuple(filter(None, (grown, found["ephemeral"], found["swap"]))),
     )
 
 

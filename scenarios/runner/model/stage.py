@@ -53,9 +53,10 @@ PUBLIC_KEY = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIFl1bGV0aWRlIHRlc3Qga2V5IG9mIH
 
 ID_CHARS = 32
 SECRET = re.compile(rf"[0-9a-f]{{{ID_CHARS},}}|correct-horse-\d+")
-ENCODED = re.compile("[A-Za-z0-9+/]{24,}")
-"""What may be base64 of one."""
 """What a secret of a story looks like, or stands in: `SeededIds`, and the passwords of its BMCs and PDUs."""
+
+ENCODED, HEXADECIMAL = re.compile("[A-Za-z0-9+/]{24,}"), re.compile("[0-9a-fA-F]{24,}")
+"""What one may stand in, in base64 or as numbers."""
 
 ROOT_OFFSET_BYTES = MIB
 
@@ -291,7 +292,8 @@ class ModelStage:
         """Kept only if a secret stands in it: a large rack tells gigabytes."""
         words = SECRET.findall(text)
         for encoded in ENCODED.findall(text):
-            words += SECRET.findall(_decoded(encoded))
+            for plain in _decoded(encoded):
+                words += SECRET.findall(plain)
         if words and not self._known_secrets().isdisjoint(_parts(words)):
             self._offending.append((where, text))
 
@@ -309,8 +311,12 @@ def _parts(words: Iterable[str]) -> Iterator[str]:
         yield from (word[at : at + ID_CHARS] for at in range(len(word) - ID_CHARS + 1))
 
 
-def _decoded(base64: str) -> str:
-    """Without padding, and without a last letter that means nothing."""
-    if len(base64) % 4 == 1:
-        base64 = base64[:-1]
-    return b64decode(base64 + "=" * (-len(base64) % 4)).decode("latin-1")
+def _decoded(encoded: str) -> Iterator[str]:
+    """What it may be base64 of, wherever that begins in it, or hexadecimal."""
+    for begin in range(4):
+        base64 = encoded[begin:]
+        if len(base64) % 4 == 1:
+            base64 = base64[:-1]
+        yield b64decode(base64 + "=" * (-len(base64) % 4)).decode("latin-1")
+    for run in HEXADECIMAL.findall(encoded):
+        yield from (bytes.fromhex(run[at : at + (len(run) - at) // 2 * 2]).decode("latin-1") for at in (0, 1))

@@ -199,6 +199,24 @@ def test_who_has_to_be_first_waits_for_none_of_a_crowd(stores: Stores) -> None:
     assert done.index("first") < 300 or stores.kind == "memory", "where nobody waits"
 
 
+def test_what_is_given_up_before_it_has_begun_is_not_run(stores: Stores) -> None:
+    """Whoever asks again, as for a lease, isn't to meet it in one transaction."""
+    done: list[str] = []
+
+    async def story(store: Store) -> None:
+        other = asyncio.create_task(store.transact(lambda tx: done.append("other")))
+        given_up = asyncio.create_task(store.transact_first(lambda tx: done.append("given up")))
+        await asyncio.sleep(0)
+        given_up.cancel()
+        await asyncio.wait([given_up])
+        await store.transact_first(lambda tx: done.append("again"))
+        await other
+
+    stores.play(story)
+    assert {"other", "again"} <= set(done)
+    assert "given up" not in done or stores.kind == "memory", "where nobody waits"
+
+
 def test_who_is_first_fails_alone(stores: Stores) -> None:
     def spoil(tx: Tx) -> None:
         tx.insert(flavor("a"))

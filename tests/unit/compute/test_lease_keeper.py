@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from typing import TypeVar
 from uuid import uuid4
 
@@ -79,6 +79,42 @@ def test_a_command_that_may_outlast_the_lease_is_not_started() -> None:
         await lease.cover(TTL_S - 0.1)
         with pytest.raises(LeaseLost, match="the lease ends sooner"):
             await lease.cover(TTL_S)
+
+    play(story)
+
+
+def test_a_lease_that_runs_out_while_others_are_looked_at_does_not_come_back() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        lease = keeper(store, clock)
+        await lease.acquire()
+        clock.now_s += TTL_S - 1
+        observe = lease.others.observe
+
+        def slowly(rows: Iterable[Host], now_s: float) -> None:
+            clock.now_s += 2
+            observe(rows, now_s)
+
+        lease.others.observe = slowly  # type: ignore[method-assign]
+        with pytest.raises(LeaseLost, match="the lease has run out"):
+            await lease.cover(4.0)
+        assert not lease.alive
+
+    play(story)
+
+
+def test_a_host_that_was_forgotten_does_not_renew_the_lease_of_the_next_of_its_name() -> None:
+    async def story(clock: JumpingClock, store: MovableStore) -> None:
+        first, second = keeper(store, clock), keeper(store, clock)
+        assert (await first.acquire()).epoch == 1
+        await store.transact(lambda tx: tx.delete(Host, "ch1"))
+        assert (await second.acquire()).epoch == 1
+        clock.now_s += TTL_S / 2
+        with pytest.raises(LeaseLost, match="it was taken"):
+            await first.cover(TTL_S * 0.75)
+        await first.release()
+        found = await store.transact(lambda tx: tx.get(Host, "ch1"))
+        assert found is not None
+        assert not found.released
 
     play(story)
 

@@ -123,6 +123,24 @@ def test_work_that_is_interrupted_again_and_again_fails_and_says_why(
     play(tmp_path, story)
 
 
+def test_what_interrupted_one_work_is_not_held_against_the_next(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        with monkeypatch.context() as broken:
+            times = interrupted(broken, PermanentError("write", answer="it is no text"))
+            await world.ask()
+
+            async def nearly() -> bool:
+                return len(times) >= compute_host.MOST_INTERRUPTED - 1
+
+            await world.until("it was interrupted often", nearly)
+        await world.becomes(ProvisionState.ACTIVE)
+        assert not world.hosts["host"]._interrupted
+
+    play(tmp_path, story)
+
+
 def test_work_that_is_interrupted_by_what_passes_goes_on(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

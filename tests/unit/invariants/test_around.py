@@ -41,6 +41,18 @@ def test_what_is_not_as_ordered_is_told(wrong: dict[str, object], told: str) -> 
     ]
 
 
+def test_what_was_made_for_another_is_told() -> None:
+    watched = Watched(DiskAsOrdered())
+    for instance, made in (("web", "swap:1"), ("db", "swap:1"), ("mail", "swap:2")):
+        watched.asked("deploy", "n1", instance=instance, image="tiny")
+        around = Around(root_fills=True, hostname=instance, made=(made,))
+        watched.lab.disks["n1"] = DiskTruth(image="tiny", blank=False, around=around)
+        watched.told_instance(instance, "active", "n1")
+        watched.told_instance(instance, "deleted", "n1")
+    (breach,) = watched.end()
+    assert breach.what.endswith("has what was made for web, and is db's")
+
+
 @pytest.mark.parametrize(("around", "image"), [(None, "tiny"), (Around(), "debian")])
 def test_of_a_root_by_nfs_or_without_the_image_nothing_is_said(around: Around | None, image: str) -> None:
     assert not ordered(around, image).end()
@@ -62,7 +74,7 @@ def released(*said: tuple[str, str, str]) -> Watched:
     [
         [("machine", "off", "ok")],
         [("bmc", "chassis.power.off", "ok")],
-        [("pdu", "outlet.off", "ok")],
+        [("pdu", "outlet.off", "ok"), ("machine", "off", "ok")],
         [("bmc", "chassis.power.on", "ok"), ("bmc", "chassis.power.off", "ok")],
     ],
 )
@@ -76,7 +88,9 @@ def test_a_node_that_went_off_or_whose_device_said_so_is_off(said: list[tuple[st
         [],
         [("bmc", "chassis.power.off", "0xC0 node busy")],
         [("machine", "off", "ok"), ("bmc", "chassis.power.on", "ok")],
-        [("pdu", "outlet.off", "ok"), ("pdu", "outlet.reboot", "ok")],
+        [("machine", "off", "ok"), ("pdu", "outlet.reboot", "ok")],
+        [("pdu", "outlet.off", "ok")],
+        [("bmc", "chassis.power.soft", "ok")],
     ],
 )
 def test_a_node_that_runs_when_it_is_offered_is_seen(said: list[tuple[str, str, str]]) -> None:
@@ -109,6 +123,25 @@ def test_of_a_node_that_a_client_switches_or_whose_power_is_struck_nothing_is_sa
     struck.device("fault", "struck", "n1", fault="bmc.lies_about_power")
     assert not by_hand.end()
     assert not struck.end()
+
+
+def test_each_offer_of_a_node_is_judged_by_what_befell_it_since_the_last() -> None:
+    watched = released()
+    watched.device("fault", "struck", "n1", fault="bmc.lies_about_power")
+    for _ in range(10):
+        watched.device("machine", "post", "n2")
+    watched.deployed()
+    watched.device("machine", "on", "n1")
+    watched.node_state("n1", "available")
+    assert len(watched.end()) == 1
+
+
+def test_an_instance_that_never_came_to_its_node_is_none() -> None:
+    watched = Watched(OffWhenOffered())
+    watched.device("machine", "on", "n1")
+    watched.told_instance("web", "deleted", "n1")
+    watched.node_state("n1", "available")
+    assert not watched.end()
 
 
 def test_a_node_that_no_instance_has_had_may_run() -> None:

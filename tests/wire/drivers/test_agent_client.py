@@ -222,3 +222,26 @@ def test_something_else_that_answers_there_is_no_agent() -> None:
             server.close()
 
     asyncio.run(story())
+
+
+@pytest.mark.parametrize(
+    "body", [b'{"a": ' * 900 + b"1" + b"}" * 900, b'{"a": ' * 20_000, b"[1]", b"no JSON"], ids=range(4)
+)
+def test_what_is_no_answer_of_an_agent_is_no_defect_of_ours(body: bytes) -> None:
+    """However deep it is nested."""
+
+    async def answers(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r\n\r\n")
+        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+        await writer.drain()
+        writer.close()
+
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient(trust_env=False) as http:
+            server = await asyncio.start_server(answers, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(DeviceUnreachable, match="200 without JSON"):
+                await HttpAgentClient("127.0.0.1", port, TOKEN, 1, http, RandomIds()).status()
+            server.close()
+
+    asyncio.run(story())
