@@ -392,12 +392,12 @@ class ComputeHost:
 
     async def _work(self, node_id: str) -> None:
         edges, ended = self._edges, False
-        worker: Worker | None = None
+        work = ""  # once it is taken up
         try:
             await self._requests.make_way(node_id)
             worker = await Worker.taking_up(edges, node_id, served=self._published.serves(node_id))
             if worker is not None:
-                node = worker.ctx.node
+                node, work = worker.ctx.node, worker.ctx.work.id
                 edges.evidence.on_instance(node_id, node.instance_id)
                 async with edges.consoles.recording(node):
                     await self._run(worker)
@@ -415,12 +415,12 @@ class ComputeHost:
             # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
             log.error("work.interrupted", node=node_id, cause=error.message)
             if not isinstance(error, TransientError):
-                self._note_interrupted(node_id, worker, error)
+                self._note_interrupted(node_id, work, error)
             await edges.clock.sleep(RETRY_S)
         except Exception as error:  # noqa: BLE001 - a defect must hold up one node's work, never end the host
             log.error("work.defect", node=node_id, trace=traceback.format_exc())
             cause = Defect.of("go on with its work", f"node {node_id}", error)
-            self._note_interrupted(node_id, worker, cause)
+            self._note_interrupted(node_id, work, cause)
             await edges.clock.sleep(RETRY_S)
         finally:
             if ended:
@@ -438,11 +438,11 @@ class ComputeHost:
         else:
             await worker.give_up(known.cause)
 
-    def _note_interrupted(self, node_id: str, worker: Worker | None, cause: ProvisionerError) -> None:
-        """worker: None: the work couldn't be taken up, so it can't be given up either."""
-        if worker is None:
+    def _note_interrupted(self, node_id: str, work: str, cause: ProvisionerError) -> None:
+        """work: its id; empty: it couldn't be taken up, so it can't be given up either."""
+        if not work:
             return
-        work, known = worker.ctx.work.id, self._interrupted.get(node_id)
+        known = self._interrupted.get(node_id)
         times = known.times + 1 if known is not None and known.work == work else 1
         self._interrupted[node_id] = _Interrupted(work, times, cause.with_traceback(None))
 

@@ -80,7 +80,7 @@ def breaches(
     return result.breaches
 
 
-FROZEN_AT_S = tuple(product((4.0 + 0.3 * number for number in range(11)), range(1, 10)))
+FROZEN_AT_S = tuple(product((4.0 + 0.3 * number for number in range(15)), range(1, 10)))
 """When the owner stands still, and the seed."""
 
 
@@ -88,7 +88,7 @@ def thawed_with_a_write_in_flight(at_s: float, seed: int) -> set[str]:
     """The owner stands still while the other host finishes the deploy, with a write half way to the store, or
     not, as the seed will have it. The other is the client's, so that it hears of the end before the write
     comes."""
-    slow = strike("db.slow", 0.0, None, delay_s=0.6)
+    slow = strike("db.slow", 0.0, None, delay_s=0.4)
     return broken_promises((slow, strike("host.stop", at_s, 200.0)), seed, asked_first=1)
 
 

@@ -254,6 +254,7 @@ def test_a_node_that_runs_when_it_is_offered_is_seen(of: str, watched_by: Make) 
         rack.device(device, command, ADDRESS["ch1"], **args)
         if goes_off:
             rack.device(device, command.replace(".on", ".off"), ADDRESS["ch1"], **args)
+            rack.device("machine", "off")
         rack.node("available")
         assert bool(rack.end()) is not goes_off
     assert "n1 is offered again, and it runs" in rack.end()[0].what
