@@ -1,4 +1,7 @@
-"""What the files that people write are read as, part by part."""
+"""What the files that people write are read as, part by part.
+
+provisioner has one alike: the two programs meet only on the wire, and share no code.
+"""
 
 from __future__ import annotations
 

@@ -14,6 +14,7 @@ import structlog
 from provisioner.compute.edges import Edges
 from provisioner.compute.following import Following
 from provisioner.compute.handover import Handover
+from provisioner.compute.interruptions import Interruptions
 from provisioner.compute.operator_requests import OperatorRequests
 from provisioner.compute.ownership import Hosts, adopt_at_start, owners_of, share_out
 from provisioner.compute.power_refresh import PowerRefresh
@@ -33,9 +34,6 @@ log = structlog.get_logger(__name__)
 RETRY_S = 2.0
 """Work that was interrupted is taken up again after so long."""
 
-MOST_INTERRUPTED = 10
-"""So often, but for what passes by itself."""
-
 RELEASE_S = 5.0
 
 GATHER_S = 0.02
@@ -49,14 +47,6 @@ MOST_FREED = 200
 
 RELEASED_AT_ONCE = 64
 """Instances; in one transaction, which holds up all others."""
-
-
-class _Interrupted(NamedTuple):
-    """A work: how often, and why the last time."""
-
-    work: str
-    times: int
-    cause: ProvisionerError
 
 
 class _Found(NamedTuple):
@@ -92,8 +82,7 @@ class ComputeHost:
         self._settles_s: dict[str, float] = {}
         """By node whose work, or operator's command, has failed: when its devices must have done what they
         were told. What ends well is confirmed."""
-        self._interrupted: dict[str, _Interrupted] = {}
-        """By node: its work, outside of any step."""
+        self._interruptions = Interruptions()
         self._held_otherwise: set[str] = set()
         """Nodes to look at then."""
         self._requests = OperatorRequests(edges, self._workers.__contains__, self._unsettled)
@@ -400,14 +389,15 @@ class ComputeHost:
                 node, work = worker.ctx.node, worker.ctx.work.id
                 edges.evidence.on_instance(node_id, node.instance_id)
                 async with edges.consoles.recording(node):
-                    await self._run(worker)
+                    cause = self._interruptions.too_many(node_id, work)
+                    await (worker.run() if cause is None else worker.give_up(cause))
             if worker is None or worker.ctx.node.failure is not None:
                 self._unsettled(node_id)
             ended = True
         except StateError as error:
             # Someone else's node now, or a view that is out of date: the next look finds the truth.
             log.warning("work.dropped", node=node_id, cause=error.message)
-            self._interrupted.pop(node_id, None)
+            self._interruptions.forget(node_id)
             if isinstance(error, LeaseLost) and not edges.lease.alive:
                 raise
             await edges.clock.sleep(RETRY_S)
@@ -415,36 +405,19 @@ class ComputeHost:
             # Outside of any step, so not the node's fault: the work stands in its row, and is taken up again.
             log.error("work.interrupted", node=node_id, cause=error.message)
             if not isinstance(error, TransientError):
-                self._note_interrupted(node_id, work, error)
+                self._interruptions.note(node_id, work, error)
             await edges.clock.sleep(RETRY_S)
         except Exception as error:  # noqa: BLE001 - a defect must hold up one node's work, never end the host
             log.error("work.defect", node=node_id, trace=traceback.format_exc())
-            cause = Defect.of("go on with its work", f"node {node_id}", error)
-            self._note_interrupted(node_id, work, cause)
+            defect = Defect.of("go on with its work", f"node {node_id}", error)
+            self._interruptions.note(node_id, work, defect)
             await edges.clock.sleep(RETRY_S)
         finally:
             if ended:
-                self._interrupted.pop(node_id, None)
+                self._interruptions.forget(node_id)
             else:
                 self._published.doubt(node_id)
             edges.progress.clear(node_id)
-
-    async def _run(self, worker: Worker) -> None:
-        """To its end, which comes at once where it was interrupted again and again for no reason that passes:
-        nobody would ever hear why."""
-        known = self._interrupted.get(worker.ctx.node.id)
-        if known is None or known.work != worker.ctx.work.id or known.times < MOST_INTERRUPTED:
-            await worker.run()
-        else:
-            await worker.give_up(known.cause)
-
-    def _note_interrupted(self, node_id: str, work: str, cause: ProvisionerError) -> None:
-        """work: its id; empty: it couldn't be taken up, so it can't be given up either."""
-        if not work:
-            return
-        known = self._interrupted.get(node_id)
-        times = known.times + 1 if known is not None and known.work == work else 1
-        self._interrupted[node_id] = _Interrupted(work, times, cause.with_traceback(None))
 
     async def _stop_workers(self) -> None:
         await stop_tasks(tuple(self._workers.values()))

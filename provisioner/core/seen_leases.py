@@ -6,7 +6,7 @@ there is to go by, which may have been set since the host has told it.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 
 from provisioner.core.model import Host
@@ -14,10 +14,12 @@ from provisioner.core.model import Host
 
 @dataclass(frozen=True, slots=True)
 class _Seen:
-    """heard: it was renewed since the look before, which was less than a lease ago."""
+    """at_s: when the beat was seen first; looked_s: last. heard: it was renewed since the look before, which
+    was less than a lease ago."""
 
     beat: tuple[datetime, int]
     at_s: float
+    looked_s: float
     heard: bool
 
 
@@ -35,17 +37,17 @@ class SeenLeases:
 
     def __init__(self) -> None:
         self._seen: dict[str, _Seen] = {}
-        self._looked_s: dict[str, float] = {}
 
     def look(self, host: Host, wall: datetime, now_s: float) -> Left:
         """wall: of the store, now_s: monotonic; both from after the row was read."""
-        lease_s = host.ttl_ms / 1000
-        looked_s = self._looked_s.get(host.id)
-        self._looked_s[host.id] = now_s
-        seen, beat = self._seen.get(host.id), (host.started_at, host.beat)
-        if seen is None or seen.beat != beat:
-            heard = seen is not None and looked_s is not None and now_s - looked_s < lease_s
-            seen = self._seen[host.id] = _Seen(beat, now_s, heard)
+        lease_s, beat = host.ttl_ms / 1000, (host.started_at, host.beat)
+        before = self._seen.get(host.id)
+        if before is not None and before.beat == beat:
+            seen = replace(before, looked_s=now_s)
+        else:
+            heard = before is not None and now_s - before.looked_s < lease_s
+            seen = _Seen(beat, now_s, now_s, heard)
+        self._seen[host.id] = seen
         if host.released:
             return Left(0.0, certain=True)
         silent_s = now_s - seen.at_s

@@ -87,9 +87,9 @@ class OffWhenOffered:
                 )
 
     def _was_off(self, offered: _Offered) -> bool:
-        seen = self._seen.get(offered.node, [])
-        before = [one for one in seen if one[0] <= offered.at_s]
+        seen = sorted(self._seen.get(offered.node, []))  # logs aren't read in the order of their times
+        before = [one for one in seen if one[0] <= offered.at_s][-1:]
         after = [one for one in seen if one[0] > offered.at_s]
-        self._seen[offered.node] = [*before[-1:], *after]
+        self._seen[offered.node] = before + after
         meanwhile = any(off for t_s, off in after if t_s <= offered.at_s + ANSWER_S)
-        return not before or max(before)[1] or meanwhile
+        return not before or before[0][1] or meanwhile

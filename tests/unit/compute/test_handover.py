@@ -172,24 +172,6 @@ def test_what_cannot_be_withdrawn_is_not_given_away(tmp_path: Path, monkeypatch:
     played(tmp_path, story)
 
 
-class RefusesThen(FakePower):
-    """Acknowledges a command, and refuses all that comes after it. told_s: when."""
-
-    def __init__(self, world: FakeWorld, told_s: list[float]) -> None:
-        super().__init__(world.rack, "n1")
-        self._world = world
-        self._told_s = told_s
-
-    async def power_state(self) -> PowerState:
-        if self._told_s:
-            raise DeviceRefused("ask for the power", device="BMC", answer="0xd4")
-        return await super().power_state()
-
-    async def set_power(self, verb: PowerVerb) -> None:
-        self._told_s.append(self._world.clock.monotonic_s())
-        await super().set_power(verb)
-
-
 class Noting(FakePower):
     """Does what it is told. told_s: when."""
 
@@ -203,6 +185,24 @@ class Noting(FakePower):
         await super().set_power(verb)
 
 
+class RefusesThen(Noting):
+    """Acknowledges a command, and refuses all that comes after it."""
+
+    async def power_state(self) -> PowerState:
+        if self._told_s:
+            raise DeviceRefused("ask for the power", device="BMC", answer="0xd4")
+        return await super().power_state()
+
+
+def told_to(world: FakeWorld, monkeypatch: pytest.MonkeyPatch, device: type[Noting]) -> list[float]:
+    """When n1 is told anything by such a device from now on."""
+    told_s, power = list[float](), world.rack.power
+    monkeypatch.setattr(
+        world.rack, "power", lambda name, *of: device(world, told_s) if name == "n1" else power(name, *of)
+    )
+    return told_s
+
+
 def test_a_node_stays_while_its_device_may_do_what_its_last_work_had_it_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -211,13 +211,7 @@ def test_a_node_stays_while_its_device_may_do_what_its_last_work_had_it_told(
         world.longest_command_s = 100.0
         world.start("host")
         await serves(world, {"host": NODES})
-        told_s: list[float] = []
-        power = world.rack.power
-        monkeypatch.setattr(
-            world.rack,
-            "power",
-            lambda name, *of: RefusesThen(world, told_s) if name == "n1" else power(name, *of),
-        )
+        told_s = told_to(world, monkeypatch, RefusesThen)
         await world.ask(node_name="n1")
         await world.becomes(ProvisionState.DEPLOY_FAILED)
         world.start("other")
@@ -244,14 +238,7 @@ def test_a_node_stays_while_its_device_may_do_what_an_operator_had_it_told(
         world.start("other")
         await world.change_host("other", draining=True)
         await serves(world, {"host": NODES})
-        told_s: list[float] = []
-        device = RefusesThen if verb == "power:on" else Noting
-        power = world.rack.power
-        monkeypatch.setattr(
-            world.rack,
-            "power",
-            lambda name, *of: device(world, told_s) if name == "n1" else power(name, *of),
-        )
+        told_s = told_to(world, monkeypatch, RefusesThen if verb == "power:on" else Noting)
         command = NodeRequest(
             id="r", node_id="node-1", verb=verb, created_at=records.NOW, updated_at=records.NOW
         )

@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from provisioner.compute import host as compute_host
 from provisioner.compute.devices import Device
 from provisioner.compute.edges import DeployRamdisk, Edges
+from provisioner.compute.interruptions import MOST_INTERRUPTED, Interruptions
 from provisioner.compute.worker import Worker
 from provisioner.core.errors import HostLacks, InvalidInput, PermanentError, TransientError
 from provisioner.core.model import Node, Work
@@ -115,7 +115,7 @@ def test_work_that_is_interrupted_again_and_again_fails_and_says_why(
         times = interrupted(monkeypatch, error)
         await world.ask()
         await world.becomes(ProvisionState.DEPLOY_FAILED)
-        assert len(times) == compute_host.MOST_INTERRUPTED
+        assert len(times) == MOST_INTERRUPTED
         failure = (await world.instance()).failure
         assert failure is not None
         assert ("it is no text" if isinstance(error, PermanentError) else "KeyError") in failure.message
@@ -123,22 +123,19 @@ def test_work_that_is_interrupted_again_and_again_fails_and_says_why(
     play(tmp_path, story)
 
 
-def test_what_interrupted_one_work_is_not_held_against_the_next(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    async def story(world: FakeWorld) -> None:
-        with monkeypatch.context() as broken:
-            times = interrupted(broken, PermanentError("write", answer="it is no text"))
-            await world.ask()
-
-            async def nearly() -> bool:
-                return len(times) >= compute_host.MOST_INTERRUPTED - 1
-
-            await world.until("it was interrupted often", nearly)
-        await world.becomes(ProvisionState.ACTIVE)
-        assert not world.hosts["host"]._interrupted
-
-    play(tmp_path, story)
+def test_what_interrupted_one_work_is_not_held_against_the_next() -> None:
+    known, cause = Interruptions(), PermanentError("write", answer="it is no text")
+    for _ in range(MOST_INTERRUPTED):
+        assert known.too_many("n1", "a deploy") is None
+        known.note("n1", "a deploy", cause)
+        known.note("n2", "", cause)
+    assert known.too_many("n1", "a deploy") is cause
+    assert known.too_many("n1", "its cleaning") is None
+    assert known.too_many("n2", "") is None
+    known.note("n1", "its cleaning", cause)
+    assert known.too_many("n1", "its cleaning") is None
+    known.forget("n1")
+    assert known.too_many("n1", "a deploy") is None
 
 
 def test_work_that_is_interrupted_by_what_passes_goes_on(
@@ -150,7 +147,7 @@ def test_work_that_is_interrupted_by_what_passes_goes_on(
             await world.ask()
 
             async def often() -> bool:
-                return len(times) > 2 * compute_host.MOST_INTERRUPTED
+                return len(times) > 2 * MOST_INTERRUPTED
 
             await world.until("it was interrupted often", often)
         await world.becomes(ProvisionState.ACTIVE)

@@ -201,6 +201,20 @@ def test_where_no_agent_is_the_status_says_so_and_a_command_after_some_patience(
     agent.play(story, address="127.0.0.2")
 
 
+def is_no_agent(
+    serve: Callable[[asyncio.StreamReader, asyncio.StreamWriter], Awaitable[None]], why: str
+) -> None:
+    async def story() -> None:
+        async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient(trust_env=False) as http:
+            server = await asyncio.start_server(serve, "127.0.0.1", 0)
+            port = server.sockets[0].getsockname()[1]
+            with pytest.raises(DeviceUnreachable, match=why):
+                await HttpAgentClient("127.0.0.1", port, TOKEN, 1, http, RandomIds()).status()
+            server.close()
+
+    asyncio.run(story())
+
+
 def test_something_else_that_answers_there_is_no_agent() -> None:
     """Of a size and form that no agent's answer has."""
 
@@ -213,15 +227,7 @@ def test_something_else_that_answers_there_is_no_agent() -> None:
         except ConnectionError:
             writer.close()
 
-    async def story() -> None:
-        async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient(trust_env=False) as http:
-            server = await asyncio.start_server(endless, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            with pytest.raises(DeviceUnreachable, match="longer than"):
-                await HttpAgentClient("127.0.0.1", port, TOKEN, 1, http, RandomIds()).status()
-            server.close()
-
-    asyncio.run(story())
+    is_no_agent(endless, "longer than")
 
 
 @pytest.mark.parametrize(
@@ -236,12 +242,4 @@ def test_what_is_no_answer_of_an_agent_is_no_defect_of_ours(body: bytes) -> None
         await writer.drain()
         writer.close()
 
-    async def story() -> None:
-        async with asyncio.timeout(DEADLINE_S), httpx.AsyncClient(trust_env=False) as http:
-            server = await asyncio.start_server(answers, "127.0.0.1", 0)
-            port = server.sockets[0].getsockname()[1]
-            with pytest.raises(DeviceUnreachable, match="200 without JSON"):
-                await HttpAgentClient("127.0.0.1", port, TOKEN, 1, http, RandomIds()).status()
-            server.close()
-
-    asyncio.run(story())
+    is_no_agent(answers, "200 without JSON")
