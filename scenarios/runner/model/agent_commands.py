@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
-from bmsim.devices.disk import Disk, DiskError
+from bmsim.devices.disk import SECTOR_BYTES, Disk, Extent
 from scenarios.runner.model.contents import MIB, digest_of_range
 from scenarios.runner.stage import Around
 
@@ -255,10 +255,9 @@ def _last_block(table: Mapping[str, Any]) -> int:
 
 
 def around(disk: Disk, drives: Mapping[str, Mapping[str, str]]) -> Around:
-    """What was made on it around an image. drives: as of `Host`."""
-    try:
-        table = table_of(disk)
-    except (CommandFailed, DiskError):
+    """What was made on it around an image, whether or not a system could read it. drives: as of `Host`."""
+    table = _named_table(disk.extents(0, SECTOR_BYTES)[0])
+    if table is None:
         return Around()
 
     def made(offset: int, length: int, kind: str) -> str:
@@ -283,8 +282,15 @@ def around(disk: Disk, drives: Mapping[str, Mapping[str, str]]) -> Around:
 
 def table_of(disk: Disk) -> dict[str, Any]:
     """The partition table that the agent wrote, as the content of the first sector names it."""
-    content = disk.read(0, 512)[0].content
-    if not content.startswith("gpt:"):
+    table = _named_table(disk.read(0, SECTOR_BYTES)[0])
+    if table is None:
         raise CommandFailed("no-partition-table", f"{device_of(disk)} has no partition table")
-    found: dict[str, Any] = json.loads(content.removeprefix("gpt:"))
+    return table
+
+
+def _named_table(first: Extent) -> dict[str, Any] | None:
+    """None: what lies in the first sector is no partition table."""
+    if not first.content.startswith("gpt:"):
+        return None
+    found: dict[str, Any] = json.loads(first.content.removeprefix("gpt:"))
     return found
