@@ -135,3 +135,9 @@ def test_a_family_whose_pattern_is_one_object_of_all_outlets_is_refused() -> Non
 def test_a_state_that_is_on_and_off_is_refused() -> None:
     with pytest.raises(ValueError, match="and not two of these"):
         replace(FAMILIES["apc_rackpdu"], when_off=frozenset({1, 2}))
+
+
+@pytest.mark.parametrize("value", [4, 5, 6, 9])
+def test_an_outlet_with_a_fault_is_not_taken_for_one_that_gives_power(value: int) -> None:
+    """Of Sentry3-MIB's outletStatus: offError, onError, noComm, onFuse."""
+    assert FAMILIES["servertech_sentry3"].read(value) is OutletState.UNKNOWN
