@@ -15,6 +15,11 @@ def readable(words: str) -> str:
     return _NO_TEXT.sub("\N{REPLACEMENT CHARACTER}", words)
 
 
+def shortened(words: str, most: int = 300) -> str:
+    """At most so many letters, of what may have any number of them."""
+    return words if len(words) <= most else f"{words[: most - 1]}…"
+
+
 def all_readable(said: Mapping[str, Any]) -> dict[str, Any]:
     """The same of all strings in it, names too."""
     return {readable(name): _readable(value) for name, value in said.items()}

@@ -8,6 +8,7 @@ from subprocess import DEVNULL
 from typing import Protocol
 
 from provisioner.core.errors import TransientError
+from provisioner.core.readable import shortened
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +35,7 @@ class ChildResult:
     def last_words(self) -> str:
         """The last line it complained with, or how it ended."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
-        return lines[-1] if lines else ending(self.code)
+        return shortened(lines[-1]) if lines else ending(self.code)
 
     def check_not_killed(self, tried: str, *, device: str = "") -> None:
         """Raises TransientError when a signal ended it, such as the lease guard's, or a kernel's that had no
@@ -88,7 +89,7 @@ class Children(Protocol):
     ) -> ChildResult:
         """Runs a program to its end, its input empty. With `on_stdout`, that gets what it prints as it
         prints it, and the result's `stdout` is empty. Raises ChildTimedOut; on that, and when cancelled,
-        the child and its children are killed before this returns."""
+        the child is killed before this returns. What it has started never outlives it."""
         ...
 
     def started(

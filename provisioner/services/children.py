@@ -25,6 +25,8 @@ came before is dropped, so that it never blocks."""
 REAP_TIMEOUT_S = 5.0
 """For a killed child to be gone; longer only when it hangs in the kernel (dead NFS, dead disk)."""
 
+LEFT_POLL_S = 0.25
+
 PIPE_BYTES = 4096
 """What the smallest pipe holds (PIPE_BUF): a secret must fit, since nobody reads it before the child."""
 
@@ -85,11 +87,21 @@ class SystemChild:
     async def wait(self) -> int:
         return await self._process.wait()
 
+    async def end_what_it_leaves(self) -> None:
+        """When it has ended: what it started may hold its outputs open for ever, and nobody has waited for it
+        until they are closed."""
+        while self._process.returncode is None:  # noqa: ASYNC110  # told of by nothing, as long as those are open
+            await asyncio.sleep(LEFT_POLL_S)
+        self._kill_group()
+
+    def _kill_group(self) -> None:
+        """Of the session that it leads. While somebody is left in it, its number is nobody else's."""
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(self.pid, signal.SIGKILL)
+
     async def kill(self) -> None:
         """Ends the child and whatever it started; bounded."""
-        if self._process.returncode is None:
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(self.pid, signal.SIGKILL)
+        self._kill_group()
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(REAP_TIMEOUT_S):
                 await self._process.wait()
@@ -117,6 +129,7 @@ class SystemChildren:
         stdout, stderr = bytearray(), bytearray()
         keep = on_stdout or (lambda data: _keep(stdout, data))
         async with self.started(argv) as child:
+            leftovers = asyncio.create_task(child.end_what_it_leaves())
             try:
                 async with asyncio.timeout(timeout_s):
                     _, _, code = await asyncio.gather(
@@ -126,6 +139,8 @@ class SystemChildren:
                     )
             except TimeoutError:
                 raise ChildTimedOut(stderr.decode("utf-8", "replace")) from None
+            finally:
+                leftovers.cancel()
         return ChildResult(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
 
     @asynccontextmanager

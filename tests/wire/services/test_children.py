@@ -53,6 +53,14 @@ def test_a_child_inherits_no_variables_but_a_few(monkeypatch: pytest.MonkeyPatch
     assert SECRET not in run("env").stdout
 
 
+def test_what_a_child_leaves_behind_ends_with_it_and_keeps_nobody_waiting(tmp_path: Path) -> None:
+    helper = tmp_path / "helper"
+    done = run("sh", "-c", f"sleep 600 & echo $! > {helper}; echo done")
+    assert (done.code, done.stdout) == (0, "done\n")
+    pid = int(helper.read_text())
+    eventually("the helper is gone", lambda: not Path(f"/proc/{pid}/exe").exists(), 20)
+
+
 def test_a_program_that_is_not_installed_is_named() -> None:
     with pytest.raises(PermanentError, match="start no-such-program: it is not installed"):
         run("no-such-program")
