@@ -10,7 +10,8 @@ import asyncio
 from collections.abc import Sequence
 from pathlib import Path
 
-from provisioner.core.errors import DeviceUnreachable
+from provisioner.core.errors import DeviceUnreachable, HostLacks
+from provisioner.core.readable import shortened
 from provisioner.protocols.children import Children, ChildTimedOut
 from provisioner.protocols.power import ConsoleSink
 
@@ -23,6 +24,12 @@ OVERLAP_CHARS = 256
 """So much of a log's beginning is looked for in what was read last, to find what is new: a kernel keeps its
 log's end alone."""
 
+MOST_PLACES = 64
+"""Where that is looked for: a log is an instance's own words, which may be alike without end."""
+
+_CUT = "\N{REPLACEMENT CHARACTER}"
+"""What is left of a letter in whose midst the log was cut."""
+
 
 class TileMonitor:
     """`protocols.board.BoardMonitor`."""
@@ -34,7 +41,7 @@ class TileMonitor:
 
     async def run(self, address: str, commands: Sequence[Sequence[str]]) -> str:
         words = [word for command in commands for word in ("--run", "-", *command, "-", "--wait")]
-        told = "; ".join(" ".join(command) for command in commands)
+        told = shortened("; ".join(" ".join(command) for command in commands))
         return await self._call(f"run {told}", address, (*words, "--quit"))
 
     def console(self, address: str) -> TileConsole:
@@ -55,6 +62,13 @@ class TileMonitor:
                 device=device,
                 answer=f"not done in {self.longest_command_s:g} s",
                 advice="Run the program by hand; tilera.command_timeout_s is what it may take",
+            ) from error
+        except HostLacks as error:
+            raise HostLacks(
+                tried,
+                device=device,
+                answer=f"{self._program} isn't there, or isn't executable",
+                advice="Correct tilera.monitor, or put the vendor's program there",
             ) from error
         if result.code:
             raise DeviceUnreachable(
@@ -78,8 +92,8 @@ class TileConsole:
             except DeviceUnreachable:
                 silences += 1  # it boots, or is off
             else:
-                if silences >= OFF_SILENCES and text == known:
-                    known = ""  # another boot ended as the last one did: with the same words
+                if silences >= OFF_SILENCES:
+                    known = ""  # another boot may begin with all the words of the last one
                 if fresh := news(known, text):
                     sink(fresh.encode())
                 known, silences = text, 0
@@ -93,8 +107,11 @@ def news(known: str, text: str) -> str:
     """
     if text.startswith(known):
         return text[len(known) :]
-    begin, place = text[:OVERLAP_CHARS], -1
-    while begin and (place := known.find(begin, place + 1)) >= 0:
-        if text.startswith(known[place:]):
-            return text[len(known) - place :]
+    kept = text.lstrip(_CUT)
+    begin, place = kept[:OVERLAP_CHARS], max(0, len(known) - len(kept)) - 1
+    for _ in range(MOST_PLACES if begin else 0):
+        if (place := known.find(begin, place + 1)) < 0:
+            break
+        if kept.startswith(known[place:]):
+            return kept[len(known) - place :]
     return text

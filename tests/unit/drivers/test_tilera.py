@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import DeviceUnreachable
+from provisioner.core.errors import DeviceUnreachable, HostLacks
 from provisioner.core.model import PublicationKind
 from provisioner.drivers import tile_monitor
 from provisioner.drivers.tile_monitor import TileMonitor, news
@@ -186,3 +186,42 @@ def test_a_reply_is_known_by_its_identifier_and_a_request_has_a_true_checksum() 
     assert not is_reply(header + bytes(4) + b"abce", b"abcd")
     assert not is_reply(header + request, b"abcd")
     assert not is_reply(b"", b"abcd")
+
+
+def test_a_log_that_is_cut_in_the_midst_of_a_letter_goes_on() -> None:
+    known = "hello äöü\n" * 200
+    read = (known + "new\n").encode()[7:].decode(errors="replace")  # behind the first byte of a letter
+    assert news(known, read) == "new\n"
+
+
+def test_words_that_are_alike_without_end_are_looked_for_in_a_few_places() -> None:
+    known, text = ("\N{GRINNING FACE}" * 60_000 + end for end in ("b", "c"))
+    looked: list[int] = []
+
+    class Known(str):
+        def find(self, *words: object) -> int:
+            looked.append(1)
+            return super().find(*words)  # type: ignore[arg-type]
+
+    assert news(Known(known), text) == text
+    assert len(looked) <= tile_monitor.MOST_PLACES
+
+
+def test_a_monitor_that_is_not_there_is_told_by_its_setting() -> None:
+    class NoPrograms(Programs):
+        async def run(self, *argv: object, **how: object) -> ChildResult:
+            raise HostLacks("start /opt/tile-monitor", answer="it is not installed")
+
+    with pytest.raises(HostLacks) as failed:
+        asyncio.run(monitor(NoPrograms(ChildResult(0, "", ""))).run(ADDRESS, [("dmesg",)]))
+    assert (
+        "/opt/tile-monitor isn't there, or isn't executable. Correct tilera.monitor" in failed.value.message
+    )
+
+
+def test_what_a_board_complains_of_is_told_in_a_bounded_way() -> None:
+    answer = ChildResult(1, "", "x" * 100_000)
+    rules = [("iptables", "-A", "INPUT", "-s", f"10.0.0.{number}", "-j", "DROP") for number in range(64)]
+    with pytest.raises(DeviceUnreachable) as failed:
+        asyncio.run(monitor(Programs(answer)).run(ADDRESS, rules))
+    assert len(failed.value.message) < 1000
