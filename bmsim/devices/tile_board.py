@@ -152,6 +152,9 @@ class TileBoard:
         run.say("Linux version (tilepro)")
         yield from run.gate("kernel")
         yield from run.sleep(run.faults.post_s(run.timing.os_s))
+        if not lease.root_path and self._address_by is AddressBy.BOOTP:
+            # Its loader's reply has room for 64 bytes of options. Its kernel's own words say ip=dhcp.
+            lease = yield from self._leased_by_kernel()
         if not lease.root_path:
             yield from self._refuse("VFS: Unable to mount root fs: DHCP named no root path (option 17)")
         yield from self._mount(lease.root_path)
@@ -178,6 +181,14 @@ class TileBoard:
                 return lease, fetched.head
             run.say(f"booter: {lease.boot_file}: {fetched.why}")
             yield from run.sleep(RETRY_S)
+
+    def _leased_by_kernel(self) -> Flow[Lease]:
+        while True:
+            lease = yield from net_client.lease(self._run, DhcpClient(None, CLIENT, TILE_DHCP_S, boots=False))
+            if isinstance(lease, Lease):
+                return lease
+            self._run.say(f"IP-Config: {lease.why}")
+            yield from self._run.sleep(RETRY_S)
 
     def _lease(self) -> Flow[Lease | Failure]:
         boots = self._flash is None

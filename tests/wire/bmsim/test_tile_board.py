@@ -16,6 +16,7 @@ import pytest
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
 from fixtures.images import tilepro
+from provisioner.protocols.roots import folder_name
 from tests.wire.bmsim.conftest import rack_file
 from tests.wire.bmsim.traces import eventually
 
@@ -288,3 +289,18 @@ def test_a_board_refuses_faults_of_disks_and_machines_those_of_boards(rack: Runn
         rack.inject("tile", "disk.write_error")
     with pytest.raises(RackError, match="strikes DHCP, and older asks by BOOTP"):
         rack.inject("older", "dhcp.lost_offer")
+
+
+def test_a_root_whose_path_no_bootp_reply_holds_is_told_to_the_kernel_by_dhcp(
+    rack: RunningRack, tmp_path: Path
+) -> None:
+    """The last of them: what this board asks by DHCP stays in the rack's log."""
+    root = tmp_path / folder_name(NODE_ID, 1, "a01e51e8-d039-464c-913a-1274b3e28356")
+    root.mkdir()
+    tilepro.make_root(root)
+    with services(rack, tmp_path, mac=BOOTP_MAC, root=str(root)):
+        switch(rack, on=True, outlet=7)
+        eventually("it answers a ping", lambda: pings(rack))
+        assert f"/{root.name},vers=4,proto=tcp\nxgbe0: {ADDRESS}" in rack.console("older")
+        switch(rack, on=False, outlet=7)
+        eventually("it is off", lambda: not rack.running()["older"])
