@@ -63,7 +63,7 @@ class StartSshd:
 
 @dataclass(frozen=True, slots=True)
 class FilterPackets:
-    """words: of iptables, after its name."""
+    """words: of iptables, after its name; it may list what there is."""
 
     words: tuple[str, ...]
 

@@ -221,7 +221,7 @@ class TileFace:
                 why = await self._sshd.start(NfsRoot(self.board.root))
                 return Reply(code=1, err=f"{why}\n") if why else Reply()
             case acts.FilterPackets(words):
-                _run("iptables", *words)
+                return Reply(out=_run("iptables", *words))
         return Reply()
 
     def _set_mac(self, mac: str) -> None:

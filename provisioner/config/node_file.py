@@ -130,12 +130,21 @@ class NodeEntry(Part):
 
     @model_validator(mode="after")
     def _boots_as_its_firmware_can(self) -> NodeEntry:
+        if self.boot not in (known := BOOTS_OF_ARCH[self.arch]):
+            raise ValueError(f"arch: {self.arch} can't boot by {self.boot}: say boot: {' or '.join(known)}")
         if self.boot not in BOOTS_OF_FIRMWARE[self.firmware]:
-            raise ValueError(f"boot: {self.boot} is not what firmware: {self.firmware} can do")
-        if self.boot not in BOOTS_OF_ARCH[self.arch]:
-            raise ValueError(f"arch: {self.arch} can't boot by {self.boot}")
+            others = [firmware for firmware, boots in BOOTS_OF_FIRMWARE.items() if self.boot in boots]
+            raise ValueError(
+                f"boot: {self.boot} is not what firmware: {self.firmware} can do: say firmware: "
+                f"{' or '.join(others)}"
+            )
         if self.boot == "tilera" and self.deploy != "nfs":
             raise ValueError("a board that boots by tilera has its root by NFS: say deploy: nfs")
+        if self.boot == "tilera" and (self.disk_mib or self.keep_disks or self.root_device != RootDevice()):
+            raise ValueError(
+                "a board that boots by tilera has no disk that anybody here could wipe: say disk_mib: 0, and "
+                "neither root_device nor keep_disks"
+            )
         return self
 
 

@@ -58,6 +58,7 @@ BLAME: Mapping[str, Blame] = MappingProxyType(
         # What it was given.
         "instance-never-seen": Blame(False, "an image that doesn't start does so nowhere"),
         "filter-failed": Blame(False, "the rules are what its owner asked for, and it answered before"),
+        "monitor-failed": Blame(False, "it answers pings, and its monitor may be another release's"),
         "boot-stopped": Blame(False, "what it was given doesn't start, its own console says"),
         "image-invalid": Blame(False, "the image's bytes aren't what was promised"),
         "image-too-large": Blame(False, "the image is larger than what was asked for"),

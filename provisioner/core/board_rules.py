@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 
 from provisioner.core.errors import InvalidInput
 
@@ -39,6 +40,8 @@ def rules_of(user_data: str) -> tuple[tuple[str, ...], ...]:
         for word in rule:
             if not _WORD.fullmatch(word):
                 raise _refused(f"{_shown(word)} can't stand in a rule")
+            if _does_something_else(word):
+                raise _refused(f"{_shown(' '.join(rule))}: with {word} it makes no rule")
             if _names_a_table(word):
                 raise _refused(
                     f"{_shown(' '.join(rule))} names a table: rules stand in `filter`, behind the one that "
@@ -49,6 +52,12 @@ def rules_of(user_data: str) -> tuple[tuple[str, ...], ...]:
                 f"{_shown(' '.join(rule))}: {_shown(place)} is no place in a chain: -I takes 1, 2, …"
             )
     return rules
+
+
+def _does_something_else(word: str) -> bool:
+    """Asks for help or the version, and no rule is made; or names a program to be run."""
+    others = ("--help", "--version", "--modprobe")
+    return word in ("-h", "-V", "-M") or (len(word) > 2 and any(other.startswith(word) for other in others))
 
 
 def _names_a_table(word: str) -> bool:
@@ -82,6 +91,21 @@ def commands_of(rules: tuple[tuple[str, ...], ...], host: str) -> tuple[tuple[st
         *(("iptables", "-I", chain, PEER[chain], host, "-j", "ACCEPT") for chain in chains if chain in PEER),
         *(("iptables", *_behind_the_host(rule)) for rule in rules),
     )
+
+
+def looks_of(rules: tuple[tuple[str, ...], ...]) -> Mapping[str, tuple[str, ...]]:
+    """The command that lists each chain which the rules are in, by its name."""
+    return {rule[1]: ("iptables", "-n", "-L", rule[1]) for rule in rules}
+
+
+def stand_in(chain: str, rules: tuple[tuple[str, ...], ...]) -> int:
+    """How many rules are in a chain once all are there, with the compute host's own."""
+    return sum(rule[1] == chain for rule in rules) + (chain in PEER)
+
+
+def listed(said: str) -> int:
+    """Rules in iptables' list of a chain: a line each, behind the chain's and the columns' names."""
+    return max(0, sum(bool(line.strip()) for line in said.splitlines()) - 2)
 
 
 def _behind_the_host(rule: tuple[str, ...]) -> tuple[str, ...]:

@@ -97,6 +97,11 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "the board's monitor didn't apply the packet filter of the user data, though it answered before",
             "Its words are in the message: correct the rules. They apply to all but the compute host",
         ),
+        "monitor-failed": Known(
+            "the board answers pings, and its monitor didn't do what it was told, attempt after attempt",
+            "Run the command of the message by hand: `tilera.monitor` may not be the program of the board's "
+            "release",
+        ),
         "boot-stopped": Known(
             "its console said that its boot goes no further",
             "See [what consoles say](#what-consoles-say), and register an image that starts",

@@ -229,10 +229,16 @@ TILERA_LADDER = (
         "its root by NFS can't be mounted, or it boots longer than deploy.running_deadline_s allows",
     ),
     Rung(
+        "board.root",
+        "the board told that it runs on the root made for it",
+        "the board answers pings, and its monitor doesn't tell the root that was made for it: tilera.monitor "
+        "isn't the program of its release, or the outlet doesn't switch this board, which still runs what "
+        "it ran before",
+    ),
+    Rung(
         "board.sshd",
         "its monitor started the SSH server",
-        "the board answers pings, and its monitor doesn't take commands: tilera.monitor isn't the program of "
-        "its release, or the board hangs",
+        "the board runs on its root, and didn't start the SSH server: the image has none at /usr/sbin/sshd",
     ),
     _phones_home(
         "the SSH server was started and never greeted: the image has none at /usr/sbin/sshd or no host keys, "

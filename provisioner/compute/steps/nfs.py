@@ -15,6 +15,12 @@ SEED = "var/lib/cloud/seed/nocloud"
 """Where cloud-init looks without a config drive, and before it asks the network.
 Source: https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud.html"""
 
+ROOT_MARK = "etc/provisioner-root"
+"""A file in the root of a board, by which it tells what it runs on: the folder's name."""
+
+ROOT_MARKED = "root_marked"
+"""A fact of a work: the root has its mark, which earlier versions didn't give it."""
+
 
 async def make_root(ctx: StepContext) -> Outcome:
     """The node's own copy of the image's files, with its hostname, keys and user data. Always a new one: an
@@ -30,7 +36,7 @@ async def make_root(ctx: StepContext) -> Outcome:
     seed = await config_files(ctx, instance)
     files = {f"{SEED}/{file}": text for file, text in seed.items()}
     if node.boot_driver == "tilera":
-        files |= board_files(instance, ctx.boot_port.address)
+        files |= {**board_files(instance, ctx.boot_port.address), ROOT_MARK: f"{name}\n"}
     async with edges.write_turns:
         await edges.roots.make(
             name,
@@ -39,7 +45,8 @@ async def make_root(ctx: StepContext) -> Outcome:
             digest=image.tree_digest,
             files=files,
         )
-    return Next(f"image {image.name}, its bytes proven, is unpacked to {name}", {"root_folder": name})
+    facts = {"root_folder": name, ROOT_MARKED: ROOT_MARK in files}
+    return Next(f"image {image.name}, its bytes proven, is unpacked to {name}", facts)
 
 
 def board_files(instance: Instance, address: str) -> Mapping[str, str]:

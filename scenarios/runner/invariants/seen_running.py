@@ -22,23 +22,33 @@ class SeenRunning:
         self._seen = RequestsSeen()
         self._ran: dict[str, str] = {}  # node → image whose system ran there last
         self._unseen: dict[str, list[str]] = {}  # node → what was to run each time that nobody could tell
+        self._up: dict[
+            str, bool
+        ] = {}  # boards that tell when they are up → whether, since a deletion was asked
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
         if event.origin is Origin.STAGE and (event.source, event.name) == ("request", "delete"):
-            self._ran.pop(self._seen.place_of(event.detail["instance"]), None)
+            place = self._seen.place_of(event.detail["instance"])
+            self._ran.pop(place, None)
+            if place in self._up:
+                self._up[place] = False
         if event.origin is Origin.DEVICE and event.source == "machine":
             if event.name == "instance":
                 self._ran[event.node] = str(event.detail.get("image", ""))
             elif event.name == "agent":
                 self._ran.pop(event.node, None)
+            elif event.name == "up":
+                self._up[event.node] = True
         told = (event.source, event.name) == ("client", "instance") and event.origin is Origin.STAGE
         if told and event.detail["state"] == "active":
             instance, ran = self._seen.on(event.node), self._ran.get(event.node, "")
             if instance is None or ran == instance.image:
                 return
             running = look.running(event.node)
-            if running is None:
+            if not self._up.get(event.node, True):
+                yield self._breach(event.node, "what an instance before it had", event.t_s, index)
+            elif running is None:
                 self._unseen.setdefault(event.node, []).append(instance.image)
             elif running != instance.image:
                 yield self._breach(event.node, ran, event.t_s, index)

@@ -35,6 +35,7 @@ class TileSystem:
         self.root: Root | None = None
         self.address = ""
         self.sshd = False
+        self._filter: dict[str, list[str]] = {}  # rules, by chain
 
     def up(self, address: str, root: Root | None) -> None:
         self.address, self.root = address, root
@@ -43,6 +44,7 @@ class TileSystem:
     def stopped(self) -> None:
         """Nothing of what it was told outlives its power."""
         self.root, self.sshd, self.address, self._mac = None, False, "", self._own_mac
+        self._filter.clear()
         self._began = len(self._printed)
 
     def run(self, words: Sequence[str], sender: str) -> Reply:
@@ -70,9 +72,21 @@ class TileSystem:
             case acts.SetAddress(address, _):
                 self.address = address
             case acts.StartSshd():
-                if self._mounted() is None:
+                # A second one ends by itself, and well; its program is in memory still.
+                if not self.sshd and self._mounted() is None:
                     return Reply(code=1, err="its root doesn't answer\n")
                 self.sshd = True
-            case acts.FilterPackets():
-                pass  # who may reach it is nothing that a story asks
+            case acts.FilterPackets(words):
+                return Reply(out=self._filtered(*words))
         return Reply()
+
+    def _filtered(self, what: str, *words: str) -> str:
+        """The list of a chain, when that is asked. Who may reach the board is nothing that a story asks."""
+        if what == "-F":
+            self._filter.pop(words[0], None)
+        elif what in ("-A", "-I"):
+            self._filter.setdefault(words[0], []).append(" ".join(words[1:]))
+        elif (what, words[0]) == ("-n", "-L"):
+            rules = self._filter.get(words[1], [])
+            return "\n".join((f"Chain {words[1]} (policy ACCEPT)", "target", *rules, ""))
+        return ""

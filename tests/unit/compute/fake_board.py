@@ -49,9 +49,15 @@ class BoardPower(FakePower):
 
 
 class FakeBoard:
-    """`PingProbe`, `SshProbe` and `BoardMonitor` of machine n1. failures: of its next commands."""
+    """`PingProbe`, `SshProbe` and `BoardMonitor` of machine n1. failures: of its next commands.
+
+    ignores: a program whose commands do nothing, and end well
+    root:    what it tells that it runs on; empty: what it is offered
+    """
 
     longest_command_s = 1.0
+    ignores = ""
+    root = ""
 
     def __init__(self, rack: BoardRack) -> None:
         self._rack = rack
@@ -75,8 +81,21 @@ class FakeBoard:
             raise DeviceUnreachable("give a command", device=address, answer="no answer")
         if self.refuses in {command[0] for command in commands}:
             raise DeviceUnreachable("give a command", device=address, answer="it ended with 2")
-        self.commands += [tuple(command) for command in commands]
-        self._rack.started += tuple(command[0] for command in commands)
+        return "".join(self._does(tuple(command)) for command in commands)
+
+    def _does(self, command: tuple[str, ...]) -> str:
+        """What it prints."""
+        if command[0] == "cat":
+            entry = self._rack.machine("n1").entry
+            root = self.root or (entry.nfs_source.rpartition("/")[2] if entry is not None else "")
+            return self._rack.roots.folders.get(root, {}).get(command[1].lstrip("/"), f"{root}\n")
+        if command[:3] == ("iptables", "-n", "-L"):
+            chain = command[3]
+            rules = [of for of in self.commands if of[0] == "iptables" and of[1] != "-F" and of[2] == chain]
+            return f"Chain {chain} (policy ACCEPT)\ntarget\n" + "a rule\n" * len(rules)
+        if command[0] != self.ignores:
+            self.commands.append(command)
+            self._rack.started += command[:1]
         return ""
 
     def console(self, address: str) -> Console:

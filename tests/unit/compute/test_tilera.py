@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
 from functools import partial
 from pathlib import Path
 
@@ -13,6 +14,7 @@ from provisioner.core.model import PublicationKind
 from provisioner.core.plan import PLANS
 from provisioner.core.states import InstanceState, ProvisionState
 from tests.unit.compute import fake_world
+from tests.unit.compute.fake_board import FakeBoard
 from tests.unit.compute.fake_world import FakeWorld
 
 DEPLOY = [spec.name for spec in PLANS["deploy-tilera"].steps]
@@ -173,5 +175,90 @@ def test_a_monitor_that_fails_for_a_while_delays_a_deploy_and_no_more(tmp_path: 
         await world.ask()
         await world.becomes(ProvisionState.ACTIVE)
         assert (await world.instance()).state is InstanceState.ACTIVE
+
+    play(tmp_path, story)
+
+
+def test_a_board_that_still_runs_what_it_ran_is_not_taken_for_the_instance(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.board.root = "of-an-instance-before"
+        await world.ask()
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure = (await world.instance()).failure
+        assert failure is not None
+        assert (failure.code, failure.step) == ("instance-never-seen", "board_answers")
+        assert "pings were answered from another root (of-an-instance-before)" in failure.message
+        assert world.board.commands == []
+
+    play(tmp_path, story)
+
+
+@pytest.mark.parametrize(
+    ("refuses", "code", "step"),
+    [
+        ("cat", "instance-never-seen", "board_answers"),
+        ("ifconfig", "monitor-failed", "set_board_network"),
+        ("/usr/sbin/sshd", "monitor-failed", "start_board_sshd"),
+    ],
+)
+def test_a_monitor_that_does_nothing_while_the_board_answers_is_not_held_against_it(
+    refuses: str, code: str, step: str, tmp_path: Path
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.board.refuses = refuses
+        await world.ask()
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure, node = (await world.instance()).failure, await world.node()
+        assert failure is not None
+        assert (failure.code, failure.step) == (code, step)
+        assert "it ended with 2" in failure.message
+        assert (node.maintenance, node.deploy_failures) == (False, 0)
+
+    play(tmp_path, story)
+
+
+def test_rules_that_iptables_refuses_are_tried_three_times_and_the_board_stays_on(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.board.refuses = "iptables"
+        await world.ask(user_data=f"#iptables\n{RULE}\n")
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        told = [event.name for event in await world.events()]
+        assert told.count("step.retry") == 2
+        assert told.count("power.on") == 1
+
+    play(tmp_path, story)
+
+
+def test_rules_that_a_monitor_only_says_it_applied_are_not_taken_for_applied(tmp_path: Path) -> None:
+    async def story(world: FakeWorld) -> None:
+        world.board.ignores = "iptables"
+        await world.ask(user_data=f"#iptables\n{RULE}\n")
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure = (await world.instance()).failure
+        assert failure is not None
+        assert failure.code == "filter-failed"
+        assert "0 rules stand in its chain INPUT, and not 2" in failure.message
+
+    play(tmp_path, story)
+
+
+def test_many_rules_are_not_to_be_applied_in_the_time_of_one_call(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    calls: list[int] = []
+    run = FakeBoard.run
+
+    async def counted(self: FakeBoard, address: str, commands: Sequence[Sequence[str]]) -> str:
+        calls.append(len(commands))
+        return await run(self, address, commands)
+
+    monkeypatch.setattr(FakeBoard, "run", counted)
+
+    async def story(world: FakeWorld) -> None:
+        rules = "\n".join(f"-A INPUT -s 10.0.0.{number} -j DROP" for number in range(1, 65))
+        await world.ask(user_data=f"#iptables\n{rules}\n")
+        await world.becomes(ProvisionState.ACTIVE)
+        assert sum(calls) >= 66
+        assert max(calls) <= 8
 
     play(tmp_path, story)

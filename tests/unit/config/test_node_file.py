@@ -60,9 +60,12 @@ def test_a_tilera_board_is_enrolled_by_what_its_file_says() -> None:
     ("old", "new", "told"),
     [
         ("deploy: nfs", "deploy: iscsi", "say deploy: nfs"),
-        ("boot: tilera", "boot: ipxe", "not what firmware: tilera can do"),
-        ("firmware: tilera", "firmware: uboot", "not what firmware: uboot can do"),
-        ("arch: tilepro64", "arch: arm64", "arch: arm64 can't boot by tilera"),
+        ("boot: tilera", "boot: ipxe", "arch: tilepro64 can't boot by ipxe: say boot: tilera"),
+        ("firmware: tilera", "firmware: uboot", "not what firmware: uboot can do: say firmware: tilera"),
+        ("arch: tilepro64", "arch: arm64", "arch: arm64 can't boot by tilera: say boot: uboot or grub"),
+        ("disk_mib: 0", "disk_mib: 500000", "say disk_mib: 0"),
+        ("disk_mib: 0", "disk_mib: 0, keep_disks: [{model: A}]", "neither root_device nor keep_disks"),
+        ("disk_mib: 0", "disk_mib: 0, root_device: {model: A}", "neither root_device nor keep_disks"),
     ],
 )
 def test_a_board_that_cannot_boot_that_way_is_refused(old: str, new: str, told: str) -> None:

@@ -42,6 +42,7 @@ CLIMBS = {
         *BEGINNING,
         event("tftp.sent", file="5e1f/kernel"),
         event("board.ping"),
+        event("board.root"),
         event("board.sshd"),
         event("instance.phone_home"),
     ],
@@ -90,7 +91,8 @@ TOLD = {
         ("was offered its address", "second DHCP server"),
         ("took its address", "never answered a ping"),  # or it has its kernel in CompactFlash
         ("the kernel was fetched by TFTP", "never answered a ping"),
-        ("answered a ping", "doesn't take commands"),
+        ("answered a ping", "doesn't switch this board"),
+        ("runs on the root made for it", "has none at /usr/sbin/sshd"),
         ("its monitor started the SSH server", "never greeted"),
         ("the instance phoned home", "the console tells more"),
     ],
