@@ -25,7 +25,7 @@ from provisioner.core.errors import (
 )
 from provisioner.core.model import Node, NodeRequest, RequestState, TimelineEvent
 from provisioner.core.states import ACTING, PowerState
-from provisioner.protocols.power import PowerVerb
+from provisioner.protocols.power import PowerVerb, is_feeds
 from provisioner.protocols.store import Tx
 
 log = structlog.get_logger(__name__)
@@ -170,23 +170,38 @@ class OperatorRequests:
                 answer=f"it is {node.state}",
                 advice="Wait until its work has ended, or delete the instance",
             )
+        long_off = await self._long_off(node, device)
         match verb:
             case "on" | "off":
                 wanted = PowerState(verb)
-                await sequencer.ensure(device, wanted)
+                await sequencer.ensure(device, wanted, long_off=long_off)
                 return wanted
             case "cycle" | "reset":
                 await sequencer.restart(device, PowerVerb(verb))
                 return PowerState.ON
             case "shutdown":
-                await self._shut_down(device)
+                await self._shut_down(device, long_off=long_off)
                 return PowerState.OFF
             case "soft":
                 await sequencer.send(device, PowerVerb.SOFT)
                 return await sequencer.state(device)
         raise InvalidInput(f"carry out {request.verb}", field="verb", answer="there is no such verb")
 
-    async def _shut_down(self, device: Device) -> None:
+    async def _long_off(self, node: Node, device: Device) -> bool:
+        """Whether it has discharged: it is off, and is written down as such. Where it isn't, that is taken
+        back before anything is switched: whoever ends what we begin, or works on the node next, goes by it.
+        """
+        if node.power_state is not PowerState.OFF or not is_feeds(device.control):
+            return node.power_state is PowerState.OFF
+        found = await self._edges.power.state(device)
+        if found is PowerState.OFF:
+            return True
+        changes, expect = {"power_state": found}, {"fence": node.fence}
+        if not await self._edges.store.transact(lambda tx: tx.update(Node, node.id, changes, expect=expect)):
+            raise LeaseLost("switch power off", device=f"node {node.name}", answer="it has another owner")
+        return False
+
+    async def _shut_down(self, device: Device, *, long_off: bool) -> None:
         """The operating system has SHUTDOWN_S to do it; then it is done to it."""
         sequencer, clock = self._edges.power, self._edges.clock
         until_s = clock.monotonic_s() + SHUTDOWN_S
@@ -195,7 +210,7 @@ class OperatorRequests:
             await sequencer.send(device, PowerVerb.SOFT)
             while await sequencer.state(device) is not PowerState.OFF and clock.monotonic_s() < until_s:
                 await clock.sleep(RETRY_S)
-        await sequencer.ensure(device, PowerState.OFF)
+        await sequencer.ensure(device, PowerState.OFF, long_off=long_off)
 
     async def _answer(
         self,
