@@ -43,6 +43,14 @@ CONFIRMED = frozenset({"power:refresh", "power:on", "power:off", "power:shutdown
 UNTOLD = "it was done, or failed, and how can't be stored: the compute host's log tells it"
 
 
+def may_note_power(tx: Tx, node: Node) -> bool:
+    """Whether what was seen of its power may be written down by who only looked: neither its work nor an
+    operator's command may have switched it, which writes that itself. What is written down as off has
+    discharged, and one that was switched off a moment ago looks the same."""
+    pending = tx.find(NodeRequest, where={"node_id": node.id, "state": RequestState.PENDING})
+    return node.state not in ACTING and all(request.verb == "power:refresh" for request in pending)
+
+
 class OperatorRequests:
     """busy: whether a node has work of its own, which none of them may disturb. unsettled: told of a node
     whose device may yet do what it was told, before that is answered."""
@@ -230,7 +238,7 @@ class OperatorRequests:
             changes = {"state": state, "answer": answer}
             answered = tx.update(NodeRequest, request.id, changes, expect={"state": RequestState.PENDING})
             if answered and node is not None:
-                if power is not None:
+                if power is not None and (request.verb != "power:refresh" or may_note_power(tx, node)):
                     tx.update(Node, node.id, {"power_state": power}, expect={"fence": node.fence})
                 tx.insert(_event(node, request, state, answer, tx))
             tx.notify("requests", f"node:{request.node_id}")

@@ -10,6 +10,7 @@ import structlog
 
 from provisioner.compute.devices import seen
 from provisioner.compute.edges import Edges
+from provisioner.compute.operator_requests import may_note_power
 from provisioner.core.errors import Defect, ProvisionerError, StateError, TransientError
 from provisioner.core.model import Node, TimelineEvent
 from provisioner.core.states import ACTING, PowerState, ProvisionState
@@ -96,7 +97,9 @@ class PowerRefresh:
 
 
 def _note(tx: Tx, node: Node, found: PowerState, why: str) -> None:
-    """Only on the row that was looked at: who changed it meanwhile knows better."""
+    """Only on the row that was looked at: who changed it meanwhile knows better, or is about to."""
+    if not may_note_power(tx, node):
+        return
     seen = {"fence": node.fence, "state": node.state, "updated_at": node.updated_at}
     if tx.update(Node, node.id, {"power_state": found}, expect=seen):
         tx.insert(

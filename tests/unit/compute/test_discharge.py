@@ -20,10 +20,15 @@ from tests.unit.compute.fake_world import FakeWorld
 DISCHARGE_S = 60.0
 
 
+LOOKS = 4
+"""One may be of what switched it, and of the last nothing may be written down yet."""
+
+
 class Outlet(FakePower):
-    """switched: notes each verb, and when."""
+    """switched: notes each verb, and when. seen_off: how often that was told."""
 
     discharge_s = DISCHARGE_S
+    seen_off = 0
 
     def __init__(self, world: FakeWorld, name: str, switched: list[tuple[PowerVerb, float]]) -> None:
         super().__init__(world.rack, name)
@@ -32,6 +37,10 @@ class Outlet(FakePower):
 
     def last_seen(self) -> Mapping[str, OutletState]:
         return {"outlet 1": OutletState(str(self._machine.power))}
+
+    async def power_state(self) -> PowerState:
+        Outlet.seen_off += self._machine.power is PowerState.OFF
+        return await super().power_state()
 
     async def set_power(self, verb: PowerVerb) -> None:
         self._switched.append((verb, self._clock.monotonic_s()))
@@ -119,6 +128,32 @@ def test_a_deploy_that_takes_its_node_gives_it_the_time(
         await world.ask()
 
     assert outage_s(tmp_path, monkeypatch, story, known=known) >= DISCHARGE_S
+
+
+@pytest.mark.parametrize("asked", ["by itself", "by an operator"])
+@pytest.mark.parametrize("cut_short", ["by a deploy", "by a restart"])
+def test_to_look_at_its_power_meanwhile_takes_none_of_the_time(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, asked: str, cut_short: str
+) -> None:
+    """Seen off is not discharged."""
+
+    async def story(world: FakeWorld) -> None:
+        seen_off = Outlet.seen_off
+        if asked == "by an operator":
+            await order(world, "power:refresh")
+
+        async def looked() -> bool:
+            return Outlet.seen_off >= seen_off + LOOKS
+
+        async def answered() -> bool:
+            return "operator.power:refresh" in [event.name for event in await world.events()]
+
+        await world.until("it was looked at", looked if asked == "by itself" else answered)
+        await (world.ask() if cut_short == "by a deploy" else restart(world))
+        await order(world, "power:on")
+
+    refresh_s = 1.0 if asked == "by itself" else 0.0
+    assert outage_s(tmp_path, monkeypatch, story, refresh_s=refresh_s) >= DISCHARGE_S
 
 
 def test_what_was_off_is_off_at_once(tmp_path: Path) -> None:
