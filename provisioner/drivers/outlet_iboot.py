@@ -32,6 +32,7 @@ class IbootOutlet:
         self._port = port
         self._password = password
         self._last: dict[str, OutletState] = {}
+        self._hung_up = False  # when it was asked last
 
     def last_seen(self) -> Mapping[str, OutletState]:
         return self._last
@@ -48,6 +49,9 @@ class IbootOutlet:
             raise DeviceRefused(tried, device=self._name, answer=repr(answer))
 
     async def _ask(self, tried: str, command: str) -> str:
+        """A wrong password is hung up on, and so is whoever asks as it restarts: which doesn't happen twice
+        running, for it isn't there in between, or answers."""
+        hung_up_before, self._hung_up = self._hung_up, False
         try:
             async with (
                 asyncio.timeout(LONGEST_COMMAND_S - 0.1),
@@ -60,8 +64,13 @@ class IbootOutlet:
                 tried, device=self._name, answer=answer, advice="Look at its power and its network"
             ) from error
         if not answer:
-            raise WrongCredentials(
-                tried, device=self._name, answer="it hung up without a word", advice="Check power.password"
+            self._hung_up = True
+            kind = WrongCredentials if hung_up_before else DeviceUnreachable
+            raise kind(
+                tried,
+                device=self._name,
+                answer="it hung up without a word" + (" twice running" if hung_up_before else ""),
+                advice="Check power.password, and whether it restarts",
             )
         return answer
 

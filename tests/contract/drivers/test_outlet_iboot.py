@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import WrongCredentials
+from provisioner.core.errors import DeviceUnreachable, WrongCredentials
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_iboot import IbootDevices
 from provisioner.protocols.power import PowerVerb
@@ -23,9 +23,45 @@ def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path)
     pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1))
     address = {"address": "127.0.0.1", "port": pdu.http_port}
     control = IbootDevices(discharge_s=1)("n1", address, {"password": "not-this-one"})
-    with pytest.raises(WrongCredentials, match=r"Check power\.password") as caught:
-        play(control.power_state)
-    assert "not-this-one" not in str(caught.value)
+    for kind in (DeviceUnreachable, WrongCredentials, WrongCredentials):
+        with pytest.raises(kind, match=r"Check power\.password, and whether it restarts") as caught:
+            play(control.power_state)
+        assert "not-this-one" not in str(caught.value)
+
+
+@pytest.mark.usefixtures("unhurried")
+def test_an_iboot_that_restarts_while_it_is_asked_is_asked_again(stack: ExitStack, tmp_path: Path) -> None:
+    pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1, answer_s=1.0))
+    address = {"address": "127.0.0.1", "port": pdu.http_port}
+    control = IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD})
+
+    async def asked() -> PowerState:
+        asyncio.get_running_loop().call_later(0.3, pdu.kill)
+        return await control.power_state()
+
+    for answer in ("hung up", "Connect call failed"):
+        with pytest.raises(DeviceUnreachable, match=answer):
+            play(asked)
+
+
+def test_an_iboot_that_answers_in_between_has_not_hung_up_twice_running() -> None:
+    says = iter((b"", b"ON\r\n", b"", b"ON\r\n"))
+
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r")
+        writer.write(next(says))
+        writer.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(told, "127.0.0.1", 0) as server:
+            address = {"address": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+            control = IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD})
+            for _ in range(2):
+                with pytest.raises(DeviceUnreachable):
+                    await control.power_state()
+                assert await control.power_state() is PowerState.ON
+
+    play(story)
 
 
 @pytest.mark.usefixtures("unhurried")
