@@ -130,7 +130,10 @@ class HttpOutlet:
                 advice = "It takes a digest login: give power.user, power.password, and power.login: digest"
             raise WrongCredentials(tried, device=self._name, answer=told_status, advice=advice)
         if status in (408, 429) or status >= 500:
-            raise DeviceBusy(tried, device=self._name, answer=told_status)
+            advice = "If it goes on, look at the server's own log"
+            if status == 429:
+                advice = "It takes fewer requests than it is sent: raise its limit, or power.refresh_s"
+            raise DeviceBusy(tried, device=self._name, answer=told_status, advice=advice)
         raise DeviceRefused(
             tried, device=self._name, answer=told_status, advice="Check the URLs and power.method"
         )

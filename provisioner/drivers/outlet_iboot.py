@@ -46,7 +46,8 @@ class IbootOutlet:
         tried = f"switch {verb}"
         answer = await self._ask(tried, ON if ends_on(verb, tried, self._name) else OFF)
         if answer not in ("ON", "OFF"):
-            raise DeviceRefused(tried, device=self._name, answer=repr(answer))
+            advice = "Look whether it is in a cycle of its own, and check that it is an iBoot (power.driver)"
+            raise DeviceRefused(tried, device=self._name, answer=repr(answer), advice=advice)
 
     async def _ask(self, tried: str, command: str) -> str:
         """A wrong password is hung up on, and so is whoever asks as it restarts: which doesn't happen twice

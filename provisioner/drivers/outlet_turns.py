@@ -28,7 +28,8 @@ class Turn:
                 await self._lock.acquire()
         except TimeoutError as error:
             answer = f"others have asked it for {wait_s:.1f} s already"
-            raise DeviceBusy(tried, device=device, answer=answer) from error
+            advice = "If it goes on, look why it answers slowly: its network, or who else asks it"
+            raise DeviceBusy(tried, device=device, answer=answer, advice=advice) from error
         try:
             yield
         finally:

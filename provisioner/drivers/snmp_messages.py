@@ -65,8 +65,17 @@ REFUSED_USER = (
 )
 """RFC 3414 §3.2: reports that an SNMPv3 agent sends in place of an answer."""
 
-BUSY = ("genErr", "resourceUnavailable", "inconsistentValue", "commitFailed", "undoFailed", "tooBig")
-"""inconsistentValue: it could be written under other circumstances (RFC 3416 §4.2.5)."""
+_RELAY = "If it goes on, look at the outlet, its lamp and relay, and at the PDU's event log"
+BUSY = {
+    "genErr": "If it goes on, look at the PDU's event log, and check power.family and power.outlets",
+    "resourceUnavailable": "If it goes on, restart the PDU's network card, or have it asked less often",
+    "inconsistentValue": "If it goes on, look whether the PDU locks the outlet, or is switching it",
+    "commitFailed": _RELAY,
+    "undoFailed": _RELAY,
+    "tooBig": "Give the node's outlets as power.feeds: those of one feed are asked for in one message",
+}
+"""What may pass (RFC 3416 §4.2.5: inconsistentValue could be written under other circumstances), and what to
+do when it doesn't."""
 NO_ACCESS = ("noAccess", "authorizationError", "notWritable", "readOnly")
 NO_OBJECT = ("noSuchName", "noCreation", "inconsistentName")
 """RFC 3416 §3. Version 1 says noSuchName of what may not be written too (RFC 1157 §4.1.5)."""
@@ -177,7 +186,8 @@ class PysnmpMessages:
                 tried, device=agent.name, answer=str(problem), advice="Check power.address"
             ) from problem
         if error is TOLD_TOO_LATE:
-            raise DeviceBusy(tried, device=agent.name, answer=TOLD_TOO_LATE)
+            advice = "If it goes on, raise power.snmp_timeout_s"
+            raise DeviceBusy(tried, device=agent.name, answer=TOLD_TOO_LATE, advice=advice)
         if error is not None:
             raise _failed(tried, agent, credentials, error, timeout_s)
         if status:
@@ -257,7 +267,7 @@ def _failed(
 
 def _refused(tried: str, agent: Agent, answer: str, *, write: bool) -> ProvisionerError:
     if answer in BUSY:
-        return DeviceBusy(tried, device=agent.name, answer=answer)
+        return DeviceBusy(tried, device=agent.name, answer=answer, advice=BUSY[answer])
     if answer in NO_ACCESS:
         advice = "Its user or community may read only: allow it to write, or give write_community"
     else:

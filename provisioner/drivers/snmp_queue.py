@@ -177,8 +177,13 @@ class PduQueue:
         if self._unanswered_since_s is not None and silent_s >= min(MESSAGE_S, self._longest_s - 0.2):
             answer = f"no answer in {silent_s:.1f} s"
             return DeviceUnreachable(tried, device=self.agent.name, answer=answer, advice=self._advice)
-        answer = f"others ask it too, and its answers take {self._pace.answer_s:.1f} s"
-        advice = "Raise power.snmp_timeout_s" if self._pace.answer_s > self._longest_s else ""
+        answer_s, advice = self._pace.answer_s, "Raise power.snmp_timeout_s"
+        if not answer_s:
+            answer, advice = "others ask it too, and it hasn't answered yet", self._advice
+        else:
+            answer = f"others ask it too, and its answers take {answer_s:.1f} s"
+            if answer_s <= self._longest_s:
+                advice = "If it goes on, raise power.snmp_timeout_s"
         return DeviceBusy(tried, device=self.agent.name, answer=answer, advice=advice)
 
     def _begin(self) -> None:

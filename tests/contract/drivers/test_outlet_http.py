@@ -6,6 +6,7 @@ import httpx
 import pytest
 
 from provisioner.core.errors import (
+    DeviceBusy,
     DeviceRefused,
     DeviceUnreachable,
     InvalidInput,
@@ -91,6 +92,19 @@ def test_a_url_is_asked_for_whole_be_it_among_the_secrets_or_of_a_node_that_was_
             "http://plug/off?key=word",
         ]
         assert all(("authorization" in request.headers) is bool(user) for request in asked)
+
+
+@pytest.mark.parametrize(("status", "advice"), [(429, "raise its limit"), (408, "own log"), (503, "own log")])
+def test_a_web_server_that_can_not_now_is_told_with_what_to_do(status: int, advice: str) -> None:
+    async def story() -> PowerState:
+        answers = httpx.MockTransport(lambda _: httpx.Response(status))
+        async with httpx.AsyncClient(transport=answers) as client:
+            address = {name: f"http://plug/{name}" for name in ("on", "off", "state")}
+            address |= {"when_on": "1", "when_off": "0"}
+            return await HttpDevices(client, discharge_s=1)("n1", address, {}).power_state()
+
+    with pytest.raises(DeviceBusy, match=f"HTTP status {status}.*{advice}"):
+        play(story)
 
 
 def test_a_url_that_no_client_can_use_tells_nothing_of_its_login() -> None:

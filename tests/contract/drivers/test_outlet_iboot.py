@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import DeviceUnreachable, WrongCredentials
+from provisioner.core.errors import DeviceRefused, DeviceUnreachable, WrongCredentials
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_iboot import IbootDevices
 from provisioner.protocols.power import PowerVerb
@@ -42,6 +42,21 @@ def test_an_iboot_that_restarts_while_it_is_asked_is_asked_again(stack: ExitStac
     for answer in ("hung up", "Connect call failed"):
         with pytest.raises(DeviceUnreachable, match=answer):
             play(asked)
+
+
+def test_an_iboot_that_says_something_else_to_a_command_is_told_with_what_to_do() -> None:
+    async def told(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        await reader.readuntil(b"\r")
+        writer.write(b"CYCLE\r\n")
+        writer.close()
+
+    async def story() -> None:
+        async with await asyncio.start_server(told, "127.0.0.1", 0) as server:
+            address = {"address": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+            await IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD}).set_power(PowerVerb.OFF)
+
+    with pytest.raises(DeviceRefused, match=r"'CYCLE'\. Look whether it is in a cycle"):
+        play(story)
 
 
 def test_an_iboot_that_answers_in_between_has_not_hung_up_twice_running() -> None:

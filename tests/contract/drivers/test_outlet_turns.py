@@ -95,7 +95,7 @@ def test_whoever_waits_too_long_is_told_that_the_pdu_is_busy(
         while not (tmp_path / "asked").exists():
             await asyncio.sleep(0.01)
         with pytest.raises(
-            DeviceBusy, match=r"switch off on PDU a by pdu_mgr: others have asked it for 0\.1 s"
+            DeviceBusy, match=r"switch off on PDU a by pdu_mgr: others have asked it for 0\.1 s already\. If"
         ):
             await command(devices, "a", 2).set_power(PowerVerb.OFF)
         (tmp_path / "let").touch()

@@ -23,8 +23,15 @@ T = TypeVar("T")
 DEADLINE_S = 60.0
 V2C = api.PROTOCOL_MODULES[api.SNMP_VERSION_2C]
 ON, OFF = 1, 2
-FOR_NOW = ("genErr", "resourceUnavailable", "inconsistentValue", "commitFailed", "undoFailed", "tooBig")
-"""What an agent can't do now, and may do later (RFC 3416 §4.2.5)."""
+FOR_NOW = {
+    "genErr": "check power.family",
+    "resourceUnavailable": "restart the PDU's network card",
+    "inconsistentValue": "locks the outlet",
+    "commitFailed": "look at the outlet",
+    "undoFailed": "look at the outlet",
+    "tooBig": "power.feeds",
+}
+"""What an agent can't do now, and may do later (RFC 3416 §4.2.5), and what is advised."""
 
 Answer = list[tuple[Oid, int]]
 
@@ -121,8 +128,9 @@ def test_an_answer_that_leaves_an_outlet_out_is_told(change: Callable[[Answer], 
 def test_what_a_pdu_may_do_another_time_is_asked_again(
     status: str, ask: Callable[[PowerControl], Awaitable[object]]
 ) -> None:
-    with pytest.raises(DeviceBusy, match=status):
+    with pytest.raises(DeviceBusy, match=status) as caught:
         asked((1,), unchanged, status=status, ask=ask)
+    assert FOR_NOW[status] in caught.value.advice
 
 
 @pytest.mark.parametrize("status", ["wrongValue", "noAccess", "notWritable", "inconsistentName"])

@@ -156,7 +156,7 @@ def test_who_waits_too_long_is_told_that_the_pdu_is_busy() -> None:
         first = asyncio.ensure_future(outlets(agent, 1, devices=devices).power_state())
         while not agent.log:
             await asyncio.sleep(0)
-        with pytest.raises(DeviceBusy, match="others ask it too"):
+        with pytest.raises(DeviceBusy, match=r"others ask it too, and it hasn't answered yet\. Look at its"):
             await outlets(agent, 2, devices=devices).set_power(PowerVerb.ON)
         agent.hold.set()
         assert await first is PowerState.ON
