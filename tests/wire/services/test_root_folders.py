@@ -99,6 +99,30 @@ def test_what_is_no_file_system_is_said_to_be_none(tmp_path: Path) -> None:
         make(tmp_path / "roots", image, digest_of(image))
 
 
+# Whole images alone: a damaged one with errors=panic would halt this machine if it were mounted as it says.
+@pytest.mark.parametrize("made", [("-e", "panic"), ("-E", "mount_opts=errors=panic"), ("-e", "continue")])
+@pytest.mark.parametrize("second_signature", [b"", b"LUKS\xba\xbe\0\1"])
+def test_no_image_says_what_this_host_does_about_its_damage(
+    made: tuple[str, str], second_signature: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """second_signature: lies where an ext keeps nothing, and has blkid name something else."""
+    image, _ = file_system(tmp_path)
+    subprocess.run(["tune2fs", *made, str(image)], check=True, capture_output=True)
+    with image.open("r+b") as file:
+        file.write(second_signature)
+    told, programs = tmp_path / "options", tmp_path / "programs"
+    programs.mkdir()
+    (programs / "cp").write_text(
+        "#!/bin/sh\n"
+        f'device=$(findmnt -no SOURCE "$3") && cat "/proc/fs/ext4/${{device#/dev/}}/options" > {told}\n'
+        'exec /bin/cp "$@"\n'
+    )
+    (programs / "cp").chmod(0o755)
+    monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
+    make(tmp_path / "roots", image, digest_of(image))
+    assert [line for line in told.read_text().split() if "errors" in line] == ["errors=remount-ro"]
+
+
 def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
     image, digest = file_system(tmp_path, data_bytes=2 * 2**20)
     small = tmp_path / "small"
