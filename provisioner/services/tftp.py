@@ -13,7 +13,6 @@ import socket
 import struct
 from collections.abc import Callable, Mapping
 from contextlib import suppress
-from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO
 
@@ -65,9 +64,8 @@ class TftpService:
         self._port = port
         self._sink = sink
         self._clock = clock
-        self._files: dict[str, Mapping[str, Path | bytes]] = {}  # by the node's address
-        self._ahead: dict[str, frozenset[str]] = {}  # the same; names
-        self._addresses: dict[str, tuple[str, ...]] = {}  # by node
+        self._offers: dict[str, Offer] = {}  # by the node's address
+        self._by_node: dict[str, Offer] = {}
         self._transfers: dict[tuple[str, int], _Transfer] = {}
         self._refusals = Quota(clock, every_s=REFUSED_EVERY_S)
         self._pleas = Quota(clock, every_s=BUSY_EVERY_S)
@@ -82,23 +80,21 @@ class TftpService:
 
     async def offer(self, offer: Offer) -> None:
         self._forget(offer.node_id)
-        self._addresses[offer.node_id] = offer.addresses
+        self._by_node[offer.node_id] = offer
         for address in offer.addresses:
-            self._files[address] = offer.tftp_files
-            self._ahead[address] = offer.tftp_ahead
+            self._offers[address] = offer
 
     async def withdraw(self, node_id: str) -> None:
-        gone = self._forget(node_id)
+        self._forget(node_id)
         for transfer in list(self._transfers.values()):
-            if transfer.peer[0] in gone:
+            if transfer.node_id == node_id:
                 transfer.end()
 
-    def _forget(self, node_id: str) -> tuple[str, ...]:
-        addresses = self._addresses.pop(node_id, ())
-        for address in addresses:
-            self._files.pop(address, None)
-            self._ahead.pop(address, None)
-        return addresses
+    def _forget(self, node_id: str) -> None:
+        old = self._by_node.pop(node_id, None)
+        for address in old.addresses if old else ():
+            if self._offers.get(address) is old:  # not another node's by now
+                del self._offers[address]
 
     async def __aenter__(self) -> TftpService:
         loop = asyncio.get_running_loop()
@@ -127,16 +123,15 @@ class TftpService:
         if peer in self._transfers or len(request) > MAX_REQUEST_BYTES:
             return  # a request sent again while its answer is on the way; or no request
         name = request[2:].split(b"\0", 1)[0].decode("ascii", "replace").lstrip("/")
-        content = self._files.get(peer[0], {}).get(name) if request[:2] == READ_REQUEST else None
-        if content is None:
+        offer = self._offers.get(peer[0])
+        if offer is None or name not in offer.tftp_files or request[:2] != READ_REQUEST:
             self._refuse(name, peer)
             return
         if fault := self._no_place(peer[0]):
             self._tell_busy(name, peer[0], fault)
             return
         try:
-            ahead = name in self._ahead[peer[0]]
-            transfer = _Transfer(self._address, peer, name, content, self._clock, self._ended, ahead)
+            transfer = _Transfer(self._address, peer, offer, name, self._clock, self._ended)
         except OSError as error:
             self._tell_busy(name, peer[0], error.strerror or str(error))
             return
@@ -206,15 +201,15 @@ class _Transfer:
         self,
         address: str,
         peer: tuple[str, int],
+        offer: Offer,
         name: str,
-        content: Path | bytes,
         clock: Clock,
         ended: Callable[[_Transfer], None],
-        ahead: bool,
     ) -> None:
         self.peer = peer
+        self.node_id = offer.node_id
         self.name = name
-        self._content = content
+        self._content = offer.tftp_files[name]
         self.complete = False
         self.fault = ""  # why the file can't be given
         self.shortage = ""  # why it can't be given now
@@ -225,7 +220,7 @@ class _Transfer:
         self._timer: asyncio.TimerHandle | None = None
         self._resends = 0
         self._context = TftpContextServer(*peer, RESEND_S, NO_ROOT, self._open, _no_uploads, flock=False)
-        self._context.state = tftp_window.Start(self._context, ahead=ahead)
+        self._context.state = tftp_window.Start(self._context, ahead=name in offer.tftp_ahead)
         self._context.sock.close()
         self._socket = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
         self._context.sock = self._socket

@@ -20,6 +20,7 @@ from provisioner.core.model import PublicationKind
 from provisioner.drivers.ipxe import dialect
 from provisioner.drivers.offer_publisher import OfferPublisher
 from provisioner.protocols.boot import BootEntry
+from provisioner.protocols.netboot import Offer
 from provisioner.services.children import SystemChildren
 from provisioner.services.dnsmasq import DnsmasqService
 from provisioner.services.loaders import find_loaders
@@ -30,6 +31,7 @@ from tests.wire.services.conftest import Heard, play
 from tests.wire.services.dhcp_client import DhcpClient
 from tests.wire.services.segment import HOST, NODE, NODE_MAC, Segment
 from tests.wire.services.test_dnsmasq import NETWORK
+from tests.wire.services.tftp_clients import fetch
 
 pytestmark = pytest.mark.wire
 
@@ -116,6 +118,38 @@ def test_from_the_first_request_to_kernel_and_ramdisk(
 
     with DhcpClient(network) as client:
         play(story)
+
+
+def test_the_late_withdrawal_of_a_node_takes_nothing_from_the_one_that_has_its_address_by_now(
+    network: Segment, heard: Heard
+) -> None:
+    """As when it was deleted, and is enrolled anew."""
+
+    def of(node: str) -> Offer:
+        return Offer(
+            node_id=node,
+            node_name=node,
+            macs=(NODE_MAC,),
+            addresses=(NODE,),
+            token=node,
+            files={"kernel": f"of {node}"},
+            tftp_files={"kernel": f"of {node}".encode()},
+        )
+
+    async def story() -> None:
+        clock = SystemClock()
+        async with (
+            NodeHttpService(HOST, 0, heard, clock) as http_service,
+            TftpService(HOST, heard, clock) as tftp_service,
+        ):
+            for service in (http_service, tftp_service):
+                await service.offer(of("old"))
+                await service.offer(of("new"))
+                await service.withdraw("old")
+            assert await get(network, f"{http_service.url}/boot/new/kernel") == (200, b"of new")
+            assert await fetch(network, "kernel") == b"of new"
+
+    play(story)
 
 
 def test_a_new_publication_ends_the_old_one(network: Segment, tmp_path: Path, heard: Heard) -> None:

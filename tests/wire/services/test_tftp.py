@@ -14,7 +14,7 @@ from provisioner.core.errors import PermanentError
 from provisioner.services import tftp
 from tests.wire.services.conftest import LOADER_BYTES, Heard, play
 from tests.wire.services.segment import HOST, NODE, STRANGER, Segment
-from tests.wire.services.tftp_clients import ERROR, READ_REQUEST, fetch, request, server
+from tests.wire.services.tftp_clients import ERROR, READ_REQUEST, fetch, offer, request, server
 
 pytestmark = pytest.mark.wire
 
@@ -117,6 +117,26 @@ def test_what_is_on_its_way_to_a_node_ends_when_it_is_withdrawn(
                 with pytest.raises(ConnectionRefusedError):  # nobody is behind that port any more
                     await asyncio.to_thread(client.recv, 2048)
             assert not heard.named("tftp.sent")
+
+    play(story)
+
+
+def test_at_an_address_that_another_node_has_by_now_its_transfers_alone_go_on(
+    network: Segment, heard: Heard, loader: Path
+) -> None:
+    async def story() -> None:
+        async with server(heard, loader) as service:
+            with request(network) as of_n1:
+                of_n1.connect((await asyncio.to_thread(of_n1.recvfrom, 2048))[1])
+                await service.offer(offer(loader, "n2"))
+                with request(network) as of_n2:
+                    of_n2.connect((await asyncio.to_thread(of_n2.recvfrom, 2048))[1])
+                    await service.withdraw("n1")
+                    of_n1.send(b"\0\4\0\1")
+                    with pytest.raises(ConnectionRefusedError):
+                        await asyncio.to_thread(of_n1.recv, 2048)
+                    of_n2.send(b"\0\4\0\1")
+                    assert (await asyncio.to_thread(of_n2.recv, 2048))[:4] == b"\0\3\0\2"
 
     play(story)
 

@@ -10,13 +10,12 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.protocols.netboot import Offer
 from provisioner.services import tftp
 from provisioner.services.tftp import TftpService
 from tests.wire.services.conftest import Heard, play
 from tests.wire.services.descriptors import descriptors_left
 from tests.wire.services.segment import HOST, NODE, STRANGER, Segment
-from tests.wire.services.tftp_clients import READ_REQUEST, client_at, request, server
+from tests.wire.services.tftp_clients import READ_REQUEST, client_at, offer, request, server
 
 pytestmark = pytest.mark.wire
 
@@ -25,15 +24,7 @@ pytestmark = pytest.mark.wire
 async def server_of_two(heard: Heard, loader: Path) -> AsyncIterator[TftpService]:
     """Of one at NODE, and of one at STRANGER."""
     async with server(heard, loader) as service:
-        await service.offer(
-            Offer(
-                node_id="n2",
-                node_name="n2",
-                macs=("m2",),
-                addresses=(STRANGER,),
-                tftp_files={"loader.efi": loader},
-            )
-        )
+        await service.offer(offer(loader, "n2", STRANGER))
         yield service
 
 

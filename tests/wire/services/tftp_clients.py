@@ -20,22 +20,25 @@ ERROR = b"\0\5"
 READ_REQUEST = b"\0\1loader.efi\0octet\0"
 
 
+def offer(loader: Path, node: str = "n1", address: str = NODE, ahead: frozenset[str] = frozenset()) -> Offer:
+    """The loader, to a node."""
+    return Offer(
+        node_id=node,
+        node_name=node,
+        macs=(f"mac of {node}",),
+        addresses=(address,),
+        tftp_files={"loader.efi": loader},
+        tftp_ahead=ahead,
+    )
+
+
 @asynccontextmanager
 async def server(
     heard: Heard, loader: Path, ahead: frozenset[str] = frozenset()
 ) -> AsyncIterator[TftpService]:
     """It has the loader for the node n1, which is at NODE. ahead: names of what is sent ahead."""
     async with TftpService(HOST, heard, SystemClock()) as service:
-        await service.offer(
-            Offer(
-                node_id="n1",
-                node_name="n1",
-                macs=("m",),
-                addresses=(NODE,),
-                tftp_files={"loader.efi": loader},
-                tftp_ahead=ahead,
-            )
-        )
+        await service.offer(offer(loader, ahead=ahead))
         yield service
 
 
