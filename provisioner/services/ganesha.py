@@ -8,6 +8,9 @@ from ipaddress import IPv4Address
 from pathlib import Path
 from types import TracebackType
 
+import structlog
+
+from provisioner.core.errors import PermanentError
 from provisioner.protocols.children import Children
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.netboot import Offer
@@ -15,6 +18,9 @@ from provisioner.services.daemon import Daemon, replace_file
 from provisioner.services.export_numbers import ExportNumbers
 from provisioner.services.ganesha_config import Export, exports_part, static_part
 
+log = structlog.get_logger(__name__)
+
+_READS = (" Starting: Ganesha", " initiating export list reload")
 _SERVES = ("NFS SERVER INITIALIZED", "Reread exports complete")
 
 
@@ -30,6 +36,7 @@ class GaneshaService:
         """address: where it listens. folder: where its files lie; they hold no secret."""
         self._folder = folder
         self._exports: dict[str, Export] = {}
+        self._refused: dict[Path, str] = {}  # folder → what it complained of it when it last read its files
         self._numbers = ExportNumbers(
             folder / "export-numbers.json", lambda: [export.folder for export in self._exports.values()]
         )
@@ -43,10 +50,7 @@ class GaneshaService:
             ),
             renewal=signal.SIGHUP,
             has_read=lambda line: line.endswith(_SERVES),
-            # "time : epoch : host : program-pid[thread] function :component :level :words"
-            heard=lambda line: (
-                line.rpartition(" :")[2][:200] if ":CRIT :" in line or ":FATAL :" in line else ""
-            ),
+            heard=self._hear,
             advice=f"Does another NFS server listen at {address}? Then set nfs.server to kernel",
         )
 
@@ -66,16 +70,23 @@ class GaneshaService:
             return
         known = self._exports.get(offer.node_id)
         if known is not None and (known.folder, known.addresses) == (offer.nfs_root, offer.addresses):
-            if self._daemon.behind:
-                await self._daemon.renew()
-            return
-        self._exports[offer.node_id] = Export(
-            number=await self._numbers.of(offer.nfs_root),
-            folder=offer.nfs_root,
-            nfs_path=nfs_path(offer.nfs_root),
-            addresses=offer.addresses,
-        )
+            if not self._daemon.behind and offer.nfs_root not in self._refused:
+                return
+        else:
+            self._exports[offer.node_id] = Export(
+                number=await self._numbers.of(offer.nfs_root),
+                folder=offer.nfs_root,
+                nfs_path=nfs_path(offer.nfs_root),
+                addresses=offer.addresses,
+            )
         await self._daemon.renew()
+        if refused := self._refused.get(offer.nfs_root):
+            raise PermanentError(
+                "export a root directory",
+                device=f"folder {offer.nfs_root}",
+                answer=refused,
+                advice="Is it there, and on a file system that has file handles, as ext4, xfs and btrfs do?",
+            )
 
     async def withdraw(self, node_id: str) -> None:
         if self._exports.pop(node_id, None) is not None or self._daemon.behind:
@@ -83,3 +94,23 @@ class GaneshaService:
 
     def roots(self) -> Mapping[str, str]:
         return {node_id: export.folder.name for node_id, export in self._exports.items()}
+
+    def _hear(self, line: str) -> str:
+        """It says that it has read its files whatever it refused of them. Lines are
+        "time : epoch : host : program-pid[thread] function :component :level :words"."""
+        if any(words in line for words in _READS):
+            self._refused.clear()
+        if ":CRIT :" not in line and ":FATAL :" not in line:
+            return ""
+        complaint = line.rpartition(" :")[2][:200]
+        if "[main]" in line or "[sigmgr]" in line:  # who read its files: at its start, and after that
+            for folder in [export.folder for export in self._exports.values()]:
+                if folder not in self._refused and _tells_of(line, folder):
+                    log.error("nfs.export_refused", folder=str(folder), cause=complaint)
+                    self._refused[folder] = complaint
+        return complaint
+
+
+def _tells_of(line: str, folder: Path) -> bool:
+    _, found, rest = line.partition(str(folder))
+    return bool(found) and rest[:1] in " ),"

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import os
+import re
+import shutil
 import signal
 import subprocess
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from dataclasses import replace
 from ipaddress import IPv4Address
 from pathlib import Path
@@ -37,6 +39,25 @@ def root_in(folder: Path, name: str) -> Path:
     (root / "secret").write_text(f"of {name}\n")
     (root / "secret").chmod(0o600)
     return root
+
+
+@contextmanager
+def overlay(folder: Path) -> Iterator[Path]:
+    """Without nfs_export it has no file handles. Its layers lie in memory."""
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "tmpfs", str(folder)], check=True)
+    try:
+        lower, upper, work, merged = (folder / name for name in ("lower", "upper", "work", "merged"))
+        for made in (lower, upper, work, merged):
+            made.mkdir()
+        options = f"nfs_export=off,lowerdir={lower},upperdir={upper},workdir={work}"
+        subprocess.run(["mount", "-t", "overlay", "-o", options, "overlay", str(merged)], check=True)
+        try:
+            yield merged
+        finally:
+            subprocess.run(["umount", str(merged)], check=True)
+    finally:
+        subprocess.run(["umount", str(folder)], check=True)
 
 
 @asynccontextmanager
@@ -140,6 +161,59 @@ def test_a_server_that_dies_is_started_again(network: Segment, tmp_path: Path) -
             os.kill(pid, signal.SIGKILL)
             while await read(network, root) != "of r1\n":
                 await asyncio.sleep(0.05)
+
+    play(story)
+
+
+def test_a_root_that_is_gone_is_told_of_until_it_is_back_and_no_other_node_notices(
+    network: Segment, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        one, ten, two = (root_in(tmp_path, name) for name in ("r1", "r10", "r2"))
+        async with ganesha(tmp_path / "g", offer(two, "node-2")) as service:
+            shutil.rmtree(one)
+            first, other = await asyncio.gather(
+                service.offer(offer(one)), service.offer(offer(ten, "node-10")), return_exceptions=True
+            )
+            assert other is None
+            told = rf"export a root directory on folder {one}: .*No such file or directory.* Is it there"
+            assert isinstance(first, PermanentError) and re.search(told, str(first))
+            with pytest.raises(PermanentError, match=told):
+                await service.offer(offer(one))
+            assert [await read(network, root) for root in (ten, two)] == ["of r10\n", "of r2\n"]
+            root_in(tmp_path, "r1")
+            await service.offer(offer(one))
+            assert await read(network, one) == "of r1\n"
+
+    play(story)
+
+
+def test_a_root_that_is_refused_at_a_restart_is_told_of_when_it_is_offered_again(
+    network: Segment, tmp_path: Path
+) -> None:
+    async def story() -> None:
+        one, two = root_in(tmp_path, "r1"), root_in(tmp_path, "r2")
+        async with ganesha(tmp_path / "g", offer(one), offer(two, "node-2")) as service:
+            shutil.rmtree(one)
+            (pid,) = children_of(os.getpid())
+            os.kill(pid, signal.SIGKILL)
+            while await read(network, two) != "of r2\n":
+                await asyncio.sleep(0.05)
+            with pytest.raises(PermanentError, match="No such file or directory"):
+                await service.offer(offer(one))
+            await service.withdraw("node-1")
+            await service.offer(offer(two, "node-2"))
+
+    play(story)
+
+
+def test_a_root_on_a_file_system_without_file_handles_is_told_of(network: Segment, tmp_path: Path) -> None:
+    async def story() -> None:
+        with overlay(tmp_path / "overlay") as folder:
+            root = root_in(folder, "r1")
+            async with ganesha(tmp_path / "g") as service:
+                with pytest.raises(PermanentError, match=r"Operation not supported.* has file handles"):
+                    await service.offer(offer(root))
 
     play(story)
 
