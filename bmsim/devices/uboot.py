@@ -7,8 +7,9 @@ its build's own environment says.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+import operator
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from ipaddress import IPv4Address
 
 from bmsim.devices import net_client
@@ -19,8 +20,20 @@ from bmsim.devices.running import Failure, Flow, Running
 from bmsim.devices.system import Kernel, System, Then
 from bmsim.devices.timing import UBOOT_DHCP_S, UBOOT_TFTP_S
 from bmsim.devices.uboot_image import script_in
+from bmsim.devices.uboot_memory import Held, Memory
 
 SCRIPT = "boot.scr.uimg"
+
+GZIPPED = b"\x1f\x8b"
+UNPACKED_TIMES = 3
+"""As long as a gzipped kernel is one of arm64 as Debian builds it."""
+
+_EXPRESSIONS: Mapping[str, Callable[[int, int], int]] = {
+    "+": operator.add,
+    "-": operator.sub,
+    "%": operator.mod,
+}
+_COMPARISONS: Mapping[str, Callable[[int, int], bool]] = {"-ge": operator.ge, "-lt": operator.lt}
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,13 +61,13 @@ ARMHF = Build(
 
 
 class UBoot:
-    """One boot of it. Its memory is known by address: what was loaded there last."""
+    """One boot of it."""
 
     def __init__(self, machine: Running, build: Build, system_on_disk: Callable[[], System | None]) -> None:
         self._machine = machine
         self._build = build
         self._system_on_disk = system_on_disk
-        self._memory: dict[str, tuple[str, bytes]] = {}  # address → where it came from, its first bytes
+        self._memory = Memory()
         self._variables = {
             # As a rack's boards are set up: the disk is what the network may decide for.
             "boot_targets": "dhcp virtio0",
@@ -110,18 +123,19 @@ class UBoot:
         return lease
 
     def _load(self, address: str, server: str, file: str) -> Flow[int]:
-        self._memory.pop(address, None)
+        self._memory.forget(_hex(address))
         got = yield from net_client.tftp(self._machine, server, file, UBOOT_TFTP_S)
         if not isinstance(got, Body):
             self._machine.say(got.why)
             return 1
         self._machine.say(f"Bytes transferred = {got.size_bytes} ({got.size_bytes:x} hex)")
-        self._memory[address] = f"tftp://{server}/{file}", got.head
+        self._memory.put(_hex(address), Held(f"tftp://{server}/{file}", got.size_bytes, got.head))
         self._variables |= {"filesize": f"{got.size_bytes:x}", "fileaddr": address}
         return 0
 
     def _source(self, address: str) -> Flow[Result]:
-        script = script_in(self._memory[address][1])
+        held = self._memory.at(_hex(address))
+        script = script_in(held.head) if held is not None else None
         if script is None:
             self._machine.say("Wrong image format for source command")
             return 1
@@ -147,6 +161,11 @@ class UBoot:
                 return 0
             case ["test", *arguments]:
                 return 0 if _holds(arguments) else 1
+            case ["setexpr", name, left, sign, right] if sign in _EXPRESSIONS:
+                self._variables[name] = f"{_EXPRESSIONS[sign](_hex(left), _hex(right)):x}"
+                return 0
+            case ["itest", left, sign, right] if sign in _COMPARISONS:
+                return 0 if _COMPARISONS[sign](_hex(left), _hex(right)) else 1
             case ["sleep", seconds] if seconds.isdigit():
                 yield from self._machine.sleep(float(seconds))
                 return 0
@@ -157,7 +176,7 @@ class UBoot:
                 given = (server, path) if found else (self._variables.get("serverip", ""), file)
                 return (yield from self._load(address, *given))
             case [self._build.boots, kernel, ramdisk, _]:
-                return self._boot(kernel, ramdisk.partition(":")[0])
+                return (yield from self._boot(kernel, ramdisk.partition(":")[0]))
             case ["reset"]:
                 return Then.REBOOT
             case [name, *_]:
@@ -173,13 +192,40 @@ class UBoot:
             return 1
         return (yield from self._run(self._variables[name]))
 
-    def _boot(self, kernel: str, ramdisk: str) -> Result:
-        if kernel not in self._memory or (ramdisk != "-" and ramdisk not in self._memory):
+    def _boot(self, kernel: str, ramdisk: str) -> Flow[Result]:
+        held = self._memory.at(_hex(kernel))
+        root = self._memory.at(_hex(ramdisk)) if ramdisk != "-" else None
+        if held is None or (root is None and ramdisk != "-"):
             self._machine.say("Bad Linux image magic!")
             return 1
-        loaded = self._memory[ramdisk][0] if ramdisk != "-" else ""
+        if held.head.startswith(GZIPPED) and not self._unpack(_hex(kernel), held):
+            return 1
         self._machine.say("Starting kernel ...")
-        return Kernel(self._memory[kernel][0], loaded, self._variables.get("bootargs", ""))
+        if root is not None and self._memory.at(_hex(ramdisk)) is not root:
+            self._machine.say(
+                "Kernel panic - not syncing: VFS: Unable to mount root fs on unknown-block(0,0)"
+            )
+            yield from self._machine.stop("kernel panic: the kernel was unpacked over its ramdisk")
+        return Kernel(held.source, root.source if root else "", self._variables.get("bootargs", ""))
+
+    def _unpack(self, address: int, packed: Held) -> bool:
+        """Elsewhere first, and then to where it was. Source: U-Boot 2023.01, cmd/booti.c"""
+        there, size = (self._variables.get(f"kernel_comp_{name}", "") for name in ("addr_r", "size"))
+        if not _hex(there) or not _hex(size):
+            self._machine.say("kernel_comp_addr_r or kernel_comp_size is not provided!")
+            return False
+        whole = replace(packed, size_bytes=UNPACKED_TIMES * packed.size_bytes, head=b"")
+        for place in (_hex(there), address):
+            self._memory.put(place, whole)
+        return True
+
+
+def _hex(text: str) -> int:
+    """As its commands read numbers: with 0x or without."""
+    try:
+        return int(text, 16)
+    except ValueError:
+        return 0
 
 
 def _holds(arguments: Sequence[str]) -> bool:

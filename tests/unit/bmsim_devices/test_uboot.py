@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from types import MappingProxyType
 
 import pytest
 
@@ -33,6 +34,7 @@ from bmsim.devices.messages import (
 from bmsim.devices.running import Flow
 from bmsim.devices.system import Then
 from bmsim.devices.timing import UBOOT
+from bmsim.devices.uboot import GZIPPED
 from bmsim.devices.uboot_image import script_in
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.uboot import PACKED, SCRIPT, image_of, make_offer, script
@@ -54,11 +56,15 @@ AGENT = BootEntry(
     command_line="console=ttyAMA0 provisioner.token=t0",
 )
 OWN_DISK = replace(AGENT, kind=PublicationKind.LOCAL_DISK, token="", files={})
+PACKED_TOO = replace(AGENT, files={**AGENT.files, PACKED: Path("/k.gz")})
 Files = Mapping[str, bytes | Path]
+NO_SIZES: Mapping[str, int] = MappingProxyType({})
 
 
-def serving(files: Files, boot_file: str = "") -> Callable[[Question], Answer | None]:
-    """boot_file: none is named to U-Boot, which asks for its own."""
+def serving(
+    files: Files, boot_file: str = "", sizes: Mapping[str, int] = NO_SIZES
+) -> Callable[[Question], Answer | None]:
+    """boot_file: none is named to U-Boot, which asks for its own. sizes: in bytes, of files by path."""
 
     def serve(asked: Question) -> Answer | None:
         match asked:
@@ -69,8 +75,10 @@ def serving(files: Files, boot_file: str = "") -> Callable[[Question], Answer | 
             case TftpRead():
                 if (content := files.get(asked.file.lstrip("/"))) is None:
                     return TftpError(asked.ask, "Access violation")
-                head = content if isinstance(content, bytes) else b""
-                return TftpData(asked.ask, len(head) or MIB, head=head)
+                if isinstance(content, bytes):
+                    return TftpData(asked.ask, len(content), head=content)
+                head = GZIPPED if content.suffix == ".gz" else b""
+                return TftpData(asked.ask, sizes.get(asked.file, MIB), head=head)
         return None
 
     return serve
@@ -123,12 +131,76 @@ def test_a_kernel_is_given_every_letter_of_its_command_line(line: str) -> None:
 
 
 def test_a_board_whose_gzipped_kernel_is_gone_boots_the_one_as_it_is() -> None:
-    packed = replace(AGENT, files={**AGENT.files, PACKED: Path("/k.gz")})
-    offered = make_offer(packed).tftp_files
+    offered = make_offer(PACKED_TOO).tftp_files
     bench = board(serving({name: content for name, content in offered.items() if name != PACKED}))
     assert asked_for(bench) == [SCRIPT, PACKED, "kernel", "ramdisk"]
     started = bench.machine.running
     assert started is not None and started.kind is SystemKind.AGENT
+
+
+def with_a_gzipped_kernel(text: str, ramdisk_mib: int, kernel_mib: int = 10) -> Bench:
+    """text: the script."""
+    files = {**make_offer(PACKED_TOO).tftp_files, SCRIPT: image_of(text, "arm64")}
+    return board(serving(files, sizes={"ramdisk": ramdisk_mib * MIB, PACKED: kernel_mib * MIB}))
+
+
+@pytest.mark.parametrize("ramdisk_mib", [40, 127, 128, 160, 400])
+@pytest.mark.parametrize(
+    "named",
+    [
+        "",
+        "setenv kernel_comp_addr_r 4c000000",  # 128 MiB past where the ramdisk begins
+        "setenv kernel_comp_addr_r 0x44000000",
+        "setenv kernel_comp_addr_r 70000000",
+        "setenv kernel_addr_r 48000000; setenv ramdisk_addr_r 4a000000; setenv kernel_comp_addr_r 40400000",
+    ],
+)
+def test_a_gzipped_kernel_leaves_a_ramdisk_of_any_size_alone(named: str, ramdisk_mib: int) -> None:
+    bench = with_a_gzipped_kernel(f"{named}\n{script(PACKED_TOO)}", ramdisk_mib)
+    started = bench.machine.running
+    assert started is not None and started.kind is SystemKind.AGENT
+    assert asked_for(bench) == [SCRIPT, PACKED, "ramdisk"]
+
+
+@pytest.mark.parametrize(
+    ("named", "unpacked_at"),
+    [
+        ("", "4e000000"),
+        ("44000000", "4e000000"),
+        ("4dffffff", "4e000000"),
+        ("4e000000", "4e000000"),
+        ("0x43000000", "0x43000000"),
+    ],
+)
+def test_a_kernel_is_unpacked_where_its_board_says_unless_the_ramdisk_lies_there(
+    named: str, unpacked_at: str
+) -> None:
+    text = script(PACKED_TOO).replace("echo provisioner: kernel", "echo at ${kernel_comp_addr_r}, kernel")
+    bench = with_a_gzipped_kernel(f"setenv kernel_comp_addr_r {named}\n{text}", ramdisk_mib=159)
+    assert f"at {unpacked_at}, kernel" in said(bench)
+
+
+@pytest.mark.parametrize(
+    ("unpacked_at", "kernel_mib"), [("45000000", 10), ("44000000", 10), ("43000000", 10), ("50000000", 21)]
+)
+def test_a_board_whose_kernel_is_unpacked_over_its_ramdisk_does_not_come_up(
+    unpacked_at: str, kernel_mib: int
+) -> None:
+    text = f"""
+        tftpboot ${{kernel_addr_r}} ${{serverip}}:{PACKED}; setenv kernel_comp_size ${{filesize}}
+        tftpboot ${{ramdisk_addr_r}} ${{serverip}}:ramdisk; setenv kernel_comp_addr_r {unpacked_at}
+        booti ${{kernel_addr_r}} ${{ramdisk_addr_r}}:${{filesize}} ${{fdtcontroladdr}}
+    """
+    bench = with_a_gzipped_kernel(text, ramdisk_mib=40, kernel_mib=kernel_mib)
+    assert bench.outputs[-1] == Hung("kernel panic: the kernel was unpacked over its ramdisk")
+
+
+def test_a_board_that_is_told_no_place_to_unpack_a_kernel_fetches_it_as_it_is() -> None:
+    text = script(PACKED_TOO).replace("setenv kernel_comp_size", "echo")
+    bench = with_a_gzipped_kernel(text, ramdisk_mib=40)
+    assert "kernel_comp_addr_r or kernel_comp_size is not provided!" in said(bench)
+    assert asked_for(bench) == [SCRIPT, PACKED, "ramdisk", "kernel"]
+    assert bench.machine.running is not None
 
 
 def test_a_script_of_the_other_architecture_starts_nothing() -> None:
