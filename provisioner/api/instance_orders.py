@@ -18,6 +18,7 @@ from provisioner.core.deletion import DELETED
 from provisioner.core.errors import Conflict, ImageTooLarge, InvalidInput
 from provisioner.core.extra_specs import asks_for_another
 from provisioner.core.model import Flavor, Image, ImageKind, ImageState, Instance, Node
+from provisioner.core.placement.filters import refusal_for_good
 from provisioner.core.placement.sizes import disk_needed_mib
 from provisioner.core.reservation import is_kept_from
 from provisioner.core.roles import Principal
@@ -48,8 +49,6 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
     _check_ready(tx, context.who, image, kernel, ramdisk)
     check_architecture(flavor, image)
     node = find_node(tx, context.who, order.node) if order.node else None
-    if node is not None:
-        _check_fits(node, tenant, flavor, image)
     check_places(tx, context.who, zone=order.zone, host=order.host)
     _check_size(order.user_data)
     check_user_data(image.arch, order.user_data)
@@ -75,6 +74,8 @@ def create(tx: Tx, context: ApiContext, order: InstanceOrder) -> views.View:
         created_at=now,
         updated_at=now,
     )
+    if node is not None:
+        _check_fits(node, instance, image)
     tx.insert(instance)
     tx.notify("instances")
     return views.instance(context.who, instance)
@@ -160,33 +161,34 @@ def check_architecture(flavor: Flavor, image: Image) -> None:
         )
 
 
-def _check_fits(node: Node, tenant: str, flavor: Flavor, image: Image) -> None:
-    """Of a node that was asked for by name. A request that leaves the choice open waits for a node that is
-    large enough, and says so: one may be enrolled any time."""
-    if is_kept_from(node, tenant):
+def _check_fits(node: Node, instance: Instance, image: Image) -> None:
+    """Of a node that was asked for by name. A request that leaves the choice open waits for a node that fits,
+    and says so: one may be enrolled any time."""
+    tried, flavor = f"deploy image {image.name} to node {node.name}", instance.flavor
+    if is_kept_from(node, instance.tenant):
         raise InvalidInput(
-            f"deploy image {image.name} to node {node.name}",
+            tried,
             field="node",
-            answer=f"the node is reserved for tenant {node.reserved_for}, and you are of {tenant}",
+            answer=f"the node is reserved for tenant {node.reserved_for}, and you are of {instance.tenant}",
             advice="Name another node, or have one of that tenant ask",
-        )
-    if image.arch != node.arch:
-        raise InvalidInput(
-            f"deploy image {image.name} to node {node.name}",
-            field="node",
-            answer=f"the image is for {image.arch}, and the node is {node.arch}",
-            advice="Name a node of the image's architecture, or use an image of the node's",
         )
     needed_mib = disk_needed_mib(flavor, image, node.deploy_driver)
     if needed_mib > node.disk_mib:
         raise ImageTooLarge(
-            f"deploy image {image.name} to node {node.name}",
+            tried,
             field="node",
             answer=f"{needed_mib} MiB are needed (image {-(-image.virtual_size_bytes // 2**20)} MiB, flavor"
             f" {flavor.name} {flavor.disk_mib} MiB, {flavor.ephemeral_mib} MiB of ephemeral storage and"
             f" {flavor.swap_mib} MiB of swap, config drive, partition tables), and its disk has"
             f" {node.disk_mib} MiB",
             advice="Name a node with a larger disk or none, or use a smaller image or flavor",
+        )
+    if (why := refusal_for_good(instance, image, node)) is not None:
+        raise InvalidInput(
+            tried,
+            field="node",
+            answer=why,
+            advice="Name another node, or use an image and a flavor that this one can carry",
         )
 
 

@@ -106,6 +106,13 @@ def unmet(specs: Mapping[str, str], node: Node) -> str | None:
     return None
 
 
+def without_reported(specs: Mapping[str, str]) -> Mapping[str, str]:
+    """Those that are met, or not, before a node's agent has reported, and as long as it is enrolled."""
+    return {
+        name: wanted for name, wanted in specs.items() if name not in REPORTED and not name.startswith(TRAIT)
+    }
+
+
 def asks_for_another(arch: str, specs: Mapping[str, str]) -> str:
     """What a flavor asks for in place of this architecture; empty: it takes it."""
     wanted = specs.get("cpu_arch", "")

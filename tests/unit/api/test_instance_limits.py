@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from provisioner.api.limits import LimitPolicy, Limits
@@ -33,7 +35,7 @@ def test_an_image_that_the_named_nodes_disk_cant_hold_is_refused_at_once(api: Ap
 @pytest.mark.parametrize(
     ("where", "field", "told"),
     [
-        ({"node": "board"}, "node", "the image is for x86_64, and the node is arm64"),
+        ({"node": "board"}, "node", "image root is for x86_64, not arm64"),
         ({"flavor": "on-arm"}, "image", "it is for x86_64, and flavor on-arm asks for cpu_arch arm64"),
     ],
 )
@@ -46,6 +48,40 @@ def test_an_image_of_another_architecture_is_refused_at_once(
     assert (refused["field"], refused["answer"]) == (field, told)
     assert refused["advice"]
     assert api.get("/v1/instances")["items"] == []
+
+
+@pytest.mark.parametrize(
+    ("asked", "told"),
+    [
+        ({"image": "disk"}, "its root is served by NFS, and image disk is a whole disk"),
+        ({"flavor": {"swap_mib": 1}}, "its root is served by NFS, and flavor asked asks for swap on a disk"),
+        ({"flavor": {"cpus": 3}}, "it has 2 CPUs, 3 are needed"),
+        ({"flavor": {"extra_specs": {"capabilities:gpu": "a100"}}}, "its gpu is none, a100 is asked for"),
+        ({"flavor": {"extra_specs": {"boot": "uboot"}}}, "its boot is ipxe, uboot is asked for"),
+        ({"zone": "east"}, "it is in zone default"),
+    ],
+)
+def test_what_the_named_node_can_never_carry_is_refused_at_once(
+    api: Api, asked: dict[str, Any], told: str
+) -> None:
+    api.context.deploy_drivers = frozenset({"iscsi", "nfs"})
+    entry = node_entry("diskless", 1, deploy="nfs", disk_mib=0, capabilities={"gpu": "none"})
+    api.post("/v1/nodes", entry, 201)
+    api.post("/v1/nodes", node_entry("eastern", 2, zone="east"), 201)
+    api.post("/v1/images", {"name": "disk", "kind": "disk"}, 201)
+    api.call("PUT", "/v1/images/disk/content", content=b"disk" * 512).raise_for_status()
+    if "flavor" in asked:
+        api.post("/v1/flavors", {"name": "asked", **asked["flavor"]}, 201)
+        asked = {"flavor": "asked"}
+    refused = api.post("/v1/instances", order(node="diskless", **asked), 422)
+    assert (refused["field"], refused["answer"]) == ("node", told)
+    assert api.get("/v1/instances")["items"] == []
+
+
+def test_what_may_yet_be_found_of_the_named_node_is_waited_for(api: Api) -> None:
+    api.post("/v1/nodes", node_entry(), 201)
+    api.post("/v1/flavors", {"name": "asked", "extra_specs": {"trait:tpm": "required", "ssd": "true"}}, 201)
+    api.post("/v1/instances", order(flavor="asked", node="n1"), 202)
 
 
 def test_what_the_flavor_asks_for_beside_the_image_counts_too(api: Api) -> None:

@@ -41,6 +41,15 @@ OF_ITS_KIND: tuple[Filter, ...] = (
 
 FILTERS = (*OF_ONE_NODE, *OF_ITS_KIND)
 
+FOR_GOOD: tuple[Filter, ...] = (
+    zone.refuses,
+    flavor_specs.refuses_for_good,
+    architecture.refuses,
+    image_kind.refuses,
+    resources.refuses,
+)
+"""They look at nothing that changes while a node is enrolled."""
+
 
 def refusal(instance: Instance, image: Image, node: Node) -> str | None:
     """The first reason why `node` can't carry the instance, or None."""
@@ -50,6 +59,11 @@ def refusal(instance: Instance, image: Image, node: Node) -> str | None:
 def refusal_of_its_kind(instance: Instance, image: Image, node: Node) -> str | None:
     """As `refusal`, for all nodes of this one's kind."""
     return _first(OF_ITS_KIND, instance, image, node)
+
+
+def refusal_for_good(instance: Instance, image: Image, node: Node) -> str | None:
+    """As `refusal`, of what waiting doesn't mend."""
+    return _first(FOR_GOOD, instance, image, node)
 
 
 def _first(filters: tuple[Filter, ...], instance: Instance, image: Image, node: Node) -> str | None:
