@@ -23,6 +23,10 @@ class SecretFile:
 Argument = str | SecretFile
 
 
+MOST_WORDS = 300
+"""Letters of a child's complaint that are told."""
+
+
 @dataclass(frozen=True, slots=True)
 class ChildResult:
     """How a child ended. `code` is negative when a signal ended it; of texts too long the
@@ -33,7 +37,7 @@ class ChildResult:
     stderr: str
 
     def last_words(self) -> str:
-        """The last line it complained with, or how it ended."""
+        """The last line it complained with, shortened, or how it ended."""
         lines = [line.strip() for line in (self.stderr or self.stdout).splitlines() if line.strip()]
         return shortened(lines[-1]) if lines else ending(self.code)
 
@@ -42,6 +46,14 @@ class ChildResult:
         memory: that says nothing of what it worked on."""
         if self.code < 0:
             raise TransientError(tried, device=device, answer=ending(self.code))
+
+
+def shortened(line: str) -> str:
+    """Without its middle: what was tried stands at the beginning of a complaint, and why not at its end. The
+    names of files between them may have thousands of letters."""
+    if len(line) <= MOST_WORDS:
+        return line
+    return f"{line[: MOST_WORDS // 2]} … {line[-MOST_WORDS // 2 :]}"
 
 
 def ending(code: int) -> str:

@@ -25,7 +25,7 @@ from provisioner.core.errors import (
     StorageFull,
     TransientError,
 )
-from provisioner.protocols.children import Children, ChildTimedOut
+from provisioner.protocols.children import Children, ChildResult, ChildTimedOut, shortened
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
 from provisioner.services.draft_folders import DraftFolders, hold
@@ -59,6 +59,9 @@ _UNPACK = (
     'mount -t "$types" -o "loop,nosuid,nodev,noexec$also" "$1" "$2" && '
     'exec cp --archive --no-target-directory "$2" "$3"'
 )
+
+_DAMAGED = ("Bad message", "Structure needs cleaning", "File name too long", "Input/output error")
+"""How complaints end of what can't be read in a file system whose bytes are those registered."""
 
 _SAME_BTRFS = "system call failed: File exists"
 """What mount says of a btrfs when one of its fsid is mounted, and the kernel is older than 6.7."""
@@ -187,7 +190,8 @@ class MountedRootFolders:
             async with Draft(draft) as raw:
                 await self._expand(image, format, digest, raw)
                 unpack = ("unshare", "--mount", "sh", "-c", _UNPACK, "sh")
-                await self._run("unpack the image", (*unpack, str(raw.path), str(mount), str(root)))
+                argv = (*unpack, str(raw.path), str(mount), str(root))
+                await self._run("unpack the image", argv, mount)
             if (lock := hold(root, fcntl.LOCK_SH)) is not None:
                 held.callback(os.close, lock)
             try:
@@ -221,7 +225,8 @@ class MountedRootFolders:
             await in_thread(lambda: root.rename(name))
             await in_thread(lambda: sync_folder(name.parent))
 
-    async def _run(self, tried: str, argv: Sequence[str]) -> None:
+    async def _run(self, tried: str, argv: Sequence[str], mount: Path | None = None) -> None:
+        """mount: where an image's file system is, which is to blame for what can't be read there."""
         try:
             result = await self._children.run(argv, timeout_s=TIMEOUT_S)
         except ChildTimedOut as error:
@@ -233,9 +238,10 @@ class MountedRootFolders:
             ) from error
         result.check_not_killed(tried, device=f"folder {self.nodes.parent}")
         if result.code:
-            raise self._fault(tried, result.stderr, result.last_words())
+            raise self._fault(tried, result, mount)
 
-    def _fault(self, tried: str, complaints: str, last_words: str) -> ProvisionerError:
+    def _fault(self, tried: str, result: ChildResult, mount: Path | None) -> ProvisionerError:
+        complaints = result.stderr
         if "No space left on device" in complaints or "Disk quota exceeded" in complaints:
             return StorageFull(
                 tried,
@@ -256,12 +262,31 @@ class MountedRootFolders:
                 answer="it is none of the file systems ext4, ext3, ext2, xfs, btrfs",
                 advice="Register the image of a root file system, or of a disk whose root is one of these",
             )
+        if mount is not None and (damage := _damage(complaints, mount)):
+            return ImageInvalid(
+                tried,
+                answer=damage,
+                advice="Check its file system (fsck), and that no path in it has over 4,000 letters; then "
+                "register it again",
+            )
         return PermanentError(
             tried,
             device=f"folder {self.nodes.parent}",
-            answer=last_words,
+            answer=result.last_words(),
             advice="Look at its file system, and at the kernel's messages of that time",
         )
+
+
+def _damage(complaints: str, mount: Path) -> str:
+    """What couldn't be read of the file system there; empty: no complaint is of that alone. A file's name
+    forges none: cp escapes what would begin a line."""
+    at = re.escape(str(mount))
+    of_it = re.compile(rf"mount: {at}: |cp: (?!error copying)[a-z ]+'{at}[/']")  # copying has two ends
+    for line in complaints.splitlines():
+        reason = line.rstrip(".")
+        if of_it.match(line) and (reason.endswith(_DAMAGED) or "can't read superblock" in reason):
+            return shortened(line.replace(str(mount), ""))
+    return ""
 
 
 def _checked(name: str) -> str:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import subprocess
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
@@ -11,7 +12,7 @@ import pytest
 from provisioner.core.errors import ImageInvalid, NotFound, StorageFull
 from provisioner.protocols.roots import folder_name
 from tests.machine.lab import eventually
-from tests.wire.services.root_images import NAME, SIZE_BYTES, digest_of, file_system, folders, make
+from tests.wire.services.root_images import NAME, SIZE_BYTES, digest_of, file_system, folders, image_of, make
 from tests.wire.services.roots_on_xfs import on_xfs
 
 pytestmark = pytest.mark.wire
@@ -121,6 +122,45 @@ def test_no_image_says_what_this_host_does_about_its_damage(
     monkeypatch.setenv("PATH", f"{programs}:{os.environ['PATH']}")
     make(tmp_path / "roots", image, digest_of(image))
     assert [line for line in told.read_text().split() if "errors" in line] == ["errors=remount-ro"]
+
+
+def with_a_damaged_folder(folder: Path) -> tuple[Path, str]:
+    (folder / "tree/etc").mkdir(parents=True)
+    for number in range(100):
+        (folder / f"tree/etc/a-name-that-makes-it-long-{number}").touch()
+    image, _ = image_of(folder / "tree")
+    # Never with errors=panic, which this machine would do, its default or not.
+    subprocess.run(["tune2fs", "-e", "continue", str(image)], check=True, capture_output=True)
+    blocks = subprocess.run(["debugfs", "-R", "blocks /etc", str(image)], capture_output=True, check=True)
+    with image.open("r+b") as file:
+        file.seek(int(blocks.stdout.split()[1]) * 1024)  # as large as blocks of file systems this small are
+        file.write(b"\xff" * 64)
+    return image, "cannot stat '/etc/"
+
+
+def with_deep_folders(folder: Path) -> tuple[Path, str]:
+    """Deeper than a path can say (PATH_MAX)."""
+    (folder / "tree").mkdir()
+    here = os.open(folder / "tree", os.O_RDONLY)
+    for _ in range(30):
+        os.mkdir("d" * 200, dir_fd=here)
+        here, above = os.open("d" * 200, os.O_RDONLY, dir_fd=here), here
+        os.close(above)
+    os.close(here)
+    return image_of(folder / "tree")[0], "File name too long"
+
+
+@pytest.mark.parametrize("made", [with_a_damaged_folder, with_deep_folders])
+def test_what_cannot_be_read_of_an_image_is_its_own_fault(
+    made: Callable[[Path], tuple[Path, str]], tmp_path: Path
+) -> None:
+    image, told = made(tmp_path)
+    with pytest.raises(ImageInvalid) as caught:
+        make(tmp_path / "roots", image, digest_of(image))
+    assert told in caught.value.answer
+    assert len(caught.value.answer) < 400
+    assert str(tmp_path) not in caught.value.message
+    assert [*(tmp_path / "roots").rglob("*/*")] == []
 
 
 def test_a_full_disk_is_said_and_nothing_is_left(tmp_path: Path) -> None:
