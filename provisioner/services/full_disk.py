@@ -10,6 +10,14 @@ from pathlib import Path
 
 from provisioner.core.errors import StorageFull
 
+_SAID = ("No space left on device", "Disk quota exceeded")
+"""By programs, of the same two errors."""
+
+
+def said_full(complaints: str) -> str:
+    """Which of them a program complained of; empty: of neither."""
+    return next((words.lower() for words in _SAID if words in complaints), "")
+
 
 @contextmanager
 def storage_full_told(tried: str, path: Path, advice: str) -> Iterator[None]:

@@ -7,8 +7,15 @@ import signal
 from pathlib import Path
 from typing import Any
 
-from provisioner.core.errors import ImageInvalid, PermanentError, ProvisionerError, StorageFull
+from provisioner.core.errors import (
+    ImageInvalid,
+    PermanentError,
+    ProvisionerError,
+    StorageFull,
+    TransientError,
+)
 from provisioner.protocols.children import Children, ChildResult, ChildTimedOut
+from provisioner.services.full_disk import said_full
 
 # Of address space: its threads reserve a gigabyte that they never touch; a crafted image asks for far more.
 MEMORY_BYTES = 4 * 2**30
@@ -87,8 +94,11 @@ class QemuImg:
                 on_stdout=lambda data: output.extend(data[: OUTPUT_BYTES - len(output)]),
             )
         except ChildTimedOut as error:
-            raise ImageInvalid(
-                f"{self._program} {verb}", answer=f"it was not done with the image after {timeout_s:.0f} s"
+            # The disk's doing: what a look at a crafted image takes is ended by CPU_S before.
+            raise TransientError(
+                f"{self._program} {verb}",
+                answer=f"it was not done with the image after {timeout_s:.0f} s",
+                advice="Look at the disk that it lies on: whether it fails, and what else keeps it busy",
             ) from error
         if result.code not in _IMAGES_OWN:
             result.check_not_killed(f"{self._program} {verb}")
@@ -99,8 +109,8 @@ class QemuImg:
     def _fault(self, tried: str, result: ChildResult) -> ProvisionerError:
         if result.code == _NOT_FOUND:
             return PermanentError(tried, answer=result.last_words(), advice="Install qemu-utils")
-        if "No space left on device" in result.stderr:
-            return StorageFull(tried, answer="no space left on device", advice="Delete images, or make room")
+        if full := said_full(result.stderr):
+            return StorageFull(tried, answer=full, advice="Delete images, or make room")
         return ImageInvalid(
             tried, answer=result.last_words(), advice="Look at it with qemu-img check, or get it anew"
         )

@@ -30,7 +30,7 @@ from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
 from provisioner.services.draft_folders import DraftFolders, hold
 from provisioner.services.durable import sync_folder
-from provisioner.services.full_disk import storage_full_told
+from provisioner.services.full_disk import said_full, storage_full_told
 from provisioner.services.qemu_img import QemuImg
 from provisioner.services.sparse_digest import SparseDigest
 from provisioner.services.tenant_tree import forget_disks, remove_tree, write_all
@@ -242,11 +242,11 @@ class MountedRootFolders:
 
     def _fault(self, tried: str, result: ChildResult, mount: Path | None) -> ProvisionerError:
         complaints = result.stderr
-        if "No space left on device" in complaints or "Disk quota exceeded" in complaints:
+        if full := said_full(complaints):
             return StorageFull(
                 tried,
                 device=f"folder {self.nodes.parent}",
-                answer="no space left on device",
+                answer=full,
                 advice="Delete instances whose root is there, or make room",
             )
         if _SAME_BTRFS in complaints:

@@ -8,8 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import StorageFull
+from provisioner.core.errors import StorageFull, TransientError
+from provisioner.services.children import SystemChildren
 from provisioner.services.image_store import ImageStore
+from provisioner.services.qemu_img import QemuImg
 from tests.unit.services.image_store.content import MIB, disk, files, qcow2, save
 
 pytestmark = pytest.mark.wire
@@ -55,3 +57,20 @@ def test_a_qcow2_whose_content_does_not_fit_for_its_examination_is_told(tmp_path
             with pytest.raises(StorageFull):
                 asyncio.run(save(store, content, format="qcow2"))
             assert files(folder) == []
+
+
+@pytest.mark.parametrize("said", ["No space left on device", "Disk quota exceeded"])
+def test_a_conversion_that_finds_no_room_says_nothing_of_the_image(said: str, tmp_path: Path) -> None:
+    program = tmp_path / "full-qemu-img"
+    program.write_text(f"#!/bin/sh\necho 'error while writing at byte 4096: {said}' >&2\nexit 1\n")
+    program.chmod(0o755)
+    with pytest.raises(StorageFull, match=f"convert: {said.lower()}. Delete images, or make room"):
+        asyncio.run(QemuImg(SystemChildren(), str(program)).to_raw(tmp_path, "raw", tmp_path, 10))
+
+
+def test_a_conversion_that_takes_too_long_says_nothing_of_the_image(tmp_path: Path) -> None:
+    program = tmp_path / "slow-qemu-img"
+    program.write_text("#!/bin/sh\nexec sleep infinity\n")
+    program.chmod(0o755)
+    with pytest.raises(TransientError, match=r"not done with the image after 0 s\. Look at the disk"):
+        asyncio.run(QemuImg(SystemChildren(), str(program)).to_raw(tmp_path, "raw", tmp_path, 0.2))
