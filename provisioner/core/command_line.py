@@ -1,6 +1,10 @@
-"""How much of a kernel's command line gets through to it: Linux drops what is more, and says nothing."""
+"""What of a kernel's command line gets through to it: Linux drops what is more than it takes, and says
+nothing; boot loaders make something else of some letters."""
 
 from __future__ import annotations
+
+import re
+from collections.abc import Mapping
 
 from provisioner.core.errors import InvalidInput
 
@@ -17,6 +21,29 @@ OURS = 255
 letters or so, and the path of the root's export."""
 
 
+UNSAFE: Mapping[str, re.Pattern[str]] = {
+    # It has no quoting: these would end the command, or be expanded.
+    "ipxe": re.compile(r"[^\x20-\x7e]|\$\{|(?:^|\s)(?:\|\||&&|#)"),
+    # In single quotes its shell takes everything as it is, up to the next one. Quotes and backslashes that
+    # get through it are escaped on their way to the kernel, which knows no such escapes, by GRUB 2.06; later
+    # ones let them be (grub-core/lib/cmdline.c): nothing that is written here suits both.
+    "grub": re.compile(r"[^\x20-\x7e]|['\"\\]"),
+    # A line is a command.
+    "uboot": re.compile(r"[^\x20-\x7e]"),
+}
+"""By boot driver: what its loader can't hand to a kernel as it is."""
+
+_ONE_LOADER = {"x86_64": "ipxe", "armhf": "uboot"}
+"""Architectures whose nodes all boot by the same."""
+
+
+def unsafe_in(line: str, boot_driver: str) -> str:
+    """The first of it that can't get through; empty: all can."""
+    pattern = UNSAFE.get(boot_driver)
+    found = pattern.search(line) if pattern else None
+    return found.group(0).strip() or found.group(0) if found else ""
+
+
 def check_words_of(image: str, arch: str, words: str) -> None:
     """When it is registered. Raises InvalidInput."""
     if not words:
@@ -30,6 +57,9 @@ def check_words_of(image: str, arch: str, words: str) -> None:
             f"{arch}, and {OURS} are kept for the provisioner's own words"
         )
         advice = "Shorten it: a kernel drops the rest without a word"
+    elif unsafe := unsafe_in(words, _ONE_LOADER.get(arch, "")):
+        answer = f"{unsafe!r} doesn't get through {_ONE_LOADER[arch]}, by which nodes of {arch} boot"
+        advice = "Leave it out"
     else:
         return
     raise InvalidInput(f"register image {image}", field="command_line", answer=answer, advice=advice)

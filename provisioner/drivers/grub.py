@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Callable
 from pathlib import Path
 
+from provisioner.core.command_line import unsafe_in
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.boot_script import filled_in
@@ -20,10 +20,6 @@ SCRIPTS = ("grub/arm64-efi/grub.cfg", "grub/grub.cfg")
 
 LISTS = tuple(f"grub/arm64-efi/{name}.lst" for name in ("command", "fs", "crypto", "terminal"))
 """Of modules that could be fetched: that build has those it needs inside."""
-
-# In single quotes GRUB's shell takes everything as it is, up to the next one. Quotes and backslashes that get
-# through it are escaped on their way to the kernel (GRUB 2.06, grub-core/lib/cmdline.c).
-_UNSAFE = re.compile(r"[^\x20-\x7e]|['\"\\]")
 
 
 def dialect(loader: Callable[[str], Path]) -> Dialect:
@@ -45,11 +41,12 @@ def make_offer(entry: BootEntry, loader: Callable[[str], Path]) -> Offer:
 
 def script(entry: BootEntry) -> str:
     """The commands of a node's boot. Raises InvalidInput."""
-    if unsafe := _UNSAFE.search(entry.command_line):
+    if unsafe := unsafe_in(entry.command_line, "grub"):
         raise InvalidInput(
             f"boot node {entry.node_name} by GRUB",
             field="command_line",
-            answer=f"{unsafe.group(0)!r} can't stand in a kernel's command line there",
+            answer=f"{unsafe!r} can't stand in a kernel's command line there",
         )
+    # In single quotes its shell takes what is left as it is.
     words = " ".join(f"'{word}'" for word in entry.command_line.split())
     return filled_in("grub_scripts", "cfg", entry, {"COMMAND_LINE": words})

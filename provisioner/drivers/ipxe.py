@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import re
 from collections.abc import Mapping
 from pathlib import Path
 
+from provisioner.core.command_line import unsafe_in
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.boot_script import filled_in
@@ -14,9 +14,6 @@ from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.netboot import Loader, Offer
 
 SCRIPT = "boot.ipxe"
-
-# iPXE has no quoting: these would end the command, or be expanded.
-_UNSAFE = re.compile(r"[^\x20-\x7e]|\$\{|(?:^|\s)(?:\|\||&&|#)")
 
 
 def make_offer(entry: BootEntry, base_url: str, loaders: Mapping[Loader, Path]) -> Offer:
@@ -41,11 +38,11 @@ def make_offer(entry: BootEntry, base_url: str, loaders: Mapping[Loader, Path]) 
 
 def script(entry: BootEntry, url: str) -> str:
     """The iPXE script of a node. Raises InvalidInput."""
-    if unsafe := _UNSAFE.search(entry.command_line):
+    if unsafe := unsafe_in(entry.command_line, "ipxe"):
         raise InvalidInput(
             f"boot node {entry.node_name} by iPXE",
             field="command_line",
-            answer=f"{unsafe.group(0).strip()!r} can't stand in a kernel's command line there",
+            answer=f"{unsafe!r} can't stand in a kernel's command line there",
         )
     return filled_in("ipxe_scripts", "ipxe", entry, {"URL": url})
 

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from pathlib import Path
 
+from provisioner.core.command_line import unsafe_in
 from provisioner.core.errors import InvalidInput
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.boot_script import filled_in
@@ -31,9 +32,6 @@ _MAGIC = 0x27051956
 _LINUX = 5
 _ARCHITECTURES = {"armhf": 2, "arm64": 22}
 _TYPE_SCRIPT = 6
-
-# A line is a command.
-_UNSAFE = re.compile(r"[^\x20-\x7e]")
 
 # In single quotes U-Boot's shells take everything as it is, up to the next one; but backslashes, which the
 # old one drops even there (common/cli_hush.c, done_word), and that of 2024 keeps (cli_hush_upstream.c).
@@ -68,11 +66,11 @@ def make_offer(entry: BootEntry) -> Offer:
 
 def script(entry: BootEntry) -> str:
     """The commands of a node's boot. Raises InvalidInput."""
-    if unsafe := _UNSAFE.search(entry.command_line):
+    if unsafe := unsafe_in(entry.command_line, "uboot"):
         raise InvalidInput(
             f"boot node {entry.node_name} by U-Boot",
             field="command_line",
-            answer=f"{unsafe.group(0)!r} can't stand in a kernel's command line there",
+            answer=f"{unsafe!r} can't stand in a kernel's command line there",
         )
     # Where its twin can't be had, the kernel as it is.
     names = [name for name in (PACKED, "kernel") if name in entry.files]

@@ -109,6 +109,7 @@ def test_a_client_that_goes_away_is_no_defect(api: Api) -> None:
         ({"kind": "disk", "command_line": "a\nb"}, 422, "command_line"),
         ({"kind": "disk", "command_line": "a" * 1025}, 422, "command_line"),
         ({"kind": "disk", "arch": "armhf", "command_line": "a" * 769}, 422, "command_line"),
+        ({"kind": "disk", "command_line": "a=${b}"}, 422, "command_line"),
         (
             {"kind": "root", "arch": "tilepro64", "kernel_id": "t", "command_line": "quiet"},
             422,

@@ -78,6 +78,17 @@ def test_what_the_named_node_can_never_carry_is_refused_at_once(
     assert api.get("/v1/instances")["items"] == []
 
 
+def test_a_command_line_that_the_named_nodes_boot_loader_would_change_is_refused_at_once(api: Api) -> None:
+    api.post("/v1/nodes", node_entry("server", arch="arm64", firmware="uefi", boot="grub"), 201)
+    root = {"kernel_id": "kernel64", "ramdisk_id": "ramdisk64", "command_line": 'dyndbg="file x.c +p"'}
+    for kind in ("kernel", "ramdisk", "root"):
+        made = {"name": f"{kind}64", "kind": kind, "arch": "arm64"}
+        api.post("/v1/images", made | (root if kind == "root" else {}), 201)
+        api.call("PUT", f"/v1/images/{kind}64/content", content=kind.encode() * 512).raise_for_status()
+    refused = api.post("/v1/instances", order(image="root64", node="server"), 422)
+    assert "it boots by grub, through which '\"' of the command line" in refused["answer"]
+
+
 def test_what_may_yet_be_found_of_the_named_node_is_waited_for(api: Api) -> None:
     api.post("/v1/nodes", node_entry(), 201)
     api.post("/v1/flavors", {"name": "asked", "extra_specs": {"trait:tpm": "required", "ssd": "true"}}, 201)

@@ -6,6 +6,7 @@ from __future__ import annotations
 from provisioner.core.model import Image, Instance, Node
 from provisioner.core.placement.filters import (
     architecture,
+    command_line,
     failed_before,
     flavor_specs,
     free,
@@ -35,6 +36,7 @@ OF_ITS_KIND: tuple[Filter, ...] = (
     flavor_specs.refuses,
     architecture.refuses,
     image_kind.refuses,
+    command_line.refuses,
     resources.refuses,
 )
 """What they say is the same for all nodes of one kind, see `kind`: whatever they look at is part of it."""
@@ -46,6 +48,7 @@ FOR_GOOD: tuple[Filter, ...] = (
     flavor_specs.refuses_for_good,
     architecture.refuses,
     image_kind.refuses,
+    command_line.refuses,
     resources.refuses,
 )
 """They look at nothing that changes while a node is enrolled."""

@@ -70,8 +70,33 @@ def test_a_node_that_does_not_fit_is_refused_by_name(wrong: dict[str, object], w
     assert why in placement.explain()
 
 
+@pytest.mark.parametrize(
+    ("boot", "words", "unsafe"),
+    [
+        ("grub", 'dyndbg="file x.c +p"', "'\"'"),
+        ("grub", "a=\\b", r"'\\'"),
+        ("ipxe", "a=b && c", "'&&'"),
+        ("grub", "a=$b;c", ""),
+        ("uboot", "a='b \\\"c\"'", ""),
+        ("tilera", "", ""),
+    ],
+)
+def test_what_does_not_get_through_a_nodes_boot_loader_is_refused_before_anything_is_written(
+    boot: str, words: str, unsafe: str
+) -> None:
+    one, told = node(boot_driver=boot), image(command_line=words)
+    found = refusal(instance(), told, one) or ""
+    assert found == (
+        f"it boots by {boot}, through which {unsafe} of the command line of image tiny doesn't get"
+        if unsafe
+        else ""
+    )
+    whole = image(command_line=words, kind=ImageKind.DISK)
+    assert refusal(instance(), whole, one) is None
+
+
 def test_every_filter_is_reached_by_a_refusal() -> None:
-    assert len(FILTERS) == 13
+    assert len(FILTERS) == 14
     asked = instance(node_name="other")
     assert refusal(asked, image(), node()) == "the request names node other"
     asked = instance(failed_on=("node-1",))
