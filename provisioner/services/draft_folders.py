@@ -45,13 +45,9 @@ class DraftFolders:
         """A folder that is gone when this is left, or soon after that when it is left in a hurry. Its lock
         tells other processes of this host that its maker lives. becomes: the name that it is to have, told
         by its own."""
-        folder = self._folder / f"{self._own}{secrets.token_hex(8)}{'@' if becomes else ''}{becomes}"
-        with storage_full_told("make a root directory", self._folder, "Make room on its file system"):
-            folder.mkdir(mode=0o700)
-        descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        folder, descriptor = self._made(becomes)
         patience_s: float | None = None
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
             yield folder
         except asyncio.CancelledError:
             patience_s = LETS_GO_S
@@ -60,6 +56,17 @@ class DraftFolders:
             os.close(descriptor)
             removing = self._going_on(in_thread(lambda: _remove_what_can_be(folder)))
             await asyncio.wait([removing], timeout=patience_s)
+
+    def _made(self, becomes: str) -> tuple[Path, int]:
+        """A new one, and the descriptor that holds its lock."""
+        while True:
+            folder = self._folder / f"{self._own}{secrets.token_hex(8)}{'@' if becomes else ''}{becomes}"
+            with storage_full_told("make a root directory", self._folder, "Make room on its file system"):
+                folder.mkdir(mode=0o700)
+            if (held := hold(folder, fcntl.LOCK_EX)) is not None:
+                return folder, held
+            with contextlib.suppress(OSError):
+                folder.rmdir()  # a process that looks for abandoned ones just now has its lock, or removed it
 
     async def seen_through(self, removal: Coroutine[Any, Any, T]) -> T:
         """Goes on when its caller is cancelled, who waits for LETS_GO_S then."""

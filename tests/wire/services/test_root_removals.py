@@ -9,6 +9,7 @@ import threading
 import time
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -49,6 +50,33 @@ def test_drafts_of_a_host_that_is_lost_for_good_are_removed_once_nobody_can_be_a
     os.utime(lost, (hours_ago, hours_ago))
     play(folders(tmp_path).remove_abandoned)
     assert [path.name for path in (tmp_path / "drafts").iterdir()] == [shared.name]
+
+
+@pytest.mark.parametrize("opened_first", [False, True])
+def test_a_draft_that_is_taken_for_abandoned_before_its_maker_has_locked_it_is_made_anew(
+    opened_first: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Another process of this host looks through them just then."""
+    one, other = folders(tmp_path), folders(tmp_path)
+    os_open, swept = os.open, list[Path]()
+
+    def opened(path: Path, *args: Any, **named: Any) -> int:
+        if Path(path).parent != tmp_path / "drafts" or swept:
+            return os_open(path, *args, **named)
+        swept.append(path)
+        descriptor = os_open(path, *args, **named) if opened_first else -1
+        other._drafts.remove_abandoned()
+        return descriptor if opened_first else os_open(path, *args, **named)
+
+    async def story() -> None:
+        monkeypatch.setattr(os, "open", opened)
+        async with one._drafts.draft() as draft:
+            other._drafts.remove_abandoned()
+            assert [*(tmp_path / "drafts").iterdir()] == [draft]
+        assert swept
+        assert [*(tmp_path / "drafts").iterdir()] == []
+
+    play(story)
 
 
 @pytest.mark.parametrize("left", ["removed/node-1.3.a", "drafts/ch2@0123@node-1.3.a"])
