@@ -10,7 +10,7 @@ from typing import Any
 import structlog
 
 from provisioner.compute.edges import Edges
-from provisioner.core.errors import PermanentError, ProvisionerError
+from provisioner.core.errors import PermanentError, ProvisionerError, StorageFull
 from provisioner.core.model import Image, Node, TimelineEvent
 from provisioner.core.states import ACTING
 from provisioner.protocols.roots import Made
@@ -86,5 +86,5 @@ async def _remove(edges: Edges, node_id: str, name: str, fence: int, folders: in
     try:
         await edges.roots.remove(node_id, fence=fence)
         log.warning("roots.swept", node=name, folders=folders)
-    except PermanentError as error:
+    except (PermanentError, StorageFull) as error:
         log.error("roots.not_swept", node=name, cause=error.message)

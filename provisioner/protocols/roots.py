@@ -26,7 +26,7 @@ class RootFolders(Protocol):
 
     async def remove(self, node_id: str, *, fence: int) -> None:
         """Removes the node's folders that were made under this fence, or an older one. Idempotent. Raises
-        PermanentError when something of them stays."""
+        PermanentError when something of them stays, StorageFull when that is for want of room."""
         ...
 
     async def names(self) -> Sequence[str]:
@@ -48,7 +48,8 @@ class RootFolders(Protocol):
 
     async def forget(self, sha256: str) -> bool:
         """Removes what is unpacked of an image. False when there is nothing, or a root is being made from it;
-        a root that is made later unpacks it anew. Idempotent. Raises PermanentError when something stays."""
+        a root that is made later unpacks it anew. Idempotent. Raises PermanentError when something
+        stays, StorageFull."""
         ...
 
     def path(self, name: str) -> Path:

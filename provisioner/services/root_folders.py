@@ -44,6 +44,8 @@ TIMEOUT_S = 1800.0  # for each of: expanding an image, unpacking it, copying it
 MOST_LOOKS = 1000
 """At a folder that others remove as well."""
 
+_ROOM = "Make room on its file system"
+
 _SHA256 = re.compile(r"[0-9a-f]{64}")
 _NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,127}")
 
@@ -122,7 +124,8 @@ class MountedRootFolders:
     async def remove(self, node_id: str, *, fence: int) -> None:
         for name in await in_thread(lambda: _made_by(_names(self.nodes), node_id, fence)):
             # Gone from its place at once, whole: half a root helps nobody.
-            with contextlib.suppress(FileNotFoundError):
+            room = storage_full_told("remove a root directory", self._removed, _ROOM)
+            with contextlib.suppress(FileNotFoundError), room:
                 (self.nodes / name).rename(self._removed / name)
         for folder in await in_thread(lambda: self._left_of(node_id, fence)):
             await self._drafts.seen_through(in_thread(partial(_remove, folder)))
@@ -158,7 +161,8 @@ class MountedRootFolders:
             if held is None:
                 return False
             try:
-                base.rename(draft / "root")  # from now on it is nobody's to copy
+                with storage_full_told("remove an unpacked image", draft, _ROOM):
+                    base.rename(draft / "root")  # from now on it is nobody's to copy
             finally:
                 os.close(held)
             await in_thread(lambda: _remove(draft / "root"))
@@ -185,7 +189,7 @@ class MountedRootFolders:
         """held: gets the lock of what is unpacked, so that it isn't forgotten from when it has its name."""
         async with self._drafts.draft() as draft:
             mount, root = draft / "mount", draft / "root"
-            with storage_full_told("unpack the image", draft, "Make room on its file system"):
+            with storage_full_told("unpack the image", draft, _ROOM):
                 mount.mkdir()
             async with Draft(draft) as raw:
                 await self._expand(image, format, digest, raw)
@@ -221,7 +225,7 @@ class MountedRootFolders:
         cut leaves nothing half written by that name; the name is when this returns. Raises OSError,
         StorageFull."""
         await self._run("write the root file system to the disk", ("sync", "--file-system", str(root)))
-        with storage_full_told("give a root directory its name", name.parent, "Make room on its file system"):
+        with storage_full_told("give a root directory its name", name.parent, _ROOM):
             await in_thread(lambda: root.rename(name))
             await in_thread(lambda: sync_folder(name.parent))
 

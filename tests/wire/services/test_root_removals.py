@@ -8,12 +8,13 @@ import subprocess
 import threading
 import time
 from collections.abc import Callable
+from errno import EDQUOT, ENOSPC
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from provisioner.core.errors import PermanentError
+from provisioner.core.errors import PermanentError, StorageFull
 from provisioner.protocols.roots import folder_name
 from provisioner.services import draft_folders, root_folders, tenant_tree
 from provisioner.services.draft_folders import ABANDONED_S
@@ -196,3 +197,26 @@ def test_what_of_a_root_stays_is_said_and_its_removal_not_claimed(tmp_path: Path
     finally:
         (mounted,) = tmp_path.rglob("etc")
         subprocess.run(["umount", str(mounted)], check=True)
+
+
+@pytest.mark.parametrize("why", [ENOSPC, EDQUOT])
+@pytest.mark.parametrize("what", ["a root", "an image"])
+def test_a_removal_without_room_for_a_name_says_so_and_is_done_once_there_is(
+    what: str, why: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made, sha256 = folders(tmp_path), "5" * 64
+    kept = tmp_path / ("nodes" if what == "a root" else "images") / (NAME if what == "a root" else sha256)
+    kept.mkdir()
+
+    def full(path: Path, target: Path) -> Path:
+        raise OSError(why, os.strerror(why), str(path), None, str(target))
+
+    async def story() -> None:
+        await (made.remove("node-1", fence=3) if what == "a root" else made.forget(sha256))
+
+    with monkeypatch.context() as patched, pytest.raises(StorageFull, match=os.strerror(why)):
+        patched.setattr(Path, "rename", full)
+        play(story)
+    assert kept.exists()
+    play(story)
+    assert [*tmp_path.glob("*/*")] == []
