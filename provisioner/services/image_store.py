@@ -13,7 +13,7 @@ from provisioner.core.errors import ImageInvalid, InvalidInput, NotFound, Storag
 from provisioner.core.model import ImageKind
 from provisioner.protocols.children import Children
 from provisioner.protocols.image import StoredImage
-from provisioner.services import qcow2
+from provisioner.services import kernel_head, qcow2
 from provisioner.services.children import SystemChildren
 from provisioner.services.draft import Draft, in_thread, remove_abandoned, to_its_end
 from provisioner.services.image_locks import ImageLocks
@@ -91,6 +91,7 @@ class ImageStore:
         *,
         format: str,
         kind: ImageKind,
+        arch: str = "",
         expected_sha256: str | None,
         max_bytes: int,
         allows: Callable[[str], bool] | None = None,
@@ -103,6 +104,7 @@ class ImageStore:
                     source.chunks,
                     format=format,
                     kind=kind,
+                    arch=arch,
                     expected_sha256=expected_sha256,
                     max_bytes=max_bytes,
                     size_bytes=source.size_bytes,
@@ -121,6 +123,7 @@ class ImageStore:
         *,
         format: str,
         kind: ImageKind,
+        arch: str = "",
         expected_sha256: str | None,
         max_bytes: int,
         size_bytes: int | None = None,
@@ -129,6 +132,7 @@ class ImageStore:
         """Stores what comes, once it is whole and proven; returns when it is on the disk.
 
         `format`: raw or qcow2; means nothing for kernels and ramdisks, which are kept as they are.
+        `arch`: that it is said to be for; empty: any. Of a kernel it is looked whether that can be.
         `size_bytes`: how much will come, when that is known.
         `then`: awaited when they are in their place, and before anybody is `alone`: whoever looks for bytes
         that nothing names finds these either not at all, or named. It comes to its end though this is
@@ -155,6 +159,8 @@ class ImageStore:
                     answer=f"its sha256 is {draft.sha256}, and {expected} was promised",
                     advice="The bytes are damaged or another version: compare with the publisher's checksum",
                 )
+            if kind is ImageKind.KERNEL and arch:
+                _check_kernel(draft.head(kernel_head.HEAD_BYTES), arch)
             stored = await self._examine(draft, format, kind)
             await in_thread(draft.sync)
             async with self._locks.alone(wait_s=None):
@@ -236,6 +242,16 @@ class ImageStore:
             while await in_thread(digest.advance):
                 pass  # in turns, so that cancelling doesn't wait for the whole disk
             return virtual_size, digest.hexdigest()
+
+
+def _check_kernel(head: bytes, arch: str) -> None:
+    found = kernel_head.architecture_of(head)
+    if found and found != arch:
+        raise ImageInvalid(
+            "save the image",
+            answer=f"it is a kernel for {found}, and was registered for {arch}",
+            advice=f"Register it for {found}, or send the one for {arch}",
+        )
 
 
 def _check_raw(head: bytes, size_bytes: int) -> None:

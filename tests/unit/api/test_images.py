@@ -193,3 +193,11 @@ def test_an_image_deleted_while_its_bytes_come_leaves_none_of_them(api: Api) -> 
     assert send(api, content=chunks()).status_code == 404  # type: ignore[arg-type]
     with pytest.raises(NotFound):
         api.images.path(SHA256)
+
+
+def test_a_kernel_whose_bytes_are_another_architectures_is_told_both(api: Api) -> None:
+    api.post("/v1/images", {"name": "k64", "kind": "kernel", "arch": "arm64"}, 201)
+    answer = api.call("PUT", "/v1/images/k64/content", content=bytes(0x202) + b"HdrS" + bytes(4096))
+    assert answer.status_code == 422
+    assert "it is a kernel for x86_64, and was registered for arm64" in answer.json()["title"]
+    assert api.get("/v1/images/k64")["state"] == "error"

@@ -1,11 +1,13 @@
 from __future__ import annotations
 
 import asyncio
+import gzip
 import hashlib
 import random
 import subprocess
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -80,6 +82,52 @@ def test_bytes_that_are_not_what_they_are_said_to_be_are_refused(
         asyncio.run(save(store, content, format=format))
     assert refused.value.advice
     assert files(root) == []
+
+
+def kernel(at: int, magic: bytes) -> bytes:
+    return bytes(at) + magic + bytes(4096)
+
+
+def elf(machine: int, *, order: Literal["little", "big"] = "little") -> bytes:
+    ident = b"\x7fELF\1" + (b"\1" if order == "little" else b"\2") + bytes(10)
+    return ident + (2).to_bytes(2, order) + machine.to_bytes(2, order) + bytes(4096)
+
+
+ARM64, BZIMAGE = kernel(0x38, b"ARMd"), kernel(0x202, b"HdrS")
+
+
+@pytest.mark.parametrize(
+    ("content", "arch", "found"),
+    [
+        (BZIMAGE, "arm64", "x86_64"),
+        (gzip.compress(BZIMAGE), "arm64", "x86_64"),
+        (ARM64, "x86_64", "arm64"),
+        (gzip.compress(ARM64 + bytes(MIB)), "armhf", "arm64"),
+        (kernel(0x24, bytes.fromhex("18286f01")), "arm64", "armhf"),
+        (elf(62), "tilepro64", "x86_64"),
+        (elf(183, order="big"), "x86_64", "arm64"),
+    ],
+)
+def test_a_kernel_of_another_architecture_is_refused_by_its_name(
+    store: ImageStore, root: Path, content: bytes, arch: str, found: str
+) -> None:
+    told = f"it is a kernel for {found}, and was registered for {arch}"
+    with pytest.raises(ImageInvalid, match=told) as refused:
+        asyncio.run(save(store, content, kind=ImageKind.KERNEL, arch=arch))
+    assert refused.value.advice
+    assert files(root) == []
+    asyncio.run(save(store, content, kind=ImageKind.KERNEL, arch=found))
+
+
+@pytest.mark.parametrize(
+    "content", [b"k", b"\x7fELF", elf(0xFFFF), b"\x1f\x8b", gzip.compress(b"kernel"), b"\x1f\x8b" * 99]
+)
+def test_a_kernel_that_does_not_tell_what_it_is_for_is_taken(store: ImageStore, content: bytes) -> None:
+    asyncio.run(save(store, content, kind=ImageKind.KERNEL, arch="arm64"))
+
+
+def test_a_whole_disk_is_not_looked_into_for_its_architecture(store: ImageStore) -> None:
+    asyncio.run(save(store, BZIMAGE[:4096], kind=ImageKind.DISK, arch="arm64"))
 
 
 def test_a_stream_that_ends_early_is_refused(store: ImageStore, root: Path) -> None:
