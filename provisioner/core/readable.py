@@ -16,8 +16,9 @@ def readable(words: str) -> str:
 
 
 def shortened(words: str, most: int = 300) -> str:
-    """At most so many letters, of what may have any number of them."""
-    return words if len(words) <= most else f"{words[: most - 1]}…"
+    """Without its middle, of what may have any number of letters: what was tried stands at the beginning of a
+    complaint, and why not at its end."""
+    return words if len(words) <= most else f"{words[: most // 2]} … {words[-most // 2 :]}"
 
 
 def all_readable(said: Mapping[str, Any]) -> dict[str, Any]:

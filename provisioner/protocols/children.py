@@ -23,10 +23,6 @@ class SecretFile:
 Argument = str | SecretFile
 
 
-MOST_WORDS = 300
-"""Letters of a child's complaint that are told."""
-
-
 @dataclass(frozen=True, slots=True)
 class ChildResult:
     """How a child ended. `code` is negative when a signal ended it; of texts too long the
@@ -46,14 +42,6 @@ class ChildResult:
         memory: that says nothing of what it worked on."""
         if self.code < 0:
             raise TransientError(tried, device=device, answer=ending(self.code))
-
-
-def shortened(line: str) -> str:
-    """Without its middle: what was tried stands at the beginning of a complaint, and why not at its end. The
-    names of files between them may have thousands of letters."""
-    if len(line) <= MOST_WORDS:
-        return line
-    return f"{line[: MOST_WORDS // 2]} … {line[-MOST_WORDS // 2 :]}"
 
 
 def ending(code: int) -> str:

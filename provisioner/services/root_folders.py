@@ -25,7 +25,8 @@ from provisioner.core.errors import (
     StorageFull,
     TransientError,
 )
-from provisioner.protocols.children import Children, ChildResult, ChildTimedOut, shortened
+from provisioner.core.readable import shortened
+from provisioner.protocols.children import Children, ChildResult, ChildTimedOut
 from provisioner.protocols.roots import made_under
 from provisioner.services.draft import Draft, in_thread
 from provisioner.services.draft_folders import DraftFolders, hold
