@@ -23,7 +23,8 @@ class Column:
     states: how it tells the outlet's state. orders: what a value that is written does; delays: the value is
     seconds to wait before that. rests_at: what a command reads as. milliamps_per_unit, milliwatts_per_unit:
     it tells the current, or the active power. says: it always says that. names: it tells the outlet's name.
-    None of them: the index itself.
+    None of them: the index itself. missing: what it says for outlets that its family may have and the PDU
+    hasn't; None: it has no such object then.
     """
 
     oid: str
@@ -35,6 +36,7 @@ class Column:
     milliwatts_per_unit: int = 0
     says: int | None = None
     names: bool = False
+    missing: int | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -126,7 +128,12 @@ _ALL = (
         system="21317.1.3.2",
         outlets=42,
         columns=(
-            Column(oid="21317.1.3.2.2.2.2.{outlet}.0", states=_states(2, 1, 3, 3), orders=_orders(2, 1, 4)),
+            Column(  # not-support(7)
+                oid="21317.1.3.2.2.2.2.{outlet}.0",
+                states=_states(2, 1, 3, 3),
+                orders=_orders(2, 1, 4),
+                missing=7,
+            ),
             Column(oid="21317.1.3.2.2.2.1.99.1.2.1", milliamps_per_unit=1),  # deviceIntegerCurrent
             Column(oid="21317.1.3.2.2.2.1.99.1.4.1", milliwatts_per_unit=1),  # deviceIntegerPower
         ),

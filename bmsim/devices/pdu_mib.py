@@ -66,6 +66,8 @@ class PduMib:
                 self._objects[oid] = _Object(
                     self._reader(column, outlets), column.orders or None, outlets[0], column.delays
                 )
+            if column.missing is not None:
+                self._add_missing(column, column.missing)
         self._order = sorted(self._objects)
 
     def state_object(self, outlet: int) -> Oid:
@@ -112,6 +114,10 @@ class PduMib:
         system = ENTERPRISES + _numbers(family.system)
         self._objects[SYS_OBJECT_ID] = _Object(lambda now_s: system)
         self._objects[SYS_UP_TIME] = _Object(self._up_time)
+
+    def _add_missing(self, column: Column, says: int) -> None:
+        for outlet in range(len(self._pdu.numbers) + 1, self.family.outlets + 1):
+            self._objects[self._oid(column, outlet)] = _Object(lambda now_s: says)
 
     def _up_time(self, now_s: float) -> TimeTicks:
         return TimeTicks(int(self._pdu.uptime_s(now_s) * 100) % 2**32)

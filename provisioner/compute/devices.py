@@ -11,7 +11,7 @@ from typing import TypeVar
 from provisioner.compute.breaker import BreakerPolicy, Breakers
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.core.errors import DeviceBusy, DeviceUnreachable, ProvisionerError, TransientError
-from provisioner.core.outlets import on_their_way, told
+from provisioner.core.outlets import not_understood, on_their_way, told
 from provisioner.core.states import PowerState
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.power import (
@@ -287,6 +287,11 @@ class PowerSequencer:
 def seen(control: PowerControl) -> str:
     """What is known beyond on and off: of outlets, which one is what. Empty of other devices."""
     return told(control.last_seen()) if is_feeds(control) else ""
+
+
+def unclear(control: PowerControl) -> str:
+    """Of that, what nobody understands. A BMC that says neither on nor off has no more words for it."""
+    return not_understood(control.last_seen()) if is_feeds(control) else ""
 
 
 def moving(control: PowerControl, wanted: PowerState) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
 from enum import StrEnum
 
 from provisioner.core.states import PowerState
@@ -17,6 +18,17 @@ class OutletState(StrEnum):
     UNKNOWN = "unknown"
 
 
+@dataclass(frozen=True, slots=True)
+class Seen:
+    """One outlet. said: in its device's own words, where they are known and that is UNKNOWN."""
+
+    state: OutletState
+    said: str = ""
+
+    def __str__(self) -> str:
+        return f"{self.state} ({self.said})" if self.said else str(self.state)
+
+
 def together(states: Iterable[OutletState]) -> PowerState:
     """The power of what hangs on these: any of them feeds it, so off is all off. On is all on too, for one
     that is off is a feed that is missed. Half off is neither."""
@@ -26,12 +38,17 @@ def together(states: Iterable[OutletState]) -> PowerState:
     return PowerState.OFF if found == {OutletState.OFF} else PowerState.UNKNOWN
 
 
-def on_their_way(states: Iterable[OutletState], wanted: PowerState) -> bool:
+def on_their_way(outlets: Iterable[Seen], wanted: PowerState) -> bool:
     """Whether all of these that aren't `wanted` yet are moving, and be it away from it: few say which way."""
-    others = set(states) - {OutletState(wanted)}
+    others = {seen.state for seen in outlets} - {OutletState(wanted)}
     return others == {OutletState.PENDING}
 
 
-def told(states: Mapping[str, OutletState]) -> str:
-    """For messages: "outlet 1 off, outlet 2 on"."""
-    return ", ".join(f"{name} {state}" for name, state in states.items())
+def told(outlets: Mapping[str, Seen]) -> str:
+    """For messages: "outlet 1 off, outlet 2 unknown (5)"."""
+    return ", ".join(f"{name} {seen}" for name, seen in outlets.items())
+
+
+def not_understood(outlets: Mapping[str, Seen]) -> str:
+    """The same of those alone that are neither on nor off nor on their way."""
+    return told({name: seen for name, seen in outlets.items() if seen.state is OutletState.UNKNOWN})

@@ -14,7 +14,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
-from provisioner.core.outlets import OutletState, together
+from provisioner.core.outlets import OutletState, Seen, together
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_tries import Tries
 from provisioner.drivers.outlet_turns import Turn, Turns
@@ -24,6 +24,9 @@ from provisioner.protocols.power import PowerControl, PowerVerb
 
 KILL_S = 0.2
 """Of a command's time, what ending the program may take."""
+
+LONGEST_WORD = 40
+"""Of what it says in place of on or off, what is told."""
 
 EX_USAGE, EX_NOHOST, EX_NOPERM = 64, 68, 77
 
@@ -50,23 +53,25 @@ class CommandOutlets:
         self._address = address
         self._outlets = outlets
         self._name = f"PDU {address} by {program.name}"
-        self._last: dict[str, OutletState] = {}
+        self._last: dict[str, Seen] = {}
         self._tries = Tries(outlets)
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         return self._last
 
     async def power_state(self) -> PowerState:
-        states = {}
+        seen = {}
         async with self._in_turn("read its outlets") as end_s:
             for outlet in self._outlets:
                 answer = await self._run(f"read the state of outlet {outlet}", outlet, "status", end_s)
                 words = answer.split()
                 said = words[-1].lower() if words else ""
                 known = said in (OutletState.ON, OutletState.OFF, OutletState.PENDING)
-                states[f"outlet {outlet}"] = OutletState(said) if known else OutletState.UNKNOWN
-        self._last = states
-        return together(states.values())
+                seen[f"outlet {outlet}"] = (
+                    Seen(OutletState(said)) if known else Seen(OutletState.UNKNOWN, said[:LONGEST_WORD])
+                )
+        self._last = seen
+        return together(outlet.state for outlet in seen.values())
 
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb}"

@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any, TypeVar
 
 from provisioner.core.errors import ProvisionerError
-from provisioner.core.outlets import OutletState
+from provisioner.core.outlets import Seen
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_tries import Tries
 from provisioner.protocols.power import DeviceFactory, PowerControl, PowerVerb, is_feeds
@@ -28,20 +28,20 @@ class SeveralFeeds:
         self.discharge_s = longest_s if discharge_s is None else discharge_s
         self.longest_command_s = max(feed.longest_command_s for feed in feeds.values())
         self._feeds = feeds
-        self._last: dict[str, OutletState] = {}
+        self._last: dict[str, Seen] = {}
         self._tries = Tries(tuple(feeds))
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         return self._last
 
     async def power_state(self) -> PowerState:
         """Off is all off. One that can't be asked makes the whole unknown, so its error is the answer."""
         states = await _all(feed.power_state for feed in self._feeds.values())
         self._last = {
-            f"{name} {outlet}": state
+            f"{name} {outlet}": seen
             for name, feed in self._feeds.items()
             if is_feeds(feed)
-            for outlet, state in feed.last_seen().items()
+            for outlet, seen in feed.last_seen().items()
         }
         found = set(states)
         return found.pop() if len(found) == 1 else PowerState.UNKNOWN

@@ -20,7 +20,7 @@ from provisioner.core.errors import (
     WrongCredentials,
 )
 from provisioner.core.outlet_urls import URLS
-from provisioner.core.outlets import OutletState, together
+from provisioner.core.outlets import OutletState, Seen, together
 from provisioner.core.shown_url import shown_url
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_turns import Turns
@@ -70,9 +70,9 @@ class HttpOutlet:
         self._headers = {"Authorization": f"Bearer {secret['token']}"} if "token" in secret else {}
         self._user, self._password = address.get("user"), secret.get("password", "")
         self._login = address.get("login", "basic")
-        self._last: dict[str, OutletState] = {}
+        self._last: dict[str, Seen] = {}
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         return self._last
 
     async def power_state(self) -> PowerState:
@@ -81,8 +81,8 @@ class HttpOutlet:
         state = OutletState.UNKNOWN
         if is_on != is_off:  # "on" in the words of both tells nothing
             state = OutletState.ON if is_on else OutletState.OFF
-        self._last = {"outlet": state}
-        return together(self._last.values())
+        self._last = {"outlet": Seen(state)}
+        return together([state])
 
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb}"

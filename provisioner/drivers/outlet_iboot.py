@@ -6,7 +6,7 @@ import asyncio
 from collections.abc import Mapping
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, InvalidInput, WrongCredentials
-from provisioner.core.outlets import OutletState, together
+from provisioner.core.outlets import OutletState, Seen, together
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_turns import Turn, Turns
 from provisioner.drivers.outlet_verbs import ends_on
@@ -31,16 +31,17 @@ class IbootOutlet:
         self._host = host
         self._port = port
         self._password = password
-        self._last: dict[str, OutletState] = {}
+        self._last: dict[str, Seen] = {}
         self._hung_up = False  # when it was asked last
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         return self._last
 
     async def power_state(self) -> PowerState:
         answer = await self._ask("read its state", QUERY)
-        self._last = {"outlet": WORDS.get(answer, OutletState.UNKNOWN)}
-        return together(self._last.values())
+        state = WORDS.get(answer, OutletState.UNKNOWN)
+        self._last = {"outlet": Seen(state, "" if answer in WORDS else answer)}
+        return together([state])
 
     async def set_power(self, verb: PowerVerb) -> None:
         tried = f"switch {verb}"

@@ -9,14 +9,14 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import asynccontextmanager
 
 from provisioner.core.errors import DeviceRefused, InvalidInput
-from provisioner.core.outlets import OutletState, together
+from provisioner.core.outlets import OutletState, Seen, together
 from provisioner.core.pdus.families import AUTO, FAMILIES, FIRST_UNITS
 from provisioner.core.pdus.family import Family, Oid
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_tries import LATELY_S
 from provisioner.drivers.outlet_verbs import ends_on
 from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import Agent, Messages
+from provisioner.drivers.snmp_messages import Agent, Messages, Value
 from provisioner.drivers.snmp_queue import PduQueue
 from provisioner.protocols.power import PowerControl, PowerVerb
 
@@ -56,13 +56,13 @@ class SnmpOutlets:
         self._family = family
         self._outlets = outlets
         self._unit = unit
-        self._last: dict[str, OutletState] = {}
+        self._last: dict[str, Seen] = {}
         self._verb: PowerVerb | None = None
         self._left: list[int] = []  # outlets that the PDU hasn't acknowledged `_verb` for
         self._tried_s = float("-inf")  # when the last try of that ended
         self._unsure = False  # whether one of them was told, and may have done it since
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         return self._last
 
     async def power_state(self) -> PowerState:
@@ -70,15 +70,16 @@ class SnmpOutlets:
         async with self._bounded(tried):
             family = self._family or await self._pdu.family(self._credentials)
             try:
-                states = await self._read(tried, family)
+                seen = await self._read(tried, family)
             except DeviceRefused:
                 if self._family is not None:
                     raise
                 known, family = family, await self._pdu.family(self._credentials, refused=family)
                 if family is known:
                     raise
-                states = await self._read(tried, family)
-        self._last = {f"outlet {outlet}": state for outlet, state in zip(self._outlets, states, strict=True)}
+                seen = await self._read(tried, family)
+        self._last = {f"outlet {outlet}": one for outlet, one in zip(self._outlets, seen, strict=True)}
+        states = [one.state for one in seen]
         self._tell_again(states)
         return together(states)
 
@@ -116,7 +117,7 @@ class SnmpOutlets:
     async def _look(self, tried: str, family: Family, wanted: OutletState) -> None:
         """What an unanswered command has done: to a slow PDU, one more of the same is one more to serve, and
         an outlet on its way would begin anew. If that isn't where it goes, it is told when it has arrived."""
-        states = await self._read(tried, family)
+        states = [one.state for one in await self._read(tried, family)]
         self._tell_again(states)
         for outlet, state in zip(self._outlets, states, strict=True):
             if state in (wanted, OutletState.PENDING) and outlet in self._left:
@@ -131,10 +132,25 @@ class SnmpOutlets:
             seen = zip(self._outlets, states, strict=True)
             self._left += [outlet for outlet, state in seen if state is before and outlet not in self._left]
 
-    async def _read(self, tried: str, family: Family) -> list[OutletState]:
+    async def _read(self, tried: str, family: Family) -> list[Seen]:
         oids = [self._oid(tried, family, family.state, outlet) for outlet in self._outlets]
         values = await self._pdu.read(tried, self._credentials, oids, by=self)
-        return [family.read(value) if isinstance(value, int) else OutletState.UNKNOWN for value in values]
+        return [
+            self._understood(tried, family, outlet, value)
+            for outlet, value in zip(self._outlets, values, strict=True)
+        ]
+
+    def _understood(self, tried: str, family: Family, outlet: int, value: Value) -> Seen:
+        """Raises DeviceRefused for an outlet that the PDU says it hasn't."""
+        if value in family.missing:
+            raise DeviceRefused(
+                tried,
+                device=self._pdu.agent.name,
+                answer=f"it has no outlet {outlet} ({value})",
+                advice="Check power.family, power.outlets and power.unit",
+            )
+        state = family.read(value) if isinstance(value, int) else OutletState.UNKNOWN
+        return Seen(state, str(value) if state is OutletState.UNKNOWN else "")
 
     def _oid(self, tried: str, family: Family, pattern: str, outlet: int) -> Oid:
         """Raises DeviceRefused for a unit that the PDU, asked for its family, can't have: the outlet of this

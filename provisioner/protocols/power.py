@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Protocol, TypeGuard, runtime_checkable
 
-from provisioner.core.outlets import OutletState
+from provisioner.core.outlets import Seen
 from provisioner.core.states import PowerState
 
 
@@ -61,7 +61,7 @@ class Feeds(Protocol):
 
     discharge_s: float
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         """What power_state saw last, feed by feed: outlet 1 off, outlet 2 pending. Here alone is told that
         one is on its way: to power_state, what may yet be either is unknown. Empty before that."""
         ...

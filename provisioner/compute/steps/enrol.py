@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from provisioner.compute.context import StepContext
+from provisioner.compute.devices import unclear
+from provisioner.core.errors import DeviceRefused
 from provisioner.core.outcome import Next, Outcome
 
 ENROL_PATIENCE_S = 5.0
@@ -10,7 +12,15 @@ ENROL_PATIENCE_S = 5.0
 
 
 async def verify_power(ctx: StepContext) -> Outcome:
-    """The power device accepts our credentials and tells the power state."""
+    """The power device accepts our credentials and tells the power state, or that outlets are half off or on
+    their way: a deploy switches those, and would fail by one whose state nobody understands."""
     state = await ctx.edges.power.state(ctx.device, patience_s=ENROL_PATIENCE_S)
+    if outlets := unclear(ctx.device.control):
+        raise DeviceRefused(
+            "read the power state",
+            device=ctx.device.name,
+            answer=outlets,
+            advice="Is it the right outlet? What its device says is neither on nor off, nor on its way there",
+        )
     ctx.ledger.note({"power_state": state})
     return Next(f"{ctx.device.name} accepted the credentials; power is {state}")

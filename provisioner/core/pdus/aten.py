@@ -18,6 +18,7 @@ FAMILY = Family(
     when_on=frozenset({2}),
     when_off=frozenset({1}),
     pending=frozenset({3, 4}),
+    missing=frozenset({7}),  # of 42 outlets that the MIB has, a PDU has 8 or so
     arc=_arc,
     source="ATEN-PE-CFG, outlet1Status and following",
 )

@@ -33,6 +33,7 @@ class Family:
     state:    the object that tells an outlet's state, with {outlet} and {unit} in it
     on, off:  what to write for which end, at once and not after the PDU's own delay
     when_on, when_off, pending: what `state` says; anything else is unknown
+    missing:  what it says of outlets that the PDU hasn't
     unit:     what {unit} is unless the node file says otherwise: of PDUs in a chain, or of towers and infeeds
     arc:      what stands for an outlet's number in OIDs; by default the number
     source:   where that was read
@@ -47,6 +48,7 @@ class Family:
     when_on: frozenset[int]
     when_off: frozenset[int]
     pending: frozenset[int] = frozenset()
+    missing: frozenset[int] = frozenset()
     unit: str = ""
     arc: Callable[[int], int] = int
     source: str
@@ -57,8 +59,9 @@ class Family:
                 raise ValueError(
                     f"{self.name}: {pattern} has no {{outlet}} in it: it is one object of all outlets"
                 )
-        if self.when_on & self.when_off or self.pending & (self.when_on | self.when_off):
-            raise ValueError(f"{self.name}: a state is on, off or pending, and not two of these")
+        meanings = (self.when_on, self.when_off, self.pending, self.missing)
+        if len(frozenset().union(*meanings)) < sum(map(len, meanings)):
+            raise ValueError(f"{self.name}: a state is on, off, pending or missing, and not two of these")
 
     def read(self, value: int) -> OutletState:
         for values, state in (

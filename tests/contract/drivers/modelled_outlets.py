@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from provisioner.core.outlets import OutletState
+from provisioner.core.outlets import Seen
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_feeds import FeedDevices, SeveralFeeds
 from provisioner.drivers.snmp import SnmpDevices
@@ -29,7 +29,7 @@ class ModelledOutlets:
     async def set_power(self, verb: PowerVerb) -> None:
         await self._made().set_power(verb)
 
-    def last_seen(self) -> Mapping[str, OutletState]:
+    def last_seen(self) -> Mapping[str, Seen]:
         return self._made().last_seen()
 
     def _made(self) -> SeveralFeeds:

@@ -17,10 +17,11 @@ from provisioner.core.errors import (
     ProvisionerError,
     WrongCredentials,
 )
+from provisioner.core.outlets import told
 from provisioner.core.states import PowerState
 from provisioner.drivers.outlet_command import CommandDevices
 from provisioner.protocols.children import Argument, ChildResult
-from provisioner.protocols.power import PowerControl, PowerVerb
+from provisioner.protocols.power import Feeds, PowerControl, PowerVerb
 from provisioner.services.children import SystemChildren
 from scenarios.runner.model.program import ModelProgram
 from scenarios.runner.virtual_time import run
@@ -139,11 +140,18 @@ def test_a_program_that_fails_is_told_by_its_last_words(
 
 
 @pytest.mark.parametrize(
-    ("says", "state"),
-    [("outlet 3 is ON", PowerState.ON), ("off", PowerState.OFF), ("?", PowerState.UNKNOWN)],
+    ("says", "state", "seen"),
+    [
+        ("outlet 3 is ON", PowerState.ON, "outlet 3 on"),
+        ("off", PowerState.OFF, "outlet 3 off"),
+        ("it is Closed", PowerState.UNKNOWN, "outlet 3 unknown (closed)"),
+    ],
 )
-def test_a_programs_last_word_is_the_state(tmp_path: Path, says: str, state: PowerState) -> None:
-    assert play(command(tmp_path, f"echo '{says}'").power_state) is state
+def test_a_programs_last_word_is_the_state(tmp_path: Path, says: str, state: PowerState, seen: str) -> None:
+    control = command(tmp_path, f"echo '{says}'")
+    assert play(control.power_state) is state
+    assert isinstance(control, Feeds)
+    assert told(control.last_seen()) == seen
 
 
 def test_a_program_that_hangs_is_killed_when_its_time_is_up(tmp_path: Path) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.core.errors import DeviceRefused
-from provisioner.core.outlets import OutletState
+from provisioner.core.outlets import OutletState, Seen
 from provisioner.core.states import PowerState
 from provisioner.drivers.fake import FakeRack
 from provisioner.drivers.ipmi import IpmiDevices
@@ -90,7 +90,7 @@ def test_outlets_refuse_what_they_cannot_do_and_tell_what_they_saw(control: Powe
                 await control.set_power(verb)
         await control.set_power(PowerVerb.ON)
         await becomes(control, PowerState.ON)
-        assert set(control.last_seen().values()) == {OutletState.ON}
+        assert set(control.last_seen().values()) == {Seen(OutletState.ON)}
 
     play(story)
 

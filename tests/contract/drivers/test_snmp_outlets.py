@@ -33,6 +33,17 @@ def test_an_outlet_that_is_not_there_is_told(stack: ExitStack, pdu: Pdu, version
 
 
 @pytest.mark.usefixtures("unhurried")
+def test_an_outlet_that_its_pdu_has_a_word_for_not_having_is_told(stack: ExitStack, tmp_path: Path) -> None:
+    pdu = stack.enter_context(running_pdu(tmp_path, "aten"))
+    with pytest.raises(
+        DeviceRefused, match=r"it has no outlet 30 \(7\)\. Check power\.family, power\.outlets"
+    ):
+        play(snmp(stack, pdu, 1, 30).power_state)
+    with pytest.raises(DeviceRefused, match=r"switch off outlet 30 on PDU 127\.0\.0\.1"):
+        play(lambda: snmp(stack, pdu, 30).set_power(PowerVerb.OFF))
+
+
+@pytest.mark.usefixtures("unhurried")
 def test_a_pdu_of_another_family_is_told(stack: ExitStack, pdu: Pdu) -> None:
     with pytest.raises(DeviceRefused, match=r"Check power\.family"):
         play(snmp(stack, pdu, family="raritan_pdu2").power_state)

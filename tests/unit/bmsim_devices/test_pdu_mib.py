@@ -6,7 +6,16 @@ import pytest
 
 from bmsim.devices.pdu import Pdu
 from bmsim.devices.pdu_families import FAMILIES
-from bmsim.devices.pdu_mib import SYS_UP_TIME, SYSTEM, NotWritable, Oid, PduMib, TimeTicks
+from bmsim.devices.pdu_mib import (
+    ENTERPRISES,
+    SYS_UP_TIME,
+    SYSTEM,
+    NoObject,
+    NotWritable,
+    Oid,
+    PduMib,
+    TimeTicks,
+)
 
 
 def mib(pdu: Pdu, family: str = "apc_rackpdu") -> PduMib:
@@ -46,6 +55,17 @@ def test_a_walk_comes_past_it_in_its_place(family: str) -> None:
         following = told.following(following)
     assert walked == sorted(set(walked))
     assert walked[:6] == [(*SYSTEM, number, 0) for number in range(1, 7)]
+
+
+def test_an_aten_says_of_outlets_that_it_has_not_that_it_has_not() -> None:
+    """outlet9Status and outlet42Status of a PE with 8 outlets; there is no outlet 43."""
+    told = mib(Pdu(dict.fromkeys(range(1, 9), True)), "aten")
+    status = (*ENTERPRISES, 21317, 1, 3, 2, 2, 2, 2)
+    assert [told.get((*status, number, 0), 0.0) for number in (9, 11, 44)] == [2, 7, 7]
+    with pytest.raises(NotWritable):
+        told.command((*status, 11, 0), 2)
+    with pytest.raises(NoObject):
+        told.get((*status, 45, 0), 0.0)
 
 
 def test_nobody_sets_it() -> None:

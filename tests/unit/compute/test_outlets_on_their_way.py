@@ -12,7 +12,7 @@ from bmsim.faults.catalogue import completed
 from provisioner.compute.devices import Device, PowerPolicy, PowerSequencer
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.core.errors import TransientError
-from provisioner.core.outlets import OutletState, together
+from provisioner.core.outlets import OutletState, Seen, together
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import PowerVerb
 from provisioner.store.memory import MemoryStore
@@ -36,20 +36,20 @@ class Outlets:
         self._clock = clock
         self._pdu = pdu
         self._states = STATES if tells_way else STATES | WITHOUT_A_WORD
-        self._last: dict[str, OutletState] = {}
+        self._last: dict[str, Seen] = {}
         self.told: list[tuple[float, str]] = []
 
-    def last_seen(self) -> dict[str, OutletState]:
+    def last_seen(self) -> dict[str, Seen]:
         return self._last
 
     async def power_state(self) -> PowerState:
         now_s = self._clock.now_s
         self._pdu.update(now_s)
         self._last = {
-            f"outlet {outlet}": self._states.get(self._pdu.told(outlet, now_s), OutletState.PENDING)
+            f"outlet {outlet}": Seen(self._states.get(self._pdu.told(outlet, now_s), OutletState.PENDING))
             for outlet in self._pdu.numbers
         }
-        return together(self._last.values())
+        return together(seen.state for seen in self._last.values())
 
     async def set_power(self, verb: PowerVerb) -> None:
         self.told.append((self._clock.now_s, str(verb)))

@@ -16,7 +16,7 @@ from provisioner.core.errors import (
     TransientError,
     WrongCredentials,
 )
-from provisioner.core.outlets import OutletState
+from provisioner.core.outlets import OutletState, Seen
 from provisioner.core.states import PowerState
 from provisioner.protocols.power import BootDevice, PowerVerb
 from provisioner.store.memory import MemoryStore
@@ -171,8 +171,8 @@ class Outlets(PowerDevice):
         self._clock = clock
         self.told: list[tuple[float, str]] = []
 
-    def last_seen(self) -> dict[str, OutletState]:
-        return {"outlet 1": OutletState(self.state)}
+    def last_seen(self) -> dict[str, Seen]:
+        return {"outlet 1": Seen(OutletState(self.state))}
 
     async def set_power(self, verb: PowerVerb) -> None:
         await super().set_power(verb)

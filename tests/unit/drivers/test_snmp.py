@@ -72,13 +72,30 @@ def outlets(
         ((1, 1), PowerState.ON, "outlet 1 on, outlet 2 on"),
         ((2, 2), PowerState.OFF, "outlet 1 off, outlet 2 off"),
         ((2, 1), PowerState.UNKNOWN, "outlet 1 off, outlet 2 on"),
-        ((2, 4), PowerState.UNKNOWN, "outlet 1 off, outlet 2 unknown"),
+        ((2, 4), PowerState.UNKNOWN, "outlet 1 off, outlet 2 unknown (4)"),
     ],
 )
 def test_two_feeds_are_off_when_both_are(states: tuple[int, int], power: PowerState, seen: str) -> None:
     control = outlets(rack(o1=states[0], o2=states[1]), 1, 2)
     assert play(control.power_state) is power
     assert told(control.last_seen()) == seen
+
+
+def test_an_outlet_that_its_pdu_says_it_has_not_is_refused() -> None:
+    """In the word of its MIB, and not by a missing object; the others of the same message are answered."""
+    aten = FAMILIES["aten"]
+    agent = FakeAgent({aten.oid(aten.state, outlet): says for outlet, says in ((1, 2), (9, 7))})
+    devices = SnmpDevices(agent, discharge_s=1)
+
+    async def story() -> list[PowerState | BaseException]:
+        asked = (outlets(agent, number, devices=devices, family="aten").power_state() for number in (1, 9, 1))
+        return await asyncio.gather(*asked, return_exceptions=True)
+
+    first, missing, again = play(story)
+    assert (first, again) == (PowerState.ON, PowerState.ON)
+    assert isinstance(missing, DeviceRefused)
+    assert missing.answer == "it has no outlet 9 (7)"
+    assert "power.outlets" in missing.advice
 
 
 def test_all_outlets_of_a_node_are_asked_in_one_message_and_told_one_by_one() -> None:

@@ -1,0 +1,82 @@
+"""What a node's power device has to say, that the node is enrolled."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from pathlib import Path
+
+import pytest
+
+from provisioner.core.model import Work
+from provisioner.core.outlets import OutletState, Seen
+from provisioner.core.states import PowerState, ProvisionState
+from provisioner.drivers.fake import FakePower
+from provisioner.protocols.power import PowerControl
+from tests.unit import records
+from tests.unit.compute.fake_world import FakeWorld
+
+ON, OFF, PENDING = Seen(OutletState.ON), Seen(OutletState.OFF), Seen(OutletState.PENDING)
+NO_WORD = Seen(OutletState.UNKNOWN, "7")
+
+
+class Unclear(FakePower):
+    """Neither on nor off."""
+
+    async def power_state(self) -> PowerState:
+        return PowerState.UNKNOWN
+
+
+class Outlets(Unclear):
+    discharge_s = 0.0
+    seen: Mapping[str, Seen] = {}
+
+    def last_seen(self) -> Mapping[str, Seen]:
+        return self.seen
+
+
+def enrolled(tmp_path: Path, kind: type[FakePower]) -> tuple[ProvisionState, str]:
+    """Where a node with such a power device comes to, and what is told of it."""
+
+    async def story() -> tuple[ProvisionState, str]:
+        world = FakeWorld(tmp_path)
+
+        def power(name: str, address: Mapping[str, object], secret: Mapping[str, str]) -> PowerControl:
+            return kind(world.rack, name)
+
+        world.rack.power = power  # type: ignore[method-assign]
+        work = Work(id="work-1", plan="enrol", step="verify_power", entered_at=records.NOW)
+        await world.fill(state=ProvisionState.ENROLLING, work=work)
+        world.start()
+
+        async def ended() -> bool:
+            return (await world.node()).state is not ProvisionState.ENROLLING
+
+        try:
+            await world.until("its enrolment has ended", ended)
+            return (await world.node()).state, " ".join(event.text for event in await world.events())
+        finally:
+            await world.die()
+
+    return asyncio.run(story())
+
+
+@pytest.mark.parametrize("others", [{}, {"outlet 1": ON}, {"outlet 1": PENDING}])
+def test_a_node_on_an_outlet_whose_state_nobody_understands_is_not_available(
+    tmp_path: Path, others: dict[str, Seen]
+) -> None:
+    """Each deploy would fail by it: it may be no outlet at all."""
+    kind = type("Kind", (Outlets,), {"seen": {**others, "outlet 9": NO_WORD}})
+    state, said = enrolled(tmp_path, kind)
+    assert state is ProvisionState.ENROL_FAILED
+    assert "outlet 9 unknown (7)" in said
+    assert "outlet 1" not in said, "that one is understood"
+
+
+@pytest.mark.parametrize("seen", [{"outlet 1": PENDING}, {"outlet 1": ON, "outlet 2": OFF}])
+def test_outlets_on_their_way_or_half_off_are_understood(tmp_path: Path, seen: dict[str, Seen]) -> None:
+    assert enrolled(tmp_path, type("Kind", (Outlets,), {"seen": seen}))[0] is ProvisionState.AVAILABLE
+
+
+def test_a_bmc_that_does_not_know_for_now_has_accepted_the_credentials(tmp_path: Path) -> None:
+    assert enrolled(tmp_path, Unclear)[0] is ProvisionState.AVAILABLE
