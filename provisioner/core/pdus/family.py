@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 
@@ -11,6 +12,8 @@ Oid = tuple[int, ...]
 
 ENTERPRISES: Oid = (1, 3, 6, 1, 4, 1)
 """Vendors' own objects (RFC 1155 §3.1.4)."""
+
+_OID = re.compile(r"[0-9]+(\.[0-9]+)*")
 
 SYS_OBJECT_ID: Oid = (1, 3, 6, 1, 2, 1, 1, 2, 0)
 """Which product it is (SNMPv2-MIB, RFC 3418)."""
@@ -55,13 +58,37 @@ class Family:
 
     def __post_init__(self) -> None:
         for pattern in (self.state, self.on.oid, self.off.oid):
-            if "{outlet}" not in pattern:
-                raise ValueError(
-                    f"{self.name}: {pattern} has no {{outlet}} in it: it is one object of all outlets"
-                )
+            self._check_pattern(pattern)
+        for beginning in self.known_by:
+            self._check_oid(beginning, beginning)
+        if not (self.when_on and self.when_off):
+            raise ValueError(
+                f"{self.name}: say which values of its state are on and off, when_on and when_off"
+            )
         meanings = (self.when_on, self.when_off, self.pending, self.missing)
         if len(frozenset().union(*meanings)) < sum(map(len, meanings)):
             raise ValueError(f"{self.name}: a state is on, off, pending or missing, and not two of these")
+
+    def _check_pattern(self, pattern: str) -> None:
+        if "{outlet}" not in pattern:
+            raise ValueError(
+                f"{self.name}: {pattern} has no {{outlet}} in it: it is one object of all outlets"
+            )
+        if "{unit}" in pattern and not self.unit:
+            raise ValueError(
+                f"{self.name}: {pattern} has {{unit}} in it: say what stands for the first, unit="
+            )
+        if self.unit and "{unit}" not in pattern:
+            raise ValueError(f"{self.name}: {pattern} has no {{unit}} in it: it is one object of all units")
+        self._check_oid(pattern, pattern.replace("{outlet}", "1").replace("{unit}", self.unit))
+
+    def _check_oid(self, written: str, oid: str) -> None:
+        if f".{oid.lstrip('.')}.".startswith(".1.3.6.1."):
+            raise ValueError(f"{self.name}: {written} is a whole OID: leave the .1.3.6.1.4.1. before it out")
+        if not _OID.fullmatch(oid):
+            raise ValueError(
+                f"{self.name}: {written} is no OID: numbers with dots between them, {{outlet}} and {{unit}}"
+            )
 
     def read(self, value: int) -> OutletState:
         for values, state in (

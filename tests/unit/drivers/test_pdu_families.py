@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
 from provisioner.core.outlets import OutletState
 from provisioner.core.pdus.families import FAMILIES, family_of
-from provisioner.core.pdus.family import ENTERPRISES, Oid
+from provisioner.core.pdus.family import ENTERPRISES, Command, Oid
 
 # family, outlet: object of its state; of on, and what is written; of off
 KNOWN = {
@@ -249,9 +251,28 @@ def test_a_chained_unit_may_be_named() -> None:
     assert family.oid(family.state, 3, "2") == numbers("534.6.6.7.6.6.1.2.2.3")
 
 
-def test_a_family_whose_pattern_is_one_object_of_all_outlets_is_refused() -> None:
-    with pytest.raises(ValueError, match="is one object of all outlets"):
-        replace(FAMILIES["apc_rackpdu"], state="318.1.1.12.3.5.1.1.4.1")
+@pytest.mark.parametrize(
+    ("name", "changes", "told"),
+    [
+        ("apc_rackpdu", {"state": "318.1.1.12.3.5.1.1.4.1"}, "is one object of all outlets"),
+        ("apc_rackpdu", {"state": ".1.3.6.1.4.1.318.1.{outlet}"}, "is a whole OID: leave the .1.3.6.1.4.1."),
+        ("apc_rackpdu", {"on": Command("1.3.6.1.4.1.318.1.{outlet}", 1)}, "is a whole OID"),
+        ("apc_rackpdu", {"known_by": ("318.1.3.4.5", ".1.3.6.1.4.1.318.1")}, "1.318.1 is a whole OID"),
+        ("apc_rackpdu", {"known_by": ("1.3.6.1.4.1",)}, "is a whole OID"),
+        ("apc_rackpdu", {"known_by": ("PDU",)}, "PDU is no OID"),
+        ("apc_rackpdu", {"off": Command("318.1.{unit}.{outlet}", 1)}, "say what stands for the first, unit="),
+        ("apc_rackpdu", {"state": ".318.1.{outlet}"}, "is no OID"),
+        ("eatonpower", {"state": "534.6.{units}.{unit}.{outlet}"}, "{units}.{unit}.{outlet} is no OID"),
+        ("eatonpower", {"on": Command("534.6.{outlet}", 0)}, "is one object of all units"),
+        ("eatonpower", {"when_on": frozenset()}, "say which values of its state are on and off"),
+        ("eatonpower", {"when_off": frozenset()}, "say which values of its state are on and off"),
+    ],
+)
+def test_a_mistake_in_a_familys_module_is_told_with_what_to_write(
+    name: str, changes: dict[str, Any], told: str
+) -> None:
+    with pytest.raises(ValueError, match=rf"^{name}: .*{re.escape(told)}"):
+        replace(FAMILIES[name], **changes)
 
 
 def test_a_state_that_is_on_and_off_is_refused() -> None:
