@@ -8,7 +8,7 @@ from contextlib import AbstractAsyncContextManager, asynccontextmanager, nullcon
 from dataclasses import dataclass
 
 from provisioner.app.boundary import boundary_of
-from provisioner.app.power_devices import PowerDevices, device_key
+from provisioner.app.power_devices import PowerDevices
 from provisioner.app.ramdisks import Ramdisks
 from provisioner.compute.breaker import BreakerPolicy, Breakers
 from provisioner.compute.devices import PowerPolicy, PowerSequencer
@@ -20,6 +20,7 @@ from provisioner.compute.metadata import StoredMetadata
 from provisioner.compute.progress import ProgressBoard
 from provisioner.compute.told_consoles import ToldConsoles
 from provisioner.config.settings import Settings
+from provisioner.core.errors import HostLacks
 from provisioner.core.model import Node, Port
 from provisioner.protocols.clock import Clock
 from provisioner.protocols.events import EventSink
@@ -44,9 +45,15 @@ class ComputeSide:
     consoles: ConsoleLog
     progress: ProgressBoard
     breakers: Breakers
+    devices: PowerDevices
 
     def silence(self, node: Node) -> DeviceSilence | None:
-        return self.breakers.silence(device_key(node))
+        if not self.breakers.count_open():
+            return None
+        try:
+            return self.breakers.silence(self.devices.key(node))
+        except HostLacks:  # its secret was sealed by another key: it isn't asked from here
+            return None
 
 
 @asynccontextmanager
@@ -123,7 +130,7 @@ async def compute_side(
                 interval_s=settings.power.refresh_s, at_once=settings.power.refresh_at_once
             ),
         )
-        yield ComputeSide(ComputeHost(edges), consoles, progress, edges.power.breakers)
+        yield ComputeSide(ComputeHost(edges), consoles, progress, edges.power.breakers, devices)
 
 
 def _metadata(

@@ -106,7 +106,7 @@ class SnmpOutlets:
             for outlet in tuple(left):
                 oid = self._oid(tried, family, command.oid, outlet)
                 telling = f"switch {verb} outlet {outlet}"
-                async with self._pdu.turn(telling, until_s):
+                async with self._pdu.turn(telling, self._credentials, until_s):
                     self._pdu.forget(self)
                     self._unsure = True
                     await self._pdu.set(telling, self._credentials, oid, command.value, until_s=until_s)
@@ -176,7 +176,7 @@ class SnmpOutlets:
             async with asyncio.timeout_at(until_s):
                 yield until_s
         except TimeoutError as error:
-            raise self._pdu.late(tried) from error
+            raise self._pdu.late(tried, self._credentials) from error
 
 
 class SnmpDevices:

@@ -201,13 +201,18 @@ def waited_s(timeout_s: float) -> float:
 
 
 def no_answer(tried: str, agent: Agent, credentials: Credentials, timeout_s: float) -> DeviceUnreachable:
+    advice = advice_on_silence(credentials)
+    return DeviceUnreachable(tried, device=agent.name, answer=f"no answer in {timeout_s:g} s", advice=advice)
+
+
+def advice_on_silence(credentials: Credentials) -> str:
     advice = "Look at its power and its network"
     if credentials.version != "3":
         advice += ", and check the community: a wrong one is not answered at all"
     elif credentials.priv_key:
         # By a wrong key it decrypts to nonsense, which agents drop (RFC 3412 §7.2, 2: snmpInASNParseErrs).
         advice += ", and check priv_key and priv_protocol: what can't be decrypted may not be answered at all"
-    return DeviceUnreachable(tried, device=agent.name, answer=f"no answer in {timeout_s:g} s", advice=advice)
+    return advice
 
 
 async def _by_ipv6(agent: Agent) -> bool:

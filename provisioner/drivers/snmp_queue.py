@@ -13,16 +13,17 @@ from __future__ import annotations
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Hashable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
 from typing import TypeVar
 
 from provisioner.core.errors import DeviceBusy, DeviceRefused, DeviceUnreachable, ProvisionerError
-from provisioner.core.pdu_pace import MESSAGE_S, Pace
+from provisioner.core.pdu_pace import MESSAGE_S
 from provisioner.core.pdus.families import family_of
 from provisioner.core.pdus.family import SYS_OBJECT_ID, Family, Oid
 from provisioner.drivers.outlet_tries import LATELY_S
+from provisioner.drivers.snmp_asks import Command, Reading, UnderWay
 from provisioner.drivers.snmp_credentials import Credentials
-from provisioner.drivers.snmp_messages import Agent, Messages, Value
+from provisioner.drivers.snmp_messages import Agent, Messages, Value, no_answer
+from provisioner.drivers.snmp_standings import Standing, Standings
 
 T = TypeVar("T")
 
@@ -39,22 +40,6 @@ COMMANDS_SHARE = 0.8
 """Of a call's time, what is kept for the message of a command; the rest it may wait for its turn."""
 
 
-@dataclass(slots=True, eq=False)
-class _Reading:
-    """answer: values, or what is raised in their place. by: who asked. kept_until_s: of whom nobody waits
-    for; None: somebody does."""
-
-    tried: str
-    by: object
-    credentials: Credentials
-    oids: Sequence[Oid]
-    answer: asyncio.Future[list[Value] | Exception]
-    kept_until_s: float | None = None
-
-    def stale(self, now_s: float) -> bool:
-        return self.kept_until_s is not None and self.kept_until_s <= now_s
-
-
 class PduQueue:
     """Of one PDU, whoever asks it. longest_s: what a call may take. chance: evenly from 0 to 1."""
 
@@ -65,14 +50,14 @@ class PduQueue:
         self._messages = messages
         self._longest_s = longest_s
         self._chance = chance
-        self._pace = Pace()
+        self._standings = Standings()
         self._loop: asyncio.AbstractEventLoop | None = None
         self._taken = False
-        self._commands: list[asyncio.Future[None]] = []
-        self._readings: dict[Hashable, _Reading] = {}
-        self._under_way: asyncio.Task[None] | None = None
-        self._unanswered_since_s: float | None = None
-        self._advice = "Look at its power and its network"
+        self._commands: list[Command] = []
+        self._readings: dict[Hashable, Reading] = {}
+        self._reader: asyncio.Task[None] | None = None
+        self._under_way: UnderWay | None = None
+        self._wake: asyncio.TimerHandle | None = None
         self._family: Family | None = None
         self._asked_s = float("-inf")  # for its family
 
@@ -112,10 +97,11 @@ class PduQueue:
         key = (id(by), credentials, tuple(oids))
         reading = self._readings.get(key)
         if reading is None:
-            reading = _Reading(tried, by, credentials, oids, asyncio.get_running_loop().create_future())
+            reading = Reading(tried, by, credentials, oids, asyncio.get_running_loop().create_future())
             self._readings[key] = reading
         reading.kept_until_s = None
         self._next()
+        self._hurry()
         try:
             answer = await asyncio.shield(reading.answer)
         except asyncio.CancelledError:
@@ -132,7 +118,7 @@ class PduQueue:
         self._readings = {key: one for key, one in self._readings.items() if one.by is not by}
 
     @asynccontextmanager
-    async def turn(self, tried: str, until_s: float) -> AsyncIterator[None]:
+    async def turn(self, tried: str, credentials: Credentials, until_s: float) -> AsyncIterator[None]:
         """For a command by `set`. Raises as `late` when it wouldn't have the time for its answer then.
 
         until_s: when it is to have ended, by the loop's clock
@@ -140,19 +126,20 @@ class PduQueue:
         self._begin()
         begin_by_s = until_s - self._command_s()
         if self._time_s() > begin_by_s:
-            raise self.late(tried)
-        mine = asyncio.get_running_loop().create_future()
+            raise self.late(tried, credentials)
+        mine = Command(credentials, asyncio.get_running_loop().create_future())
         self._commands.append(mine)
         self._next()
+        self._hurry()
         try:
             async with asyncio.timeout_at(begin_by_s):
-                await mine
+                await mine.turn
         except (TimeoutError, asyncio.CancelledError) as error:
-            if mine.done() and not mine.cancelled():
+            if mine.turn.done() and not mine.turn.cancelled():
                 self._pass_on()  # it came as we left
             if isinstance(error, asyncio.CancelledError):
                 raise
-            raise self.late(tried) from error
+            raise self.late(tried, credentials) from error
         finally:
             if mine in self._commands:
                 self._commands.remove(mine)
@@ -165,21 +152,23 @@ class PduQueue:
         self, tried: str, credentials: Credentials, oid: Oid, value: int, *, until_s: float
     ) -> None:
         """In its `turn`. Raises as `Messages`."""
-        timeout_s = min(self._pace.give_up_s, until_s - self._time_s())
+        standing = self._standings.of(credentials)
+        timeout_s = self._standings.give_up_s(standing, others_wait=self._others_wait(credentials))
+        timeout_s = min(timeout_s, until_s - self._time_s())
         message = self._messages.set(tried, self.agent, credentials, oid, value, timeout_s=timeout_s)
-        await self._heard(message)
+        await self._heard(message, standing)
 
-    def late(self, tried: str) -> DeviceUnreachable | DeviceBusy:
-        """The error for who can't wait any longer: whether the PDU is silent, or answers others."""
-        silent_s = 0.0
-        if self._unanswered_since_s is not None:
-            silent_s = self._time_s() - self._unanswered_since_s
-        if self._unanswered_since_s is not None and silent_s >= min(MESSAGE_S, self._longest_s - 0.2):
+    def late(self, tried: str, credentials: Credentials) -> DeviceUnreachable | DeviceBusy:
+        """The error for who can't wait any longer: whether the PDU is silent to them, or answers others."""
+        standing, silent_s = self._standings.of(credentials), 0.0
+        if standing.silent_since_s is not None:
+            silent_s = self._time_s() - standing.silent_since_s
+        if standing.silent_since_s is not None and silent_s >= min(MESSAGE_S, self._longest_s - 0.2):
             answer = f"no answer in {silent_s:.1f} s"
-            return DeviceUnreachable(tried, device=self.agent.name, answer=answer, advice=self._advice)
-        answer_s, advice = self._pace.answer_s, "Raise power.snmp_timeout_s"
+            return DeviceUnreachable(tried, device=self.agent.name, answer=answer, advice=standing.advice)
+        answer_s, advice = self._standings.pace.answer_s, "Raise power.snmp_timeout_s"
         if not answer_s:
-            answer, advice = "others ask it too, and it hasn't answered yet", self._advice
+            answer, advice = "others ask it too, and it hasn't answered yet", standing.advice
         else:
             answer = f"others ask it too, and its answers take {answer_s:.1f} s"
             if answer_s <= self._longest_s:
@@ -192,35 +181,67 @@ class PduQueue:
             self._loop = asyncio.get_running_loop()
             self._taken = False
             self._commands, self._readings = [], {}
-            self._unanswered_since_s = None
+            self._under_way = self._wake = None
+            self._standings.forget_silence(self._time_s())
         now_s = self._time_s()
         self._readings = {key: one for key, one in self._readings.items() if not one.stale(now_s)}
 
     def _command_s(self) -> float:
         """What the message of a command is given: it isn't sent when less is left. Of a PDU that takes more
         than its share of a call it is that share: such a one may serve it after the call."""
-        return min(max(MESSAGE_S, 1.1 * self._pace.answer_s), COMMANDS_SHARE * self._longest_s)
+        return min(max(MESSAGE_S, 1.1 * self._standings.pace.answer_s), COMMANDS_SHARE * self._longest_s)
 
     def _next(self) -> None:
         """Gives the turn to whoever is next, unless somebody has it."""
         if self._taken:
             return
         # Commands first: those who want to know their outcome come together meanwhile.
-        for command in self._commands:
-            if not command.done():
-                self._taken = True
-                command.set_result(None)
-                return
+        waiting = self._waiting()
+        standings = [self._standings.of(one.credentials) for one in waiting]
+        place = self._standings.first(standings, self._time_s())
+        if place is None:
+            if standings:
+                self._wake_at(min(one.not_before_s for one in standings))
+            return
+        self._taken = True
+        first = waiting.pop(place)
+        if isinstance(first, Command):
+            first.turn.set_result(None)
+            return
+        others = [one for one in waiting if isinstance(one, Reading)]
+        self._reader = asyncio.get_running_loop().create_task(
+            self._read(first, others), name=f"ask {self.agent.name}"
+        )
+
+    def _waiting(self) -> list[Command | Reading]:
         now_s = self._time_s()
-        waiting = [one for one in self._readings.values() if not one.answer.done() and not one.stale(now_s)]
-        if waiting:
-            self._taken = True
-            self._under_way = asyncio.get_running_loop().create_task(
-                self._read(waiting), name=f"ask {self.agent.name}"
-            )
+        commands = [one for one in self._commands if not one.turn.done()]
+        readings = [one for one in self._readings.values() if not one.answer.done() and not one.stale(now_s)]
+        return [*commands, *readings]
+
+    def _others_wait(self, credentials: Credentials) -> bool:
+        """Who may be answered sooner. Two in doubt would keep a slow PDU from ever answering either."""
+        others = (one.credentials for one in self._waiting() if one.credentials != credentials)
+        return any(self._standings.promises(self._standings.of(other)) for other in others)
+
+    def _wake_at(self, when_s: float) -> None:
+        if self._wake is not None:
+            self._wake.cancel()
+        self._wake = asyncio.get_running_loop().call_at(when_s, self._next)
+
+    def _hurry(self) -> None:
+        """Others have come: credentials in doubt are no longer given what they are when nobody waits."""
+        under_way = self._under_way
+        if under_way is None or not self._others_wait(under_way.credentials):
+            return
+        standing = self._standings.of(under_way.credentials)
+        until_s = under_way.sent_s + self._standings.give_up_s(standing, others_wait=True)
+        if self._standings.in_doubt(standing):
+            under_way.end_by(until_s)
 
     def _pass_on(self) -> None:
-        pause_s = self._pace.pause_s(self._chance()) if self._pace.pauses else 0.0
+        pace = self._standings.pace
+        pause_s = pace.pause_s(self._chance()) if pace.pauses else 0.0
         if pause_s:
             asyncio.get_running_loop().call_later(pause_s, self._resume)
         else:
@@ -230,9 +251,8 @@ class PduQueue:
         self._taken = False
         self._next()
 
-    async def _read(self, waiting: Sequence[_Reading]) -> None:
-        """The first of them, and in the same message those of the others that it has room for."""
-        first, *others = waiting
+    async def _read(self, first: Reading, others: Sequence[Reading]) -> None:
+        """It, and in the same message those of the others that there is room for."""
         together = [first]
         for other in others:
             objects = sum(len(one.oids) for one in together)
@@ -256,50 +276,51 @@ class PduQueue:
         finally:
             self._pass_on()
 
-    def _settle(self, reading: _Reading, answer: list[Value] | Exception) -> None:
+    def _settle(self, reading: Reading, answer: list[Value] | Exception) -> None:
         if not reading.answer.done():
             reading.answer.set_result(answer)
 
-    async def _ask(self, together: Sequence[_Reading]) -> list[Value]:
+    async def _ask(self, together: Sequence[Reading]) -> list[Value]:
         oids = [oid for one in together for oid in one.oids]
-        first, timeout_s = together[0], self._pace.give_up_s
+        first = together[0]
+        standing = self._standings.of(first.credentials)
+        timeout_s = self._standings.give_up_s(standing, others_wait=self._others_wait(first.credentials))
         message = self._messages.get(first.tried, self.agent, first.credentials, oids, timeout_s=timeout_s)
-        return await self._heard(self._bounded(message, first.tried, timeout_s + BEFORE_S))
+        return await self._heard(self._bounded(message, first, timeout_s + BEFORE_S), standing)
 
-    async def _bounded(self, message: Awaitable[T], tried: str, longest_s: float) -> T:
+    async def _bounded(self, message: Awaitable[T], first: Reading, longest_s: float) -> T:
         """Nobody may be left to end a read that all who asked for it have left."""
+        sent_s = self._time_s()
         try:
-            async with asyncio.timeout(longest_s):
-                return await message
+            async with asyncio.timeout(longest_s) as deadline:
+                self._under_way = UnderWay(first.credentials, sent_s, deadline)
+                try:
+                    return await message
+                finally:
+                    self._under_way = None
         except TimeoutError as error:
-            raise DeviceUnreachable(
-                tried, device=self.agent.name, answer=f"no answer in {longest_s:g} s", advice=self._advice
-            ) from error
+            silent_s = round(self._time_s() - sent_s, 1)
+            raise no_answer(first.tried, self.agent, first.credentials, silent_s) from error
 
-    async def _heard(self, message: Awaitable[T]) -> T:
+    async def _heard(self, message: Awaitable[T], standing: Standing) -> T:
         """One message, and what its answer says of the PDU's pace."""
         sent_s = self._time_s()
-        if self._unanswered_since_s is None:
-            self._unanswered_since_s = sent_s
+        self._standings.sent(standing, sent_s)
         try:
             answer = await message
         except (DeviceUnreachable, asyncio.CancelledError) as error:
-            self._pace.silent()
+            self._standings.silent(standing, self._time_s(), self._chance())
             if isinstance(error, DeviceUnreachable):
-                self._advice = error.advice
+                standing.advice = error.advice
             raise
         except ProvisionerError:  # it has answered
-            self._answered(sent_s)
+            self._standings.answered(standing, sent_s, self._time_s())
             raise
         except Exception:  # a defect, which says nothing of the PDU
-            self._unanswered_since_s = None
+            standing.silent_since_s = None
             raise
-        self._answered(sent_s)
+        self._standings.answered(standing, sent_s, self._time_s())
         return answer
-
-    def _answered(self, sent_s: float) -> None:
-        self._unanswered_since_s = None
-        self._pace.answered(self._time_s() - sent_s)
 
     def _time_s(self) -> float:
         return asyncio.get_running_loop().time()
