@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 
+from provisioner.core.errors import StorageFull
 from provisioner.core.model import Image, PublicationKind, TimelineEvent
 from provisioner.core.plan import PLANS
 from provisioner.core.states import ProvisionState
@@ -172,6 +173,32 @@ def test_what_no_instance_has_is_swept_away_and_what_one_has_is_not(tmp_path: Pa
 
         await world.until("the late ones are gone", swept)
         assert set(folders) == stays
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_a_root_that_there_is_no_room_to_remove_keeps_no_other_from_being_swept_away(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def story(world: FakeWorld) -> None:
+        roots, remove = world.rack.roots, world.rack.roots.remove
+
+        async def without_room(node_id: str, *, fence: int) -> None:
+            if node_id == "node-2":
+                raise StorageFull("remove a root directory", answer="no space left on device")
+            await remove(node_id, fence=fence)
+
+        monkeypatch.setattr(roots, "remove", without_room)
+        await world.enrol(2, deploy_driver="nfs", fence=3, state=ProvisionState.AVAILABLE)
+        await world.enrol(3, deploy_driver="nfs", fence=3, state=ProvisionState.AVAILABLE)
+        first, second = (folder_name(f"node-{number}", 1, "late") for number in (2, 3))
+        roots.folders |= {first: {}, second: {}}
+
+        async def swept() -> bool:
+            return second not in roots.folders
+
+        await world.until("the other is gone", swept)
+        assert first in roots.folders
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
