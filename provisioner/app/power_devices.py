@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import hashlib
 import json
 from collections.abc import Callable, Mapping
 from weakref import WeakValueDictionary
@@ -16,6 +17,9 @@ from provisioner.protocols.power import DeviceFactory, PowerControl
 SILENT_TO_STRANGERS = ("snmp", "feeds")
 """Drivers whose devices don't answer a wrong community: their silence is that of all who ask by the same."""
 
+_TOLD_APART = ("version", "user", "auth_protocol", "priv_protocol")
+"""Besides its secrets, what makes a feed's credentials: a wrong protocol may not be answered either."""
+
 MOST_ASKED_AS = 4096
 """Credentials that are told apart. Then all are forgotten, and with them how long each device was silent."""
 
@@ -26,7 +30,7 @@ class PowerDevices:
     def __init__(self, drivers: Mapping[str, DeviceFactory], unseal: Callable[[str], str]) -> None:
         self._drivers = drivers
         self._unseal = unseal
-        self._asked_as: dict[tuple[str, str], int] = {}
+        self._asked_as: dict[tuple[str, bytes], int] = {}
         self._turns: WeakValueDictionary[str, asyncio.Semaphore] = WeakValueDictionary()
 
     def control(self, node: Node) -> PowerControl:
@@ -58,11 +62,11 @@ class PowerDevices:
         if node.power_driver not in SILENT_TO_STRANGERS:
             return key
         feeds = node.power_address.get("feeds", (node.power_address,))
-        asked_by = [self._secret(node), [(feed.get("version"), feed.get("user")) for feed in feeds]]
-        number = self._number(key, json.dumps(asked_by, sort_keys=True))
+        asked_by = [self._secret(node), [[feed.get(name) for name in _TOLD_APART] for feed in feeds]]
+        number = self._number(key, hashlib.sha256(json.dumps(asked_by, sort_keys=True).encode()).digest())
         return key if number == 1 else f"{key}, by credentials {number} of those it is asked by"
 
-    def _number(self, key: str, asked_by: str) -> int:
+    def _number(self, key: str, asked_by: bytes) -> int:
         """From 1."""
         if (key, asked_by) not in self._asked_as:
             if len(self._asked_as) >= MOST_ASKED_AS:

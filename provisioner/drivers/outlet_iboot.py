@@ -40,7 +40,7 @@ class IbootOutlet:
     async def power_state(self) -> PowerState:
         answer = await self._ask("read its state", QUERY)
         state = WORDS.get(answer, OutletState.UNKNOWN)
-        self._last = {"outlet": Seen(state, "" if answer in WORDS else answer)}
+        self._last = {"outlet": Seen(state, "" if answer in WORDS else self._shown(answer))}
         return together([state])
 
     async def set_power(self, verb: PowerVerb) -> None:
@@ -48,7 +48,7 @@ class IbootOutlet:
         answer = await self._ask(tried, ON if ends_on(verb, tried, self._name) else OFF)
         if answer not in ("ON", "OFF"):
             advice = "Look whether it is in a cycle of its own, and check that it is an iBoot (power.driver)"
-            raise DeviceRefused(tried, device=self._name, answer=repr(answer), advice=advice)
+            raise DeviceRefused(tried, device=self._name, answer=self._shown(answer), advice=advice)
 
     async def _ask(self, tried: str, command: str) -> str:
         """A wrong password is hung up on, and so is whoever asks as it restarts: which doesn't happen twice
@@ -75,6 +75,11 @@ class IbootOutlet:
                 advice="Check power.password, and whether it restarts",
             )
         return answer
+
+    def _shown(self, answer: str) -> str:
+        """What is no iBoot may send back what it was sent, the password too."""
+        plain = answer.isprintable() and self._password.upper() not in answer
+        return repr(answer) if plain else "words that no iBoot says"
 
     async def _exchange(self, command: str) -> str:
         reader, writer = await asyncio.open_connection(self._host, self._port)

@@ -160,10 +160,10 @@ class PduQueue:
 
     def late(self, tried: str, credentials: Credentials) -> DeviceUnreachable | DeviceBusy:
         """The error for who can't wait any longer: whether the PDU is silent to them, or answers others."""
-        standing, silent_s = self._standings.of(credentials), 0.0
-        if standing.silent_since_s is not None:
-            silent_s = self._time_s() - standing.silent_since_s
-        if standing.silent_since_s is not None and silent_s >= min(MESSAGE_S, self._longest_s - 0.2):
+        standing = self._standings.of(credentials)
+        since_s = self._standings.silent_since_s(standing)
+        silent_s = self._time_s() - since_s if since_s is not None else 0.0
+        if since_s is not None and silent_s >= min(MESSAGE_S, self._longest_s - 0.2):
             answer = f"no answer in {silent_s:.1f} s"
             return DeviceUnreachable(tried, device=self.agent.name, answer=answer, advice=standing.advice)
         answer_s, advice = self._standings.pace.answer_s, "Raise power.snmp_timeout_s"

@@ -18,7 +18,7 @@ NEVER = float("-inf")
 
 DOUBTED_S = 10.0
 """After a silence to credentials in doubt, where the PDU answers others: they aren't asked for so long, and
-whoever is in doubt is asked last. Its only turn is theirs for 2.5 s in 12.5 s then, at most."""
+whoever is in doubt is asked last. Of a quick PDU its only turn is theirs for 2.5 s in 12.5 s then."""
 
 MOST_CREDENTIALS = 64
 """Of one PDU, that are remembered."""
@@ -46,6 +46,7 @@ class Standings:
         self.pace = Pace()
         self._of: dict[Credentials, Standing] = {}
         self._doubted_until_s = NEVER
+        self._silent_since_s: float | None = None  # to credentials that it has answered
 
     def of(self, credentials: Credentials) -> Standing:
         standing = self._of.get(credentials)
@@ -62,6 +63,7 @@ class Standings:
             standing.not_before_s = NEVER
             standing.heard_s = min(standing.heard_s, now_s)
         self._doubted_until_s = NEVER
+        self._silent_since_s = None
 
     def first(self, waiting: Sequence[Standing], now_s: float) -> int | None:
         """Which of these is asked now; None: none of them yet."""
@@ -87,6 +89,14 @@ class Standings:
             return self.pace.give_up_s
         return max(self.pace.give_up_s, standing.pace.give_up_s)
 
+    def silent_since_s(self, standing: Standing) -> float | None:
+        """None: nothing says that it wouldn't answer them. Its silence to others that it has answered counts
+        for all but those whose own is likely to be theirs."""
+        own, others = standing.silent_since_s, self._silent_since_s
+        if own is None or others is None:
+            return others if own is None else own
+        return own if self.in_doubt(standing) else min(own, others)
+
     def sent(self, standing: Standing, now_s: float) -> None:
         if standing.silent_since_s is None:
             standing.silent_since_s = now_s
@@ -95,6 +105,8 @@ class Standings:
         """chance: evenly from 0 to 1"""
         if not self.in_doubt(standing):
             self.pace.silent()
+            if self._silent_since_s is None:
+                self._silent_since_s = standing.silent_since_s
             return
         standing.pace.silent()
         standing.not_before_s = now_s + standing.pace.pause_s(chance)
@@ -105,6 +117,7 @@ class Standings:
         if max(one.heard_s for one in self._of.values()) == NEVER:
             self.pace = standing.pace  # what was its own silence until now was the PDU's
         standing.pace = Pace()
+        self._silent_since_s = None
         standing.heard_s, standing.silent_since_s, standing.not_before_s = now_s, None, NEVER
         self.pace.answered(now_s - sent_s)
 

@@ -11,6 +11,7 @@ import sys
 from collections.abc import AsyncIterator, Callable, Coroutine, Iterator, Sequence
 from contextlib import ExitStack, asynccontextmanager
 from errno import EAGAIN, ENOMEM
+from pathlib import Path
 from subprocess import DEVNULL
 from typing import Any
 
@@ -26,6 +27,8 @@ REAP_TIMEOUT_S = 5.0
 """For a killed child to be gone; longer only when it hangs in the kernel (dead NFS, dead disk)."""
 
 LEFT_POLL_S = 0.25
+GRACE_S = 2.0
+"""For what an ended child has said to be read."""
 
 PIPE_BYTES = 4096
 """What the smallest pipe holds (PIPE_BUF): a secret must fit, since nobody reads it before the child."""
@@ -76,6 +79,7 @@ class SystemChild:
     def __init__(self, process: asyncio.subprocess.Process) -> None:
         assert process.stdout is not None and process.stderr is not None
         self._process = process
+        self._group_ended = False
         self.pid = process.pid
         self.stdout = process.stdout
         self.stderr = process.stderr
@@ -94,17 +98,33 @@ class SystemChild:
             await asyncio.sleep(LEFT_POLL_S)
         self._kill_group()
 
+    async def end_with_it(self) -> None:
+        """The same, of one whose outputs somebody reads as long as they are open."""
+        await self._process.wait()
+        self._kill_group()
+
+    @property
+    def returncode(self) -> int | None:
+        return self._process.returncode
+
     def _kill_group(self) -> None:
-        """Of the session that it leads. While somebody is left in it, its number is nobody else's."""
-        with contextlib.suppress(ProcessLookupError):
+        """Of the session that it leads. While it runs, or somebody is left in its group, its number is nobody
+        else's; so once it has ended that is done once, and not when another process has the number."""
+        if self._group_ended or (self.returncode is not None and Path(f"/proc/{self.pid}").exists()):
+            return
+        self._group_ended = self.returncode is not None
+        with contextlib.suppress(ProcessLookupError, PermissionError):
             os.killpg(self.pid, signal.SIGKILL)
 
     async def kill(self) -> None:
         """Ends the child and whatever it started; bounded."""
         self._kill_group()
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(REAP_TIMEOUT_S):
-                await self._process.wait()
+        if self.returncode is None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(REAP_TIMEOUT_S):
+                    await self._process.wait()
+        # Else its pipes stay open as long as somebody holds their other ends, and the loop knows of them.
+        self._process._transport.close()  # type: ignore[attr-defined]
 
 
 class SystemChildren:
@@ -130,17 +150,28 @@ class SystemChildren:
         keep = on_stdout or (lambda data: _keep(stdout, data))
         async with self.started(argv) as child:
             leftovers = asyncio.create_task(child.end_what_it_leaves())
+            running = asyncio.gather(
+                _drain(child.stdout, keep),
+                _drain(child.stderr, lambda data: _keep(stderr, data)),
+                child.wait(),
+            )
             try:
                 async with asyncio.timeout(timeout_s):
-                    _, _, code = await asyncio.gather(
-                        _drain(child.stdout, keep),
-                        _drain(child.stderr, lambda data: _keep(stderr, data)),
-                        child.wait(),
-                    )
+                    either: set[asyncio.Future[Any]] = {running, leftovers}
+                    await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
+                    # What has gone into a session of its own may hold the outputs for ever.
+                    await asyncio.wait({running}, timeout=GRACE_S)
             except TimeoutError:
                 raise ChildTimedOut(stderr.decode("utf-8", "replace")) from None
             finally:
                 leftovers.cancel()
+                if held := not running.done():
+                    running.cancel()
+                    await asyncio.wait({running})
+            if not held:
+                running.result()
+            code = child.returncode
+            assert code is not None
         return ChildResult(code, stdout.decode("utf-8", "replace"), stderr.decode("utf-8", "replace"))
 
     @asynccontextmanager
@@ -169,9 +200,11 @@ class SystemChildren:
         if self._told is not None and not tells:
             with contextlib.suppress(BlockingIOError):
                 os.write(self._told, f"child {child.pid}\n".encode())
+        ending = asyncio.create_task(child.end_with_it())
         try:
             yield child
         finally:
+            ending.cancel()
             self.running.discard(child.pid)
             # A second cancellation must not leave the child behind.
             await asyncio.shield(asyncio.ensure_future(child.kill()))

@@ -14,6 +14,7 @@ from typing import Any, TypeVar
 
 import structlog
 
+from provisioner.core.errors import TransientError
 from provisioner.services.draft import in_thread
 from provisioner.services.full_disk import storage_full_told
 from provisioner.services.tenant_tree import remove_tree
@@ -25,6 +26,9 @@ T = TypeVar("T")
 LETS_GO_S = 2.0
 """Who is cancelled waits for so long for a folder's removal, which goes on by itself: on storage that hosts
 share, that of a root takes minutes, and a host that is to end lets its lease go when its work has ended."""
+
+MOST_DRAFTS = 10
+"""Made for one that is wanted, whose lock somebody else had."""
 
 ABANDONED_S = 6 * 3600.0
 """Whoever works on a draft ends before: its steps, each within TIMEOUT_S, aren't a handful."""
@@ -59,7 +63,7 @@ class DraftFolders:
 
     def _made(self, becomes: str) -> tuple[Path, int]:
         """A new one, and the descriptor that holds its lock."""
-        while True:
+        for _ in range(MOST_DRAFTS):
             folder = self._folder / f"{self._own}{secrets.token_hex(8)}{'@' if becomes else ''}{becomes}"
             with storage_full_told("make a root directory", self._folder, "Make room on its file system"):
                 folder.mkdir(mode=0o700)
@@ -67,6 +71,12 @@ class DraftFolders:
                 return folder, held
             with contextlib.suppress(OSError):
                 folder.rmdir()  # a process that looks for abandoned ones just now has its lock, or removed it
+        raise TransientError(
+            "make a root directory",
+            device=f"folder {self._folder}",
+            answer=f"the lock of a new folder was another process's {MOST_DRAFTS} times",
+            advice="Does its file system have locks (flock)?",
+        )
 
     async def seen_through(self, removal: Coroutine[Any, Any, T]) -> T:
         """Goes on when its caller is cancelled, who waits for LETS_GO_S then."""

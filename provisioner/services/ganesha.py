@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import signal
 from collections.abc import Mapping
 from ipaddress import IPv4Address
@@ -20,6 +21,7 @@ from provisioner.services.ganesha_config import Export, exports_part, static_par
 
 log = structlog.get_logger(__name__)
 
+_PATHS = re.compile(r"/[^\s(),]+")
 _READS = (" Starting: Ganesha", " initiating export list reload")
 _SERVES = ("NFS SERVER INITIALIZED", "Reread exports complete")
 
@@ -104,13 +106,9 @@ class GaneshaService:
             return ""
         complaint = line.rpartition(" :")[2][:200]
         if "[main]" in line or "[sigmgr]" in line:  # who read its files: at its start, and after that
-            for folder in [export.folder for export in self._exports.values()]:
-                if folder not in self._refused and _tells_of(line, folder):
+            exported = {str(export.folder) for export in self._exports.values()}
+            for folder in map(Path, exported.intersection(_PATHS.findall(line))):
+                if folder not in self._refused:
                     log.error("nfs.export_refused", folder=str(folder), cause=complaint)
                     self._refused[folder] = complaint
         return complaint
-
-
-def _tells_of(line: str, folder: Path) -> bool:
-    _, found, rest = line.partition(str(folder))
-    return bool(found) and rest[:1] in " ),"

@@ -94,8 +94,10 @@ class QemuImg:
                 on_stdout=lambda data: output.extend(data[: OUTPUT_BYTES - len(output)]),
             )
         except ChildTimedOut as error:
-            # The disk's doing: what a look at a crafted image takes is ended by CPU_S before.
-            raise TransientError(
+            # The disk's doing: what a look at a crafted image takes is ended by CPU_S before. What takes half
+            # an hour isn't tried a dozen times.
+            kind = PermanentError if verb == "convert" else TransientError
+            raise kind(
                 f"{self._program} {verb}",
                 answer=f"it was not done with the image after {timeout_s:.0f} s",
                 advice="Look at the disk that it lies on: whether it fails, and what else keeps it busy",

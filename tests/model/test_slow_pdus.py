@@ -383,3 +383,35 @@ def test_who_comes_to_a_slow_pdu_beside_a_wrong_community_is_answered() -> None:
         await asyncio.gather(asking, return_exceptions=True)
 
     run(story(), 0)
+
+
+@pytest.mark.parametrize("asked_by", [1, 8, 24], ids="{} communities".format)
+def test_a_pdu_that_dies_is_told_as_silent_to_all_whoever_asks_it(asked_by: int) -> None:
+    communities = [f"word-{number}" for number in range(asked_by)]
+    pdu = ChoosyPdu(0.05, *communities)
+    devices = hosts_devices(pdu)
+    controls = [outlets(devices, number, community=communities[number % asked_by]) for number in range(24)]
+    busy: list[float] = []
+    silent: set[int] = set()
+
+    async def story() -> None:
+        await asyncio.gather(*(patiently(control.power_state) for control in controls))
+        pdu.dead, died_s = True, now_s()
+
+        async def ask(number: int) -> None:
+            while now_s() < died_s + 60:
+                try:
+                    await controls[number].power_state()
+                except DeviceUnreachable:
+                    silent.add(number)
+                except DeviceBusy:
+                    busy.append(now_s() - died_s)
+                await asyncio.sleep(1)
+
+        await asyncio.gather(*map(ask, range(len(controls))))
+
+    run(story(), 0)
+    assert silent == set(range(24))
+    assert all(after_s <= 2 * LONGEST_S for after_s in busy), (
+        "they may have begun to wait before it was known"
+    )

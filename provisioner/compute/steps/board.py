@@ -67,7 +67,7 @@ def _while_it_is_up(step: Step) -> Step:
 def _not_done(ctx: StepContext, error: DeviceUnreachable) -> Retry | Fail:
     again = TransientError(error.tried, device=error.device, answer=error.answer, advice=error.advice)
     again.code = "filter-failed" if ctx.work.step == "filter_board_packets" else "monitor-failed"
-    if again.code == "filter-failed":
+    if again.code == "filter-failed" and not isinstance(error.__cause__, TimeoutError):
         # It answered up to here, and its SSH server was seen: it is the rules' fault before it is its own.
         tries = int(ctx.facts.get(FILTER_TRIES, 0)) + 1
         if tries >= MOST_FILTER_TRIES:
@@ -86,10 +86,13 @@ async def board_answers(ctx: StepContext) -> Outcome:
     if await ctx.edges.ping.answers(address):
         if not any(event.name == "board.ping" for event in ctx.mailbox.heard):
             _saw(ctx, "board.ping", f"{address} answers a ping")
+        if ctx.facts.get(ROOT_MARKED) != ctx.facts["root_folder"]:  # a version before this one made it
+            return Next(f"{address} answers a ping")
         silent = await _root_not_told(ctx)
         if not silent:
             _saw(ctx, "board.root", f"{address} runs on {ctx.facts['root_folder']}")
-            return Next(f"{address} answers a ping, and runs on the root that was made for it")
+            told = f"{address} answers a ping, and runs on the root that was made for it"
+            return Next(told, {FILTER_TRIES: 0})
     if stopped := boot_stopped(console_mark.said(ctx)):
         line, cause = stopped
         error = DeviceRefused(
@@ -144,11 +147,11 @@ async def filter_board_packets(ctx: StepContext) -> Outcome:
     await _run(ctx, *commands_of(rules, host))
     for chain, look in looks_of(rules).items():
         there, wanted = listed(await _run(ctx, look)), stand_in(chain, rules)
-        if there != wanted:
+        if there < wanted:  # iptables makes several of one rule with several addresses
             raise DeviceUnreachable(
                 "apply the packet filter",
                 device=f"node {ctx.node.name}",
-                answer=f"{there} rules stand in its chain {chain}, and not {wanted}",
+                answer=f"{there} rules stand in its chain {chain}, and {wanted} were to",
                 advice="Run the rules by hand: its monitor may not tell of one that iptables doesn't take",
             )
     applied = f"{len(rules)} rule{'s' if len(rules) != 1 else ''}"
@@ -157,8 +160,6 @@ async def filter_board_packets(ctx: StepContext) -> Outcome:
 
 async def _root_not_told(ctx: StepContext) -> str:
     """Why it isn't known to run on the root that was made for it; empty: it does."""
-    if not ctx.facts.get(ROOT_MARKED):
-        return ""
     try:
         told = await _run(ctx, ("cat", f"/{ROOT_MARK}"))
     except DeviceUnreachable as error:  # its monitor may come later than its network

@@ -19,7 +19,7 @@ ROOT_MARK = "etc/provisioner-root"
 """A file in the root of a board, by which it tells what it runs on: the folder's name."""
 
 ROOT_MARKED = "root_marked"
-"""A fact of a work: the root has its mark, which earlier versions didn't give it."""
+"""A fact of a work: the folder that has its mark, which earlier versions didn't give it."""
 
 
 async def make_root(ctx: StepContext) -> Outcome:
@@ -45,7 +45,7 @@ async def make_root(ctx: StepContext) -> Outcome:
             digest=image.tree_digest,
             files=files,
         )
-    facts = {"root_folder": name, ROOT_MARKED: ROOT_MARK in files}
+    facts = {"root_folder": name, ROOT_MARKED: name if ROOT_MARK in files else ""}
     return Next(f"image {image.name}, its bytes proven, is unpacked to {name}", facts)
 
 

@@ -24,15 +24,12 @@ class SeenRunning:
         self._unseen: dict[str, list[str]] = {}  # node → what was to run each time that nobody could tell
         self._up: dict[
             str, bool
-        ] = {}  # boards that tell when they are up → whether, since a deletion was asked
+        ] = {}  # boards that tell when they are up → whether, since an instance was deleted
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)
         if event.origin is Origin.STAGE and (event.source, event.name) == ("request", "delete"):
-            place = self._seen.place_of(event.detail["instance"])
-            self._ran.pop(place, None)
-            if place in self._up:
-                self._up[place] = False
+            self._ran.pop(self._seen.place_of(event.detail["instance"]), None)
         if event.origin is Origin.DEVICE and event.source == "machine":
             if event.name == "instance":
                 self._ran[event.node] = str(event.detail.get("image", ""))
@@ -41,6 +38,8 @@ class SeenRunning:
             elif event.name == "up":
                 self._up[event.node] = True
         told = (event.source, event.name) == ("client", "instance") and event.origin is Origin.STAGE
+        if told and event.detail["state"] == "deleted" and event.node in self._up:
+            self._up[event.node] = False
         if told and event.detail["state"] == "active":
             instance, ran = self._seen.on(event.node), self._ran.get(event.node, "")
             if instance is None or ran == instance.image:

@@ -10,7 +10,7 @@ import pytest
 
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, WrongCredentials
 from provisioner.core.states import PowerState
-from provisioner.drivers.outlet_iboot import IbootDevices
+from provisioner.drivers.outlet_iboot import IbootDevices, IbootOutlet
 from provisioner.protocols.power import PowerVerb
 from tests.contract.drivers.pdu import PASSWORD, running_pdu
 from tests.wire.services.conftest import play
@@ -57,6 +57,26 @@ def test_an_iboot_that_says_something_else_to_a_command_is_told_with_what_to_do(
 
     with pytest.raises(DeviceRefused, match=r"'CYCLE'\. Look whether it is in a cycle"):
         play(story)
+
+
+def test_what_is_no_iboot_and_sends_back_what_it_was_sent_tells_nobody_the_password() -> None:
+    async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        writer.write(await reader.readuntil(b"\r"))
+        writer.close()
+
+    async def story() -> str:
+        async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+            address = {"address": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+            control = IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD})
+            assert isinstance(control, IbootOutlet)
+            assert await control.power_state() is PowerState.UNKNOWN
+            with pytest.raises(DeviceRefused) as caught:
+                await control.set_power(PowerVerb.OFF)
+            return f"{caught.value.message} {control.last_seen()['outlet']}"
+
+    told = play(story)
+    assert told.count("words that no iBoot says") == 2
+    assert PASSWORD.upper() not in told.upper()
 
 
 def test_an_iboot_that_answers_in_between_has_not_hung_up_twice_running() -> None:

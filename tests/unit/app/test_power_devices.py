@@ -49,6 +49,13 @@ def test_so_are_two_feeds_of_which_one_has_a_wrong_community() -> None:
     assert len(keys) == 2
 
 
+def test_so_are_two_users_of_version_3_of_whom_one_has_a_wrong_protocol() -> None:
+    made = devices()
+    user = {"version": "3", "user": "power", "auth_protocol": "sha"}
+    keys = {made.key(on_outlet(1, "same", **user, priv_protocol=protocol)) for protocol in ("aes", "des")}
+    assert len(keys) == 2
+
+
 def test_a_bmc_is_one_device_whoever_asks_it() -> None:
     made = devices()
     keys = {made.key(on_outlet(number, word, "ipmi")) for number, word in ((1, "right"), (2, "wrong"))}

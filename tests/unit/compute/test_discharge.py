@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from provisioner.core.model import NodeRequest, RequestState
-from provisioner.core.outlets import OutletState
+from provisioner.core.outlets import OutletState, Seen
 from provisioner.core.states import PowerState
 from provisioner.drivers.fake import FakePower
 from provisioner.protocols.power import PowerControl, PowerVerb
@@ -35,8 +35,8 @@ class Outlet(FakePower):
         self._clock = world.clock
         self._switched = switched
 
-    def last_seen(self) -> Mapping[str, OutletState]:
-        return {"outlet 1": OutletState(str(self._machine.power))}
+    def last_seen(self) -> Mapping[str, Seen]:
+        return {"outlet 1": Seen(OutletState(str(self._machine.power)))}
 
     async def power_state(self) -> PowerState:
         Outlet.seen_off += self._machine.power is PowerState.OFF

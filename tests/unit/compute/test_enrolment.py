@@ -80,3 +80,14 @@ def test_outlets_on_their_way_or_half_off_are_understood(tmp_path: Path, seen: d
 
 def test_a_bmc_that_does_not_know_for_now_has_accepted_the_credentials(tmp_path: Path) -> None:
     assert enrolled(tmp_path, Unclear)[0] is ProvisionState.AVAILABLE
+
+
+def test_an_outlet_that_is_understood_a_moment_later_is_enrolled(tmp_path: Path) -> None:
+    class Recovers(Outlets):
+        looks = 0
+
+        def last_seen(self) -> Mapping[str, Seen]:
+            Recovers.looks += 1
+            return {"outlet 1": NO_WORD if Recovers.looks == 1 else OFF}
+
+    assert enrolled(tmp_path, Recovers)[0] is ProvisionState.AVAILABLE

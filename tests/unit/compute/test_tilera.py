@@ -237,7 +237,7 @@ def test_rules_that_a_monitor_only_says_it_applied_are_not_taken_for_applied(tmp
         failure = (await world.instance()).failure
         assert failure is not None
         assert failure.code == "filter-failed"
-        assert "0 rules stand in its chain INPUT, and not 2" in failure.message
+        assert "0 rules stand in its chain INPUT, and 2 were to" in failure.message
 
     play(tmp_path, story)
 

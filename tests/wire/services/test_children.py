@@ -61,6 +61,35 @@ def test_what_a_child_leaves_behind_ends_with_it_and_keeps_nobody_waiting(tmp_pa
     eventually("the helper is gone", lambda: not Path(f"/proc/{pid}/exe").exists(), 20)
 
 
+def test_what_goes_into_a_session_of_its_own_keeps_nobody_waiting_either(tmp_path: Path) -> None:
+    helper = tmp_path / "helper"
+    done = run("sh", "-c", f"setsid sleep 600 & echo $! > {helper}; echo done")
+    os.kill(int(helper.read_text()), signal.SIGKILL)
+    assert (done.code, done.stdout) == (0, "done\n")
+
+
+def test_a_number_that_may_be_anothers_by_now_is_not_signalled(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Long after a child has ended, that is: what it left was ended with it."""
+    signalled: list[tuple[int, int]] = []
+    ended = asyncio.Event()
+
+    def signals(pid: int, number: int) -> None:
+        signalled.append((pid, number))
+        ended.set()
+        raise ProcessLookupError
+
+    monkeypatch.setattr(os, "killpg", signals)
+
+    async def story() -> int:
+        async with SystemChildren().started(("true",)) as child:
+            await child.wait()
+            await ended.wait()
+        return child.pid
+
+    pid = play(story)
+    assert signalled == [(pid, signal.SIGKILL)]
+
+
 def test_a_program_that_is_not_installed_is_named() -> None:
     with pytest.raises(PermanentError, match="start no-such-program: it is not installed"):
         run("no-such-program")

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from provisioner.core.errors import StorageFull, TransientError
+from provisioner.core.errors import PermanentError, StorageFull
 from provisioner.services.children import SystemChildren
 from provisioner.services.image_store import ImageStore
 from provisioner.services.qemu_img import QemuImg
@@ -72,5 +72,5 @@ def test_a_conversion_that_takes_too_long_says_nothing_of_the_image(tmp_path: Pa
     program = tmp_path / "slow-qemu-img"
     program.write_text("#!/bin/sh\nexec sleep infinity\n")
     program.chmod(0o755)
-    with pytest.raises(TransientError, match=r"not done with the image after 0 s\. Look at the disk"):
+    with pytest.raises(PermanentError, match=r"not done with the image after 0 s\. Look at the disk"):
         asyncio.run(QemuImg(SystemChildren(), str(program)).to_raw(tmp_path, "raw", tmp_path, 0.2))
