@@ -20,6 +20,7 @@ from provisioner.core.board_rules import commands_of, listed, looks_of, rules_of
 from provisioner.core.diagnosis import boot_stopped
 from provisioner.core.errors import DeviceRefused, DeviceUnreachable, TransientError
 from provisioner.core.outcome import Fail, Next, Outcome, Retry, Wait
+from provisioner.core.plan import PLANS
 from provisioner.core.readable import shortened
 from provisioner.protocols.events import WireEvent
 
@@ -67,8 +68,9 @@ def _while_it_is_up(step: Step) -> Step:
 def _not_done(ctx: StepContext, error: DeviceUnreachable) -> Retry | Fail:
     again = TransientError(error.tried, device=error.device, answer=error.answer, advice=error.advice)
     again.code = "filter-failed" if ctx.work.step == "filter_board_packets" else "monitor-failed"
+    # It answered up to here, and its SSH server was seen: it is the rules' fault before it is its own. A call
+    # that ran out of its time says nothing of either.
     if again.code == "filter-failed" and not isinstance(error.__cause__, TimeoutError):
-        # It answered up to here, and its SSH server was seen: it is the rules' fault before it is its own.
         tries = int(ctx.facts.get(FILTER_TRIES, 0)) + 1
         if tries >= MOST_FILTER_TRIES:
             return Fail(again)
@@ -86,8 +88,8 @@ async def board_answers(ctx: StepContext) -> Outcome:
     if await ctx.edges.ping.answers(address):
         if not any(event.name == "board.ping" for event in ctx.mailbox.heard):
             _saw(ctx, "board.ping", f"{address} answers a ping")
-        if ctx.facts.get(ROOT_MARKED) != ctx.facts["root_folder"]:  # a version before this one made it
-            return Next(f"{address} answers a ping")
+        if ctx.facts.get(ROOT_MARKED) != ctx.facts["root_folder"]:
+            return _marked_anew(ctx)
         silent = await _root_not_told(ctx)
         if not silent:
             _saw(ctx, "board.root", f"{address} runs on {ctx.facts['root_folder']}")
@@ -156,6 +158,17 @@ async def filter_board_packets(ctx: StepContext) -> Outcome:
             )
     applied = f"{len(rules)} rule{'s' if len(rules) != 1 else ''}"
     return Next(f"{seen}; its monitor applied {applied} of its packet filter")
+
+
+def _marked_anew(ctx: StepContext) -> Retry:
+    """Of a root that an earlier version of this program made: what the board runs on, nobody can tell."""
+    ctx.ledger.note_facts({"starts": 0})  # they say nothing of the instance
+    error = TransientError(
+        "hear which root the board runs on",
+        device=f"node {ctx.node.name}",
+        answer="the root that was made for it has no mark: it is made anew",
+    )
+    return Retry(error, from_step=PLANS[ctx.work.plan].first, counts=False)
 
 
 async def _root_not_told(ctx: StepContext) -> str:

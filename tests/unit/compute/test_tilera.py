@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 
 import pytest
 
 from provisioner.compute.steps import instance as instance_steps
-from provisioner.core.model import PublicationKind
+from provisioner.compute.steps.nfs import ROOT_MARKED
+from provisioner.core.model import Node, PublicationKind
 from provisioner.core.plan import PLANS
 from provisioner.core.states import InstanceState, ProvisionState
 from tests.unit.compute import fake_world
@@ -141,6 +143,9 @@ def test_rules_that_are_not_applied_end_the_request_and_blame_no_node(tmp_path: 
         assert failure is not None
         assert (failure.code, failure.step) == ("filter-failed", "filter_board_packets")
         assert (node.maintenance, node.deploy_failures) == (False, 0)
+        told = [event.name for event in await world.events()]
+        assert told.count("step.retry") == 2
+        assert told.count("power.on") == 1, "nobody started the board again for it"
 
     play(tmp_path, story)
 
@@ -179,6 +184,29 @@ def test_a_monitor_that_fails_for_a_while_delays_a_deploy_and_no_more(tmp_path: 
     play(tmp_path, story)
 
 
+def test_a_root_without_a_mark_is_made_anew(tmp_path: Path) -> None:
+    """By the version before, or by a host that it still runs on."""
+
+    async def story(world: FakeWorld) -> None:
+        world.rack.hangs = True
+        await world.ask()
+        await world.comes_to("board_answers")
+        await world.die()
+        node = await world.node()
+        assert node.work is not None
+        unmarked = node.publication.root
+        work = replace(node.work, facts={**node.work.facts, ROOT_MARKED: "another"})
+        await world.store.transact(lambda tx: tx.update(Node, node.id, {"work": work}))
+        world.rack.hangs = False
+        world.rack.switch(world.rack.machine("n1"), on=True)
+        world.start()
+        await world.becomes(ProvisionState.ACTIVE)
+        assert (await world.node()).publication.root not in ("", unmarked)
+        assert "has no mark: it is made anew" in " ".join(event.text for event in await world.events())
+
+    play(tmp_path, story)
+
+
 def test_a_board_that_still_runs_what_it_ran_is_not_taken_for_the_instance(tmp_path: Path) -> None:
     async def story(world: FakeWorld) -> None:
         world.board.root = "of-an-instance-before"
@@ -213,18 +241,6 @@ def test_a_monitor_that_does_nothing_while_the_board_answers_is_not_held_against
         assert (failure.code, failure.step) == (code, step)
         assert "it ended with 2" in failure.message
         assert (node.maintenance, node.deploy_failures) == (False, 0)
-
-    play(tmp_path, story)
-
-
-def test_rules_that_iptables_refuses_are_tried_three_times_and_the_board_stays_on(tmp_path: Path) -> None:
-    async def story(world: FakeWorld) -> None:
-        world.board.refuses = "iptables"
-        await world.ask(user_data=f"#iptables\n{RULE}\n")
-        await world.becomes(ProvisionState.DEPLOY_FAILED)
-        told = [event.name for event in await world.events()]
-        assert told.count("step.retry") == 2
-        assert told.count("power.on") == 1
 
     play(tmp_path, story)
 
