@@ -21,7 +21,7 @@ OURS = 255
 letters or so, and the path of the root's export."""
 
 
-UNSAFE: Mapping[str, re.Pattern[str]] = {
+_UNSAFE: Mapping[str, re.Pattern[str]] = {
     # It has no quoting: these would end the command, or be expanded.
     "ipxe": re.compile(r"[^\x20-\x7e]|\$\{|(?:^|\s)(?:\|\||&&|#)"),
     # In single quotes its shell takes everything as it is, up to the next one. Quotes and backslashes that
@@ -39,7 +39,7 @@ _ONE_LOADER = {"x86_64": "ipxe", "armhf": "uboot"}
 
 def unsafe_in(line: str, boot_driver: str) -> str:
     """The first of it that can't get through; empty: all can."""
-    pattern = UNSAFE.get(boot_driver)
+    pattern = _UNSAFE.get(boot_driver)
     found = pattern.search(line) if pattern else None
     return found.group(0).strip() or found.group(0) if found else ""
 

@@ -89,7 +89,8 @@ class Children(Protocol):
     ) -> ChildResult:
         """Runs a program to its end, its input empty. With `on_stdout`, that gets what it prints as it
         prints it, and the result's `stdout` is empty. Raises ChildTimedOut; on that, and when cancelled,
-        the child is killed before this returns. What it has started never outlives it."""
+        the child is killed before this returns. What it has started in its own session is ended with it; what
+        has gone into another one keeps nobody waiting."""
         ...
 
     def started(

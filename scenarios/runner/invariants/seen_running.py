@@ -22,9 +22,7 @@ class SeenRunning:
         self._seen = RequestsSeen()
         self._ran: dict[str, str] = {}  # node → image whose system ran there last
         self._unseen: dict[str, list[str]] = {}  # node → what was to run each time that nobody could tell
-        self._up: dict[
-            str, bool
-        ] = {}  # boards that tell when they are up → whether, since an instance was deleted
+        self._up: dict[str, bool] = {}  # board → whether it told that it is up since an instance was deleted
 
     def see(self, index: int, event: Event, look: Look) -> Iterable[Breach]:
         self._seen.see(event)

@@ -63,8 +63,10 @@ def test_what_a_child_leaves_behind_ends_with_it_and_keeps_nobody_waiting(tmp_pa
 
 def test_what_goes_into_a_session_of_its_own_keeps_nobody_waiting_either(tmp_path: Path) -> None:
     helper = tmp_path / "helper"
-    done = run("sh", "-c", f"setsid sleep 600 & echo $! > {helper}; echo done")
-    os.kill(int(helper.read_text()), signal.SIGKILL)
+    try:
+        done = run("sh", "-c", f"setsid sleep 600 & echo $! > {helper}; echo done")
+    finally:
+        os.kill(int(helper.read_text()), signal.SIGKILL)
     assert (done.code, done.stdout) == (0, "done\n")
 
 
