@@ -26,7 +26,6 @@ from scenarios.runner.report import failure_text
 from scenarios.runner.saved import read_saved
 from scenarios.runner.stage import Fidelity, LabTrouble, NotBegun
 from scenarios.runner.story import Story
-from scenarios.runner.verdict import Verdict
 from tests.model import made_up
 from tests.model.made_up import BrokenPromise, Storyteller
 from tests.model.mutants import story
@@ -126,20 +125,3 @@ def test_whatever_a_story_ends_by_that_is_made_up_it_is_written_down(
     assert str(error) in said
     assert "\nname: made-up\n" in said
     assert type(caught.value).__name__ == ("Broken_lab" if head == "INFRA" else "Broken_deadline")
-
-
-MOST_SEEDS, EACH = 200, 25
-"""With several hosts. Each so many-th is played whenever stories are."""
-
-
-@pytest.mark.parametrize(
-    "seed",
-    [
-        pytest.param(seed, marks=pytest.mark.full if seed % EACH else pytest.mark.exhaustive)
-        for seed in range(1, MOST_SEEDS + 1)
-    ],
-)
-def test_no_promise_is_broken_by_two_to_five_hosts_whatever_a_seed_makes_up(seed: int) -> None:
-    job = Job(fidelity=Fidelity.MODEL, seed=seed, compute_hosts=2 + seed % 4)
-    played = play_job(job, traces_of_tests())
-    assert played.result.verdict is Verdict.PASS, failure_text(played)
