@@ -303,7 +303,12 @@ def _after(error: BaseException, image: Image, came: bool) -> dict[str, Any]:
         if isinstance(error, ImagesAway) or (came and isinstance(error, TransientError)):
             return {"state": ImageState.QUEUED}
     if not isinstance(error, Exception):
-        failure = Failure(code="interrupted", message=f"interrupted: {type(error).__name__}")
+        told = TransientError(
+            f"receive the bytes of image {image.name}",
+            answer="the process that received them ended",
+            advice="Send them again, or delete the image and register it anew",
+        )
+        failure = Failure(code="interrupted", message=told.message)
         return {"state": ImageState.ERROR, "failure": failure}
     if not isinstance(error, ProvisionerError):
         error = Defect.of("store the bytes", f"image {image.name}", error)

@@ -168,6 +168,10 @@ FAILURES: Mapping[str, Known] = MappingProxyType(
             "a disk that was wiped doesn't read as zeros; the node isn't offered again",
             f"{_BAD_DISK}, and clean the node again",
         ),
+        "interrupted": Known(
+            "the process that received an image's bytes ended before it had all of them",
+            "Send the bytes again, or delete the image and register it anew",
+        ),
         "url-forbidden": Known(
             "a member's image is at an address that it may not come from",
             "Send the bytes, or have an operator allow its network (`image_urls.also`)",

@@ -38,7 +38,8 @@ RAMDISK = """
 ## How far the ramdisk came
 
 By `boot` of the node: what was seen last of a boot that ended as `agent-never-reported`, and why nothing
-followed, most probably.
+followed, most probably. The failure's `message` says it, behind "last proven:"; its field `last_proven` names
+the last step that ended.
 
 """
 

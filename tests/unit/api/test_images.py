@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -49,6 +50,30 @@ def test_an_upload_that_is_cut_off_leaves_the_image_to_be_sent_again(api: Api) -
     )
     assert answer.status_code == 422
     assert "256 of 512" in answer.json()["title"]
+    assert send(api).json()["state"] == "active"
+
+
+def test_an_upload_that_the_end_of_its_process_cuts_off_says_so(api: Api) -> None:
+    register(api)
+
+    async def story() -> None:
+        begun = asyncio.Event()
+
+        async def endless() -> AsyncIterator[bytes]:
+            yield CONTENT[:256]
+            begun.set()
+            await asyncio.Event().wait()
+
+        path, headers = "/v1/images/tiny/content", {"Content-Length": str(len(CONTENT))}
+        sending = asyncio.create_task(api.request("PUT", path, content=endless(), headers=headers))
+        await begun.wait()
+        sending.cancel()
+        await asyncio.wait((sending,))
+
+    api.run(story())
+    failure = api.get("/v1/images/tiny")["failure"]
+    assert failure["code"] == "interrupted"
+    assert failure["message"].endswith("Send them again, or delete the image and register it anew")
     assert send(api).json()["state"] == "active"
 
 

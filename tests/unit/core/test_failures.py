@@ -14,7 +14,7 @@ from provisioner.core.ladders import DISK_INSTANCE_LADDERS, NETBOOT_INSTANCE_LAD
 from provisioner.core.model import TimelineEvent
 from tests.unit.records import event
 
-ELSEWHERE = {"wipe-failed", "wipe-not-proven", "url-forbidden"}
+ELSEWHERE = {"wipe-failed", "wipe-not-proven", "url-forbidden", "interrupted"}
 """No deploy fails with these."""
 
 PAGE = page()
