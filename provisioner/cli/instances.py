@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from provisioner.cli.client import path_of
 from provisioner.cli.consoles import Follow, show_console
-from provisioner.cli.exits import ENDED_IN_ERROR, CliError
+from provisioner.cli.exits import CONFLICT, ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
 from provisioner.cli.options import Json, NameOrId, Timeout, Wipe, client_and_output
 from provisioner.cli.output import Output, by_name, cell, seconds_between
@@ -136,6 +136,8 @@ def _tell_end(output: Output, instance: dict[str, Any]) -> None:
         output.json(instance)
     if instance["state"] == "error":
         raise CliError("\n".join(_failure(instance)), ENDED_IN_ERROR)
+    if instance["state"] == "deleted":
+        raise CliError(f"{instance['name']} was deleted, and will not be active: ask for another.", CONFLICT)
     if not output.as_json:
         where = f" at {instance['address']}" if instance["address"] else ""
         took_s = seconds_between(instance["created_at"], instance["updated_at"])

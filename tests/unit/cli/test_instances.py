@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 from typing import Any
 
 import pytest
@@ -36,3 +37,10 @@ def test_a_dry_run_tells_why_no_node_would_be_had(
     listener.status, listener.answer = 200, found
     lines = [line.rstrip() for line in listener.run("instance", "place", "--image", "debian").splitlines()]
     assert [line for line in lines if not line.startswith("not node")] == told
+
+
+def test_an_instance_that_was_deleted_meanwhile_is_no_success(listener: Listener) -> None:
+    found = {"name": "web", "state": "deleted", "work": None, "waiting_for": "", "failure": None}
+    listener.status, listener.answer = 200, {**found, "items": []}
+    listener.run("instance", "wait", "web", exit_code=1)
+    assert json.loads(listener.run("instance", "wait", "web", "--json", exit_code=1))["state"] == "deleted"
