@@ -25,7 +25,7 @@ from provisioner.cli import (
     tls,
 )
 from provisioner.cli.exits import CliError, of_error
-from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared
+from provisioner.cli.options import DEFAULT_CONFIG, Json, Shared, settings_of
 from provisioner.cli.output import Output
 from provisioner.cli.ready import ready
 from provisioner.core.errors import ProvisionerError
@@ -111,10 +111,8 @@ def _serve(config: Path, *roles: str) -> None:
     import asyncio
 
     from provisioner.app import serve
-    from provisioner.config.settings import Settings
-    from provisioner.config.source import load
 
-    asyncio.run(serve(load(config, Settings), frozenset(roles)))
+    asyncio.run(serve(settings_of(config), frozenset(roles)))
 
 
 app.command()(ready)
@@ -128,21 +126,15 @@ def check_config(
     as_json: Json = False,
 ) -> None:
     """Say whether a configuration can be used, and what it comes to."""
-    from provisioner.config.settings import Settings
-    from provisioner.config.source import load
-
-    settings = load(file, Settings).model_dump(mode="json")
-    Output(as_json).json(settings)
+    Output(as_json).json(settings_of(file).model_dump(mode="json"))
 
 
 @db_app.command("upgrade")
 def upgrade_database(config: Config = DEFAULT_CONFIG, as_json: Json = False) -> None:
     """Bring the database's schema up to this version; at once if it is. SQLite does so at each start."""
-    from provisioner.config.settings import Settings
-    from provisioner.config.source import load
     from provisioner.store import upgrade_store
 
-    settings = load(config, Settings)
+    settings = settings_of(config)
     before, after = upgrade_store(settings.database_url, settings.database_password())
     Output(as_json).record({"before": before, "after": after}, ("before", "after"))
 

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated, TypeVar
 import typer
 
 from provisioner.cli.exits import CONFLICT, NOT_FOUND, USAGE, CliError
-from provisioner.cli.options import DEFAULT_CONFIG, Json
+from provisioner.cli.options import DEFAULT_CONFIG, Json, settings_of
 from provisioner.cli.output import Output
 from provisioner.core.errors import Conflict, NotFound
 
@@ -100,12 +100,10 @@ def _with(config: Path, work: Callable[[Store, SecretBox, KeyFile | None], Await
     import os
 
     from provisioner.app.secret_keys import KEYS_VARIABLE, secret_box
-    from provisioner.config.settings import Settings
-    from provisioner.config.source import load
     from provisioner.services.key_file import KeyFile
     from provisioner.store import open_store
 
-    settings = load(config, Settings)
+    settings = settings_of(config)
     file = None if os.environ.get(KEYS_VARIABLE, "").split() else KeyFile(settings.secret_key)
     # What runs would take a new one up, and drop the keys that it has.
     box = secret_box(settings, make=False)

@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from provisioner.cli.options import DEFAULT_CONFIG, Json
+from provisioner.cli.options import DEFAULT_CONFIG, Json, settings_of
 from provisioner.cli.output import Output
 
 app = typer.Typer(help="TLS for the API.", no_args_is_help=True)
@@ -29,11 +29,9 @@ def init(
     import socket
     from datetime import UTC, datetime
 
-    from provisioner.config.settings import Settings
-    from provisioner.config.source import load
     from provisioner.services.local_ca import TlsFolder, can_be_for, issue, names_of
 
-    settings = load(config, Settings)
+    settings = settings_of(config)
     folder = TlsFolder(settings.tls_folder)
     own = [settings.api.address, socket.gethostname(), "localhost", "127.0.0.1"]
     # A system without a name is called "(none)"; nobody asked for that.
