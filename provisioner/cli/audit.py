@@ -16,12 +16,13 @@ COLUMNS = {
     "tenant": "tenant",
     "user": "user",
     "credential": "by token or key",
+    "address": "from",
     "operation": "operation",
     "target": "target",
     "outcome": "outcome",
     "request_id": "request",
 }
-SPARE = ("request_id", "credential", "tenant")
+SPARE = ("request_id", "address", "credential", "tenant")
 
 
 @app.command("list")

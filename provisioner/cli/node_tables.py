@@ -39,6 +39,7 @@ DETAILS = (
         "power_device_silence",
         "root_device",
         "keep_disks",
+        "wipe_owed",
         "instance",
         "published",
         "work",
