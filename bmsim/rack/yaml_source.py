@@ -16,6 +16,11 @@ M = TypeVar("M", bound=BaseModel)
 MERGE = "tag:yaml.org,2002:merge"
 """Of the key `<<`."""
 
+_FIELDS = "Input should be fields with values, as {field: value}"
+_ITEMS = "Input should be a list, as [one, another]"
+IN_YAML = {"model_type": _FIELDS, "dict_type": _FIELDS, "mapping_type": _FIELDS, "tuple_type": _ITEMS}
+"""What pydantic would call by the names of Python's types."""
+
 
 def load(path: Path, model: type[M]) -> M:
     """The file's content as `model`. Raises RackError naming file, line and field."""
@@ -33,9 +38,11 @@ def parse(text: str, model: type[M], name: str) -> M:
         tree, data, given_twice = _read(text)
     except yaml.MarkedYAMLError as error:
         line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise RackError(f"{name}:{line}: not YAML: {error.problem}", code=2) from error
-    except yaml.YAMLError as error:  # a character that YAML doesn't allow
-        raise RackError(f"{name}: not YAML: {error}", code=2) from error
+        raise RackError(f"{name}:{line}: not YAML: {error.problem}{_begun(error)}", code=2) from error
+    except yaml.reader.ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        told = f"the character U+{error.character:04X} can't be in it"
+        raise RackError(f"{name}:{line}: not YAML: {told}", code=2) from error
     except RecursionError:
         raise RackError(f"{name}: it is nested too deeply", code=2) from None
     for line, key, before in given_twice:
@@ -44,8 +51,7 @@ def parse(text: str, model: type[M], name: str) -> M:
         return model.model_validate({} if data is None else data)
     except ValidationError as error:
         lines = [
-            f"{name}:{_line(tree, problem['loc'])}: {_field(problem['loc'])}: "
-            + problem["msg"].removeprefix("Value error, ")
+            f"{name}:{_line(tree, problem['loc'])}: {_field(problem['loc'])}: " + _plain(problem)
             for problem in _causes(error.errors())
         ]
         raise RackError("\n".join(lines), code=2) from error
@@ -106,6 +112,23 @@ def located(path: Path, location: tuple[int | str, ...], problem: str) -> str:
     """A problem that only shows once the file is read, told like those that show while it is."""
     tree = yaml.compose(path.read_text(), Loader=yaml.SafeLoader)
     return f"{path}:{_line(tree, location)}: {_field(location)}: {problem}"
+
+
+def _begun(error: yaml.MarkedYAMLError) -> str:
+    """In what the problem shows: the mistake may stand where that begins."""
+    begun, seen = error.context_mark, error.problem_mark
+    if begun is None or seen is None or begun.line == seen.line:
+        return ""
+    return f" ({error.context}, begun in line {begun.line + 1})"
+
+
+def _plain(problem: ErrorDetails) -> str:
+    if problem["type"] in IN_YAML:
+        return IN_YAML[problem["type"]]
+    told = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "too_short":
+        told = told.replace("Tuple should", "Input should").replace(" after validation", "")
+    return told
 
 
 def _causes(problems: list[ErrorDetails]) -> Iterator[ErrorDetails]:

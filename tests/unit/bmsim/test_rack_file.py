@@ -155,7 +155,7 @@ def test_each_rack_has_a_unique_local_prefix_made_of_its_subnet() -> None:
 
 
 def test_an_empty_list_is_told_to_be_too_short() -> None:
-    assert "compute_hosts: Tuple should have at least 1 item" in refusal(
+    assert "compute_hosts: Input should have at least 1 item" in refusal(
         TEXT.replace(
             "\n  - {name: ch1, provisioning_address: 10.77.0.10, management_address: 10.78.0.10}", " []"
         )
