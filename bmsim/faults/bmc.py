@@ -48,7 +48,7 @@ FAULTS = (
         "loses a power-on that comes while the machine is going down",
         BY_HEAL,
         "kubevirtbmc #219",
-        (Parameter("window_s", 10, NUMBER, "how long going down takes"),),
+        (Parameter("window_s", 10, NUMBER, "how long going down takes", least=0),),
     ),
     _fault(
         "bmc.busy",
@@ -63,7 +63,9 @@ FAULTS = (
                 "names as in the audit log; null: all that change something",
             ),
             count(),
-            Parameter("after_power_off_s", None, NUMBER, "only for so long after a power-off; null: always"),
+            Parameter(
+                "after_power_off_s", None, NUMBER, "only for so long after a power-off; null: always", least=0
+            ),
         ),
     ),
     _fault(
@@ -78,7 +80,7 @@ FAULTS = (
         "refuses to set the boot device until POST ends: 0xD5, not supported in present state",
         BY_HEAL,
         "iLO (LP 2136275)",
-        (Parameter("post_s", 60, NUMBER, "how long POST takes, from the start of the machine"),),
+        (Parameter("post_s", 60, NUMBER, "how long POST takes, from the start of the machine", least=0),),
     ),
     _fault(
         "bmc.boot_device_forgotten",
@@ -102,7 +104,7 @@ FAULTS = (
         "restarts: its sessions are gone, and it is silent until it has started again",
         "by itself after silent_s",
         "everyday: firmware updates, watchdogs, operators",
-        (Parameter("silent_s", 20, NUMBER, "how long it takes to start"),),
+        (Parameter("silent_s", 20, NUMBER, "how long it takes to start", least=0),),
     ),
     _fault(
         "bmc.sessions_exhausted",

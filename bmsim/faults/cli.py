@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import json
 from typing import Annotated
 
 import typer
 from rich.console import Console
 
 from bmsim.faults.catalogue import CATALOGUE, find
-from bmsim.faults.fault import BadFault
-from bmsim.faults.reference import as_data, where
+from bmsim.faults.fault import STRUCK, BadFault
+from bmsim.faults.reference import as_data, values, where
 from bmsim.rack.errors import RackError
 
 fault_app = typer.Typer(help="Faults: what can be made to go wrong.", no_args_is_help=True)
@@ -50,9 +51,8 @@ def show(
         return
     out.print(f"[bold]{fault.name}[/]  {fault.what}", soft_wrap=True)
     out.print(f"heals {fault.heals}", soft_wrap=True)
-    out.print(f"strikes a {fault.strikes}; fidelities: {where(fault)}", soft_wrap=True)
+    out.print(f"strikes {STRUCK[fault.strikes]}; fidelities: {where(fault)}", soft_wrap=True)
     for parameter in fault.parameters:
-        told = f"    {parameter.name}={parameter.default}  {parameter.meaning}"
-        choices = f" ({', '.join(parameter.choices)})" if parameter.choices else ""
-        out.print(told + choices, soft_wrap=True, markup=False)
+        given = f"{parameter.name}={json.dumps(parameter.default)}"
+        out.print(f"    {given}  {parameter.meaning} ({values(parameter)})", soft_wrap=True, markup=False)
     out.print(f"seen: {fault.source}", soft_wrap=True, markup=False)

@@ -12,6 +12,17 @@ class BadFault(ValueError):
     """No such fault or parameter, or a value of the wrong kind; the message says what there is."""
 
 
+KINDS: Mapping[type, str] = {
+    int: "a whole number",
+    float: "a number",
+    str: "text",
+    bool: "yes or no",
+    list: "a list",
+    tuple: "a list",
+}
+"""As people say it."""
+
+
 class Strikes(StrEnum):
     """What a fault is aimed at: a node (its BMC, its wires and those of its PDUs are the node's), a
     compute host, an image, or what all of them share."""
@@ -44,6 +55,11 @@ class Parameter:
     least: float | None = None
     most: float | None = None
 
+    @property
+    def kinds_in_words(self) -> str:
+        kinds = [kind for kind in self.kinds if not (kind is int and float in self.kinds)]
+        return " or ".join(dict.fromkeys(KINDS[kind] for kind in kinds))
+
     def check(self, fault: str, value: Any) -> None:
         """Raises BadFault."""
         if value is None and self.default is None:
@@ -51,8 +67,8 @@ class Parameter:
         # A bool is an int to Python, and to nobody else.
         fits = bool in self.kinds if isinstance(value, bool) else isinstance(value, self.kinds)
         if not fits:
-            kinds = " or ".join(kind.__name__ for kind in self.kinds)
-            raise BadFault(f"{fault}: {self.name} is {value!r}; it must be {kinds} ({self.meaning})")
+            told = f"{fault}: {self.name} is {value!r}; it must be {self.kinds_in_words} ({self.meaning})"
+            raise BadFault(told)
         if self.least is not None and value < self.least:
             raise BadFault(f"{fault}: {self.name} is {value!r}; it must be at least {self.least:g}")
         if self.most is not None and value > self.most:
@@ -93,6 +109,14 @@ class Fault:
             known[name].check(self.name, value)
         return {name: given.get(name, parameter.default) for name, parameter in known.items()}
 
+
+STRUCK: Mapping[Strikes, str] = {
+    Strikes.NODE: "a node",
+    Strikes.HOST: "a compute host",
+    Strikes.IMAGE: "an image",
+    Strikes.RACK: "the rack",
+}
+"""As people say it."""
 
 MODEL = frozenset({"model"})
 EVERYWHERE = frozenset({"model", "machine"})

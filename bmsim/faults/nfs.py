@@ -7,7 +7,7 @@ from bmsim.faults.fault import BY_HEAL, MODEL, Fault, Strikes
 FAULTS = (
     Fault(
         "nfs.server_gone",
-        "a compute host's NFS server doesn't answer; nodes with their root there wait, and go on",
+        "a compute host's NFS server doesn't answer; nodes that mount their roots there wait, and go on",
         BY_HEAL,
         "the blueprint of general bare-metal provisioning, 2012: image by NFS root",
         strikes=Strikes.HOST,

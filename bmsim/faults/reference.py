@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
-from bmsim.faults.fault import By, Fault, Parameter
+from bmsim.faults.fault import STRUCK, By, Fault, Parameter
 
 INTRODUCTION = """\
 # Faults
@@ -22,8 +22,6 @@ Each time that a rack sees a fault strike, its audit log (`bmsim rack log`) has 
 device `fault`. Those that are injected by the runner need a provisioner to strike at: a scenario brings
 them about.
 """
-
-KINDS = {int: "whole number", float: "number", str: "text", bool: "yes or no", list: "list", tuple: "list"}
 
 
 def page() -> str:
@@ -70,7 +68,7 @@ def _sections() -> Iterator[str]:
             family = fault.family
             yield f"\n## {family}\n"
         yield f"\n### `{fault.name}`\n\n"
-        yield f"- What happens: {fault.what}.\n- Heals: {fault.heals}.\n- Strikes: a {fault.strikes}.\n"
+        yield f"- What happens: {fault.what}.\n- Heals: {fault.heals}.\n- Strikes: {STRUCK[fault.strikes]}.\n"
         yield f"- Fidelities: {where(fault)}.\n- Seen in the wild: {fault.source}.\n"
         if fault.parameters:
             yield "\n| parameter | default | values | meaning |\n|---|---|---|---|\n"
@@ -78,13 +76,15 @@ def _sections() -> Iterator[str]:
 
 
 def _row(parameter: Parameter) -> str:
-    values = ", ".join(f"`{choice}`" for choice in parameter.choices) or _kinds(parameter)
+    may_be = ", ".join(f"`{choice}`" for choice in parameter.choices) or values(parameter)
     default = json.dumps(parameter.default)
-    return f"| `{parameter.name}` | `{default}` | {values} | {parameter.meaning} |\n"
+    return f"| `{parameter.name}` | `{default}` | {may_be} | {parameter.meaning} |\n"
 
 
-def _kinds(parameter: Parameter) -> str:
-    kinds = [kind for kind in parameter.kinds if not (kind is int and float in parameter.kinds)]
+def values(parameter: Parameter) -> str:
+    """What it may be."""
+    if parameter.choices:
+        return ", ".join(parameter.choices)
     least = "" if parameter.least is None else f", at least {parameter.least:g}"
     most = "" if parameter.most is None else f", at most {parameter.most:g}"
-    return " or ".join(dict.fromkeys(KINDS[kind] for kind in kinds)) + least + most
+    return parameter.kinds_in_words.removeprefix("a ") + least + most

@@ -130,9 +130,9 @@ def test_a_cold_reset_happens_once_and_is_over_by_itself() -> None:
     [
         ("bmc.tired", {}, "there is no fault bmc.tired; there are: bmc.silent"),
         ("bmc.silent", {"for": 3}, "bmc.silent has no parameter for; it has for_s"),
-        ("bmc.busy", {"count": "3"}, "count is '3'; it must be int"),
-        ("bmc.busy", {"count": True}, "count is True; it must be int"),
-        ("bmc.lies_about_power", {"says_on": 1}, "says_on is 1; it must be bool"),
+        ("bmc.busy", {"count": "3"}, "count is '3'; it must be a whole number"),
+        ("bmc.busy", {"count": True}, "count is True; it must be a whole number"),
+        ("bmc.lies_about_power", {"says_on": 1}, "says_on is 1; it must be yes or no"),
         ("bmc.cold_reset", {"silent_s": None}, "silent_s is None"),
     ],
 )

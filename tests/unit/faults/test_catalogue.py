@@ -6,7 +6,9 @@ import json
 from typing import Any
 
 import pytest
+from typer.testing import CliRunner
 
+from bmsim.cli import app
 from bmsim.faults.catalogue import CATALOGUE, FAMILIES, completed
 from bmsim.faults.fault import BadFault, By, Strikes
 from bmsim.faults.reference import as_data, page
@@ -56,10 +58,11 @@ def test_faults_of_a_compute_host_strike_a_host() -> None:
         ("bmc.deaf", {}, "there is no fault bmc.deaf; there are: bmc.silent, "),
         ("net.drop", {"chance": 1}, "net.drop has no parameter chance; it has probability, nth, "),
         ("net.drop", {"protocols": ["ipmi", "smtp"]}, "protocols has 'smtp'; there are: ipmi, "),
+        ("bmc.cold_reset", {"silent_s": -1}, "silent_s is -1; it must be at least 0"),
         ("net.drop", {"nth": 0}, "nth is 0; it must be at least 1"),
         ("net.drop", {"probability": 20}, "probability is 20; it must be at most 1"),
         ("node.hangs", {"at": "noon"}, "at has 'noon'; there are: firmware, loader, kernel, agent"),
-        ("boot.loop", {"count": True}, "count is True; it must be int"),
+        ("boot.loop", {"count": True}, "count is True; it must be a whole number"),
     ],
 )
 def test_what_cant_be_injected_is_refused_with_what_can(name: str, given: dict[str, Any], said: str) -> None:
@@ -71,3 +74,12 @@ def test_the_catalogue_is_plain_data_and_a_page() -> None:
     told = json.loads(json.dumps([as_data(fault) for fault in CATALOGUE.values()]))
     assert [each["name"] for each in told] == list(CATALOGUE)
     assert all(f"### `{name}`" in page() for name in CATALOGUE)
+
+
+def test_a_fault_is_shown_with_its_defaults_as_yaml_and_what_its_parameters_may_be() -> None:
+    told = CliRunner().invoke(app, ["fault", "show", "net.drop"]).output
+    assert "strikes a node; " in told
+    assert "probability=0.2  of each message, from 0 to 1 (number, at least 0, at most 1)\n" in told
+    assert "nth=null  only this message" in told
+    assert 'direction="both"  ' in told
+    assert "strikes an image; " in CliRunner().invoke(app, ["fault", "show", "image.corrupt"]).output
