@@ -6,7 +6,7 @@ import hashlib
 import json
 import shlex
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Any
 
@@ -91,6 +91,12 @@ class Job:
         fidelity = Fidelity(given.pop("fidelity"))
         if scenario is not None:
             scenario = Scenario.model_validate(scenario)
+        unknown = given.keys() - {field.name for field in fields(cls)}
+        if "seed" not in given or unknown:
+            raise ValueError(f"it was played by another version: {', '.join(sorted(unknown)) or 'no seed'}")
+        for name, value in given.items():
+            if type(value) is not (str if name == "file" else int):
+                raise ValueError(f"{name} is {value!r}")
         return cls(fidelity=fidelity, scenario=scenario, **given)
 
 

@@ -186,7 +186,8 @@ class Journal:
             else:
                 self.outdated += 1
         except (ValueError, KeyError, TypeError) as error:
-            raise BadScenario(f"{self._path}:{number}: no line of a journal of --resume: {error}") from error
+            told = f"{self._path}:{number}: no line of a journal of --resume: {error}"
+            raise BadScenario(f"{told}; remove it, and what it told is played again") from error
 
     def __contains__(self, job: Job) -> bool:
         return job.key in self._passed

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -84,6 +85,56 @@ def test_a_file_that_is_no_trace_is_refused_by_name(text: str, tmp_path: Path) -
         read_saved(path)
 
 
+@pytest.mark.parametrize(
+    ("field", "value", "told"),
+    [
+        ("seeed", 1, "it was played by another version: seeed"),
+        ("seed", "7", "seed is '7'"),
+        ("file", 3, "file is 3"),
+        ("scenario", {}, "its scenario is none of this version: name: Field required; why: "),
+    ],
+)
+def test_a_trace_of_what_cannot_be_played_is_refused_in_one_line(
+    field: str, value: object, told: str, tmp_path: Path
+) -> None:
+    path = save(tmp_path, job(tmp_path), Played(result=result(), trace=trace(event(1.0))))
+    head, *rest = path.read_text().split("\n")
+    row = json.loads(head)
+    row["played"][field] = value
+    path.write_text("\n".join((json.dumps(row), *rest)))
+    with pytest.raises(BadScenario) as refused:
+        read_saved(path)
+    assert told in str(refused.value)
+    assert "\n" not in str(refused.value)
+
+
+def test_a_trace_with_a_time_that_is_none_is_refused(tmp_path: Path) -> None:
+    path = save(tmp_path, job(tmp_path), Played(result=result(), trace=trace(event(1.0))))
+    path.write_text(path.read_text().replace('"t_s":1.0', '"t_s":"soon"'))
+    with pytest.raises(BadScenario, match="no trace that"):
+        read_saved(path)
+
+
+def test_a_trace_that_lost_a_line_is_known_to_be_damaged(tmp_path: Path) -> None:
+    events = trace(event(1.0), event(2.5))
+    told = replace(result(), trace_sha256=events.sha256())
+    path = save(tmp_path, job(tmp_path), Played(result=told, trace=events))
+    assert not read_saved(path).damaged
+    path.write_text("".join(path.read_text().splitlines(keepends=True)[:-1]))
+    assert read_saved(path).damaged
+
+
+def test_a_trace_for_which_there_is_no_space_leaves_nothing_behind(tmp_path: Path) -> None:
+    played = Played(result=result(), trace=trace(event(1.0)))
+    kept = save(tmp_path, job(tmp_path), played)
+    kept.with_suffix(".new").symlink_to("/dev/full")
+    before = kept.read_text()
+    with pytest.raises(OSError, match="No space left"):
+        save(tmp_path, job(tmp_path), played)
+    assert not kept.with_suffix(".new").is_symlink()
+    assert kept.read_text() == before
+
+
 def test_a_missing_trace_is_refused(tmp_path: Path) -> None:
     with pytest.raises(BadScenario, match="No such file"):
         read_saved(tmp_path / "none")
@@ -129,7 +180,7 @@ def test_a_scenario_that_changed_is_played_again(tmp_path: Path) -> None:
 def test_a_line_that_was_cut_off_in_a_journal_is_told_by_its_number(tmp_path: Path) -> None:
     path = tmp_path / "journal"
     path.write_text('{"code": "", "key": "a", "verdict": "pass"}\n{"key": "b", "ver')
-    with pytest.raises(BadScenario, match="journal:2: no line of a journal"):
+    with pytest.raises(BadScenario, match=r"journal:2: no line of a journal.*; remove it"):
         Journal(path)
 
 
