@@ -129,6 +129,8 @@ def search(
     resume: Resume = None,
 ) -> None:
     """Play stories that are made up by seeds, as models."""
+    if not compute_hosts.isdecimal() and ".." not in compute_hosts:
+        _refuse(f"--compute-hosts {compute_hosts}: write a number, or A..B")
     hosts = _numbers(compute_hosts if ".." in compute_hosts else f"{compute_hosts}..{compute_hosts}")
     if not 1 <= hosts[0] <= hosts[-1] <= MOST_HOSTS:
         _refuse(f"--compute-hosts {compute_hosts}: a rack has 1 to {MOST_HOSTS} of them")
@@ -173,6 +175,9 @@ def replay(
     except BadScenario as error:
         _refuse(str(error))
     reports = _reports(None, html)
+    if saved.damaged:
+        told = f"{trace} is damaged: its events are not those that were kept, and those of now may differ"
+        out.print(told, soft_wrap=True, markup=False)
     if saved.code != code_sha256():
         told = f"other code than this one kept {trace}: what it plays now may be another story"
         out.print(told, soft_wrap=True, markup=False)
