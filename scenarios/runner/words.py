@@ -38,6 +38,7 @@ def in_words(scenario: Scenario) -> str:
     lines += _some(
         f"{node.name}: {node.arch} {node.firmware}, {node.cpus} CPUs, {node.memory_mib} MiB of memory, "
         f"{node.disk_mib} MiB of disk, MAC {node.mac}, {_switched_by(node)}"
+        f"{', root by NFS' if node.by_nfs else ''}"
         for node in story.nodes
     )
     lines += ["", "What is asked:", *_some(map(_asked, story.requests))]
@@ -79,6 +80,9 @@ def _asked(request: Request) -> str:
         case Deploy():
             where = f"to {request.node}" if request.node else "to a node that the scheduler chooses"
             what = f"deploy {request.instance} from image {request.image} {where}, {request.wipe} wipe"
+            what += f", {request.swap_mib} MiB of swap" if request.swap_mib else ""
+            what += f", {request.ephemeral_mib} MiB of ephemeral storage" if request.ephemeral_mib else ""
+            what += f", proven by {' or '.join(request.proof_of_life)}" if request.proof_of_life else ""
         case Delete():
             what = f"delete {request.instance}"
         case Power():
@@ -112,7 +116,7 @@ def _which(moment: OnEvent | OnTold) -> str:
 
 def _breaks(strike: Strike) -> str:
     fault = CATALOGUE[strike.fault]
-    target = strike.host or strike.image or strike.node
+    target = strike.host or strike.image or strike.node or "the rack"
     if strike.host == "owner":
         target = f"the owner of {strike.node}"
     given = ", ".join(f"{key} {value}" for key, value in strike.parameters.items() if value is not None)
@@ -122,7 +126,8 @@ def _breaks(strike: Strike) -> str:
     elif strike.heal_when is not None:
         heals = moment_in_words(strike.heal_when)
     what = f"{strike.fault} strikes {target}: {fault.what}"
-    return f"{moment_in_words(strike.when)}: {what}{f' ({given})' if given else ''}; heals {heals}"
+    misses = "; the story counts without it too" if strike.may_miss else ""
+    return f"{moment_in_words(strike.when)}: {what}{f' ({given})' if given else ''}; heals {heals}{misses}"
 
 
 def _expected(expected: Expected) -> str:
