@@ -17,6 +17,7 @@ from pydantic import (
 
 from bmsim.rack.names import Name
 from bmsim.rack.part import Part
+from provisioner.config.proof_of_life import ProofOfLife
 from scenarios.runner.stage import Fidelity
 
 Sentence = Annotated[str, StringConstraints(strip_whitespace=True, min_length=10)]
@@ -164,7 +165,7 @@ class DeployPart(Part):
     wipe: Literal["quick", "full"] = "quick"
     swap_mib: Annotated[int, Field(ge=0, le=2**20)] = 0
     ephemeral_mib: Annotated[int, Field(ge=0, le=2**20)] = 0
-    proof_of_life: tuple[str, ...] = ()
+    proof_of_life: tuple[ProofOfLife, ...] = ()
     spread_s: Seconds = 0.0
     when: When = When(at_s=0)
 

@@ -11,7 +11,7 @@ from scenarios.runner import vocabulary
 from scenarios.runner.deadlines import DEADLINES
 from scenarios.runner.parts import FaultPart, OneNode, When
 from scenarios.runner.reached import steps_of
-from scenarios.runner.sound_moments import SoundMoments
+from scenarios.runner.sound_moments import SoundMoments, no_command, no_fault
 from scenarios.runner.sound_rack import Problem, listed, without_its_store
 from scenarios.runner.stage import Fidelity
 from scenarios.runner.switched_by import unfit, unfit_for, unfit_on_machines
@@ -38,7 +38,7 @@ class SoundFaults:
     def problems(self, fault: FaultPart) -> Iterator[Problem]:
         yield from self._moment_problems(fault)
         if fault.do not in CATALOGUE:
-            yield ("do",), f"there is no fault {fault.do}; `bmsim fault ls` lists them"
+            yield ("do",), no_fault(fault.do)
             return
         known = CATALOGUE[fault.do]
         for fidelity in self._scenario.fidelities:
@@ -52,6 +52,7 @@ class SoundFaults:
             yield ("with",), str(error)
         else:
             yield from ((("with",), told) for told in self._unspoken(fault))
+            yield from ((("with",), told) for told in _unknown_commands(fault))
         yield from self._target_problems(fault, known.strikes)
         if told := self._unfit(fault) or self._out_of_reach(fault):
             yield ("do",), told
@@ -165,6 +166,12 @@ class SoundFaults:
         if fault.when.kind == "state" or (fault.when.event or "").startswith("host."):
             told = "a share needs a moment that each node has: a step, command or event of its own"
             yield ("when", fault.when.kind), told
+
+
+def _unknown_commands(fault: FaultPart) -> Iterator[str]:
+    for name in fault.with_.get("for_commands") or ():
+        if name not in vocabulary.COMMANDS:
+            yield no_command(name)
 
 
 def _earliest_s(when: When) -> float:

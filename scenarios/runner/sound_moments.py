@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from difflib import get_close_matches
 from typing import TYPE_CHECKING
 
+from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner import vocabulary
 from scenarios.runner.parts import OneNode, When
 from scenarios.runner.reached import Reached, step_of, steps_of
@@ -59,20 +61,20 @@ class SoundMoments:
         try:
             source = _source(when)
         except ValueError as error:
-            yield (field,), str(error)
+            others = "; or it is step, or command" if field == "per" else ""
+            yield (field,), f"{error}{others}"
             return
         for told in self._unseen(when.event or when.per or ""):
             yield (field,), told
         if when.command is not None and when.command not in vocabulary.COMMANDS:
-            told = f"a BMC knows no {when.command}; it knows {', '.join(vocabulary.COMMANDS)}"
-            yield ("command",), told
+            yield ("command",), no_command(when.command)
         if source == "host" and when.node is not None:
             yield ("node",), f"{when.event or when.per} is of a compute host, and of no node: leave node out"
         for told in self._unsaid(source, when.detail):
             yield ("detail",), told
         for told in self._of_no_plan(when):
             yield ("step" if when.step is not None else "detail",), told
-        for told in _no_state(source, when.detail):
+        for told in (*_no_state(source, when.detail), *_no_fault(source, when.detail)):
             yield ("detail",), told
 
     def _unseen(self, event: str) -> Iterator[str]:
@@ -151,6 +153,8 @@ class SoundMoments:
             if own_instance != "all":
                 yield ("instance",), "all is for delete: all, each for itself: name one instance"
         elif instance not in instances:
+            if when.instance is None:  # the request's own, which it tells itself
+                return
             yield ("instance",), f"nothing deploys an instance {instance}; {listed(instances)}"
         elif when.state is not None and not self._reached.state(instance, when.state):
             verb = "deletes" if when.state == "deleted" else "has deployed"
@@ -173,6 +177,21 @@ def _no_state(source: str, detail: Mapping[str, object]) -> Iterator[str]:
     state = detail.get("state")
     if source == "node" and state is not None and state not in vocabulary.NODE_STATES:
         yield f"a node is never {state!r}; its states are {', '.join(vocabulary.NODE_STATES)}"
+
+
+def _no_fault(source: str, detail: Mapping[str, object]) -> Iterator[str]:
+    fault = detail.get("fault")
+    if source == "fault" and fault is not None and fault not in CATALOGUE:
+        yield no_fault(fault)
+
+
+def no_fault(name: object) -> str:
+    meant = get_close_matches(str(name), CATALOGUE, n=1)
+    return f"there is no fault {name}{f' (is it {meant[0]}?)' if meant else ''}; `bmsim fault ls` lists them"
+
+
+def no_command(name: object) -> str:
+    return f"a BMC knows no {name}; it knows {', '.join(vocabulary.COMMANDS)}"
 
 
 def _field(when: When) -> str:

@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from fixtures.images.images import IMAGES
+from provisioner.core.failures import FAILURES
 from scenarios.runner.deadlines import WITHIN
 from scenarios.runner.model.contents import LIBRARY
 from scenarios.runner.parts import (
@@ -34,6 +35,8 @@ INSTANCE_STATES: Sequence[str] = ("active", "error", "deleted", "refused")
 
 
 def problems(scenario: Scenario) -> Iterator[Problem]:
+    if len(set(scenario.fidelities)) < len(scenario.fidelities):
+        yield ("fidelities",), "one of them is given twice: leave it out"
     yield from rack_problems(scenario)
     moments = SoundMoments(scenario)
     known, faults = _Known(scenario, moments), SoundFaults(scenario, moments)
@@ -77,7 +80,8 @@ class _Known:
                 own = instance
                 verb = "delete" if isinstance(request, DeletePart) else "rebuild"
                 if not (instance == "all" and verb == "delete") and instance not in self._instances:
-                    yield (verb,), f"nothing deploys an instance {instance}; {listed(self._instances)}"
+                    others = self._instances - {f"{instance}-2"}  # which would be made of it
+                    yield (verb,), f"nothing deploys an instance {instance}; {listed(others)}"
                 if isinstance(request, RebuildPart):
                     yield from self._rebuild_problems(request)
             case PowerPart(power=node) | MaintenancePart(maintenance=node):
@@ -124,7 +128,8 @@ class _Known:
         modelled = Fidelity.MODEL in self._scenario.fidelities
         known = [name for name in IMAGES if name in LIBRARY or not modelled]
         if image not in known:
-            yield ("image",), f"there is no image {image}; there are {', '.join(known)}"
+            told = f"there is no image {image}" if image not in IMAGES else f"models know no image {image}"
+            yield ("image",), f"{told}; there are {', '.join(known)}"
 
     def _node_problems(self, node: str, field: str) -> Iterator[Problem]:
         if node not in self._nodes:
@@ -172,3 +177,5 @@ class _Known:
         told_of_failure = expected.failure or expected.cause or expected.last_proven
         if told_of_failure and not (expected.instance and expected.state == "error"):
             yield (), "failure, cause and last_proven are of an instance whose state is error"
+        if not any(expected.failure in code for code in FAILURES):
+            yield ("failure",), f"no failure has the code {expected.failure}; docs/failures.md lists them"

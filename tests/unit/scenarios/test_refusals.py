@@ -23,7 +23,11 @@ REFUSED = {
     ),
     "a fault that nobody knows": ("bmc.busy", "bmc.sulks", [":8: faults[0].do:", "bmsim fault ls"]),
     "an unknown parameter of a fault": ("count: 2", "often: 2", [":8: faults[0].with:", "for_commands"]),
-    "a parameter of the wrong kind": ("count: 2", "count: two", [":8: faults[0].with:", "must be int"]),
+    "a parameter of the wrong kind": (
+        "count: 2",
+        "count: two",
+        [":8: faults[0].with:", "must be a whole number"],
+    ),
     "an image of another processor": (
         "{deploy: n1, image: tiny}",
         "{deploy: n1, image: tiny-arm64}",
@@ -270,7 +274,63 @@ REFUSED = {
         "{count: 101}",
         [":5: rack.nodes:", "at most 100"],
     ),
-    "a file that is no YAML": ("requests:", "requests: [", [": not YAML"]),
+    "a file that is no YAML": (
+        "{name: n2}]}",
+        "{name: n2}]",
+        [":5: not YAML", "(while parsing a flow mapping, begun in line 4)"],
+    ),
+    "a character that YAML does not allow": ("requests:", "\x00requests:", [":5: not YAML", "U+0000"]),
+    "one value in the place of a list": (
+        "{node: n1, state: active}",
+        "{node: n1, state: active}\nfidelities: model",
+        [":11: fidelities: Input should be a list, as [one, another]"],
+    ),
+    "a list in the place of fields": (
+        "{node: n1, step: power_on}",
+        "[n1, power_on]",
+        [":8: faults[0].when: Input should be fields with values"],
+    ),
+    "a list without anything": (
+        "[{name: n1}, {name: n2}]",
+        "[]",
+        [":4: rack.nodes: Input should have at least 1 item, not 0"],
+    ),
+    "a fidelity twice": (
+        "{node: n1, state: active}",
+        "{node: n1, state: active}\nfidelities: [model, model]",
+        [":11: fidelities: one of them is given twice"],
+    ),
+    "a fault that is misspelt": ("bmc.busy", "bmc.bussy", [":8: faults[0].do:", "is it bmc.busy?"]),
+    "a fault of a command that no BMC knows": (
+        "count: 2",
+        "for_commands: [chassis.power.onn]",
+        [":8: faults[0].with: a BMC knows no chassis.power.onn", "chassis.power.off"],
+    ),
+    "the strike of a fault that nobody knows": (
+        "step: power_on",
+        "event: fault.struck, detail: {fault: bmc.bussy}",
+        [":8: faults[0].when.detail:", "is it bmc.busy?"],
+    ),
+    "chance at what is no event": (
+        "node: n1, step: power_on",
+        "probability: 0.1, per: steps",
+        [":8: faults[0].when.per: 'steps' is no event", "or it is step, or command"],
+    ),
+    "what proves nothing": (
+        "image: tiny",
+        "image: tiny, proof_of_life: [ping]",
+        [":6: requests[0].proof_of_life[0]: 'ping' is not phone_home, ssh_banner or console:"],
+    ),
+    "an image that no model has": (
+        "image: tiny",
+        "image: debian-arm64",
+        [":6: requests[0].image: models know no image debian-arm64"],
+    ),
+    "a failure that nobody tells": (
+        "{node: n1, state: active}",
+        "{instance: i-n1, state: error, failure: no-such-code}",
+        [":10: expect[0].failure:", "docs/failures.md"],
+    ),
 }
 AT_MACHINE = ("machines can't", "for machines", "than machines", "at machines")
 
@@ -301,6 +361,16 @@ def test_a_board_without_an_agent_cannot_hang_in_it(tmp_path: Path) -> None:
         read(written(tmp_path, text))
     assert len(str(refused.value).splitlines()) == 1
     read(written(tmp_path, text.replace("at: agent", "at: kernel")))
+
+
+@pytest.mark.parametrize("request_", ["delete: web", "rebuild: web"])
+def test_an_instance_that_nobody_deploys_is_told_once(request_: str, tmp_path: Path) -> None:
+    deploy = "{deploy: n1, image: tiny}"
+    with pytest.raises(BadScenario) as refused:
+        read(written(tmp_path, SOUND.replace(deploy, f"{deploy}\n  - {{{request_}}}")))
+    verb = request_.partition(":")[0]
+    told = f"story.yaml:7: requests[1].{verb}: nothing deploys an instance web; there are i-n1"
+    assert str(refused.value).removeprefix(f"{tmp_path}/") == told
 
 
 def test_all_that_is_wrong_is_told_at_once(tmp_path: Path) -> None:
