@@ -169,7 +169,9 @@ class Asking:
             answer = await self._stage.call("GET", f"/v1/instances/{request.instance}")
             if answer.status == 200:
                 work = answer.body.get("work") or {}
-                return f"instance {answer.body['state']}, step {work.get('step', 'none')}"
+                waits = answer.body.get("waiting_for")
+                why = f", waiting: {waits}" if waits else ""
+                return f"instance {answer.body['state']}, step {work.get('step', 'none')}{why}"
         return "no answer"
 
 

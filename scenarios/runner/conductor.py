@@ -104,7 +104,8 @@ class Conductor:
             self._break_promise("expectation", missed)
         # A promise that was broken may be why no moment came for what was to follow.
         if unproven := [*never_struck, *never_asked]:
-            trouble = LabTrouble(f"{'; '.join(unproven)}: the story proves nothing")
+            mend = ": strike where the fault is met, or say may_miss: true" if never_struck else ""
+            trouble = LabTrouble(f"{'; '.join(unproven)}: the story proves nothing{mend}")
             trouble.breaches = tuple(self.breaches)
             raise trouble
 

@@ -82,7 +82,8 @@ class Expecting:
                 # One that was deleted on its way was not to become active any more.
                 leaves = (Outcome.DELETED,) if asked.request.instance in leaving else ()
                 if asked.outcome not in (Outcome.ACTIVE, *leaves) and not self._excused(asked):
-                    cause = await self._failure(asked.request, asked.ended_s)
+                    refusal = self._refusal(asked.request)
+                    cause = refusal or await self._failure(asked.request, asked.ended_s)
                     told.append(f"{asked.label} ended {asked.outcome}: {cause}")
             elif isinstance(asked.request, Delete) and asked.outcome == "clean_failed":
                 told += await self._cleaned_after_all(asked)
@@ -151,6 +152,16 @@ class Expecting:
             return [] if error is None else [f"{asked.label} left its node {asked.outcome}: {error}"]
         await end((cleaning,))
         return [f"{asked.label} left its node {asked.outcome}"]
+
+    def _refusal(self, request: Deploy) -> str:
+        """By which name the API refused it; empty: it didn't."""
+        refused = (
+            event.detail["problem"]
+            for event in self._stage.trace
+            if (event.source, event.name) == ("request", "refused")
+            and event.detail.get("instance") == request.instance
+        )
+        return next(refused, "")
 
     async def _failure(self, request: Deploy, told_s: float) -> str:
         view = (await self._stage.call("GET", f"/v1/instances/{request.instance}")).body

@@ -112,7 +112,8 @@ def unstruck(*expected: Expected) -> Story:
 
 
 NEVER_CAME = "never changed anything, for its moment never came"
-NEVER_STRUCK = f"the fault disk.slow at n1 {NEVER_CAME}: the story proves nothing"
+MEND = "strike where the fault is met, or say may_miss: true"
+NEVER_STRUCK = f"the fault disk.slow at n1 {NEVER_CAME}: the story proves nothing: {MEND}"
 
 
 async def believe(ctx: StepContext) -> Outcome:
