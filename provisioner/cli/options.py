@@ -55,7 +55,7 @@ class Shared:
         """As these options say, else as the configuration of a provisioner on this system does."""
         if self.url and self.token_file:
             return Client(self.url, self.token_file, self.ca_file)
-        url, token_file, ca_file = _of_this_system(Path(os.environ.get("PROVISIONER_CONFIG", DEFAULT_CONFIG)))
+        url, token_file, ca_file = _of_this_system(os.environ.get("PROVISIONER_CONFIG", ""))
         return Client(self.url or url, self.token_file or token_file, self.ca_file or ca_file)
 
 
@@ -78,8 +78,11 @@ def settings_of(config: Path) -> Settings:
     return load(config, Settings)
 
 
-def _of_this_system(config: Path) -> tuple[str, Path, Path | None]:
-    if not os.access(config, os.R_OK):
+def _of_this_system(named: str) -> tuple[str, Path, Path | None]:
+    """named: the configuration; empty: the usual one, which clients may do without, as without one that they
+    may not read."""
+    config = Path(named or DEFAULT_CONFIG)
+    if not os.access(config, os.R_OK) and (not named or os.access(config, os.F_OK)):
         return "http://127.0.0.1:8776", Path("/var/lib/provisioner/admin.token"), None
     settings = settings_of(config)
     api, ca = settings.api, settings.tls_folder / "ca.pem"

@@ -28,3 +28,13 @@ def test_whoever_has_no_configuration_is_told_where_one_is_looked_for(
     assert error.code == USAGE
     assert f"no configuration {missing}" in str(error)
     assert "--config or PROVISIONER_CONFIG" in str(error)
+
+
+def test_a_client_for_whom_a_configuration_is_named_that_is_not_there_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    missing = tmp_path / "none.yaml"
+    monkeypatch.setenv("PROVISIONER_CONFIG", str(missing))
+    error = CliRunner().invoke(app, ["node", "list"]).exception
+    assert isinstance(error, CliError)
+    assert f"no configuration {missing}" in str(error)
