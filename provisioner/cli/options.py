@@ -13,6 +13,7 @@ import typer
 from provisioner.cli.client import Client
 from provisioner.cli.exits import USAGE, CliError
 from provisioner.cli.output import Output
+from provisioner.core.errors import InvalidInput
 
 if TYPE_CHECKING:
     from provisioner.config.settings import Settings
@@ -66,16 +67,15 @@ def settings_of(config: Path) -> Settings:
     from provisioner.config.source import load
 
     try:
-        config.stat()
-    except FileNotFoundError as error:
+        return load(config, Settings)
+    except InvalidInput as error:
+        if not isinstance(error.__cause__, FileNotFoundError):
+            raise
         raise CliError(
             f"There is no configuration {config}. Write it (docs/configuration.md has the smallest one), or "
             "name another by --config or PROVISIONER_CONFIG.",
             USAGE,
         ) from error
-    except OSError:
-        pass  # told when it is read
-    return load(config, Settings)
 
 
 def _of_this_system(named: str) -> tuple[str, Path, Path | None]:
