@@ -37,6 +37,7 @@ class Search:
 SEARCHES = {
     "one host": Search(seeds=10_000, nodes=5, hosts=range(1, 2)),
     "two to five hosts": Search(seeds=20_000, nodes=2, hosts=range(2, 6)),
+    "two to five hosts, five nodes": Search(seeds=2_000, nodes=5, hosts=range(2, 6)),
     "orders of power": Search(seeds=2_000, nodes=2, hosts=range(2, 6), orders=6),
 }
 PORTION = 100
