@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import re
 
 from starlette.requests import Request
@@ -46,9 +47,12 @@ class Gate:
         request = Request(scope)
         clock = self._context.clock
         begun_s = clock.monotonic_s()
+        answering = False
 
         async def counted(message: Message) -> None:
+            nonlocal answering
             if message["type"] == "http.response.start":
+                answering = True
                 status = message["status"]
                 self._count(request, status, clock.monotonic_s() - begun_s)
                 entry: Entry | None = scope.get("state", {}).get("entry")
@@ -64,7 +68,13 @@ class Gate:
             most = self._context.limits.policy.body_bytes
             refusal = _refused_path(scope) or _refused_body(request, most)
             refusal = refusal or await self._refused_client(request)
-        await (refusal or self._app)(scope, receive, counted)
+        try:
+            await (refusal or self._app)(scope, receive, counted)
+        except asyncio.CancelledError:
+            # By the server's shutdown. Its own answer would be bare text.
+            if answering:
+                raise
+            await _cut_off()(scope, receive, counted)
 
     async def _refused_client(self, request: Request) -> Response | None:
         if request.scope["path"] in OPEN_PATHS:
@@ -118,6 +128,16 @@ def _too_many(what: str, wait_s: float) -> Response:
         f"too many {what}",
         headers=retry_after(wait_s),
         advice="Try again after `Retry-After` seconds; `api.limits` of the configuration says how many",
+    )
+
+
+def _cut_off() -> Response:
+    return problem(
+        503,
+        "ending",
+        "this process is ending, and the request was not done by then",
+        headers={"Retry-After": "1", "Connection": "close"},
+        advice="Send it again; by its Idempotency-Key, if it has one, it is done once",
     )
 
 

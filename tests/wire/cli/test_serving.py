@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
+import http.client
+import json
 import resource
 import signal
 import socket
@@ -9,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.wire.cli.conftest import DEADLINE_S, Service, serving, watched
+from tests.wire.cli.conftest import DEADLINE_S, Service, eventually, serving, watched
 from tests.wire.services.descriptors import descriptors_limited_to
 
 pytestmark = pytest.mark.wire
@@ -39,6 +42,27 @@ def test_a_client_on_the_socket_that_says_nothing_holds_nobody_up(own_service: S
         mute.connect(str(own_service.socket))
         assert own_service.cli("host", "list").code == 0
         assert own_service.end(signal.SIGTERM) == 0
+
+
+def test_who_still_sends_an_image_at_the_end_is_told_to_send_it_again(own_service: Service) -> None:
+    token = (own_service.state / "admin.token").read_text().strip()
+    by_token = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
+    order = json.dumps({"name": "slow", "kind": "kernel"})
+    with contextlib.closing(http.client.HTTPConnection("here", timeout=DEADLINE_S)) as client:
+        client.sock = socket.socket(socket.AF_UNIX)
+        client.sock.connect(str(own_service.socket))
+        client.request("POST", "/v1/images", order, by_token)
+        image = json.loads(client.getresponse().read())
+        client.request(
+            "PUT", f"/v1/images/{image['id']}/content", bytes(1024), {**by_token, "Content-Length": "4096"}
+        )
+        eventually("its bytes come", lambda: own_service.json("image", "show", "slow")["state"] == "saving")
+        assert own_service.end(signal.SIGTERM) == 0
+        answer = client.getresponse()
+        told = json.loads(answer.read())
+    assert (answer.status, told["code"], answer.getheader("Retry-After")) == (503, "ending", "1")
+    assert "Send it again" in told["advice"]
+    assert "Traceback" not in (own_service.folder / "serve.log").read_text()
 
 
 def test_a_killed_provisioner_keeps_what_was_asked_of_it(own_service: Service) -> None:
