@@ -19,7 +19,7 @@ def may_be_written(
     for hint in keep:
         if not any(_is(disk, hint) for disk in disks):
             missing = PermanentError(
-                f"spare the disk {dict(hint)}",
+                f"spare the disk {_shown(hint)}",
                 answer=f"no disk matches; the agent reported: {_named(disks)}",
                 advice="Correct the node's keep_disks (provisioner node disks): what isn't named is wiped",
             )
@@ -45,7 +45,7 @@ def choose_root_disk(
     matching = [disk for disk in disks if _is(disk, hint)]
     if not matching:
         missing = PermanentError(
-            f"choose a root disk by the hint {dict(hint)}" if hint else "choose a root disk",
+            f"choose a root disk by the hint {_shown(hint)}" if hint else "choose a root disk",
             answer=f"no disk matches; the agent reported: {there}",
             advice="Correct the node's root_device (provisioner node disks)"
             if hint
@@ -67,6 +67,11 @@ def choose_root_disk(
 
 def _is(disk: Mapping[str, Any], hint: Mapping[str, Any]) -> bool:
     return all(str(disk.get(key)) == str(value) for key, value in hint.items())
+
+
+def _shown(hint: Mapping[str, Any]) -> str:
+    """As `provisioner node disks` takes it."""
+    return ",".join(f"{key}={value}" for key, value in hint.items())
 
 
 def _named(disks: Sequence[Mapping[str, Any]]) -> str:

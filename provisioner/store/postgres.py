@@ -246,7 +246,9 @@ class Postgres:
                 | pg.ReadOnlySqlTransaction()
                 | OSError()
             ):
-                advice = "Look whether it runs and is reached from here; it is tried again by itself"
+                advice = (
+                    "Look whether it runs and is reached from here; who runs already tries again by itself"
+                )
                 return Away("use the database", device=self.device, answer=answer, advice=advice)
         return None
 

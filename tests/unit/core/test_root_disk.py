@@ -28,7 +28,7 @@ def test_a_disk_that_is_too_small_is_named_with_both_sizes() -> None:
 
 
 def test_a_hint_that_matches_nothing_shows_what_is_there() -> None:
-    with pytest.raises(PermanentError, match=r"'serial': 'C'.*no disk matches.*sdb.*node disks"):
+    with pytest.raises(PermanentError, match=r"serial=C: no disk matches.*sdb.*node disks"):
         choose_root_disk(DISKS, {"serial": "C"}, GIB)
 
 
@@ -45,6 +45,6 @@ def test_a_disk_that_is_to_be_kept_is_never_written_to() -> None:
 
 
 def test_nothing_is_written_when_a_disk_that_is_to_be_kept_is_not_there() -> None:
-    with pytest.raises(PermanentError, match=r"'serial': 'C'.*no disk matches.*sdb.*node disks") as refused:
+    with pytest.raises(PermanentError, match=r"serial=C: no disk matches.*sdb.*node disks") as refused:
         may_be_written(DISKS, [{"serial": "A"}, {"serial": "C"}])
     assert refused.value.code == "disk-missing"
