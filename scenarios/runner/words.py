@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from bmsim.faults.catalogue import CATALOGUE
 from scenarios.runner.compile import story_of
 from scenarios.runner.deadlines import DEADLINES
+from scenarios.runner.parts import DiffersPart
 from scenarios.runner.schema import Scenario
 from scenarios.runner.story import (
     AtTime,
@@ -34,10 +35,10 @@ def in_words(scenario: Scenario) -> str:
     lines = [scenario.name, f"guards: {scenario.why}", f"seen: {scenario.source}"]
     lines.append(f"plays at {' and '.join(scenario.fidelities)}, seed {scenario.seed}")
     hosts = ", ".join(scenario.rack.host_names)
-    lines += ["", f"A rack of {len(story.nodes)} nodes, with compute hosts {hosts}:"]
+    lines += ["", f"A rack of {_counted(len(story.nodes), 'node')}, with compute hosts {hosts}:"]
     lines += _some(
-        f"{node.name}: {node.arch} {node.firmware}, {node.cpus} CPUs, {node.memory_mib} MiB of memory, "
-        f"{node.disk_mib} MiB of disk, MAC {node.mac}, {_switched_by(node)}"
+        f"{node.name}: {node.arch} {node.firmware}, {_counted(node.cpus, 'CPU')}, "
+        f"{node.memory_mib} MiB of memory, {node.disk_mib} MiB of disk, MAC {node.mac}, {_switched_by(node)}"
         f"{', root by NFS' if node.by_nfs else ''}"
         for node in story.nodes
     )
@@ -48,6 +49,8 @@ def in_words(scenario: Scenario) -> str:
     lines += _some(_expected(one) for one in story.expected)
     if story.struck_may_fail:
         lines.append("  a deploy to a node that a fault of its own struck may fail, if its failure is told")
+    if scenario.differs:
+        lines += ["", "What one fidelity alone tells:", *_some(map(_differs, scenario.differs)), ""]
     for fidelity in scenario.fidelities:
         row = DEADLINES[fidelity]
         safety_s = row.safety_s if scenario.safety_s is None else scenario.safety_s
@@ -56,6 +59,10 @@ def in_words(scenario: Scenario) -> str:
             f"{row.deploy_s:g} s, a deletion {row.clean_s:g} s."
         )
     return "\n".join(lines)
+
+
+def _counted(count: int, noun: str) -> str:
+    return f"{count} {noun}{'' if count == 1 else 's'}"
 
 
 def _switched_by(node: StoryNode) -> str:
@@ -144,7 +151,13 @@ def _expected(expected: Expected) -> str:
             f"{event.source} {event.name}{f' of {event.node}' if event.node else ''} is seen {bounds} times"
         )
     if expected.node:
-        return f"node {expected.node} ends {expected.state}"
+        within = f", within the {expected.within.replace('_', ' ')}" if expected.within else ""
+        return f"node {expected.node} ends {expected.state}{within}"
     told = {"failure": expected.failure, "cause": expected.cause, "last proven": expected.last_proven}
     parts = "".join(f", {key} {value!r}" for key, value in told.items() if value)
     return f"instance {expected.instance} ends {expected.outcome}{parts}"
+
+
+def _differs(part: DiffersPart) -> str:
+    of = f" of {part.node}" if part.node else ""
+    return f"{part.what}{of} at {part.only} alone: {part.why}"

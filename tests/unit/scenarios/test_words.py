@@ -20,3 +20,11 @@ def test_all_that_is_asked_and_breaks_is_told(tmp_path: Path) -> None:
         "; heals when everything heals; the story counts without it too\n",
     ):
         assert part in told
+
+
+def test_what_bounds_a_node_and_what_one_fidelity_alone_tells_is_told(tmp_path: Path) -> None:
+    text = SOUND.replace("state: active}", "state: active, within: deploy_deadline}")
+    differs = 'differs: [{only: machine, what: tftp kernel.gz, node: n1, why: "it has files"}]'
+    told = in_words(scenario(tmp_path, f"{text}fidelities: [model, machine]\n{differs}\n"))
+    assert "  node n1 ends active, within the deploy deadline\n" in told
+    assert "  tftp kernel.gz of n1 at machine alone: it has files\n" in told
