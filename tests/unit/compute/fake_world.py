@@ -28,7 +28,7 @@ from provisioner.scheduler.scheduler import Scheduler
 from provisioner.services.system import AWAKE_S, RandomIds
 from provisioner.store.memory import MemoryStore
 from tests.unit import records
-from tests.unit.compute.fake_board import BoardRack, FakeBoard
+from tests.unit.compute.fake_board import HELD_S, BoardRack, FakeBoard
 from tests.unit.compute.one_server import OneServer
 
 DEADLINE_S = 60.0
@@ -115,10 +115,11 @@ class FakeWorld:
         running_deadline_s: float = 25.0,
     ) -> None:
         """boot_s: what a machine takes from its power to its running system.
+        boot_deadline_s: of those that start next.
         refresh_s: how often idle nodes' power is asked for; 0: never."""
         self.broken: set[object] = set()  # names of nodes whose power device refuses; or its address
         self.silent: set[str] = set()  # and of those whose power device never answers
-        self._boot_deadline_s = boot_deadline_s
+        self.boot_deadline_s = boot_deadline_s
         self._running_deadline_s = running_deadline_s
         self._refresh = RefreshPolicy(interval_s=refresh_s, at_once=2)
         self.store = MemoryStore(lambda: records.NOW)
@@ -253,7 +254,7 @@ class FakeWorld:
             policy=DeployPolicy(
                 agent_poll_s=0.01,
                 agent_patience_s=2.5,
-                boot_deadline_s=self._boot_deadline_s,
+                boot_deadline_s=self.boot_deadline_s,
                 resumed_deadline_s=5,
                 running_deadline_s=self._running_deadline_s,
             ),
@@ -325,6 +326,10 @@ class FakeWorld:
             return (await self.node(number)).state is state
 
         await self.until(f"node {state}", there)
+
+
+PATIENT = {"boot_s": HELD_S, "boot_deadline_s": 250.0}
+"""However late this process sees that a boot has begun."""
 
 
 def play(

@@ -13,7 +13,7 @@ from provisioner.core.errors import PermanentError
 from provisioner.core.states import ProvisionState
 from provisioner.drivers import fake_agent
 from provisioner.drivers.fake_agent import BootedAgent
-from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit.compute.fake_world import PATIENT, FakeWorld, play
 
 
 def test_an_old_ramdisk_ends_the_deploy_with_the_command_that_mends_it(
@@ -67,11 +67,7 @@ def test_a_node_that_a_host_of_another_version_booted_is_booted_anew_by_its_new_
         await world.ask()
         await world.comes_to("agent_ready")
         await world.die()
-
-        async def is_up() -> bool:
-            return world.rack.machine("n1").agent is not None
-
-        await world.until("the ramdisk is up", is_up)
+        world.rack.boots_on("n1")
         agent = world.rack.machine("n1").agent
         assert agent is not None
         agent.version = "0.9"
@@ -81,4 +77,4 @@ def test_a_node_that_a_host_of_another_version_booted_is_booted_anew_by_its_new_
         assert told.count(("step.done", "power_on")) == 2
         assert any("it is of version 0.9" in event.text for event in await world.events())
 
-    play(tmp_path, story, boot_s=0.05)
+    play(tmp_path, story, **PATIENT)

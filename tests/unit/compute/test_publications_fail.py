@@ -13,7 +13,7 @@ from provisioner.core.model import PublicationKind, Work
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.boot import BootEntry
 from tests.unit import records
-from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit.compute.fake_world import PATIENT, FakeWorld, play
 from tests.unit.compute.one_server import OneServer
 
 
@@ -127,6 +127,7 @@ def test_a_boot_is_not_gone_on_with_before_it_is_served(
         await world.comes_to("agent_ready")
         await world.die()
         world.lose_boot()
+        world.rack.delay_s, world.boot_deadline_s = 0.0, 10.0
         world.rack.machine("n1").entry = None  # its services died with it
         restarted = True
         world.start()
@@ -138,4 +139,4 @@ def test_a_boot_is_not_gone_on_with_before_it_is_served(
             failure = (await world.node()).failure
             assert failure is not None and failure.code == "storage-full"
 
-    play(tmp_path, story, boot_s=0.2)
+    play(tmp_path, story, **PATIENT)

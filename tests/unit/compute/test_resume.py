@@ -16,7 +16,8 @@ from provisioner.core.plan import PLANS
 from provisioner.core.seen_leases import Left
 from provisioner.core.states import InstanceState, ProvisionState
 from provisioner.drivers.fake import Machine
-from tests.unit.compute.fake_world import FakeWorld, play
+from tests.unit.compute.fake_board import HELD_S
+from tests.unit.compute.fake_world import PATIENT, FakeWorld, play
 
 DEPLOY = [spec.name for spec in PLANS["deploy-iscsi"].steps]
 CLEAN = [spec.name for spec in PLANS["clean"].steps]
@@ -90,15 +91,17 @@ def test_deaths_of_the_provisioner_are_not_held_against_the_node(tmp_path: Path)
             await world.comes_to("agent_ready", times=entered)
             await world.die()
             world.lose_boot()
+            world.boot_deadline_s = 50.0 if entered == 3 else world.boot_deadline_s
             world.start()
         await world.comes_to("agent_ready", times=5)
+        world.rack.delay_s = 0.0
         world.lose_boot()  # the first boot that fails by itself: one more attempt is due
         await world.becomes(ProvisionState.ACTIVE)
         retries = [event.text for event in await world.events() if event.name == "step.retry"]
         assert ["while no provisioner answered" in text for text in retries] == [True, True, False]
         assert "boot 1 of 2" in retries[-1]
 
-    play(tmp_path, story, boot_s=0.05)
+    play(tmp_path, story, **PATIENT)
 
 
 MANY = PLANS["deploy-iscsi"].max_retries + 1
@@ -110,7 +113,7 @@ def is_tried_again_once(monkeypatch: pytest.MonkeyPatch) -> None:
 
 async def loses_its_owner(world: FakeWorld, times: int) -> None:
     """In `agent_ready`, so often, and each time with the boot that it was waiting for."""
-    boot_s, world.rack.delay_s = world.rack.delay_s, 3600.0  # none is over before its owner is
+    world.rack.delay_s = HELD_S  # none is over before its owner is
     begun = sum(
         event.step == "agent_ready" and event.name in ("step.started", "step.resumed")
         for event in await world.events()
@@ -121,12 +124,8 @@ async def loses_its_owner(world: FakeWorld, times: int) -> None:
         await world.die()
         world.lose_boot()
         if number == times - 1:
-            world.rack.delay_s = boot_s
+            world.rack.delay_s = 0.0
         world.start()
-
-
-PATIENT = {"boot_s": 0.05, "boot_deadline_s": 250.0}
-"""However late this process sees that a boot has begun."""
 
 
 def test_a_deploy_and_a_cleaning_outlive_more_owners_than_they_have_retries(tmp_path: Path) -> None:
