@@ -25,19 +25,23 @@ JEQ, JSET, AND, RSH, ADD_X, TAX, RET = 0x15, 0x45, 0x54, 0x74, 0x0C, 0x07, 0x06
 
 # Each: operation, jump if true, jump if false, operand. Accepted are all of UDP; of TCP, what a client says
 # to the HTTP port (its acknowledgements tell what has arrived) and to an agent, the first packet of what both
-# answer, and of iSCSI targets the packets that open, close, or may answer a login.
+# answer, of iSCSI targets the packets that open, close, or may answer a login, and of initiators those that
+# break off.
 FILTER = (
     (LD_H_ABS, 0, 0, 12),
-    (JEQ, 0, 25, 0x0800),  # IPv4
+    (JEQ, 0, 28, 0x0800),  # IPv4
     (LD_B_ABS, 0, 0, 23),
-    (JEQ, 22, 0, 17),  # UDP
-    (JEQ, 0, 22, 6),  # TCP
+    (JEQ, 25, 0, 17),  # UDP
+    (JEQ, 0, 25, 6),  # TCP
     (LD_H_ABS, 0, 0, 20),
-    (JSET, 20, 0, 0x1FFF),  # a later fragment has no ports
+    (JSET, 23, 0, 0x1FFF),  # a later fragment has no ports
     (LDX_MSH, 0, 0, 14),  # X: length of the IP header
     (LD_H_IND, 0, 0, 16),  # the port that it goes to
-    (JEQ, 16, 0, HTTP_PORT),
-    (JEQ, 15, 0, AGENT_PORT),
+    (JEQ, 19, 0, HTTP_PORT),
+    (JEQ, 18, 0, AGENT_PORT),
+    (JEQ, 0, 2, ISCSI_PORT),
+    (LD_B_IND, 0, 0, 27),
+    (JSET, 15, 16, 0x04),  # RST
     (LD_H_IND, 0, 0, 14),  # the port that it comes from
     (JEQ, 4, 0, HTTP_PORT),
     (JEQ, 3, 0, AGENT_PORT),

@@ -9,12 +9,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from bmsim.sandbox.agent_commands import AgentCommands
+from bmsim.sandbox.disk_sessions import DiskSessions
 from bmsim.sandbox.flows import remember
 from bmsim.sandbox.frames import (
     AGENT_PORT,
     DHCP_PORTS,
     HTTP_PORT,
-    ISCSI_PORT,
     TCP,
     TFTP_PORT,
     Datagram,
@@ -24,14 +24,9 @@ from bmsim.sandbox.frames import (
 Note = Callable[..., None]
 """note(node, device, command, sender, result="ok", **args)"""
 
-SYN, FIN, RST, ACK = 0x02, 0x01, 0x04, 0x10  # RFC 9293 §3.1
 
 READ, DATA, TFTP_ACK, ERROR, OACK = 1, 3, 4, 5, 6  # RFC 1350 §5, RFC 2347
 DEFAULT_BLOCK_BYTES = 512
-
-LOGIN_RESPONSE = 0x23  # RFC 7143 §11.13
-LOGIN_BYTES = 65536
-"""A login is over before so much was sent; what looks like one later is data."""
 
 TOKEN = re.compile(r"[0-9A-Za-z_-]{20,}")
 FOLDER = re.compile(rf"({TOKEN.pattern})/")
@@ -70,12 +65,13 @@ class Transfers:
     _clients: dict[str, str] = field(default_factory=dict)
     _tftp: dict[tuple[str, int], _Tftp] = field(default_factory=dict)
     _http: dict[tuple[str, int], _Http] = field(default_factory=dict)
-    _iscsi: dict[tuple[str, int], int] = field(default_factory=dict)
     _named_to: dict[str, str] = field(default_factory=dict)  # a secret → the node that it was named to first
     _agents: AgentCommands = field(init=False)
+    _disks: DiskSessions = field(init=False)
 
     def __post_init__(self) -> None:
         self._agents = AgentCommands(self.nodes, self.note)
+        self._disks = DiskSessions(self.nodes, self.note)
 
     def see(self, packet: Datagram) -> None:
         """One packet, in the order in which they pass."""
@@ -84,8 +80,8 @@ class Transfers:
                 self._see_http(packet)
             elif AGENT_PORT in (packet.source_port, packet.target_port):
                 self._agents.see(packet)
-            elif packet.source_port == ISCSI_PORT:
-                self._see_iscsi(packet)
+            else:
+                self._disks.see(packet)
         elif packet.source_port in DHCP_PORTS and packet.target_port in DHCP_PORTS:
             self._see_dhcp(packet)
         elif packet.target_port == TFTP_PORT:
@@ -111,6 +107,8 @@ class Transfers:
         node = self.nodes.get(found.mac) if found is not None else None
         if found is None or node is None:
             return
+        if found.message in ("discover", "bootrequest"):
+            self._disks.begin_anew(node)
         if found.message in ("discover", "request", "inform", "bootrequest"):
             self._clients[node] = found.client
             args: dict[str, Any] = {"client": found.client, "arch": found.architecture}
@@ -217,34 +215,6 @@ class Transfers:
         length = re.search(rb"\r\ncontent-length: *(\d+)", head, re.IGNORECASE)
         flow.size_bytes = int(length[1]) if length else 0
         flow.end = (packet.seq + len(head) + 4 + flow.size_bytes) & 0xFFFFFFFF
-
-    # --- iSCSI ----------------------------------------------------------------------------------
-
-    def _see_iscsi(self, packet: Datagram) -> None:
-        """The node is the target: what it answers to a compute host's login."""
-        node = self.nodes.get(packet.from_mac)
-        if node is None:
-            return
-        key, initiator = (packet.target, packet.target_port), f"{packet.target}:{packet.target_port}"
-        if packet.flags & SYN:
-            remember(self._iscsi, key, packet.seq)
-            return
-        begun = self._iscsi.get(key)
-        if begun is None:
-            return
-        if packet.flags & (FIN | RST):
-            del self._iscsi[key]
-            self.note(node, "iscsi", "close", initiator)
-        elif (
-            len(packet.payload) >= 48
-            and packet.payload[0] & 0x3F == LOGIN_RESPONSE
-            and (packet.seq - begun) & 0xFFFFFFFF < LOGIN_BYTES
-        ):
-            status, done = int.from_bytes(packet.payload[36:38], "big"), packet.payload[1] & 0x83 == 0x83
-            if status:
-                self.note(node, "iscsi", "login", initiator, f"refused: 0x{status:04x}")
-            elif done:  # on to the full feature phase
-                self.note(node, "iscsi", "login", initiator)
 
 
 def without_secrets(path: str) -> str:

@@ -110,7 +110,7 @@ DETAILS: Mapping[str, Mapping[str, tuple[str, ...]]] = {
         "dhcp": ("client", "arch", "address", "file", "mac", "result"),
         "tftp": ("file", "bytes", "result"),
         "http": ("file", "bytes", "result"),
-        "iscsi": ("result",),
+        "iscsi": ("beside", "result"),
         "agent": (),
         "step": ("step", "text"),
         "node": ("state",),

@@ -24,8 +24,9 @@ SOON_S = 0.1
 
 class OneOwner:
     """No command of host A after the first of host B under a newer fence: neither to the node's BMC, outlets,
-    agent or monitor, nor to its disk. What a BMC has acknowledged and does later is its sender's act as long
-    as commands may take, which leases have to cover; after that it is the BMC's."""
+    agent or monitor, nor to its disk, to which nobody is let in while another still is. What a BMC has
+    acknowledged and does later is its sender's act as long as commands may take, which leases have to cover;
+    after that it is the BMC's."""
 
     name = "one_owner"
     sources: tuple[str, ...] = ("lease", "bmc", "pdu", "agent", "monitor", "iscsi")
@@ -43,6 +44,9 @@ class OneOwner:
             return
         if event.source == "bmc" and self._was_due(event):
             return
+        if writes(event) and (others := event.detail.get("beside")):
+            what = f"{event.sender} was let in to the disk of {event.node} beside {' and '.join(others)}"
+            yield Breach(promise=self.name, what=what, at_s=event.t_s, event=index)
         yield from self._reigns.broken_by(index, event)
 
     def _was_due(self, event: Event) -> bool:

@@ -85,26 +85,6 @@ def test_a_refusal_by_http_is_one(transfers: Transfers, noted: Noted) -> None:
     assert noted[1:] == [("http", "refused", "404", {"file": "kernel"})]
 
 
-@pytest.mark.parametrize(
-    ("status", "transit", "result"), [(0, 0x87, "ok"), (0x0201, 0x00, "refused: 0x0201")]
-)
-def test_a_login_to_a_nodes_disk_is_told_with_its_outcome(
-    status: int, transit: int, result: str, transfers: Transfers, noted: Noted
-) -> None:
-    answer = bytearray(48)
-    answer[0], answer[1] = 0x23, transit
-    answer[36:38] = status.to_bytes(2, "big")
-    transfers.see(from_node(3260, 50000, b"", protocol=TCP, flags=0x12, seq=7))
-    transfers.see(from_node(3260, 50000, bytes(answer), protocol=TCP, flags=0x18, seq=8))
-    # Data that happens to look the same, later on.
-    transfers.see(from_node(3260, 50000, bytes(answer), protocol=TCP, flags=0x18, seq=2**20))
-    transfers.see(from_node(3260, 50000, b"", protocol=TCP, flags=0x11, seq=9))
-    assert [(device, command, told) for device, command, told, _ in noted] == [
-        ("iscsi", "login", result),
-        ("iscsi", "close", "ok"),
-    ]
-
-
 def test_what_a_rival_sends_is_an_offer_as_any_other(transfers: Transfers, noted: Noted) -> None:
     asked = Dhcp("discover", NODE_MAC, b"\1\2\3\4", "PXEClient", 0, "0.0.0.0", "")
     frame = rival_dhcp.answer(asked, IPv4Network("10.77.0.0/24"), None, "rival/boot.kpxe")

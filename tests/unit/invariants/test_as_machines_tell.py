@@ -160,6 +160,17 @@ def test_an_owner_of_before_is_seen_at(of: str, watched_by: Make) -> None:
     assert f"ch1 acted on n1 ({device} {command}) after ch2" in rack.end()[0].what
 
 
+def test_a_disk_that_two_can_write_to_is_seen(watched_by: Make) -> None:
+    rack = watched_by(OneOwner)
+    rack.node("deploying", "ch1", 1)
+    rack.looks()
+    rack.device("iscsi", "login", ADDRESS["ch1"])
+    rack.device("iscsi", "login", ADDRESS["ch2"], "refused: 0x0201", beside=["10.78.0.10:50000"])
+    assert not rack.end()
+    rack.device("iscsi", "login", ADDRESS["ch2"], beside=["10.78.0.10:50000"])
+    assert "ch2 was let in to the disk of n1 beside 10.78.0.10:50000" in rack.end()[0].what
+
+
 def test_two_offers_in_one_exchange_are_seen_and_a_rivals_is_not(watched_by: Make) -> None:
     rack = watched_by(OnePublisher)
     rack.node("deploying")

@@ -1,21 +1,23 @@
 """What a rack's watcher and a story's lab hear of an agent's commands, given by the provisioner's own client
-to the agent's own HTTP face."""
+to the agent's own HTTP face, and of sessions to a node's disk."""
 
 from __future__ import annotations
 
 import asyncio
 import json
+import socket
+import struct
 import subprocess
 import sys
 from collections.abc import Awaitable, Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import httpx
 import pytest
 
-from bmsim.sandbox.frames import AGENT_PORT, datagram
+from bmsim.sandbox.frames import AGENT_PORT, ISCSI_PORT, datagram
 from bmsim.sandbox.listener import SNAP_BYTES, listen
 from bmsim.sandbox.transfers import Transfers
 from provisioner.agent.http_server import AgentServer
@@ -70,6 +72,42 @@ def told(story: Callable[[Callable[[int], HttpAgentClient]], Awaitable[None]]) -
     asyncio.run(bounded())
 
 
+def hear(ear: socket.socket, transfers: Transfers) -> None:
+    """All that has passed by now."""
+    with suppress(BlockingIOError):
+        while True:
+            packet = datagram(ear.recv(SNAP_BYTES))
+            if packet is not None:
+                transfers.see(packet)
+
+
+@pytest.mark.parametrize("broken_off", [True, False])
+def test_a_watcher_hears_when_a_session_to_a_disk_ends(network: Segment, broken_off: bool) -> None:
+    noted: list[tuple[str, ...]] = []
+
+    def note(node: str, device: str, command: str, sender: str, result: str = "ok", /, **args: Any) -> None:
+        noted.append((node, device, command, sender, result))
+
+    answer = bytes((0x23, 0x87)) + bytes(46)  # RFC 7143 §11.13: logged in
+    with network.at_node():
+        target = socket.create_server((NODE, ISCSI_PORT))
+    with target, listen(HOST_IF) as ear:
+        with socket.create_connection((NODE, ISCSI_PORT)) as initiator, target.accept()[0] as session:
+            port = initiator.getsockname()[1]
+            session.sendall(answer)
+            assert initiator.recv(48, socket.MSG_WAITALL) == answer
+            initiator.sendall(b"H" * 9000)  # what it writes is not listened to
+            if broken_off:
+                initiator.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+            initiator.close()
+            with suppress(ConnectionResetError):
+                while session.recv(9000):
+                    pass
+        hear(ear, Transfers({NODE_MAC: "n1"}, note))
+    session_of = f"{HOST}:{port}"
+    assert noted == [("n1", "iscsi", command, session_of, "ok") for command in ("login", "close")]
+
+
 def test_a_watcher_hears_each_command_and_what_came_of_it(network: Segment, agent: None) -> None:
     noted: list[tuple[str, ...]] = []
 
@@ -86,14 +124,7 @@ def test_a_watcher_hears_each_command_and_what_came_of_it(network: Segment, agen
 
     with listen(HOST_IF) as ear:
         told(story)
-        transfers = Transfers({NODE_MAC: "n1"}, note)
-        while True:  # all that passed is there by now
-            try:
-                packet = datagram(ear.recv(SNAP_BYTES))
-            except BlockingIOError:
-                break
-            if packet is not None:
-                transfers.see(packet)
+        hear(ear, Transfers({NODE_MAC: "n1"}, note))
     given = ("n1", "agent", "command", HOST)
     assert noted == [(*given, "ok", "note"), (*given, "ok", "note"), (*given, "refused: 403", "note")]
 
