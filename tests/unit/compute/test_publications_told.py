@@ -11,7 +11,7 @@ from typing import Any
 from structlog.testing import capture_logs
 
 from provisioner.compute.publications import Publications
-from provisioner.core.errors import TransientError
+from provisioner.core.errors import PermanentError, TransientError
 from provisioner.core.model import Publication, PublicationKind
 from provisioner.core.states import ProvisionState
 from provisioner.drivers.fake import FakePublisher
@@ -23,7 +23,7 @@ BY_NFS = "node-2.1.a"
 
 
 def told(entry: Mapping[str, Any]) -> str:
-    return "host.serves {nodes}, {waiting} wait".format(**entry)
+    return "host.serves {nodes}, {waiting} wait, {refused} refused".format(**entry)
 
 
 def test_a_takeover_is_told_as_done_when_all_that_its_machines_boot_is_there(tmp_path: Path) -> None:
@@ -36,14 +36,17 @@ def test_a_takeover_is_told_as_done_when_all_that_its_machines_boot_is_there(tmp
         await world.fill(publication=kernel, **runs)
         await world.enrol(2, publication=replace(kernel, root=BY_NFS), **runs)
         world.rack.roots.folders[BY_NFS] = {}
-        fails = {"node-2"}
+        fails: list[Exception] = [
+            TransientError("export a root", answer="exportfs was not done after 30 s"),
+            PermanentError("export a root", answer="no folder of that name"),
+        ]
 
         with capture_logs() as order:
 
             class Publisher(FakePublisher):
                 async def publish(self, entry: BootEntry) -> None:
-                    if entry.node_id in fails:
-                        raise TransientError("export a root", answer="exportfs was not done after 30 s")
+                    if entry.node_id == "node-2" and fails:
+                        raise fails.pop(0)
                     root = entry.nfs_root.name if entry.nfs_root is not None else ""
                     what = " ".join((*sorted(entry.files), root)).strip()
                     order.append({"event": f"published {entry.node_id}: {what}"})
@@ -52,20 +55,24 @@ def test_a_takeover_is_told_as_done_when_all_that_its_machines_boot_is_there(tmp
             edges = replace(await world.edges_with_lease(), publisher=Publisher(world.rack), clock=clock)
             published = Publications(edges)
 
-            async def follow() -> list[str]:
+            async def follow(*, thoroughly: bool = False) -> list[str]:
                 order.clear()
-                await published.follow(["node-1", "node-2"], first=(), busy=set(), thoroughly=False)
+                await published.follow(["node-1", "node-2"], first=(), busy=set(), thoroughly=thoroughly)
                 return [told(one) if one["event"] == "host.serves" else one["event"] for one in order]
 
             assert await follow() == [
                 "published node-1: kernel ramdisk",
                 "node.not_published_yet",
-                "host.serves 1, 1 wait",
+                "host.serves 1, 1 wait, 0 refused",
             ]
             assert unserved(world) == 1
-            fails.clear()
             await clock.sleep(published.quiet_s)
-            assert await follow() == [f"published node-2: kernel ramdisk {BY_NFS}", "host.serves 2, 0 wait"]
+            assert await follow() == ["node.not_published", "host.serves 1, 0 wait, 1 refused"]
+            assert unserved(world) == 1
+            assert await follow(thoroughly=True) == [
+                f"published node-2: kernel ramdisk {BY_NFS}",
+                "host.serves 2, 0 wait, 0 refused",
+            ]
             assert unserved(world) == 0
 
     asyncio.run(story())
