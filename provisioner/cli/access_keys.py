@@ -28,7 +28,11 @@ def create(
 ) -> None:
     """Make an access key. Its secret is shown now, and never again."""
     client, output = client_and_output(context, as_json)
-    made = client.post("/v1/access-keys", {"tenant": tenant, "user": user, "role": role})
+    made = client.post_for_secret(
+        "/v1/access-keys",
+        {"tenant": tenant, "user": user, "role": role},
+        "If `provisioner access-key list` has a new one, delete it: its secret is told once only.",
+    )
     if export:
         typer.echo(f"export AWS_ACCESS_KEY_ID={made['id']} AWS_SECRET_ACCESS_KEY={made['secret']}")
         return

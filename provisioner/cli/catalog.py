@@ -11,7 +11,7 @@ from provisioner.cli.client import path_of
 from provisioner.cli.exits import USAGE, CliError
 from provisioner.cli.files import text_of
 from provisioner.cli.named import Name, add_delete, add_list
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import IdempotencyKey, Json, client_and_output
 
 flavors = typer.Typer(help="Flavors: what instances need.", no_args_is_help=True)
 keys = typer.Typer(help="Keys that may log in.", no_args_is_help=True)
@@ -37,6 +37,7 @@ def create_flavor(
     swap_mib: Annotated[int, typer.Option(min=0)] = 0,
     ephemeral_mib: Annotated[int, typer.Option(min=0, help="An empty file system beside the root's.")] = 0,
     spec: Annotated[list[str] | None, typer.Option(help="key=value, such as cpu_arch=x86_64.")] = None,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Make a flavor."""
@@ -53,7 +54,7 @@ def create_flavor(
         "ephemeral_mib": ephemeral_mib,
         "extra_specs": specs,
     }
-    output.record(client.post("/v1/flavors", order), tuple(FLAVOR))
+    output.record(client.post("/v1/flavors", order, idempotency_key), tuple(FLAVOR))
 
 
 @flavors.command("show")
@@ -68,12 +69,13 @@ def add_key(
     context: typer.Context,
     name: Name,
     file: Annotated[Path, typer.Option(help="The public key, such as id_ed25519.pub.")],
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Add a public key."""
     client, output = client_and_output(context, as_json)
     order = {"name": name, "public_key": text_of(file, "--file")}
-    output.record(client.post("/v1/keys", order), ("name", "public_key"))
+    output.record(client.post("/v1/keys", order, idempotency_key), ("name", "public_key"))
 
 
 add_list(flavors, "flavors", "/v1/flavors", FLAVOR)

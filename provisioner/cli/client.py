@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import re
+import shlex
 import uuid
 from collections.abc import Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import quote
 
-from provisioner.cli.exits import UNREACHABLE, USAGE, CliError, of_problem
+from provisioner.cli.exits import INTERRUPTED, UNREACHABLE, USAGE, CliError, of_problem
+from provisioner.cli.repeating import Patience, Unanswered
 
 if TYPE_CHECKING:
     import ssl
@@ -32,21 +34,33 @@ def path_of(*words: str) -> str:
     return "/v1/" + "/".join(quote(word, safe="") for word in words)
 
 
+def new_key() -> str:
+    """By which the API tells an order that is repeated from another one."""
+    return str(uuid.uuid4())
+
+
 class Client:
     """url: http://host:port, https://host:port, or unix:/path/to/socket. ca_file: of the authority that an
-    https URL's certificate is by; None: those that this system trusts."""
+    https URL's certificate is by; None: those that this system trusts.
 
-    def __init__(self, url: str, token_file: Path, ca_file: Path | None = None) -> None:
+    What changes nothing and what has a key is sent again when its answer is lost. What is put or deleted
+    isn't: another client may have changed it again in between."""
+
+    def __init__(
+        self, url: str, token_file: Path, ca_file: Path | None = None, patience: Patience | None = None
+    ) -> None:
         self._url = url
         self._token_file = token_file
         self._ca_file = ca_file
+        self._patience = patience or Patience()
         self._http: httpx.Client | None = None
+        self._met = False  # it answered, at least once
 
     def get(self, path: str, **params: Any) -> Any:
-        return self._told(self._call("GET", path, params=params))
+        return self._told(self._repeated("GET", path, params=params))
 
     def text(self, path: str, **params: Any) -> str:
-        return self._call("GET", path, params=params).text
+        return self._repeated("GET", path, params=params).text
 
     def stream(self, path: str, **params: Any) -> Iterator[str]:
         """A text as it comes, for as long as it comes."""
@@ -73,17 +87,40 @@ class Client:
                 return
             params["after"] = found["items"][-1]["id"]
 
-    def post(self, path: str, body: Any) -> Json:
-        # With a key of its own: when an answer is lost, the same order is not carried out twice.
-        headers = {"Idempotency-Key": str(uuid.uuid4())}
-        for attempt in (1, 2):
-            try:
-                answer: Json = self._told(self._call("POST", path, json=body, headers=headers))
-                return answer
-            except CliError as error:
-                if error.code != UNREACHABLE or attempt == 2:
-                    raise
-        raise AssertionError
+    def post(self, path: str, body: Any, key: str | None = None, part: str = "") -> Json:
+        """An order that is carried out once, however often it is sent with its key. key: a new one unless
+        given. part: which one it is of several orders with one key."""
+        key = key or new_key()
+        headers = {"Idempotency-Key": f"{key}/{part}" if part else key}
+        again = (
+            "The order may have arrived: give the same command again with "
+            f"--idempotency-key {shlex.quote(key)}, and it is carried out once."
+        )
+        try:
+            answer: Json = self._told(self._repeated("POST", path, json=body, headers=headers))
+        except Unanswered as error:
+            if not error.arrived and not self._met:
+                raise
+            raise Unanswered(f"{error} {again}", error.code, arrived=True) from error
+        except KeyboardInterrupt:
+            raise Unanswered(f"Interrupted before the answer. {again}", INTERRUPTED, arrived=True) from None
+        return answer
+
+    def ask(self, path: str, body: Any) -> Json:
+        """A question with a body: it changes nothing."""
+        answer: Json = self._told(self._repeated("POST", path, json=body))
+        return answer
+
+    def post_for_secret(self, path: str, body: Any, advice: str) -> Json:
+        """An order that is answered by a secret, which is kept nowhere to be told again: it is sent once.
+        advice: what to do when the answer is lost."""
+        try:
+            answer: Json = self._told(self._call("POST", path, json=body))
+        except Unanswered as error:
+            if not error.arrived:
+                raise
+            raise Unanswered(f"{error} {advice}", error.code, arrived=True) from error
+        return answer
 
     def put(self, path: str, body: Any) -> Json:
         answer: Json = self._told(self._call("PUT", path, json=body))
@@ -100,6 +137,9 @@ class Client:
         answer = self._call("DELETE", path, params=params)
         return self._told(answer) if answer.content else None
 
+    def _repeated(self, method: str, path: str, **options: Any) -> httpx.Response:
+        return self._patience.repeated(lambda: self._call(method, path, **options), met=self._met)
+
     def _call(self, method: str, path: str, **options: Any) -> httpx.Response:
         import httpx
 
@@ -107,6 +147,7 @@ class Client:
             answer = self._connected().request(method, path, **options)
         except httpx.TransportError as error:
             raise self._unreachable(error) from error
+        self._met = True
         if not answer.is_success:
             raise self._refusal(answer)
         return answer
@@ -138,13 +179,22 @@ class Client:
                 f"The provisioner at {self._url} doesn't know the token in {self._token_file}. "
                 "Say where one is that it knows by --token-file or PROVISIONER_TOKEN_FILE."
             )
+        after = answer.headers.get("retry-after", "")
+        if answer.status_code == 503 and after.isdecimal():
+            # Of a commit whose end nobody knows, too.
+            return Unanswered(title, of_problem(503, code), arrived=True, after_s=float(after))
         return CliError(title, of_problem(answer.status_code, code))
 
-    def _unreachable(self, error: httpx.TransportError) -> CliError:
-        return CliError(
-            f"The provisioner doesn't answer at {self._url}: {str(error) or type(error).__name__}. "
+    def _unreachable(self, error: httpx.TransportError) -> Unanswered:
+        import httpx
+
+        why = str(error).rstrip(".") or type(error).__name__
+        never_sent = (httpx.ConnectError, httpx.ConnectTimeout, httpx.UnsupportedProtocol)
+        return Unanswered(
+            f"The provisioner doesn't answer at {self._url}: {why}. "
             "Does `provisioner serve` run there? Say where it is by --url or PROVISIONER_URL.",
             UNREACHABLE,
+            arrived=not isinstance(error, never_sent),
         )
 
     def _trusted(self) -> ssl.SSLContext | bool:

@@ -16,7 +16,7 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from provisioner.cli.client import Client, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.files import reading
-from provisioner.cli.options import Json, NameOrId, client_and_output
+from provisioner.cli.options import IdempotencyKey, Json, NameOrId, client_and_output
 from provisioner.cli.output import Output, by_name
 from provisioner.cli.watching import wait_until
 
@@ -96,6 +96,7 @@ def register(
         bool | None,
         typer.Option("--public/--private", help="Shared with all tenants; an operator's are by default."),
     ] = None,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Register an image, from a file or a URL."""
@@ -116,7 +117,7 @@ def register(
         "proof_of_life": proof or [],
         "public": public,
     }
-    image = client.post("/v1/images", order)
+    image = client.post("/v1/images", order, idempotency_key)
     path = path_of("images", image["id"])
     if file is not None:
         with _progress(output) as bar:

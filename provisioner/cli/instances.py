@@ -13,7 +13,7 @@ from provisioner.cli.client import path_of
 from provisioner.cli.consoles import Follow, show_console
 from provisioner.cli.exits import CONFLICT, ENDED_IN_ERROR, CliError
 from provisioner.cli.files import text_of
-from provisioner.cli.options import Json, NameOrId, Timeout, Wipe, client_and_output
+from provisioner.cli.options import IdempotencyKey, Json, NameOrId, Timeout, Wipe, client_and_output
 from provisioner.cli.output import Output, by_name, cell, seconds_between
 from provisioner.cli.power_orders import power_changed
 from provisioner.cli.steps import rows_of, table_of, timeline_of
@@ -75,6 +75,7 @@ def create(
     wipe: Annotated[Wipe, typer.Option(help="What its deletion does to the disks.")] = Wipe.quick,
     wait: Wait = False,
     timeout_s: Timeout = TIMEOUT_S,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Ask for a machine."""
@@ -93,7 +94,7 @@ def create(
         "proof_of_life": proof or [],
         "wipe": wipe,
     }
-    instance = client.post("/v1/instances", order)
+    instance = client.post("/v1/instances", order, idempotency_key)
     if wait:
         instance = wait_for_instance(
             client, output, instance["id"], ("active", "error", "deleted"), timeout_s
@@ -116,7 +117,7 @@ def place(
     """Tell which node an instance would get, and why not the others. Nothing is asked for."""
     client, output = client_and_output(context, as_json)
     order = {"flavor": flavor, "image": image, "node": node, "host": host, "zone": zone}
-    found = client.post("/v1/placement", order)
+    found = client.ask("/v1/placement", order)
     if as_json:
         output.json(found)
         return
@@ -220,27 +221,34 @@ def stop(
     force: Annotated[
         bool, typer.Option("--force", help="By its power at once; its operating system isn't asked.")
     ] = False,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Stop an instance's machine. It stays its own, and is started again by `instance start`."""
-    _switch(context, instance, {"change": "stop", "force": force}, "stopped", as_json)
+    _switch(context, instance, {"change": "stop", "force": force}, "stopped", idempotency_key, as_json)
 
 
 @app.command()
-def start(context: typer.Context, instance: NameOrId, as_json: Json = False) -> None:
+def start(
+    context: typer.Context, instance: NameOrId, idempotency_key: IdempotencyKey = None, as_json: Json = False
+) -> None:
     """Start an instance's machine that was stopped."""
-    _switch(context, instance, {"change": "start"}, "started", as_json)
+    _switch(context, instance, {"change": "start"}, "started", idempotency_key, as_json)
 
 
 @app.command()
-def reboot(context: typer.Context, instance: NameOrId, as_json: Json = False) -> None:
+def reboot(
+    context: typer.Context, instance: NameOrId, idempotency_key: IdempotencyKey = None, as_json: Json = False
+) -> None:
     """Restart an instance's machine by its power."""
-    _switch(context, instance, {"change": "reboot"}, "restarted", as_json)
+    _switch(context, instance, {"change": "reboot"}, "restarted", idempotency_key, as_json)
 
 
-def _switch(context: typer.Context, instance: str, wish: dict[str, Any], done: str, as_json: bool) -> None:
+def _switch(
+    context: typer.Context, instance: str, wish: dict[str, Any], done: str, key: str | None, as_json: bool
+) -> None:
     client, output = client_and_output(context, as_json)
-    power_changed(client, path_of("instances", instance), wish, f"{wish['change']} of {instance}")
+    power_changed(client, path_of("instances", instance), wish, f"{wish['change']} of {instance}", key)
     if as_json:
         output.json(client.get(path_of("instances", instance)))
     else:

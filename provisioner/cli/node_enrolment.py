@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from provisioner.cli.client import Client, path_of
+from provisioner.cli.client import Client, new_key, path_of
 from provisioner.cli.exits import FAILED, UNREACHABLE, USAGE, CliError
 from provisioner.cli.node_tables import tell_nodes
-from provisioner.cli.options import Json, NameOrId, WaitForEnd, client_and_output
+from provisioner.cli.options import IdempotencyKey, Json, NameOrId, WaitForEnd, client_and_output
 from provisioner.cli.output import Output
+from provisioner.cli.repeating import Unanswered
 from provisioner.cli.watching import wait_until
 
 if TYPE_CHECKING:
@@ -24,6 +25,7 @@ def enroll(
     context: typer.Context,
     file: Annotated[Path, typer.Option("--file", "-f", help="The node file.")],
     wait: WaitForEnd = False,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Enrol the nodes of a file. Their power devices are checked at once."""
@@ -32,11 +34,12 @@ def enroll(
 
     client, output = client_and_output(context, as_json)
     made, refused = [], list[CliError]()
+    key = idempotency_key or new_key()
     for entry in load(file, NodeFile).nodes:
         try:
-            made.append(client.post("/v1/nodes", _body(entry)))
+            made.append(client.post("/v1/nodes", _body(entry), key, part=entry.name))
         except CliError as error:
-            if error.code == UNREACHABLE:
+            if isinstance(error, Unanswered) or error.code == UNREACHABLE:
                 raise
             refused.append(CliError(f"{entry.name}: {error}", error.code))
     if wait:
@@ -91,10 +94,12 @@ def power_device(
     _tell_check(output, node, _checked(client, node))
 
 
-def verify(context: typer.Context, node: NameOrId, as_json: Json = False) -> None:
+def verify(
+    context: typer.Context, node: NameOrId, idempotency_key: IdempotencyKey = None, as_json: Json = False
+) -> None:
     """Check a node's power device again."""
     client, output = client_and_output(context, as_json)
-    client.post(path_of("nodes", node, "verify"), {})
+    client.post(path_of("nodes", node, "verify"), {}, idempotency_key)
     _tell_check(output, node, _checked(client, node))
 
 

@@ -13,7 +13,15 @@ from provisioner.cli.exits import FAILED, CliError
 from provisioner.cli.node_disks import disks
 from provisioner.cli.node_enrolment import enroll, power_device, verify
 from provisioner.cli.node_tables import DETAILS, tell_nodes
-from provisioner.cli.options import Json, NameOrId, Timeout, WaitForEnd, Wipe, client_and_output
+from provisioner.cli.options import (
+    IdempotencyKey,
+    Json,
+    NameOrId,
+    Timeout,
+    WaitForEnd,
+    Wipe,
+    client_and_output,
+)
 from provisioner.cli.power_orders import power_changed
 from provisioner.cli.steps import timeline_of
 from provisioner.cli.watching import wait_until
@@ -56,11 +64,17 @@ def show(context: typer.Context, node: NameOrId, as_json: Json = False) -> None:
 
 
 @app.command()
-def power(context: typer.Context, node: NameOrId, verb: Verb, as_json: Json = False) -> None:
+def power(
+    context: typer.Context,
+    node: NameOrId,
+    verb: Verb,
+    idempotency_key: IdempotencyKey = None,
+    as_json: Json = False,
+) -> None:
     """Switch a node's power, or ask how it is."""
     client, output = client_and_output(context, as_json)
     wish = {"verb": "refresh" if verb is Verb.status else verb}
-    done = power_changed(client, path_of("nodes", node), wish, f"power {verb} of {node}")
+    done = power_changed(client, path_of("nodes", node), wish, f"power {verb} of {node}", idempotency_key)
     output.tell(done, f"{node}: {done['answer']}")
 
 
@@ -112,12 +126,13 @@ def clean(
     wipe: Annotated[Wipe, typer.Option(help="What is done to its disks.")] = Wipe.quick,
     wait: WaitForEnd = False,
     timeout_s: Timeout = CLEAN_TIMEOUT_S,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Wipe the disks of a node that is available, and learn what it is made of; or clean one again whose
     cleaning had failed."""
     client, output = client_and_output(context, as_json)
-    found = client.post(path_of("nodes", node, "clean"), {"wipe": wipe})
+    found = client.post(path_of("nodes", node, "clean"), {"wipe": wipe}, idempotency_key)
     if wait:
         found = wait_until(
             lambda: client.get(path_of("nodes", node)),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -35,6 +36,23 @@ def name_or_id(text: str) -> str:
 
 
 NameOrId = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id)]
+
+
+def _key(text: str | None) -> str | None:
+    if text is not None and not re.fullmatch(r"[!-~]{1,200}", text):
+        raise CliError("--idempotency-key takes 1 to 200 letters, digits and signs, of ASCII.", USAGE)
+    return text
+
+
+IdempotencyKey = Annotated[
+    str | None,
+    typer.Option(
+        "--idempotency-key",
+        metavar="KEY",
+        help="Repeats an order whose answer was lost: it is carried out once.",
+        callback=_key,
+    ),
+]
 WaitForEnd = Annotated[bool, typer.Option("--wait", help="Until it has ended.")]
 Timeout = Annotated[float, typer.Option("--timeout", help="Seconds to wait at most.")]
 

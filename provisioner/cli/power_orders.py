@@ -11,9 +11,12 @@ from provisioner.cli.watching import wait_until
 POWER_TIMEOUT_S = 300.0
 
 
-def power_changed(client: Client, of: str, wish: dict[str, Any], what: str) -> dict[str, Any]:
-    """What became of an order of power. of: the path of whose power it is. Raises CliError when it failed."""
-    order = client.post(f"{of}/power", wish)
+def power_changed(
+    client: Client, of: str, wish: dict[str, Any], what: str, key: str | None
+) -> dict[str, Any]:
+    """What became of an order of power. of: the path of whose power it is. key: of the order, unless it is
+    a new one. Raises CliError when it failed."""
+    order = client.post(f"{of}/power", wish, key)
     done = wait_until(
         lambda: client.get(f"{of}/requests/{order['id']}"),
         lambda found: found["state"] != "pending",

@@ -8,7 +8,7 @@ import typer
 
 from provisioner.cli.client import path_of
 from provisioner.cli.named import Name, add_delete, add_list
-from provisioner.cli.options import Json, client_and_output
+from provisioner.cli.options import IdempotencyKey, Json, client_and_output
 from provisioner.core.roles import Role
 
 tenants = typer.Typer(help="Tenants: who shares what is theirs.", no_args_is_help=True)
@@ -23,10 +23,12 @@ Of = Annotated[str | None, typer.Option(help="Of this one only.")]
 
 
 @tenants.command("create")
-def create_tenant(context: typer.Context, name: Name, as_json: Json = False) -> None:
+def create_tenant(
+    context: typer.Context, name: Name, idempotency_key: IdempotencyKey = None, as_json: Json = False
+) -> None:
     """Make a tenant."""
     client, output = client_and_output(context, as_json)
-    output.record(client.post("/v1/tenants", {"name": name}), tuple(TENANT))
+    output.record(client.post("/v1/tenants", {"name": name}, idempotency_key), tuple(TENANT))
 
 
 @users.command("create")
@@ -35,11 +37,12 @@ def create_user(
     name: Name,
     tenant: Annotated[str, typer.Option(help="Whose.")] = "default",
     role: Annotated[Role, typer.Option(help="What it may do.")] = Role.MEMBER,
+    idempotency_key: IdempotencyKey = None,
     as_json: Json = False,
 ) -> None:
     """Make a user; `token create` gives it a token."""
     client, output = client_and_output(context, as_json)
-    made = client.post("/v1/users", {"name": name, "tenant": tenant, "role": role})
+    made = client.post("/v1/users", {"name": name, "tenant": tenant, "role": role}, idempotency_key)
     output.record(made, tuple(USER))
 
 
@@ -72,7 +75,11 @@ def create_token(
 ) -> None:
     """Make an API token. It is shown now, and never again."""
     client, output = client_and_output(context, as_json)
-    made = client.post("/v1/tokens", {"name": name, "user": user, "role": role})
+    made = client.post_for_secret(
+        "/v1/tokens",
+        {"name": name, "user": user, "role": role},
+        "If `provisioner token list` has it, delete it, and make it anew: it is told once only.",
+    )
     output.record(made, ("name", "user", "role", "token"))
 
 

@@ -54,7 +54,7 @@ def test_every_option_in_the_table_exists_and_takes_json() -> None:
 
 @pytest.mark.parametrize(("words", "command"), ALL, ids=[" ".join(words) for words, _ in ALL])
 def test_every_option_of_a_command_is_in_its_row(words: Words, command: Any) -> None:
-    assert untold_options(row_of(ROWS, words), words, command, ["--json"]) == []
+    assert untold_options(row_of(ROWS, words), words, command, ["--json", "--idempotency-key"]) == []
 
 
 @pytest.mark.parametrize("page", ["cli.md", "ec2.md"])
