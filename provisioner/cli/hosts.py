@@ -20,11 +20,11 @@ COLUMNS = {
     "nodes": "nodes",
     "working": "worked on",
     "largest_free_node": "largest free node",
-    "lease_left_s": "lease, s left",
+    "lease_left_s": "lease, s",
     "renewed_at": "last heartbeat",
     "epoch": "epoch",
 }
-SPARE = ("largest_free_node", "epoch", "lease_left_s")
+SPARE = ("largest_free_node", "epoch", "working", "state")
 DETAILS = (
     *("name", "state", "nodes", "working", "largest_free_node", "draining"),
     *("lease_left_s", "renewed_at", "started_at", "epoch"),

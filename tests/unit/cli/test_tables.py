@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from io import StringIO
 from typing import Any
@@ -83,6 +84,21 @@ def test_a_list_of_things_with_long_names_is_a_line_each_on_80_columns(module: A
     assert len(lines) == 3
     assert row["name"] in lines[1]
     assert row["state"] in lines[1]
+
+
+@pytest.mark.parametrize(
+    ("width", "state"), [(80, True), (70, False)], ids=["80 columns", "even narrower, without the state"]
+)
+def test_hosts_with_long_names_tell_who_owns_what_and_whether_it_lives(width: int, state: bool) -> None:
+    row = next(row for module, row in LISTS if module is hosts) | {"name": "compute-17.rack-3.example.test"}
+    lines, left_out = told(width, [row, row], hosts.COLUMNS, hosts.SPARE)
+    assert re.split(r" {2,}", lines[0].rstrip()) == [
+        *("host", *(["state"] if state else []), "nodes", "lease, s", "last heartbeat")
+    ]
+    values = [row["name"], *(["draining"] if state else []), "1000", "59.9", cell("renewed_at", SINCE)]
+    assert re.split(r" {2,}", lines[1].rstrip()) == values
+    assert len(lines) == 3
+    assert "largest free node, epoch" in left_out.replace("worked on, ", "")
 
 
 def test_a_record_of_the_audit_log_is_told_in_few_lines_on_80_columns() -> None:
