@@ -16,7 +16,7 @@ RACK = "rack"
 """The column of what no compute host does: machines, faults, and what the client is told."""
 
 TIME_WIDTH = 9
-LEAST_WIDTH = 24
+LEAST_WIDTH = 12  # three hosts and the rack fit in 80 columns
 MOST_WIDTH = 60
 STYLES = {"fault": "bold red", "host": "bold red", "lease": "bold cyan", "client": "bold green"}
 
