@@ -7,7 +7,10 @@ from collections.abc import Iterator
 from datetime import datetime, timedelta
 
 from provisioner.core.states import PowerState
+from provisioner.protocols.clock import Clock
 from provisioner.protocols.power import BootDevice, PowerVerb
+from provisioner.store.memory import MemoryStore
+from provisioner.store.topics import Topics, TopicWatch
 from tests.unit.records import NOW
 
 
@@ -40,6 +43,31 @@ class CountingIds:
 
     def secret(self) -> str:
         return f"{next(self._numbers):032x}"
+
+
+class DeafStore(MemoryStore):
+    """A store whose wake-ups are all lost on their way. `waits_s`: how long they were waited for."""
+
+    def __init__(self, clock: Clock) -> None:
+        super().__init__(lambda: NOW)
+        self.waits_s: list[float] = []
+        self._clock = clock
+
+    def watch(self, *topics: str) -> TopicWatch:
+        return _DeafWatch(self._clock, self.waits_s)
+
+
+class _DeafWatch(TopicWatch):
+    def __init__(self, clock: Clock, waits_s: list[float]) -> None:
+        super().__init__(Topics(), ())
+        self._clock = clock
+        self._waits_s = waits_s
+
+    async def wait(self, timeout_s: float) -> bool:
+        if timeout_s > 0:
+            self._waits_s.append(timeout_s)
+            await self._clock.sleep(timeout_s)
+        return False
 
 
 class PowerDevice:

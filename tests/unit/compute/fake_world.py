@@ -105,6 +105,9 @@ class FakeWorld:
     longest_command_s = 1.0
     """Of power devices, as those that start next take it."""
 
+    poll_s = 2.0
+    """Of our seconds: how often they look at the store when no wake-up comes."""
+
     def __init__(
         self,
         folder: Path,
@@ -263,6 +266,7 @@ class FakeWorld:
             netmask="255.255.255.0",
             write_turns=asyncio.Semaphore(4),
             refresh=self._refresh,
+            poll_s=self.poll_s,
             drain_s=drain_s,
         )
 
