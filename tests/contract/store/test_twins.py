@@ -1,8 +1,9 @@
-"""The in-memory twin answers every sequence of transactions as SQLite does."""
+"""The in-memory twin answers every sequence of transactions as the databases do."""
 
 from __future__ import annotations
 
 import tempfile
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -16,7 +17,7 @@ from provisioner.core.errors import Conflict
 from provisioner.core.model import Image, Node, TimelineEvent
 from provisioner.core.states import ProvisionState
 from provisioner.protocols.store import Store, Tx
-from tests.contract.store.conftest import Stores
+from tests.contract.store.conftest import PostgresDatabases, SqliteFiles, Stores, T, Teller
 from tests.contract.store.records import event, image, node
 
 Call = tuple[str, tuple[Any, ...], dict[str, Any]]
@@ -69,10 +70,25 @@ def run(calls: list[Call], said: list[Any]) -> Any:
     return work
 
 
+@pytest.fixture(params=["sqlite", pytest.param("postgresql", marks=pytest.mark.wire)])
+def on_database(request: pytest.FixtureRequest, tmp_path: Path) -> Teller:
+    """Plays each story, of which one test has many, on an empty one."""
+    if request.param == "sqlite":
+        files: SqliteFiles = request.getfixturevalue("sqlite_files")
+        return Stores("sqlite", lambda: files.url(Path(tempfile.mkdtemp(dir=tmp_path)) / "store.db")).play
+    databases: PostgresDatabases = request.getfixturevalue("postgres")
+
+    def play(story: Callable[[Store], Awaitable[T]]) -> T:
+        with databases.lending() as lend:
+            return Stores("postgresql", lend).play(story)
+
+    return play
+
+
 @settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @pytest.mark.exhaustive
 @given(transactions=st.lists(st.lists(CALLS, min_size=1, max_size=4), max_size=12))
-def test_the_twins_agree(tmp_path: Path, transactions: list[list[Call]]) -> None:
+def test_the_twins_agree(on_database: Teller, transactions: list[list[Call]]) -> None:
     async def story(store: Store) -> list[Any]:
         heard: list[Any] = []
         for calls in transactions:
@@ -90,12 +106,8 @@ def test_the_twins_agree(tmp_path: Path, transactions: list[list[Call]]) -> None
             heard.append([record for record in kept if kind is not TimelineEvent] or len(kept))
         return heard
 
-    answers = []
-    for kind in ("memory", "sqlite"):
-        folder = tempfile.mkdtemp(dir=tmp_path)  # every example a new one
-        stores = Stores(kind, lambda: "memory:" if kind == "memory" else f"sqlite:///{folder}/store.db")  # noqa: B023
-        answers.append(_without_times(stores.play(story)))
-    assert answers[0] == answers[1]
+    memory = Stores("memory", lambda: "memory:")
+    assert _without_times(memory.play(story)) == _without_times(on_database(story))
 
 
 def _without_times(said: Any) -> Any:
