@@ -5,9 +5,10 @@ from __future__ import annotations
 import signal
 import subprocess
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 import pytest
@@ -79,11 +80,18 @@ class ControlPlane(Service):
         return self.of_role(name, "compute", state=state, file=file, **changes)
 
     def of_role(
-        self, name: str, role: str, *, state: Path | None = None, file: str = "", **changes: Any
+        self,
+        name: str,
+        role: str,
+        *,
+        state: Path | None = None,
+        file: str = "",
+        others: Mapping[str, Any] = MappingProxyType({}),
+        **changes: Any,
     ) -> Process:
-        """As `host`, in any role."""
+        """As `host`, in any role. others: settings that aren't of `host`."""
         own = {"state_dir": str(state or self.folder / name), "host": {"name": name, **changes}}
-        return self._process(file or name, role, {**self._common, **own})
+        return self._process(file or name, role, {**self._common, **own, **others})
 
     def start(self) -> None:
         self.api.start()

@@ -7,11 +7,12 @@ import socket
 import sqlite3
 import urllib.request
 from contextlib import closing
+from typing import Any
 
 import pytest
 
 from fixtures.postgres_server import PostgresServer
-from provisioner.cli.exits import CONFLICT
+from provisioner.cli.exits import CONFLICT, USAGE
 from provisioner.store import upgrade_store
 from provisioner.store.migrate import REVISIONS
 from tests.contract.store.conftest import name_in
@@ -160,3 +161,25 @@ def test_a_compute_host_tells_its_own_metrics_where_it_is_told_to(plane: Control
     second.start()
     assert second.wait() == 1
     assert "Set host.metrics_listen to an address and port of ours" in second.log()
+
+
+SLOW_PROGRAMS = {"power": {"commands": {"lab": "/bin/true"}, "command_timeout_s": 30}}
+SHORT_LEASES: dict[str, tuple[dict[str, Any], float, str]] = {
+    "a command of any driver": ({}, 4.0, "host.lease_ttl_s: a command to a BMC or a PDU may take 4 s"),
+    "a program's": (SLOW_PROGRAMS, 30.0, "make the lease longer, 31 s or more"),
+}
+"""What the lease has no room for: the other settings, the lease, and what is told."""
+
+
+@pytest.mark.parametrize("role", ["compute", "serve"])
+@pytest.mark.parametrize("longest", SHORT_LEASES)
+def test_a_lease_without_room_for_the_longest_command_is_refused_at_the_start_with_what_to_do(
+    embedded: ControlPlane, role: str, longest: str
+) -> None:
+    others, lease_s, advice = SHORT_LEASES[longest]
+    process = embedded.of_role("a", role, others=others, lease_ttl_s=lease_s)
+    process.start()
+    assert process.wait() == USAGE
+    assert advice in process.log()
+    assert "Traceback" not in process.log()
+    assert len(process.log().splitlines()) == 1
