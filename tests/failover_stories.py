@@ -54,7 +54,17 @@ FAULTS: Mapping[str, tuple[str, Mapping[str, Any], float | None]] = {
     ),
     "cut off from the nodes": ("host.partition", {"from": "nodes"}, LONGER_THAN_IT_IS_PATIENT_S),
     "cut off from the nodes for a moment": ("host.partition", {"from": "nodes"}, LONGER_THAN_THE_LEASE_S),
+    "heard by the nodes, and not answered": (
+        "host.partition",
+        {"from": "nodes", "one_way": True},
+        LONGER_THAN_IT_IS_PATIENT_S,
+    ),
     "cut off from both": ("host.partition", {"from": "both"}, LONGER_THAN_THE_LEASE_S),
+    "heard by both, and not answered": (
+        "host.partition",
+        {"from": "both", "one_way": True},
+        LONGER_THAN_THE_LEASE_S,
+    ),
     "with a slow store": ("db.slow", {"delay_s": 1.5}, LONGER_THAN_THE_LEASE_S),
     "with a store that goes away": ("db.restart", {"down_s": 20}, None),
 }

@@ -31,6 +31,17 @@ SEEDS = range(1, 17)
 
 STRUCK = ("fault", "struck")
 
+CUT_FROM_ITS_NODES = (
+    *("cut off from the nodes", "cut off from the nodes for a moment"),
+    "heard by the nodes, and not answered",
+)
+PASSES_THEM_ON = ("cut off from the nodes", "heard by the nodes, and not answered")
+"""After long enough: it has its lease all the time."""
+
+HEARD_BY_THE_STORE = ("heard by the store, and not answered", "heard by both, and not answered")
+"""Its renewals arrive: of a host with boards, whose longer lease is counted from the last of them, the nodes
+may stay with it."""
+
 NEEDS_NO_NODE = {
     *((plan, "withdraw_boot") for plan in PLANS if plan.startswith("clean")),
     *((plan, "remove_root") for plan in PLANS),
@@ -85,12 +96,12 @@ def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "") -> N
     for seed in SEEDS:
         played = play_story(story(plan, step, befalls, way=way), Fidelity.MODEL, seed)
         assert played.result.verdict is Verdict.PASS, (seed, played.result.breaches, played.result.trouble)
-        if befalls.startswith("cut off from the nodes") and (plan, step) in NEEDS_NO_NODE:
+        if befalls in CUT_FROM_ITS_NODES and (plan, step) in NEEDS_NO_NODE:
             return
         if not any((event.source, event.name) == STRUCK for event in played.trace):
             assert step == "withdraw_boot", "the fault did nothing: the story proves nothing"
             continue  # all is over with that step: before the fault, it may be
-        moves = befalls in LOSES_ITS_NODES or befalls == "cut off from the nodes"
+        moves = befalls in LOSES_ITS_NODES or befalls in PASSES_THEM_ON
         if not moves or len(set(owners(played.trace))) == 2:
             return
         assert step == "withdraw_boot", "nobody took over"
