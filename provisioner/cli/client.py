@@ -101,7 +101,7 @@ class Client:
         except Unanswered as error:
             if not error.arrived and not self._met:
                 raise
-            raise Unanswered(f"{error} {again}", error.code, arrived=True) from error
+            raise Unanswered(f"{str(error).rstrip('.')}. {again}", error.code, arrived=True) from error
         except KeyboardInterrupt:
             raise Unanswered(f"Interrupted before the answer. {again}", INTERRUPTED, arrived=True) from None
         return answer
@@ -119,7 +119,7 @@ class Client:
         except Unanswered as error:
             if not error.arrived:
                 raise
-            raise Unanswered(f"{error} {advice}", error.code, arrived=True) from error
+            raise Unanswered(f"{str(error).rstrip('.')}. {advice}", error.code, arrived=True) from error
         return answer
 
     def put(self, path: str, body: Any) -> Json:

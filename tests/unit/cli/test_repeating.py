@@ -98,7 +98,7 @@ def test_an_order_that_the_api_has_no_time_for_tells_the_key_too(client: Client,
     listener.busy = MANY
     error = refused(lambda: order(client))
     assert error.code == FAILED
-    assert "too many wait" in str(error) and f"--idempotency-key {listener.keys[0]}," in str(error)
+    assert "too many wait. The order" in str(error) and f"--idempotency-key {listener.keys[0]}," in str(error)
 
 
 def test_an_order_that_may_have_arrived_is_sent_until_the_api_is_back(
