@@ -85,11 +85,12 @@ def story(
     again: bool = False,
     way: str = "",
     proof_of_life: tuple[str, ...] = (),
+    compute_hosts: int = 2,
 ) -> Story:
     """One node is enrolled, deployed and, unless `release` is off, released, and with `again` deployed again;
     something befalls its owner in a step of one of these. way: one of WAYS; empty: a server with a BIOS."""
     fault, given, heal_after_s = FAULTS[befalls]
-    hosts, nodes = rack(1, 2)
+    hosts, nodes = rack(1, compute_hosts)
     image = "tiny"
     if way:
         kind, power = WAYS[way]

@@ -11,7 +11,6 @@ import pytest
 from provisioner.core.plan import PLANS
 from scenarios.runner.play import play_story
 from scenarios.runner.stage import Fidelity
-from scenarios.runner.story import OnEvent
 from scenarios.runner.verdict import Verdict
 from tests.failover_stories import (
     ENROLMENT,
@@ -92,9 +91,24 @@ def test_a_host_may_be_lost_in_any_step_of_other_paths(way: str, plan: str, step
     its_work_is_finished(plan, step, befalls, way)
 
 
-def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "") -> None:
+def cells_of_more_hosts() -> Iterator[object]:
+    """Of three, four and five by turns: one of them is lost, and one alone of the others may take over."""
+    places = [(plan, step) for plan, step in STEPS if plan in ("deploy-iscsi", "clean")]
+    for (number, (plan, step)), (place, befalls) in product(enumerate(places), enumerate(LOSES_ITS_NODES)):
+        stands_back = (number + place) % len(LOSES_ITS_NODES)
+        marks = pytest.mark.exhaustive if stands_back else ()
+        yield pytest.param(plan, step, befalls, 3 + (number + place) % 3, marks=marks)
+
+
+@pytest.mark.parametrize(("plan", "step", "befalls", "hosts"), list(cells_of_more_hosts()))
+def test_one_of_many_hosts_may_be_lost_in_any_step(plan: str, step: str, befalls: str, hosts: int) -> None:
+    its_work_is_finished(plan, step, befalls, hosts=hosts)
+
+
+def its_work_is_finished(plan: str, step: str, befalls: str, way: str = "", hosts: int = 2) -> None:
+    told = story(plan, step, befalls, way=way, compute_hosts=hosts)
     for seed in SEEDS:
-        played = play_story(story(plan, step, befalls, way=way), Fidelity.MODEL, seed)
+        played = play_story(told, Fidelity.MODEL, seed)
         assert played.result.verdict is Verdict.PASS, (seed, played.result.breaches, played.result.trouble)
         if befalls in CUT_FROM_ITS_NODES and (plan, step) in NEEDS_NO_NODE:
             return
@@ -201,15 +215,18 @@ def test_an_instance_whose_console_its_new_owner_hears_is_left_running() -> None
     assert [event for event in played.trace if event.name == "step.retry" and event.t_s > struck_s] == []
 
 
-def test_a_wall_clock_that_jumps_changes_no_owner() -> None:
-    one = story("deploy-iscsi", "write_image", "killed")
-    for by_s, (_, step) in product((86400.0, -86400.0), STEPS[:14:4]):
-        jump = replace(
-            one.strikes[0],
-            fault="host.clock_jump",
-            parameters={"by_s": by_s},
-            when=OnEvent("step", "step.started", "n1", detail={"step": step}),
-        )
-        played = play_story(replace(one, strikes=(jump,)), Fidelity.MODEL, 1)
-        assert played.result.verdict is Verdict.PASS, played.result.breaches
-        assert len(owners(played.trace)) == 1
+EVERYWHERE = [*(("", plan, step) for plan, step in (*ENROLMENT, *STEPS)), *OTHER_STEPS]
+"""Way of booting (empty: a server with a BIOS), plan, step."""
+
+
+@pytest.mark.parametrize("by_s", [86400.0, -86400.0])
+@pytest.mark.parametrize("of_plan", PLANS)
+def test_a_wall_clock_that_jumps_changes_no_owner(of_plan: str, by_s: float) -> None:
+    """At every fourth place of each plan."""
+    for way, plan, step in [place for place in EVERYWHERE if place[1] == of_plan][::4]:
+        told = story(plan, step, "killed", way=way)
+        (killed,) = told.strikes
+        jump = replace(killed, fault="host.clock_jump", parameters={"by_s": by_s})
+        played = play_story(replace(told, strikes=(jump,)), Fidelity.MODEL, 1)
+        assert played.result.verdict is Verdict.PASS, (way, step, played.result.breaches)
+        assert len(owners(played.trace)) == 1, (way, step)
