@@ -50,12 +50,12 @@ class _Object:
 
 class PduMib:
     """Times as of the model. name: sysName. unit_outlets: how many each unit of a chain has; the model's are
-    counted through. None: there is one unit."""
+    counted through. None: there is one unit, which has them all."""
 
     def __init__(self, pdu: Pdu, family: PduFamily, name: str, unit_outlets: int | None = None) -> None:
         self._pdu = pdu
         self.family = family
-        self._unit_outlets = unit_outlets
+        self._unit_outlets = unit_outlets or len(pdu.numbers)
         self._objects: dict[Oid, _Object] = {}
         self._add_system(name)
         for column in family.columns:
@@ -116,19 +116,22 @@ class PduMib:
         self._objects[SYS_UP_TIME] = _Object(self._up_time)
 
     def _add_missing(self, column: Column, says: int) -> None:
-        for outlet in range(len(self._pdu.numbers) + 1, self.family.outlets + 1):
-            self._objects[self._oid(column, outlet)] = _Object(lambda now_s: says)
+        for unit in range(1, len(self._pdu.numbers) // self._unit_outlets + 1):
+            for number in range(self._unit_outlets + 1, self.family.outlets + 1):
+                self._objects[self._numbered(column, unit, number)] = _Object(lambda now_s: says)
 
     def _up_time(self, now_s: float) -> TimeTicks:
         return TimeTicks(int(self._pdu.uptime_s(now_s) * 100) % 2**32)
 
     def _oid(self, column: Column, outlet: int) -> Oid:
-        unit, number = self._place(outlet)
+        return self._numbered(column, *self._place(outlet))
+
+    def _numbered(self, column: Column, unit: int, number: int) -> Oid:
         text = column.oid.format(outlet=self.family.arc(number), unit=self.family.unit(unit))
         return ENTERPRISES + _numbers(text)
 
     def _place(self, outlet: int) -> tuple[int, int]:
-        return (1, outlet) if self._unit_outlets is None else place(outlet, self._unit_outlets)
+        return place(outlet, self._unit_outlets)
 
     def _reader(self, column: Column, outlets: Sequence[int]) -> Callable[[float], Value]:
         """outlets: one, or all of the unit or the PDU: what they draw is added up."""

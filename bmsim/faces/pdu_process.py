@@ -63,7 +63,7 @@ async def _serve(given: Mapping[str, Any]) -> None:
             agent = SnmpAgent(
                 SnmpConfig(address=address, **given["snmp"]),
                 device,
-                PduMib(device.pdu, FAMILIES[given["family"]], given["name"], given.get("unit_outlets")),
+                PduMib(device.pdu, FAMILIES[given["family"]], given["name"], given["unit_outlets"]),
             )
             stack.callback(agent.close)
             await agent.ready()

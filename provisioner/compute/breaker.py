@@ -46,6 +46,7 @@ class _Failing:
     tried_at_s: float
     pause_s: float
     last_error: str
+    advice: str = ADVICE
 
 
 class Breakers:
@@ -71,13 +72,13 @@ class Breakers:
         failing = self._failing[key]
         if working:
             answer = f"{failing.failures} failures in a row; the last: {failing.last_error}"
-            return DeviceUnreachable(tried, device=device, answer=answer, advice=ADVICE)
+            return DeviceUnreachable(tried, device=device, answer=answer, advice=failing.advice)
         return DeviceLeftAlone(
             tried,
             device=device,
             answer=f"left alone after {failing.failures} failures in a row, asked again in"
             f" {self.wait_s(key, working=False):.0f} s; the last: {failing.last_error}",
-            advice=ADVICE,
+            advice=failing.advice,
         )
 
     def answered(self, key: str) -> None:
@@ -94,6 +95,7 @@ class Breakers:
         failing.failures += 1
         failing.tried_at_s = now_s
         failing.last_error = error.answer or error.tried
+        failing.advice = error.advice or ADVICE
         if failing.failures >= policy.failures:
             failing.pause_s = min(max(policy.first_pause_s, failing.pause_s * 2), policy.longest_pause_s)
         if failing.failures == policy.failures:

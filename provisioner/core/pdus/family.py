@@ -57,6 +57,7 @@ class Family:
     source: str
 
     def __post_init__(self) -> None:
+        self._check_kinds(self.known_by, self.outlets)
         for pattern in (self.state, self.on.oid, self.off.oid):
             self._check_pattern(pattern)
         for beginning in self.known_by:
@@ -68,6 +69,20 @@ class Family:
         meanings = (self.when_on, self.when_off, self.pending, self.missing)
         if len(frozenset().union(*meanings)) < sum(map(len, meanings)):
             raise ValueError(f"{self.name}: a state is on, off, pending or missing, and not two of these")
+
+    def _check_kinds(self, known_by: object, outlets: object) -> None:
+        """A site's own module is seen by no type checker. ("318.1") is a text, and each of its digits, read
+        as a beginning, would be other vendors' devices."""
+        if not isinstance(known_by, tuple):
+            raise ValueError(f"{self.name}: known_by is a tuple of texts: write ({known_by!r},)")
+        if not isinstance(outlets, int) or outlets < 1:
+            raise ValueError(f"{self.name}: outlets is how many a PDU has at most, not {outlets!r}")
+        values: set[object] = {self.on.value, self.off.value}.union(
+            self.when_on, self.when_off, self.pending, self.missing
+        )
+        for value in values:
+            if not isinstance(value, int):
+                raise ValueError(f"{self.name}: states and commands are whole numbers, not {value!r}")
 
     def _check_pattern(self, pattern: str) -> None:
         if "{outlet}" not in pattern:

@@ -74,6 +74,7 @@ class Pdu(DeviceProcess):
             "ports": {"http": self.http_port, "console": self.console_port},
             "password": PASSWORD,
             "outlets": {str(number): True for number in numbers},
+            "unit_outlets": self.outlets,
             "cables": {
                 str(number): {"node": f"n{number}", "feed": 0, "faults": str(self.folder / f"n{number}.json")}
                 for number in numbers

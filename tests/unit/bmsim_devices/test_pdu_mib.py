@@ -57,9 +57,10 @@ def test_a_walk_comes_past_it_in_its_place(family: str) -> None:
     assert walked[:6] == [(*SYSTEM, number, 0) for number in range(1, 7)]
 
 
-def test_an_aten_says_of_outlets_that_it_has_not_that_it_has_not() -> None:
+@pytest.mark.parametrize("unit_outlets", [None, 8], ids=["by itself", "in a rack"])
+def test_an_aten_says_of_outlets_that_it_has_not_that_it_has_not(unit_outlets: int | None) -> None:
     """outlet9Status and outlet42Status of a PE with 8 outlets; there is no outlet 43."""
-    told = mib(Pdu(dict.fromkeys(range(1, 9), True)), "aten")
+    told = PduMib(Pdu(dict.fromkeys(range(1, 9), True)), FAMILIES["aten"], "pdu1", unit_outlets)
     status = (*ENTERPRISES, 21317, 1, 3, 2, 2, 2, 2)
     assert [told.get((*status, number, 0), 0.0) for number in (9, 11, 44)] == [2, 7, 7]
     with pytest.raises(NotWritable):

@@ -156,3 +156,11 @@ def test_devices_that_nobody_asks_for_any_more_are_forgotten() -> None:
     breakers.failed("there", SILENT)
     assert breakers.silence("gone") is None
     assert breakers.count_open() == 1
+
+
+def test_what_the_device_itself_advises_is_told_while_it_is_left_alone() -> None:
+    breakers = Breakers(JumpingClock(), BreakerPolicy(failures=1))
+    advice = "Check the community: a wrong one is not answered at all"
+    breakers.failed(KEY, DeviceUnreachable("ask for power", answer="no answer in 5 s", advice=advice))
+    for working in (True, False):
+        assert advice in str(breakers.refusal(KEY, "ask for power", "n1", working=working))

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import re
+import sys
 from dataclasses import replace
-from typing import Any
+from pathlib import Path
+from typing import Any, cast
 
 import pytest
 
+from provisioner.core import pdus
+from provisioner.core.errors import InvalidInput
 from provisioner.core.outlets import OutletState
-from provisioner.core.pdus.families import FAMILIES, family_of
+from provisioner.core.pdus.families import FAMILIES, family_of, read_families
 from provisioner.core.pdus.family import ENTERPRISES, Command, Oid
 
 # family, outlet: object of its state; of on, and what is written; of off
@@ -260,6 +264,11 @@ def test_a_chained_unit_may_be_named() -> None:
         ("apc_rackpdu", {"known_by": ("318.1.3.4.5", ".1.3.6.1.4.1.318.1")}, "1.318.1 is a whole OID"),
         ("apc_rackpdu", {"known_by": ("1.3.6.1.4.1",)}, "is a whole OID"),
         ("apc_rackpdu", {"known_by": ("PDU",)}, "PDU is no OID"),
+        ("apc_rackpdu", {"known_by": "99999"}, "known_by is a tuple of texts: write ('99999',)"),
+        ("apc_rackpdu", {"outlets": 0}, "outlets is how many a PDU has at most, not 0"),
+        ("apc_rackpdu", {"outlets": "16"}, "outlets is how many a PDU has at most, not '16'"),
+        ("apc_rackpdu", {"on": Command("318.1.{outlet}", cast(int, "1"))}, "are whole numbers, not '1'"),
+        ("apc_rackpdu", {"when_on": frozenset({"1"})}, "are whole numbers, not '1'"),
         ("apc_rackpdu", {"off": Command("318.1.{unit}.{outlet}", 1)}, "say what stands for the first, unit="),
         ("apc_rackpdu", {"state": ".318.1.{outlet}"}, "is no OID"),
         ("eatonpower", {"state": "534.6.{units}.{unit}.{outlet}"}, "{units}.{unit}.{outlet} is no OID"),
@@ -278,3 +287,35 @@ def test_a_mistake_in_a_familys_module_is_told_with_what_to_write(
 def test_a_state_that_is_on_and_off_is_refused() -> None:
     with pytest.raises(ValueError, match="and not two of these"):
         replace(FAMILIES["apc_rackpdu"], when_off=frozenset({1, 2}))
+
+
+FINE = """
+from dataclasses import replace
+from provisioner.core.pdus.families import FAMILIES
+FAMILY = replace(FAMILIES["apc_rackpdu"], name="acme_pdu", known_by=("99999",))
+"""
+
+
+@pytest.mark.parametrize(
+    ("written", "told"),
+    [
+        (FINE, ""),
+        ("", "has no attribute 'FAMILY'"),
+        ("FAMILY = 3", "its FAMILY is no Family(...)"),
+        (FINE.replace("acme_pdu", "acme"), "its family is called acme: call it as the file"),
+        (FINE.replace("99999", "PDU"), "acme_pdu: PDU is no OID"),
+        (FINE.replace("99999", "13742.6"), "known_by: 13742.6 is raritan_pdu2's already"),
+        ("FAMILY =", "invalid syntax"),
+    ],
+)
+def test_a_sites_own_module_is_taken_or_told_by_its_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, written: str, told: str
+) -> None:
+    (tmp_path / "acme_pdu.py").write_text(written)
+    monkeypatch.setattr(pdus, "__path__", [*pdus.__path__, str(tmp_path)])
+    monkeypatch.delitem(sys.modules, f"{pdus.__name__}.acme_pdu", raising=False)
+    if not told:
+        assert {family.name for family in read_families()} == {*FAMILIES, "acme_pdu"}
+        return
+    with pytest.raises(InvalidInput, match=rf"^read \w+\.py, .*{re.escape(told)}"):
+        list(read_families())
