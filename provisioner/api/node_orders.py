@@ -45,6 +45,12 @@ def enrol(tx: Tx, context: ApiContext, entry: NodeEntry) -> views.View:
     """Raises Conflict when name, MAC, address or outlet are taken, or the pool is empty; InvalidInput for a
     power driver that no compute host has, or an address that can't be a node's."""
     power_devices.check(tx, context, f"enrol node {entry.name}", entry.power)
+    if tx.find(Node, where={"name": entry.name}):
+        raise Conflict(
+            f"enrol node {entry.name}",
+            answer="a node of this name is enrolled",
+            advice="Correct it (provisioner node power-device, node disks), or delete it first",
+        )
     if entry.deploy not in context.deploy_drivers:
         raise InvalidInput(
             f"enrol node {entry.name}",

@@ -44,7 +44,8 @@ def enroll(
             refused.append(CliError(f"{entry.name}: {error}", error.code))
     if wait:
         made = [_checked(client, node["id"]) for node in made]
-    tell_nodes(output, made)
+    if made or not refused or as_json:
+        tell_nodes(output, made)
     refused += [
         CliError(f"{node['name']}: {node['failure']['message']}")
         for node in made

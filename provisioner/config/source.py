@@ -51,7 +51,15 @@ def parse(text: str, model: type[M], name: str) -> M:
 
 
 def message(problem: Mapping[str, Any]) -> str:
-    """One of pydantic's, without what it puts before ours."""
+    """One of pydantic's, without what it puts before ours, and without Python's words for things of YAML."""
+    match problem["type"]:
+        case "tuple_type" | "list_type":
+            return "it is a list: write it in [ ], or with a - before each"
+        case "too_short":
+            return f"it has {problem['ctx']['min_length']} at least"
+        case "union_tag_not_found":
+            kind = str(problem["ctx"]["discriminator"]).strip("'")
+            return f"it has no {kind}, which says what else there is"
     return str(problem["msg"]).removeprefix("Value error, ")
 
 

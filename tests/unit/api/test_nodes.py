@@ -101,6 +101,13 @@ def test_a_name_a_mac_and_an_address_are_one_nodes_only(api: Api, entry: dict[st
     assert [node["name"] for node in api.get("/v1/nodes")["items"]] == ["n1"]
 
 
+def test_a_name_that_is_taken_is_told_with_how_to_correct_its_node(api: Api) -> None:
+    api.post("/v1/nodes", node_entry("n9", 9), 201)
+    told = api.post("/v1/nodes", node_entry("n9", 10), 409)
+    assert told["title"].startswith("enrol node n9: a node of this name is enrolled")
+    assert "node power-device" in told["advice"]
+
+
 @pytest.mark.parametrize("state", list(ProvisionState))
 def test_a_node_is_deleted_only_when_no_instance_is_on_it(api: Api, state: ProvisionState) -> None:
     api.post("/v1/nodes", node_entry(), 201)

@@ -146,7 +146,20 @@ def test_a_reserved_address_that_is_there_twice_is_refused() -> None:
 def test_what_follows_from_a_mistake_is_not_told_beside_it() -> None:
     told = refusal(NODE.replace("52:54:00:77:00:01", "zz")).message
     assert told.count("line ") == 1
-    assert "nodes: Tuple should have at least 1 item" in refusal("nodes: []").message
+    assert "nodes: it has 1 at least" in refusal("nodes: []").message
+
+
+@pytest.mark.parametrize(
+    ("power", "told"),
+    [
+        ("{driver: snmp, address: 10.0.0.1, outlets: 8}", "outlets: it is a list: write it in [ ]"),
+        ("{driver: snmp, address: 10.0.0.1, outlets: []}", "outlets: it has 1 at least"),
+        ("{address: 10.0.0.1}", "nodes[0].power: it has no driver, which says what else there is"),
+    ],
+)
+def test_what_is_wrong_is_told_in_words_of_the_file(power: str, told: str) -> None:
+    written = NODE[: NODE.index("power:")] + f"power: {power}\n"
+    assert told in refusal(written).message
 
 
 @pytest.mark.parametrize(
