@@ -170,7 +170,8 @@ class Expecting:
             # What failed in a story that excuses it is deleted at once.
             code, node = told_failure(self._stage.trace, request.instance, told_s)
             return f"{code} on {node}, the client was told" if code else "no failure was told"
-        return f"{failure.get('message')}; {failure.get('likely_cause', '')}"
+        message, cause = failure.get("message", ""), failure.get("likely_cause", "")
+        return message if cause in message else f"{message}; {cause}"
 
     async def _missed(self, expected: Expected, since_s: float) -> list[str]:
         missed: list[str] = []
