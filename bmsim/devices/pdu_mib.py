@@ -50,12 +50,12 @@ class _Object:
 
 class PduMib:
     """Times as of the model. name: sysName. unit_outlets: how many each unit of a chain has; the model's are
-    counted through. None: there is one unit, which has them all."""
+    counted through. None: there is one unit, of whose outlets the model may have some alone."""
 
     def __init__(self, pdu: Pdu, family: PduFamily, name: str, unit_outlets: int | None = None) -> None:
         self._pdu = pdu
         self.family = family
-        self._unit_outlets = unit_outlets or len(pdu.numbers)
+        self._unit_outlets = unit_outlets
         self._objects: dict[Oid, _Object] = {}
         self._add_system(name)
         for column in family.columns:
@@ -116,8 +116,10 @@ class PduMib:
         self._objects[SYS_UP_TIME] = _Object(self._up_time)
 
     def _add_missing(self, column: Column, says: int) -> None:
-        for unit in range(1, len(self._pdu.numbers) // self._unit_outlets + 1):
-            for number in range(self._unit_outlets + 1, self.family.outlets + 1):
+        most = max(self._pdu.numbers)
+        has = self._unit_outlets or most
+        for unit in range(1, most // has + 1):
+            for number in range(has + 1, self.family.outlets + 1):
                 self._objects[self._numbered(column, unit, number)] = _Object(lambda now_s: says)
 
     def _up_time(self, now_s: float) -> TimeTicks:
@@ -131,7 +133,7 @@ class PduMib:
         return ENTERPRISES + _numbers(text)
 
     def _place(self, outlet: int) -> tuple[int, int]:
-        return place(outlet, self._unit_outlets)
+        return (1, outlet) if self._unit_outlets is None else place(outlet, self._unit_outlets)
 
     def _reader(self, column: Column, outlets: Sequence[int]) -> Callable[[float], Value]:
         """outlets: one, or all of the unit or the PDU: what they draw is added up."""

@@ -69,6 +69,12 @@ def test_an_aten_says_of_outlets_that_it_has_not_that_it_has_not(unit_outlets: i
         told.get((*status, 45, 0), 0.0)
 
 
+def test_an_aten_of_which_some_outlets_are_modelled_has_those() -> None:
+    told = mib(Pdu({3: True}), "aten")
+    status = (*ENTERPRISES, 21317, 1, 3, 2, 2, 2, 2)
+    assert [told.get((*status, number, 0), 0.0) for number in (4, 5, 44)] == [2, 7, 7]
+
+
 def test_nobody_sets_it() -> None:
     with pytest.raises(NotWritable):
         mib(Pdu({1: True})).command(SYS_UP_TIME, 0)
