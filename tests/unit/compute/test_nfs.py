@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from provisioner.core.errors import StorageFull
 from provisioner.core.model import Image, PublicationKind, TimelineEvent
 from provisioner.core.plan import PLANS
-from provisioner.core.states import ProvisionState
+from provisioner.core.states import PowerState, ProvisionState
 from provisioner.drivers.fake import FakePublisher
 from provisioner.protocols.boot import BootEntry
 from provisioner.protocols.roots import folder_name
@@ -33,6 +35,65 @@ def test_the_kernel_is_told_where_its_root_is_served(tmp_path: Path) -> None:
         assert f"root=/dev/nfs nfsroot=10.77.0.10:/{folder}," in entry.command_line
         assert "ip=dhcp" in entry.command_line.split()
         assert '"local-hostname"' in "".join(world.rack.roots.folders[folder].values())
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_hostname_key_and_user_data_lie_where_cloud_init_looks_first(tmp_path: Path) -> None:
+    key, user_data = "ssh-ed25519 AAAAC3Nza ann@desk", "#!/bin/sh\necho mine > /etc/motd\n"
+
+    async def story(world: FakeWorld) -> None:
+        await world.ask(name="web-7", public_key=key, user_data=user_data)
+        await world.becomes(ProvisionState.ACTIVE)
+        (files,) = world.rack.roots.folders.values()
+        seed = "var/lib/cloud/seed/nocloud"
+        assert set(files) == {f"{seed}/{name}" for name in ("meta-data", "user-data", "vendor-data")}
+        assert files[f"{seed}/user-data"] == user_data
+        told = json.loads(files[f"{seed}/meta-data"])
+        assert (told["local-hostname"], told["public-keys"]) == ("web-7", [key])
+
+    play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
+
+
+def test_a_root_that_there_is_no_room_to_make_fails_the_deploy_and_leaves_nothing(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Nor of a first attempt, whose process died when the root was made and before that was noted."""
+
+    async def story(world: FakeWorld) -> None:
+        roots, make = world.rack.roots, world.rack.roots.make
+
+        async def and_hang(name: str, image: Path, **how: Any) -> None:
+            await make(name, image, **how)
+            await asyncio.Event().wait()
+
+        async def without_room(name: str, image: Path, **how: Any) -> None:
+            raise StorageFull(
+                "copy the root file system",
+                device="folder /srv/roots",
+                answer="no space left on device",
+                advice="Delete instances whose root is there, or make room",
+            )
+
+        async def made() -> bool:
+            return bool(roots.folders)
+
+        monkeypatch.setattr(roots, "make", and_hang)
+        await world.ask()
+        await world.until("a root is made", made)
+        await world.die()
+        monkeypatch.setattr(roots, "make", without_room)
+        world.start()
+        await world.becomes(ProvisionState.DEPLOY_FAILED)
+        failure = (await world.instance()).failure
+        assert failure is not None
+        assert (failure.code, failure.step) == ("storage-full", "make_root")
+        assert "copy the root file system on folder /srv/roots: no space left on device" in failure.message
+        assert failure.likely_cause == "Delete instances whose root is there, or make room"
+        node = await world.node()
+        assert roots.folders == {}
+        assert (node.publication.kind, node.publication.root) == (PublicationKind.NOTHING, "")
+        assert world.rack.machine(node.name).power is PowerState.OFF
 
     play(tmp_path, story, deploy_driver="nfs", disk_mib=0)
 
