@@ -7,7 +7,14 @@ from collections.abc import Awaitable, Callable
 
 import pytest
 
-from provisioner.compute.breaker import FORGET_S, WORK_PROBE_S, BreakerPolicy, Breakers, DeviceLeftAlone
+from provisioner.compute.breaker import (
+    ADVICE,
+    FORGET_S,
+    WORK_PROBE_S,
+    BreakerPolicy,
+    Breakers,
+    DeviceLeftAlone,
+)
 from provisioner.compute.devices import Device, PowerPolicy, PowerSequencer
 from provisioner.compute.lease import LeaseKeeper
 from provisioner.core.errors import DeviceBusy, DeviceUnreachable
@@ -69,6 +76,18 @@ def test_whoever_cant_wait_is_told_at_once_and_the_device_is_not_asked() -> None
         assert device.name in refused.value.message
 
     play(story)
+
+
+@pytest.mark.parametrize("advice", ["", "Check the community: a wrong one is not answered at all"])
+@pytest.mark.parametrize("working", [True, False])
+def test_what_to_do_is_told_of_a_device_that_is_left_alone_as_of_one_that_is_asked(
+    advice: str, working: bool
+) -> None:
+    breakers = Breakers(JumpingClock(), POLICY.breaker)
+    for _ in range(POLICY.breaker.failures):
+        breakers.failed(KEY, DeviceUnreachable("ask for power", answer="no answer in 4 s", advice=advice))
+    told = breakers.refusal(KEY, "reach the power device", "PDU of node n1", working=working)
+    assert told.advice == (advice or ADVICE)
 
 
 def test_work_that_has_waited_for_long_enough_is_told_of_a_silent_device() -> None:
@@ -156,11 +175,3 @@ def test_devices_that_nobody_asks_for_any_more_are_forgotten() -> None:
     breakers.failed("there", SILENT)
     assert breakers.silence("gone") is None
     assert breakers.count_open() == 1
-
-
-def test_what_the_device_itself_advises_is_told_while_it_is_left_alone() -> None:
-    breakers = Breakers(JumpingClock(), BreakerPolicy(failures=1))
-    advice = "Check the community: a wrong one is not answered at all"
-    breakers.failed(KEY, DeviceUnreachable("ask for power", answer="no answer in 5 s", advice=advice))
-    for working in (True, False):
-        assert advice in str(breakers.refusal(KEY, "ask for power", "n1", working=working))

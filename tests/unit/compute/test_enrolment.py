@@ -131,6 +131,6 @@ def test_a_wrong_community_or_key_fails_the_enrolment_in_the_drivers_words(
     assert node.failure is not None
     assert (node.failure.code, node.failure.step) == (error.code, "verify_power")
     for told in (node.failure.message, said):
-        assert f"read the outlets on PDU 10.78.0.201: {error.answer}. " in told
+        assert error.answer in told
         assert words in told
         assert "not-the-right-one" not in told
