@@ -250,6 +250,11 @@ def test_what_is_no_pdu_of_ours_is_of_no_family() -> None:
     assert family_of((1, 3, 6, 1, 4)) is None
 
 
+@pytest.mark.parametrize("system", ["3808", "3808.1.1.1"])
+def test_a_ups_of_cyberpowers_is_not_taken_for_a_pdu(system: str) -> None:
+    assert family_of(numbers(system)) is None
+
+
 def test_a_chained_unit_may_be_named() -> None:
     family = FAMILIES["eatonpower"]
     assert family.oid(family.state, 3, "2") == numbers("534.6.6.7.6.6.1.2.2.3")
