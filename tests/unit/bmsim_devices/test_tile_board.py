@@ -230,6 +230,7 @@ def test_a_program_of_the_recipe_is_one_of_its_processor() -> None:
     [
         ("dmesg", Dmesg()),
         ("/bin/uname -m", Say("tilepro\n")),
+        ("nproc", Say("64\n")),
         ("hostname", ReadFile("/etc/hostname")),
         ("ifconfig xgbe0", ShowNic()),
         ("ifconfig xgbe0 hw ether 52:54:00:77:00:05", SetMac("52:54:00:77:00:05")),

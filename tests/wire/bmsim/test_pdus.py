@@ -20,6 +20,7 @@ pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 APC = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4"
 RARITAN = "1.3.6.1.4.1.13742.6.4.1.2.1"
+IBOOT_PASSWORD = "third-secret"
 
 
 def machine(number: int, **changes: Any) -> dict[str, Any]:
@@ -35,10 +36,11 @@ def machine(number: int, **changes: Any) -> dict[str, Any]:
 @pytest.fixture(scope="module")
 def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
     """n1 and n2 on one outlet each, n3 on a PDU and the second unit of a chain (outlet 3 of both), n4 with
-    its BMC on one of the first unit."""
+    its BMC on one of the first unit. Nothing hangs on c."""
     pdus = [
         {"name": "a", "family": "apc_rackpdu", "address": "10.78.0.201"},
         {"name": "b", "family": "raritan_pdu2", "address": "10.78.0.202", "units": 2},
+        {"name": "c", "family": "iboot", "address": "10.78.0.203", "outlets": 1, "password": IBOOT_PASSWORD},
     ]
     bmc = {"address": "10.78.0.104", "user": "admin", "password": BMC_PASSWORD}
     nodes = [
@@ -162,6 +164,42 @@ def test_a_welded_relay_keeps_its_machine_on_until_it_is_mended_and_told_again(r
     rack.heal("n1")
     apc(rack, 1, 2)
     runs(rack)
+
+
+def said_over_tcp(rack: RunningRack, address: str, port: int, sent: str) -> str:
+    """To the compute host, until the other side hangs up. "" if nobody is there."""
+    code = (
+        "import socket, sys; wire = socket.create_connection((sys.argv[1], int(sys.argv[2])), 10);"
+        "wire.sendall(sys.stdin.buffer.read()); wire.shutdown(socket.SHUT_WR);"
+        "sys.stdout.buffer.write(b''.join(iter(lambda: wire.recv(4096), b'')))"
+    )
+    argv = [sys.executable, "-c", code, address, str(port)]
+    return bytes(rack.run("ch1", argv, input=sent.encode(), capture_output=True).stdout).decode()
+
+
+def test_people_switch_an_outlet_by_telnet_at_the_port_of_telnet(rack: RunningRack) -> None:
+    said = said_over_tcp(rack, "10.78.0.201", 23, "PASS\nshow\non 1\nquit\n")
+    assert said.splitlines()[1].startswith("1 off; 2 off; ")
+    assert said.splitlines()[2] == "done"
+    runs(rack, "n1")
+
+
+def test_the_web_switches_an_outlet_at_the_port_of_http(rack: RunningRack) -> None:
+    asked = "Host: a\r\nAuthorization: Bearer PASS\r\n\r\n"
+    switched = said_over_tcp(rack, "10.78.0.201", 80, f"POST /outlets/1/on HTTP/1.1\r\n{asked}")
+    assert switched.startswith("HTTP/1.1 200")
+    runs(rack, "n1")
+    told = said_over_tcp(rack, "10.78.0.201", 80, f"GET /outlets/1 HTTP/1.1\r\n{asked}")
+    assert told.splitlines()[-1] == '{"state": "on"}'
+
+
+def test_an_iboot_of_a_rack_hears_its_password_and_switches_at_the_port_of_http(rack: RunningRack) -> None:
+    def iboot(command: str, password: str = IBOOT_PASSWORD) -> str:
+        return said_over_tcp(rack, "10.78.0.203", 80, f"\x1b{password}\x1b{command}\r").strip()
+
+    assert [iboot(command) for command in ("f", "q", "n", "q")] == ["OFF", "OFF", "ON", "ON"]
+    assert iboot("q", "wrong") == ""
+    eventually("it moved", lambda: by_hand(rack, "c").splitlines()[-1].split()[1] == "on")
 
 
 def by_hand(rack: RunningRack, *words: str) -> str:
