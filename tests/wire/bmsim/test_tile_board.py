@@ -23,7 +23,7 @@ from tests.wire.bmsim.traces import eventually
 pytestmark = [pytest.mark.wire, pytest.mark.rack]
 
 MAC, ADDRESS = "52:54:00:77:00:05", "10.77.0.105"
-BOOTP_MAC = "52:54:00:77:00:07"
+BOOTP_MAC, SLOW_MAC = "52:54:00:77:00:07", "52:54:00:77:00:08"
 NODE_ID = "3f0a2a52-0000-4000-8000-000000000005"
 OUTLET = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.5"
 PROJECT = Path(__file__).parents[3]
@@ -59,7 +59,14 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
         "outlets": [{"pdu": "a", "outlet": 7}],
         "tile": {"boot_s": 0.5, "address_by": "bootp"},
     }
-    spec = {**rack_file("tile"), "pdus": [pdu], "nodes": [tile, flashed, older]}
+    slow = {
+        **tile,
+        "name": "slow",
+        "nics": [{"mac": SLOW_MAC}],
+        "outlets": [{"pdu": "a", "outlet": 8}],
+        "tile": {"boot_s": 5},
+    }
+    spec = {**rack_file("tile"), "pdus": [pdu], "nodes": [tile, flashed, older, slow]}
     with RunningRack.up(spec, folder / "racks") as running:
         yield running
 
@@ -190,6 +197,55 @@ def test_a_board_boots_is_set_up_by_its_monitor_and_is_gone_with_its_outlet(
         eventually("it is off", lambda: not rack.running()["tile"])
         assert not pings(rack)
         assert monitor(rack, "--", "dmesg").returncode == 1
+
+
+def test_a_board_takes_the_mac_that_its_monitor_sets(rack: RunningRack, tmp_path: Path) -> None:
+    other = "52:54:00:77:00:15"
+    with services(rack, tmp_path):
+        switch(rack, on=True)
+        eventually("it answers a ping", lambda: pings(rack))
+        assert f"link/ether {MAC} " in monitor(rack, "--", "ifconfig", "xgbe0").stdout
+        done = monitor(rack, "--run", "-", "ifconfig", "xgbe0", "hw", "ether", other, "-", "--wait", "--quit")
+        assert (done.returncode, done.stderr) == (0, "")
+        eventually("its neighbours see it", lambda: pings(rack))
+        assert f"link/ether {other} " in monitor(rack, "--", "ifconfig", "xgbe0").stdout
+        rack.run("ch1", ["ip", "neighbour", "flush", "to", ADDRESS], check=True)
+        eventually("its neighbours ask again", lambda: pings(rack))
+        assert other in rack.run("ch1", ["ip", "neighbour"], capture_output=True, text=True).stdout
+
+
+def test_a_board_answers_no_ping_before_it_is_up(rack: RunningRack, tmp_path: Path) -> None:
+    silent = []
+
+    def up() -> bool:
+        answered = pings(rack)
+        # The console is read last: what it doesn't tell yet wasn't so when the ping was answered.
+        said = rack.console("slow")
+        if "Linux version" in said and "the monitor listens" not in said:
+            silent.append(not answered)
+        return "the monitor listens" in said
+
+    with services(rack, tmp_path, mac=SLOW_MAC):
+        switch(rack, on=True, outlet=8)
+        eventually("its kernel boots", lambda: "Linux version" in rack.console("slow"))
+        eventually("it is up", up)
+        assert silent
+        assert all(silent)
+        eventually("it answers a ping", lambda: pings(rack))
+        switch(rack, on=False, outlet=8)
+        eventually("it is off", lambda: not rack.running()["slow"])
+
+
+def test_a_board_whose_boot_is_slow_comes_up_by_itself_and_tells_that_it_was_struck(
+    rack: RunningRack, tmp_path: Path
+) -> None:
+    with services(rack, tmp_path):
+        rack.inject("tile", "node.slow_post", post_s=2)
+        before = len(told(rack, "struck"))
+        switch(rack, on=True)
+        eventually("it strikes", lambda: told(rack, "struck")[before:] == [{"fault": "node.slow_post"}])
+        eventually("it answers a ping", lambda: pings(rack))
+        assert len(told(rack, "struck")) == before + 1
 
 
 def test_a_board_with_its_kernel_in_compact_flash_fetches_none(rack: RunningRack, tmp_path: Path) -> None:
