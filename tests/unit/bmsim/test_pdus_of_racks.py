@@ -8,11 +8,16 @@ from typing import Any
 
 import pytest
 
+from bmsim.devices.pdu import PduTiming, Restore
+from bmsim.faces.pdu_device import Cable, PduConfig
+from bmsim.faces.pdu_process import _config
+from bmsim.faces.snmp_agent import SnmpConfig
 from bmsim.rack.errors import RackError
 from bmsim.rack.inventory import inventory
 from bmsim.rack.spec import Rack
 from bmsim.rack.state import RackState
 from bmsim.rack.yaml_source import parse
+from bmsim.sandbox.pdu_processes import PduProcesses
 from tests.unit.bmsim.racks import TEXT
 
 PDUS = """\
@@ -165,3 +170,61 @@ def test_keys_are_not_shown_and_are_kept_for_the_rack(tmp_path: Path) -> None:
     state.create(made)
     assert state.rack() == made
     assert "second-of-two-keys" in json.dumps(json.loads(state.spec_file.read_text()))
+
+
+ALL_FIELDS = """\
+pdus:
+  - name: a
+    family: raritan_pdu2
+    address: 10.78.0.201
+    outlets: 4
+    units: 2
+    read_community: first-secret
+    community: second-secret
+    user:
+      name: power
+      auth_protocol: SHA-256
+      auth_key: first-of-two-keys
+      priv_protocol: AES-256-C
+      priv_key: second-of-two-keys
+    password: third-secret
+    answer_s: 0.25
+    on_s: 1.5
+    off_s: 2.5
+    reboot_s: 7
+    sequence_s: 3.5
+    restore: "off"
+    traps_to: [10.78.0.10, 10.78.0.11]
+"""
+
+
+def test_every_field_of_a_pdu_reaches_its_process(tmp_path: Path) -> None:
+    made, state = rack(BOARD, ALL_FIELDS), RackState(tmp_path / "r")
+    pdu = made.pdus[0]
+    same = [name for name, field in type(pdu).model_fields.items() if getattr(pdu, name) == field.default]
+    assert same == [], "each has to be another than its default"
+    processes = PduProcesses(made, state, lambda _: None, lambda *_: None)
+    given = json.loads(json.dumps(processes._configuration(pdu)))
+    assert _config(given) == PduConfig(
+        name="a",
+        outlets={number: number != 3 for number in range(1, 9)},
+        cables={3: Cable(node="board", feed=0, faults=state.faults_file("board"))},
+        timing=PduTiming(on_s=1.5, off_s=2.5, reboot_s=7, sequence_s=3.5),
+        restore=Restore.OFF,
+        answer_s=0.25,
+        memory=state.pdu_folder("a") / "relays.json",
+    )
+    assert SnmpConfig(address=given["address"], **given["snmp"]) == SnmpConfig(
+        address="10.78.0.201",
+        read_community="first-secret",
+        community="second-secret",
+        user="power",
+        auth_protocol="SHA-256",
+        auth_key="first-of-two-keys",
+        priv_protocol="AES-256-C",
+        priv_key="second-of-two-keys",
+        traps_to=["10.78.0.10", "10.78.0.11"],
+    )
+    rest = {"family": "raritan_pdu2", "unit_outlets": 4, "password": "third-secret"}
+    paths = {"audit": str(state.audit_file), "socket": str(state.pdu_socket("a"))}
+    assert (rest | paths).items() <= given.items()
