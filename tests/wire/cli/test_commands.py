@@ -95,7 +95,7 @@ def test_nodes_of_a_file_that_can_be_enrolled_are_and_the_others_are_named(
     nodes.append(nodes[0] | {"name": "n3", "ports": [{"mac": "52:54:00:00:00:33"}]})
     (tmp_path / "nodes.yaml").write_text(yaml.safe_dump({"nodes": nodes}))
     told = service.refused(4, "node", "enroll", "-f", str(tmp_path / "nodes.yaml"), "--wait")
-    assert told.count("is taken") == 2
+    assert told.count("of this name is enrolled") == 2
     assert {node["name"] for node in service.json("node", "list")} == {"n1", "n2", "n3"}
     service.json("node", "delete", "n3")
 
