@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from dataclasses import dataclass
 
 from bmsim.sandbox.flows import remember
 from bmsim.sandbox.frames import ISCSI_PORT, Datagram
@@ -17,6 +18,14 @@ Session = tuple[str, str, int]
 """Node, address and port of the initiator."""
 
 
+@dataclass(slots=True)
+class _Connection:
+    """start: the target's first sequence number. let_in: its login has ended well."""
+
+    start: int
+    let_in: bool = False
+
+
 class DiskSessions:
     """Told by `note` as `login` and `close` of initiators. beside: those of other addresses whose sessions to
     the node were open when this one was let in, so that both can write."""
@@ -25,8 +34,7 @@ class DiskSessions:
         """nodes: name by MAC address."""
         self._nodes = nodes
         self._note = note
-        self._begun: dict[Session, int] = {}  # the target's first sequence number
-        self._open: dict[Session, None] = {}
+        self._connections: dict[Session, _Connection] = {}
 
     def see(self, packet: Datagram) -> None:
         """The node is the target. An initiator that closes its session may have written what the target still
@@ -44,26 +52,24 @@ class DiskSessions:
         elif packet.flags & (FIN | RST):
             self._close(session)
         elif packet.flags & SYN:
-            remember(self._begun, session, packet.seq)
-        elif session in self._begun:
-            self._see_answer(session, packet)
+            remember(self._connections, session, _Connection(packet.seq))
+        elif connection := self._connections.get(session):
+            self._see_answer(session, connection, packet)
 
     def begin_anew(self, node: str) -> None:
         """It boots: its sessions ended without a word."""
-        for session in [one for one in self._begun if one[0] == node]:
-            self._begun.pop(session)
-            self._open.pop(session, None)
+        for session in [one for one in self._connections if one[0] == node]:
+            del self._connections[session]
 
     def _close(self, session: Session) -> None:
-        if self._begun.pop(session, None) is not None:
-            self._open.pop(session, None)
+        if self._connections.pop(session, None) is not None:
             self._note(session[0], "iscsi", "close", _initiator(session))
 
-    def _see_answer(self, session: Session, packet: Datagram) -> None:
+    def _see_answer(self, session: Session, connection: _Connection, packet: Datagram) -> None:
         if (
             len(packet.payload) < 48
             or packet.payload[0] & 0x3F != LOGIN_RESPONSE
-            or (packet.seq - self._begun[session]) & 0xFFFFFFFF >= LOGIN_BYTES
+            or (packet.seq - connection.start) & 0xFFFFFFFF >= LOGIN_BYTES
         ):
             return
         status, done = int.from_bytes(packet.payload[36:38], "big"), packet.payload[1] & 0x83 == 0x83
@@ -71,10 +77,17 @@ class DiskSessions:
         if status:
             self._note(session[0], "iscsi", "login", initiator, f"refused: 0x{status:04x}")
         elif done:  # on to the full feature phase
-            others = [one for one in self._open if one[0] == session[0] and one[1] != session[1]]
-            beside = {"beside": [_initiator(one) for one in others]} if others else {}
-            self._open[session] = None
-            self._note(session[0], "iscsi", "login", initiator, **beside)
+            connection.let_in = True
+            others = self._others(session)
+            self._note(session[0], "iscsi", "login", initiator, **({"beside": others} if others else {}))
+
+    def _others(self, session: Session) -> list[str]:
+        node, address, _ = session
+        return [
+            _initiator(one)
+            for one, connection in self._connections.items()
+            if connection.let_in and one[0] == node and one[1] != address
+        ]
 
 
 def _initiator(session: Session) -> str:

@@ -24,7 +24,6 @@ from bmsim.sandbox.frames import (
 Note = Callable[..., None]
 """note(node, device, command, sender, result="ok", **args)"""
 
-
 READ, DATA, TFTP_ACK, ERROR, OACK = 1, 3, 4, 5, 6  # RFC 1350 §5, RFC 2347
 DEFAULT_BLOCK_BYTES = 512
 

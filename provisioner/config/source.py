@@ -51,10 +51,10 @@ def parse(text: str, model: type[M], name: str) -> M:
 
 
 def message(problem: Mapping[str, Any]) -> str:
-    """One of pydantic's, without what it puts before ours, and without Python's words for things of YAML."""
+    """One of pydantic's, without what it puts before ours, and without Python's words for lists."""
     match problem["type"]:
         case "tuple_type" | "list_type":
-            return "it is a list: write it in [ ], or with a - before each"
+            return "it is a list: write it in [ ]"
         case "too_short":
             return f"it has {problem['ctx']['min_length']} at least"
         case "union_tag_not_found":

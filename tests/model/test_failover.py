@@ -229,4 +229,5 @@ def test_a_wall_clock_that_jumps_changes_no_owner(of_plan: str, by_s: float) -> 
         jump = replace(killed, fault="host.clock_jump", parameters={"by_s": by_s})
         played = play_story(replace(told, strikes=(jump,)), Fidelity.MODEL, 1)
         assert played.result.verdict is Verdict.PASS, (way, step, played.result.breaches)
+        assert any((event.source, event.name) == STRUCK for event in played.trace), (way, step)
         assert len(owners(played.trace)) == 1, (way, step)
