@@ -77,7 +77,8 @@ class _Outlet:
     """closed: the relay. commanded: where it was last told to be. fed: what was last put out.
     moves: (when, closed) of what it was told and has not done. watts: what it gives while it is fed.
     last: where the PDU last drove the relay, whether it moved or not: what outlives a loss of mains.
-    kept: where the relay is, or will be when its turn comes after that: what outlives the PDU's process."""
+    kept: where the relay is, or will be when its turn comes after that: what outlives the PDU's process.
+    told_late: whether that command's end may be told after it was reached."""
 
     closed: bool
     commanded: bool
@@ -87,6 +88,7 @@ class _Outlet:
     fed: bool = False
     moves: list[tuple[float, bool]] = field(default_factory=list)
     commanded_at_s: float = float("-inf")
+    told_late: bool = False
 
 
 class Pdu:
@@ -140,6 +142,7 @@ class Pdu:
                 found.moves = [off, (off[0] + timing.reboot_s + timing.on_s, True)]
         found.commanded = found.moves[-1][1]
         found.commanded_at_s = now_s
+        found.told_late = self.faults.tells_late(outlet)
 
     def switch_mains(self, on: bool, now_s: float) -> None:
         """Of the PDU itself. Idempotent. Its relays open, and close again when it tells them to: those that
@@ -179,7 +182,8 @@ class Pdu:
         """What it says of the outlet. Raises NoOutlet."""
         found = self._outlet(outlet)
         state = found.commanded if self.faults.tells_command(outlet) else found.closed
-        if found.moves or self.faults.pending(outlet, found.commanded_at_s, now_s):
+        late = found.told_late and self.faults.pending(outlet, found.commanded_at_s, now_s)
+        if found.moves or late:
             return Told.PENDING_ON if found.commanded else Told.PENDING_OFF
         return Told.ON if state else Told.OFF
 

@@ -45,6 +45,10 @@ class PduFaults:
         stuck = self._given.get((STUCK, outlet))
         return stuck is not None and bool(stuck["tells_command"])
 
+    def tells_late(self, outlet: int) -> bool:
+        """Whether what comes of the command that is given now is told late."""
+        return (PENDING, outlet) in self._given
+
     def pending(self, outlet: int, commanded_at_s: float, now_s: float) -> bool:
         """Whether the outlet is said to be on its way, though it has arrived."""
         pending = self._given.get((PENDING, outlet))

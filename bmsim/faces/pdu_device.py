@@ -13,6 +13,7 @@ from typing import Any
 from bmsim.audit import AuditLog, Entry
 from bmsim.devices.pdu import Order, Pdu, PduTiming, Restore, Switched, Told
 from bmsim.faults.fault_file import FaultFile
+from bmsim.faults.pdu import strikes_feed
 
 MOST_WAITING = 64
 """Messages that a slow PDU holds; the others are lost."""
@@ -155,8 +156,7 @@ class PduDevice:
         given = []
         for outlet, cable in self.config.cables.items():
             for name, parameters in self._files[cable.faults].read().items():
-                # Of two feeds the first obeys: half off is what comes of it.
-                if name.startswith("pdu.") and not (name == "pdu.half_off" and cable.feed == 0):
+                if name.startswith("pdu.") and strikes_feed(name, parameters, cable.feed):
                     given.append((name, outlet, parameters))
         self.pdu.give_faults(given)
 

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from functools import partial
+from typing import Any
 
 from bmsim.faults.fault import BY_HEAL, EVERYWHERE, NUMBER, By, Fault, Parameter
 
 _fault = partial(Fault, fidelities=EVERYWHERE, by=By.RACK)
+_feed = Parameter("feed", None, (int,), "of which of the node's outlets, from 1; null: of all", least=1)
 
 FAULTS = (
     _fault(
@@ -18,6 +21,7 @@ FAULTS = (
             Parameter(
                 "each_s", 2, NUMBER, "how long a message takes, where it didn't take longer before", least=0
             ),
+            _feed,
         ),
     ),
     _fault(
@@ -25,7 +29,10 @@ FAULTS = (
         "an outlet stays as it is: its relay is welded",
         "when it is healed, and the outlet is told again",
         "sonic-mgmt #13793",
-        (Parameter("tells_command", False, (bool,), "whether it tells what it commanded, not what is"),),
+        (
+            Parameter("tells_command", False, (bool,), "whether it tells what it commanded, not what is"),
+            _feed,
+        ),
     ),
     _fault(
         "pdu.wrong_wiring",
@@ -36,10 +43,13 @@ FAULTS = (
     ),
     _fault(
         "pdu.pending",
-        "an outlet's state is told as pending for a while",
+        "an outlet is told as on its way for a while, where that has a word; else as it was",
         "after for_s, or when it is healed",
         "Ironic, notes of the SNMP driver",
-        (Parameter("for_s", 10, NUMBER, "how long after each command", least=0),),
+        (
+            Parameter("for_s", 10, NUMBER, "how long after each command that it is given meanwhile", least=0),
+            _feed,
+        ),
     ),
     _fault(
         "pdu.half_off",
@@ -52,5 +62,19 @@ FAULTS = (
         "doesn't answer; told as: the node did not shut down",
         BY_HEAL,
         "sonic-mgmt #24849",
+        (_feed,),
     ),
 )
+
+
+def strikes_feed(fault: str, parameters: Mapping[str, Any], feed: int) -> bool:
+    """Whether a node's fault is one of this feed of it. feed: from 0, as the node's outlets are written."""
+    if fault == "pdu.half_off":
+        # The first obeys: half off is what comes of it.
+        return feed > 0
+    return parameters.get("feed") in (None, feed + 1)
+
+
+def feeds_needed(fault: str, parameters: Mapping[str, Any]) -> int:
+    """On how many outlets a node has to hang for the fault to strike one."""
+    return 2 if fault == "pdu.half_off" else int(parameters.get("feed") or 1)

@@ -8,6 +8,7 @@ from typing import Any
 
 from bmsim.faults.catalogue import CATALOGUE
 from bmsim.faults.fault import BadFault, By, Fault, Strikes
+from bmsim.faults.pdu import feeds_needed
 from bmsim.rack.errors import RackError
 from bmsim.rack.state import RackState
 from bmsim.sandbox.control import order
@@ -30,11 +31,11 @@ def inject(state: RackState, target: str, fault: str, parameters: Mapping[str, A
     the rack can't."""
     _known_target(state, target)
     _known_fault(fault)
-    _fits(state, target, fault)
     try:
-        FAULTS[fault].completed(parameters)
+        completed = FAULTS[fault].completed(parameters)
     except BadFault as error:
         raise RackError(str(error), code=2) from error
+    _fits(state, target, fault, completed)
     if fault not in ONCE:
         _change(state, target, lambda active: {**active, fault: dict(parameters)})
     if fault.startswith(BY_THE_FILE_ALONE):
@@ -72,7 +73,7 @@ def _known_fault(fault: str) -> None:
         raise RackError(f"there is no fault {fault}; there are: {', '.join(FAULTS)}", code=3)
 
 
-def _fits(state: RackState, target: str, fault: str) -> None:
+def _fits(state: RackState, target: str, fault: str, parameters: Mapping[str, Any]) -> None:
     """That the target is and has what the fault is one of."""
     found = state.rack().node(target)
     if (found is None) is not (FAULTS[fault].strikes is Strikes.HOST):
@@ -82,8 +83,10 @@ def _fits(state: RackState, target: str, fault: str) -> None:
         return
     if fault.startswith("pdu.") and not found.outlets:
         raise RackError(f"{fault} strikes outlets, and node {target} hangs on none", code=4)
-    if fault == "pdu.half_off" and len(found.outlets) < 2:
-        raise RackError(f"{fault} needs two feeds, and node {target} has one", code=4)
+    if fault.startswith("pdu.") and feeds_needed(fault, parameters) > len(found.outlets):
+        has = "hangs on one outlet" if len(found.outlets) == 1 else f"hangs on {len(found.outlets)} outlets"
+        of_which = f"of feed {parameters['feed']}" if parameters.get("feed") else "needs two feeds"
+        raise RackError(f"{fault} {of_which}, and node {target} {has}", code=4)
     of_tiles, of_others = ("node.slow_post", "boot.wrong_image"), ("disk.", "boot.ignores_flag", "boot.loop")
     if fault in of_tiles and found.tile is None:
         raise RackError(f"{fault} strikes boards of tilepro64, and {target} is {found.arch}", code=4)

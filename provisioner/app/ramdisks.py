@@ -48,9 +48,8 @@ class Ramdisks:
         return newest(name, self._cache, self._kernel_of(name))
 
     def _kernel_of(self, name: str) -> Kernel:
-        """Not each of Debian's architectures has both."""
         known = ARCHITECTURES.get(name)
-        return self._kernel if known is not None and self._kernel in known.kernels else "hardware"
+        return known.kernel(self._kernel) if known is not None else "hardware"
 
     def _missing(self, what: str, arch: str) -> HostLacks:
         given, name = arch in self._configured, DEBIAN_NAMES.get(arch, arch)

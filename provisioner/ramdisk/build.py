@@ -23,7 +23,6 @@ from provisioner.ramdisk.recipe import ARCHITECTURES, FIRMWARE_PACKAGES, PACKAGE
 from provisioner.ramdisk.root_file_system import assemble_usr, early_archive
 
 VERSIONS_VALID_S = 24 * 3600.0
-"""For so long the archive is not asked for newer packages."""
 
 KEPT_BUILDS = 3
 SQUASHFS = (
@@ -54,9 +53,16 @@ def builds(cache: Path, arch: str, kernel: Kernel) -> Path:
 
 
 def build(
-    arch: str, cache: Path, say: Callable[[str], None] = lambda text: None, *, kernel: Kernel = "hardware"
+    arch: str,
+    cache: Path,
+    say: Callable[[str], None] = lambda text: None,
+    *,
+    kernel: Kernel = "hardware",
+    versions_valid_s: float = VERSIONS_VALID_S,
 ) -> Ramdisk:
     """The ramdisk of a Debian architecture; from the cache if nothing it is made of has changed.
+
+    versions_valid_s: for so long the archive is not asked for newer packages
 
     Raises RamdiskError.
     """
@@ -69,7 +75,7 @@ def build(
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder / "lock"):
-            return _build(ARCHITECTURES[arch], kernel, folder, say)
+            return _build(ARCHITECTURES[arch], kernel, folder, versions_valid_s, say)
     except OSError as error:
         raise RamdiskError(
             f"build the ramdisk in {folder}: {error.strerror or error}"
@@ -78,9 +84,11 @@ def build(
         ) from error
 
 
-def _build(arch: Architecture, kernel: Kernel, folder: Path, say: Callable[[str], None]) -> Ramdisk:
+def _build(
+    arch: Architecture, kernel: Kernel, folder: Path, versions_valid_s: float, say: Callable[[str], None]
+) -> Ramdisk:
     apt = Apt(folder / "apt", arch.name)
-    names, packages = _versions(apt, arch, kernel, folder / "packages.json", say)
+    names, packages = _versions(apt, arch, kernel, folder / "packages.json", versions_valid_s, say)
     digest = _digest(arch, packages)
     target = folder / digest[:32]
     if not target.exists():
@@ -127,11 +135,11 @@ def _make(
 
 
 def _versions(
-    apt: Apt, arch: Architecture, kernel: Kernel, record: Path, say: Callable[[str], None]
+    apt: Apt, arch: Architecture, kernel: Kernel, record: Path, valid_s: float, say: Callable[[str], None]
 ) -> tuple[list[str], list[Package]]:
-    """What to install, and the exact package files that it comes to; remembered for a day."""
+    """What to install, and the exact package files that it comes to; remembered for so long."""
     wanted = [*PACKAGES, arch.kernels[kernel], *filter(None, (arch.loader_package,))]
-    if record.exists() and time.time() - record.stat().st_mtime < VERSIONS_VALID_S:
+    if record.exists() and time.time() - record.stat().st_mtime < valid_s:
         known = json.loads(record.read_text())
         if known["wanted"] == wanted:
             return known["names"], [Package(*entry) for entry in known["packages"]]

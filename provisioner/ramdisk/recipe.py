@@ -63,6 +63,10 @@ class Architecture:
         """Patterns of those that a kernel of its is taken with."""
         return KERNEL_MODULES + (self.hardware_modules if kernel == "hardware" else ())
 
+    def kernel(self, wanted: Kernel) -> Kernel:
+        """Not each has both: then it is hardware's."""
+        return wanted if wanted in self.kernels else "hardware"
+
 
 ARCHITECTURES = {
     arch.name: arch

@@ -75,6 +75,8 @@ OF_OUTLETS: tuple[Drawn, ...] = (
     ("pdu.half_off", _nothing),
     ("pdu.wrong_wiring", _nothing),
 )
+OF_ONE_FEED = ("pdu.unreachable", "pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending")
+"""What may strike one of two."""
 OF_IMAGES: tuple[Drawn, ...] = (
     ("image.corrupt", lambda random: {"at_byte": random.randint(0, 2**20)}),
     ("image.truncated", lambda random: {"after_bytes": random.randint(0, 2**20)}),

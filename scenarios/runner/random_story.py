@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from random import Random
 from typing import Any
@@ -19,6 +19,7 @@ from scenarios.runner.random_faults import (
     OF_IMAGES,
     OF_IMAGES_SHARE,
     OF_MACHINES,
+    OF_ONE_FEED,
     OF_OUTLETS,
     OF_TILES,
     QUIRK,
@@ -248,11 +249,18 @@ def random_strike(
         fault=fault,
         node=node if strikes is Strikes.NODE else "",
         host=random.choice(hosts).name if strikes is Strikes.HOST else "",
-        parameters=CATALOGUE[fault].completed(parameters(random)),
+        parameters=CATALOGUE[fault].completed({**parameters(random), **_of_one_feed(random, fault, struck)}),
         when=AtTime(0.0) if fault in AT_FIRST else _moment(random, struck),
         heal_after_s=round(random.uniform(1, longest_s), 3) if random.random() < heals else None,
         may_miss=True,  # its moment may never come
     )
+
+
+def _of_one_feed(random: Random, fault: str, struck: StoryNode) -> Mapping[str, Any]:
+    """Of a node with two, now and then."""
+    if fault not in OF_ONE_FEED or len(struck.feeds) < 2 or random.random() < 0.5:
+        return {}
+    return {"feed": random.randint(1, 2)}
 
 
 def _show_the_quirk(random: Random, node: str) -> Strike:
@@ -281,7 +289,7 @@ def _fits(fault: str, struck: StoryNode, nodes: Sequence[StoryNode], before: Seq
         return _has_neighbour(struck, nodes) and all(one.fault != fault for one in before)
     if fault == "nfs.server_gone":
         return any(one.deploy == "nfs" or one.is_tile for one in nodes)
-    told = unfit(fault, struck.name, struck.power, struck.deploy)
+    told = unfit(fault, struck.name, struck.power, struck.deploy, {})
     return not (told or unfit_for(fault, struck.name, struck.firmware))
 
 

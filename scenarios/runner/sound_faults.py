@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from bmsim.faults.catalogue import CATALOGUE
 from bmsim.faults.fault import BadFault
@@ -46,15 +46,16 @@ class SoundFaults:
                 can = ", ".join(sorted(known.fidelities)) or "no fidelity yet"
                 told = f"{fault.do} can't be injected at fidelity {fidelity} ({can}): change fidelities"
                 yield ("do",), told
+        given: Mapping[str, Any] = {}
         try:
-            known.completed(fault.with_)
+            given = known.completed(fault.with_)
         except BadFault as error:
             yield ("with",), str(error)
         else:
             yield from ((("with",), told) for told in self._unspoken(fault))
             yield from ((("with",), told) for told in _unknown_commands(fault))
         yield from self._target_problems(fault, known.strikes)
-        if told := self._unfit(fault) or self._out_of_reach(fault):
+        if told := self._unfit(fault, given) or self._out_of_reach(fault):
             yield ("do",), told
         if told := without_its_store(self._scenario, fault):
             yield ("do",), told
@@ -92,11 +93,11 @@ class SoundFaults:
         node = self._scenario.node_of(fault)
         return [one for one in self._scenario.rack.node_list if fault.share or one.name == node]
 
-    def _unfit(self, fault: FaultPart) -> str:
+    def _unfit(self, fault: FaultPart, given: Mapping[str, Any]) -> str:
         at = str(fault.with_.get("at", ""))
         on_machines = Fidelity.MACHINE in self._scenario.fidelities
         told = (
-            unfit(fault.do, one.name, one.power, one.deploy)
+            unfit(fault.do, one.name, one.power, one.deploy, given)
             or unfit_for(fault.do, one.name, one.firmware, at)
             or (unfit_on_machines(fault.do, one.name, one.boot, at) if on_machines else "")
             for one in self._struck(fault)

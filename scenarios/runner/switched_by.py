@@ -3,6 +3,11 @@ machine or a board."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
+from bmsim.faults.pdu import feeds_needed
+
 NOT_OF_TILES = ("boot.wrong_arch", "boot.ignores_flag", "boot.loop", "agent.", "iscsi.", "disk.")
 NOT_OF_UBOOT = ("boot.wrong_arch", "boot.ignores_flag")
 """Of boards without disk and agent; of those whose firmware has one architecture, and an order of its own."""
@@ -31,9 +36,9 @@ def unfit_on_machines(fault: str, node: str, boot: str, at: str = "") -> str:
     return ""
 
 
-def unfit(fault: str, node: str, power: str, deploy: str) -> str:
+def unfit(fault: str, node: str, power: str, deploy: str, given: Mapping[str, Any]) -> str:
     """What to change about a fault that the node has no device for, or no connection; empty: it fits. power,
-    deploy: as in a rack part; power empty: not known yet."""
+    deploy: as in a rack part; power empty: not known yet. given: the fault's parameters."""
     of_outlets = power in ("pdu", "two-pdus")
     if fault.startswith("iscsi.") and deploy == "nfs":
         return f"{fault} changes nothing at {node}, which has its root by NFS: give it deploy: iscsi"
@@ -41,7 +46,10 @@ def unfit(fault: str, node: str, power: str, deploy: str) -> str:
         return ""
     if fault.startswith("pdu.") and not of_outlets:
         return f"{fault} strikes outlets, and {node} has a BMC: give it power: pdu"
-    if fault == "pdu.half_off" and power == "pdu":
+    needed = feeds_needed(fault, given)
+    if of_outlets and needed > 2:
+        return f"{fault} of feed {needed} changes nothing at {node}, which has two at most: take another feed"
+    if needed == 2 and power == "pdu":
         return f"{fault} needs two feeds: give {node} power: two-pdus"
     # NICs are renamed by firmware.
     if fault.startswith("bmc.") and of_outlets and fault != "bmc.nic_renamed":

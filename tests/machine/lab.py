@@ -18,6 +18,7 @@ import yaml
 
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES
+from scenarios.runner.machine.ramdisks import make_ramdisks
 
 T = TypeVar("T")
 BIN = Path(sys.executable).parent
@@ -390,6 +391,7 @@ class Lab:
 @contextmanager
 def lab(folder: Path, name: str, spec: Mapping[str, Any], **settings: Any) -> Iterator[Lab]:
     """Brings a rack up with a provisioner on its first compute host, and takes both down."""
+    make_ramdisks((node["arch"] for node in spec["nodes"]), settings.get("ramdisk_kernel", "cloud"))
     rack_file = folder / "rack.yaml"
     rack_file.write_text(yaml.safe_dump({**spec, "name": name}))
     host = spec["compute_hosts"][0]

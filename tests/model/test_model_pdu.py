@@ -88,6 +88,29 @@ def test_what_strikes_a_whole_pdu_strikes_all_who_hang_on_it() -> None:
     assert play(story).struck("pdu.unreachable") == {"n2", "n3"}
 
 
+@pytest.mark.parametrize("feed", [1, 2])
+def test_a_fault_may_be_one_of_one_feed(feed: int) -> None:
+    async def story(bench: Bench) -> None:
+        bench.feeds.inject("pdu.outlet_stuck", "n3", completed("pdu.outlet_stuck", {"feed": feed}))
+        for pdu in ("a1", "b1"):
+            await bench.switch(pdu, 3, True)
+        found = [await bench.state("a1", 3), await bench.state("b1", 3)]
+        assert found == (["off", "on"] if feed == 1 else ["on", "off"])
+        bench.feeds.heal("pdu.outlet_stuck", "n3")
+        for pdu in ("a1", "b1"):
+            await bench.switch(pdu, 3, True)
+        assert [await bench.state("a1", 3), await bench.state("b1", 3)] == ["on", "on"]
+
+    assert play(story).struck("pdu.outlet_stuck") == {"n3"}
+
+
+def test_a_fault_of_a_feed_that_a_node_lacks_is_refused() -> None:
+    second, third = ({"feed": number} for number in (2, 3))
+    assert "power: two-pdus" in unfit("pdu.unreachable", "n1", "pdu", "iscsi", second)
+    assert unfit("pdu.unreachable", "n1", "two-pdus", "iscsi", second) == ""
+    assert "two at most" in unfit("pdu.unreachable", "n1", "two-pdus", "iscsi", third)
+
+
 def test_a_slow_pdu_serves_one_message_after_the_other() -> None:
     async def story(bench: Bench) -> None:
         bench.feeds.inject("pdu.slow_queue", "n2", {"each_s": 1.0})
@@ -121,14 +144,18 @@ def test_a_rack_of_machines_is_wired_as_the_modelled_one() -> None:
 
 def test_made_up_stories_strike_what_nodes_have() -> None:
     faults: set[str] = set()
+    feeds: set[int | None] = set()
     for seed in range(300):
         story = random_story(seed, strikes=4)
         for strike in story.strikes:
             faults.add(strike.fault)
+            if "feed" in strike.parameters:
+                feeds.add(strike.parameters["feed"])
             if strike.node:
                 node = story.node(strike.node)
-                assert not unfit(strike.fault, strike.node, node.power, node.deploy)
+                assert not unfit(strike.fault, strike.node, node.power, node.deploy, strike.parameters)
                 assert not unfit_for(strike.fault, strike.node, node.firmware)
+    assert feeds == {None, 1, 2}
     assert {fault for fault in faults if fault.startswith("pdu.")} == {
         *("pdu.unreachable", "pdu.slow_queue", "pdu.outlet_stuck", "pdu.pending", "pdu.half_off"),
         "pdu.wrong_wiring",

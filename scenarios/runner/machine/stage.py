@@ -17,7 +17,9 @@ import httpx
 
 from bmsim.api import RunningRack
 from bmsim.rack.errors import RackError
+from fixtures.images.process import BuildError
 from provisioner.protocols.roots import made_under
+from provisioner.ramdisk import RamdiskError
 from scenarios.runner.invariants.requests_seen import RequestsSeen
 from scenarios.runner.last_wipes import LastWipes
 from scenarios.runner.machine import boot_offers, disks
@@ -29,6 +31,7 @@ from scenarios.runner.machine.machines_off import MachinesOff
 from scenarios.runner.machine.process import BIN
 from scenarios.runner.machine.provisioner import POLL_S, Provisioner
 from scenarios.runner.machine.rack_file import SUBNETS, addresses, hosts_of, rack_of
+from scenarios.runner.machine.ramdisks import make_ramdisks
 from scenarios.runner.machine.secrecy import Secrecy
 from scenarios.runner.machine.striking import REPLAYED, Striking
 from scenarios.runner.machine.systems_seen import SystemsSeen
@@ -93,7 +96,7 @@ class MachineStage:
     async def _up(self) -> None:
         # Short: the paths of sockets end up below it.
         self._folder = Path(self._stack.enter_context(tempfile.TemporaryDirectory(prefix="sc-")))
-        self._images = await asyncio.to_thread(StoryImages, self._story.images, self._folder)
+        await self._build()
         try:
             self._rack = await asyncio.to_thread(
                 RunningRack.up, rack_of(self._story, self._name), self._folder
@@ -120,6 +123,13 @@ class MachineStage:
         )
         self._watch = asyncio.create_task(self._watching.run(lambda: self._nodes))
         self._stack.push_async_callback(_cancelled, self._watch)
+
+    async def _build(self) -> None:
+        try:
+            await asyncio.to_thread(make_ramdisks, (node.arch for node in self._story.nodes), "cloud")
+            self._images = await asyncio.to_thread(StoryImages, self._story.images, self._folder)
+        except (RamdiskError, BuildError) as error:
+            raise LabTrouble(f"what the rack's machines boot can't be built: {error}") from error
 
     async def _start_besides(self) -> None:
         """Programs of the lab on the provisioner's hosts."""

@@ -11,6 +11,7 @@ from bmsim.devices.pdu import Order, Pdu
 from bmsim.devices.pdu_families import FAMILIES
 from bmsim.devices.pdu_faults import SLOW, UNREACHABLE
 from bmsim.devices.pdu_mib import NoObject, NotWritable, Oid, PduMib, WrongValue
+from bmsim.faults.pdu import strikes_feed
 from scenarios.runner.processes import as_world
 from scenarios.runner.story import StoryPdu
 
@@ -64,22 +65,16 @@ class ModelPdu:
     # --- faults --------------------------------------------------------------------------------
 
     def inject(self, fault: str, node: str, parameters: Mapping[str, Any]) -> None:
-        for outlet in self._outlets_of(fault, node):
-            self._given[(fault, outlet)] = parameters
+        for outlet, cable in self._cables.items():
+            if cable.node == node and strikes_feed(fault, parameters, cable.feed):
+                self._given[(fault, outlet)] = parameters
         self._faults_changed()
 
     def heal(self, fault: str, node: str) -> None:
-        for outlet in self._outlets_of(fault, node):
-            self._given.pop((fault, outlet), None)
+        for outlet, cable in self._cables.items():
+            if cable.node == node:
+                self._given.pop((fault, outlet), None)
         self._faults_changed()
-
-    def _outlets_of(self, fault: str, node: str) -> list[int]:
-        """Of two feeds the first obeys: half off is what comes of it."""
-        return [
-            outlet
-            for outlet, cable in self._cables.items()
-            if cable.node == node and not (fault == "pdu.half_off" and cable.feed == 0)
-        ]
 
     def _faults_changed(self) -> None:
         self._pdu.give_faults((fault, outlet, given) for (fault, outlet), given in self._given.items())

@@ -237,6 +237,17 @@ def test_a_state_may_be_told_as_pending_after_it_was_reached() -> None:
     assert device.told(1, 15.0) is Told.OFF
 
 
+def test_what_was_reached_before_is_not_pending_again() -> None:
+    device = pdu(False)
+    device.order(1, Order.ON, 5.0)
+    device.update(5.0)
+    fault(device, "pdu.pending", for_s=10)
+    assert device.told(1, 6.0) is Told.ON
+    device.order(1, Order.OFF, 7.0)
+    device.update(7.0)
+    assert device.told(1, 8.0) is Told.PENDING_OFF
+
+
 def test_a_slow_queue_and_silence_are_the_whole_pdus() -> None:
     device = pdu(True, True)
     assert (device.faults.each_s(), device.faults.unreachable()) == (0.0, False)

@@ -248,14 +248,15 @@ def test_wrong_wiring_switches_the_neighbour_until_it_is_put_right(rack: Running
     ("node", "fault", "told"),
     [
         ("n1", "bmc.silent", "node n1 has none"),
-        ("n1", "pdu.half_off", "needs two feeds"),
+        ("n1", "pdu.half_off", "needs two feeds, and node n1 hangs on one outlet"),
+        ("n3", "pdu.unreachable", "of feed 3, and node n3 hangs on 2 outlets"),
         ("n1", "pdu.wrong_wiring", "n9 hangs on no outlet"),
     ],
 )
 def test_a_fault_of_what_a_node_does_not_have_is_refused(
     rack: RunningRack, node: str, fault: str, told: str
 ) -> None:
-    parameters = {"other": "n9"} if fault == "pdu.wrong_wiring" else {}
+    parameters = {"pdu.wrong_wiring": {"other": "n9"}, "pdu.unreachable": {"feed": 3}}.get(fault, {})
     with pytest.raises(RackError, match=told):
         rack.inject(node, fault, **parameters)
 
