@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 import shlex
 import uuid
@@ -34,9 +35,18 @@ def path_of(*words: str) -> str:
     return "/v1/" + "/".join(quote(word, safe="") for word in words)
 
 
+MAX_KEY_LETTERS = 200
+"""That the API takes."""
+
+
 def new_key() -> str:
     """By which the API tells an order that is repeated from another one."""
     return str(uuid.uuid4())
+
+
+def _key_of(key: str, part: str) -> str:
+    whole = f"{key}/{part}" if part else key
+    return whole if len(whole) <= MAX_KEY_LETTERS else hashlib.sha256(whole.encode()).hexdigest()
 
 
 class Client:
@@ -91,7 +101,7 @@ class Client:
         """An order that is carried out once, however often it is sent with its key. key: a new one unless
         given. part: which one it is of several orders with one key."""
         key = key or new_key()
-        headers = {"Idempotency-Key": f"{key}/{part}" if part else key}
+        headers = {"Idempotency-Key": _key_of(key, part)}
         again = (
             "The order may have arrived: give the same command again with "
             f"--idempotency-key {shlex.quote(key)}, and it is carried out once."

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from provisioner.cli.client import Client
+from provisioner.cli.client import MAX_KEY_LETTERS, Client
 from provisioner.cli.exits import USAGE, CliError
 from provisioner.cli.output import Output
 from provisioner.core.errors import InvalidInput
@@ -39,8 +39,10 @@ NameOrId = Annotated[str, typer.Argument(help="Name or id.", callback=name_or_id
 
 
 def _key(text: str | None) -> str | None:
-    if text is not None and not re.fullmatch(r"[!-~]{1,200}", text):
-        raise CliError("--idempotency-key takes 1 to 200 letters, digits and signs, of ASCII.", USAGE)
+    if text is not None and not re.fullmatch(rf"[!-~]{{1,{MAX_KEY_LETTERS}}}", text):
+        raise CliError(
+            f"--idempotency-key takes 1 to {MAX_KEY_LETTERS} letters, digits and signs, of ASCII.", USAGE
+        )
     return text
 
 

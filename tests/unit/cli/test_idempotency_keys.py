@@ -73,6 +73,14 @@ def test_nodes_of_one_file_have_a_key_each(listener: Listener) -> None:
     assert first[0] == second[0] and (first[1], second[1]) == ("n1", "n2")
 
 
+def test_a_long_key_leaves_room_for_the_names_of_nodes(listener: Listener) -> None:
+    for _ in range(2):
+        listener.run("node", "enroll", "-f", "nodes.yaml", "--idempotency-key", "x" * 199, exit_code=1)
+    first, second, *again = filter(None, listener.keys)
+    assert first != second and again == [first, second]
+    assert max(map(len, (first, second))) <= 200
+
+
 @pytest.mark.parametrize("key", ["", "a b", "ü", "x" * 201])
 def test_a_key_that_is_none_is_refused_before_anything_is_asked(listener: Listener, key: str) -> None:
     listener.run("tenant", "create", "red", "--idempotency-key", key, exit_code=1)

@@ -166,6 +166,22 @@ def test_a_welded_relay_keeps_its_machine_on_until_it_is_mended_and_told_again(r
     runs(rack)
 
 
+def test_of_two_feeds_one_alone_may_have_a_fault(rack: RunningRack) -> None:
+    apc(rack, 3, 1)
+    raritan(rack, 3, 1, unit=2)
+    runs(rack, "n3")
+    rack.inject("n3", "pdu.outlet_stuck", feed=1)
+    apc(rack, 3, 2)
+    raritan(rack, 3, 0, unit=2)
+    struck = {"fault": "pdu.outlet_stuck", "pdu": "a", "outlet": 3}
+    eventually("the fault struck", lambda: struck in received(rack, "n3", "fault", "struck"))
+    runs(rack, "n3")
+    rack.heal("n3")
+    rack.inject("n3", "pdu.outlet_stuck", feed=2)
+    apc(rack, 3, 2)
+    runs(rack)
+
+
 def said_over_tcp(rack: RunningRack, address: str, port: int, sent: str) -> str:
     """To the compute host, until the other side hangs up. "" if nobody is there."""
     code = (
