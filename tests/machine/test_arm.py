@@ -65,14 +65,16 @@ def test_a_board_is_deployed_by_iscsi_with_debian_and_clean_after_its_deletion(
 
 
 @pytest.mark.parametrize(
-    ("arch", "family"),
-    [pytest.param("arm64", "aten", marks=pytest.mark.full), ("armhf", "vertivgeist_pdu")],
+    ("arch", "image", "family"),
+    [
+        pytest.param("arm64", "debian-arm64", "aten", marks=pytest.mark.full),
+        ("armhf", "tiny-armhf", "vertivgeist_pdu"),
+    ],
 )
 def test_a_board_runs_on_a_root_that_is_served_to_it_and_is_rebooted(
-    new_lab: Callable[..., Lab], arch: str, family: str
+    new_lab: Callable[..., Lab], arch: str, image: str, family: str
 ) -> None:
-    image, pdus = f"tiny-{arch}", [pdu("a", family, **SLOW)]
-    lab = new_lab(board(arch), pdus=pdus, nfs=BY_GANESHA, **SETTINGS)
+    lab = new_lab(board(arch), pdus=[pdu("a", family, **SLOW)], nfs=BY_GANESHA, **PATIENT)
     lab.ready(image, change=served_by_nfs)
     address = lab.runs("web", image)
     assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")

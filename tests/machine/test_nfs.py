@@ -22,15 +22,22 @@ from tests.machine.racks import BY_GANESHA, node, served_by_nfs
 pytestmark = pytest.mark.machine
 
 
-@pytest.mark.parametrize("firmware", ["bios", pytest.param("uefi", marks=pytest.mark.full)])
-def test_a_machine_runs_on_a_root_that_is_served_to_it(new_lab: Callable[..., Lab], firmware: str) -> None:
-    lab = new_lab(node(firmware=firmware), nfs=BY_GANESHA, deploy={"resumed_deadline_s": 60})
-    lab.ready("tiny", change=served_by_nfs)
-    address = lab.runs("web", "tiny")
+@pytest.mark.parametrize(
+    ("firmware", "image"), [("bios", "debian"), pytest.param("uefi", "tiny", marks=pytest.mark.full)]
+)
+def test_a_machine_runs_on_a_root_that_is_served_to_it(
+    new_lab: Callable[..., Lab], firmware: str, image: str
+) -> None:
+    patience = {"resumed_deadline_s": 60, "running_deadline_s": DEADLINES_S["active"]}
+    lab = new_lab(node(firmware=firmware), nfs=BY_GANESHA, deploy=patience)
+    lab.ready(image, change=served_by_nfs)
+    address = lab.runs("web", image)
     (root,) = lab.roots()
 
     assert "nfs4" in lab.ssh(address, "grep", "' / '", "/proc/mounts")
     assert lab.ssh(address, "hostname").strip() == "web"
+    if image == "debian":
+        systemd_keeps_its_network(lab, address)
     lab.ssh(address, "echo written by the machine > note")
     assert (root / "home/debian/note").read_text() == "written by the machine\n"
 
@@ -41,6 +48,13 @@ def test_a_machine_runs_on_a_root_that_is_served_to_it(new_lab: Callable[..., La
 
     lab.ends("web")
     assert lab.roots() == []
+
+
+def systemd_keeps_its_network(lab: Lab, address: str) -> None:
+    """What set its address up before systemd came is taken over, and none of its units waits for the rest."""
+    assert lab.ssh(address, "systemctl", "is-system-running", "--wait").strip() == "running"
+    told = lab.ssh(address, "networkctl", "status", "eth0")
+    assert "(configured)" in told and f"{address} (DHCP4 via 10.77.0.10)" in told
 
 
 @pytest.mark.parametrize(

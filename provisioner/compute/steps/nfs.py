@@ -18,6 +18,8 @@ Source: https://cloudinit.readthedocs.io/en/latest/reference/datasources/nocloud
 ROOT_MARK = "etc/provisioner-root"
 """A file in the root of a board, by which it tells what it runs on: the folder's name."""
 
+NETWORK = "00-root-by-nfs"
+
 ROOT_MARKED = "root_marked"
 """A fact of a work: the folder that has its mark, which earlier versions didn't give it."""
 
@@ -37,6 +39,8 @@ async def make_root(ctx: StepContext) -> Outcome:
     files = {f"{SEED}/{file}": text for file, text in seed.items()}
     if node.boot_driver == "tilera":
         files |= {**board_files(instance, ctx.boot_port.address), ROOT_MARK: f"{name}\n"}
+    else:
+        files |= network_files(ctx.boot_port.id)
     async with edges.write_turns:
         await edges.roots.make(
             name,
@@ -47,6 +51,23 @@ async def make_root(ctx: StepContext) -> Outcome:
         )
     facts = {"root_folder": name, ROOT_MARKED: name if ROOT_MARK in files else ""}
     return Next(f"image {image.name}, its bytes proven, is unpacked to {name}", facts)
+
+
+def network_files(mac: str) -> Mapping[str, str]:
+    """Has systemd, where that sets up the network, take over what the ramdisk set up, and never drop it: the
+    root hangs on it. Of files that match a NIC the first by name counts, before cloud-init's and netplan's
+    (`10-…`). Systems that know of no such files aren't told anything.
+
+    udev isn't to rename the NIC, which is up: it can't, and systemd-networkd waits for the new name until it
+    gives up. By another identifier than the ramdisk's, its MAC address, it would be another DHCP client.
+    Source: systemd.link(5), systemd.network(5), KeepConfiguration"""
+    match = f"[Match]\nMACAddress={mac}\n"
+    ipv4_alone = "DHCP=ipv4\nLinkLocalAddressing=no\nIPv6AcceptRA=no\n"
+    network = f"[Network]\n{ipv4_alone}KeepConfiguration=yes\n\n[DHCPv4]\nClientIdentifier=mac\n"
+    return {
+        f"etc/systemd/network/{NETWORK}.link": f"{match}\n[Link]\nNamePolicy=keep\n",
+        f"etc/systemd/network/{NETWORK}.network": f"{match}\n{network}",
+    }
 
 
 def board_files(instance: Instance, address: str) -> Mapping[str, str]:

@@ -47,7 +47,13 @@ def test_hostname_key_and_user_data_lie_where_cloud_init_looks_first(tmp_path: P
         await world.becomes(ProvisionState.ACTIVE)
         (files,) = world.rack.roots.folders.values()
         seed = "var/lib/cloud/seed/nocloud"
-        assert set(files) == {f"{seed}/{name}" for name in ("meta-data", "user-data", "vendor-data")}
+        network = {f"etc/systemd/network/00-root-by-nfs.{kind}" for kind in ("link", "network")}
+        seeds = {f"{seed}/{name}" for name in ("meta-data", "user-data", "vendor-data")}
+        assert set(files) == seeds | network
+        entry = world.rack.machine("n1").entry
+        assert entry is not None
+        for file in network:
+            assert files[file].startswith(f"[Match]\nMACAddress={entry.macs[0]}\n\n[")
         assert files[f"{seed}/user-data"] == user_data
         told = json.loads(files[f"{seed}/meta-data"])
         assert (told["local-hostname"], told["public-keys"]) == ("web-7", [key])
