@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from dataclasses import replace
+from subprocess import SubprocessError
 
 import pytest
 
@@ -13,13 +15,15 @@ from scenarios.runner.client import Client
 from scenarios.runner.machine.stage import MachineStage
 from scenarios.runner.random_story import rack
 from scenarios.runner.stage import Order
-from scenarios.runner.story import Deploy, Story
+from scenarios.runner.story import Deploy, Power, Story
 from scenarios.runner.trace import Trace
 from tests.failover_stories import FAULTS
 from tests.machine.lab import DEADLINES_S, Lab
 from tests.machine.racks import BY_GANESHA, node, served_by_nfs
 
 pytestmark = pytest.mark.machine
+
+BOOT, MOUNTED = "cat /proc/sys/kernel/random/boot_id", "grep ' / nfs4 ' /proc/mounts"
 
 
 @pytest.mark.parametrize(
@@ -62,7 +66,8 @@ def systemd_keeps_its_network(lab: Lab, address: str) -> None:
 )
 def test_a_machine_lives_on_its_root_when_the_host_that_serves_it_loses_its_lease(befalls: str) -> None:
     """Another takes its node over, and the host comes back: the machine's root is served from there all the
-    time, and lacks nothing that was written meanwhile."""
+    time, and lacks nothing that was written meanwhile. When it boots again, it mounts the same root from its
+    node's owner."""
     hosts, nodes = rack(1, 2)
     asked = Deploy(instance="web", image="tiny", node="n1")
     story = Story(
@@ -84,9 +89,7 @@ def test_a_machine_lives_on_its_root_when_the_host_that_serves_it_loses_its_leas
 
             async def writes(word: str) -> str:
                 """To its server, whatever the machine's memory holds. Tells which boot it is in."""
-                return await stage.login(
-                    address, f"echo {word} >> note && sync && cat /proc/sys/kernel/random/boot_id"
-                )
+                return await stage.login(address, f"echo {word} >> note && sync && {BOOT}")
 
             async def has_another_owner() -> bool:
                 return stage.owner("n1") not in ("", served_by)
@@ -103,8 +106,21 @@ def test_a_machine_lives_on_its_root_when_the_host_that_serves_it_loses_its_leas
             await becomes_so(stage, is_back)
             assert await writes("after") == boot
             assert await stage.login(address, "cat note") == "before\nduring\nafter\n"
-            mounted = await stage.login(address, "grep ' / nfs4 ' /proc/mounts")
+            mounted = await stage.login(address, MOUNTED)
             assert mounted.startswith(f"{addresses[served_by]}:")
+
+            async def runs_anew() -> bool:
+                with suppress(SubprocessError):
+                    return await stage.login(address, BOOT) != boot
+                return False
+
+            owner = stage.owner("n1")
+            assert owner != served_by
+            assert await client.power(Power(verb="cycle", node="n1")) == "done"
+            await becomes_so(stage, runs_anew)
+            mounted = await stage.login(address, MOUNTED)
+            assert mounted.startswith(f"{addresses[owner]}:")
+            assert await stage.login(address, "cat note") == "before\nduring\nafter\n"
 
     asyncio.run(play())
 
