@@ -8,6 +8,8 @@ from typing import Any
 
 import pytest
 
+from fixtures.images.cache import default_directory
+from fixtures.images.images import IMAGES
 from provisioner.core.plan import PLANS
 from tests.machine.kill import each_was_taken_up_again, killed_in
 from tests.machine.lab import BIN, Lab
@@ -26,13 +28,13 @@ SETTINGS: dict[str, Any] = {
 }
 
 
-def tile(number: int = 1) -> dict[str, Any]:
+def tile(number: int = 1, **changes: Any) -> dict[str, Any]:
     return {
         "name": f"n{number}",
         "arch": "tilepro64",
         "nics": [{"mac": f"52:54:00:77:00:{number:02x}"}],
         "outlets": [{"pdu": "a", "outlet": number}],
-        "tile": {"boot_s": 3},
+        "tile": {"boot_s": 3, **changes},
     }
 
 
@@ -62,6 +64,14 @@ def test_a_board_is_deployed_though_the_provisioner_dies_and_nothing_is_left_of_
     assert lab.roots() == []
     commands = [entry["command"] for entry in lab.audit() if entry["device"] == "machine"]
     assert commands[-1] == "off"
+
+
+def test_a_board_with_its_kernel_in_compact_flash_gets_its_root_alone(new_lab: NewLab) -> None:
+    kernel = str(IMAGES[IMAGE](default_directory()).kernel)
+    lab = new_lab(tile(compact_flash=kernel), pdus=PDUS, **SETTINGS).ready(IMAGE)
+    address = lab.runs("web", IMAGE)
+    assert lab.ssh(address, "hostname", user="root").strip() == "web"
+    assert not any(entry["device"] == "tftp" for entry in lab.audit()), "it fetched nothing"
 
 
 def test_a_wrong_image_and_a_board_that_hangs_are_told_apart_by_cause(new_lab: NewLab) -> None:
