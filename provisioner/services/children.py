@@ -168,6 +168,9 @@ class SystemChildren:
                 if held := not running.done():
                     running.cancel()
                     await asyncio.wait({running})
+                    # Looked at: else asyncio logs it as an error that nobody has heard of.
+                    if not running.cancelled():
+                        running.exception()
             if not held:
                 running.result()
             code = child.returncode

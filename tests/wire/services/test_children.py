@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import gc
 import os
 import select
 import signal
@@ -150,6 +151,27 @@ def test_output_is_passed_on_as_it_comes() -> None:
         assert children_of(os.getpid()) == []
 
     play(story)
+
+
+def test_a_child_that_nobody_waits_for_any_more_is_no_error_of_the_loop() -> None:
+    """asyncio logs, with a traceback, what nobody asks a future for that has failed."""
+    told: list[object] = []
+
+    async def story() -> None:
+        asyncio.get_running_loop().set_exception_handler(lambda _, fault: told.append(fault))
+        said = asyncio.Event()
+        argv = ["sh", "-c", "echo now; exec sleep 60"]
+        running = asyncio.ensure_future(
+            SystemChildren().run(argv, timeout_s=50, on_stdout=lambda data: said.set())
+        )
+        await said.wait()
+        running.cancel()
+        await asyncio.gather(running, return_exceptions=True)
+        del running
+        gc.collect()
+
+    play(story)
+    assert told == []
 
 
 def test_when_its_time_is_up_a_child_ends_with_its_own_children() -> None:
