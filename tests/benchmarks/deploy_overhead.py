@@ -24,7 +24,8 @@ from typing import Any
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES
 from tests.benchmarks.goals import Goal, exit_code, offer_check
-from tests.machine.lab import DEADLINES_S, Lab, eventually, lab
+from tests.machine.commands import DEADLINES_S, eventually
+from tests.machine.lab import Lab, lab
 from tests.machine.racks import BY_GANESHA, node, on_outlets, pdu, rack, served_by_nfs
 
 GOALS = (Goal("whole ÷ floor", 1.15), Goal("boot of the ramdisk", 15, "s"))

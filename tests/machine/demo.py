@@ -11,7 +11,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.machine.lab import run
+from tests.machine.commands import run
 
 PROJECT = Path(__file__).resolve().parents[2]
 DEADLINE_S = 900

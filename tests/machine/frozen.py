@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from tests.machine.lab import DEADLINES_S, eventually
+from tests.machine.commands import DEADLINES_S, eventually
 
 TURN_S = 0.0002
 """For which it runs between two looks."""

@@ -8,7 +8,8 @@ from contextlib import closing, contextmanager
 from pathlib import Path
 
 from provisioner.core.plan import Plan
-from tests.machine.lab import DEADLINES_S, Lab, eventually
+from tests.machine.commands import DEADLINES_S, eventually
+from tests.machine.lab import Lab
 
 BUSY_S = 60.0
 

@@ -8,7 +8,8 @@ from typing import Any
 
 import pytest
 
-from tests.machine.lab import DEADLINES_S, Lab, eventually
+from tests.machine.commands import DEADLINES_S, eventually
+from tests.machine.lab import Lab
 from tests.machine.racks import BY_GANESHA, board, node, pdu, served_by_nfs
 
 pytestmark = pytest.mark.machine

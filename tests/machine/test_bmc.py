@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from bmsim.api import RunningRack
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 from tests.machine.racks import node, rack
 
 pytestmark = pytest.mark.machine

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
+from tests.machine.commands import run
 from tests.machine.demo import PROJECT, demo, is_down, is_proven, new_home, processes
-from tests.machine.lab import run
 
 pytestmark = pytest.mark.machine
 

@@ -9,7 +9,8 @@ from typing import Any
 
 import pytest
 
-from tests.machine.lab import BIN, DEADLINES_S, CommandFailed, Lab, eventually
+from tests.machine.commands import BIN, DEADLINES_S, CommandFailed, eventually
+from tests.machine.lab import Lab
 from tests.machine.racks import node
 
 pytestmark = pytest.mark.machine

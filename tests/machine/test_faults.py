@@ -14,8 +14,9 @@ import pytest
 from provisioner.core.placement.sizes import ALIGNMENT_MIB, CONFIG_DRIVE_MIB
 from provisioner.services.draft import BLOCK_BYTES
 from provisioner.services.image_store import PIECE_BYTES
+from tests.machine.commands import DEADLINES_S, eventually
 from tests.machine.frozen import stopped_when
-from tests.machine.lab import DEADLINES_S, Lab, eventually
+from tests.machine.lab import Lab
 from tests.machine.racks import node
 
 pytestmark = pytest.mark.machine

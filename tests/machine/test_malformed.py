@@ -10,7 +10,8 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.machine.lab import BIN, CommandFailed, Lab, run
+from tests.machine.commands import BIN, CommandFailed, run
+from tests.machine.lab import Lab
 from tests.machine.racks import node
 
 pytestmark = pytest.mark.machine

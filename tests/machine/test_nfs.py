@@ -18,7 +18,8 @@ from scenarios.runner.stage import Order
 from scenarios.runner.story import Deploy, Power, Story
 from scenarios.runner.trace import Trace
 from tests.failover_stories import FAULTS
-from tests.machine.lab import DEADLINES_S, Lab
+from tests.machine.commands import DEADLINES_S
+from tests.machine.lab import Lab
 from tests.machine.racks import BY_GANESHA, node, served_by_nfs
 
 pytestmark = pytest.mark.machine

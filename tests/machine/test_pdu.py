@@ -6,7 +6,8 @@ from collections.abc import Callable
 
 import pytest
 
-from tests.machine.lab import DEADLINES_S, Lab, eventually
+from tests.machine.commands import DEADLINES_S, eventually
+from tests.machine.lab import Lab
 from tests.machine.racks import board, on_outlets, pdu
 
 pytestmark = pytest.mark.machine

@@ -15,7 +15,7 @@ import pytest
 
 from bmsim.api import RunningRack
 from bmsim.audit import Entry
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 from tests.machine.racks import node, rack
 
 pytestmark = pytest.mark.machine

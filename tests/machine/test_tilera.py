@@ -11,8 +11,9 @@ import pytest
 from fixtures.images.cache import default_directory
 from fixtures.images.images import IMAGES
 from provisioner.core.plan import PLANS
+from tests.machine.commands import BIN
 from tests.machine.kill import each_was_taken_up_again, killed_in
-from tests.machine.lab import BIN, Lab
+from tests.machine.lab import Lab
 from tests.machine.racks import BY_GANESHA, pdu
 
 pytestmark = pytest.mark.machine

@@ -14,7 +14,7 @@ from bmsim.devices.boot_shell import Result, run
 from bmsim.devices.running import Flow
 from provisioner.core.model import PublicationKind
 from provisioner.drivers.uboot import image_of, script
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 from tests.unit.drivers.test_uboot import ENTRY, SPECIAL
 
 pytestmark = pytest.mark.machine

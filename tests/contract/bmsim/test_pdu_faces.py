@@ -16,7 +16,7 @@ from pysnmp.proto.api import v2c
 from bmsim.faces.telnet import heard
 from provisioner.core.pdus.families import FAMILIES
 from tests.contract.drivers.pdu import PASSWORD, READ, WRITE, Pdu, running_pdu
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 
 pytestmark = pytest.mark.wire
 DEADLINE_S = 30.0

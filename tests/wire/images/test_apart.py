@@ -6,7 +6,7 @@ import multiprocessing
 from pathlib import Path
 
 from fixtures.images.process import run
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 
 
 def mounts_and_waits(folder: Path) -> None:

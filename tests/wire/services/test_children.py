@@ -18,7 +18,7 @@ from provisioner.core.errors import PermanentError, TransientError
 from provisioner.protocols.children import ChildResult, ChildTimedOut, SecretFile
 from provisioner.services import children
 from provisioner.services.children import SystemChildren
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 from tests.wire.services.conftest import play
 from tests.wire.services.descriptors import descriptors_left
 from tests.wire.services.segment import children_of

@@ -11,7 +11,7 @@ import pytest
 
 from provisioner.core.errors import ImageInvalid, NotFound, StorageFull
 from provisioner.protocols.roots import folder_name
-from tests.machine.lab import eventually
+from tests.machine.commands import eventually
 from tests.wire.services.root_images import NAME, SIZE_BYTES, digest_of, file_system, folders, image_of, make
 from tests.wire.services.roots_on_xfs import on_xfs
 
