@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -12,6 +13,7 @@ from pysnmp.carrier.asyncio.dgram import udp
 from pysnmp.entity import config
 from pysnmp.entity.engine import SnmpEngine
 from pysnmp.entity.rfc3413 import cmdrsp, context
+from pysnmp.error import PySnmpError
 from pysnmp.hlapi.v3arch import asyncio as hlapi
 from pysnmp.proto import rfc1902, rfc1905
 from pysnmp.smi import error as smi_error
@@ -32,6 +34,8 @@ from bmsim.devices.pdu_mib import (
 from bmsim.faces.pdu_device import PduDevice
 
 EVERYTHING = (1, 3, 6)
+
+TRAP_PORT = 162
 
 AUTH = {
     "MD5": config.USM_AUTH_HMAC96_MD5,
@@ -82,7 +86,8 @@ class SnmpAgent:
         self._config = given
         self._device = device
         self._mib = mib
-        self._trapping: set[asyncio.Task[Any]] = set()
+        self._changes: asyncio.Queue[list[tuple[Oid, Any]]] = asyncio.Queue()
+        self._trapping: asyncio.Task[None] | None = None
         self.engine = SnmpEngine(rfc1902.OctetString(_engine_id(device.config.name)))
         self._transport = _GatedTransport(device).open_server_mode((given.address, given.port))
         config.add_transport(self.engine, udp.DOMAIN_NAME, self._transport)
@@ -98,6 +103,7 @@ class SnmpAgent:
         ):
             responder(self.engine, served)
         if given.traps_to:
+            self._trapping = asyncio.create_task(self._send_traps())
             device.listeners.append(self._trap)
 
     async def ready(self) -> None:
@@ -105,8 +111,8 @@ class SnmpAgent:
         await self._transport._lport
 
     def close(self) -> None:
-        for task in self._trapping:
-            task.cancel()
+        if self._trapping is not None:
+            self._trapping.cancel()
         self.engine.close_dispatcher()
 
     def request(self) -> tuple[str, bool]:
@@ -133,28 +139,37 @@ class SnmpAgent:
 
     def _trap(self, outlet: int) -> None:
         """Tells that an outlet has changed: the object of its state, and what it is now."""
-        task = asyncio.ensure_future(self._send_traps(outlet))
-        self._trapping.add(task)
-        task.add_done_callback(self._trapping.discard)
-
-    async def _send_traps(self, outlet: int) -> None:
         now_s = self._device.now_s()
         # RFC 3416 §4.2.6: sysUpTime comes first. pysnmp puts it there; where none is given, one of its own,
         # by the system's clock since its MIB was loaded.
         told = (SYS_UP_TIME, self._mib.state_object(outlet))
-        objects = [(oid, _encoded(self._mib.get(oid, now_s))) for oid in told]
-        kind = (*self._mib.get(SYS_OBJECT_ID, now_s), 0, 1)  # type: ignore[misc]
-        for receiver in self._config.traps_to:
-            host, _, port = receiver.partition(":")
-            await hlapi.send_notification(
-                self.engine,
-                hlapi.CommunityData(self._config.read_community.encode(), mpModel=1),
-                await hlapi.UdpTransportTarget.create((host, int(port or 162))),
-                hlapi.ContextData(),
-                "trap",
-                hlapi.NotificationType(hlapi.ObjectIdentity(kind)).add_varbinds(*objects),
-                lookupMib=False,
-            )
+        self._changes.put_nowait([(oid, _encoded(self._mib.get(oid, now_s))) for oid in told])
+
+    async def _send_traps(self) -> None:
+        """One after the other, as the outlets changed: the order is a part of what is told."""
+        while True:
+            objects = await self._changes.get()
+            for receiver in self._config.traps_to:
+                try:
+                    await self._send_trap(receiver, objects)
+                except PySnmpError as error:
+                    print(f"no trap to {receiver}: {error}", file=sys.stderr, flush=True)
+
+    async def _send_trap(self, receiver: str, objects: Sequence[tuple[Oid, Any]]) -> None:
+        host, _, port = receiver.partition(":")
+        target = await hlapi.UdpTransportTarget.create((host, int(port or TRAP_PORT)))
+        if not self._device.pdu.mains:
+            return
+        kind = (*self._mib.get(SYS_OBJECT_ID, 0.0), 0, 1)  # type: ignore[misc]
+        await hlapi.send_notification(
+            self.engine,
+            hlapi.CommunityData(self._config.read_community.encode(), mpModel=1),
+            target,
+            hlapi.ContextData(),
+            "trap",
+            hlapi.NotificationType(hlapi.ObjectIdentity(kind)).add_varbinds(*objects),
+            lookupMib=False,
+        )
 
 
 class _GatedTransport(udp.UdpTransport):  # type: ignore[misc]

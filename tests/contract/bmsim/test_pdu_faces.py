@@ -37,13 +37,14 @@ def traps() -> Iterator[socket.socket]:
 
 @contextmanager
 def telling(
-    folder: Path, traps: socket.socket, family: str = "apc_rackpdu", **timing: float
+    folder: Path, traps: socket.socket, family: str = "apc_rackpdu", outlets: int = 4, **timing: float
 ) -> Iterator[Pdu]:
     """A PDU that tells `traps` of changes, its outlets one second apart when mains come back, unless `timing`
     says otherwise."""
     host, port = traps.getsockname()
     timing = {"sequence_s": 1.0, **timing}
-    with running_pdu(folder, family, snmp={"traps_to": [f"{host}:{port}"]}, timing=timing) as pdu:
+    told = {"traps_to": [f"{host}:{port}"]}
+    with running_pdu(folder, family, outlets, snmp=told, timing=timing) as pdu:
         yield pdu
 
 
@@ -112,6 +113,21 @@ def test_a_pdu_without_mains_tells_nobody_what_became_of_a_command(
         told = trap(traps)
         assert int(str(told[SYS_UP_TIME])) <= (time.monotonic() - back_s) * 100
         assert int(str(told[state])) in known.when_on
+
+
+def test_traps_come_in_the_order_of_the_changes(tmp_path: Path, traps: socket.socket) -> None:
+    """All outlets but the first wait for their turn when mains are back, and are told in one go."""
+    aten = FAMILIES["aten"]
+    outlets = range(2, 9)
+    states = [aten.oid(aten.state, outlet) for outlet in outlets]
+    with telling(tmp_path, traps, "aten", 8, sequence_s=3600.0) as pdu:
+        for _ in range(5):
+            pdu.ask(do="mains", on=False)
+            pdu.ask(do="mains", on=True)
+            assert [list(trap(traps))[-1] for _ in outlets] == states
+            for outlet, state in zip(outlets, states, strict=True):
+                pdu.ask(do="order", outlet=outlet, order="on")
+                assert int(str(trap(traps)[state])) in aten.when_on
 
 
 def test_a_pdu_without_mains_feeds_nothing_and_outlets_come_back_one_after_the_other(
