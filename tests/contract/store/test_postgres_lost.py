@@ -140,11 +140,12 @@ def test_a_commit_that_the_server_forgot_as_it_recovered_is_not_taken_for_anothe
     """The kernel kills one session, for want of memory for instance: the server ends all of them, recovers,
     and goes on as the same process. It gives numbers again of which its log knows nothing."""
     monkeypatch.setattr(postgres_store, "OUTCOME_WAIT_S", 5.0)
-    own_server.execute("ALTER SYSTEM SET wal_writer_delay = '10s'")
-    own_server.execute("SELECT pg_reload_conf()")
     url = own_server.new_database()
     upgrade_store(url)
     commit, numbers = Line.commit, list[int]()
+    # What would bring the log to the disk meanwhile.
+    ((writer,),) = own_server.execute("SELECT pid FROM pg_stat_activity WHERE backend_type = 'walwriter'")
+    os.kill(int(str(writer)), signal.SIGSTOP)
 
     def number() -> int:
         """Of a transaction that is stored."""
@@ -162,6 +163,11 @@ def test_a_commit_that_the_server_forgot_as_it_recovered_is_not_taken_for_anothe
             os.kill(victim.info.backend_pid, signal.SIGKILL)
             victim.close()
         end_s = time.monotonic() + 30
+        # Until it has noticed, it would store the next number, and the log up to there.
+        while Path(f"/proc/{line.driver.info.backend_pid}").exists():
+            assert time.monotonic() < end_s
+            await asyncio.sleep(0.01)
+        own_server.thaw()
         while numbers[-1] < numbers[0] or len(numbers) < 2:
             assert time.monotonic() < end_s
             with suppress(psycopg.OperationalError):
