@@ -16,8 +16,11 @@ import pytest
 from fixtures.postgres_server import PostgresServer
 from provisioner.protocols.store import Store
 from provisioner.store import open_store, upgrade_store
+from provisioner.store.postgres import SESSION
 
 T = TypeVar("T")
+IDLE = "idle_in_transaction_session_timeout"
+"""Of `SESSION`. Who stands still for longer is given up by the server, and runs its functions again."""
 
 
 class Teller(Protocol):
@@ -146,7 +149,9 @@ def sqlite_files(tmp_path_factory: pytest.TempPathFactory) -> SqliteFiles:
 
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgresql", marks=pytest.mark.wire)])
-def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
+def stores(
+    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Stores]:
     numbers = iter(range(1, 1_000_000))
     match request.param:
         case "memory":
@@ -156,5 +161,6 @@ def stores(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[Stores]:
             yield Stores("sqlite", lambda: files.url(tmp_path / f"store-{next(numbers)}.db"))
         case _:
             databases: PostgresDatabases = request.getfixturevalue("postgres")
+            monkeypatch.setitem(SESSION, IDLE, "60s")  # a busy machine stands still for seconds
             with databases.lending() as lend:
                 yield Stores("postgresql", lend)

@@ -20,14 +20,13 @@ from provisioner.core.model import Flavor, TimelineEvent
 from provisioner.protocols.store import Store, Tx
 from provisioner.store.postgres import SESSION
 from provisioner.store.postgres_line import Line
-from tests.contract.store.conftest import PostgresDatabases
+from tests.contract.store.conftest import IDLE, PostgresDatabases
 from tests.contract.store.hosts import increment, play
 from tests.contract.store.records import event, flavor, node
 
 pytestmark = pytest.mark.wire
 
 DEADLINE_S = 60.0
-IDLE = "idle_in_transaction_session_timeout"
 OPTIONS = " ".join(f"-c {name}={value}" for name, value in SESSION.items())
 TCP_REPAIR = 19  # linux/tcp.h
 
@@ -89,7 +88,7 @@ def test_a_host_that_is_frozen_after_it_wrote_rows_at_once_is_given_up_by_the_se
         return await store.transact(lambda tx: tx.count(TimelineEvent))
 
     assert play(url, story) == [many]
-    assert commits == 2
+    assert commits > 1
 
 
 def test_a_host_whose_connection_vanished_in_mid_message_is_given_up_by_the_server() -> None:
