@@ -9,6 +9,7 @@ import socket
 import subprocess
 import sys
 import threading
+import tty
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -24,6 +25,8 @@ class Client:
 
     def __init__(self, bmc: Bmc) -> None:
         self.terminal, theirs = os.openpty()
+        # ipmitool does so too, after the BMC has noted it: a CR that is typed before would be LF.
+        tty.setraw(theirs)
         self.process = subprocess.Popen(
             [*bmc.ipmitool_command(), "sol", "activate"],
             env=os.environ | {"IPMI_PASSWORD": PASSWORD},
