@@ -31,13 +31,17 @@ def test_an_iboot_hangs_up_on_a_wrong_password(stack: ExitStack, tmp_path: Path)
 
 @pytest.mark.usefixtures("unhurried")
 def test_an_iboot_that_restarts_while_it_is_asked_is_asked_again(stack: ExitStack, tmp_path: Path) -> None:
-    pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1, answer_s=1.0))
+    pdu = stack.enter_context(running_pdu(tmp_path, "iboot", outlets=1))
+    pdu.faults({"pdu.slow_queue": {"each_s": 600}})
     address = {"address": "127.0.0.1", "port": pdu.http_port}
     control = IbootDevices(discharge_s=1)("n1", address, {"password": PASSWORD})
 
     async def asked() -> PowerState:
-        asyncio.get_running_loop().call_later(0.3, pdu.kill)
-        return await control.power_state()
+        asking = asyncio.ensure_future(control.power_state())
+        while not asking.done() and "struck" not in {entry.command for entry in pdu.received()}:
+            await asyncio.sleep(0.01)
+        pdu.kill()
+        return await asking
 
     for answer in ("hung up", "Connect call failed"):
         with pytest.raises(DeviceUnreachable, match=answer):
