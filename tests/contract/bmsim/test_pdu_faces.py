@@ -180,9 +180,9 @@ def test_a_message_that_waits_while_mains_go_is_lost_with_them(tmp_path: Path) -
     """Of each face: a dead PDU neither answers nor switches."""
     object_of_2 = "1.3.6.1.4.1.318.1.1.12.3.3.1.1.4.2"
     with running_pdu(tmp_path) as pdu:
-        pdu.faults({"pdu.slow_queue": {"each_s": 4}})
+        pdu.faults({"pdu.slow_queue": {"each_s": 10}})
         # It gives up when the PDU has come to both messages.
-        words = ("snmpset", "-v2c", "-c", WRITE, "-t", "12", "-r", "0", f"127.0.0.1:{pdu.port}", object_of_2)
+        words = ("snmpset", "-v2c", "-c", WRITE, "-t", "22", "-r", "0", f"127.0.0.1:{pdu.port}", object_of_2)
         asked = subprocess.Popen((*words, "i", "2"), stderr=subprocess.PIPE, text=True)
         with socket.create_connection(("127.0.0.1", pdu.http_port)) as web:
             web.sendall(b"POST /outlets/3/off HTTP/1.1\r\nHost: pdu\r\nAuthorization: Bearer ")
@@ -190,7 +190,7 @@ def test_a_message_that_waits_while_mains_go_is_lost_with_them(tmp_path: Path) -
             eventually("both messages have come", lambda: strikes(pdu) == 2, DEADLINE_S, 0.1)
             pdu.ask(do="mains", on=False)
             assert "no mains" in pdu.ask(do="order", outlet=4, order="off")["error"]
-            assert "Timeout" in asked.communicate(timeout=DEADLINE_S)[1]
+            assert "Timeout" in asked.communicate(timeout=2 * DEADLINE_S)[1]
             pdu.ask(do="mains", on=True)
             assert [pdu.state(outlet) for outlet in (2, 3, 4)] == ["on"] * 3
 
