@@ -64,7 +64,7 @@ def rack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[RunningRack]:
         "name": "slow",
         "nics": [{"mac": SLOW_MAC}],
         "outlets": [{"pdu": "a", "outlet": 8}],
-        "tile": {"boot_s": 5},
+        "tile": {"boot_s": 15},
     }
     spec = {**rack_file("tile"), "pdus": [pdu], "nodes": [tile, flashed, older, slow]}
     with RunningRack.up(spec, folder / "racks") as running:
