@@ -14,7 +14,7 @@ from pathlib import Path
 from bmsim.backends.accelerator import Accelerator
 from bmsim.rack.errors import RackError
 from bmsim.rack.spec import Rack
-from bmsim.rack.state import RackState, alone
+from bmsim.rack.state import RackState, alone, start_time
 from bmsim.sandbox.control import order
 
 UP_DEADLINE_S = 60.0
@@ -62,16 +62,28 @@ def down(state: RackState) -> None:
 def _end(state: RackState) -> None:
     pid = state.supervisor()
     if pid is not None:
+        ends_with_it = _unshare_of(pid)
         try:
             order(state, "stop")
         except RackError:
             _kill(pid)
         end = time.monotonic() + DOWN_DEADLINE_S
-        while state.is_up():
+        while state.is_up() or any(start_time(one) == start for one, start in ends_with_it.items()):
             if time.monotonic() > end:
-                _kill(pid)
+                for one in (pid, *ends_with_it):
+                    _kill(one)
             time.sleep(0.02)
     state.remove()
+
+
+def _unshare_of(init: int) -> dict[int, int]:
+    """The process that holds a rack's namespaces from outside, with its start; none where it was killed."""
+    with suppress(OSError, IndexError):
+        parent = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
+        start = start_time(parent)
+        if start is not None and Path(f"/proc/{parent}/comm").read_text() == "unshare\n":
+            return {parent: start}
+    return {}
 
 
 def _kill(pid: int) -> None:
