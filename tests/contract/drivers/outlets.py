@@ -13,7 +13,7 @@ from provisioner.drivers.outlet_command import CommandDevices
 from provisioner.drivers.outlet_feeds import FeedDevices
 from provisioner.drivers.outlet_http import HttpDevices
 from provisioner.drivers.outlet_iboot import IbootDevices
-from provisioner.drivers.snmp import LONGEST_COMMAND_S, SnmpDevices
+from provisioner.drivers.snmp import SnmpDevices
 from provisioner.drivers.snmp_messages import PysnmpMessages
 from provisioner.protocols.power import DeviceFactory, PowerControl
 from provisioner.services.children import SystemChildren
@@ -47,11 +47,13 @@ def snmp(
     pdu: Pdu,
     *outlets: int,
     secret: dict[str, str] | None = None,
-    timeout_s: float = LONGEST_COMMAND_S,
+    timeout_s: float | None = None,
     **more: Any,
 ) -> PowerControl:
-    """Outlets of a PDU that runs; its first one, where none is named. more: of its address."""
-    devices = SnmpDevices(snmp_messages(stack), discharge_s=1, timeout_s=timeout_s)
+    """Outlets of a PDU that runs; its first one, where none is named. timeout_s: None for the driver's own.
+    more: of its address."""
+    given = {} if timeout_s is None else {"timeout_s": timeout_s}
+    devices = SnmpDevices(snmp_messages(stack), discharge_s=1, **given)
     address = {**pdu.address, "outlets": list(outlets or (1,)), **more}
     return devices("n1", address, {"community": WRITE} if secret is None else secret)
 
