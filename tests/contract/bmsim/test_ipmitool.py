@@ -142,7 +142,8 @@ def test_a_wrong_password_is_found_out_at_once(bmc: Bmc, suite: int) -> None:
     answer = bmc.ipmitool("power", "status", password="wrong", suite=suite)
     assert answer.code != 0
     assert "RAKP 2 HMAC is invalid" in answer.err, answer
-    assert not bmc.entries("session.open")  # ipmitool leaves the BMC in the dark about it
+    # ipmitool leaves the BMC in the dark about it, which gives up in the end: here or in a test before.
+    assert {entry.result for entry in bmc.entries("session.open")} <= {"refused: login not finished"}
     assert "wrong" not in (bmc.folder / "audit.jsonl").read_text()
 
 
