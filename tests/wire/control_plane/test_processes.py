@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import signal
-import socket
 import sqlite3
 import urllib.request
 from contextlib import closing
@@ -16,15 +15,11 @@ from provisioner.cli.exits import CONFLICT, USAGE
 from provisioner.store import upgrade_store
 from provisioner.store.migrate import REVISIONS
 from tests.contract.store.conftest import name_in
+from tests.ports import free_port
 from tests.wire.cli.conftest import eventually
 from tests.wire.control_plane.conftest import ControlPlane
 
 pytestmark = pytest.mark.wire
-
-
-def free_port() -> int:
-    with socket.create_server(("127.0.0.1", 0)) as bound:
-        return int(bound.getsockname()[1])
 
 
 def test_api_and_compute_host_share_a_state_folder_and_sqlite(embedded: ControlPlane) -> None:
