@@ -127,12 +127,13 @@ class Daemon:
         assert self._supervisor is not None
         reading = asyncio.ensure_future(self._read.wait())
         try:
-            await asyncio.wait(
+            done, _ = await asyncio.wait(
                 (reading, self._supervisor), timeout=timeout_s, return_when=asyncio.FIRST_COMPLETED
             )
         finally:
             reading.cancel()
-        if self._read.is_set():
+        # It has read them, also where its end was noticed since: that is waited for next, and no time was up.
+        if reading in done or self._read.is_set():
             return
         if self._supervisor.done():
             self._supervisor.result()

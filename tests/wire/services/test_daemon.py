@@ -9,6 +9,7 @@ import signal
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
+from typing import Literal
 
 import pytest
 
@@ -135,6 +136,35 @@ def test_a_renewal_whose_files_cant_be_written_is_told_and_may_be_tried_again() 
             assert service.behind
             files.fault = None
             await renewed(service)
+            assert not service.behind
+
+    play(story)
+
+
+class EndsJustThen(asyncio.Event):
+    """The daemon has read its files, and its end is noticed before who waits for that has got a turn."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.set()
+        self.ends = 1
+
+    async def wait(self) -> Literal[True]:
+        await super().wait()
+        if self.ends:
+            self.ends -= 1
+            self.clear()
+        return True
+
+
+def test_a_renewal_goes_on_when_the_daemon_ends_just_as_it_begins() -> None:
+    files = Files()
+
+    async def story() -> None:
+        async with daemon(files, signal.SIGHUP) as service:
+            service._read, written = EndsJustThen(), files.written
+            await renewed(service)
+            assert files.written == written + 1
             assert not service.behind
 
     play(story)
