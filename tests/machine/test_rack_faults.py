@@ -20,7 +20,7 @@ from tests.machine.racks import node, rack
 
 pytestmark = pytest.mark.machine
 
-BOOT_S = 60.0
+BOOT_S = 120.0
 """How long firmware may take to ask for an address, on two cores without KVM, another rack beside us."""
 
 LOADERS = Path("/usr/lib/ipxe")
