@@ -140,14 +140,12 @@ def test_a_deploy_and_a_cleaning_outlive_more_owners_than_they_have_retries(tmp_
     play(tmp_path, story, **PATIENT)
 
 
-def test_an_instance_that_phones_home_outlives_more_owners_than_its_deploy_has_retries(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    is_tried_again_once(monkeypatch)
-    real, entered, deaf = worker.STEPS["instance_running"], asyncio.Queue[None](), [True, True]
+def deaf_to_calls(monkeypatch: pytest.MonkeyPatch, owners: int) -> asyncio.Queue[None]:
+    """Those that are to die hear nothing before, of an instance that may call at once. Tells when each of
+    them has begun to wait for it."""
+    real, entered, deaf = worker.STEPS["instance_running"], asyncio.Queue[None](), [True] * owners
 
     async def wait_for_call(ctx: StepContext) -> Outcome:
-        """Those that are to die hear nothing before."""
         if deaf and not ctx.resumed:
             deaf.pop()
             entered.put_nowait(None)
@@ -155,6 +153,14 @@ def test_an_instance_that_phones_home_outlives_more_owners_than_its_deploy_has_r
         return await real(ctx)
 
     monkeypatch.setattr(worker, "STEPS", {**worker.STEPS, "instance_running": wait_for_call})
+    return entered
+
+
+def test_an_instance_that_phones_home_outlives_more_owners_than_its_deploy_has_retries(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    is_tried_again_once(monkeypatch)
+    entered = deaf_to_calls(monkeypatch, 2)
 
     async def story(world: FakeWorld) -> None:
         await world.ask(proof_of_life=("phone_home",))
@@ -189,12 +195,15 @@ def test_a_node_that_ends_its_host_again_and_again_is_let_go_of(
     play(tmp_path, story, **PATIENT)
 
 
-def test_an_instance_that_called_while_nobody_was_there_is_made_anew(tmp_path: Path) -> None:
+def test_an_instance_that_called_while_nobody_was_there_is_made_anew(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     """It calls once in its life."""
+    entered = deaf_to_calls(monkeypatch, 1)
 
     async def story(world: FakeWorld) -> None:
         await world.ask(proof_of_life=("phone_home",))
-        await world.comes_to("instance_running")
+        await entered.get()
         await world.die()
 
         async def called() -> bool:
