@@ -161,10 +161,10 @@ def test_what_was_off_is_off_at_once(tmp_path: Path) -> None:
         world = FakeWorld(tmp_path)
         switched: list[tuple[PowerVerb, float]] = []
         outlet = Outlet(world, "n1", switched)
+        outlet.discharge_s = 1e6  # whoever waits for that isn't answered in time
         world.rack.power = lambda *_: outlet  # type: ignore[method-assign]
         await world.fill(power_state=PowerState.OFF)
         world.start()
-        begun_s = world.clock.monotonic_s()
         await order(world, "power:off")
 
         async def answered() -> bool:
@@ -176,6 +176,6 @@ def test_what_was_off_is_off_at_once(tmp_path: Path) -> None:
             await world.until("it is answered", answered)
         finally:
             await world.end()
-        assert world.clock.monotonic_s() - begun_s < DISCHARGE_S and not switched
+        assert not switched
 
     asyncio.run(story())
