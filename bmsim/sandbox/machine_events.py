@@ -25,6 +25,7 @@ class MachineEvents:
         self._nodes = frozenset(nodes)
         self._tell = tell
         self._on: dict[str, bool] = {}
+        self._looking = threading.Lock()  # what is seen is told before what is heard later
         libvirt.registerErrorHandler(lambda *_: None, None)
         libvirt.virEventRegisterDefaultImpl()  # before any connection is made
         threading.Thread(target=self._run_loop, daemon=True).start()
@@ -46,7 +47,8 @@ class MachineEvents:
         ):
             connection.domainEventRegisterAny(None, event, react, None)
         for node in self._nodes:
-            self._is_now(node, bool(connection.lookupByName(node).isActive()))
+            with self._looking:
+                self._is_now(node, bool(connection.lookupByName(node).isActive()))
         return connection
 
     def _stay_connected(self) -> None:
@@ -64,10 +66,11 @@ class MachineEvents:
             self._tell(node, "on" if on else "off")
 
     def _lifecycle(self, _: Any, domain: libvirt.virDomain, event: int, __: int, ___: Any) -> None:
-        if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
-            self._is_now(domain.name(), True)
-        elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
-            self._is_now(domain.name(), False)
+        with self._looking:
+            if event == libvirt.VIR_DOMAIN_EVENT_STARTED:
+                self._is_now(domain.name(), True)
+            elif event == libvirt.VIR_DOMAIN_EVENT_STOPPED:
+                self._is_now(domain.name(), False)
 
     def _reboot(self, _: Any, domain: libvirt.virDomain, __: Any) -> None:
         self._tell(domain.name(), "reset")
