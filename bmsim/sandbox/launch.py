@@ -62,28 +62,33 @@ def down(state: RackState) -> None:
 def _end(state: RackState) -> None:
     pid = state.supervisor()
     if pid is not None:
-        ends_with_it = _unshare_of(pid)
+        holder = _holder(pid)
         try:
             order(state, "stop")
         except RackError:
             _kill(pid)
         end = time.monotonic() + DOWN_DEADLINE_S
-        while state.is_up() or any(start_time(one) == start for one, start in ends_with_it.items()):
+        while left := [one for one in (state.supervisor(), _alive(holder)) if one is not None]:
             if time.monotonic() > end:
-                for one in (pid, *ends_with_it):
+                for one in left:
                     _kill(one)
             time.sleep(0.02)
     state.remove()
 
 
-def _unshare_of(init: int) -> dict[int, int]:
-    """The process that holds a rack's namespaces from outside, with its start; none where it was killed."""
+def _holder(init: int) -> tuple[int, int] | None:
+    """The process that holds a rack's namespaces from outside, and its start: it ends just after the rack's
+    first one. None where it was killed."""
     with suppress(OSError, IndexError):
         parent = int(Path(f"/proc/{init}/stat").read_text().rpartition(")")[2].split()[1])
         start = start_time(parent)
         if start is not None and Path(f"/proc/{parent}/comm").read_text() == "unshare\n":
-            return {parent: start}
-    return {}
+            return parent, start
+    return None
+
+
+def _alive(process: tuple[int, int] | None) -> int | None:
+    return process[0] if process is not None and start_time(process[0]) == process[1] else None
 
 
 def _kill(pid: int) -> None:

@@ -60,7 +60,7 @@ def test_a_board_is_deployed_by_iscsi_with_debian_and_clean_after_its_deletion(
     assert "VERSION_CODENAME=bookworm" in lab.ssh(address, "cat /etc/os-release")
     assert lab.ssh(address, "dpkg --audit") == "", "every package is configured"
     assert boots(lab) == 2, "each boot got its address once"
-    # It asks again a quarter of a second later, then half of one: four times where the server tries an address.
+    # It asks again after a quarter of a second, then half of one: four times if the server tries an address.
     assert of_its_addresses(lab, "dhcp.discover") < 2 * 4
     if arch == "arm64":
         assert "kernel.gz" in sent(lab) and "kernel" not in sent(lab), "U-Boot unpacked it"
