@@ -192,7 +192,7 @@ class Terminal:
         self._seen = b""
 
     def await_text(self, text: bytes, *, typing: bytes = b"") -> None:
-        """Returns when `text` has come since the last that was awaited. typing: again and again until then."""
+        """Returns when `text` has come since the last that was awaited. typing: again until then."""
         type_at = time.monotonic()
         end = type_at + BOOT_S
         while text not in self._seen:
