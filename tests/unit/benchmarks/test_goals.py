@@ -59,6 +59,13 @@ def test_a_slower_machine_has_no_room_in_a_ratio(capsys: pytest.CaptureFixture[s
     assert capsys.readouterr().err == "ours ÷ theirs: 9.9; the goal is at least 10\n"
 
 
+@pytest.mark.parametrize(("room", "most"), [(1, 1.5), (2, 15)])
+def test_what_others_on_the_machine_make_dearer_has_room_in_the_suite_alone(room: float, most: float) -> None:
+    goal = Goal("many ÷ few", 1.5, cold=True)
+    assert exit_code((goal,), {"many ÷ few": most}, check=room) == 0
+    assert exit_code((goal,), {"many ÷ few": most + 0.1}, check=room) == 1
+
+
 @pytest.mark.parametrize(("words", "room"), [([], 0), (["--check"], 1), (["--check", "2"], 2)])
 def test_the_room_is_asked_for_with_the_check(words: list[str], room: float) -> None:
     parser = argparse.ArgumentParser()
@@ -92,10 +99,10 @@ def test_the_page_of_figures_has_each_goal() -> None:
 
 def test_the_figures_of_a_benchmark_have_the_names_of_its_goals() -> None:
     one = placement.Figures("sqlite", 10_000, "crowd", 2_000, 465, 17.8, 9, 300)
-    same = placement.growth_figures({100: 300, 1_000: 900, 10_000: 450})
-    assert exit_code(placement.GOALS, one.named | same, check=1) == 0
-    dearer = placement.growth_figures({100: 300, 1_000: 300, 10_000: 451})
-    assert exit_code(placement.GOALS, one.named | dearer, check=1) == 1
+    good, dear = {100: 300.0, 1_000: 900.0, 10_000: 450.0}, {100: 300.0, 1_000: 300.0, 10_000: 451.0}
+    for cpu_us, instructions, code in ((good, good, 0), (dear, good, 1), (good, dear, 1)):
+        same = placement.Growth(cpu_us, instructions)
+        assert exit_code(placement.GOALS, one.named | same.figures, check=1) == code
 
 
 def test_the_figures_of_pdus_have_the_names_of_their_goals_at_the_usual_sizes_alone() -> None:
