@@ -17,8 +17,8 @@ STEPS_EACH = 10
 
 
 class Work:
-    """Of the thread that counts: instructions of Python (bytecode), and of SQLite for connections opened in its
-    context. What one of Python's does in C counts as one, whatever it takes."""
+    """Of the thread that counts: instructions of Python (bytecode), and of SQLite for connections opened in
+    its context. What one of Python's does in C counts as one, whatever it takes."""
 
     def __init__(self) -> None:
         self._instructions = 0
