@@ -140,8 +140,10 @@ def test_benchmarks_are_run_that_have_goals_and_it_is_told_whose_are_missed(
     assert _ran(done.stdout) == [f"{name} --check 1" for name in expected]
 
 
-@pytest.mark.parametrize(("misses", "code"), [(0, 0), (1, 0), (2, 1)])
-def test_in_the_suite_what_misses_a_goal_is_played_once_more(project: Path, misses: int, code: int) -> None:
+@pytest.mark.parametrize(("misses", "code"), [(0, 0), (1, 0), (2, 0), (3, 1)])
+def test_in_the_suite_what_misses_a_goal_is_played_up_to_twice_more(
+    project: Path, misses: int, code: int
+) -> None:
     """By a machine that may be half as fast."""
     names = ["ec2", "placement", "pdu", "ironic", "failover"]
     tried = project / "tried"
@@ -154,8 +156,8 @@ def test_in_the_suite_what_misses_a_goal_is_played_once_more(project: Path, miss
     ran = _ran(done.stdout)
     assert list(dict.fromkeys(line.split()[0] for line in ran)) == names
     assert all(line.endswith(" --check 2") for line in ran)
-    assert [line.split()[0] for line in ran].count("pdu") == min(misses, 1) + 1
-    assert len(ran) == len(names) + min(misses, 1)
+    assert [line.split()[0] for line in ran].count("pdu") == min(misses, 2) + 1
+    assert len(ran) == len(names) + min(misses, 2)
     assert ("goals were missed by pdu" in done.stderr) is bool(code)
 
 
